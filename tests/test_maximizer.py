@@ -1,0 +1,232 @@
+"""Maximization: clips rise, agree whatever the batching, and trouble is told."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from c3dvis import objectives
+from c3dvis.maximize import Maximizer, maximize, parametrizations, scores
+from c3dvis.maximize.regularizers import TotalVariation
+
+SHAPE = (8, 16, 20, 3)
+
+
+def small_network(shape=SHAPE, *, activation="softmax") -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    clip = layers.Input(shape)
+    x = layers.Conv3D(4, 3, padding="same", activation="relu", name="conv1")(clip)
+    x = layers.MaxPooling3D(2)(x)
+    x = layers.Conv3D(6, 3, padding="same", activation="relu", name="conv2")(x)
+    x = layers.Dense(8, activation="relu", name="fc")(layers.Flatten()(x))
+    x = layers.Dense(3, activation=activation, name="classes")(x)
+    return keras.Model(clip, x)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+OBJECTIVES = {
+    "channel": objectives.channel("conv2", range(3)),
+    "neuron": objectives.neuron("conv1", range(3)),
+    "logit": objectives.logit(range(3)),
+    "sum": objectives.logit(range(3)) + 2 * objectives.channel("conv1", 0),
+    "difference": objectives.logit([0, 1]) - objectives.logit([1, 2]),
+}
+
+
+@pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_every_objective_rises_in_every_parametrization(network, kind, parametrization):
+    maximizer = Maximizer(network, OBJECTIVES[kind], parametrization=parametrization, transforms=[])
+    before = [made.score for made in maximizer.make(steps=1)]
+    for made, start in zip(maximizer.make(steps=11), before, strict=True):
+        assert made.clip.shape == SHAPE and made.clip.dtype == np.float32
+        assert made.clip.min() >= 0 and made.clip.max() <= 1
+        assert made.status == "ok" and made.score > start
+
+
+def test_the_score_is_that_of_the_clip(network):
+    objective = OBJECTIVES["channel"]
+    made = list(Maximizer(network, objective).make(steps=3))
+    again = scores(network, objective, np.stack([one.clip for one in made]))
+    np.testing.assert_allclose([one.score for one in made], np.diag(again), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["channel", "logit"])
+def test_the_same_bits_whatever_the_batching_and_order(network, kind):
+    objective = OBJECTIVES[kind]
+    together = maximize(network, objective, steps=5, seed=3, batch_size=4)
+    alone = maximize(network, objective[2], steps=5, seed=3, batch_size=1)
+    pairs = maximize(network, objective, steps=5, seed=3, batch_size=2)
+    np.testing.assert_array_equal(together[2], alone[0])
+    np.testing.assert_array_equal(together, pairs)
+    assert not np.array_equal(together, maximize(network, objective, steps=5, seed=4))
+
+
+def test_one_trace_for_all_filters_of_a_layer(network):
+    maximizer = Maximizer(network, objectives.channel("conv2", range(6)), batch_size=2)
+    assert len(list(maximizer.make(steps=2))) == 6
+    assert len(list(maximizer.make(objectives.channel("conv2", [5, 1]), steps=4))) == 2
+    assert maximizer.traces == 1
+
+
+def test_logits_are_read_before_the_softmax(network):
+    clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    got = scores(network, objectives.logit(range(3)), clips)
+    np.testing.assert_allclose(ops.softmax(got), network.predict(clips, verbose=0), rtol=1e-4)
+    assert network.get_layer("classes").activation is keras.activations.softmax
+
+
+@pytest.mark.parametrize("last", [keras.layers.Softmax, lambda: keras.layers.Activation("softmax")])
+def test_logits_before_a_softmax_layer(last):
+    linear = small_network(activation=None)
+    network = keras.Model(linear.inputs, last()(linear.output))
+    clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    got = scores(network, objectives.logit(range(3)), clips)
+    np.testing.assert_allclose(got, linear.predict(clips, verbose=0), rtol=1e-5)
+
+
+def test_the_network_is_left_as_it_was(network):
+    before = [np.array(w) for w in network.get_weights()]
+    flags = [layer.trainable for layer in network.layers]
+    maximize(network, OBJECTIVES["sum"], steps=3)
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert [layer.trainable for layer in network.layers] == flags
+    assert len(network.trainable_weights) == len(before)
+
+
+def test_a_dead_filter_is_told():
+    network = small_network()
+    kernel, bias = network.get_layer("conv2").get_weights()
+    kernel[..., 1], bias[1] = 0, -1
+    network.get_layer("conv2").set_weights([kernel, bias])
+    made = list(Maximizer(network, objectives.channel("conv2", [0, 1])).make(steps=3))
+    assert [one.status for one in made] == ["ok", "no gradient"]
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class BreaksWhenBright(keras.layers.Layer):
+    """NaN for clips that have become brighter than they can start."""
+
+    def call(self, clips):
+        bright = ops.mean(clips, axis=(1, 2, 3, 4), keepdims=True) > 0.6
+        return clips + ops.where(bright, float("nan"), 0.0)
+
+
+def test_nan_stops_one_clip_and_not_the_others():
+    layers = keras.layers
+    clip = layers.Input(SHAPE)
+    x = BreaksWhenBright()(clip)
+    mean = layers.GlobalAveragePooling3D()(x)
+    network = keras.Model(clip, layers.Dense(2, name="out")(mean))
+    network.get_layer("out").set_weights([np.array([[9, -9]] * 3, np.float32), np.zeros(2)])
+    objective = objectives.channel("out", [0, 1])
+    options = {"parametrization": "pixels", "transforms": []}
+    broken, sound = Maximizer(network, objective, **options).make(steps=40)
+    assert broken.status == "failed" and 0 < broken.failed_step < 40
+    assert np.isfinite(broken.clip).all() and np.isfinite(broken.score)
+    assert sound.status == "ok" and np.isfinite(sound.score)
+    alone = next(Maximizer(network, objective[1], **options).make(steps=40))
+    np.testing.assert_array_equal(sound.clip, alone.clip)
+
+
+def test_temporal_variation_slows_a_clip(network):
+    def change(weight):
+        still = [TotalVariation(temporal=weight)]
+        clips = maximize(network, OBJECTIVES["channel"], steps=30, regularizers=still)
+        return np.abs(np.diff(clips, axis=1)).mean()
+
+    assert change(10.0) < 0.5 * change(0.0)
+
+
+def test_a_network_of_any_size_needs_a_size():
+    network = keras.Sequential(
+        [keras.layers.Input((None, None, None, 1)), keras.layers.Conv3D(2, 3, name="conv")]
+    )
+    objective = objectives.channel("conv", [0, 1])
+    clips = maximize(network, objective, frames=4, size=(8, 10), steps=2)
+    assert clips.shape == (2, 4, 8, 10, 1)
+    with pytest.raises(ValueError, match="frames to be given"):
+        maximize(network, objective, size=(8, 10))
+
+
+def test_preprocess_gives_the_network_its_own_range(network):
+    objective = OBJECTIVES["channel"]
+    clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    got = scores(network, objective, clips, preprocess=lambda x: x * 2 - 1)
+    np.testing.assert_allclose(got, scores(network, objective, clips * 2 - 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (16, 16)}, "width 20.*Received: 16"),
+        ({"frames": 9}, "frames 8.*Received: 9"),
+        ({"batch_size": 0}, "batch size"),
+        ({"parametrization": "furrier"}, "'fourier'.*Received: 'furrier'"),
+        ({"steps": 0}, "1 step or more"),
+    ],
+)
+def test_wrong_options_are_refused(network, options, message):
+    with pytest.raises(ValueError, match=message):
+        maximize(network, OBJECTIVES["channel"], **{"steps": 1, **options})
+
+
+def test_unknown_layers_are_refused_with_the_nearest(network):
+    with pytest.raises(ValueError, match="'conv1'.*Received: 'conv3'"):
+        maximize(network, objectives.channel("conv3", 0))
+
+
+def test_a_maximizer_refuses_another_kind_of_objective(network):
+    maximizer = Maximizer(network, OBJECTIVES["channel"])
+    with pytest.raises(ValueError, match="kind"):
+        next(maximizer.make(objectives.channel("conv1", 0)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("name", ["pixels", "fourier"])
+def test_every_parametrization_fits_a_given_clip(name, channels):
+    """By plain gradient descent on the weights, to a mean error under 0.02."""
+    draw = np.random.default_rng(1)
+    coarse = draw.uniform(0.2, 0.8, (1, 2, 3, 3, channels))
+    target = coarse.repeat(4, 1).repeat(6, 2).repeat(6, 3).astype(np.float32)
+    layer = parametrizations.build(name)
+    layer.build(target.shape)
+    layer.restart([draw])
+    clip = keras.layers.Input((1,))
+    fit = keras.Model(clip, FitsClip(layer)(clip))
+    fit.compile(keras.optimizers.Adam(0.05), "mse")
+    fit.fit(np.zeros((800, 1)), np.repeat(target, 800, 0), batch_size=1, verbose=0)
+    assert np.abs(ops.convert_to_numpy(layer.decode()) - target).mean() < 0.02
+
+
+class FitsClip(keras.layers.Layer):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer.decode()
+
+    def compute_output_shape(self, shape):
+        return self.layer.clips_shape
+
+
+def test_fourier_starts_with_the_spectrum_it_promises():
+    layer = parametrizations.Fourier(deviation=1.0, decorrelated=False, temporal_exponent=2.0)
+    layer.build((4, 16, 24, 22, 3))
+    layer.restart([np.random.default_rng(i) for i in range(4)])
+    signal = ops.convert_to_numpy(layer.signal(layer.parts))
+    assert 0.9 < signal.std() < 1.1
+    power = (np.abs(np.fft.fftn(signal, axes=(1, 2, 3))) ** 2).mean(axis=(0, 4))
+    time, row, column = np.meshgrid(*(np.fft.fftfreq(n) for n in (16, 24, 22)), indexing="ij")
+    flat = power * (np.maximum(np.hypot(row, column), 1 / 24) ** 2 + time**4)
+    slow = np.abs(time) < 0.2
+    np.testing.assert_allclose(flat[slow].mean(), flat[~slow].mean(), rtol=0.1)
+    fine = np.hypot(row, column) > 0.3
+    np.testing.assert_allclose(flat[fine].mean(), flat[~fine].mean(), rtol=0.1)

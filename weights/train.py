@@ -1,0 +1,169 @@
+"""Train a bundled network on synthetic motion: `python -m c3dvis.weights.train c3d-motion`.
+
+Writes the weight file and beside it a record (JSON) of the seed, the time, the SHA-256 and the
+accuracy on held-out clips.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from c3dvis import models
+from c3dvis.motion import CLASSES, HELD_OUT_SEED, MovingEvidence
+
+# What each class becomes when a clip is mirrored or played backwards. The generator is symmetric
+# under all three, so mirrored and reversed clips are as good as new ones.
+_SWAPS = {
+    "columns": [(0, 1), (4, 5), (6, 7), (8, 9)],
+    "rows": [(2, 3), (4, 5), (6, 7)],
+    "time": [(0, 1), (2, 3), (4, 5), (6, 7)],
+}
+_AXES = {"time": 1, "rows": 2, "columns": 3}
+_HELD_OUT_CLIPS = 2000
+_LESSON_EPOCHS = 4
+
+
+def _swap_table(pairs) -> np.ndarray:
+    table = np.arange(len(CLASSES))
+    for a, b in pairs:
+        table[[a, b]] = b, a
+    return table
+
+
+class AugmentedClips(keras.utils.PyDataset):
+    """Batches from a pool of clips, mirrored, reversed and rolled around at random.
+
+    Args:
+        clips: uint8 `(N, T, H, W, 3)`.
+        labels: int64 `(N,)`.
+        batch_size: Clips a batch.
+        seed: Batch `i` of epoch `e` depends on `seed`, `e` and `i` alone.
+    """
+
+    def __init__(self, clips, labels, *, batch_size: int, seed: int):
+        super().__init__(workers=2)
+        self.clips, self.labels = clips, labels
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.tables = {axis: _swap_table(pairs) for axis, pairs in _SWAPS.items()}
+
+    def __len__(self) -> int:
+        return len(self.labels) // self.batch_size
+
+    def __getitem__(self, index: int):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.labels))
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        draw = np.random.default_rng([self.seed, self.epoch, index])
+        pairs = [self._augment(self.clips[i], self.labels[i], draw) for i in chosen]
+        return np.stack([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+    def _augment(self, clip, label, draw):
+        for axis, table in self.tables.items():
+            if draw.random() < 0.5:
+                clip, label = np.flip(clip, _AXES[axis] - 1), table[label]
+        shift = [draw.integers(0, n) for n in clip.shape[1:3]]
+        return np.roll(clip, shift, axis=(1, 2)).astype(np.float32) / 255, label
+
+
+def make_pool(seed: int, count: int, distractors: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` training clips as uint8 `(N, T, H, W, 3)`, and their labels."""
+    clips, labels = [], []
+    bar = keras.utils.Progbar(count, unit_name="clip")
+    for made in MovingEvidence(seed=seed, distractors=distractors).batches(0, count, 200):
+        clips.append(np.rint(made.clips * 255).astype(np.uint8))
+        labels.append(made.labels)
+        bar.add(len(made))
+    return np.concatenate(clips), np.concatenate(labels)
+
+
+def train(name: str, *, seed: int, clips: int, epochs: int, learning_rate: float, batch_size: int):
+    """Trains network `name` of the table in `c3dvis.models`; returns it ready to be used."""
+    if seed == HELD_OUT_SEED:
+        raise SystemExit(f"error: seed {seed} is kept for the held-out clips; take another.")
+    keras.utils.set_random_seed(seed)
+    # With distractors from the first step, the loss stays at chance for many epochs: what moves
+    # is learned first where nothing else does.
+    parts = [make_pool(seed, clips // 3, 0), make_pool(seed, clips, 4)]
+    lesson, pool = (AugmentedClips(*part, batch_size=batch_size, seed=seed) for part in parts)
+    network = models.build(name, weights=None, **_TRAINING_KWARGS.get(name, {}))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate, len(pool) * epochs + len(lesson) * _LESSON_EPOCHS, alpha=1e-3
+    )
+    network.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    network.fit(lesson, epochs=_LESSON_EPOCHS, verbose=2)
+    network.fit(pool, epochs=epochs, verbose=2)
+    return _FINISH.get(name, lambda name, network: network)(name, network)
+
+
+def evaluate(network) -> dict:
+    """Accuracy on held-out clips: overall, per class, and with each clip's frames shuffled."""
+    hits, shuffled_hits = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
+    draw = np.random.default_rng(0)
+    for made in MovingEvidence(seed=HELD_OUT_SEED).batches(0, _HELD_OUT_CLIPS, 100):
+        shuffled = np.stack([clip[draw.permutation(len(clip))] for clip in made.clips])
+        for counts, batch in ((hits, made.clips), (shuffled_hits, shuffled)):
+            right = network.predict(batch, verbose=0).argmax(-1) == made.labels
+            np.add.at(counts, made.labels, right)
+    per_class = _HELD_OUT_CLIPS / len(CLASSES)
+    return {
+        "clips": _HELD_OUT_CLIPS,
+        "accuracy": hits.sum() / _HELD_OUT_CLIPS,
+        "per_class": dict(zip(CLASSES, hits / per_class, strict=True)),
+        "per_class_frames_shuffled": dict(zip(CLASSES, shuffled_hits / per_class, strict=True)),
+    }
+
+
+def _fold_c3d(name: str, trained):
+    plain = models.build(name, weights=None)
+    models.fold_batch_normalization(trained, plain)
+    return plain
+
+
+_TRAINING_KWARGS = {"c3d-motion": {"batch_normalization": True, "dropout": 0.0}}
+_FINISH = {"c3d-motion": _fold_c3d}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m c3dvis.weights.train", description=__doc__)
+    parser.add_argument("name", help="name of a bundled network, such as c3d-motion")
+    parser.add_argument("--seed", type=int, default=0, help="of clips, weights and order")
+    parser.add_argument("--clips", type=int, default=6000, help="training clips (default 6000)")
+    parser.add_argument("--epochs", type=int, default=12, help="after the lesson (default 12)")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--out", type=Path, help="default: NAME.weights.h5 in this folder")
+    settings = vars(parser.parse_args())
+    out = settings.pop("out") or Path(f"{settings['name']}.weights.h5")
+    begun = time.time()
+    network = train(**settings)
+    seconds = time.time() - begun
+    partial = out.with_name("partial-" + out.name)
+    network.save_weights(partial)
+    os.replace(partial, out)
+    record = {
+        **settings,
+        "parameters": network.count_params(),
+        "seconds": round(seconds),
+        "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "bytes": out.stat().st_size,
+        "held_out": evaluate(network),
+    }
+    text = json.dumps(record, indent=1) + "\n"
+    out.with_name(out.name.removesuffix(".weights.h5") + ".json").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
