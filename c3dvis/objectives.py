@@ -15,7 +15,8 @@ import numpy as np
 
 __all__ = ["Objective", "channel", "logit", "neuron"]
 
-# The key under which the class scores before the softmax are read; no Keras layer has this name.
+# The class scores before the softmax, of the output whose name follows; no Keras layer has a slash
+# in its name.
 LOGITS = "logits/"
 # Added to a layer's name: what it computes before its own activation function.
 BEFORE_ACTIVATION = "/before activation"
@@ -232,13 +233,14 @@ def neuron(
     return Objective(((1.0, reading),))
 
 
-def logit(classes: Unit | Iterable[Unit]) -> Objective:
+def logit(classes: Unit | Iterable[Unit], *, output: str = "") -> Objective:
     """Score of a class before the softmax, also where the network ends in a softmax.
 
     Args:
         classes: Index or name of a class, or several: one clip each.
+        output: Name of the output, where the network has several.
     """
-    return Objective(((1.0, Logit(LOGITS, _units(classes))),))
+    return Objective(((1.0, Logit(LOGITS + output, _units(classes))),))
 
 
 def _layer(name: str) -> str:

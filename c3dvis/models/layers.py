@@ -1,0 +1,244 @@
+"""The layers of a network: which can be visualised, and reading their activations."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+
+from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
+
+_LAST_ACTIVATIONS = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer, and whether it can be visualised.
+
+    Attributes:
+        name: As given to `objectives.channel`; `model/layer` inside a nested model.
+        kind: Class of the layer, such as "Conv3D".
+        shape: Of its output without the batch axis, channels last; None if it has not one output.
+        weights: Whether the layer has weights of its own.
+        reason: Why it can't be visualised, in words; None if it can.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int | None, ...] | None
+    weights: bool
+    reason: str | None = None
+
+    @property
+    def channels(self) -> int:
+        return 0 if self.shape is None else self.shape[-1] or 0
+
+    @property
+    def is_convolution(self) -> bool:
+        return self.weights and "Conv" in self.kind
+
+
+def describe(network: keras.Model) -> list[LayerInfo]:
+    """Every layer in network order, those of nested models too, with the reason where it's unfit.
+
+    Example:
+        >>> import keras
+        >>> from c3dvis.models import layers
+        >>> clip = keras.Input((4, 8, 8, 3))
+        >>> network = keras.Sequential([clip, keras.layers.Conv3D(2, 3, name="conv")])
+        >>> [(info.name, info.channels, info.reason) for info in layers.describe(network)]
+        [('conv', 2, None)]
+    """
+    check(network)
+    return list(_walk(network, ""))
+
+
+def visualizable(network: keras.Model) -> list[LayerInfo]:
+    """The layers with weights whose channels can be visualised, in network order."""
+    return [info for info in describe(network) if info.reason is None and info.weights]
+
+
+def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
+    """The part of a network that ends at the named layers; weights are shared, not copied.
+
+    Args:
+        network: A functional or Sequential model that has been built; models inside it too.
+        names: Layer names, those of a nested model as `model/layer` or, where unique, alone.
+            Published names with slashes find layers whose names have dots in their place. With
+            `objectives.BEFORE_ACTIVATION` behind it, a layer is read before its own activation;
+            `objectives.LOGITS`, alone or before the name of an output, is the class scores before
+            a softmax.
+
+    Returns:
+        A model with one output a name, in their order.
+
+    Raises:
+        ValueError: An unknown or unfit layer, with the nearest names.
+    """
+    check(network)
+    return keras.Model(network.inputs, [_read(network, name) for name in names], name="tap")
+
+
+def check(network) -> None:
+    """Refuses what is not a built functional or Sequential model."""
+    if not _is_graph(network) or not network.inputs:
+        raise ValueError(
+            "Expected a functional or Sequential Keras model that has been built (call it once on "
+            "a keras.Input of your clip's shape, or wrap a subclassed model: "
+            "keras.Model(clip, model(clip))). "
+            f"Received: {type(network).__name__}."
+        )
+
+
+def _is_graph(layer) -> bool:
+    """Whether the layers inside can be read: functional and Sequential models, not subclasses."""
+    if isinstance(layer, keras.Sequential):
+        return layer.built
+    return isinstance(layer, keras.Model) and getattr(layer, "_nodes", None) is not None
+
+
+def _walk(network: keras.Model, prefix: str) -> Iterator[LayerInfo]:
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        if _is_graph(layer):
+            yield from _walk(layer, f"{prefix}{layer.name}/")
+            continue
+        shape = getattr(getattr(layer, "output", None), "shape", None)
+        shape = None if shape is None else tuple(shape[1:])
+        kind, weights = type(layer).__name__, bool(layer.weights)
+        yield LayerInfo(prefix + layer.name, kind, shape, weights, _unfit(layer, shape))
+
+
+def _unfit(layer, shape) -> str | None:
+    if shape is None:
+        return "it has several outputs, or none"
+    if not shape:
+        return "its output has no channel axis"
+    if shape[-1] is None:
+        return "the number of its channels is not fixed"
+    if getattr(layer, "data_format", None) == "channels_first":
+        return "its channels come first, and clips have theirs last"
+    return None
+
+
+def _read(network: keras.Model, name: str):
+    if name.startswith(LOGITS):
+        return _logits(network, name.removeprefix(LOGITS))
+    if not name.endswith(BEFORE_ACTIVATION):
+        return _resolve(network, name, lambda layer: layer.output)
+    return _resolve(network, name.removesuffix(BEFORE_ACTIVATION), _before_activation)
+
+
+def _resolve(network: keras.Model, name: str, output):
+    """`output(layer)` of the layer that a name means, as a tensor of this network's graph."""
+    own = {layer.name: layer for layer in network.layers}
+    layer = own.get(name) or own.get(name.replace("/", "."))
+    if layer is not None and not _is_graph(layer):
+        shape = getattr(getattr(layer, "output", None), "shape", None)
+        reason = _unfit(layer, None if shape is None else tuple(shape[1:]))
+        if reason is not None:
+            raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
+        return output(layer)
+    outer, _, rest = name.partition("/")
+    nested = {key: model for key, model in own.items() if _is_graph(model)}
+    if rest and outer in nested:
+        return _inside(network, nested[outer], rest, output)
+    holders = [model for model in nested.values() if name in _names(model)]
+    if len(holders) == 1:
+        return _inside(network, holders[0], name, output)
+    if holders:
+        choices = " or ".join(repr(f"{model.name}/{name}") for model in holders)
+        raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
+    raise ValueError(_unknown(network, name))
+
+
+def _inside(network: keras.Model, model: keras.Model, name: str, output):
+    """The tensor of a layer inside a nested model, where the outer network calls that model."""
+    inner = keras.Model(model.inputs, _resolve(model, name, output))
+    return inner(_call_of(network, model).arguments.args[0])
+
+
+def _call_of(network: keras.Model, layer):
+    """The node at which a network calls a layer."""
+    levels = _graph(network)._nodes_by_depth.values()
+    return next(node for level in levels for node in level if node.operation is layer)
+
+
+def _graph(network: keras.Model):
+    """The functional model that a Sequential one keeps inside, or the model itself."""
+    return getattr(network, "_functional", None) or network
+
+
+def _names(model: keras.Model) -> list[str]:
+    """Names inside a model, as its own `_resolve` understands them without a path."""
+    found = [layer.name for layer in model.layers]
+    for layer in model.layers:
+        found += _names(layer) if _is_graph(layer) else []
+    return found
+
+
+def _unknown(network: keras.Model, name: str) -> str:
+    usable = [info.name for info in describe(network) if info.reason is None]
+    near = difflib.get_close_matches(name, usable, 3, 0.4)
+    some = near or [info.name for info in visualizable(network)][:8]
+    return (
+        f"Expected the name of a layer, such as {', '.join(map(repr, some))}. Received: {name!r}."
+    )
+
+
+def _logits(network: keras.Model, output_name: str):
+    names = list(_graph(network).output_names)
+    if output_name and output_name not in names:
+        raise ValueError(
+            f"Expected an output of the network: {', '.join(map(repr, names))}. "
+            f"Received: {output_name!r}."
+        )
+    if not output_name and len(names) > 1:
+        raise ValueError(
+            f"Expected output= one of {', '.join(map(repr, names))}, as this network has several. "
+            "Received: a logit without it."
+        )
+    return _without_softmax(network.outputs[names.index(output_name) if output_name else 0])
+
+
+def _without_softmax(output):
+    layer, node_index, tensor_index = output._keras_history
+    node = layer._inbound_nodes[node_index]
+    if _is_graph(layer):
+        inner = keras.Model(layer.inputs, _without_softmax(layer.outputs[tensor_index]))
+        return inner(node.arguments.args[0])
+    if isinstance(layer, keras.layers.Softmax):
+        return node.input_tensors[0]
+    if _activation_name(layer) not in _LAST_ACTIVATIONS:
+        return output
+    if isinstance(layer, keras.layers.Activation):
+        return node.input_tensors[0]
+    return WithoutActivation(layer, name=f"{layer.name}_logits")(node.input_tensors[0])
+
+
+def _activation_name(layer) -> str | None:
+    return getattr(getattr(layer, "activation", None), "__name__", None)
+
+
+def _before_activation(layer: keras.layers.Layer):
+    """A layer's result before its own activation; its output where it has none, or no weights."""
+    if not layer.weights or _activation_name(layer) in (None, "linear"):
+        return layer.output
+    return WithoutActivation(layer, name=f"{layer.name}_before_activation")(layer.input)
+
+
+class WithoutActivation(keras.layers.Layer):
+    """A layer of a network without its activation, on the same weights."""
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs):
+        super().__init__(dtype=layer.dtype_policy, trainable=layer.trainable, **kwargs)
+        self.layer = layer
+
+    def call(self, inputs):
+        activation = self.layer.activation
+        self.layer.activation = keras.activations.linear
+        try:
+            return self.layer.call(inputs)
+        finally:
+            self.layer.activation = activation

@@ -1,0 +1,133 @@
+"""Tapping layers of all kinds of models, and saying why a layer can't be visualised."""
+
+import keras
+import numpy as np
+import pytest
+
+from c3dvis import objectives
+from c3dvis.maximize import maximize, scores
+from c3dvis.models import layers
+
+SHAPE = (4, 8, 8, 3)
+L = keras.layers
+
+
+def backbone(name="backbone"):
+    clip = L.Input(SHAPE)
+    x = L.Conv3D(4, 3, padding="same", activation="relu", name="conv1")(clip)
+    x = L.Conv3D(5, 3, padding="same", name="conv2")(x)
+    return keras.Model(clip, x, name=name)
+
+
+def nested():
+    keras.utils.set_random_seed(0)
+    inner = backbone()
+    clip = L.Input(SHAPE)
+    x = L.GlobalAveragePooling3D()(inner(L.Rescaling(2.0, -1.0)(clip)))
+    return keras.Model(clip, L.Dense(3, activation="softmax", name="classes")(x)), inner
+
+
+@pytest.fixture
+def clips():
+    return np.random.default_rng(0).random((2, *SHAPE), np.float32)
+
+
+def test_a_layer_inside_a_nested_model_sees_what_the_outer_network_feeds_it(clips):
+    network, inner = nested()
+    first = keras.Model(inner.inputs, inner.get_layer("conv1").output)
+    expected = first.predict(clips * 2 - 1, verbose=0)
+    for name in ("backbone/conv1", "conv1"):
+        got = layers.tap(network, [name]).predict(clips, verbose=0)
+        np.testing.assert_allclose(got[0], expected, atol=1e-5)
+
+
+def test_a_nested_model_in_a_sequential_one_and_logits_at_its_end(clips):
+    keras.utils.set_random_seed(0)
+    head = keras.Sequential(
+        [L.GlobalAveragePooling3D(), L.Dense(3, activation="softmax", name="classes")], name="head"
+    )
+    network = keras.Sequential([L.Input(SHAPE), backbone(), head])
+    logits = scores(network, objectives.logit(range(3)), clips)
+    np.testing.assert_allclose(
+        keras.ops.softmax(logits), network.predict(clips, verbose=0), rtol=1e-4
+    )
+    assert scores(network, objectives.channel("conv2", [4]), clips).shape == (2, 1)
+    made = maximize(network, objectives.channel("backbone/conv2", [0, 1]), steps=2)
+    assert made.shape == (2, *SHAPE)
+
+
+def test_equal_names_in_two_nested_models_need_a_path():
+    clip = L.Input(SHAPE)
+    network = keras.Model(clip, L.Add()([backbone("slow")(clip), backbone("fast")(clip)]))
+    with pytest.raises(ValueError, match="'slow/conv1' or 'fast/conv1'"):
+        layers.tap(network, ["conv1"])
+    assert layers.tap(network, ["fast/conv1"]).outputs[0].shape[-1] == 4
+
+
+def test_two_outputs_are_told_apart(clips):
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    x = L.GlobalAveragePooling3D()(L.Conv3D(4, 3, name="conv")(clip))
+    heads = [
+        L.Dense(n, activation="softmax", name=name)(x) for name, n in (("verb", 2), ("noun", 5))
+    ]
+    network = keras.Model(clip, heads)
+    assert scores(network, objectives.logit(4, output=network.output_names[1]), clips).shape == (
+        2,
+        1,
+    )
+    with pytest.raises(ValueError, match="output= one of"):
+        scores(network, objectives.logit(0), clips)
+    with pytest.raises(ValueError, match="Received: 'adverb'"):
+        scores(network, objectives.logit(0, output="adverb"), clips)
+
+
+def test_layers_of_tokens_and_other_channel_counts():
+    keras.utils.set_random_seed(0)
+    clip = L.Input((4, 8, 8, 2))
+    patches = L.Conv3D(6, (2, 4, 4), strides=(2, 4, 4), name="patches")(clip)
+    tokens = L.Reshape((8, 6), name="tokens")(patches)
+    attended = L.MultiHeadAttention(2, 3, name="attention")(tokens, tokens)
+    normed = L.LayerNormalization(name="norm")(tokens + attended)
+    network = keras.Model(clip, L.Dense(3, name="classes")(normed[:, 0]))
+    assert {"patches", "attention", "norm"} <= {i.name for i in layers.visualizable(network)}
+    for objective in (objectives.channel("norm", [5]), objectives.neuron("norm", 1, position=(7,))):
+        assert maximize(network, objective, steps=2).shape == (1, 4, 8, 8, 2)
+
+
+def test_published_names_with_slashes_find_layers_with_dots():
+    network = keras.Sequential([L.Input(SHAPE), L.Conv3D(2, 1, name="Mixed_3b.Branch_0.conv")])
+    assert layers.tap(network, ["Mixed_3b/Branch_0/conv"]).outputs[0].shape[-1] == 2
+
+
+def test_unfit_layers_say_why():
+    clip = L.Input(SHAPE)
+    x = L.Conv3D(2, 3, name="conv")(clip)
+    total = L.Lambda(lambda t: keras.ops.sum(t, axis=(1, 2, 3, 4)), output_shape=(), name="total")(
+        x
+    )
+    halves = L.Identity(name="both")([x, x])
+    network = keras.Model(clip, [total, *halves])
+    reasons = {info.name: info.reason for info in layers.describe(network)}
+    assert reasons["conv"] is None
+    assert "channel axis" in reasons["total"] and "several outputs" in reasons["both"]
+    for name in ("total", "both"):
+        with pytest.raises(ValueError, match=f"'{name}' can't be visualised"):
+            layers.tap(network, [name])
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv = L.Conv3D(2, 3, padding="same", name="conv")
+
+    def call(self, clips):
+        return keras.ops.mean(self.conv(clips), axis=(1, 2, 3))
+
+
+def test_a_subclassed_model_is_told_what_to_do():
+    with pytest.raises(ValueError, match="wrap a subclassed model.*Received: Subclassed"):
+        layers.tap(Subclassed(), ["conv"])
+    clip = L.Input(SHAPE)
+    wrapped = keras.Model(clip, Subclassed()(clip))
+    assert maximize(wrapped, objectives.logit([0, 1]), steps=2).shape == (2, *SHAPE)
