@@ -38,7 +38,7 @@ def test_a_layer_inside_a_nested_model_sees_what_the_outer_network_feeds_it(clip
     expected = first.predict(clips * 2 - 1, verbose=0)
     for name in ("backbone/conv1", "conv1"):
         got = layers.tap(network, [name]).predict(clips, verbose=0)
-        np.testing.assert_allclose(got[0], expected, atol=1e-5)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_a_nested_model_in_a_sequential_one_and_logits_at_its_end(clips):
