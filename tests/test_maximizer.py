@@ -230,3 +230,12 @@ def test_fourier_starts_with_the_spectrum_it_promises():
     np.testing.assert_allclose(flat[slow].mean(), flat[~slow].mean(), rtol=0.1)
     fine = np.hypot(row, column) > 0.3
     np.testing.assert_allclose(flat[fine].mean(), flat[~fine].mean(), rtol=0.1)
+
+
+def test_several_objectives_are_scored_in_one_pass(network):
+    clips = np.random.default_rng(0).random((5, *SHAPE), np.float32)
+    several = [OBJECTIVES["channel"], OBJECTIVES["sum"], OBJECTIVES["neuron"]]
+    together = scores(network, several, [clips[:3], clips[3:]])
+    for one, got in zip(several, together, strict=True):
+        assert got.shape == (5, len(one))
+        np.testing.assert_allclose(got, scores(network, one, clips), rtol=1e-5)

@@ -1,66 +1,66 @@
-"""What an objective gives to real clips, for all its units at once."""
+"""What objectives give to real clips, for all their units at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from c3dvis.models import layers
 from c3dvis.objectives import Objective
 
 
-class _Features(keras.layers.Layer):
-    """The numbers from which an objective's units choose, as a layer so that `predict` runs it."""
+class _Scores(keras.layers.Layer):
+    """Activations to the scores `(N, units)` of all units, as a layer so that `predict` runs it."""
 
-    def __init__(self, objective: Objective):
-        super().__init__()
-        self.objective = objective
+    def __init__(self, objective: Objective, columns: np.ndarray):
+        super().__init__(dtype="float32")
+        self.objective, self.columns = objective, columns
 
     def call(self, activations):
         read = dict(zip(self.objective.layers, activations, strict=True))
-        return self.objective.features(read)
+        total = 0.0
+        for i, ((weight, _), features) in enumerate(
+            zip(self.objective.terms, self.objective.features(read), strict=True)
+        ):
+            total = total + weight * ops.take(features, self.columns[:, i], axis=-1)
+        return total
 
 
 def scores(
     network: keras.Model,
-    objective: Objective,
+    objective: Objective | Sequence[Objective],
     clips: np.ndarray | Iterable[np.ndarray],
     *,
     preprocess: Callable | None = None,
     batch_size: int = 16,
-) -> np.ndarray:
-    """Scores of every clip for every unit of an objective.
+) -> np.ndarray | list[np.ndarray]:
+    """Scores of every clip for every unit of an objective, or of several in one pass.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Its units are the columns of the result.
+        objective: Its units are the columns of the result; or several objectives.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
     Returns:
-        float32 `(clips, len(objective))`.
+        float32 `(clips, len(objective))`; a list of these for several objectives.
     """
-    tapped = layers.tap(network, objective.layers)
-    shapes = {
-        name: tuple(output.shape[1:])
-        for name, output in zip(objective.layers, tapped.outputs, strict=True)
+    several = [objective] if isinstance(objective, Objective) else list(objective)
+    names = list(dict.fromkeys(name for one in several for name in one.layers))
+    tapped = layers.tap(network, names)
+    outputs = dict(zip(names, tapped.outputs, strict=True))
+    shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
+    class_names = getattr(network, "class_names", None)
+    outcome = {
+        str(i): _Scores(one, one.columns(shapes, class_names))([outputs[n] for n in one.layers])
+        for i, one in enumerate(several)
     }
-    columns = objective.columns(shapes, getattr(network, "class_names", None))
-    reader = keras.Model(tapped.inputs, _Features(objective)(list(tapped.outputs)))
-    batches = [clips] if isinstance(clips, np.ndarray) else clips
-    made = []
-    for batch in batches:
+    reader = keras.Model(tapped.inputs, outcome)
+    found = []
+    for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         batch = batch if preprocess is None else preprocess(batch)
-        features = reader.predict(batch, batch_size=batch_size, verbose=0)
-        features = features if isinstance(features, list) else [features]
-        made.append(_combine(objective, features, columns))
-    return np.concatenate(made)
-
-
-def _combine(objective: Objective, features: list[np.ndarray], columns: np.ndarray) -> np.ndarray:
-    parts = [
-        weight * values[:, columns[:, i]]
-        for i, ((weight, _), values) in enumerate(zip(objective.terms, features, strict=True))
-    ]
-    return np.sum(parts, axis=0, dtype=np.float32)
+        found.append(reader.predict(batch, batch_size=batch_size, verbose=0))
+    made = [np.concatenate([part[key] for part in found]) for key in outcome]
+    return made[0] if isinstance(objective, Objective) else made

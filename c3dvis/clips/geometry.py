@@ -1,0 +1,190 @@
+"""The size and the length of a clip: resize, sample in time, contact sheet."""
+
+import difflib
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from c3dvis.clips.values import check, to_rgb
+
+SHORT = ("loop", "hold")
+"""What can be done with a clip that has fewer frames than asked for."""
+
+
+def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize every frame, keeping the picture's proportions.
+
+    The largest centred part with the wanted proportions is cut out and then scaled, as
+    `keras.preprocessing.image.smart_resize` does: nothing is stretched, but the longer side may
+    lose its ends. Scaling is linear with antialiasing, so no value leaves the range of the clip.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1], any number of channels.
+        size: height and width in pixels.
+
+    Returns:
+        float32 array `(T, *size, C)` in [0, 1]; always a new array.
+
+    Raises:
+        ValueError: for what `check` refuses, and for a size that is not two positive integers.
+
+    >>> resize(np.zeros((2, 30, 40, 3)), (15, 15)).shape
+    (2, 15, 15, 3)
+    """
+    clip, size = check(clip), check_size(size)
+    return np.stack([resize_frame(frame, size) for frame in clip])
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return `size` as two positive integers, or say what is wrong with it."""
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise ValueError(
+            f"Expected size=(height, width), two positive integers. Received: size={size!r}."
+        )
+    return height, width
+
+
+def resize_frame(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Cut the centre of `frame` `(H, W, C)` to the proportions of `size` and scale it."""
+    height, width = frame.shape[:2]
+    scale = min(height / size[0], width / size[1])
+    top, left = (height - scale * size[0]) / 2, (width - scale * size[1]) / 2
+    box = (max(left, 0.0), max(top, 0.0), min(width - left, width), min(height - top, height))
+    planes = [
+        Image.fromarray(plane).resize(size[::-1], Image.Resampling.BILINEAR, box=box)
+        for plane in np.ascontiguousarray(np.moveaxis(frame, -1, 0))
+    ]
+    # The weights of a pixel sum to 1 up to float32 rounding.
+    return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0, 1)
+
+
+def sample(clip: ArrayLike, frames: int, *, short: str | None = None) -> NDArray[np.float32]:
+    """Take `frames` frames, spread evenly over the clip.
+
+    The clip is divided into `frames` equal parts and the middle frame of each is taken, as
+    temporal segment networks do when tested. `frames == T` gives the clip itself.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1].
+        frames: how many frames to return.
+        short: what to do when T is smaller than `frames`: None refuses, "loop" starts again from
+            the first frame, "hold" repeats the last.
+
+    Returns:
+        float32 array `(frames, H, W, C)`.
+
+    Raises:
+        ValueError: for what `check` refuses, and for too few frames unless `short` is given.
+
+    Wang et al. 2016, "Temporal Segment Networks", https://arxiv.org/abs/1608.00859
+
+    >>> ramp = np.linspace(0, 1, 6).reshape(6, 1, 1, 1)
+    >>> sample(ramp, 3).ravel().round(1).tolist()
+    [0.2, 0.6, 1.0]
+    """
+    clip = check(clip)
+    return clip[choose(len(clip), frames, short=short)]
+
+
+def choose(
+    count: int,
+    frames: int | None,
+    *,
+    start: int = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> list[int]:
+    """Say which of `count` frames to take; `c3dvis.clips.read` describes the arguments."""
+    _check_times(count, frames, start, step, short)
+    if frames is None:
+        return list(range(start, count, step or 1))
+    spare = count - start
+    if step is None and frames <= spare:
+        return [start + (2 * part + 1) * spare // (2 * frames) for part in range(frames)]
+    there = range(start, count, step or 1)[:frames]
+    if len(there) == frames:
+        return list(there)
+    if short is None:
+        where = f" (start={start}, step={step or 1})" if start or step else ""
+        raise ValueError(
+            f'Expected at least {frames} frames; short="loop" or "hold" makes do with fewer. '
+            f"Received: {len(there)} frames{where}."
+        )
+    if short == "loop":
+        return [there[index % len(there)] for index in range(frames)]
+    return [there[min(index, len(there) - 1)] for index in range(frames)]
+
+
+def _check_times(
+    count: int, frames: int | None, start: int, step: int | None, short: str | None
+) -> None:
+    for name, value, least in (("frames", frames, 1), ("start", start, 0), ("step", step, 1)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if (value is not None or name == "start") and not (whole and value >= least):  # type: ignore
+            raise ValueError(f"Expected {name} an integer from {least}. Received: {value!r}.")
+    if start >= count:
+        raise ValueError(f"Expected start below the {count} frames there are. Received: {start}.")
+    if short is not None and short not in SHORT:
+        near = difflib.get_close_matches(str(short), SHORT, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f'Expected short None, "loop" or "hold". Received: {short!r}{hint}')
+
+
+def sheet(
+    clips: ArrayLike | Sequence[ArrayLike],
+    *,
+    columns: int | None = None,
+    frames: int | None = None,
+    pad: int = 2,
+) -> NDArray[np.float32]:
+    """Lay clips out on one picture: a row for each clip, its frames from left to right.
+
+    Args:
+        clips: one clip `(T, H, W, C)`, or a sequence of clips of the same height and width. They
+            may differ in length and in channels; `to_rgb` says how each is shown.
+        columns: frames in a row; a longer clip continues on the next row. Default: the longest
+            clip fits one row.
+        frames: how many frames of each clip to show, spread evenly. Default: all.
+        pad: white pixels around each frame.
+
+    Returns:
+        float32 array `(height, width, 3)` in [0, 1].
+
+    Raises:
+        ValueError: for no clip, clips of different sizes, and for what `check` refuses.
+
+    >>> sheet([np.zeros((4, 8, 8, 3)), np.zeros((6, 8, 8, 1))], pad=1).shape
+    (19, 55, 3)
+    """
+    clips = list(clips)  # type: ignore[arg-type]
+    if not clips:
+        raise ValueError("Expected at least one clip. Received: none.")
+    rows = [np.stack(clips)] if np.ndim(clips[0]) == 3 else clips
+    shown = [to_rgb(clip) for clip in rows]
+    if frames is not None:
+        shown = [sample(clip, min(frames, len(clip))) for clip in shown]
+    sizes = {clip.shape[1:3] for clip in shown}
+    if len(sizes) != 1:
+        raise ValueError(f"Expected clips of one height and width. Received: {sorted(sizes)}.")
+    height, width = (side + pad for side in sizes.pop())
+    across = max(len(clip) for clip in shown) if columns is None else columns
+    if across < 1 or pad < 0:
+        raise ValueError(
+            f"Expected columns from 1 and pad from 0. Received: columns={columns}, pad={pad}."
+        )
+    lines = [
+        clip[first : first + across] for clip in shown for first in range(0, len(clip), across)
+    ]
+    page = np.ones((len(lines) * height + pad, across * width + pad, 3), np.float32)
+    for row, line in enumerate(lines):
+        for column, frame in enumerate(line):
+            top, left = row * height + pad, column * width + pad
+            page[top : top + height - pad, left : left + width - pad] = frame
+    return page

@@ -1,0 +1,199 @@
+"""Frames from GIF, WebP and APNG files, and from folders of pictures, read with Pillow."""
+
+import itertools
+import re
+import statistics
+import struct
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from c3dvis.clips.sources import unreadable
+
+FRAME_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""File names that count as frames of a folder; anything else in it is left alone."""
+
+_GIF_TICK = 10
+"""Milliseconds; GIF delays differ by this much merely because they are rounded to it."""
+
+_PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged files: mostly OSError, but its parsers stumble in many ways."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file with one frame or more."""
+
+    path: Path
+    count: int
+    size: tuple[int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> "Picture":
+        """Read the number of frames and their size; no frame is decoded."""
+        with _refusals(path), Image.open(path) as image:
+            count, (width, height) = getattr(image, "n_frames", 1), image.size
+        return cls(path, count, (height, width))
+
+    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the wanted frames, decoding from the first to the last of them."""
+        keep, shown = set(wanted), []
+        with _refusals(self.path):
+            image = Image.open(self.path)
+        with image:
+            for index in range(wanted[-1] + 1):
+                with _refusals(self.path, index, self.count):
+                    image.seek(index)
+                    image.load()
+                    frame = _pixels(image) if index in keep else None
+                shown.append(image.info.get("duration", 0))
+                if frame is not None:
+                    yield frame
+        if image.format == "GIF" and not _has_end_mark(self.path):
+            warnings.warn(
+                f"{str(self.path)!r} has no end mark: frames may be missing at its end.",
+                stacklevel=4,
+            )
+        _warn_of_uneven_delays(self.path, shown)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder in which each picture file is a frame."""
+
+    path: Path
+    files: tuple[Path, ...]
+    size: tuple[int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> "Folder":
+        """List the frames in natural order: 2 comes before 10."""
+        try:
+            names = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+        except OSError as error:
+            raise unreadable(path, error.strerror or str(error)) from error
+        files = [name for name in names if name.suffix.lower() in FRAME_SUFFIXES]
+        if not files:
+            kinds = ", ".join(FRAME_SUFFIXES)
+            raise unreadable(path, f"no frames ({kinds}) among its {len(names)} entries")
+        files.sort(key=lambda file: _natural(file.name))
+        _check_numbers(path, files)
+        first = next(cls(path, (files[0],), (0, 0))._frames([0]))
+        return cls(path, tuple(files), first.shape[:2])
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.files)
+
+    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the wanted frames; only their files are opened."""
+        for index, frame in zip(wanted, self._frames(wanted), strict=True):
+            if frame.shape[:2] != self.size:
+                height, width = self.size
+                raise ValueError(
+                    f"Expected frames of one size, {height}x{width} as {str(self.files[0])!r}. "
+                    f"Received: {frame.shape[0]}x{frame.shape[1]} in {str(self.files[index])!r}."
+                )
+            yield frame
+
+    def _frames(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        for index in wanted:
+            file = self.files[index]
+            with _refusals(file), Image.open(file) as image:
+                frame = _pixels(ImageOps.exif_transpose(image))
+            yield frame
+
+
+@contextmanager
+def _refusals(path: Path, decoded: int = 0, expected: int = 1) -> Iterator[None]:
+    """Turn what Pillow raises for a bad file into one line that names the file."""
+    try:
+        yield
+    except EOFError as error:
+        raise unreadable(path, f"decoded {decoded} frames, expected {expected}") from error
+    except Image.UnidentifiedImageError as error:
+        raise unreadable(path, "not a picture that Pillow knows") from error
+    except _PILLOW_ERRORS as error:
+        after = f", after {decoded} frames" if decoded else ""
+        raise unreadable(path, str(error).rstrip(".") + after) from error
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB of the current frame; what is transparent is laid over black, as in a video."""
+    if image.mode.startswith("I;16"):  # Pillow would clip these at 255 rather than scale them
+        grey = np.rint(np.asarray(image) / 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise ValueError("Pixels of 32 bits, whose range is unknown")
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _has_end_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return file.read().rstrip(b"\0").endswith(b";")
+
+
+def _warn_of_uneven_delays(path: Path, delays: list[float]) -> None:
+    inner = delays[:-1]  # the last frame is often held longer on purpose
+    if inner and max(inner) - min(inner) > _GIF_TICK:
+        warnings.warn(
+            f"{str(path)!r} has a variable frame rate: frames last {min(inner):g} to "
+            f"{max(inner):g} ms. They are returned as stored, not spaced in time.",
+            stacklevel=5,
+        )
+
+
+def _natural(name: str) -> tuple[str | int, ...]:
+    parts = re.split(r"(\d+)", name.lower())
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts))
+
+
+def _check_numbers(path: Path, files: list[Path]) -> None:
+    """Refuse two files with one number; warn of numbers left out of a regular series."""
+    series: dict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
+    for file in files:
+        found = re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem)
+        if found is None:
+            continue
+        numbers = series[found[1].lower(), found[3].lower()]
+        if int(found[2]) in numbers:
+            twin = numbers[int(found[2])].name
+            raise unreadable(path, f"{twin!r} and {file.name!r} have the same number")
+        numbers[int(found[2])] = file
+    for numbers in series.values():
+        _warn_of_missing(path, sorted(numbers))
+
+
+def _warn_of_missing(path: Path, numbers: list[int]) -> None:
+    steps = [b - a for a, b in zip(numbers, numbers[1:], strict=False)]
+    usual = statistics.mode(steps) if steps else 1
+    if 2 * steps.count(usual) < len(steps):
+        return  # times or other marks, not a series
+    gaps = [range(a + usual, b, usual) for a, b in zip(numbers, numbers[1:], strict=False)]
+    count = sum(map(len, gaps))
+    if count:
+        few = ", ".join(map(str, itertools.islice(itertools.chain.from_iterable(gaps), 5)))
+        warnings.warn(
+            f"{str(path)!r} lacks {count} frames of its series: {few}{', ...' * (count > 5)}.",
+            stacklevel=6,
+        )

@@ -1,0 +1,120 @@
+"""Read a clip from a video file, an animated picture or a folder of frames."""
+
+import difflib
+import math
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.clips.geometry import check_size, choose, resize_frame
+from c3dvis.clips.pictures import Folder, Picture
+from c3dvis.clips.sources import FewerFrames, Source, unreadable
+from c3dvis.clips.video import Video
+
+MAXIMUM_BYTES = 4 * 2**30
+"""Memory that one clip may take. A clip for a network takes a few megabytes; more than this is a
+whole film, read by mistake."""
+
+_PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    start: int = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> NDArray[np.float32]:
+    """Read a clip.
+
+    The kind of file is told by its first bytes, not by its name. A long video is decoded frame by
+    frame from its beginning to the last frame wanted; only the wanted frames are kept, resized as
+    they come. Transparent pixels are laid over black. A rotation flag is honoured; an uneven
+    frame rate and numbers missing from a folder's series give a warning.
+
+    Args:
+        path: a video (mp4, mov, webm, mkv, avi, ...), an animated GIF, WebP or PNG, or a folder
+            with a picture file for each frame, in natural order (2 before 10).
+        frames: how many frames to return. Default: all from `start` on.
+        size: height and width in pixels; `resize` says how. Default: as stored.
+        start: number of the first frame to use, counted from 0.
+        step: take every `step`-th frame. Default: where `frames` is given, spread them evenly
+            from `start` to the end as `sample` does; otherwise every frame.
+        short: what to do where the file has fewer frames than `frames` asks for: None refuses,
+            "loop" starts again from `start`, "hold" repeats the last one.
+
+    Returns:
+        float32 array `(T, H, W, 3)`, RGB in [0, 1].
+
+    Raises:
+        ValueError: one line that names the file, where it is missing, empty, damaged, cut off, of
+            no known kind, without video, too short, or would take more than `MAXIMUM_BYTES`.
+
+    >>> read("wave.mp4", frames=16, size=(112, 112)).shape  # doctest: +SKIP
+    (16, 112, 112, 3)
+    """
+    size = None if size is None else check_size(size)
+    source = _source(Path(path))
+    while True:
+        try:
+            wanted = choose(source.count, frames, start=start, step=step, short=short)
+        except ValueError as error:
+            raise ValueError(f"{error} File: {str(path)!r}.") from error
+        try:
+            return _load(source, wanted, size)
+        except FewerFrames as fewer:
+            warnings.warn(
+                f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
+                "be decoded; the others are left out.",
+                stacklevel=2,
+            )
+            source = fewer.source
+
+
+def _source(path: Path) -> Source:
+    if path.is_dir():
+        return Folder.open(path)
+    if not path.exists():
+        names = os.listdir(path.parent) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=3)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise unreadable(path, f"there is no such file{hint}")
+    if not path.is_file():
+        raise unreadable(path, "neither a file nor a folder")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from error
+    if not head:
+        raise unreadable(path, "the file is empty")
+    if head.startswith(_PICTURES) or head[8:] == b"WEBP":
+        return Picture.open(path)
+    return Video.open(path)
+
+
+def _load(source: Source, wanted: list[int], size: tuple[int, int] | None) -> NDArray[np.float32]:
+    once = sorted(set(wanted))
+    shape = (len(once), *(size or source.size), 3)
+    if 4 * math.prod(shape) > MAXIMUM_BYTES:
+        raise ValueError(
+            f"Expected a clip of at most {MAXIMUM_BYTES / 2**30:.3g} GiB. Received: {shape[0]} "
+            f"frames of {shape[1]}x{shape[2]} ({4 * math.prod(shape) / 2**30:.3g} GiB) in "
+            f"{str(source.path)!r}; ask for fewer frames or a smaller size."
+        )
+    clip = np.empty(shape, np.float32)
+    for slot, picked in enumerate(source.pick(once)):
+        if size is None and picked.shape != shape[1:]:
+            height, width = picked.shape[:2]
+            raise unreadable(
+                source.path,
+                f"frame {once[slot]} is {height}x{width}, the first {shape[1]}x{shape[2]}",
+            )
+        frame = picked.astype(np.float32) / np.float32(255)
+        clip[slot] = frame if size is None else resize_frame(frame, size)
+    return clip if once == wanted else clip[np.searchsorted(once, wanted)]

@@ -1,0 +1,46 @@
+"""What every kind of file that holds frames has in common."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Source(Protocol):
+    """An ordered set of frames on disk, of which any can be picked without keeping the others."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width as shown, in pixels."""
+        ...
+
+    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames numbered `wanted` (rising), each `(height, width, 3)`, 0 to 255."""
+        ...
+
+
+class FewerFrames(Exception):
+    """A healthy file gave fewer frames than it was thought to have; `source` knows better."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.source = source
+
+
+def unreadable(path: Path, reason: str) -> ValueError:
+    """The one-line error for a file or folder that cannot be read as a clip."""
+    reason = " ".join(reason.split())  # decoders' messages may span lines
+    return ValueError(
+        "Expected a readable video, animated picture or folder of frames. "
+        f"Received: {str(path)!r}: {reason}."
+    )

@@ -1,0 +1,167 @@
+"""The values of a clip: their range, their type, and what colour they are shown in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+ROUNDING = 1e-4
+"""How far a value may leave [0, 1] and still count as a rounding error (no unit)."""
+
+_AXES = ("{} frames", "height {}", "width {}", "{} channels")
+
+
+def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray[np.float32]:
+    """Return `clip` as a float32 array, or say what is wrong with it.
+
+    A clip has four axes, at least one element on each, and finite floats in [0, 1]. Values that
+    leave this range by less than `ROUNDING` are clipped; anything further is refused, since a
+    network fed 0-255 answers without complaint and wrongly.
+
+    Args:
+        clip: array-like `(T, H, W, C)` of floats in [0, 1].
+        shape: expected `(T, H, W, C)`; None for an axis that may have any length.
+
+    Returns:
+        float32 array `(T, H, W, C)`. It shares memory with `clip` where nothing had to change.
+
+    Raises:
+        ValueError: for another rank, axis length, type or range, and for NaN or Inf.
+
+    >>> check(np.zeros((8, 4, 4, 3)), shape=(16, None, None, 3))
+    Traceback (most recent call last):
+    ValueError: Expected a clip of 16 frames. Received: 8 frames (shape (8, 4, 4, 3)).
+    """
+    array = np.asarray(clip)
+    _check_shape(array, shape)
+    if not array.dtype.name.startswith(("float", "bfloat")):
+        raise ValueError(
+            f"Expected a clip of floats in [0, 1]. Received: {array.dtype} values"
+            + (f" from {array.min()} to {array.max()}" if array.dtype.kind in "iu" else "")
+            + ("; divide by 255." if array.dtype == np.uint8 else ".")
+        )
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, counted below
+        array = array.astype(np.float32, copy=False)
+    _check_finite(array)
+    low, high = float(array.min()), float(array.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        hint = "; divide by 255" if low >= 0 and 2 < high <= 255 else ""
+        raise ValueError(
+            f"Expected clip values in [0, 1]. Received: values from {low:.6g} to {high:.6g}{hint}."
+        )
+    return np.clip(array, 0, 1) if low < 0 or high > 1 else array
+
+
+def _check_shape(array: NDArray, shape: Sequence[int | None] | None) -> None:
+    if array.ndim != 4:
+        hint = "; pass one clip of the batch" if array.ndim == 5 else ""
+        raise ValueError(
+            "Expected a clip with axes (frames, height, width, channels). "
+            f"Received: shape {array.shape}{hint}."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"Expected a clip with no empty axis. Received: shape {array.shape}.")
+    if shape is None:
+        return
+    if len(shape) != 4:
+        raise ValueError(
+            "Expected shape=(frames, height, width, channels), None where any length will do. "
+            f"Received: shape={tuple(shape)}."
+        )
+    wrong = [
+        (name, want, have)
+        for name, want, have in zip(_AXES, shape, array.shape, strict=True)
+        if want is not None and want != have
+    ]
+    if wrong:
+        expected = ", ".join(name.format(want) for name, want, _ in wrong)
+        received = ", ".join(name.format(have) for name, _, have in wrong)
+        raise ValueError(
+            f"Expected a clip of {expected}. Received: {received} (shape {array.shape})."
+        )
+
+
+def _check_finite(array: NDArray) -> None:
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        nan = int(np.isnan(array).sum())
+        raise ValueError(
+            "Expected finite clip values. "
+            f"Received: {nan} NaN and {bad - nan} Inf among {array.size} values."
+        )
+
+
+def to_uint8(clip: ArrayLike) -> NDArray[np.uint8]:
+    """Turn floats in [0, 1] into whole numbers from 0 to 255.
+
+    Values are rounded to the nearest step and clipped to the range first: a plain cast would cut
+    decimals off and wrap 1.01 round to 1.
+
+    Args:
+        clip: array-like of floats of any shape; [0, 1] is mapped to 0-255.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        ValueError: for integers (their range cannot be known) and for NaN.
+
+    >>> to_uint8([-0.5, 0.0, 0.5, 1.0, 1.01])
+    array([  0,   0, 128, 255, 255], dtype=uint8)
+    """
+    array = np.asarray(clip)
+    if not array.dtype.name.startswith(("float", "bfloat")):
+        raise ValueError(f"Expected floats in [0, 1]. Received: {array.dtype} values.")
+    array = array.astype(np.float64)
+    if np.isnan(array).any():
+        raise ValueError(f"Expected numbers. Received: {int(np.isnan(array).sum())} NaN.")
+    # floor(x + 0.5) and not rint, which would send 0.5 to the even neighbour.
+    return np.floor(np.clip(array, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def to_rgb(clip: ArrayLike, *, background: float = 1.0) -> NDArray[np.float32]:
+    """Show a clip of 1 to 4 channels in red, green and blue.
+
+    Grey is repeated. Flow, in which 0.5 means no motion, is drawn with the usual colour wheel:
+    the hue is the direction (red right, then yellow, green, cyan and blue while turning from
+    right over down, left and up) and the saturation is the speed, so that a resting pixel is
+    white. RGBA is laid over a grey background.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1]; C is 1 (grey), 2 (flow to the right and down), 3 or 4.
+        background: grey level in [0, 1] behind RGBA.
+
+    Returns:
+        float32 array `(T, H, W, 3)` in [0, 1].
+
+    Raises:
+        ValueError: for what `check` refuses, and for more than 4 channels.
+
+    Colour wheel: Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow",
+    https://doi.org/10.1007/s11263-010-0390-2 (here with evenly spaced hues).
+
+    >>> to_rgb(np.full((1, 1, 1, 2), 0.5)).ravel().tolist()
+    [1.0, 1.0, 1.0]
+    """
+    clip = check(clip)
+    channels = clip.shape[-1]
+    if channels == 1:
+        return np.repeat(clip, 3, axis=-1)
+    if channels == 2:
+        return _color_wheel(clip)
+    if channels == 3:
+        return clip
+    if channels == 4:
+        color, alpha = clip[..., :3], clip[..., 3:]
+        return (color * alpha + np.float32(background) * (1 - alpha)).astype(np.float32)
+    raise ValueError(f"Expected a clip of 1 to 4 channels. Received: {channels} channels.")
+
+
+def _color_wheel(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    right, down = np.moveaxis(2 * flow - 1, -1, 0)
+    hue = np.arctan2(down, right) / (2 * np.pi) % 1
+    saturation = np.minimum(np.hypot(right, down), 1)
+    # HSV to RGB at full value: each colour falls linearly between its two neighbours' hues.
+    sector = (np.array([5, 3, 1], np.float32) + hue[..., None] * 6) % 6
+    fall = np.clip(np.minimum(sector, 4 - sector), 0, 1)
+    return (1 - saturation[..., None] * fall).astype(np.float32)

@@ -1,0 +1,135 @@
+"""Frames from video files, read with PyAV.
+
+FFmpeg ends a damaged file as it ends a whole one: without a word. So a file is measured first: its
+packets are counted, which needs no decoding, and its length is compared with what it promises.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from c3dvis.clips.containers import cut_off
+from c3dvis.clips.sources import FewerFrames, unreadable
+from c3dvis.clips.timing import Timing, measure
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file that was measured and found whole."""
+
+    path: Path
+    count: int
+    size: tuple[int, int]
+    last: float | None
+    """When the last frame begins, in seconds; None where the file does not say."""
+
+    @classmethod
+    def open(cls, path: Path) -> "Video":
+        """Count the frames, refuse a file that was cut off, warn of an uneven frame rate."""
+        try:
+            with _opened(path) as (container, stream):
+                timing = measure(container, stream)
+        except av.FFmpegError as error:
+            raise unreadable(path, error.strerror or str(error)) from error
+        _check_whole(path, timing)
+        if not timing.count:
+            raise unreadable(path, "its video stream holds no frames")
+        if timing.uneven:
+            warnings.warn(
+                f"{str(path)!r} has a variable frame rate: frames last "
+                f"{1000 * timing.shortest:.4g} to {1000 * timing.longest:.4g} ms. They are "
+                "returned as stored, not spaced in time.",
+                stacklevel=4,
+            )
+        first = next(cls(path, timing.count, (0, 0), timing.last).pick([0]))
+        return cls(path, timing.count, first.shape[:2], timing.last)
+
+    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the wanted frames, decoding from the first to the last of them."""
+        keep, decoded, reached = set(wanted), 0, -np.inf
+        try:
+            for frame in _decoded(self.path):
+                if decoded in keep:
+                    yield _upright(frame, self.path)
+                decoded += 1
+                if decoded > wanted[-1]:
+                    return
+                reached = max(reached, -np.inf if frame.time is None else frame.time)
+        except av.FFmpegError as error:
+            reason = f"{error.strerror} (decoded {decoded} frames, expected {self.count})"
+            raise unreadable(self.path, reason) from error
+        # A file cut out of a longer one may begin with packets that lean on what is gone. The
+        # decoder leaves these out, and yet arrives at the last one.
+        if decoded and self.last is not None and reached > self.last - 1e-6:
+            raise FewerFrames(replace(self, count=decoded))
+        raise unreadable(self.path, f"decoded {decoded} frames, expected {self.count}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    # "file:" and the white list: neither a name nor a playlist may send FFmpeg to the network.
+    only_files = {"protocol_whitelist": "file"}
+    with av.open(f"file:{path}", options=only_files, metadata_errors="replace") as container:
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic  # the cover of a song
+        ]
+        if not streams:
+            raise unreadable(path, "no video stream")
+        if streams[0].codec_context is None:
+            raise unreadable(path, "no decoder for its video stream")
+        yield container, streams[0]
+
+
+def _decoded(path: Path) -> Iterator[VideoFrame]:
+    with _opened(path) as (container, stream):
+        yield from container.decode(stream)
+
+
+def _check_whole(path: Path, timing: Timing) -> None:
+    cut = cut_off(path)
+    if not cut and timing.missing < 1.5:
+        if timing.missing > 0.75:  # programs differ in how they count the last frame
+            warnings.warn(
+                f"{str(path)!r} holds {timing.count} frames; its header speaks of "
+                f"{timing.promised}.",
+                stacklevel=5,
+            )
+        return
+    decoded = 0
+    try:
+        for _ in _decoded(path):
+            decoded += 1
+    except av.FFmpegError:
+        pass  # the count up to here is what the error below is to tell
+    if timing.promised is None or decoded < timing.promised:
+        promise = "more" if timing.promised is None else timing.promised
+        reason = "the file is cut off" if cut else "its length says so"
+        raise unreadable(path, f"decoded {decoded} frames, expected {promise} ({reason})")
+    if cut:
+        warnings.warn(
+            f"{str(path)!r} is cut off, but all {decoded} frames were found.", stacklevel=5
+        )
+
+
+def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
+    """RGB of the frame, turned as the file asks (phones film sideways and say so)."""
+    turns, rest = divmod(frame.rotation, 90)
+    if rest:
+        warnings.warn(
+            f"{str(path)!r} asks to be turned by {frame.rotation} degrees; it is read as stored.",
+            stacklevel=4,
+        )
+        turns = 0
+    return np.rot90(frame.to_ndarray(format="rgb24"), turns)

@@ -1,0 +1,103 @@
+"""Write a clip to a file: GIF, WebP, APNG, MP4 or a film strip."""
+
+import difflib
+import numbers
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis.clips.encoders import ENCODERS, Encoder
+from c3dvis.clips.values import check, to_rgb, to_uint8
+
+_FPS = (0.001, 1000)
+"""Frames a second, lowest and highest: delays are written in milliseconds."""
+
+
+def write(
+    path: str | os.PathLike[str],
+    clip: ArrayLike,
+    *,
+    fps: float = 8,
+    quality: int | None = None,
+) -> None:
+    """Write a clip, in the format that the file name's ending says.
+
+    | ending | what it is |
+    |---|---|
+    | .gif | 256 colours a frame; delays of whole 10 ms whose sum is true |
+    | .webp | animated; lossy, at half the resolution in colour |
+    | .png | animated PNG; lossless |
+    | .mp4 | H.264, at half the resolution in colour; odd sides grow by one repeated edge pixel |
+    | .jpg, .jpeg | film strip: all frames side by side, full resolution in colour; no timing |
+
+    The animations loop for ever. Where consecutive frames are equal, a GIF or WebP stores one of
+    them, shown as long as all; of a clip that stands still WebP keeps no timing (you are warned).
+    The file appears whole or not at all, and replaces an older one.
+
+    Args:
+        path: file to write; its folder must exist.
+        clip: `(T, H, W, C)` in [0, 1]. C is 1 (grey), 2 (flow, drawn as `to_rgb` says), 3 (RGB) or
+            4 (RGBA; .gif, .webp and .png only, and a GIF's pixel is either opaque or clear).
+        fps: frames a second, 0.001 to 1000, for a GIF up to 50.
+        quality: 1 (small) to 100 (best) for .webp, .mp4 and .jpg. Default: 90, 65 and 85.
+
+    Raises:
+        ValueError: for another ending, what `check` refuses, a bad `fps` or `quality`.
+        OSError: where the file cannot be written; nothing is left behind.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(f"{folder}/noise.gif", np.random.default_rng(0).random((8, 16, 16, 3)))
+    ...     os.listdir(folder)
+    ['noise.gif']
+    """
+    path = Path(path)
+    encode = _encoder(path)
+    clip = _drawable(check(clip), path)
+    low, high = _FPS
+    if not (isinstance(fps, numbers.Real) and low <= fps <= high):
+        raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
+    _put(path, encode(clip, float(fps), quality))
+
+
+def _encoder(path: Path) -> Encoder:
+    suffix = path.suffix.lower()
+    if suffix not in ENCODERS:
+        near = difflib.get_close_matches(suffix, ENCODERS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(
+            f"Expected a file name ending in {', '.join(ENCODERS)}. Received: {str(path)!r}{hint}"
+        )
+    return ENCODERS[suffix]
+
+
+def _drawable(clip: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
+    """The clip in whole numbers, with 1 (grey), 3 or 4 channels."""
+    channels = clip.shape[-1]
+    if channels == 4 and path.suffix.lower() not in (".gif", ".webp", ".png"):
+        raise ValueError(
+            f"Expected 1 to 3 channels for {path.suffix}, which knows no transparency. "
+            "Received: 4 channels; `to_rgb` lays them over a background."
+        )
+    return to_uint8(clip if channels in (1, 4) else to_rgb(clip))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
+    # writes a JPEG.
+    if not path.parent.is_dir():
+        raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:  # of the same kind, but with the name that the caller knows
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
