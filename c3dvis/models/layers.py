@@ -1,10 +1,12 @@
 """The layers of a network: which can be visualised, and reading their activations."""
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
+from keras import ops
 
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
 
@@ -242,3 +244,48 @@ class WithoutActivation(keras.layers.Layer):
             return self.layer.call(inputs)
         finally:
             self.layer.activation = activation
+
+
+@contextlib.contextmanager
+def redirected(network: keras.Model, leak):
+    """Lets gradients pass through the ReLUs of a network where they are off, for some clips.
+
+    Values stay the same: `relu(x)`. Only the gradient where `x < 0` is `leak` in place of 0, so
+    that a unit that no part of a clip turns on can still be found (as lucid does in its first
+    steps). It holds for what is computed, or traced into a graph, inside the `with` block.
+
+    Args:
+        network: Its layers' activations are exchanged inside the block, and put back.
+        leak: `(N,)`, one number a clip.
+    """
+    changed = []
+    try:
+        for layer in _flat(network):
+            relu = isinstance(layer, keras.layers.ReLU) and _is_plain(layer)
+            name = "call" if relu else "activation"
+            if relu or getattr(layer, "activation", None) is keras.activations.relu:
+                changed.append((layer, name, getattr(layer, name)))
+                setattr(layer, name, lambda x: _redirected_relu(x, leak))
+        yield
+    finally:
+        for layer, name, before in changed:
+            setattr(layer, name, before)
+
+
+def _redirected_relu(x, leak):
+    repeats = x.shape[0] // leak.shape[0]  # where frames were folded into the batch
+    leak = ops.reshape(ops.repeat(leak, repeats), (-1, *[1] * (len(x.shape) - 1)))
+    off = ops.minimum(x, 0)
+    return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
+
+
+def _is_plain(layer: keras.layers.ReLU) -> bool:
+    return layer.max_value is None and not layer.negative_slope and not layer.threshold
+
+
+def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in network.layers:
+        if _is_graph(layer):
+            yield from _flat(layer)
+        else:
+            yield layer

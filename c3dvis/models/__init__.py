@@ -1,0 +1,252 @@
+"""The networks by name, and the reading of weight files.
+
+>>> from c3dvis import models
+>>> models.names()
+('c3d', 'c3d-motion')
+
+To add a network: a file with its builder, in the manner of `keras.applications`, and its entry in
+`NETWORKS`. Nothing here imports Keras until a network is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from c3dvis.models.c3d import C3D, fold_batch_normalization
+    from c3dvis.models.checkpoints import load_weights
+    from c3dvis.models.convlstm import ConvLSTM
+    from c3dvis.models.i3d import I3D
+    from c3dvis.models.keras_models import load_keras_model
+    from c3dvis.models.resnet3d import MC3, R3D, R2Plus1D
+    from c3dvis.models.stored import LoadReport
+    from c3dvis.models.tsm import TSM
+
+__all__ = [
+    "C3D",
+    "Entry",
+    "ConvLSTM",
+    "I3D",
+    "LoadReport",
+    "MC3",
+    "NETWORKS",
+    "R2Plus1D",
+    "R3D",
+    "TSM",
+    "build",
+    "class_names",
+    "entry",
+    "fold_batch_normalization",
+    "load_keras_model",
+    "load_weights",
+    "names",
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a network before it is built.
+
+    Attributes:
+        name: As given to `build`.
+        module: Module of its family.
+        builder: Function of the module that builds it.
+        kwargs: Arguments of the builder.
+        weights: Name of its weights among those that come with the package; None if it has none.
+        classes: `module:attribute` of its class names; None if they are not known.
+        input: What it takes, in words.
+        paper: Where it was published.
+        note: What else to know, in a sentence.
+    """
+
+    name: str
+    module: str
+    builder: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    classes: str | None = None
+    input: str = ""
+    paper: str = ""
+    note: str = ""
+
+
+NETWORKS = (
+    Entry(
+        name="c3d",
+        module="c3dvis.models.c3d",
+        builder="C3D",
+        input="16 frames of 112 x 112, RGB in [0, 1]",
+        paper="Tran et al. 2015, https://arxiv.org/abs/1412.0767",
+        note="487 classes of Sports-1M; weights=PATH loads sports1M_weights_tf.h5.",
+    ),
+    Entry(
+        name="c3d-motion",
+        module="c3dvis.models.c3d",
+        builder="C3D",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125, "fc": 256},
+        weights="c3d-motion",
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Tran et al. 2015, https://arxiv.org/abs/1412.0767",
+        note="C3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="i3d",
+        module="c3dvis.models.i3d",
+        builder="I3D",
+        input="64 frames of 224 x 224, RGB in [0, 1]",
+        paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
+        note="400 classes of Kinetics; weights=PATH loads the published model.ckpt.",
+    ),
+    Entry(
+        name="i3d-flow",
+        module="c3dvis.models.i3d",
+        builder="I3D",
+        kwargs={"modality": "flow"},
+        input="64 frames of 224 x 224, optical flow in pixels a frame",
+        paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
+        note="The flow stream of I3D; values beyond 20 pixels are clipped.",
+    ),
+    Entry(
+        name="i3d-motion",
+        module="c3dvis.models.i3d",
+        builder="I3D",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.2},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
+        note="I3D at a fifth of its width, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="convlstm",
+        module="c3dvis.models.convlstm",
+        builder="ConvLSTM",
+        input="16 frames of 224 x 224, RGB in [0, 1]",
+        paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
+        note="174 classes of Something-Something; no published weights are known.",
+    ),
+    Entry(
+        name="convlstm-kth",
+        module="c3dvis.models.convlstm",
+        builder="ConvLSTM",
+        kwargs={
+            "input_shape": (32, 120, 160, 3),
+            "classes": 6,
+            "filters": (32, 32),
+            "kernel_size": (3, 5),
+            "whole_sequence": False,
+            "dropout": 0.5,
+        },
+        input="32 frames of 120 x 160, RGB in [0, 1]",
+        paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
+        note="6 classes of KTH; no published weights are known.",
+    ),
+    Entry(
+        name="convlstm-motion",
+        module="c3dvis.models.convlstm",
+        builder="ConvLSTM",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "padding": "same"},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
+        note="Three blocks, trained on the synthetic motion of c3dvis.motion.",
+    ),
+)
+
+_LAZY = {
+    "C3D": "c3d",
+    "fold_batch_normalization": "c3d",
+    "ConvLSTM": "convlstm",
+    "I3D": "i3d",
+    "R3D": "resnet3d",
+    "MC3": "resnet3d",
+    "R2Plus1D": "resnet3d",
+    "TSM": "tsm",
+    "load_weights": "checkpoints",
+    "load_keras_model": "keras_models",
+    "LoadReport": "stored",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what needs Keras or NumPy on first use (PEP 562)."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+def names() -> tuple[str, ...]:
+    """The names that `build` knows."""
+    return tuple(known.name for known in NETWORKS)
+
+
+def entry(name: str) -> Entry:
+    """The table's entry of a name; a ValueError tells the nearest names."""
+    for candidate in NETWORKS:
+        if candidate.name == name:
+            return candidate
+    near = difflib.get_close_matches(str(name), names(), 3, 0.4)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(
+        f"Expected the name of a network: {', '.join(map(repr, names()))}. "
+        f"Received: {name!r}.{hint}"
+    )
+
+
+def class_names(name: str) -> tuple[str, ...] | None:
+    """The names of a network's classes, in the order of its outputs; None if not known."""
+    where = entry(name).classes
+    if where is None:
+        return None
+    module, _, attribute = where.partition(":")
+    return tuple(getattr(importlib.import_module(module), attribute))
+
+
+def _bundled(weights: str) -> os.PathLike:
+    from c3dvis.models.checkpoints import bundled_file
+
+    return bundled_file(weights)
+
+
+def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
+    """Builds a network of the table.
+
+    Where the names of its classes are known and it has as many outputs, they become the tuple
+    `network.class_names`.
+
+    Args:
+        name: One of `names()`.
+        weights: "bundled" for the weights that come with the package, random initial weights if
+            it has none for this network; None for random ones; or a path to a weight file.
+        **kwargs: Arguments of the builder, instead of those in the table.
+
+    Returns:
+        A `keras.Model` from clips `(N, T, H, W, C)`, RGB in [0, 1], to class scores.
+
+    Raises:
+        ValueError: If the name is unknown, with the nearest ones; or what the builder refuses.
+
+    Example:
+        >>> from c3dvis import models
+        >>> network = models.build("c3d-motion", weights=None)
+        >>> network.class_names[0]
+        'moving left'
+    """
+    found = entry(name)
+    if weights == "bundled":
+        weights = None if found.weights is None else _bundled(found.weights)
+    builder = getattr(importlib.import_module(found.module), found.builder)
+    network = builder(**{"name": found.name, **found.kwargs, **kwargs}, weights=weights)
+    known = class_names(name)
+    if known is not None and network.output_shape[1:] == (len(known),):
+        network.class_names = known
+    return network

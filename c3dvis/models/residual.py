@@ -1,0 +1,115 @@
+"""What the residual video networks share: their input, convolutions, normalization and checks.
+
+They compute what their PyTorch originals compute: padding is the same on both sides, where
+"same" with a stride is not, and batch normalization has PyTorch's constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+# PyTorch's defaults; its momentum of 0.1 is that of the new value, Keras's that of the old one.
+_EPSILON = 1e-5
+_MOMENTUM = 0.9
+
+Size = tuple[int, int, int]
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class Standardize(layers.Layer):
+    """RGB in [0, 1] to what the network was trained on: minus the means, by the deviations.
+
+    Args:
+        means: Of red, green and blue, in [0, 1].
+        deviations: Standard deviations of red, green and blue.
+    """
+
+    def __init__(self, means: Sequence[float], deviations: Sequence[float], **kwargs):
+        super().__init__(**kwargs)
+        self.means = tuple(float(mean) for mean in means)
+        self.deviations = tuple(float(deviation) for deviation in deviations)
+        self.supports_masking = True
+
+    def call(self, clips):
+        means = keras.ops.convert_to_tensor(self.means, dtype=clips.dtype)
+        return (clips - means) / keras.ops.convert_to_tensor(self.deviations, dtype=clips.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        own = {"means": list(self.means), "deviations": list(self.deviations)}
+        return {**super().get_config(), **own}
+
+
+def convolution(x, name: str, channels: int, kernel: Size, strides: Size = (1, 1, 1)):
+    """A convolution without bias, padded with half its kernel on both sides."""
+    padding = "same"  # at stride 1, and for odd kernels, that is half the kernel on both sides
+    if strides != (1, 1, 1):
+        x, padding = padded(x, name, kernel), "valid"
+    return layers.Conv3D(
+        channels,
+        kernel,
+        strides,
+        padding,
+        data_format="channels_last",
+        use_bias=False,
+        # He et al. 2015, by the outgoing connections, as the originals are initialised.
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=name,
+    )(x)
+
+
+def padded(x, name: str, kernel: Size):
+    """Zeros on both sides, half a kernel wide, as the layer `NAME.pad`; nothing for 1x1x1."""
+    half = tuple(length // 2 for length in kernel)
+    return layers.ZeroPadding3D(half, "channels_last", name=f"{name}.pad")(x) if any(half) else x
+
+
+def normalized(x, name: str):
+    """Batch normalization over the channels."""
+    return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=name)(x)
+
+
+def added(x, shortcut, name: str):
+    """The end of a block: the sum, and its ReLU, which has the block's name."""
+    return layers.ReLU(name=name)(layers.Add(name=f"{name}.add")([x, shortcut]))
+
+
+def stage_end(x, name: str):
+    """The output of the last block of a stage under the stage's own name; it computes nothing."""
+    return layers.Identity(name=name)(x)
+
+
+def scaled(channels: int, width: float) -> int:
+    """A number of channels times the width, at least one."""
+    return max(1, round(channels * width))
+
+
+def check_arguments(
+    input_shape: tuple[int | None, ...], include_preprocessing: bool, classes: int, width: float
+) -> None:
+    """Refuses arguments that no residual network takes."""
+    if len(input_shape) != 4 or input_shape[3] is None:
+        raise ValueError(
+            "Expected input_shape as (frames, height, width, channels). "
+            f"Received: input_shape={input_shape}."
+        )
+    if any(length is not None and length < 1 for length in input_shape):
+        raise ValueError(
+            "Expected clips of at least 1 frame of 1 x 1 pixels. "
+            f"Received: input_shape={input_shape}."
+        )
+    if include_preprocessing and input_shape[3] != 3:
+        raise ValueError(
+            "Expected 3 channels, red, green and blue, as the preprocessing standardizes them "
+            "(include_preprocessing=False takes any number). "
+            f"Received: input_shape={input_shape}."
+        )
+    if classes < 1:
+        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
+    if not width > 0:
+        raise ValueError(f"Expected a width above 0. Received: width={width}.")

@@ -1,0 +1,125 @@
+"""The table of networks: every entry builds, names are checked, nothing heavy loads too early."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import c3dvis
+from c3dvis import models, motion
+
+
+@pytest.fixture
+def bundled_folder(tmp_path, monkeypatch):
+    """A package c3dvis.weights of the test's own."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    monkeypatch.delitem(sys.modules, "c3dvis.weights", raising=False)
+    monkeypatch.delattr(c3dvis, "weights", raising=False)
+    monkeypatch.setattr(c3dvis, "__path__", [str(tmp_path), *c3dvis.__path__])
+    yield folder
+    sys.modules.pop("c3dvis.weights", None)
+
+
+def trained_looking(network):
+    """Weights that no initializer leaves, so that loading them warns of nothing."""
+    draw = np.random.default_rng(0)
+    network.set_weights([draw.normal(0, 0.1, value.shape) for value in network.get_weights()])
+    return network
+
+
+# What makes a network quick to build without changing the shapes at its ends.
+SLIM = {"c3d": {"width": 0.02}, "c3d-motion": {"width": 0.02}}
+OUTPUTS = {"c3d": (None, 487), "c3d-motion": (None, 10)}
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_entry_builds(name):
+    entry = models.entry(name)
+    network = models.build(name, weights=None, **SLIM.get(name, {}))
+    frames, height, width, _ = network.input_shape[1:]
+    assert entry.input.startswith(f"{frames} frames of {height} x {width}")
+    assert network.name == name
+    assert "https://" in entry.paper and entry.note
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_output_shapes(name):
+    assert models.build(name, weights=None, **SLIM[name]).output_shape == OUTPUTS[name]
+
+
+def test_class_names_are_attached_where_they_fit():
+    network = models.build("c3d-motion", weights=None)
+    assert network.class_names == motion.CLASSES
+    assert isinstance(network.class_names, tuple)
+    assert models.class_names("c3d") is None
+    for other in ({"classes": 9}, {"include_top": False}):
+        assert not hasattr(models.build("c3d-motion", weights=None, **other), "class_names")
+    assert not hasattr(models.build("c3d", weights=None, width=0.02), "class_names")
+
+
+def test_arguments_of_the_table_can_be_replaced():
+    network = models.build("c3d-motion", weights=None, batch_normalization=True, width=0.02)
+    assert network.get_layer("conv1_bn").output.shape[-1] == 1
+    assert network.input_shape == (None, 16, 64, 64, 3)
+
+
+def test_a_wrong_name_tells_the_nearest():
+    with pytest.raises(ValueError, match=r"Received: 'c3d-motoin'. Did you mean 'c3d-motion'"):
+        models.build("c3d-motoin")
+    with pytest.raises(ValueError, match="Expected the name of a network: 'c3d', "):
+        models.build("resnet")
+
+
+def test_bundled_weights_are_loaded_by_default(bundled_folder):
+    made = trained_looking(models.build("c3d-motion", weights=None))
+    made.save_weights(bundled_folder / "c3d-motion.weights.h5")
+    again = models.build("c3d-motion")
+    for old, new in zip(made.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    kwargs = models.entry("c3d-motion").kwargs
+    by_name = models.C3D(**kwargs, weights="c3d-motion")
+    np.testing.assert_array_equal(by_name.get_weights()[0], made.get_weights()[0])
+
+
+def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
+    with pytest.raises(ValueError, match=r"\(it has none\). Received: 'c3d-motion'"):
+        models.build("c3d-motion")
+    (bundled_folder / "c3d-motion.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match="such as 'c3d-motion'. Received: 'c3d-motoin'"):
+        models.C3D(width=0.02, weights="c3d-motoin")
+    with pytest.raises(ValueError, match="is empty"):
+        models.build("c3d-motion")
+
+
+def test_weights_may_be_a_path(tmp_path):
+    made = trained_looking(models.build("c3d-motion", weights=None, width=0.02))
+    made.save_weights(tmp_path / "mine.weights.h5")
+    again = models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.02)
+    np.testing.assert_array_equal(made.get_weights()[0], again.get_weights()[0])
+    with pytest.raises(ValueError, match="Expected shape .* for the kernel of layer 'conv1'"):
+        models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.1)
+
+
+def test_names_and_wrong_names_load_neither_keras_nor_numpy():
+    code = """if True:
+        import sys
+        from c3dvis import models
+        models.names(), dir(models), models.entry("c3d")
+        try:
+            models.build("resnet")
+        except ValueError:
+            pass
+        print(sorted({"keras", "tensorflow", "numpy", "h5py"} & set(sys.modules)))
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "[]", ran.stderr
+
+
+def test_public_names_exist():
+    for name in models.__all__:
+        assert getattr(models, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'C2D'"):
+        models.C2D  # noqa: B018
