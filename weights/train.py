@@ -131,7 +131,10 @@ def _fold_c3d(name: str, trained):
     return plain
 
 
-_TRAINING_KWARGS = {"c3d-motion": {"batch_normalization": True, "dropout": 0.0}}
+_TRAINING_KWARGS = {
+    "c3d-motion": {"batch_normalization": True, "dropout": 0.0},
+    "i3d-motion": {"dropout": 0.0},
+}
 _FINISH = {"c3d-motion": _fold_c3d}
 
 

@@ -13,6 +13,13 @@ from c3dvis.models import layers
 from c3dvis.objectives import Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2
+# Times the learning rate: the share of a weight that is lost in a step. What the network does not
+# hold on to fades to grey.
+_WEIGHT_DECAY = 0.1
+# Of the squared gradients' moving mean: short, as gradients grow manifold in the first steps.
+_BETA_2 = 0.99
+# Share of the gradient that passes a ReLU that is off, while a unit has no gradient.
+_LEAK = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Maximizer(keras.Model):
         size: `(height, width)` in pixels; None is what the network takes.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips made at once.
-        optimizer: A Keras optimizer; None is Adam.
+        optimizer: A Keras optimizer, of which a copy is used; None is AdamW.
         learning_rate: Of the default optimizer.
 
     Raises:
@@ -70,7 +77,7 @@ class Maximizer(keras.Model):
         preprocess: Callable | None = None,
         batch_size: int = 4,
         optimizer: keras.optimizers.Optimizer | None = None,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.1,
     ):
         super().__init__(name="maximizer")
         if batch_size < 1:
@@ -97,7 +104,7 @@ class Maximizer(keras.Model):
         )
         self.traces = 0
         self.compile(
-            optimizer=optimizer or keras.optimizers.Adam(learning_rate, epsilon=1e-7),
+            optimizer=_optimizer(optimizer, learning_rate),
             jit_compile=bool(keras.distribution.list_devices("gpu")),
         )
         # Built now, as a graph that makes variables is traced twice.
@@ -122,11 +129,16 @@ class Maximizer(keras.Model):
         columns, draws = inputs
         clips = self.parametrization.decode()
         seen = transforms.apply(self.transforms, clips, draws)
-        scores = self._score(seen, columns)
         penalties = sum((penalty(clips) for penalty in self.regularizers), 0.0)
-        if training:
-            self.traces += 1
-            self._keep_account(scores)
+        if not training:
+            return self._score(seen, columns) - penalties
+        self.traces += 1
+        # A unit that is off wherever one looks has no gradient: two equal scores give it away.
+        still = ops.logical_and(self.steps_finite > 1, self.highest <= self.lowest)
+        leak = ops.where(still, _LEAK, 0.0)
+        with layers.redirected(self.tap, leak):
+            scores = self._score(seen, columns)
+        self._keep_account(scores)
         return scores - penalties
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -207,12 +219,13 @@ class Maximizer(keras.Model):
 
     def _results(self, count: int, columns: np.ndarray, steps: int) -> Iterator[Made]:
         finite = ops.convert_to_numpy(self.steps_finite).astype(int)
-        moved = ops.convert_to_numpy(self.highest) > ops.convert_to_numpy(self.lowest)
+        lowest = ops.convert_to_numpy(self.lowest)
         if (finite < steps).any():
             # Clips that went on finitely were kept too, one step ago: put all others back.
             self._put_back(finite < steps)
         clips = ops.convert_to_numpy(self.parametrization.decode())
         scores = ops.convert_to_numpy(self._score(ops.convert_to_tensor(clips), columns))
+        moved = (ops.convert_to_numpy(self.highest) > lowest) | (scores != lowest)
         for i in range(count):
             failed = finite[i] < steps
             status = "failed" if failed else "ok" if moved[i] else "no gradient"
@@ -316,6 +329,13 @@ def clip_shape(
             raise ValueError(f"Expected {axis} {has}, as the network takes. Received: {wants}.")
         shape.append(has if wants is None else wants)
     return tuple(shape)
+
+
+def _optimizer(chosen, learning_rate: float) -> keras.optimizers.Optimizer:
+    if chosen is None:
+        return keras.optimizers.AdamW(learning_rate, weight_decay=_WEIGHT_DECAY, beta_2=_BETA_2)
+    # An optimizer keeps the variables of its first model: each Maximizer needs its own.
+    return type(chosen).from_config(chosen.get_config())
 
 
 def _transforms(chosen, shape) -> list[keras.layers.Layer]:

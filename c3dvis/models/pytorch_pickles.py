@@ -122,7 +122,9 @@ class _Unpickler(pickle.Unpickler):
         word, kind, key, _, count, *view = pid
         if word != "storage" or kind not in _DTYPES or not isinstance(key, str):
             raise pickle.UnpicklingError(f"a reference to {_shown(key)} that is no storage")
-        if type(count) is not int or count < 0 or any(part is not None for part in view):
+        if any(part is not None for part in view):
+            raise Refused(f"with a storage {_shown(key)} that is a part of another. {ADVICE}")
+        if type(count) is not int or count < 0:
             raise pickle.UnpicklingError(f"a storage {_shown(key)} of {_shown(count)} values")
         storage = Storage(key, _DTYPES[kind], count)
         if self.storages.setdefault(key, storage) != storage:

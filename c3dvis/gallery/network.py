@@ -1,0 +1,122 @@
+"""The network of a gallery, and the settings that say what is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from c3dvis import models
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a unit's files hold, and `batch_size`, which does not.
+
+    Attributes:
+        model: Name of a network in `c3dvis.models`; ignored where `keras_model` is given.
+        weights: File of weights for it; None takes those that come with c3dvis.
+        keras_model: File of a Keras model of your own.
+        labels: Text file with the name of one class a line; None takes the network's own.
+        value_range: Lowest and highest value that your own model takes.
+        steps: Steps of the optimizer a clip.
+        parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
+        size: `(height, width)` of the clips; None is what the network takes.
+        frames: Of the clips; None is what the network takes.
+        seed: Of the run. A unit's clip depends on it, its layer and its channel.
+        fps: Frames a second of the clips.
+        compare: Held-out clips of `c3dvis.motion` whose scores stand beside those reached.
+        batch_size: Clips made at once.
+    """
+
+    model: str = "c3d-motion"
+    weights: str | None = None
+    keras_model: str | None = None
+    labels: str | None = None
+    value_range: tuple[float, float] | None = None
+    steps: int = 128
+    parametrization: str = "fourier"
+    size: tuple[int, int] | None = None
+    frames: int | None = None
+    seed: int = 0
+    fps: float = 8.0
+    compare: int = 0
+    batch_size: int = 4
+
+    def identity(self) -> dict[str, Any]:
+        """What runs in one folder must agree on; the weights' hash stands for their files."""
+        values = asdict(self)
+        for name in ("weights", "keras_model", "labels", "batch_size"):
+            del values[name]
+        return values | {"model": self.network_name}
+
+    def absolute(self) -> Settings:
+        """The same with absolute paths, for processes that run elsewhere."""
+        return replace(
+            self,
+            weights=_absolute(self.weights),
+            keras_model=_absolute(self.keras_model),
+            labels=_absolute(self.labels),
+        )
+
+    @property
+    def network_name(self) -> str:
+        return self.model if self.keras_model is None else Path(self.keras_model).name
+
+
+def load(settings: Settings) -> keras.Model:
+    """The network that the settings name, with its class names as `class_names`.
+
+    Raises:
+        ValueError: If there is no such network or file, or the file is not what it should be.
+    """
+    if settings.keras_model is not None:
+        network = models.load_keras_model(settings.keras_model)
+    elif settings.weights is not None:
+        network = models.build(settings.model, weights=settings.weights)
+    elif models.entry(settings.model).weights is None:
+        raise ValueError(
+            f"Expected --weights FILE, as none come with {settings.model!r}. Received: none."
+        )
+    else:
+        network = models.build(settings.model)
+    if settings.labels is not None:
+        network.class_names = _labels(Path(settings.labels), class_count(network))
+    return network
+
+
+def class_count(network: keras.Model) -> int:
+    """Number of classes, 0 where the output is not one score a class."""
+    shape = network.output_shape
+    return shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
+
+
+def fingerprint(network: keras.Model) -> str:
+    """SHA-256 of the network's weights, in order, with their shapes."""
+    digest = hashlib.sha256()
+    for variable in network.weights:
+        value = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{value.dtype}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _labels(path: Path, count: int) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a text file of labels. Received: {path}: {error}") from None
+    if len(lines) != count:
+        raise ValueError(
+            f"Expected {count} labels, one a line, as the network has as many classes. "
+            f"Received: {len(lines)} in {path}."
+        )
+    return lines

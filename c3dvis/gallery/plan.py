@@ -1,0 +1,228 @@
+"""What a gallery holds: which units of which layers."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from c3dvis.gallery.names import folder_names
+
+# Filters of a layer that are shown where none are named.
+DEFAULT_FILTERS = 4
+# The name that a gallery gives to the class scores; no Keras layer can have a "/" in its name.
+CLASSES = "classes/"
+
+
+class LayerLike(Protocol):
+    """What a plan needs to know of a layer; `c3dvis.models.layers` gives it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int | None, ...] | None: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def is_convolution(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One filter or class: one clip of the gallery.
+
+    Attributes:
+        layer: True name of its layer, or `CLASSES`.
+        channel: Index of the filter or class.
+        label: Name of the class where there is one.
+        folder: Folder of its files inside the gallery.
+    """
+
+    layer: str
+    channel: int
+    label: str | None
+    folder: str
+
+    def path(self, ending: str) -> str:
+        """Path of one of its files inside the gallery, with forward slashes."""
+        return f"{self.folder}/{self.channel}.{ending}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One layer's part of a gallery, or that of the classes.
+
+    Attributes:
+        layer: True name of the layer, or `CLASSES`.
+        kind: Of the layer, such as "Conv3D"; "classes" for the classes.
+        shape: Of the layer's output without the batch axis.
+        channels: How many there are to choose from.
+        units: Those chosen, in order.
+    """
+
+    layer: str
+    kind: str
+    shape: tuple[int | None, ...]
+    channels: int
+    units: tuple[Unit, ...]
+
+    @property
+    def title(self) -> str:
+        return "Classes" if self.layer == CLASSES else self.layer
+
+
+def numbers(text: str) -> tuple[int, ...] | None:
+    """Reads a choice of filters or classes; None stands for all.
+
+    >>> numbers("0-3,7")
+    (0, 1, 2, 3, 7)
+    >>> numbers("all") is None
+    True
+    """
+    if text.strip() == "all":
+        return None
+    chosen: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,7})(?:\s*-\s*(\d{1,7}))?\s*", part, re.ASCII)
+        last = int(match[2] or match[1]) if match else -1
+        if match is None or last < int(match[1]):
+            raise ValueError(
+                f"Expected numbers from 0 and ranges of them, such as 0-3,7, or all. "
+                f"Received: {text!r}."
+            )
+        chosen.extend(range(int(match[1]), last + 1))
+    return tuple(dict.fromkeys(chosen))
+
+
+def sections(
+    layers: Sequence[LayerLike],
+    *,
+    class_count: int = 0,
+    class_names: Sequence[str] | None = None,
+    chosen_layers: Iterable[str] | None = None,
+    filters: Sequence[int] | str | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[Section, ...]:
+    """The parts of a gallery, in the order of the network.
+
+    Where neither layers nor classes are chosen, every convolution and every class are. Choosing
+    some of one kind leaves out the other.
+
+    Args:
+        layers: Those that can be shown, in network order.
+        class_count: Number of the network's classes; 0 where its output is none.
+        class_names: Their names, as many.
+        chosen_layers: Names, or patterns such as `Mixed_4?`; None is every convolution.
+        filters: Channels of every chosen layer, or "all"; None is the first four.
+        classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class.
+
+    Raises:
+        ValueError: If a layer, filter or class is not there.
+    """
+    folders = folder_names([layer.name for layer in layers])
+    found: list[Section] = []
+    if chosen_layers is not None or classes is None:
+        for layer in _choose_layers(layers, chosen_layers):
+            units = tuple(
+                Unit(layer.name, channel, None, folders[layer.name])
+                for channel in _choose_filters(layer, filters)
+            )
+            shape = layer.shape or ()
+            found.append(Section(layer.name, layer.kind, shape, layer.channels, units))
+    if classes is not None or (chosen_layers is None and class_count):
+        found.append(_class_section(class_count, class_names, classes))
+    if not any(section.units for section in found):
+        raise ValueError(
+            "Expected a network with convolutions or classes, or layers chosen by name. "
+            f"Received: a network with the layers {_short([layer.name for layer in layers])}."
+        )
+    return tuple(section for section in found if section.units)
+
+
+def groups(units: Sequence[Unit], size: int) -> list[tuple[Unit, ...]]:
+    """Consecutive units of one layer, at most `size` together."""
+    made: list[list[Unit]] = []
+    for unit in units:
+        if not made or made[-1][0].layer != unit.layer or len(made[-1]) == size:
+            made.append([])
+        made[-1].append(unit)
+    return [tuple(group) for group in made]
+
+
+def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:
+    if chosen is None:
+        return [layer for layer in layers if layer.is_convolution]
+    names = [layer.name for layer in layers]
+    wanted: set[str] = set()
+    for choice in chosen:
+        matches = [choice] if choice in names else fnmatch.filter(names, choice)
+        if not matches:
+            raise ValueError(
+                f"Expected the name of a layer, such as {_near(choice, names)}. "
+                f"Received: {choice!r}."
+            )
+        wanted.update(matches)
+    return [layer for layer in layers if layer.name in wanted]
+
+
+def _choose_filters(layer: LayerLike, filters: Sequence[int] | str | None) -> Sequence[int]:
+    if filters is None:
+        return range(min(DEFAULT_FILTERS, layer.channels))
+    if filters == "all":
+        return range(layer.channels)
+    for channel in filters:
+        if not 0 <= int(channel) < layer.channels:
+            raise ValueError(
+                f"Layer {layer.name!r} has {layer.channels} filters. Expected filters from 0 to "
+                f"{layer.channels - 1}. Received: {channel}."
+            )
+    return [int(channel) for channel in filters]
+
+
+def _class_section(
+    count: int, names: Sequence[str] | None, chosen: Sequence[str] | None
+) -> Section:
+    if not count:
+        raise ValueError("Expected a network that ends in classes. Received: one that does not.")
+    indices: list[int] = []
+    for choice in ["all"] if chosen is None else chosen:
+        indices.extend(_class_indices(choice, count, names or []))
+    labels: Sequence[str | None] = names or [None] * count
+    units = tuple(Unit(CLASSES, i, labels[i], "classes") for i in dict.fromkeys(indices))
+    return Section(CLASSES, "classes", (count,), count, units)
+
+
+def _class_indices(choice: str, count: int, names: Sequence[str]) -> Sequence[int]:
+    if choice in names:
+        return [list(names).index(choice)]
+    try:
+        chosen = numbers(choice)
+    except ValueError:
+        expected = f"such as {_near(choice, names)}, " if names else ""
+        raise ValueError(
+            f"Expected the name of a class, {expected}or its number from 0 to {count - 1}. "
+            f"Received: {choice!r}."
+        ) from None
+    if chosen is None:
+        return range(count)
+    if max(chosen) >= count:
+        raise ValueError(
+            f"The network has {count} classes. Expected classes from 0 to {count - 1}. "
+            f"Received: {max(chosen)}."
+        )
+    return chosen
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    """The nearest names, or the first few where none is near."""
+    return _short(difflib.get_close_matches(name, names, 3, 0.4) or names)
+
+
+def _short(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"

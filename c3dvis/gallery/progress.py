@@ -1,0 +1,58 @@
+"""How far a gallery is: a bar on a terminal, else a line a layer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from c3dvis.gallery.plan import Section, Unit
+
+# Gets one line.
+Report = Callable[[str], None]
+
+
+class Progress:
+    """A bar, or one line a layer when its last unit is there; and one line a unit that fails."""
+
+    def __init__(
+        self, sections: Sequence[Section], missing: Sequence[Unit], report: Report, *, bar: bool
+    ):
+        self.titles = {section.layer: section.title for section in sections}
+        self.asked = Counter(unit.layer for unit in missing)
+        self.left = Counter(self.asked)
+        self.report, self.since = report, time.monotonic()
+        self.bar = keras.utils.Progbar(len(missing), unit_name="clip") if bar else None
+
+    def layer_done(self, record: Mapping[str, Any]) -> bool:
+        """Tells of one more record; whether it was its layer's last."""
+        layer = record["layer"]
+        self.left[layer] -= 1
+        if self.bar is not None:
+            self.bar.add(1)
+        trouble = _trouble(record)
+        if trouble:
+            self.report(f"{self.titles[layer]} {record['channel']}: {trouble}")
+        if self.left[layer]:
+            return False
+        now = time.monotonic()
+        if self.bar is None:
+            self.report(
+                f"{self.titles[layer]}: {self.asked[layer]} clips, {now - self.since:.1f} s"
+            )
+        self.since = now
+        return True
+
+
+def _trouble(record: Mapping[str, Any]) -> str:
+    match record["status"]:
+        case "ok":
+            return ""
+        case "failed":
+            return f"failed at step {record['failed_step']}, its last finite clip is kept"
+        case "no gradient":
+            return "no gradient: no change of the clip that it starts from raises it"
+    return f"not made: {record['error']}"

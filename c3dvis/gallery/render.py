@@ -1,0 +1,177 @@
+"""Turns units into files: the only place where a gallery meets networks, maximization and clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from c3dvis import clips, motion, objectives
+from c3dvis.gallery import folder
+from c3dvis.gallery.network import Settings, load
+from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.maximize import Made, Maximizer, scores
+from c3dvis.maximize.maximizer import clip_shape
+
+# Held-out clips computed at once; more gains nothing on a CPU.
+_HELD_OUT_BATCH = 32
+
+
+class Renderer:
+    """Makes the files of units; holds one network, and the compiled step of one layer at a time.
+
+    Args:
+        settings: Of the gallery.
+        out: Its folder.
+        network: The settings' network where it is loaded already.
+    """
+
+    def __init__(self, settings: Settings, out: Path, *, network: keras.Model | None = None):
+        self.settings = settings
+        self.out = Path(out)
+        self.network = load(settings) if network is None else network
+        self._layer: str | None = None
+        self._maximizer: Maximizer | None = None
+
+    def maximizer(self, layer: str) -> Maximizer:
+        """The layer's compiled step; that of another layer is given up.
+
+        Raises:
+            ValueError: If the layer, the size or a setting does not fit the network.
+        """
+        if self._layer != layer or self._maximizer is None:
+            self._maximizer = None
+            self._maximizer = Maximizer(
+                self.network,
+                _objective(layer, [0]),
+                batch_size=self.settings.batch_size,
+                size=self.settings.size,
+                frames=self.settings.frames,
+                parametrization=self.settings.parametrization,
+                preprocess=_preprocess(self.settings),
+            )
+            self._layer = layer
+        return self._maximizer
+
+    def render(
+        self, units: Sequence[Unit], best: Mapping[int, float | None]
+    ) -> Iterator[dict[str, Any]]:
+        """Makes the files of units of one layer and yields their records, in order.
+
+        Where making a clip raises an error, the units that are left have records that tell it.
+
+        Args:
+            units: Of one layer.
+            best: Best score of the held-out clips by channel; empty where none were scored.
+
+        Raises:
+            OSError: If files cannot be written.
+        """
+        layer = units[0].layer
+        left = list(units)
+        try:
+            objective = _objective(layer, [unit.channel for unit in units])
+            made = self.maximizer(layer).make(
+                objective, steps=self.settings.steps, seed=self.settings.seed
+            )
+            for one in made:
+                unit = left[0]
+                yield self._write(unit, one, best.get(unit.channel))
+                left.pop(0)
+        except OSError:
+            raise
+        except Exception as error:  # whatever it is, it is told, and the other layers go on
+            for unit in left:
+                yield self._write_error(unit, error)
+
+    def _write(self, unit: Unit, made: Made, best: float | None) -> dict[str, Any]:
+        record = self._record(unit, made.status)
+        score = _finite(made.score)
+        record |= {"score": score, "best_held_out": best, "ratio": ratio(score, best)}
+        record |= {"failed_step": made.failed_step, "shape": list(made.clip.shape)}
+        # A clip that no gradient has moved is noise; showing it would tell something untrue.
+        for ending in () if made.status == "no gradient" else ("gif", "jpg"):
+            path = self.out / unit.path(ending)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clips.write(path, made.clip, fps=self.settings.fps)
+            record["files"][path.name] = path.stat().st_size
+        folder.write_json(self.out / unit.path("json"), record)
+        return record
+
+    def _write_error(self, unit: Unit, error: Exception) -> dict[str, Any]:
+        lines = str(error).strip().splitlines() or [""]
+        record = self._record(unit, "error") | {"error": f"{type(error).__name__}: {lines[0]}"}
+        folder.write_json(self.out / unit.path("json"), record)
+        return record
+
+    def _record(self, unit: Unit, status: str) -> dict[str, Any]:
+        return {
+            "layer": unit.layer,
+            "channel": unit.channel,
+            "label": unit.label,
+            "status": status,
+            "score": None,
+            "best_held_out": None,
+            "ratio": None,
+            "failed_step": None,
+            "error": None,
+            "seed": self.settings.seed,
+            "settings": self.settings.identity(),
+            "shape": None,
+            "files": {},
+        }
+
+
+def best_held_out(
+    network: keras.Model, sections: Sequence[Section], settings: Settings
+) -> dict[str, dict[int, float | None]]:
+    """The best score that any of `settings.compare` held-out clips gives each unit.
+
+    Returns:
+        Layer to channel to score; None where no score is finite.
+
+    Raises:
+        ValueError: If the network does not take the clips of `c3dvis.motion`.
+    """
+    frames, height, width, channels = clip_shape(
+        network, frames=settings.frames, size=settings.size
+    )
+    if channels != 3:
+        raise ValueError(
+            f"Expected a network that takes 3 channels, to compare with held-out clips. "
+            f"Received: one that takes {channels}; use --compare 0."
+        )
+    world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
+    wanted = [_objective(s.layer, [unit.channel for unit in s.units]) for s in sections]
+    batches = (made.clips for made in world.batches(0, settings.compare, _HELD_OUT_BATCH))
+    found = scores(network, wanted, batches, preprocess=_preprocess(settings))
+    return {
+        section.layer: {
+            unit.channel: _finite(best)
+            for unit, best in zip(section.units, of_layer.max(axis=0), strict=True)
+        }
+        for section, of_layer in zip(sections, found, strict=True)
+    }
+
+
+def ratio(score: float | None, best: float | None) -> float | None:
+    """Score over the best of the held-out clips; None where that is not above 0."""
+    return None if score is None or best is None or best <= 0 else score / best
+
+
+def _objective(layer: str, channels: Sequence[int]) -> objectives.Objective:
+    return objectives.logit(channels) if layer == CLASSES else objectives.channel(layer, channels)
+
+
+def _preprocess(settings: Settings) -> Callable | None:
+    if settings.value_range is None:
+        return None
+    low, high = settings.value_range
+    return lambda values: values * (high - low) + low
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,55 @@
+"""Names, labels and numbers as text that no page, table or terminal takes for anything else."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from markupsafe import Markup
+
+# Longest label in a Markdown table, in characters.
+_LONGEST_LABEL = 60
+# They turn the direction of the text that follows them.
+_DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
+def visible(text: str) -> str:
+    """The text with control characters and changes of direction spelled out.
+
+    >>> visible("left\\nright")
+    'left⟨U+000A⟩right'
+    """
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩"
+        if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or ord(c) in _DIRECTIONS
+        else c
+        for c in text
+    )
+
+
+def markdown(text: str) -> Markup:
+    """The text as Markdown that shows it, on one line and inside a table too.
+
+    >>> print(markdown("a|b_c <i> [d](e)"))
+    a&#124;b\\_c &#60;i&#62; \\[d\\]\\(e\\)
+    """
+    shown = visible(text)
+    shown = shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"
+    # A colon before // would make a link; entities stand for marks that tables or HTML read first.
+    marks = re.compile(r"[\\`*_{}\[\]()#!~$]|[&<>|\"@]|:(?=//)")
+    return Markup(
+        marks.sub(
+            lambda found: f"&#{ord(found[0])};" if found[0] in '&<>|"@:' else f"\\{found[0]}", shown
+        )
+    )
+
+
+def number(value: float | None) -> str:
+    """A number in three digits; a dash where there is none.
+
+    >>> number(0.012345), number(12.345), number(12345.6), number(None)
+    ('0.0123', '12.3', '12,346', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

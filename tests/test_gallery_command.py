@@ -1,0 +1,390 @@
+"""`python -m c3dvis.gallery`: what it makes and refuses, and what interruptions leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from c3dvis import models
+from c3dvis.gallery import folder, render
+from c3dvis.gallery.__main__ import main
+from c3dvis.maximize import Made
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTILE_LAYERS = ["CON", "Conv1", "conv1", "..", "<img onerror=alert(1)>", "n" * 300]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A file with a small network: two convolutions, three classes."""
+    keras.utils.set_random_seed(7)
+    x = inputs = keras.Input((6, 16, 16, 3))
+    x = keras.layers.Conv3D(3, 3, activation="leaky_relu", name="conv1")(x)
+    x = keras.layers.Conv3D(2, 3, activation="leaky_relu", name="conv2")(x)
+    x = keras.layers.GlobalAveragePooling3D()(x)
+    x = keras.layers.Dense(3, activation="softmax", name="fc")(x)
+    path = tmp_path_factory.mktemp("model") / "small.keras"
+    keras.Model(inputs, x).save(path)
+    return path
+
+
+class Instant:
+    """A Maximizer that makes its clips at once: for tests of everything around it."""
+
+    made: list[tuple[str, int]] = []
+    status = "ok"
+
+    def __init__(self, network, objective, **options):
+        self.layer = objective.layers[0]
+
+    def make(self, objective, *, steps, seed):
+        for _, term in objective.terms:
+            for channel in term.units:
+                Instant.made.append((self.layer, channel))
+                noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
+                failed = 2 if Instant.status == "failed" else None
+                yield Made(noise, 1.0 + channel, Instant.status, failed)
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    monkeypatch.setattr(render, "Maximizer", Instant)
+    monkeypatch.setattr(Instant, "made", [])
+    monkeypatch.setattr(Instant, "status", "ok")
+    return Instant
+
+
+def gallery(model, out, *more):
+    return main(["--keras-model", str(model), "--out", str(out), "--steps", "2", *more])
+
+
+def check_whole(out):
+    """No file is half written: every record has its files, every file can be read."""
+    records = 0
+    for path in out.rglob("*"):
+        if path.suffix == ".json":
+            content = json.loads(path.read_text())
+            for name, size in content.get("files", {}).items():
+                assert (path.parent / name).stat().st_size == size
+                records += 1
+        elif path.suffix in (".gif", ".jpg"):
+            with Image.open(path) as image:
+                image.seek(image.n_frames - 1) if path.suffix == ".gif" else image.load()
+    return records
+
+
+def leftovers(out):
+    return [path.name for path in out.rglob("*.tmp")]
+
+
+def times(out):
+    found = [*out.glob("*/*.json"), *out.glob("*/*.gif"), *out.glob("*/*.jpg")]
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
+    out = tmp_path / "made"
+    assert gallery(model, out) == 0
+    told = capfd.readouterr()
+    assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
+    assert told.err == ""
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    expected = {f"{f}/{i}.{e}" for f, n in (("conv1", 3), ("conv2", 2), ("classes", 3))
+                for i in range(n) for e in ("gif", "jpg", "json")}  # fmt: skip
+    assert names - {".gallery.lock"} == expected | {"gallery.json", "index.html", "README.md"}
+    before = times(out)
+    assert gallery(model, out, "--batch-size", "1") == 0
+    assert "0 clips to make, 8 there already" in capfd.readouterr().out
+    assert times(out) == before
+
+
+def test_it_makes_only_what_is_missing(model, tmp_path, instant):
+    assert gallery(model, tmp_path) == 0
+    (tmp_path / "conv1" / "1.gif").write_bytes(b"GIF89a")  # cut short
+    (tmp_path / "conv2" / "0.json").unlink()
+    (tmp_path / "classes" / "2.jpg").unlink()
+    (tmp_path / "classes" / "0.json").write_text("{")
+    instant.made.clear()
+    assert gallery(model, tmp_path) == 0
+    assert instant.made == [("conv1", 1), ("conv2", 0), ("logits/", 0), ("logits/", 2)]
+    assert check_whole(tmp_path) == 16
+
+
+@pytest.mark.parametrize(
+    "more, told",
+    [
+        (["--seed", "1"], "seed 0 there, 1 now"),
+        (["--layers", "conv1"], 'layers null there, ["conv1"] now'),
+        (["--filters", "0"], "filters null there, [0] now"),
+        (["--value-range", "0", "255"], "value_range null there, [0.0, 255.0] now"),
+    ],
+)
+def test_other_options_in_the_same_folder_are_refused(model, tmp_path, instant, capsys, more, told):
+    assert gallery(model, tmp_path) == 0
+    before, instant.made[:] = times(tmp_path), []
+    for option in ([], ["--dry-run"]):
+        assert gallery(model, tmp_path, *more, *option) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+    assert not instant.made and times(tmp_path) == before
+
+
+def test_other_weights_in_the_same_folder_are_refused(model, tmp_path, instant, capsys):
+    assert gallery(model, tmp_path / "out") == 0
+    network = models.load_keras_model(model)
+    network.get_layer("conv1").set_weights(
+        [weight + 0.01 for weight in network.get_layer("conv1").get_weights()]
+    )
+    network.save(tmp_path / "small.keras")
+    assert gallery(tmp_path / "small.keras", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "weights_sha256" in error and error.count("\n") == 1
+
+
+def test_a_folder_in_which_nothing_is_made_yet_takes_other_options(model, tmp_path, instant):
+    folder.write_json(tmp_path / "gallery.json", {"identity": {"seed": 9}})
+    folder.write_json(tmp_path / "held-out.json", {"conv1": {"0": 99.0}})
+    assert gallery(model, tmp_path) == 0
+    assert not (tmp_path / "held-out.json").exists()
+
+
+def test_a_folder_of_other_things_is_refused(model, tmp_path, instant, capsys):
+    folder.write_json(tmp_path / "thesis" / "notes.json", {})
+    assert gallery(model, tmp_path) == 2
+    assert "holds other files" in capsys.readouterr().err
+
+
+def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, capsys):
+    with filelock.FileLock(tmp_path / ".gallery.lock"):
+        assert gallery(model, tmp_path) == 2
+    assert "no other run is writing" in capsys.readouterr().err
+    assert gallery(model, tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    "more, told",
+    [
+        (["--layers", "conv3"], "such as 'conv2', 'conv1'. Received: 'conv3'"),
+        (["--filters", "2"], "'conv2' has 2 filters. Expected filters from 0 to 1. Received: 2"),
+        (["--classes", "3"], "Expected classes from 0 to 2. Received: 3"),
+        (["--size", "32"], "Received: 32"),
+        (["--frames", "5"], "Received: 5"),
+        (["--parametrization", "furier"], "Received: 'furier'"),
+        (["--labels", "/nowhere"], "/nowhere"),
+        (["--engine", "slurm"], "slurm"),
+        (["--filters", "-1"], "Received: '-1'"),
+        (["--fps", "0"], "Received: '0'"),
+        (["--steps", "few"], "Received: 'few'"),
+        (["--compare", "-5"], "Received: '-5'"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_one_line_and_exit_code_2(model, tmp_path, capfd, more, told):
+    out = tmp_path / "out"
+    try:
+        code = gallery(model, out, *more)
+    except SystemExit as exit:
+        code = exit.code
+    error = capfd.readouterr().err
+    assert code == 2 and told in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_unknown_networks_and_files_are_refused(tmp_path, capsys):
+    (tmp_path / "page.keras").write_text("<!doctype html>")
+    for arguments, told in (
+        (["--model", "c3d-moton"], "c3d-motion"),
+        (["--keras-model", str(tmp_path / "none.keras")], "none.keras"),
+        (["--keras-model", str(tmp_path / "page.keras")], "page.keras"),
+    ):
+        assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_unit_is_exit_code_1_also_when_nothing_is_left_to_do(
+    model, tmp_path, instant, capsys
+):
+    instant.status = "failed"
+    for _ in range(2):
+        assert gallery(model, tmp_path, "--layers", "conv2") == 1
+        assert "2 clips, 2 failed" in capsys.readouterr().out
+    assert len(instant.made) == 2
+    assert json.loads((tmp_path / "conv2" / "1.json").read_text())["failed_step"] == 2
+
+
+def test_an_unexpected_error_is_told_and_its_units_are_made_by_the_next_run(
+    model, tmp_path, instant, monkeypatch, capsys
+):
+    def broken(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(render.clips, "write", broken)
+        assert gallery(model, tmp_path, "--layers", "conv2") == 1
+    told = capsys.readouterr().out
+    assert told.count("not made: RuntimeError: out of memory") == 2
+    assert gallery(model, tmp_path, "--layers", "conv2") == 0
+    assert check_whole(tmp_path) == 4
+
+
+def test_hostile_layer_names_and_labels_get_safe_files_and_keep_their_names(tmp_path, instant):
+    x = inputs = keras.Input((4, 8, 8, 3))
+    for name in HOSTILE_LAYERS:
+        x = keras.layers.Conv3D(2, 1, name=name)(x)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x))
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    labels = ["<b>", "a|b", "\u202eevil"]
+    (tmp_path / "labels.txt").write_text("\n".join(labels), encoding="utf-8")
+    out = tmp_path / "out"
+    more = ["--filters", "0", "--labels", str(tmp_path / "labels.txt")]
+    assert gallery(tmp_path / "net.keras", out, *more) == 0
+    records = [json.loads(path.read_text()) for path in out.glob("*/*.json")]
+    true_names = {record["layer"] for record in records} - {"classes/"}
+    assert true_names == set(HOSTILE_LAYERS)
+    assert sorted(r["label"] for r in records if r["label"]) == sorted(labels)
+    folders = [path.name.lower() for path in out.iterdir() if path.is_dir()]
+    assert len(set(folders)) == len(HOSTILE_LAYERS) + 1 and max(map(len, folders)) < 80
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.txt", "net.keras", "out"]
+    assert "<img onerror" not in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_comparison_stands_in_records_and_pages_and_is_made_once(
+    tmp_path, instant, monkeypatch, capsys
+):
+    inputs = keras.Input((6, 16, 16, 3))
+    outputs = keras.layers.Conv3D(2, 3, name="conv1")(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    arguments = (tmp_path / "net.keras", tmp_path / "out", "--compare", "3")
+    monkeypatch.setattr(render, "best_held_out", lambda *_: {"conv1": {0: 0.5, 1: -1.0}})
+    assert gallery(*arguments) == 0
+    assert "scoring 3 held-out clips" in capsys.readouterr().out
+    records = [json.loads((tmp_path / "out" / "conv1" / f"{i}.json").read_text()) for i in (0, 1)]
+    assert [(r["best_held_out"], r["ratio"]) for r in records] == [(0.5, 2.0), (-1.0, None)]
+    assert "× best of 3 held-out | 2 | – |" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    (tmp_path / "out" / "conv1" / "1.json").unlink()
+    monkeypatch.setattr(render, "best_held_out", None)  # the scores are read, not made again
+    assert gallery(*arguments) == 0
+
+
+def test_list_layers_and_dry_run_write_nothing(model, tmp_path, capsys):
+    assert gallery(model, tmp_path / "out", "--list-layers") == 0
+    assert "conv2  Conv3D  2 x 12 x 12 x 2  2" in capsys.readouterr().out
+    assert gallery(model, tmp_path / "out", "--dry-run", "--filters", "1") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["conv2", "1", "1", "0"] in lines and ["together", "5", "0"] in lines
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, instant, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))  # a GIF is larger
+    try:
+        assert gallery(model, tmp_path / "a b", "--layers", "conv1") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    error = capsys.readouterr().err
+    assert "File too large" in error and f"--out '{tmp_path}/a b'" in error
+    assert check_whole(tmp_path) == 0 and not leftovers(tmp_path)
+    assert gallery(model, tmp_path / "a b", "--layers", "conv1") == 0
+
+
+def test_a_folder_that_cannot_be_written_is_told(model, tmp_path, instant, capsys):
+    (tmp_path / "file").write_text("")
+    assert gallery(model, tmp_path / "file" / "out") == 1
+    error = capsys.readouterr().err
+    assert "Not a directory" in error and "Go on with:\n  python -m c3dvis.gallery" in error
+
+
+@pytest.mark.parametrize("moment", range(1, 14))
+def test_ctrl_c_at_any_moment_leaves_whole_files(
+    model, tmp_path, instant, monkeypatch, capsys, moment
+):
+    """The n-th file that comes into being is where the run is stopped, before or after its move."""
+    calls, move = [], os.replace
+
+    def stopped(source, target):
+        calls.append(target)
+        if len(calls) == moment:
+            if moment % 2:
+                move(source, target)
+            raise KeyboardInterrupt
+        move(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stopped)
+        assert gallery(model, tmp_path, "--layers", "conv2", "conv1", "--filters", "0-1") == 130
+    told = capsys.readouterr().err
+    assert "Go on with:\n  python -m c3dvis.gallery --keras-model" in told
+    done = check_whole(tmp_path) // 2
+    assert not leftovers(tmp_path)
+    instant.made.clear()
+    assert gallery(model, tmp_path, "--layers", "conv2", "conv1", "--filters", "0-1") == 0
+    assert len(instant.made) == 4 - done
+    assert check_whole(tmp_path) == 8
+
+
+def run(code, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *code, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have it ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def test_kill_9_leaves_no_half_file_and_costs_at_most_what_was_in_flight(model, tmp_path, capsys):
+    out = tmp_path / "out"
+    # Killed when the second unit's GIF is written but not yet in its place.
+    code = (
+        "import os, sys, signal\n"
+        "move, gifs = os.replace, []\n"
+        "def killed(source, target):\n"
+        "    gifs.extend([target] * str(target).endswith('.gif'))\n"
+        "    if len(gifs) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    move(source, target)\n"
+        "os.replace = killed\n"
+        "from c3dvis.gallery.__main__ import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = ("--keras-model", model, "--out", out, "--steps", "2")
+    process = run(["-c", code], *arguments)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert len(leftovers(out)) == 1 and check_whole(out) == 2
+    before = times(out)
+    capsys.readouterr()
+    assert gallery(model, out) == 0
+    assert "7 clips to make, 1 there already" in capsys.readouterr().out
+    assert check_whole(out) == 16 and not leftovers(out)
+    assert {path: at for path, at in times(out).items() if path in before} == before
+
+
+def test_a_real_ctrl_c_is_exit_code_130_and_no_traceback(model, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("--keras-model", model, "--out", out, "--steps", "200", "--batch-size", "1")
+    process = run(["-m", "c3dvis.gallery"], *arguments)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*/0.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error and f"--out {out} --steps 200" in error
+    assert 2 <= check_whole(out) < 16

@@ -1,0 +1,221 @@
+"""The pages: what they show, that no name or label is more than text, and that they stand alone."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+
+import markdown_it
+import pytest
+
+from c3dvis.gallery import folder, names, page
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.text import visible
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</figcaption><script>alert(1)</script>",
+    "a | b",
+    "two\nlines",
+    "\u202egnp.exe",
+    '" onmouseover="alert(1)',
+    "[click](javascript:alert(1))",
+    "![](http://example.com/x.png)",
+    "{{ 7 * 7 }}",
+    "**bold** _it_ `code` ~~no~~ $x$",
+    "&lt;b&gt; &amp;",
+    "http://example.com",
+    "\\",
+    "\\|",
+    "<!-- -->",
+    "# one",
+    "\ud800",
+]
+
+
+class Reader(html.parser.HTMLParser):
+    """The elements with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.elements and self.elements[-1][0] not in ("script", "style"):
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def write_gallery(out, parts, *, compare=0, network="small"):
+    """A gallery's folder as a run leaves it; `parts` is layer to records, None for one not made."""
+    folders = names.folder_names([layer for layer in parts if layer != CLASSES])
+    sections = []
+    for layer, records in parts.items():
+        units = [
+            Unit(layer, i, (record or {}).get("label"), folders.get(layer, "classes"))
+            for i, record in enumerate(records)
+        ]
+        for unit, record in zip(units, records, strict=True):
+            if record is not None:
+                folder.write_json(out / unit.path("json"), record)
+        sections.append(
+            {
+                "layer": layer,
+                "title": "Classes" if layer == CLASSES else layer,
+                "kind": "Conv3D",
+                "shape": [4, None, 8, 9],
+                "channels": 9,
+                "folder": units[0].folder,
+                "units": [(unit.channel, unit.label) for unit in units],
+            }
+        )
+    identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
+    identity |= {"weights_sha256": "abc", "size": None}
+    about = {"network": network, "version": "1.2", "sections": sections}
+    folder.write_json(out / "gallery.json", {"identity": identity, **about})
+    page.write(out)
+    return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
+
+
+def record(channel=0, *, label=None, status="ok", **more):
+    files = {} if status in ("error", "no gradient") else {f"{channel}.gif": 1, f"{channel}.jpg": 1}
+    return {
+        "label": label,
+        "status": status,
+        "score": 12.345,
+        "ratio": 2.5,
+        "shape": [4, 8, 6, 3],
+        "files": files,
+        **more,
+    }
+
+
+def cells(markdown, row):
+    """The cells of one row of the first table, as text with `<...>` for what is HTML."""
+    tokens = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(markdown)
+    start = next(i for i, token in enumerate(tokens) if token.type == "table_open")
+    rows: list[list[str]] = []
+    for token in tokens[start:]:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and rows:
+            kinds = {child.type for child in token.children}
+            assert kinds <= {"text", "html_inline", "strong_open", "strong_close", "text_special"}
+            rows[-1].append("".join(child.content for child in token.children))
+        elif token.type == "table_close":
+            return rows[row]
+
+
+def test_both_pages_show_every_unit_with_its_numbers(tmp_path):
+    parts = {
+        "conv1": [record(0), record(1, score=0.5, ratio=None)],
+        CLASSES: [record(label="left")],
+    }
+    index, readme = write_gallery(tmp_path, parts, compare=512)
+    images = Reader(index).all("img")
+    assert [i["src"] for i in images] == ["conv1/0.jpg", "conv1/1.jpg", "classes/0.jpg"]
+    assert all(i["loading"] == "lazy" and i["alt"] for i in images)
+    text = " ".join("".join(Reader(index).text).split())
+    assert "0 12.3 reached 2.5 × held-out" in text and "left 12.3 reached" in text
+    assert "1 0.5 reached – × held-out" in text
+    assert "2 filters of 1 layer and 1 class." in text
+    assert cells(readme, 0) == ["filter", "0", "1"]
+    assert re.findall(r'src="(.*?)"', "".join(cells(readme, 1))) == ["conv1/0.gif", "conv1/1.gif"]
+    assert cells(readme, 2) == ["activation reached", "12.3", "0.5"]
+    assert cells(readme, 3) == ["× best of 512 held-out", "2.5", "–"]
+
+
+def test_without_a_comparison_there_is_no_ratio(tmp_path):
+    index, readme = write_gallery(tmp_path, {"conv1": [record()]})
+    assert "held-out" not in index and "held-out" not in readme
+
+
+def test_what_is_not_a_good_clip_is_marked_and_not_shown_as_one(tmp_path):
+    parts = {
+        "conv1": [
+            record(0, status="no gradient"),
+            record(1, status="failed", failed_step=7),
+            record(2, status="error", error="ValueError: no", score=None, ratio=None),
+            None,
+        ]
+    }
+    index, readme = write_gallery(tmp_path, parts)
+    assert [image["src"] for image in Reader(index).all("img")] == ["conv1/1.jpg"]
+    text = "".join(Reader(index).text)
+    notes = ["no gradient", "failed at step 7", "not made: ValueError: no", "not made yet"]
+    assert all(note in text for note in notes)
+    assert "4 filters of 1 layer; 1 not made yet." in text
+    assert text.count("12.3 reached") == 1 and cells(readme, 2)[1:] == ["–", "12.3", "–", "–"]
+    shown = cells(readme, 1)[1:]
+    assert shown[0] == notes[0] and shown[2:] == notes[2:]
+    assert shown[1].endswith("<br>failed at step 7") and "conv1/1.gif" in shown[1]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_text_in_html(tmp_path, text):
+    parts = {"plain": [record()], f"layer {text}": [record()], CLASSES: [record(label=text)]}
+    index, _ = write_gallery(tmp_path, parts, network=f"net {text}")
+    plain, _ = write_gallery(
+        tmp_path / "b", {"plain": [record()], "b": [record()], CLASSES: [record(label="b")]}
+    )
+    reader, expected = Reader(index), Reader(plain)
+    assert [tag for tag, _ in reader.elements] == [tag for tag, _ in expected.elements]
+    assert [set(a) for _, a in reader.elements] == [set(a) for _, a in expected.elements]
+    found = "".join(reader.text)
+    for shown in (text, f"layer {text}", f"Gallery of net {text}"):
+        assert visible(shown) in found
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_text_in_markdown(tmp_path, text):
+    parts = {CLASSES: [record(0, label=text), record(1, label="next")]}
+    _, readme = write_gallery(tmp_path, parts)
+    assert cells(readme, 0) == ["class", f"0 {visible(text)}", "1 next"]
+    parts = {text: [record()]}
+    _, readme = write_gallery(tmp_path / "b", parts, network=text)
+    tokens = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(readme)
+    after = [tokens[i + 1] for i, t in enumerate(tokens) if t.type == "heading_open"]
+    heads = ["".join(child.content for child in token.children) for token in after]
+    assert heads == [f"Gallery of {visible(text)}", visible(text)]
+    assert {c.type for token in after for c in token.children} <= {"text", "text_special"}
+
+
+def test_no_control_or_direction_mark_reaches_a_page(tmp_path):
+    label = "".join(map(chr, [*range(32), 0x7F, 0x85, 0x2028, 0x202E, 0x2066, 0x200F])) + "ok"
+    for text in write_gallery(tmp_path, {CLASSES: [record(label=label)]}):
+        assert not set(label[:-2]) - {"\n"} & set(text)
+
+
+def test_a_long_layer_goes_on_below_in_one_table(tmp_path):
+    count = page.COLUMNS + 2
+    _, readme = write_gallery(tmp_path, {"conv1": [record(i) for i in range(count)]})
+    assert readme.count("\n|---") == 1
+    heads = [*cells(readme, 0)[1:], *cells(readme, 3)[1:]]
+    assert [head for head in heads if head] == [str(i) for i in range(count)]
+
+
+def test_the_page_stands_alone_and_can_be_stilled(tmp_path):
+    index, _ = write_gallery(tmp_path, {"conv1": [record()]})
+    reader = Reader(index)
+    assert not reader.all("link") and all("src" not in script for script in reader.all("script"))
+    assert not re.search(r"https?:|//[a-z]|fetch\(|XMLHttp|@import|url\(", index)
+    assert "prefers-reduced-motion" in index and "prefers-color-scheme: dark" in index
+    buttons = reader.all("button")
+    assert buttons[0]["id"] == "play"
+    assert buttons[1]["aria-label"] == "Pause or play filter 0 of conv1"
+    assert "--frames:4;--seconds:0.5000s;aspect-ratio:6/8" in buttons[1]["style"]
+    ids = [a["id"] for _, a in reader.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert all(a["href"][1:] in ids for a in reader.all("a"))
+
+
+def test_a_clip_of_one_frame_does_not_move(tmp_path):
+    index, _ = write_gallery(tmp_path, {"conv1": [record(shape=[1, 8, 6, 3])]})
+    assert Reader(index).all("button")[1]["class"] == "clip"

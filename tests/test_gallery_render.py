@@ -1,0 +1,258 @@
+"""From a unit to its files: what is written, what a record tells, and what stands for a failure."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from c3dvis import motion
+from c3dvis.gallery import engines, folder, plan, render
+from c3dvis.gallery import network as networks
+from c3dvis.gallery.make import Selection, plan_of
+from c3dvis.gallery.network import Settings
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.render import Renderer
+
+SETTINGS = Settings(steps=2, batch_size=2)
+
+
+def small_network(frames=6):
+    """Two convolutions and three classes on clips of 6 x 16 x 16."""
+    keras.utils.set_random_seed(5)
+    x = inputs = keras.Input((frames, 16, 16, 3))
+    x = keras.layers.Conv3D(5, 3, activation="leaky_relu", name="conv1")(x)
+    x = keras.layers.Conv3D(3, 3, strides=2, activation="leaky_relu", name="conv2")(x)
+    x = keras.layers.GlobalAveragePooling3D()(x)
+    x = keras.layers.Dense(3, activation="softmax", name="fc")(x)
+    return keras.Model(inputs, x)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+def units(layer, channels):
+    return [
+        Unit(layer, channel, None, "classes" if layer == CLASSES else layer) for channel in channels
+    ]
+
+
+def bytes_below(out):
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("layer", ["conv1", CLASSES])
+def test_a_unit_becomes_a_gif_a_strip_and_a_record(network, tmp_path, layer):
+    (record,) = Renderer(SETTINGS, tmp_path, network=network).render(units(layer, [1]), {1: 0.5})
+    where = tmp_path / ("classes" if layer == CLASSES else layer)
+    assert record == json.loads((where / "1.json").read_text())
+    assert sorted(path.name for path in where.iterdir()) == ["1.gif", "1.jpg", "1.json"]
+    assert record["files"] == {n: (where / n).stat().st_size for n in ("1.gif", "1.jpg")}
+    with Image.open(where / "1.gif") as gif, Image.open(where / "1.jpg") as strip:
+        assert gif.size == (16, 16) and strip.size == (6 * 16, 16)
+    assert (record["layer"], record["channel"], record["status"]) == (layer, 1, "ok")
+    assert record["shape"] == [6, 16, 16, 3]
+    assert record["ratio"] == pytest.approx(record["score"] / 0.5)
+    assert record["settings"]["steps"] == 2 and record["seed"] == 0
+
+
+def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
+    for name, groups, batch_size in (("all", [[0, 1, 2]], 2), ("one", [[2], [0], [1]], 1)):
+        renderer = Renderer(
+            Settings(steps=3, batch_size=batch_size), tmp_path / name, network=network
+        )
+        for group in groups:
+            list(renderer.render(units("conv1", group), {}))
+    assert bytes_below(tmp_path / "all") == bytes_below(tmp_path / "one")
+
+
+def test_another_seed_makes_another_clip(network, tmp_path):
+    for seed in (0, 1):
+        settings = Settings(steps=2, seed=seed)
+        list(
+            Renderer(settings, tmp_path / str(seed), network=network).render(
+                units("conv1", [1]), {}
+            )
+        )
+    made = [(tmp_path / str(seed) / "conv1" / "1.jpg").read_bytes() for seed in (0, 1)]
+    assert made[0] != made[1]
+
+
+def test_a_filter_without_gradient_is_marked_and_has_no_clip(tmp_path):
+    dead = small_network()
+    kernel, bias = dead.get_layer("conv1").get_weights()
+    kernel[..., 2] = 0
+    dead.get_layer("conv1").set_weights([kernel, bias])
+    made = list(Renderer(SETTINGS, tmp_path, network=dead).render(units("conv1", [1, 2]), {}))
+    assert [record["status"] for record in made] == ["ok", "no gradient"]
+    assert made[1]["files"] == {}
+    assert not (tmp_path / "conv1" / "2.gif").exists()
+
+
+def test_a_unit_that_turns_nan_is_recorded_with_its_step_and_last_finite_clip(tmp_path):
+    # One filter wants light, one dark; the logarithm fails once the clip is light enough. (No side
+    # is 2 as the batch is: Keras would take what is added to that axis for a bias.)
+    inputs = keras.Input((4, 8, 8, 3))
+    mean = keras.ops.mean(inputs, axis=(1, 2, 3, 4), keepdims=True)
+    light = keras.layers.Conv3D(3, 1, name="light")
+    outputs = light(inputs) + 0 * keras.ops.log(0.55 - mean)
+    top = keras.layers.Conv3D(3, 1, name="top")
+    network = keras.Model(inputs, top(outputs))
+    light.set_weights([np.tile([1.0, -1.0, 0.0], (1, 1, 1, 3, 1)), np.zeros(3)])
+    top.set_weights([np.eye(3).reshape(1, 1, 1, 3, 3), np.zeros(3)])
+    settings = Settings(steps=300, batch_size=2)
+    made = list(Renderer(settings, tmp_path, network=network).render(units("top", [0, 1]), {}))
+    assert [record["status"] for record in made] == ["failed", "ok"]
+    assert 0 < made[0]["failed_step"] < 300 and made[1]["failed_step"] is None
+    # The clip is the last one before, which without its transforms may be too light already.
+    assert made[0]["score"] is None or 0 < made[0]["score"] <= 3 * 0.55
+    with Image.open(tmp_path / "top" / "0.gif") as gif:
+        assert gif.size == (8, 8)
+
+
+def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monkeypatch):
+    class Breaks:
+        def __init__(self, *_, **__):
+            pass
+
+        def make(self, objective, **_):
+            yield render.Made(np.zeros((6, 16, 16, 3), np.float32), 1.0, "ok")
+            raise RuntimeError("out of luck\nsecond line")
+
+    monkeypatch.setattr(render, "Maximizer", Breaks)
+    chosen = units("conv1", [0, 1, 4])
+    made = list(Renderer(SETTINGS, tmp_path, network=network).render(chosen, {}))
+    assert [record["status"] for record in made] == ["ok", "error", "error"]
+    assert made[1]["error"] == made[2]["error"] == "RuntimeError: out of luck"
+    # The next run makes those anew that an error kept from being made.
+    assert [folder.read_record(tmp_path, unit) is None for unit in chosen] == [False, True, True]
+
+
+def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(render.clips, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        list(Renderer(SETTINGS, tmp_path, network=network).render(units("conv1", [0]), {}))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_held_out_clips_give_the_best_score_of_each_unit():
+    network = small_network(frames=8)
+    settings = Settings(compare=5)
+    world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
+    clips = world.batch(0, 5).clips
+    sections = plan_of(network, Selection(filters=(0, 2)))
+    found = render.best_held_out(network, sections, settings)
+    assert list(found) == ["conv1", "conv2", CLASSES]
+    for section in sections:
+        best = found[section.layer]
+        if section.layer == CLASSES:
+            before = keras.Model(network.inputs, network.get_layer("fc").input).predict(
+                clips, verbose=0
+            )
+            kernel, bias = network.get_layer("fc").get_weights()
+            expected = (before @ kernel + bias).max(axis=0)
+        else:
+            layer = keras.Model(network.inputs, network.get_layer(section.layer).output)
+            expected = layer.predict(clips, verbose=0).mean(axis=(1, 2, 3)).max(axis=0)
+        assert best == pytest.approx(
+            {u.channel: expected[u.channel] for u in section.units}, rel=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    "score, best, expected",
+    [(6.0, 2.0, 3.0), (-1.0, 2.0, -0.5), (1.0, 0.0, None), (1.0, -2.0, None), (None, 1.0, None),
+     (1.0, None, None)],
+)  # fmt: skip
+def test_the_ratio_is_told_only_where_it_means_something(score, best, expected):
+    assert render.ratio(score, best) == expected
+
+
+def test_a_comparison_needs_clips_of_three_channels(tmp_path):
+    inputs = keras.Input((8, 16, 16, 1))
+    network = keras.Model(inputs, keras.layers.Conv3D(2, 3, name="c")(inputs))
+    sections = plan_of(network, Selection())
+    with pytest.raises(ValueError, match="3 channels.* Received: one that takes 1"):
+        render.best_held_out(network, sections, Settings(compare=4))
+
+
+def test_a_value_range_reaches_the_network(tmp_path):
+    inputs = keras.Input((8, 16, 16, 3))
+    outputs = keras.layers.Conv3D(1, 1, kernel_initializer="ones", name="sum")(inputs)
+    network = keras.Model(inputs, outputs)
+    settings = Settings(steps=2, value_range=(-3.0, 5.0), compare=3)
+    (section,) = plan_of(network, Selection())
+    world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
+    expected = (3 * (world.batch(0, 3).clips * 8 - 3)).mean(axis=(1, 2, 3, 4)).max()
+    found = render.best_held_out(network, [section], settings)
+    assert found == {"sum": {0: pytest.approx(expected, rel=1e-4)}}
+    (record,) = Renderer(settings, tmp_path, network=network).render(section.units, {})
+    with Image.open(tmp_path / "sum" / "0.jpg") as strip:
+        mean = np.asarray(strip).mean() / 255
+    assert record["score"] == pytest.approx(3 * (mean * 8 - 3), abs=0.2)
+
+
+def test_the_hash_tells_weights_apart(network):
+    other = small_network()
+    assert networks.fingerprint(network) == networks.fingerprint(other)
+    kernel, bias = other.get_layer("fc").get_weights()
+    other.get_layer("fc").set_weights([kernel, bias + 1e-6])
+    assert networks.fingerprint(network) != networks.fingerprint(other)
+
+
+def test_labels_are_read_and_counted(tmp_path, network):
+    network.save(tmp_path / "net.keras")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\n<b>\nc\n", encoding="utf-8")
+    settings = Settings(keras_model=str(tmp_path / "net.keras"), labels=str(labels))
+    assert list(networks.load(settings).class_names) == ["a", "<b>", "c"]
+    labels.write_text("a\nb\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="Expected 3 labels.* Received: 2"):
+        networks.load(settings)
+    labels.unlink()
+    with pytest.raises(ValueError, match="text file of labels"):
+        networks.load(settings)
+
+
+def test_a_network_that_comes_without_weights_needs_them():
+    with pytest.raises(ValueError, match="Expected --weights"):
+        networks.load(Settings(model="c3d"))
+    with pytest.raises(ValueError, match="c3d-motion"):
+        networks.load(Settings(model="c3d-motoin"))
+
+
+def test_only_what_decides_the_files_is_part_of_the_identity():
+    same = Settings(batch_size=9, weights="a.h5").identity()
+    assert same == Settings(weights="elsewhere/b.h5").identity()
+    for other in (Settings(steps=3), Settings(seed=1), Settings(fps=2), Settings(compare=3)):
+        assert other.identity() != same
+
+
+def test_engines_are_found_by_name(monkeypatch):
+    assert isinstance(engines.build("serial"), engines.Serial)
+    with pytest.raises(ValueError, match="such as 'serial'. Received: 'seriall'"):
+        engines.build("seriall")
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ValueError, match=r"pip install 'c3dvis\[ray\]'"):
+        engines.build("ray")
+
+
+def test_ray_makes_the_same_files(tmp_path, network):
+    pytest.importorskip("ray", reason="the ray engine is optional")
+    network.save(tmp_path / "net.keras")
+    settings = Settings(steps=2, batch_size=2, keras_model=str(tmp_path / "net.keras"))
+    chosen = [unit for s in plan_of(network, Selection()) for unit in s.units]
+    for name in ("serial", "ray"):
+        renderer = Renderer(settings, tmp_path / name)
+        records = list(engines.build(name).run(renderer, chosen, {"conv1": {0: 2.0}}))
+        assert len(records) == len(chosen)
+    assert bytes_below(tmp_path / "serial") == bytes_below(tmp_path / "ray")
+    assert plan.groups(chosen, 2)[0] == tuple(chosen[:2])

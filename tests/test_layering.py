@@ -1,0 +1,184 @@
+"""Who imports whom: one way only, one file names a backend, nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import c3dvis
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "c3dvis"
+BACKENDS = {"tensorflow", "jax", "torch"}
+
+GROUND = {"clips", "objectives", "autodiff", "receptive_field", "motion"}
+MIDDLE = {"maximize", "attribution", "responses"}
+# A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
+MAY_IMPORT = {
+    **{room: GROUND for room in GROUND},
+    "models": GROUND | {"weights"},
+    **{room: GROUND | {"models"} for room in MIDDLE},
+    "callbacks": GROUND | MIDDLE | {"models"},
+    "gallery": GROUND | MIDDLE | {"models", "callbacks", "weights"},
+    "weights": GROUND | MIDDLE | {"models", "callbacks"},
+}
+# Files besides autodiff.py that may name a backend, each with its reason.
+MAY_NAME_BACKEND = {
+    "c3dvis/models/tf_checkpoint.py": "only TensorFlow reads the files of its own checkpoints",
+}
+
+
+def imports(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """Every module that a file imports, function-level and by importlib.import_module too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                anchor = module if is_package else module.rpartition(".")[0]
+                anchor = ".".join(anchor.split(".")[: len(anchor.split(".")) - node.level + 1])
+                base = f"{anchor}.{base}" if base else anchor
+            # `from c3dvis import clips` imports c3dvis.clips.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            name = getattr(node.func, "attr", getattr(node.func, "id", None))
+            first = node.args[0]
+            if name in ("import_module", "__import__") and isinstance(first, ast.Constant):
+                yield str(first.value)
+
+
+def room(module: str) -> str | None:
+    """`gallery` for `c3dvis.gallery.plan`; None for a module that is not of the package."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "c3dvis" and len(parts) > 1 else None
+
+
+def files() -> list[tuple[str, Path]]:
+    """The package's files as (module, path), the weights' scripts included."""
+    found = []
+    for folder, prefix in ((PACKAGE, ("c3dvis",)), (ROOT / "weights", ("c3dvis", "weights"))):
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            if parts[-1] == "__init__":
+                parts = parts[:-1]
+            found.append((".".join(prefix + parts), path))
+    return [(module, path) for module, path in found if module != "c3dvis"]
+
+
+def upward(module: str, source: str, is_package: bool = False) -> list[str]:
+    """The imports of one file that the table does not allow."""
+    own = room(module)
+    assert own in MAY_IMPORT, f"{module}: a new room needs its line in MAY_IMPORT"
+    targets = {target for target in map(room, imports(source, module, is_package)) if target}
+    return sorted(targets - MAY_IMPORT[own] - {own, "__version__"})
+
+
+@pytest.mark.parametrize("module, path", files(), ids=lambda value: str(value).split("/")[-1])
+def test_imports_go_one_way(module, path):
+    wrong = upward(module, path.read_text(encoding="utf-8"), path.name == "__init__.py")
+    assert not wrong, f"{module} imports {wrong}, which are not below it"
+
+
+@pytest.mark.parametrize("module, path", files(), ids=lambda value: str(value).split("/")[-1])
+def test_only_autodiff_names_a_backend(module, path):
+    name = path.relative_to(ROOT).as_posix()
+    found = {target.split(".")[0] for target in imports(path.read_text(encoding="utf-8"), module)}
+    if module != "c3dvis.autodiff" and name not in MAY_NAME_BACKEND:
+        assert not found & BACKENDS, f"{name} imports {found & BACKENDS}, not autodiff.py alone"
+
+
+def test_every_exemption_is_still_needed():
+    for name in MAY_NAME_BACKEND:
+        found = {target.split(".")[0] for target in imports((ROOT / name).read_text(), "c3dvis.x")}
+        assert found & BACKENDS, f"{name} names no backend any more: drop its exemption"
+
+
+@pytest.mark.parametrize(
+    "module, source, wrong",
+    [
+        ("c3dvis.clips", "def f():\n    from c3dvis import maximize", ["maximize"]),
+        ("c3dvis.maximize.maximizer", "from c3dvis.attribution import attribute", ["attribution"]),
+        ("c3dvis.models.c3d", "from .. import responses", ["responses"]),
+        ("c3dvis.models.c3d", "from ..gallery.plan import plan", ["gallery"]),
+        ("c3dvis.callbacks", "import c3dvis.gallery", ["gallery"]),
+        ("c3dvis.responses.top", "import_module('c3dvis.gallery')", ["gallery"]),
+        ("c3dvis.models.c3d", "from .layers import tap\nfrom c3dvis import clips", []),
+        ("c3dvis.gallery.render", "from c3dvis.maximize import Maximizer", []),
+    ],
+)
+def test_the_reader_of_imports_finds_upward_ones(module, source, wrong):
+    assert upward(module, source) == wrong
+
+
+def test_the_rooms_that_are_imported_by_others_exist():
+    for name in c3dvis.__all__:
+        if name != "__version__":
+            assert importlib.util.find_spec(f"c3dvis.{name}") is not None, name
+
+
+def test_setup_cfg_lists_every_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = set(config["options"]["packages"].split())
+    present = {
+        ".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")
+    }
+    assert listed == present | {"c3dvis.weights"}
+
+
+def loaded_after(*arguments: str, expect: int) -> set[str]:
+    """The top-level packages that a fresh interpreter has imported when it exits."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert run.returncode == expect, run.stderr[-2000:]
+    lines = [line for line in run.stderr.splitlines() if line.startswith("import time:")]
+    assert "Traceback" not in run.stderr
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+
+
+HEAVY = {"keras", "tensorflow", "jax", "torch", "numpy", "PIL", "jinja2", "h5py", "av", "ray"}
+
+
+def test_the_probe_sees_an_import():
+    assert "numpy" in loaded_after("-c", "import numpy", expect=0)
+
+
+def test_importing_c3dvis_loads_nothing_heavy():
+    loaded = loaded_after("-c", "import c3dvis; dir(c3dvis)", expect=0)
+    assert "c3dvis" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_weights_are_found_in_a_clone():
+    """`python -m` in a clone takes the clone's package, whether or not one is installed."""
+    code = "import importlib.resources as r; print(r.files('c3dvis.weights') / 'README.md')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert Path(run.stdout.strip()) == ROOT / "weights" / "README.md", run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["--help"], 0),
+        (["--no-such-option"], 2),
+        (["--filters", "3-"], 2),
+        (["--dry-run", "--steps", "-1"], 2),
+        (["--list-layers", "--size", "64by64"], 2),
+        (["--model", "c3d", "--keras-model", "mine.keras"], 2),
+    ],
+)
+def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, code):
+    assert not loaded_after("-m", "c3dvis.gallery", *arguments, expect=code) & HEAVY
