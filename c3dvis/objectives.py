@@ -264,10 +264,12 @@ def _whole(unit) -> int:
         raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.") from None
 
 
-def _index(unit: Unit, count: int, owner: str, kind: str = "channel") -> int:
+def _index(unit: Unit, count: int | None, owner: str, kind: str = "channel") -> int:
     # A gather past the end gives zeros on a GPU, without a word.
     if isinstance(unit, str):
         raise ValueError(f"Expected the index of a {kind}. Received: {unit!r}.")
+    if count is None:
+        raise ValueError(f"{owner} has no fixed number of {kind}s. Expected one that has.")
     if not 0 <= unit < count:
         raise ValueError(
             f"{owner} has {count} {kind}{'s' if kind == 'channel' else 'es'}. "

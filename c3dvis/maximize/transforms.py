@@ -4,6 +4,8 @@ Each is a Keras layer. It gets its random numbers with the clips, so many in [0,
 uses them for all frames of the clip alike: a transform moves the camera, it does not shake it.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -133,12 +135,13 @@ def apply(transforms, clips, draws):
         clips: `(N, T, H, W, C)`.
         draws: `(N, D)` uniform in [0, 1), D the sum of the layers' `draws`.
     """
-    used, pending = 0, {}
+    used, pending = 0, dict[int, Any]()
     for transform in transforms:
         own = draws[:, used : used + transform.draws]
         used += transform.draws
         if not isinstance(transform, Resampling):
-            clips, pending = transform(_resample(clips, pending), own), {}
+            clips = transform(_resample(clips, pending), own)
+            pending.clear()
             continue
         shape = [pending[a].shape[1] if a in pending else n for a, n in enumerate(clips.shape)]
         for axis, matrix in transform.matrices(shape, own).items():

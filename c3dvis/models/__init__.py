@@ -2,7 +2,7 @@
 
 >>> from c3dvis import models
 >>> models.names()
-('c3d', 'c3d-motion')
+('c3d', 'c3d-motion', ...)
 
 To add a network: a file with its builder, in the manner of `keras.applications`, and its entry in
 `NETWORKS`. Nothing here imports Keras until a network is built.
@@ -117,6 +117,7 @@ NETWORKS = (
         module="c3dvis.models.i3d",
         builder="I3D",
         kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.2},
+        weights="i3d-motion",
         classes="c3dvis.motion:CLASSES",
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
@@ -150,11 +151,89 @@ NETWORKS = (
         name="convlstm-motion",
         module="c3dvis.models.convlstm",
         builder="ConvLSTM",
-        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "padding": "same"},
+        kwargs={
+            "input_shape": (16, 64, 64, 3),
+            "classes": 10,
+            "filters": (16, 24, 32),
+            "kernel_size": (3, 3),
+            "padding": "same",
+        },
         classes="c3dvis.motion:CLASSES",
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="Three blocks, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="r3d",
+        module="c3dvis.models.resnet3d",
+        builder="R3D",
+        input="16 frames of 112 x 112, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="400 classes of Kinetics; weights=PATH loads r3d_18-b3b3357e.pth.",
+    ),
+    Entry(
+        name="r3d-motion",
+        module="c3dvis.models.resnet3d",
+        builder="R3D",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="R3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="mc3",
+        module="c3dvis.models.resnet3d",
+        builder="MC3",
+        input="16 frames of 112 x 112, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="400 classes of Kinetics; weights=PATH loads mc3_18-a90a0ba3.pth.",
+    ),
+    Entry(
+        name="mc3-motion",
+        module="c3dvis.models.resnet3d",
+        builder="MC3",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="MC3 at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="r2plus1d",
+        module="c3dvis.models.resnet3d",
+        builder="R2Plus1D",
+        input="16 frames of 112 x 112, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="400 classes of Kinetics; weights=PATH loads r2plus1d_18-91a641e6.pth.",
+    ),
+    Entry(
+        name="r2plus1d-motion",
+        module="c3dvis.models.resnet3d",
+        builder="R2Plus1D",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
+        note="R(2+1)D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+    ),
+    Entry(
+        name="tsm",
+        module="c3dvis.models.tsm",
+        builder="TSM",
+        input="8 frames of 224 x 224, RGB in [0, 1]",
+        paper="Lin et al. 2019, https://arxiv.org/abs/1811.08383",
+        note="400 classes of Kinetics; weights=PATH loads a checkpoint of the authors' code.",
+    ),
+    Entry(
+        name="tsm-motion",
+        module="c3dvis.models.tsm",
+        builder="TSM",
+        kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125},
+        classes="c3dvis.motion:CLASSES",
+        input="16 frames of 64 x 64, RGB in [0, 1]",
+        paper="Lin et al. 2019, https://arxiv.org/abs/1811.08383",
+        note="TSM at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
     ),
 )
 
