@@ -36,8 +36,16 @@ class Renderer:
         self._layer: str | None = None
         self._maximizer: Maximizer | None = None
 
-    def maximizer(self, layer: str) -> Maximizer:
+    def check(self, section: Section) -> None:
+        """Refuses a layer, a size or a setting that does not fit the network."""
+        self.maximizer(section.layer, [unit.channel for unit in section.units])
+
+    def maximizer(self, layer: str, channels: Sequence[int]) -> Maximizer:
         """The layer's compiled step; that of another layer is given up.
+
+        Args:
+            layer: Name of the layer.
+            channels: Those that are to be made first; they decide how many are made at once.
 
         Raises:
             ValueError: If the layer, the size or a setting does not fit the network.
@@ -46,7 +54,7 @@ class Renderer:
             self._maximizer = None
             self._maximizer = Maximizer(
                 self.network,
-                _objective(layer, [0]),
+                _objective(layer, channels),
                 batch_size=self.settings.batch_size,
                 size=self.settings.size,
                 frames=self.settings.frames,
@@ -73,9 +81,9 @@ class Renderer:
         layer = units[0].layer
         left = list(units)
         try:
-            objective = _objective(layer, [unit.channel for unit in units])
-            made = self.maximizer(layer).make(
-                objective, steps=self.settings.steps, seed=self.settings.seed
+            channels = [unit.channel for unit in units]
+            made = self.maximizer(layer, channels).make(
+                _objective(layer, channels), steps=self.settings.steps, seed=self.settings.seed
             )
             for one in made:
                 unit = left[0]

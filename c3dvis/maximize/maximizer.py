@@ -49,14 +49,14 @@ class Maximizer(keras.Model):
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Any objective of the kind to be maximized; its units don't matter here.
+        objective: What to raise. Other units of the same kind can be given to `make`.
         parametrization: "fourier", "pixels", or a `Parametrization`.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`.
         regularizers: Functions of clips `(N, T, H, W, C)` that give penalties `(N,)`.
         frames: Frames of the clip; None is what the network takes.
         size: `(height, width)` in pixels; None is what the network takes.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips made at once.
+        batch_size: Most clips made at once; the objective's units are shared out evenly.
         optimizer: A Keras optimizer, of which a copy is used; None is AdamW.
         learning_rate: Of the default optimizer.
 
@@ -88,7 +88,7 @@ class Maximizer(keras.Model):
         self.tap = layers.tap(network, objective.layers)
         # A matrix product of one row rounds differently from one of many rows.
         flat = any(len(output.shape) == 2 for output in self.tap.outputs)
-        self.batch_size = max(batch_size, 2) if flat else batch_size
+        self.batch_size = max(_even_share(len(objective), batch_size), 2 if flat else 1)
         self.preprocess = preprocess
         self.regularizers = tuple(regularizers)
         self.transforms = _transforms(transforms, shape)
@@ -329,6 +329,12 @@ def clip_shape(
             raise ValueError(f"Expected {axis} {has}, as the network takes. Received: {wants}.")
         shape.append(has if wants is None else wants)
     return tuple(shape)
+
+
+def _even_share(count: int, most: int) -> int:
+    """Size of the fewest groups that hold `count`, none larger than `most`."""
+    groups = -(-count // most)
+    return -(-count // groups)
 
 
 def _optimizer(chosen, learning_rate: float) -> keras.optimizers.Optimizer:
