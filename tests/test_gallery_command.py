@@ -19,7 +19,9 @@ from PIL import Image
 
 from c3dvis import models
 from c3dvis.gallery import folder, render
+from c3dvis.gallery import network as networks
 from c3dvis.gallery.__main__ import main
+from c3dvis.gallery.make import Selection, dry_run
 from c3dvis.maximize import Made
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -281,11 +283,32 @@ def test_a_comparison_stands_in_records_and_pages_and_is_made_once(
 
 def test_list_layers_and_dry_run_write_nothing(model, tmp_path, capsys):
     assert gallery(model, tmp_path / "out", "--list-layers") == 0
-    assert "conv2  Conv3D  2 x 12 x 12 x 2  2" in capsys.readouterr().out
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "conv2 Conv3D 2 x 12 x 12 x 2 2".split() in listed
+    assert any(line[1:] == ["GlobalAveragePooling3D", "2", "2"] for line in listed)
     assert gallery(model, tmp_path / "out", "--dry-run", "--filters", "1") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["conv2", "1", "1", "0"] in lines and ["together", "5", "0"] in lines
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_without_weights_are_made_where_they_are_named(model, tmp_path, instant):
+    assert gallery(model, tmp_path / "out", "--layers", "global_average*") == 0
+    (made,) = {layer for layer, _ in instant.made}
+    assert made.startswith("global_average_pooling3d") and len(instant.made) == 2
+
+
+def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, monkeypatch):
+    small = models.I3D(input_shape=(16, 32, 32, 3), classes=2, width=0.05)
+    monkeypatch.setattr(networks, "load", lambda settings: small)
+    monkeypatch.setattr(render, "load", lambda settings: small)
+    told: list[str] = []
+    arguments = (networks.Settings(model="i3d"), tmp_path / "out")
+    dry_run(*arguments, report=told.append)
+    first = [line.split()[0] for line in told[0].splitlines()[2:]]
+    assert first == [*models.entry("i3d").layers, "classes", "together"]
+    dry_run(*arguments, report=told.append, selection=Selection(layers=("Mixed_4d", "*5c")))
+    assert [line.split()[0] for line in told[1].splitlines()[2:-1]] == ["Mixed_4d", "Mixed_5c"]
 
 
 def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, instant, capsys):

@@ -26,6 +26,7 @@ class Layer:
 NETWORK = [
     Layer("conv1", 2),
     Layer("bn1", is_convolution=False, kind="BatchNormalization"),
+    Layer("relu1", 2, is_convolution=False, kind="ReLU"),
     Layer("conv2"),
     Layer("fc", is_convolution=False, kind="Dense"),
 ]
@@ -99,6 +100,14 @@ def test_what_is_no_choice_of_numbers_is_refused(text):
         ({"chosen_layers": ["conv2"]}, {"conv2": [0, 1, 2, 3]}),
         ({"chosen_layers": ["fc", "*v1"]}, {"conv1": [0, 1], "fc": [0, 1, 2, 3]}),
         ({"chosen_layers": ["conv2"], "filters": (7, 1)}, {"conv2": [7, 1]}),
+        ({"chosen_layers": ["relu1"]}, {"relu1": [0, 1]}),
+        ({"chosen_layers": ["*1"]}, {"conv1": [0, 1], "bn1": [0, 1, 2, 3], "relu1": [0, 1]}),
+        (
+            {"default_layers": ("fc", "relu1")},
+            {"relu1": [0, 1], "fc": [0, 1, 2, 3], CLASSES: [0, 1, 2]},
+        ),
+        ({"default_layers": ("conv2",), "chosen_layers": ["conv1"]}, {"conv1": [0, 1]}),
+        ({"default_layers": ("conv2",), "classes": ["0"]}, {CLASSES: [0]}),
         ({"filters": "all"}, {"conv1": [0, 1], "conv2": list(range(8)), CLASSES: [0, 1, 2]}),
         ({"classes": ["moving right"]}, {CLASSES: [1]}),
         ({"classes": ["2", "0-1"]}, {CLASSES: [2, 0, 1]}),
@@ -123,6 +132,7 @@ def test_classes_carry_their_names():
     [
         ({"chosen_layers": ["convl"]}, r"such as 'conv2', 'conv1'\. Received: 'convl'"),
         ({"chosen_layers": ["mixed*"]}, r"Received: 'mixed\*'"),
+        ({"default_layers": ["conv3"]}, r"such as 'conv2'.* Received: 'conv3'"),
         ({"filters": (2,)}, r"'conv1' has 2 filters.* from 0 to 1\. Received: 2"),
         ({"filters": (-1,)}, r"from 0 to 1\. Received: -1"),
         ({"classes": ["moving lift"]}, r"such as 'moving left'.* Received: 'moving lift'"),
@@ -137,7 +147,7 @@ def test_what_is_not_there_is_refused(choice, message):
 
 def test_a_network_without_anything_to_show_is_refused():
     with pytest.raises(ValueError, match="layers 'fc'"):
-        plan.sections([NETWORK[3]])
+        plan.sections([NETWORK[4]])
     with pytest.raises(ValueError, match="ends in classes"):
         plan.sections(NETWORK, classes=["0"])
 

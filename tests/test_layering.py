@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "c3dvis"
 BACKENDS = {"tensorflow", "jax", "torch"}
 
-GROUND = {"clips", "objectives", "autodiff", "receptive_field", "motion"}
+GROUND = {"clips", "objectives", "autodiff", "receptive_field", "motion", "command_line"}
 MIDDLE = {"maximize", "attribution", "responses"}
 # A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
 MAY_IMPORT = {
@@ -182,3 +182,17 @@ def test_the_weights_are_found_in_a_clone():
 )
 def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, code):
     assert not loaded_after("-m", "c3dvis.gallery", *arguments, expect=code) & HEAVY
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["--help"], 0),
+        ([], 0),
+        (["--check", __file__], 2),
+        (["--check", __file__, "--model", "i3b"], 2),
+        (["--check", "no-such-file.h5", "--model", "i3d"], 2),
+    ],
+)
+def test_the_table_of_networks_is_listed_without_keras(arguments, code):
+    assert not loaded_after("-m", "c3dvis.models", *arguments, expect=code) & HEAVY

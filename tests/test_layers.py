@@ -116,6 +116,47 @@ def test_unfit_layers_say_why():
             layers.tap(network, [name])
 
 
+def units():
+    """Convolution, batch normalization and ReLU apart, as in I3D."""
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    x = L.Conv3D(4, 3, use_bias=False, name="unit.conv")(clip)
+    x = L.BatchNormalization(name="unit.norm")(x)
+    x = L.ReLU(name="unit")(x)
+    x = L.Activation("tanh", name="tanh")(L.MaxPooling3D((1, 2, 2), name="pool")(x))
+    network = keras.Model(clip, L.Concatenate(name="block")([x, x]))
+    network.get_layer("unit.norm").set_weights([np.ones(4), np.full(4, -1.0), *np.zeros((2, 4))])
+    return network
+
+
+def test_before_a_layer_that_is_an_activation_is_what_goes_into_it(clips):
+    network = units()
+    for name, source in (("unit", "unit.norm"), ("tanh", "pool")):
+        before = layers.tap(network, [name + objectives.BEFORE_ACTIVATION])
+        assert before.outputs[0] is network.get_layer(source).output
+        expected = layers.tap(network, [source]).predict(clips, verbose=0)
+        np.testing.assert_array_equal(before.predict(clips, verbose=0), expected)
+    # One that can be told from the ReLU's own output: the batch normalization shifts below zero.
+    before = layers.tap(network, ["unit" + objectives.BEFORE_ACTIVATION])
+    assert before.predict(clips, verbose=0).min() < 0
+
+
+def test_before_activation_of_a_layer_without_any_is_its_output(clips):
+    network = units()
+    for name in ("pool", "block", "unit.conv"):
+        both = layers.tap(network, [name + objectives.BEFORE_ACTIVATION, name])
+        np.testing.assert_array_equal(*both.predict(clips, verbose=0))
+
+
+def test_layers_without_weights_are_listed_where_asked_for():
+    network = units()
+    with_weights = [info.name for info in layers.visualizable(network)]
+    assert with_weights == ["unit.conv", "unit.norm"]
+    every = [info.name for info in layers.visualizable(network, weightless=True)]
+    assert every == ["unit.conv", "unit.norm", "unit", "pool", "tanh", "block"]
+    assert maximize(network, objectives.channel("block", [7]), steps=2).shape == (1, *SHAPE)
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()

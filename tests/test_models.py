@@ -30,9 +30,19 @@ def trained_looking(network):
     return network
 
 
-# What makes a network quick to build without changing the shapes at its ends.
-SLIM = {"c3d": {"width": 0.02}, "c3d-motion": {"width": 0.02}}
-OUTPUTS = {"c3d": (None, 487), "c3d-motion": (None, 10)}
+# What makes a network quick to build without changing the shapes at its ends. The others are
+# small enough as they are.
+SLIM = {name: {"width": 0.02} for name in ("c3d", "c3d-motion", "r3d", "mc3", "r2plus1d")}
+SLIM |= {"tsm": {"width": 0.125}}
+OUTPUTS = {
+    "c3d": (None, 487),
+    "c3d-motion": (None, 10),
+    "r3d": (None, 400),
+    "mc3": (None, 400),
+    "r2plus1d": (None, 400),
+    "tsm": (None, 400),
+}
+FAMILIES_WITH_PUBLISHED_WEIGHTS = ("c3d", "i3d", "i3d-flow", "r3d", "mc3", "r2plus1d", "tsm")
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -43,6 +53,28 @@ def test_every_entry_builds(name):
     assert entry.input.startswith(f"{frames} frames of {height} x {width}")
     assert network.name == name
     assert "https://" in entry.paper and entry.note
+    if name not in SLIM:
+        assert network.count_params() == entry.parameters
+    for layer in entry.layers or ():
+        assert len(network.get_layer(layer).output.shape) == 5
+
+
+def test_the_motion_networks_are_small_enough_to_be_packaged():
+    for name in models.names():
+        if name.endswith("-motion"):
+            assert models.entry(name).parameters * 4 < 2.4e6  # bytes
+
+
+@pytest.mark.parametrize("name", FAMILIES_WITH_PUBLISHED_WEIGHTS)
+def test_published_weights_have_a_source_and_a_licence(name):
+    assert "https://" in models.entry(name).source and models.entry(name).licence
+
+
+def test_default_layers_are_in_network_order():
+    for name in ("i3d-motion", "r3d-motion", "tsm-motion"):
+        own = [layer.name for layer in models.build(name, weights=None).layers]
+        places = [own.index(layer) for layer in models.entry(name).layers]
+        assert places == sorted(places) and len(places) > 8
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

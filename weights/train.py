@@ -84,11 +84,21 @@ def make_pool(seed: int, count: int, distractors: int) -> tuple[np.ndarray, np.n
     return np.concatenate(clips), np.concatenate(labels)
 
 
-def train(name: str, *, seed: int, clips: int, epochs: int, learning_rate: float, batch_size: int):
+def train(
+    name: str,
+    *,
+    seed: int,
+    clips: int,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    dtype_policy: str,
+):
     """Trains network `name` of the table in `c3dvis.models`; returns it ready to be used."""
     if seed == HELD_OUT_SEED:
         raise SystemExit(f"error: seed {seed} is kept for the held-out clips; take another.")
     keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(dtype_policy)
     # With distractors from the first step, the loss stays at chance for many epochs: what moves
     # is learned first where nothing else does.
     parts = [make_pool(seed, clips // 3, 0), make_pool(seed, clips, 4)]
@@ -104,7 +114,13 @@ def train(name: str, *, seed: int, clips: int, epochs: int, learning_rate: float
     )
     network.fit(lesson, epochs=_LESSON_EPOCHS, verbose=2)
     network.fit(pool, epochs=epochs, verbose=2)
-    return _FINISH.get(name, lambda name, network: network)(name, network)
+    keras.config.set_dtype_policy("float32")
+    plain = models.build(name, weights=None)
+    if name in _FOLDED:
+        models.fold_batch_normalization(network, plain)
+    else:
+        plain.set_weights(network.get_weights())
+    return plain
 
 
 def evaluate(network) -> dict:
@@ -125,17 +141,13 @@ def evaluate(network) -> dict:
     }
 
 
-def _fold_c3d(name: str, trained):
-    plain = models.build(name, weights=None)
-    models.fold_batch_normalization(trained, plain)
-    return plain
-
-
+# How a network is built for training where that differs from how it ships.
 _TRAINING_KWARGS = {
     "c3d-motion": {"batch_normalization": True, "dropout": 0.0},
     "i3d-motion": {"dropout": 0.0},
+    "tsm-motion": {"dropout": 0.0},
 }
-_FINISH = {"c3d-motion": _fold_c3d}
+_FOLDED = ("c3d-motion",)
 
 
 def main() -> None:
@@ -146,6 +158,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12, help="after the lesson (default 12)")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument(
+        "--dtype-policy", default="float32", help="mixed_bfloat16 is faster where a CPU has it"
+    )
     parser.add_argument("--out", type=Path, help="default: NAME.weights.h5 in this folder")
     settings = vars(parser.parse_args())
     out = settings.pop("out") or Path(f"{settings['name']}.weights.h5")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from c3dvis.command_line import Parser, startup_notes_kept_back
 from c3dvis.gallery import engines, plan
 
 _DESCRIPTION = """
@@ -36,20 +34,13 @@ exit codes: 0 all made; 1 some units failed, or files could not be written; 2 wr
 _COMPARE_BUNDLED = 512
 
 
-class _Parser(argparse.ArgumentParser):
-    """An error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {' '.join(message.split())} (--help tells more)\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parse(given)
     resume = shlex.join(["python", "-m", "c3dvis.gallery", *given])
     try:
-        with _startup_notes_kept_back():
+        with startup_notes_kept_back():
             import keras
 
             keras.distribution.list_devices("gpu")
@@ -63,29 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
         return 1
-
-
-@contextlib.contextmanager
-def _startup_notes_kept_back() -> Iterator[None]:
-    """Keeps what TensorFlow writes to stderr while it starts, and shows it only if that fails.
-
-    It writes its notes on what the machine has before it reads TF_CPP_MIN_LOG_LEVEL, and they would
-    bury an error of one line.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -149,7 +117,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m c3dvis.gallery",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
@@ -185,8 +153,8 @@ def _add_selection(group: Any) -> None:
         "--layers",
         nargs="+",
         metavar="LAYER",
-        help="names, or patterns such as 'Mixed_4?' (default: every convolution; none with "
-        "--classes)",
+        help="names, or patterns such as 'Mixed_4?' (default: every convolution, or the outputs of "
+        "the blocks where a network has many; none with --classes)",
     )
     group.add_argument(
         "--filters",

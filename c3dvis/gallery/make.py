@@ -47,13 +47,18 @@ class Outcome:
         return [u for u in self.units if u in self.records and self.records[u]["status"] in bad]
 
 
-def plan_of(network: keras.Model, selection: Selection) -> tuple[Section, ...]:
-    """The sections of a gallery of a network."""
+def plan_of(
+    network: keras.Model,
+    selection: Selection,
+    default_layers: tuple[str, ...] | None = None,
+) -> tuple[Section, ...]:
+    """The sections of a gallery of a network; see `c3dvis.gallery.plan.sections`."""
     return plan.sections(
-        layers.visualizable(network),
+        layers.visualizable(network, weightless=True),
         class_count=networks.class_count(network),
         class_names=getattr(network, "class_names", None),
         chosen_layers=selection.layers,
+        default_layers=default_layers,
         filters=selection.filters,
         classes=selection.classes,
     )
@@ -81,7 +86,8 @@ def make(
     Args:
         settings: What the clips are made of and how.
         out: Folder, made where there is none.
-        selection: Units to show; None is four filters of every convolution, and every class.
+        selection: Units to show; None is four filters of every convolution (of the endpoints that
+            the table of `c3dvis.models` names, where it does), and every class.
         engine: "serial" or "ray".
         network: The network that the settings name, where it is loaded already.
         report: Gets one line about each layer, and about each unit that fails.
@@ -104,8 +110,8 @@ def make(
     selection = Selection() if selection is None else selection
     runner = engines.build(engine)
     renderer = Renderer(settings, out, network=network)
-    sections = plan_of(renderer.network, selection)
-    renderer.maximizer(sections[0].layer)  # a setting that does not fit is told before all else
+    sections = plan_of(renderer.network, selection, networks.default_layers(settings))
+    renderer.check(sections[0])  # a setting that does not fit is told before all else
     with folder.claimed(out):
         identity = _identity(renderer.network, settings, selection)
         folder.begin(out, identity, _about(settings, sections))
@@ -116,7 +122,8 @@ def list_layers(settings: Settings, *, report: Report = print) -> None:
     """Reports the layers and classes of a network that a gallery can show."""
     network = networks.load(settings)
     names = getattr(network, "class_names", None) or []
-    report(tables.layer_table(layers.visualizable(network), names, networks.class_count(network)))
+    shown = layers.visualizable(network, weightless=True)
+    report(tables.layer_table(shown, names, networks.class_count(network)))
 
 
 def dry_run(
@@ -129,8 +136,8 @@ def dry_run(
     """Reports what `make` would make, after the same checks; writes nothing."""
     renderer = Renderer(settings, Path(out))
     selection = Selection() if selection is None else selection
-    sections = plan_of(renderer.network, selection)
-    renderer.maximizer(sections[0].layer)
+    sections = plan_of(renderer.network, selection, networks.default_layers(settings))
+    renderer.check(sections[0])
     folder.check(Path(out), _identity(renderer.network, settings, selection))
     report(tables.plan_table(sections, list(standing(Path(out), sections).records)))
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from c3dvis import models
+from c3dvis.models.labels import read_labels
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,13 @@ def load(settings: Settings) -> keras.Model:
     else:
         network = models.build(settings.model)
     if settings.labels is not None:
-        network.class_names = _labels(Path(settings.labels), class_count(network))
+        network.class_names = read_labels(settings.labels, class_count(network))
     return network
+
+
+def default_layers(settings: Settings) -> tuple[str, ...] | None:
+    """The layers shown where none are chosen, by name; None is every convolution."""
+    return None if settings.keras_model is not None else models.entry(settings.model).layers
 
 
 def class_count(network: keras.Model) -> int:
@@ -107,16 +113,3 @@ def fingerprint(network: keras.Model) -> str:
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
-
-
-def _labels(path: Path, count: int) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected a text file of labels. Received: {path}: {error}") from None
-    if len(lines) != count:
-        raise ValueError(
-            f"Expected {count} labels, one a line, as the network has as many classes. "
-            f"Received: {len(lines)} in {path}."
-        )
-    return lines

@@ -105,19 +105,21 @@ def sections(
     class_count: int = 0,
     class_names: Sequence[str] | None = None,
     chosen_layers: Iterable[str] | None = None,
+    default_layers: Iterable[str] | None = None,
     filters: Sequence[int] | str | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Section, ...]:
     """The parts of a gallery, in the order of the network.
 
-    Where neither layers nor classes are chosen, every convolution and every class are. Choosing
+    Where neither layers nor classes are chosen, the default layers and every class are. Choosing
     some of one kind leaves out the other.
 
     Args:
-        layers: Those that can be shown, in network order.
+        layers: Those that can be shown, in network order, with weights or without.
         class_count: Number of the network's classes; 0 where its output is none.
         class_names: Their names, as many.
-        chosen_layers: Names, or patterns such as `Mixed_4?`; None is every convolution.
+        chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
+        default_layers: Names of those shown where none are chosen; None is every convolution.
         filters: Channels of every chosen layer, or "all"; None is the first four.
         classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class.
 
@@ -127,7 +129,8 @@ def sections(
     folders = folder_names([layer.name for layer in layers])
     found: list[Section] = []
     if chosen_layers is not None or classes is None:
-        for layer in _choose_layers(layers, chosen_layers):
+        shown = default_layers if chosen_layers is None else chosen_layers
+        for layer in _choose_layers(layers, shown):
             units = tuple(
                 Unit(layer.name, channel, None, folders[layer.name])
                 for channel in _choose_filters(layer, filters)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from c3dvis.models.checkpoints import load_weights
     from c3dvis.models.convlstm import ConvLSTM
     from c3dvis.models.i3d import I3D
+    from c3dvis.models.inputs import preprocess_input
     from c3dvis.models.keras_models import load_keras_model
+    from c3dvis.models.labels import decode_predictions
     from c3dvis.models.resnet3d import MC3, R3D, R2Plus1D
     from c3dvis.models.stored import LoadReport
     from c3dvis.models.tsm import TSM
@@ -40,11 +42,13 @@ __all__ = [
     "TSM",
     "build",
     "class_names",
+    "decode_predictions",
     "entry",
     "fold_batch_normalization",
     "load_keras_model",
     "load_weights",
     "names",
+    "preprocess_input",
 ]
 
 
@@ -62,6 +66,11 @@ class Entry:
         input: What it takes, in words.
         paper: Where it was published.
         note: What else to know, in a sentence.
+        parameters: Number of its values, running means and variances among them.
+        source: Where published weights are to be had, in words; empty if none are known, or where
+            weights come with the package.
+        licence: Of the published weights, or of the code that they come with.
+        layers: Those that a gallery shows where none are chosen; None for every convolution.
     """
 
     name: str
@@ -73,7 +82,32 @@ class Entry:
     input: str = ""
     paper: str = ""
     note: str = ""
+    parameters: int = 0
+    source: str = ""
+    licence: str = ""
+    layers: tuple[str, ...] | None = None
 
+
+_SPORTS_1M = (
+    "sports1M_weights_tf.h5, a conversion, https://github.com/adamcasson/c3d/releases (v0.1); "
+    "the authors' Caffe code, https://github.com/facebookarchive/C3D"
+)
+_KINETICS_I3D = "data/checkpoints of https://github.com/google-deepmind/kinetics-i3d"
+_TORCHVISION = "torchvision, https://pytorch.org/vision/stable/models.html"
+_MIT_HAN_LAB = "https://github.com/mit-han-lab/temporal-shift-module (ResNet50, shift8 blockres)"
+_TORCHVISION_LICENCE = "BSD-3-Clause (the code); the terms of Kinetics-400 may bind the weights"
+# Ends of units and blocks: what the papers call endpoints.
+_I3D_LAYERS = (
+    "Conv3d_1a_7x7",
+    "Conv3d_2b_1x1",
+    "Conv3d_2c_3x3",
+    *(f"Mixed_{block}" for block in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")),
+)
+_RESNET18_LAYERS = ("stem", *(f"layer{s}.{block}" for s in (1, 2, 3, 4) for block in (0, 1)))
+_RESNET50_LAYERS = (
+    "relu",
+    *(f"layer{s}.{b}" for s, blocks in enumerate((3, 4, 6, 3), 1) for b in range(blocks)),
+)
 
 NETWORKS = (
     Entry(
@@ -83,6 +117,9 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2015, https://arxiv.org/abs/1412.0767",
         note="487 classes of Sports-1M; weights=PATH loads sports1M_weights_tf.h5.",
+        parameters=79_991_015,
+        source=_SPORTS_1M,
+        licence="not confirmed",
     ),
     Entry(
         name="c3d-motion",
@@ -94,6 +131,7 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Tran et al. 2015, https://arxiv.org/abs/1412.0767",
         note="C3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=567_146,
     ),
     Entry(
         name="i3d",
@@ -102,6 +140,10 @@ NETWORKS = (
         input="64 frames of 224 x 224, RGB in [0, 1]",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
         note="400 classes of Kinetics; weights=PATH loads the published model.ckpt.",
+        parameters=12_704_544,
+        layers=_I3D_LAYERS,
+        source=_KINETICS_I3D,
+        licence="Apache-2.0",
     ),
     Entry(
         name="i3d-flow",
@@ -111,6 +153,10 @@ NETWORKS = (
         input="64 frames of 224 x 224, optical flow in pixels a frame",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
         note="The flow stream of I3D; values beyond 20 pixels are clipped.",
+        parameters=12_682_592,
+        layers=_I3D_LAYERS,
+        source=_KINETICS_I3D,
+        licence="Apache-2.0",
     ),
     Entry(
         name="i3d-motion",
@@ -122,6 +168,8 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
         note="I3D at a fifth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=508_500,
+        layers=_I3D_LAYERS,
     ),
     Entry(
         name="convlstm",
@@ -130,6 +178,7 @@ NETWORKS = (
         input="16 frames of 224 x 224, RGB in [0, 1]",
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="174 classes of Something-Something; no published weights are known.",
+        parameters=878_894,
     ),
     Entry(
         name="convlstm-kth",
@@ -146,6 +195,7 @@ NETWORKS = (
         input="32 frames of 120 x 160, RGB in [0, 1]",
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="6 classes of KTH; no published weights are known.",
+        parameters=202_694,
     ),
     Entry(
         name="convlstm-motion",
@@ -162,6 +212,7 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="Three blocks, trained on the synthetic motion of c3dvis.motion.",
+        parameters=115_722,
     ),
     Entry(
         name="r3d",
@@ -170,6 +221,10 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads r3d_18-b3b3357e.pth.",
+        parameters=33_381_072,
+        layers=_RESNET18_LAYERS,
+        source=_TORCHVISION,
+        licence=_TORCHVISION_LICENCE,
     ),
     Entry(
         name="r3d-motion",
@@ -180,6 +235,8 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="R3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=524_210,
+        layers=_RESNET18_LAYERS,
     ),
     Entry(
         name="mc3",
@@ -188,6 +245,10 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads mc3_18-a90a0ba3.pth.",
+        parameters=11_705_040,
+        layers=_RESNET18_LAYERS,
+        source=_TORCHVISION,
+        licence=_TORCHVISION_LICENCE,
     ),
     Entry(
         name="mc3-motion",
@@ -198,6 +259,8 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="MC3 at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=185_522,
+        layers=_RESNET18_LAYERS,
     ),
     Entry(
         name="r2plus1d",
@@ -206,6 +269,10 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads r2plus1d_18-91a641e6.pth.",
+        parameters=31_530_675,
+        layers=_RESNET18_LAYERS,
+        source=_TORCHVISION,
+        licence=_TORCHVISION_LICENCE,
     ),
     Entry(
         name="r2plus1d-motion",
@@ -216,6 +283,8 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="R(2+1)D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=495_732,
+        layers=_RESNET18_LAYERS,
     ),
     Entry(
         name="tsm",
@@ -224,6 +293,10 @@ NETWORKS = (
         input="8 frames of 224 x 224, RGB in [0, 1]",
         paper="Lin et al. 2019, https://arxiv.org/abs/1811.08383",
         note="400 classes of Kinetics; weights=PATH loads a checkpoint of the authors' code.",
+        parameters=24_380_752,
+        layers=_RESNET50_LAYERS,
+        source=_MIT_HAN_LAB,
+        licence="MIT",
     ),
     Entry(
         name="tsm-motion",
@@ -234,6 +307,8 @@ NETWORKS = (
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Lin et al. 2019, https://arxiv.org/abs/1811.08383",
         note="TSM at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
+        parameters=383_362,
+        layers=_RESNET50_LAYERS,
     ),
 )
 
@@ -249,6 +324,8 @@ _LAZY = {
     "load_weights": "checkpoints",
     "load_keras_model": "keras_models",
     "LoadReport": "stored",
+    "decode_predictions": "labels",
+    "preprocess_input": "inputs",
 }
 
 

@@ -84,7 +84,8 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
         network: A Keras model that has been built, such as `models.C3D()`.
         path: The file. HDF5 of Keras 1 and 2, weights or a whole model, among it the published
             `sports1M_weights_tf.h5`; `.weights.h5` and `.keras` of Keras 3; the prefix of a
-            TensorFlow-1 checkpoint, such as the published `model.ckpt` of I3D.
+            TensorFlow-1 checkpoint, such as the published `model.ckpt` of I3D; `.pth` or `.pt` of
+            PyTorch and `.safetensors`, with the names of torchvision or of the authors' code.
 
     Returns:
         A report of how many of the network's weights were assigned, and what was left over.

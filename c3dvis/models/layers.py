@@ -11,6 +11,14 @@ from keras import ops
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
 
 _LAST_ACTIVATIONS = ("softmax", "sigmoid")
+# Layers that are an activation function and nothing else.
+_ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.Softmax,
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,18 @@ def describe(network: keras.Model) -> list[LayerInfo]:
     return list(_walk(network, ""))
 
 
-def visualizable(network: keras.Model) -> list[LayerInfo]:
-    """The layers with weights whose channels can be visualised, in network order."""
-    return [info for info in describe(network) if info.reason is None and info.weights]
+def visualizable(network: keras.Model, *, weightless: bool = False) -> list[LayerInfo]:
+    """The layers whose channels can be visualised, in network order.
+
+    Args:
+        network: A functional or Sequential model that has been built.
+        weightless: Whether to list those without weights too, such as a ReLU or a concatenation.
+
+    Raises:
+        ValueError: If the network is not such a model.
+    """
+    fit = [info for info in describe(network) if info.reason is None]
+    return [info for info in fit if info.weights or weightless]
 
 
 def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
@@ -224,7 +241,13 @@ def _activation_name(layer) -> str | None:
 
 
 def _before_activation(layer: keras.layers.Layer):
-    """A layer's result before its own activation; its output where it has none, or no weights."""
+    """A layer's result before its own activation; its output where it has none.
+
+    Of a layer that is nothing but an activation, such as the ReLU after a batch normalization,
+    that is what goes into it.
+    """
+    if isinstance(layer, _ACTIVATIONS):
+        return layer.input
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return layer.output
     return WithoutActivation(layer, name=f"{layer.name}_before_activation")(layer.input)

@@ -74,8 +74,8 @@ def R3D(
         ValueError: If an argument is out of range, or the weights do not fit.
 
     Example:
-        >>> from c3dvis.models.resnet3d import R3D
-        >>> network = R3D(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
+        >>> from c3dvis import models
+        >>> network = models.R3D(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
         >>> network.get_layer("layer4").output.shape
         (None, 1, 2, 2, 26)
 
@@ -119,8 +119,8 @@ def MC3(
         ValueError: If an argument is out of range, or the weights do not fit.
 
     Example:
-        >>> from c3dvis.models.resnet3d import MC3
-        >>> network = MC3(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
+        >>> from c3dvis import models
+        >>> network = models.MC3(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
         >>> network.get_layer("layer4").output.shape
         (None, 8, 2, 2, 26)
 
@@ -167,10 +167,10 @@ def R2Plus1D(
         ValueError: If an argument is out of range, or the weights do not fit.
 
     Example:
-        >>> from c3dvis.models.resnet3d import R2Plus1D
-        >>> network = R2Plus1D(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
-        >>> network.get_layer("layer4.1.conv2.0.3").kernel.shape
-        (3, 1, 1, 58, 26)
+        >>> from c3dvis import models
+        >>> network = models.R2Plus1D(width=0.05, input_shape=(8, 32, 32, 3), classes=10)
+        >>> network.get_layer("layer4.1.conv2.0.0").filters
+        58
 
     Tran et al. 2018, https://arxiv.org/abs/1711.11248
     """

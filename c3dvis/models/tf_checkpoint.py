@@ -69,6 +69,12 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
     )
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files of a checkpoint that loading it reads: its index, and its shards."""
+    prefix = _prefix(path)
+    return [file for file in (_index(prefix), *_shards(prefix)) if file.is_file()]
+
+
 def _prefix(path: Path) -> Path:
     suffix = "".join(path.suffixes[-1:])
     return path.with_suffix("") if _SUFFIX.fullmatch(suffix) else path

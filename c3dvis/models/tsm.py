@@ -126,8 +126,8 @@ def TSM(
         ValueError: If an argument is out of range, or the weights do not fit.
 
     Example:
-        >>> from c3dvis.models.tsm import TSM
-        >>> network = TSM(width=0.125, input_shape=(8, 32, 32, 3), classes=10)
+        >>> from c3dvis import models
+        >>> network = models.TSM(width=0.125, input_shape=(8, 32, 32, 3), classes=10)
         >>> network.get_layer("new_fc").output.shape
         (None, 8, 10)
 

@@ -1,4 +1,4 @@
-"""Writes the files of this folder with PyTorch: `python make.py`, where the extra `parity` is.
+"""Writes the files of this folder: `python make.py`, with the extra `parity` and safetensors.
 
 Blocks of torchvision with random weights, an input and its output, and small files of every kind
 that `torch.save` writes. The tests read them without PyTorch. They are kept as they are: another

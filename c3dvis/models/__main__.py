@@ -1,0 +1,169 @@
+"""The command `python -m c3dvis.models`: lists the networks, and checks weight files."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from c3dvis import models
+from c3dvis.command_line import Parser, startup_notes_kept_back
+
+_DESCRIPTION = """
+Lists the networks of c3dvis: what they take, where they were published, where weights are to be
+had. With --check, says what a weight file is and whether it fits a network; it changes nothing.
+"""
+_EXAMPLES = """
+examples:
+  python -m c3dvis.models
+  python -m c3dvis.models --check model.ckpt --model i3d
+  python -m c3dvis.models --check r3d_18-b3b3357e.pth --model r3d
+
+exit codes: 0 listed, or the file fits; 1 it does not fit; 2 wrong arguments; 130 stopped with
+Ctrl-C
+"""
+_WIDTH = 100  # columns
+_INDENT = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    chosen = _parse(arguments)
+    if chosen.check is None:
+        print("\n\n".join(map(_described, models.NETWORKS)))
+        return 0
+    try:
+        with startup_notes_kept_back():
+            import keras
+
+            keras.distribution.list_devices("gpu")
+        return _check(chosen.check, chosen.model, chosen.classes)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {_shown(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m c3dvis.models",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--check", metavar="FILE", help="a weight file of any format that c3dvis reads"
+    )
+    parser.add_argument("--model", metavar="NAME", help="the network that it should fit")
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="its classes, where they are not as listed"
+    )
+    chosen = parser.parse_args(arguments)
+    if (chosen.check is None) != (chosen.model is None):
+        parser.error("Expected --check FILE and --model NAME together. Received: one of them.")
+    if chosen.classes is not None and (chosen.check is None or chosen.classes < 1):
+        parser.error("Expected --classes N from 1, with --check. Received: otherwise.")
+    if chosen.check is not None:
+        try:
+            models.entry(chosen.model)
+        except ValueError as error:
+            parser.error(str(error))
+        if not Path(chosen.check).exists() and not _beginning_with(Path(chosen.check)):
+            parser.error(f"Expected a weight file. Received: {chosen.check!r}, which isn't there.")
+    return chosen
+
+
+def _beginning_with(prefix: Path) -> bool:
+    """Whether a name is the prefix of several files, as a checkpoint of TensorFlow 1 has."""
+    folder = prefix.parent
+    return folder.is_dir() and any(f.name.startswith(f"{prefix.name}.") for f in folder.iterdir())
+
+
+def _described(entry: models.Entry) -> str:
+    source = entry.source or "none published"
+    rows = [
+        ("takes", entry.input),
+        ("values", f"{entry.parameters:,}"),
+        ("about", entry.note),
+        ("paper", entry.paper),
+        ("weights", source if entry.weights is None else "come with c3dvis"),
+    ]
+    if entry.weights is None and entry.licence:
+        rows.append(("licence", entry.licence))
+    return "\n".join([entry.name, *(_row(*row) for row in rows)])
+
+
+def _row(head: str, text: str) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=f"  {head}".ljust(_INDENT) + " ",
+        subsequent_indent=" " * (_INDENT + 1),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _check(file: str, name: str, classes: int | None) -> int:
+    """Prints what a file is and how it fits, line by line as it is found out."""
+    from c3dvis.models import checkpoints
+
+    path = Path(file)
+    format = next((r.format for r in checkpoints.READERS if r.recognises(path)), "of none known")
+    _print_files(path)
+    print(_row("format", format))
+    others = {} if classes is None else {"classes": classes}
+    network = models.build(name, weights=None, **others)
+    print(_row("network", f"{name}, {network.count_params():,} values"))
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            report = checkpoints.load_weights(network, path)
+    except ValueError as error:
+        print(_line("fits", f"no: {error}"))
+        return 1
+    print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))
+    _print_layers("missing", report.missing)
+    _print_layers("unused", report.unused)
+    notes = [*report.notes, *(str(w.message) for w in told if w.category is UserWarning)]
+    for note in notes:
+        print(_line("note", note))
+    print(_row("fits", "yes, but for what is missing" if report.missing else "yes"))
+    return 0
+
+
+def _print_files(path: Path) -> None:
+    from c3dvis.models.tf_checkpoint import checkpoint_files, is_tf_checkpoint
+
+    for file in checkpoint_files(path) if is_tf_checkpoint(path) else [path]:
+        print(_line("file", str(file)))
+        if file.is_file():
+            with file.open("rb") as opened:
+                print(_line("sha256", hashlib.file_digest(opened, "sha256").hexdigest()))
+
+
+def _print_layers(head: str, layers: Sequence[str]) -> None:
+    print(_row(head, _shown(f"{len(layers)}: {', '.join(layers)}" if layers else "none")))
+
+
+def _line(head: str, text: Any) -> str:
+    """A row that stays one line, however long: what other programs may look for."""
+    return f"  {head}".ljust(_INDENT) + f" {_shown(text)}"
+
+
+def _shown(text: str) -> str:
+    """One line; characters that a terminal would obey are spelled out."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
