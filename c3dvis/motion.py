@@ -36,6 +36,10 @@ _TURN = (0.45, 0.70)
 _WINDOW = (6 / 16, 10 / 16)
 _EVIDENCE_HUES = (0.92, 1.04)  # red and magenta: nothing else in the clip has these
 _DISTRACTOR_HUES = (0.15, 0.78)  # yellow, green, blue, violet
+# The marked disc lies on top of all others and so is never hidden; were it as bright as they are,
+# it would change the most pixels the most.
+_EVIDENCE_BRIGHTNESS = (0.75, 0.9)
+_DISTRACTOR_BRIGHTNESS = (0.85, 1.0)
 _SETTINGS_STREAM = 0xC3D
 
 
@@ -155,8 +159,8 @@ class MovingEvidence:
         canvas = np.repeat(self._background(draw)[None], self.frames, axis=0)
         for _ in range(self.distractors):
             event = int(draw.integers(len(CLASSES)))
-            self._draw_disc(canvas, draw, event, _DISTRACTOR_HUES)
-        mask, window = self._draw_disc(canvas, draw, label, _EVIDENCE_HUES)
+            self._draw_disc(canvas, draw, event, _DISTRACTOR_HUES, _DISTRACTOR_BRIGHTNESS)
+        mask, window = self._draw_disc(canvas, draw, label, _EVIDENCE_HUES, _EVIDENCE_BRIGHTNESS)
         return np.clip(canvas, 0, 1), mask, window
 
     def _background(self, draw: np.random.Generator) -> np.ndarray:
@@ -172,7 +176,7 @@ class MovingEvidence:
         muted = 0.5 * grey + 0.5 * texture
         return (draw.uniform(0.3, 0.5) + 0.1 * muted).transpose(1, 2, 0).astype(np.float32)
 
-    def _draw_disc(self, canvas, draw: np.random.Generator, event: int, hues):
+    def _draw_disc(self, canvas, draw: np.random.Generator, event: int, hues, brightness):
         """Draws one disc into every frame; returns its mask within its window, and the window."""
         side = min(self.size)
         radius = draw.uniform(*_RADIUS) * side
@@ -181,7 +185,7 @@ class MovingEvidence:
         # A window of L frames holds L - 1 steps between frames; the disc stands still elsewhere.
         progress = np.clip(np.arange(self.frames) - first, 0, length - 1)
         rows, columns, angles = self._path(draw, event, progress, length - 1)
-        tones = _two_tones(draw, hues)
+        tones = _two_tones(draw, hues, brightness)
         mask = np.zeros(canvas.shape[:3], bool)
         for frame in range(self.frames):
             inside = _stamp(
@@ -231,10 +235,10 @@ class MovingEvidence:
         return rows, columns, angles
 
 
-def _two_tones(draw: np.random.Generator, hues: tuple[float, float]) -> np.ndarray:
+def _two_tones(draw: np.random.Generator, hues, brightness) -> np.ndarray:
     """A bright and a dark shade of one hue, float32 `(2, 3)`."""
     hue = draw.uniform(*hues)
-    bright, dark = draw.uniform(0.85, 1.0), draw.uniform(0.15, 0.3)
+    bright, dark = draw.uniform(*brightness), draw.uniform(0.15, 0.3)
     # The usual hexcone from hue to RGB, at full saturation.
     pure = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return np.stack([bright * (0.15 + 0.85 * pure), dark * pure]).astype(np.float32)

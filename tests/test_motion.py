@@ -86,13 +86,15 @@ def test_distractors_move_as_much_and_at_other_times_too(evidence):
     assert outside / len(evidence) > 0.95
 
 
-def test_the_largest_frame_difference_seldom_hits_the_evidence(evidence):
+def test_the_largest_frame_difference_seldom_hits_the_evidence():
+    """Over 1,000 clips, as by chance 400 may miss by 5 points; a hit in either frame counts."""
     hits = 0
-    for clip, mask in zip(evidence.clips, evidence.masks, strict=True):
-        change = np.square(np.diff(clip, axis=0)).sum(axis=-1)
-        t, y, x = np.unravel_index(change.argmax(), change.shape)
-        hits += mask[t, y, x] or mask[t + 1, y, x]
-    assert hits / len(evidence) <= 0.35
+    for made in MovingEvidence(seed=3).batches(0, 1000, 100):
+        for clip, mask in zip(made.clips, made.masks, strict=True):
+            change = np.square(np.diff(clip, axis=0)).sum(axis=-1)
+            t, y, x = np.unravel_index(change.argmax(), change.shape)
+            hits += mask[t, y, x] or mask[t + 1, y, x]
+    assert hits / 1000 <= 0.35
 
 
 @pytest.mark.slow

@@ -112,8 +112,12 @@ def train(
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
-    network.fit(lesson, epochs=_LESSON_EPOCHS, verbose=2)
-    network.fit(pool, epochs=epochs, verbose=2)
+    for part, times in ((lesson, _LESSON_EPOCHS), (pool, epochs)):
+        history = network.fit(
+            part, epochs=times, verbose=2, callbacks=[keras.callbacks.TerminateOnNaN()]
+        )
+        if not np.isfinite(history.history["loss"][-1]):
+            raise SystemExit("error: the loss became NaN; try another --dtype-policy or seed.")
     keras.config.set_dtype_policy("float32")
     plain = models.build(name, weights=None)
     if name in _FOLDED:
