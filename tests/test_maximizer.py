@@ -170,6 +170,7 @@ def test_preprocess_gives_the_network_its_own_range(network):
         ({"batch_size": 0}, "batch size"),
         ({"parametrization": "furrier"}, "'fourier'.*Received: 'furrier'"),
         ({"steps": 0}, "1 step or more"),
+        ({"seed": -1}, "seed of 0 or more"),
     ],
 )
 def test_wrong_options_are_refused(network, options, message):
@@ -241,3 +242,15 @@ def test_several_objectives_are_scored_in_one_pass(network):
     for one, got in zip(several, together, strict=True):
         assert got.shape == (5, len(one))
         np.testing.assert_allclose(got, scores(network, one, clips), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_full_size_c3d():
+    from c3dvis import models
+
+    keras.utils.set_random_seed(0)
+    full = models.build("c3d", weights=None)
+    maximizer = Maximizer(full, objectives.channel("conv3b", 7))
+    first = next(maximizer.make(steps=1))
+    later = next(maximizer.make(steps=4))
+    assert later.clip.shape == (16, 112, 112, 3) and later.score > first.score

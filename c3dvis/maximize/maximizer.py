@@ -203,6 +203,8 @@ class Maximizer(keras.Model):
         objective = self.objective if objective is None else objective
         if steps < 1:
             raise ValueError(f"Expected 1 step or more. Received: {steps}.")
+        if seed < 0:
+            raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
         self._columns(objective)
         for first in range(0, len(objective), self.batch_size):
             part = objective[first : first + self.batch_size]
