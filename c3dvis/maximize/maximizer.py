@@ -222,18 +222,20 @@ class Maximizer(keras.Model):
     def _results(self, count: int, columns: np.ndarray, steps: int) -> Iterator[Made]:
         finite = ops.convert_to_numpy(self.steps_finite).astype(int)
         lowest = ops.convert_to_numpy(self.lowest)
-        if (finite < steps).any():
-            # Clips that went on finitely were kept too, one step ago: put all others back.
-            self._put_back(finite < steps)
         clips = ops.convert_to_numpy(self.parametrization.decode())
+        # The last step can break a clip that no later score has seen.
+        failed = (finite < steps) | ~np.isfinite(clips).all(axis=(1, 2, 3, 4))
+        if failed.any():
+            self._put_back(failed)
+            clips = ops.convert_to_numpy(self.parametrization.decode())
         scores = ops.convert_to_numpy(self._score(ops.convert_to_tensor(clips), columns))
         moved = (ops.convert_to_numpy(self.highest) > lowest) | (scores != lowest)
         for i in range(count):
-            failed = finite[i] < steps
-            status = "failed" if failed else "ok" if moved[i] else "no gradient"
-            yield Made(clips[i], float(scores[i]), status, int(finite[i]) if failed else None)
+            status = "failed" if failed[i] else "ok" if moved[i] else "no gradient"
+            yield Made(clips[i], float(scores[i]), status, int(finite[i]) if failed[i] else None)
 
     def _put_back(self, failed: np.ndarray) -> None:
+        """Gives clips that failed the last weights that had a finite score."""
         for kept, part in zip(self.last_finite, self.parametrization.parts, strict=True):
             mask = failed.reshape(-1, *[1] * (len(part.shape) - 1))
             part.assign(ops.where(mask, kept, part))
