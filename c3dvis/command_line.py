@@ -18,6 +18,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {' '.join(message.split())} (--help tells more)\n")
 
 
+def leave_pipe() -> int:
+    """Ends quietly where what reads the output, such as `head`, has stopped reading; returns 0."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 @contextlib.contextmanager
 def startup_notes_kept_back() -> Iterator[None]:
     """Keeps what TensorFlow writes to stderr while it starts, and shows it only if that fails.
@@ -25,7 +31,8 @@ def startup_notes_kept_back() -> Iterator[None]:
     It writes its notes on what the machine has before it reads TF_CPP_MIN_LOG_LEVEL, and they would
     bury an error of one line.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 3, as its graph optimizer calls a rewrite that it drops an error; real errors are raised.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:

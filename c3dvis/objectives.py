@@ -7,6 +7,7 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 
 import difflib
 import math
+import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -108,6 +109,8 @@ class Logit(Term):
         return activation
 
     def columns(self, shape, class_names):
+        if len(shape) != 1:
+            raise ValueError(f"Expected an output of one score a class. Received: shape {shape}.")
         found = []
         for unit in self.units:
             if isinstance(unit, str):
@@ -125,6 +128,9 @@ class Objective:
     """
 
     terms: tuple[tuple[float, Term], ...]
+
+    # NumPy's numbers would take an objective for a sequence and multiply its units one by one.
+    __array_ufunc__ = None
 
     def __post_init__(self):
         lengths = {len(term) for _, term in self.terms} - {1}
@@ -144,8 +150,11 @@ class Objective:
         return Objective(self.terms + other.terms)
 
     def __mul__(self, factor: float) -> "Objective":
-        if not isinstance(factor, (int, float)):
+        if not isinstance(factor, numbers.Real):
             return NotImplemented
+        if not math.isfinite(factor):
+            raise ValueError(f"Expected a finite weight. Received: {factor}.")
+        factor = float(factor)
         return Objective(tuple((factor * weight, term) for weight, term in self.terms))
 
     __rmul__ = __mul__

@@ -172,3 +172,78 @@ def test_a_subclassed_model_is_told_what_to_do():
     clip = L.Input(SHAPE)
     wrapped = keras.Model(clip, Subclassed()(clip))
     assert maximize(wrapped, objectives.logit([0, 1]), steps=2).shape == (2, *SHAPE)
+
+
+def test_redirected_relus_are_put_back_everywhere():
+    """Two readings of one nested model share its layers; a ReLU layer has no `call` of its own."""
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    x = L.ReLU(name="r1")(L.Conv3D(3, 3, name="c1")(clip))
+    inner = keras.Model(clip, L.ReLU(name="r2")(L.Conv3D(3, 1, name="c2")(x)), name="inner")
+    outer = L.Input(SHAPE)
+    network = keras.Model(outer, L.GlobalAveragePooling3D()(inner(outer)))
+    clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    before = network.predict(clips, verbose=0)
+    both = objectives.channel("inner/r1", 0) + objectives.channel("inner/r2", 0)
+    assert maximize(network, both, steps=2).shape == (1, *SHAPE)
+    assert "call" not in vars(inner.get_layer("r1"))
+    np.testing.assert_array_equal(network.predict(clips, verbose=0), before)
+
+
+def test_layers_that_another_network_calls_too_are_read_in_this_one(clips):
+    base = backbone()
+    network = keras.Sequential([L.Input(SHAPE), L.Rescaling(2.0), *base.layers[1:]])
+    got = layers.tap(network, ["conv1"]).predict(clips, verbose=0)
+    first = keras.Model(base.inputs, base.get_layer("conv1").output)
+    np.testing.assert_allclose(got, first.predict(2 * clips, verbose=0), atol=1e-5)
+
+
+def test_a_layer_called_twice_is_refused():
+    clip, conv = L.Input(SHAPE), L.Conv3D(3, 3, padding="same", name="conv")
+    network = keras.Model(clip, conv(conv(clip)))
+    with pytest.raises(ValueError, match="'conv' can't be visualised.*2 times"):
+        layers.tap(network, ["conv"])
+
+
+def test_recurrent_layers():
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    x = L.ConvLSTM2D(3, 3, activation="relu", return_sequences=True, name="lstm")(clip)
+    network = keras.Model(clip, x)
+    assert maximize(network, objectives.channel("lstm", 0), steps=2).shape == (1, *SHAPE)
+    with pytest.raises(ValueError, match="use channel instead"):
+        maximize(network, objectives.neuron("lstm", 0), steps=2)
+
+
+def test_channels_first_is_refused():
+    clip = L.Input((3, 4, 8, 8))
+    network = keras.Model(clip, L.Conv3D(2, 3, data_format="channels_first", name="conv")(clip))
+    with pytest.raises(ValueError, match="channels come last.*'conv'"):
+        layers.tap(network, ["conv"])
+
+
+@pytest.mark.parametrize(
+    "softmax",
+    [
+        lambda x: L.Dense(3, activation=L.Softmax(), name="last")(x),
+        lambda x: L.Activation(L.Softmax())(L.Dense(3, name="last")(x)),
+        lambda x: keras.ops.softmax(L.Dense(3, name="last")(x)),
+        lambda x: keras.activations.softmax(L.Dense(3, name="last")(x)),
+    ],
+)
+def test_logits_before_a_softmax_however_it_is_spelled(softmax, clips):
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    network = keras.Model(clip, softmax(L.Flatten(name="flat")(clip)))
+    kernel, bias = network.get_layer("last").get_weights()
+    expected = clips.reshape(2, -1) @ kernel + bias
+    got = scores(network, objectives.logit(range(3)), clips)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_logits_behind_a_lambda_are_refused():
+    clip = L.Input(SHAPE)
+    last = L.Dense(3, activation=lambda x: keras.ops.softmax(x), name="last")
+    network = keras.Model(clip, last(L.Flatten()(clip)))
+    with pytest.raises(ValueError, match="named function.*'last'"):
+        layers.tap(network, [objectives.LOGITS])

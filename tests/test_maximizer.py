@@ -158,8 +158,23 @@ def test_a_network_of_any_size_needs_a_size():
 def test_preprocess_gives_the_network_its_own_range(network):
     objective = OBJECTIVES["channel"]
     clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
-    got = scores(network, objective, clips, preprocess=lambda x: x * 2 - 1)
-    np.testing.assert_allclose(got, scores(network, objective, clips * 2 - 1), rtol=1e-5)
+    got = scores(network, objective, clips, preprocess=lambda x: x / 2 + 0.5)
+    np.testing.assert_allclose(got, scores(network, objective, clips / 2 + 0.5), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        (np.zeros(SHAPE, np.float32), "N, T, H, W, C"),
+        (np.zeros((1, *SHAPE), np.uint8), "uint8"),
+        (np.full((1, *SHAPE), 255.0), "values from 255.0"),
+        (np.full((1, *SHAPE), np.nan), "values from nan"),
+        ([], "at least one batch"),
+    ],
+)
+def test_scores_of_wrong_clips_are_refused(network, clips, message):
+    with pytest.raises(ValueError, match=message):
+        scores(network, OBJECTIVES["channel"], clips)
 
 
 @pytest.mark.parametrize(
@@ -254,3 +269,23 @@ def test_a_full_size_c3d():
     first = next(maximizer.make(steps=1))
     later = next(maximizer.make(steps=4))
     assert later.clip.shape == (16, 112, 112, 3) and later.score > first.score
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_any_dtype_policy(policy):
+    """But float16, in which TensorFlow has no 3-D pools on a CPU."""
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy)
+        made = maximize(small_network(), OBJECTIVES["channel"], steps=2)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert made.dtype == np.float32 and np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "ftrl", "sgd"])
+def test_any_optimizer_starts_afresh_for_each_group(network, optimizer):
+    objective = OBJECTIVES["channel"]
+    together = maximize(network, objective, steps=3, batch_size=1, optimizer=optimizer)
+    alone = maximize(network, objective[2], steps=3, batch_size=1, optimizer=optimizer)
+    np.testing.assert_array_equal(together[2], alone[0])

@@ -113,3 +113,10 @@ def test_only_objectives_add_and_only_numbers_scale():
         objectives.logit(0) + 1
     with pytest.raises(TypeError):
         objectives.logit(0) * objectives.logit(1)
+
+
+def test_numpy_numbers_scale_too():
+    a = objectives.channel("conv", [0, 1])
+    assert (np.float32(2) * a).terms == (a * np.float64(2)).terms == (2 * a).terms
+    with pytest.raises(ValueError, match="finite weight"):
+        a * float("nan")

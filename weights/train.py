@@ -165,9 +165,17 @@ def main() -> None:
     parser.add_argument(
         "--dtype-policy", default="float32", help="mixed_bfloat16 is faster where a CPU has it"
     )
-    parser.add_argument("--out", type=Path, help="default: NAME.weights.h5 in this folder")
+    parser.add_argument(
+        "--out", type=Path, help="default: NAME.weights.h5 in the folder where you are"
+    )
     settings = vars(parser.parse_args())
     out = settings.pop("out") or Path(f"{settings['name']}.weights.h5")
+    try:
+        models.entry(settings["name"])
+    except ValueError as error:
+        parser.error(str(error))
+    if not out.name.endswith(".weights.h5") or not out.parent.is_dir():
+        parser.error(f"Expected --out FOLDER/NAME.weights.h5. Received: {out}.")
     begun = time.time()
     network = train(**settings)
     seconds = time.time() - begun

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from c3dvis.command_line import Parser, startup_notes_kept_back
+from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
 from c3dvis.gallery import engines, plan
 
 _DESCRIPTION = """
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        return leave_pipe()
     except ValueError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -113,6 +117,15 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         parser.error("argument --weights: not allowed with argument --keras-model")
     if chosen.keras_model is None and chosen.value_range is not None:
         parser.error("argument --value-range: only for --keras-model; other networks know theirs")
+    if chosen.value_range is not None:
+        low, high = chosen.value_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            parser.error(
+                f"argument --value-range: Expected LOW below HIGH. Received: {low:g} {high:g}."
+            )
+    out = Path(chosen.out)
+    if any(path.is_file() for path in (out, *out.parents)):
+        parser.error(f"argument --out: Expected a folder. Received: {out}, which is a file.")
     return chosen
 
 

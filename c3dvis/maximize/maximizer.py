@@ -57,7 +57,7 @@ class Maximizer(keras.Model):
         size: `(height, width)` in pixels; None is what the network takes.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Most clips made at once; the objective's units are shared out evenly.
-        optimizer: A Keras optimizer, of which a copy is used; None is AdamW.
+        optimizer: A Keras optimizer, of which a copy is used, or its name; None is AdamW.
         learning_rate: Of the default optimizer.
 
     Raises:
@@ -76,10 +76,10 @@ class Maximizer(keras.Model):
         size: tuple[int, int] | None = None,
         preprocess: Callable | None = None,
         batch_size: int = 4,
-        optimizer: keras.optimizers.Optimizer | None = None,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
         learning_rate: float = 0.1,
     ):
-        super().__init__(name="maximizer")
+        super().__init__(name="maximizer", dtype="float32")
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
         self.objective = objective
@@ -109,6 +109,7 @@ class Maximizer(keras.Model):
         )
         # Built now, as a graph that makes variables is traced twice.
         self.optimizer.build(self.trainable_variables)
+        self._fresh_optimizer = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
         self.built = True
 
     # The network's own `trainable` flags stay as their owner set them.
@@ -166,9 +167,8 @@ class Maximizer(keras.Model):
         self.steps_finite.assign(np.zeros(self.batch_size))
         self.lowest.assign(np.full(self.batch_size, np.inf))
         self.highest.assign(np.full(self.batch_size, -np.inf))
-        for variable in self.optimizer.variables:
-            if variable is not self.optimizer.learning_rate:
-                variable.assign(ops.zeros_like(variable))
+        for variable, start in zip(self.optimizer.variables, self._fresh_optimizer, strict=True):
+            variable.assign(start)
         return columns
 
     def steps_of(self, columns: np.ndarray, steps: int, *, seed: int = 0):
@@ -344,6 +344,7 @@ def _even_share(count: int, most: int) -> int:
 def _optimizer(chosen, learning_rate: float) -> keras.optimizers.Optimizer:
     if chosen is None:
         return keras.optimizers.AdamW(learning_rate, weight_decay=_WEIGHT_DECAY, beta_2=_BETA_2)
+    chosen = keras.optimizers.get(chosen)
     # An optimizer keeps the variables of its first model: each Maximizer needs its own.
     return type(chosen).from_config(chosen.get_config())
 

@@ -60,7 +60,21 @@ def scores(
     reader = keras.Model(tapped.inputs, outcome)
     found = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
+        _check(batch)
         batch = batch if preprocess is None else preprocess(batch)
         found.append(reader.predict(batch, batch_size=batch_size, verbose=0))
+    if not found:
+        raise ValueError("Expected at least one batch of clips. Received: none.")
     made = [np.concatenate([part[key] for part in found]) for key in outcome]
     return made[0] if isinstance(objective, Objective) else made
+
+
+def _check(batch) -> None:
+    if np.ndim(batch) != 5 or not np.issubdtype(np.asarray(batch).dtype, np.floating):
+        raise ValueError(
+            "Expected clips (N, T, H, W, C) of floats in [0, 1]. "
+            f"Received: {np.asarray(batch).dtype} of shape {np.shape(batch)}."
+        )
+    low, high = np.min(batch), np.max(batch)
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise ValueError(f"Expected clips in [0, 1]. Received: values from {low} to {high}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import models
-from c3dvis.command_line import Parser, startup_notes_kept_back
+from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: what they take, where they were published, where weights are to be
@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     chosen = _parse(arguments)
     if chosen.check is None:
-        print("\n\n".join(map(_described, models.NETWORKS)))
+        try:
+            print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
+        except BrokenPipeError:
+            return leave_pipe()
         return 0
     try:
         with startup_notes_kept_back():

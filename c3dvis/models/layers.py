@@ -107,6 +107,16 @@ def check(network) -> None:
             "keras.Model(clip, model(clip))). "
             f"Received: {type(network).__name__}."
         )
+    first = next((x for x in _flat(network) if _channels_first(x)), None)
+    if first is not None:
+        raise ValueError(
+            "Expected a network whose channels come last, as those of clips do. "
+            f"Received: layer {first.name!r} with channels first."
+        )
+
+
+def _channels_first(layer) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def _is_graph(layer) -> bool:
@@ -123,21 +133,27 @@ def _walk(network: keras.Model, prefix: str) -> Iterator[LayerInfo]:
         if _is_graph(layer):
             yield from _walk(layer, f"{prefix}{layer.name}/")
             continue
-        shape = getattr(getattr(layer, "output", None), "shape", None)
-        shape = None if shape is None else tuple(shape[1:])
+        calls = _calls(network, layer)
+        shape, reason = _fitness(layer, calls)
         kind, weights = type(layer).__name__, bool(layer.weights)
-        yield LayerInfo(prefix + layer.name, kind, shape, weights, _unfit(layer, shape))
+        yield LayerInfo(prefix + layer.name, kind, shape, weights, reason)
 
 
-def _unfit(layer, shape) -> str | None:
-    if shape is None:
-        return "it has several outputs, or none"
+def _fitness(layer, calls: list) -> tuple[tuple[int | None, ...] | None, str | None]:
+    """Shape of a layer's output without the batch axis, and why it is unfit, or None."""
+    if len(calls) != 1:
+        return None, f"the network calls it {len(calls)} times"
+    if len(calls[0].output_tensors) != 1:
+        return None, "it has several outputs, or none"
+    shape = tuple(calls[0].output_tensors[0].shape[1:])
+    return shape, _unfit(layer, shape)
+
+
+def _unfit(layer, shape: tuple[int | None, ...]) -> str | None:
     if not shape:
         return "its output has no channel axis"
     if shape[-1] is None:
         return "the number of its channels is not fixed"
-    if getattr(layer, "data_format", None) == "channels_first":
-        return "its channels come first, and clips have theirs last"
     return None
 
 
@@ -145,20 +161,20 @@ def _read(network: keras.Model, name: str):
     if name.startswith(LOGITS):
         return _logits(network, name.removeprefix(LOGITS))
     if not name.endswith(BEFORE_ACTIVATION):
-        return _resolve(network, name, lambda layer: layer.output)
+        return _resolve(network, name, lambda layer, call: call.output_tensors[0])
     return _resolve(network, name.removesuffix(BEFORE_ACTIVATION), _before_activation)
 
 
 def _resolve(network: keras.Model, name: str, output):
-    """`output(layer)` of the layer that a name means, as a tensor of this network's graph."""
+    """`output(layer, call)` of the layer that a name means: a tensor of this network's graph."""
     own = {layer.name: layer for layer in network.layers}
     layer = own.get(name) or own.get(name.replace("/", "."))
     if layer is not None and not _is_graph(layer):
-        shape = getattr(getattr(layer, "output", None), "shape", None)
-        reason = _unfit(layer, None if shape is None else tuple(shape[1:]))
+        calls = _calls(network, layer)
+        _, reason = _fitness(layer, calls)
         if reason is not None:
             raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
-        return output(layer)
+        return output(layer, calls[0])
     outer, _, rest = name.partition("/")
     nested = {key: model for key, model in own.items() if _is_graph(model)}
     if rest and outer in nested:
@@ -174,14 +190,20 @@ def _resolve(network: keras.Model, name: str, output):
 
 def _inside(network: keras.Model, model: keras.Model, name: str, output):
     """The tensor of a layer inside a nested model, where the outer network calls that model."""
+    calls = _calls(network, model)
+    if len(calls) != 1:
+        raise ValueError(
+            f"Layer {name!r} can't be visualised: the network calls {model.name!r} {len(calls)} "
+            "times."
+        )
     inner = keras.Model(model.inputs, _resolve(model, name, output))
-    return inner(_call_of(network, model).arguments.args[0])
+    return inner(calls[0].arguments.args[0])
 
 
-def _call_of(network: keras.Model, layer):
-    """The node at which a network calls a layer."""
+def _calls(network: keras.Model, layer) -> list:
+    """The nodes at which this network calls a layer; other networks may call it too."""
     levels = _graph(network)._nodes_by_depth.values()
-    return next(node for level in levels for node in level if node.operation is layer)
+    return [node for level in levels for node in level if node.operation is layer]
 
 
 def _graph(network: keras.Model):
@@ -227,9 +249,16 @@ def _without_softmax(output):
     if _is_graph(layer):
         inner = keras.Model(layer.inputs, _without_softmax(layer.outputs[tensor_index]))
         return inner(node.arguments.args[0])
-    if isinstance(layer, keras.layers.Softmax):
+    # As a layer of its own, or as a function such as keras.ops.softmax.
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return node.input_tensors[0]
-    if _activation_name(layer) not in _LAST_ACTIVATIONS:
+    name = _activation_name(layer)
+    if name == "<lambda>":
+        raise ValueError(
+            f"Expected a last layer whose activation is a named function, to read the class scores "
+            f"before it. Received: layer {layer.name!r} with a lambda."
+        )
+    if name not in _LAST_ACTIVATIONS:
         return output
     if isinstance(layer, keras.layers.Activation):
         return node.input_tensors[0]
@@ -237,20 +266,32 @@ def _without_softmax(output):
 
 
 def _activation_name(layer) -> str | None:
-    return getattr(getattr(layer, "activation", None), "__name__", None)
+    """Name of a layer's own activation, whether a function or a layer; "softmax", "relu", ..."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(activation, keras.layers.Layer):
+        return type(activation).__name__.lower()
+    name = getattr(activation, "__name__", None)
+    return name and name.removesuffix("_v2")  # as TensorFlow calls its softmax
 
 
-def _before_activation(layer: keras.layers.Layer):
+def _before_activation(layer: keras.layers.Layer, call):
     """A layer's result before its own activation; its output where it has none.
 
     Of a layer that is nothing but an activation, such as the ReLU after a batch normalization,
     that is what goes into it.
     """
     if isinstance(layer, _ACTIVATIONS):
-        return layer.input
+        return call.input_tensors[0]
+    inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
+    if inner is not None and _activation_name(inner) not in (None, "linear"):
+        raise ValueError(
+            "Expected a layer with one activation at its end, to read what comes before it. "
+            f"Received: layer {layer.name!r}, a {type(layer).__name__}; use channel instead."
+        )
     if not layer.weights or _activation_name(layer) in (None, "linear"):
-        return layer.output
-    return WithoutActivation(layer, name=f"{layer.name}_before_activation")(layer.input)
+        return call.output_tensors[0]
+    name = f"{layer.name}_before_activation"
+    return WithoutActivation(layer, name=name)(call.input_tensors[0])
 
 
 class WithoutActivation(keras.layers.Layer):
@@ -281,22 +322,34 @@ def redirected(network: keras.Model, leak):
         network: Its layers' activations are exchanged inside the block, and put back.
         leak: `(N,)`, one number a clip.
     """
-    changed = []
+    with contextlib.ExitStack() as changes:
+        for layer in {id(layer): layer for layer in _flat(network)}.values():
+            if isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
+                changes.enter_context(_exchanged(layer, "call", leak))
+            elif vars(layer).get("activation") is keras.activations.relu:
+                changes.enter_context(_exchanged(layer, "activation", leak))
+        yield
+
+
+@contextlib.contextmanager
+def _exchanged(layer: keras.layers.Layer, name: str, leak):
+    """Puts the redirected ReLU in the place of a layer's attribute, and the old one back."""
+    own = name in vars(layer)
+    before = getattr(layer, name)
+    setattr(layer, name, lambda x: _redirected_relu(x, leak))
     try:
-        for layer in _flat(network):
-            relu = isinstance(layer, keras.layers.ReLU) and _is_plain(layer)
-            name = "call" if relu else "activation"
-            if relu or getattr(layer, "activation", None) is keras.activations.relu:
-                changed.append((layer, name, getattr(layer, name)))
-                setattr(layer, name, lambda x: _redirected_relu(x, leak))
         yield
     finally:
-        for layer, name, before in changed:
+        if own:
             setattr(layer, name, before)
+        else:
+            delattr(layer, name)
 
 
 def _redirected_relu(x, leak):
-    repeats = x.shape[0] // leak.shape[0]  # where frames were folded into the batch
+    if x.shape[0] is None or x.shape[0] % leak.shape[0]:
+        return ops.relu(x)  # the rows are not the clips, or their frames one after the other
+    repeats = x.shape[0] // leak.shape[0]
     leak = ops.reshape(ops.repeat(leak, repeats), (-1, *[1] * (len(x.shape) - 1)))
     off = ops.minimum(x, 0)
     return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
@@ -312,3 +365,5 @@ def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:
             yield from _flat(layer)
         else:
             yield layer
+            if isinstance(layer, keras.layers.Wrapper):
+                yield layer.layer
