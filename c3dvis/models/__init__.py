@@ -281,6 +281,7 @@ NETWORKS = (
         module="c3dvis.models.resnet3d",
         builder="R2Plus1D",
         kwargs={"input_shape": (16, 64, 64, 3), "classes": 10, "width": 0.125},
+        weights="r2plus1d-motion",
         classes="c3dvis.motion:CLASSES",
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
