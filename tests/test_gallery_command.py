@@ -325,10 +325,26 @@ def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, insta
 
 
 def test_a_folder_that_cannot_be_written_is_told(model, tmp_path, instant, capsys):
-    (tmp_path / "file").write_text("")
-    assert gallery(model, tmp_path / "file" / "out") == 1
+    assert gallery(model, tmp_path / ("n" * 300)) == 1  # no file system takes this name
     error = capsys.readouterr().err
-    assert "Not a directory" in error and "Go on with:\n  python -m c3dvis.gallery" in error
+    assert "too long" in error and "Go on with:\n  python -m c3dvis.gallery" in error
+
+
+@pytest.mark.parametrize("below", ["", "out"])
+def test_a_file_in_the_place_of_the_folder_is_a_wrong_argument(model, tmp_path, capsys, below):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        gallery(model, tmp_path / "file" / below)
+    assert stopped.value.code == 2
+    assert "Expected a folder" in capsys.readouterr().err
+
+
+def test_a_value_range_that_is_none_is_a_wrong_argument(model, tmp_path, capsys):
+    for low, high in (("1", "1"), ("nan", "1")):
+        with pytest.raises(SystemExit) as stopped:
+            gallery(model, tmp_path / "out", "--value-range", low, high)
+        assert stopped.value.code == 2
+    assert "LOW below HIGH" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("moment", range(1, 14))

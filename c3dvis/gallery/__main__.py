@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -124,7 +125,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
                 f"argument --value-range: Expected LOW below HIGH. Received: {low:g} {high:g}."
             )
     out = Path(chosen.out)
-    if any(path.is_file() for path in (out, *out.parents)):
+    if any(os.path.isfile(path) for path in (out, *out.parents)):
         parser.error(f"argument --out: Expected a folder. Received: {out}, which is a file.")
     return chosen
 
