@@ -127,6 +127,7 @@ def _check_times(
 ) -> None:
     for name, value, least in (("frames", frames, 1), ("start", start, 0), ("step", step, 1)):
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        # mypy does not see that `whole` rules None out.
         if (value is not None or name == "start") and not (whole and value >= least):  # type: ignore
             raise ValueError(f"Expected {name} an integer from {least}. Received: {value!r}.")
     if start >= count:
@@ -163,6 +164,7 @@ def sheet(
     >>> sheet([np.zeros((4, 8, 8, 3)), np.zeros((6, 8, 8, 1))], pad=1).shape
     (19, 55, 3)
     """
+    # An array of clips iterates over clips, but NumPy's types do not say so.
     clips = list(clips)  # type: ignore[arg-type]
     if not clips:
         raise ValueError("Expected at least one clip. Received: none.")
