@@ -439,6 +439,9 @@ def test_a_damaged_archive_is_refused(tmp_path, source, target):
     at = raw.index(b"model.weights.h5") + 2000  # inside the stored HDF5 file
     (tmp_path / "bad.keras").write_bytes(raw[:at] + bytes(3000) + raw[at + 3000 :])
     refused(target, tmp_path / "bad.keras", "bad.keras'")
+    at = raw.rindex(b"PK\x01\x02")  # the last entry of the table of contents
+    (tmp_path / "lost.keras").write_bytes(raw[:at] + bytes(4) + raw[at + 4 :])
+    refused(target, tmp_path / "lost.keras", "zip archive of something else, or cut short")
 
 
 # Files that are not what they are called.

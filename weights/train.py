@@ -5,6 +5,7 @@ accuracy on held-out clips.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -179,9 +180,8 @@ def main() -> None:
     begun = time.time()
     network = train(**settings)
     seconds = time.time() - begun
-    partial = out.with_name("partial-" + out.name)
-    network.save_weights(partial)
-    os.replace(partial, out)
+    with _whole(out) as partial:
+        network.save_weights(partial)
     record = {
         **settings,
         "parameters": network.count_params(),
@@ -191,8 +191,17 @@ def main() -> None:
         "held_out": evaluate(network),
     }
     text = json.dumps(record, indent=1) + "\n"
-    out.with_name(out.name.removesuffix(".weights.h5") + ".json").write_text(text)
+    with _whole(out.with_name(out.name.removesuffix(".weights.h5") + ".json")) as partial:
+        partial.write_text(text)
     print(text)
+
+
+@contextlib.contextmanager
+def _whole(path: Path):
+    """A path to write to, which becomes `path` once all is written."""
+    partial = path.with_name("partial-" + path.name)
+    yield partial
+    os.replace(partial, path)
 
 
 if __name__ == "__main__":

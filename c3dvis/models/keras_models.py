@@ -33,8 +33,11 @@ def is_keras_archive(path: Path) -> bool:
     """Whether a file is a whole model as Keras 3 saves it, whatever its name."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return {_CONFIG, _WEIGHTS} <= set(archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {_CONFIG, _WEIGHTS} <= set(archive.namelist())
+    except zipfile.BadZipFile:
+        return False  # a cut or overwritten table of contents
 
 
 def load_keras_model(path: str | os.PathLike):
