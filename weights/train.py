@@ -27,7 +27,7 @@ _SWAPS = {
 }
 _AXES = {"time": 1, "rows": 2, "columns": 3}
 _HELD_OUT_CLIPS = 2000
-_LESSON_EPOCHS = 4
+_CLASS = "class"
 
 
 def _swap_table(pairs) -> np.ndarray:
@@ -40,16 +40,21 @@ def _swap_table(pairs) -> np.ndarray:
 class AugmentedClips(keras.utils.PyDataset):
     """Batches from a pool of clips, mirrored, reversed and rolled around at random.
 
+    A batch is `(clips, labels, weights)`; labels and weights have a key for each output of
+    `with_heads`. A head is asked where the marked disc is, and nowhere else.
+
     Args:
         clips: uint8 `(N, T, H, W, 3)`.
         labels: int64 `(N,)`.
+        masks: bool `(N, T, H, W)`, where the marked disc is.
+        heads: Name to grid `(T', h, w)` of each head.
         batch_size: Clips a batch.
         seed: Batch `i` of epoch `e` depends on `seed`, `e` and `i` alone.
     """
 
-    def __init__(self, clips, labels, *, batch_size: int, seed: int):
+    def __init__(self, clips, labels, masks, *, heads: dict, batch_size: int, seed: int):
         super().__init__(workers=2)
-        self.clips, self.labels = clips, labels
+        self.clips, self.labels, self.masks, self.heads = clips, labels, masks, heads
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
         self.tables = {axis: _swap_table(pairs) for axis, pairs in _SWAPS.items()}
 
@@ -60,29 +65,55 @@ class AugmentedClips(keras.utils.PyDataset):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.labels))
         chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
         draw = np.random.default_rng([self.seed, self.epoch, index])
-        pairs = [self._augment(self.clips[i], self.labels[i], draw) for i in chosen]
-        return np.stack([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+        made = [self._augment(i, draw) for i in chosen]
+        clips, labels, masks = (np.stack(parts) for parts in zip(*made, strict=True))
+        asked = {_CLASS: labels}
+        weights = {_CLASS: np.ones(len(labels), np.float32)}
+        for name, grid in self.heads.items():
+            share = _means(masks, grid)
+            asked[name] = np.broadcast_to(labels[:, None, None, None], share.shape).copy()
+            weights[name] = share / share.mean()
+        return clips.astype(np.float32) / 255, asked, weights
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def _augment(self, clip, label, draw):
+    def _augment(self, index, draw):
+        clip, label, mask = self.clips[index], self.labels[index], self.masks[index]
         for axis, table in self.tables.items():
             if draw.random() < 0.5:
-                clip, label = np.flip(clip, _AXES[axis] - 1), table[label]
+                clip, mask = (np.flip(x, _AXES[axis] - 1) for x in (clip, mask))
+                label = table[label]
         shift = [draw.integers(0, n) for n in clip.shape[1:3]]
-        return np.roll(clip, shift, axis=(1, 2)).astype(np.float32) / 255, label
+        return np.roll(clip, shift, axis=(1, 2)), label, np.roll(mask, shift, axis=(1, 2))
 
 
-def make_pool(seed: int, count: int, distractors: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` training clips as uint8 `(N, T, H, W, 3)`, and their labels."""
-    clips, labels = [], []
+def _means(masks: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+    """The share of each cell of a grid that is masked: `(N, T, H, W)` to `(N, *grid)`."""
+    blocks = [(n, whole // n) for n, whole in zip(grid, masks.shape[1:], strict=True)]
+    cells = masks.reshape(len(masks), *(side for block in blocks for side in block))
+    return cells.mean(axis=(2, 4, 6), dtype=np.float32)
+
+
+def make_pool(seed: int, count: int, distractors: int) -> tuple[np.ndarray, ...]:
+    """`count` training clips as uint8 `(N, T, H, W, 3)`, their labels, and their masks."""
+    clips, labels, masks = [], [], []
     bar = keras.utils.Progbar(count, unit_name="clip")
     for made in MovingEvidence(seed=seed, distractors=distractors).batches(0, count, 200):
         clips.append(np.rint(made.clips * 255).astype(np.uint8))
         labels.append(made.labels)
+        masks.append(made.masks)
         bar.add(len(made))
-    return np.concatenate(clips), np.concatenate(labels)
+    return np.concatenate(clips), np.concatenate(labels), np.concatenate(masks)
+
+
+def with_heads(network: keras.Model, names: tuple[str, ...]) -> keras.Model:
+    """The network, and at each named layer a head that tells the class at every position."""
+    outputs = {_CLASS: network.output}
+    for name in names:
+        head = keras.layers.Dense(len(CLASSES), activation="softmax", name=f"{name}.head")
+        outputs[name] = head(network.get_layer(name).output)
+    return keras.Model(network.input, outputs)
 
 
 def train(
@@ -91,6 +122,7 @@ def train(
     seed: int,
     clips: int,
     epochs: int,
+    lesson_epochs: int,
     learning_rate: float,
     batch_size: int,
     dtype_policy: str,
@@ -102,19 +134,26 @@ def train(
     keras.config.set_dtype_policy(dtype_policy)
     # With distractors from the first step, the loss stays at chance for many epochs: what moves
     # is learned first where nothing else does.
-    parts = [make_pool(seed, clips // 3, 0), make_pool(seed, clips, 4)]
-    lesson, pool = (AugmentedClips(*part, batch_size=batch_size, seed=seed) for part in parts)
     network = models.build(name, weights=None, **_TRAINING_KWARGS.get(name, {}))
+    taught = with_heads(network, _LOCATED.get(name, ()))
+    heads = {key: network.get_layer(key).output.shape[1:4] for key in _LOCATED.get(name, ())}
+    outputs = (_CLASS, *heads)
+    lesson, pool = (
+        AugmentedClips(
+            *make_pool(seed, count, distractors), heads=heads, batch_size=batch_size, seed=seed
+        )
+        for count, distractors in ((clips // 3, 0), (clips, 4))
+    )
     schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate, len(pool) * epochs + len(lesson) * _LESSON_EPOCHS, alpha=1e-3
+        learning_rate, len(pool) * epochs + len(lesson) * lesson_epochs, alpha=1e-3
     )
-    network.compile(
+    taught.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy"],
+        loss={key: keras.losses.SparseCategoricalCrossentropy() for key in outputs},
+        weighted_metrics={key: ["accuracy"] for key in outputs},
     )
-    for part, times in ((lesson, _LESSON_EPOCHS), (pool, epochs)):
-        history = network.fit(
+    for part, times in ((lesson, lesson_epochs), (pool, epochs)):
+        history = taught.fit(
             part, epochs=times, verbose=2, callbacks=[keras.callbacks.TerminateOnNaN()]
         )
         if not np.isfinite(history.history["loss"][-1]):
@@ -153,6 +192,9 @@ _TRAINING_KWARGS = {
     "tsm-motion": {"dropout": 0.0},
 }
 _FOLDED = ("c3d-motion",)
+# Where the class alone taught nothing in many epochs: these layers are also asked for the class of
+# the marked disc at the positions where it is. The heads that answer are thrown away.
+_LOCATED = {"tsm-motion": ("layer1", "layer2", "layer3")}
 
 
 def main() -> None:
@@ -161,6 +203,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of clips, weights and order")
     parser.add_argument("--clips", type=int, default=6000, help="training clips (default 6000)")
     parser.add_argument("--epochs", type=int, default=12, help="after the lesson (default 12)")
+    parser.add_argument(
+        "--lesson-epochs", type=int, default=4, help="on clips without distractors (default 4)"
+    )
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument(

@@ -208,10 +208,11 @@ NETWORKS = (
             "kernel_size": (3, 3),
             "padding": "same",
         },
+        weights="convlstm-motion",
         classes="c3dvis.motion:CLASSES",
         input="16 frames of 64 x 64, RGB in [0, 1]",
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
-        note="For the synthetic motion of c3dvis.motion; no trained weights come with it yet.",
+        note="A small ConvLSTM, trained on the synthetic motion of c3dvis.motion.",
         parameters=115_722,
     ),
     Entry(
