@@ -13,17 +13,19 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from c3dvis import clips, maximize, models, motion, objectives
+    from c3dvis import attribution, clips, maximize, models, motion, objectives, responses
 
     __version__: str
 
 __all__ = [
     "__version__",
+    "attribution",
     "clips",
     "maximize",
     "models",
     "motion",
     "objectives",
+    "responses",
 ]
 
 # Installed, c3dvis.weights lies in this folder. In a clone it is the folder weights/ beside it, and

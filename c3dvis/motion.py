@@ -2,9 +2,11 @@
 
 Attribution can only be checked where the answer is known, and a network can only be shown to have
 learned motion where appearance says nothing. `MovingEvidence` makes such clips by the million,
-each from its own seed.
+each from its own seed. `DriftingGabor` is the smallest motion there is: one direction, one speed,
+one spatial frequency.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -233,6 +235,109 @@ class MovingEvidence:
             case "right then left":
                 columns = columns + speed * there_and_back
         return rows, columns, angles
+
+
+@dataclass(frozen=True)
+class DriftingGabor:
+    """A wave that drifts, or flickers on the spot, in a Gaussian window in the clip's centre.
+
+    At `(x, y)` pixels right of and below the centre and `t` frames after the middle of the clip,
+    with `u = x cos(direction) - y sin(direction)`, the wave is
+    `cos(2 pi (spatial_frequency * u - temporal_frequency * t) + phase)`. One that flickers is
+    `cos(2 pi spatial_frequency * u + phase) * cos(2 pi temporal_frequency * t)`, which is two such
+    waves that drift against each other. Two phases a quarter apart make the pair of filters of a
+    motion energy unit (Adelson and Bergen 1985, https://doi.org/10.1364/JOSAA.2.000284).
+
+    Attributes:
+        direction: Where it drifts, degrees: 0 is right, 90 up, 180 left, 270 down.
+        spatial_frequency: Cycles a pixel, above 0 and up to 0.5.
+        temporal_frequency: Cycles a frame, from 0 (stands still) to 0.5.
+        phase: Degrees, in the centre of the clip.
+        flicker: Whether it flickers on the spot instead of drifting.
+        colour: What the wave adds to grey at its crest, relative to its largest value: `(1, 1, 1)`
+            is light and dark, `(1, -1, 0)` red and green.
+        width: Standard deviation of the window in pixels; None fills the clip.
+        duration: Standard deviation of the window in frames; None fills the clip.
+
+    Raises:
+        ValueError: A frequency, colour or window outside these ranges.
+
+    Example:
+        >>> from c3dvis.motion import DriftingGabor
+        >>> up = DriftingGabor(direction=90, spatial_frequency=0.1, temporal_frequency=0.2)
+        >>> up.speed
+        2.0
+        >>> up.clip(frames=16, size=(32, 32)).shape
+        (16, 32, 32, 3)
+    """
+
+    direction: float = 0.0
+    spatial_frequency: float = 0.125
+    temporal_frequency: float = 0.125
+    phase: float = 0.0
+    flicker: bool = False
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    width: float | None = None
+    duration: float | None = None
+
+    def __post_init__(self):
+        if not 0 < self.spatial_frequency <= 0.5:
+            raise ValueError(
+                "Expected a spatial frequency above 0 and up to 0.5 cycles a pixel. "
+                f"Received: {self.spatial_frequency}."
+            )
+        if not 0 <= self.temporal_frequency <= 0.5:
+            raise ValueError(
+                "Expected a temporal frequency from 0 to 0.5 cycles a frame. "
+                f"Received: {self.temporal_frequency}."
+            )
+        if not (math.isfinite(self.direction) and math.isfinite(self.phase)):
+            raise ValueError(
+                "Expected a finite direction and phase in degrees. "
+                f"Received: direction={self.direction}, phase={self.phase}."
+            )
+        finite = len(self.colour) == 3 and all(map(math.isfinite, self.colour))
+        if not (finite and any(self.colour)):
+            raise ValueError(
+                f"Expected a colour of three numbers, not all 0. Received: {self.colour}."
+            )
+        for name, window in (("width", self.width), ("duration", self.duration)):
+            if window is not None and not window > 0:
+                raise ValueError(f"Expected a {name} above 0, or None. Received: {window}.")
+
+    @property
+    def speed(self) -> float:
+        """Pixels a frame: temporal over spatial frequency."""
+        return self.temporal_frequency / self.spatial_frequency
+
+    def wave(self, *, frames: int, size: tuple[int, int]) -> np.ndarray:
+        """The windowed wave without its colour, float32 `(T, H, W)` in [-1, 1].
+
+        Args:
+            frames: Frames of the clip.
+            size: `(height, width)` in pixels.
+        """
+        if min(frames, *size) < 1:
+            raise ValueError(
+                f"Expected at least 1 frame and pixel. Received: frames={frames}, size={size}."
+            )
+        t, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (frames, *size)), indexing="ij")
+        angle = math.radians(self.direction)
+        along = 2 * np.pi * self.spatial_frequency * (x * math.cos(angle) - y * math.sin(angle))
+        along += math.radians(self.phase)
+        passed = 2 * np.pi * self.temporal_frequency * t
+        wave = np.cos(along) * np.cos(passed) if self.flicker else np.cos(along - passed)
+        if self.width is not None:
+            wave *= np.exp(-(x**2 + y**2) / (2 * self.width**2))
+        if self.duration is not None:
+            wave *= np.exp(-(t**2) / (2 * self.duration**2))
+        return wave.astype(np.float32)
+
+    def clip(self, *, frames: int, size: tuple[int, int]) -> np.ndarray:
+        """The wave in its colour around grey, float32 `(T, H, W, 3)` in [0, 1]."""
+        colour = np.array(self.colour, np.float32)
+        colour /= np.abs(colour).max()
+        return 0.5 + 0.5 * self.wave(frames=frames, size=size)[..., None] * colour
 
 
 def _two_tones(draw: np.random.Generator, hues, brightness) -> np.ndarray:

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c3dvis import models
-from c3dvis.gallery import folder, render
+from c3dvis import files, models
 from c3dvis.gallery import network as networks
+from c3dvis.gallery import render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, dry_run
 from c3dvis.maximize import Made
@@ -156,14 +156,14 @@ def test_other_weights_in_the_same_folder_are_refused(model, tmp_path, instant, 
 
 
 def test_a_folder_in_which_nothing_is_made_yet_takes_other_options(model, tmp_path, instant):
-    folder.write_json(tmp_path / "gallery.json", {"identity": {"seed": 9}})
-    folder.write_json(tmp_path / "held-out.json", {"conv1": {"0": 99.0}})
+    files.write_json(tmp_path / "gallery.json", {"identity": {"seed": 9}})
+    files.write_json(tmp_path / "held-out.json", {"conv1": {"0": 99.0}})
     assert gallery(model, tmp_path) == 0
     assert not (tmp_path / "held-out.json").exists()
 
 
 def test_a_folder_of_other_things_is_refused(model, tmp_path, instant, capsys):
-    folder.write_json(tmp_path / "thesis" / "notes.json", {})
+    files.write_json(tmp_path / "thesis" / "notes.json", {})
     assert gallery(model, tmp_path) == 2
     assert "holds other files" in capsys.readouterr().err
 

@@ -8,9 +8,10 @@ import re
 import markdown_it
 import pytest
 
-from c3dvis.gallery import folder, names, page
+from c3dvis import files
+from c3dvis.gallery import names, page
 from c3dvis.gallery.plan import CLASSES, Unit
-from c3dvis.gallery.text import visible
+from c3dvis.text import visible
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -64,7 +65,7 @@ def write_gallery(out, parts, *, compare=0, network="small"):
         ]
         for unit, record in zip(units, records, strict=True):
             if record is not None:
-                folder.write_json(out / unit.path("json"), record)
+                files.write_json(out / unit.path("json"), record)
         sections.append(
             {
                 "layer": layer,
@@ -79,7 +80,7 @@ def write_gallery(out, parts, *, compare=0, network="small"):
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
     identity |= {"weights_sha256": "abc", "size": None}
     about = {"network": network, "version": "1.2", "sections": sections}
-    folder.write_json(out / "gallery.json", {"identity": identity, **about})
+    files.write_json(out / "gallery.json", {"identity": identity, **about})
     page.write(out)
     return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 

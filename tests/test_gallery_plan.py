@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from c3dvis import command_line
 from c3dvis.gallery import names, plan, tables
 from c3dvis.gallery.plan import CLASSES, Unit
 
@@ -82,7 +83,7 @@ def chosen(**choice):
     ],
 )
 def test_numbers_are_read(text, expected):
-    assert plan.numbers(text) == expected
+    assert command_line.numbers(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_numbers_are_read(text, expected):
 )
 def test_what_is_no_choice_of_numbers_is_refused(text):
     with pytest.raises(ValueError, match="Expected numbers .* Received: "):
-        plan.numbers(text)
+        command_line.numbers(text)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_groups_are_consecutive_units_of_one_layer():
 
 @pytest.mark.parametrize("channels", [[0], [0, 1, 2, 7], [5, 3, 4], [2, 1, 0]])
 def test_ranges_are_read_back_as_they_were(channels):
-    assert plan.numbers(tables.ranges(channels)) == tuple(channels)
+    assert command_line.numbers(tables.ranges(channels)) == tuple(channels)
 
 
 def test_the_plan_table_counts_what_is_there():

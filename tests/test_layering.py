@@ -18,7 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "c3dvis"
 BACKENDS = {"tensorflow", "jax", "torch"}
 
-GROUND = {"clips", "objectives", "autodiff", "receptive_field", "motion", "command_line"}
+GROUND = {
+    "autodiff",
+    "clips",
+    "command_line",
+    "files",
+    "motion",
+    "objectives",
+    "pages",
+    "receptive_field",
+    "text",
+}
 MIDDLE = {"maximize", "attribution", "responses"}
 # A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
 MAY_IMPORT = {

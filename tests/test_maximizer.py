@@ -235,7 +235,7 @@ class FitsClip(keras.layers.Layer):
 
 def test_fourier_starts_with_the_spectrum_it_promises():
     layer = parametrizations.Fourier(
-        deviation=1.0, decorrelated=False, spatial_exponent=1.0, temporal_exponent=2.0
+        deviation=1.0, colours="independent", spatial_exponent=1.0, temporal_exponent=2.0
     )
     layer.build((4, 16, 24, 22, 3))
     layer.restart([np.random.default_rng(i) for i in range(4)])

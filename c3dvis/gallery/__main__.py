@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
-from c3dvis.gallery import engines, plan
+from c3dvis.command_line import (
+    Parser,
+    choice_of_filters,
+    folder_argument,
+    leave_pipe,
+    size_argument,
+    startup_notes_kept_back,
+    whole,
+)
+from c3dvis.gallery import engines
+from c3dvis.models.chosen import add_arguments, check_arguments
 
 _DESCRIPTION = """
 Makes a gallery of a video network: for each filter and class a clip that excites it, as GIF and as
@@ -114,19 +120,8 @@ def _compare(chosen: argparse.Namespace) -> int:
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     chosen = parser.parse_args(given)
-    if chosen.keras_model is not None and chosen.weights is not None:
-        parser.error("argument --weights: not allowed with argument --keras-model")
-    if chosen.keras_model is None and chosen.value_range is not None:
-        parser.error("argument --value-range: only for --keras-model; other networks know theirs")
-    if chosen.value_range is not None:
-        low, high = chosen.value_range
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            parser.error(
-                f"argument --value-range: Expected LOW below HIGH. Received: {low:g} {high:g}."
-            )
-    out = Path(chosen.out)
-    if any(os.path.isfile(path) for path in (out, *out.parents)):
-        parser.error(f"argument --out: Expected a folder. Received: {out}, which is a file.")
+    check_arguments(parser, chosen)
+    folder_argument(parser, chosen.out)
     return chosen
 
 
@@ -138,28 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_network(parser.add_argument_group("which network"))
+    add_arguments(parser.add_argument_group("which network"))
     _add_selection(parser.add_argument_group("which filters and classes"))
     _add_clips(parser.add_argument_group("how the clips are made"))
     _add_running(parser.add_argument_group("where and how to run"))
     return parser
-
-
-def _add_network(group: Any) -> None:
-    one = group.add_mutually_exclusive_group()
-    one.add_argument("--model", metavar="NAME", help="a network of c3dvis (default c3d-motion)")
-    one.add_argument("--keras-model", metavar="FILE", help="a Keras model of your own")
-    group.add_argument(
-        "--weights", metavar="FILE", help="its weights (default: those that come with c3dvis)"
-    )
-    group.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
-    group.add_argument(
-        "--value-range",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="values that your own model takes (default 0 1)",
-    )
 
 
 def _add_selection(group: Any) -> None:
@@ -172,7 +150,7 @@ def _add_selection(group: Any) -> None:
     )
     group.add_argument(
         "--filters",
-        type=_filters,
+        type=choice_of_filters,
         metavar="CHOICE",
         help="such as 0-3,7 or all, of every chosen layer (default: the first four)",
     )
@@ -186,32 +164,33 @@ def _add_selection(group: Any) -> None:
 
 def _add_clips(group: Any) -> None:
     group.add_argument(
-        "--steps", type=_whole(1), default=128, metavar="N", help="optimizer steps (default 128)"
+        "--steps", type=whole(1), default=128, metavar="N", help="optimizer steps (default 128)"
     )
     group.add_argument(
         "--parametrization",
         default="fourier",
         metavar="NAME",
-        help="what is optimised: fourier (default) or pixels",
+        help="what clips are made of: fourier (default), pixels, pyramid, cppn, maco, "
+        "texture-flow, shared or alpha",
     )
     group.add_argument(
         "--size",
-        type=_size,
+        type=size_argument,
         metavar="PIXELS",
         help="64, or height x width as 48x64 (default: as the network takes)",
     )
     group.add_argument(
-        "--frames", type=_whole(1), metavar="N", help="(default: as the network takes)"
+        "--frames", type=whole(1), metavar="N", help="(default: as the network takes)"
     )
     group.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="the same makes the same (default 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="the same makes the same (default 0)"
     )
     group.add_argument(
         "--fps", type=_fps, default=8.0, metavar="N", help="frames a second (default 8)"
     )
     group.add_argument(
         "--compare",
-        type=_whole(0),
+        type=whole(0),
         metavar="N",
         help="score N held-out clips too and show how a clip compares with the best of them "
         f"(default {_COMPARE_BUNDLED} for bundled motion networks, else 0)",
@@ -227,7 +206,7 @@ def _add_running(group: Any) -> None:
         "--dry-run", action="store_true", help="print what would be made, and make nothing"
     )
     group.add_argument(
-        "--batch-size", type=_whole(1), default=4, metavar="N", help="clips at once (default 4)"
+        "--batch-size", type=whole(1), default=4, metavar="N", help="clips at once (default 4)"
     )
     group.add_argument(
         "--engine",
@@ -236,18 +215,6 @@ def _add_running(group: Any) -> None:
         help="serial (default), or ray: a Ray cluster (RAY_ADDRESS), or all cores; needs "
         "c3dvis[ray] and, on a cluster, a folder that all machines share",
     )
-
-
-def _whole(lowest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text) if text.isascii() and text.isdigit() else lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(
-                f"Expected a whole number from {lowest}. Received: {text!r}."
-            )
-        return value
-
-    return read
 
 
 def _fps(text: str) -> float:
@@ -260,23 +227,6 @@ def _fps(text: str) -> float:
             f"Expected frames a second from 0.1 to 50. Received: {text!r}."
         )
     return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = text.split("x")
-    if len(sides) > 2 or not all(s.isascii() and s.isdigit() and int(s) > 0 for s in sides):
-        raise argparse.ArgumentTypeError(
-            f"Expected pixels as 64, or height x width as 48x64. Received: {text!r}."
-        )
-    return int(sides[0]), int(sides[-1])
-
-
-def _filters(text: str) -> tuple[int, ...] | str:
-    try:
-        chosen = plan.numbers(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return "all" if chosen is None else chosen
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from c3dvis.files import read_json, write_json
 from c3dvis.gallery.plan import Unit
 
 # Files under such a name, here and where clips are written, were in flight when a run was killed.
@@ -30,30 +29,6 @@ class InUse(ValueError):
 
 class OtherSettings(ValueError):
     """The folder holds a gallery of other settings or weights."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        partial.write_bytes(text.encode("utf-8"))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON in ASCII, so that no label can upset a reader; whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """What `write_json` wrote, or None where there is no such file or it is no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 import c3dvis
+from c3dvis import files
 from c3dvis.gallery import engines, folder, page, plan, render, tables
 from c3dvis.gallery import network as networks
 from c3dvis.gallery.network import Settings
@@ -160,7 +161,7 @@ def _make_missing(
             page.write(out)
     page.write(out)
     # Unlike `standing`, with the records of units that an error kept from being made.
-    after = {unit: folder.read_json(out / unit.path("json")) for unit in before.units}
+    after = {unit: files.read_json(out / unit.path("json")) for unit in before.units}
     return Outcome(before.units, {u: record for u, record in after.items() if record is not None})
 
 
@@ -172,13 +173,13 @@ def _held_out(
     if not count:
         return {}
     path = renderer.out / "held-out.json"
-    kept = folder.read_json(path) or {}
+    kept = files.read_json(path) or {}
     needed = {unit.layer for unit in missing} - set(kept)
     if needed:
         report(f"scoring {count} held-out clips for comparison")
         chosen = [section for section in sections if section.layer in needed]
         kept |= render.best_held_out(renderer.network, chosen, renderer.settings)
-        folder.write_json(path, kept)
+        files.write_json(path, kept)
     return {
         layer: {int(channel): best for channel, best in by_channel.items()}
         for layer, by_channel in kept.items()

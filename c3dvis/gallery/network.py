@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from c3dvis import models
-from c3dvis.models.labels import read_labels
+from c3dvis.models.chosen import class_count, load
+
+__all__ = ["Settings", "class_count", "default_layers", "fingerprint", "load"]
 
 
 @dataclass(frozen=True)
@@ -69,36 +71,9 @@ class Settings:
         return self.model if self.keras_model is None else Path(self.keras_model).name
 
 
-def load(settings: Settings) -> keras.Model:
-    """The network that the settings name, with its class names as `class_names`.
-
-    Raises:
-        ValueError: If there is no such network or file, or the file is not what it should be.
-    """
-    if settings.keras_model is not None:
-        network = models.load_keras_model(settings.keras_model)
-    elif settings.weights is not None:
-        network = models.build(settings.model, weights=settings.weights)
-    elif models.entry(settings.model).weights is None:
-        raise ValueError(
-            f"Expected --weights FILE, as none come with {settings.model!r}. Received: none."
-        )
-    else:
-        network = models.build(settings.model)
-    if settings.labels is not None:
-        network.class_names = read_labels(settings.labels, class_count(network))
-    return network
-
-
 def default_layers(settings: Settings) -> tuple[str, ...] | None:
     """The layers shown where none are chosen, by name; None is every convolution."""
     return None if settings.keras_model is not None else models.entry(settings.model).layers
-
-
-def class_count(network: keras.Model) -> int:
-    """Number of classes, 0 where the output is not one score a class."""
-    shape = network.output_shape
-    return shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
 
 
 def fingerprint(network: keras.Model) -> str:

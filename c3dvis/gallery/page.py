@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from c3dvis.gallery import folder
+from c3dvis import files
 from c3dvis.gallery.plan import CLASSES, Unit
-from c3dvis.gallery.text import markdown, number, visible
+from c3dvis.text import markdown, number, visible
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
@@ -86,7 +86,7 @@ class Tile:
 
 def write(out: Path) -> None:
     """Writes index.html and README.md from gallery.json and the records beside it."""
-    gallery = folder.read_json(out / "gallery.json")
+    gallery = files.read_json(out / "gallery.json")
     parts = [_part(out, section) for section in gallery["sections"]]
     tiles = [tile for part in parts for tile in part["tiles"]]
     compared = gallery["identity"]["compare"]
@@ -100,7 +100,7 @@ def write(out: Path) -> None:
         "settings": _settings(gallery),
     }
     for name in ("index.html", "README.md"):
-        folder.write_text(out / name, _environment().get_template(name).render(values))
+        files.write_text(out / name, _environment().get_template(name).render(values))
 
 
 def _part(out: Path, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _part(out: Path, section: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tile(out: Path, section: Mapping[str, Any], channel: int, label: str | None) -> Tile:
     unit = Unit(section["layer"], channel, label, section["folder"])
-    record = folder.read_json(out / unit.path("json"))
+    record = files.read_json(out / unit.path("json"))
     return Tile(unit, record if isinstance(record, dict) else {})
 
 

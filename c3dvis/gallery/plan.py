@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from c3dvis.command_line import numbers
 from c3dvis.gallery.names import folder_names
 
 # Filters of a layer that are shown where none are named.
@@ -74,29 +74,6 @@ class Section:
     @property
     def title(self) -> str:
         return "Classes" if self.layer == CLASSES else self.layer
-
-
-def numbers(text: str) -> tuple[int, ...] | None:
-    """Reads a choice of filters or classes; None stands for all.
-
-    >>> numbers("0-3,7")
-    (0, 1, 2, 3, 7)
-    >>> numbers("all") is None
-    True
-    """
-    if text.strip() == "all":
-        return None
-    chosen: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,7})(?:\s*-\s*(\d{1,7}))?\s*", part, re.ASCII)
-        last = int(match[2] or match[1]) if match else -1
-        if match is None or last < int(match[1]):
-            raise ValueError(
-                f"Expected numbers from 0 and ranges of them, such as 0-3,7, or all. "
-                f"Received: {text!r}."
-            )
-        chosen.extend(range(int(match[1]), last + 1))
-    return tuple(dict.fromkeys(chosen))
 
 
 def sections(

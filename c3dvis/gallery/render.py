@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from c3dvis import clips, motion, objectives
-from c3dvis.gallery import folder
+from c3dvis import clips, files, motion, objectives
 from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
-from c3dvis.maximize import Made, Maximizer, scores
+from c3dvis.maximize import Made, Maximizer, parametrizations, scores
 from c3dvis.maximize.maximizer import clip_shape
+from c3dvis.models.chosen import preprocess
 
 # Held-out clips computed at once; more gains nothing on a CPU.
 _HELD_OUT_BATCH = 32
@@ -59,7 +60,7 @@ class Renderer:
                 size=self.settings.size,
                 frames=self.settings.frames,
                 parametrization=self.settings.parametrization,
-                preprocess=_preprocess(self.settings),
+                preprocess=preprocess(self.settings.value_range),
             )
             self._layer = layer
         return self._maximizer
@@ -104,15 +105,22 @@ class Renderer:
         for ending in () if made.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
-            clips.write(path, made.clip, fps=self.settings.fps)
+            clips.write(path, self._drawn(made.clip, ending), fps=self.settings.fps)
             record["files"][path.name] = path.stat().st_size
-        folder.write_json(self.out / unit.path("json"), record)
+        files.write_json(self.out / unit.path("json"), record)
         return record
+
+    def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:
+        """A clip as a file takes it: where it is transparent RGBA, and over white in a strip."""
+        if clip.shape[-1] == self.network.inputs[0].shape[-1]:
+            return clip
+        clip = parametrizations.rgba(clip)
+        return clips.to_rgb(clip) if ending == "jpg" else clip
 
     def _write_error(self, unit: Unit, error: Exception) -> dict[str, Any]:
         lines = str(error).strip().splitlines() or [""]
         record = self._record(unit, "error") | {"error": f"{type(error).__name__}: {lines[0]}"}
-        folder.write_json(self.out / unit.path("json"), record)
+        files.write_json(self.out / unit.path("json"), record)
         return record
 
     def _record(self, unit: Unit, status: str) -> dict[str, Any]:
@@ -155,7 +163,7 @@ def best_held_out(
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
     wanted = [_objective(s.layer, [unit.channel for unit in s.units]) for s in sections]
     batches = (made.clips for made in world.batches(0, settings.compare, _HELD_OUT_BATCH))
-    found = scores(network, wanted, batches, preprocess=_preprocess(settings))
+    found = scores(network, wanted, batches, preprocess=preprocess(settings.value_range))
     return {
         section.layer: {
             unit.channel: _finite(best)
@@ -172,13 +180,6 @@ def ratio(score: float | None, best: float | None) -> float | None:
 
 def _objective(layer: str, channels: Sequence[int]) -> objectives.Objective:
     return objectives.logit(channels) if layer == CLASSES else objectives.channel(layer, channels)
-
-
-def _preprocess(settings: Settings) -> Callable | None:
-    if settings.value_range is None:
-        return None
-    low, high = settings.value_range
-    return lambda values: values * (high - low) + low
 
 
 def _finite(value: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from c3dvis.gallery.plan import CLASSES, LayerLike, Section, Unit
-from c3dvis.gallery.text import visible
+from c3dvis.text import visible
 
 
 def layer_table(layers: Sequence[LayerLike], class_names: Sequence[str], count: int) -> str:

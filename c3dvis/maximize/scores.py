@@ -7,11 +7,14 @@ import numpy as np
 from keras import ops
 
 from c3dvis.models import layers
-from c3dvis.objectives import Objective
+from c3dvis.objectives import CLIP, Objective
 
 
 class _Scores(keras.layers.Layer):
-    """Activations to the scores `(N, units)` of all units, as a layer so that `predict` runs it."""
+    """Activations to the scores `(N, units)` of all units, as a layer so that `predict` runs it.
+
+    Without the terms that read the clip itself.
+    """
 
     def __init__(self, objective: Objective, columns: np.ndarray):
         super().__init__(dtype="float32")
@@ -19,11 +22,11 @@ class _Scores(keras.layers.Layer):
 
     def call(self, activations):
         read = dict(zip(self.objective.layers, activations, strict=True))
-        total = 0.0
-        for i, ((weight, _), features) in enumerate(
-            zip(self.objective.terms, self.objective.features(read), strict=True)
-        ):
-            total = total + weight * ops.take(features, self.columns[:, i], axis=-1)
+        total = ops.zeros((ops.shape(activations[0])[0], len(self.columns)), "float32")
+        for i, (weight, term) in enumerate(self.objective.terms):
+            if term.layer != CLIP:
+                features = ops.cast(term.features(read[term.layer]), "float32")
+                total = total + weight * ops.take(features, self.columns[:, i], axis=-1)
         return total
 
 
@@ -39,7 +42,8 @@ def scores(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Its units are the columns of the result; or several objectives.
+        objective: Its units are the columns of the result; or several objectives. One that
+            compares clips, such as a diversity, compares all those of an array.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
@@ -48,25 +52,53 @@ def scores(
         float32 `(clips, len(objective))`; a list of these for several objectives.
     """
     several = [objective] if isinstance(objective, Objective) else list(objective)
+    several = [layers.bound(one, network, preprocess=preprocess) for one in several]
+    joint = any(one.joint for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
     tapped = layers.tap(network, names)
     outputs = dict(zip(names, tapped.outputs, strict=True))
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     class_names = getattr(network, "class_names", None)
+    columns = [one.columns(shapes, class_names) for one in several]
     outcome = {
-        str(i): _Scores(one, one.columns(shapes, class_names))([outputs[n] for n in one.layers])
+        str(i): _Scores(one, columns[i])([outputs[n] for n in one.layers])
         for i, one in enumerate(several)
     }
     reader = keras.Model(tapped.inputs, outcome)
     found = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         _check(batch)
-        batch = batch if preprocess is None else preprocess(batch)
-        found.append(reader.predict(batch, batch_size=batch_size, verbose=0))
+        size = _whole_batch(batch) if joint else batch_size
+        given = batch if preprocess is None else preprocess(batch)
+        made = reader.predict(given, batch_size=size, verbose=0)
+        for i, one in enumerate(several):
+            made[str(i)] += _of_the_clips(one, columns[i], batch, size)
+        found.append(made)
     if not found:
         raise ValueError("Expected at least one batch of clips. Received: none.")
-    made = [np.concatenate([part[key] for part in found]) for key in outcome]
-    return made[0] if isinstance(objective, Objective) else made
+    every = [np.concatenate([part[key] for part in found]) for key in outcome]
+    return every[0] if isinstance(objective, Objective) else every
+
+
+def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -> np.ndarray:
+    """What the terms that read the clip itself add to the scores `(N, units)`."""
+    total = np.zeros((len(clips), len(columns)), np.float32)
+    for i, (weight, term) in enumerate(objective.terms):
+        if term.layer == CLIP:
+            # Not in `predict`, where functions of clips would not know how many there are.
+            chunks = [clips[n : n + size] for n in range(0, len(clips), size)]
+            each = [ops.convert_to_numpy(term.features(chunk)) for chunk in chunks]
+            total += weight * np.concatenate(each)[:, columns[:, i]]
+    return total
+
+
+def _whole_batch(clips) -> int:
+    if len(clips) < 2:
+        raise ValueError(
+            "Expected two clips or more in a batch, as the objective compares clips. "
+            f"Received: {len(clips)}."
+        )
+    return len(clips)
 
 
 def _check(batch) -> None:

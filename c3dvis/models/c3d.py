@@ -39,6 +39,9 @@ class CaffeInput(layers.Layer):
         means: Of blue, green and red, in grey levels of 0 to 255.
     """
 
+    # What it computes at a position depends on that position alone: see receptive_field.
+    positionwise = True
+
     def __init__(self, means: Sequence[float] = SPORTS1M_MEANS, **kwargs):
         super().__init__(**kwargs)
         self.means = tuple(float(mean) for mean in means)

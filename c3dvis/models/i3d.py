@@ -59,6 +59,9 @@ class FlowInput(layers.Layer):
         bound: Longest step kept, in pixels a frame.
     """
 
+    # What it computes at a position depends on that position alone: see receptive_field.
+    positionwise = True
+
     def __init__(self, bound: float = 20.0, **kwargs):
         super().__init__(**kwargs)
         self.bound = float(bound)

@@ -2,13 +2,13 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import keras
 from keras import ops
 
-from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
+from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
 
 _LAST_ACTIVATIONS = ("softmax", "sigmoid")
 # Layers that are an activation function and nothing else.
@@ -31,6 +31,7 @@ class LayerInfo:
         shape: Of its output without the batch axis, channels last; None if it has not one output.
         weights: Whether the layer has weights of its own.
         reason: Why it can't be visualised, in words; None if it can.
+        layer: The layer itself.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerInfo:
     shape: tuple[int | None, ...] | None
     weights: bool
     reason: str | None = None
+    layer: keras.layers.Layer | None = field(default=None, repr=False, compare=False)
 
     @property
     def channels(self) -> int:
@@ -86,7 +88,8 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
             Published names with slashes find layers whose names have dots in their place. With
             `objectives.BEFORE_ACTIVATION` behind it, a layer is read before its own activation;
             `objectives.LOGITS`, alone or before the name of an output, is the class scores before
-            a softmax.
+            a softmax. `objectives.CLIP` is what the network is given; where that is not the clip
+            itself, as transforms or preprocessing come between, put the clip in its place.
 
     Returns:
         A model with one output a name, in their order.
@@ -96,6 +99,38 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
     """
     check(network)
     return keras.Model(network.inputs, [_read(network, name) for name in names], name="tap")
+
+
+def bound(
+    objective: Objective, network: keras.Model, *, preprocess: Callable | None = None
+) -> Objective:
+    """The objective for one network: with what the clips that it was given, if any, do there.
+
+    Args:
+        objective: Perhaps with terms such as `objectives.caricature`.
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+
+    Raises:
+        ValueError: A given clip that the network can't take, or an unknown layer.
+    """
+
+    def read(clip, names):
+        _check_takes(network, clip.shape, preprocess)
+        inputs = clip[None] if preprocess is None else preprocess(clip[None])
+        outputs = tap(network, names)([ops.convert_to_tensor(inputs)], training=False)
+        return dict(zip(names, outputs if len(names) > 1 else [outputs], strict=True))
+
+    return objective.bound(read)
+
+
+def _check_takes(network: keras.Model, shape: tuple[int, ...], preprocess) -> None:
+    own = tuple(network.inputs[0].shape[1:])
+    fits = len(own) == 4 and all(n in (None, m) for n, m in zip(own, shape, strict=True))
+    if preprocess is None and not fits:
+        raise ValueError(
+            f"Expected a given clip that the network takes, of shape {own}. Received: {shape}."
+        )
 
 
 def check(network) -> None:
@@ -136,7 +171,7 @@ def _walk(network: keras.Model, prefix: str) -> Iterator[LayerInfo]:
         calls = _calls(network, layer)
         shape, reason = _fitness(layer, calls)
         kind, weights = type(layer).__name__, bool(layer.weights)
-        yield LayerInfo(prefix + layer.name, kind, shape, weights, reason)
+        yield LayerInfo(prefix + layer.name, kind, shape, weights, reason, layer)
 
 
 def _fitness(layer, calls: list) -> tuple[tuple[int | None, ...] | None, str | None]:
@@ -158,6 +193,8 @@ def _unfit(layer, shape: tuple[int | None, ...]) -> str | None:
 
 
 def _read(network: keras.Model, name: str):
+    if name == CLIP:
+        return network.inputs[0]
     if name.startswith(LOGITS):
         return _logits(network, name.removeprefix(LOGITS))
     if not name.endswith(BEFORE_ACTIVATION):
@@ -229,6 +266,30 @@ def _unknown(network: keras.Model, name: str) -> str:
 
 
 def _logits(network: keras.Model, output_name: str):
+    return _without_softmax(_class_output(network, output_name))
+
+
+def output_activation(network: keras.Model, output_name: str = "") -> str | None:
+    """What turns class scores into the network's output: "softmax", "sigmoid", ..., or None.
+
+    Args:
+        network: A functional or Sequential model that has been built.
+        output_name: Of the output, where the network has several.
+    """
+    check(network)
+    return _last_activation(_class_output(network, output_name))
+
+
+def _last_activation(output) -> str | None:
+    layer, _, tensor_index = output._keras_history
+    if _is_graph(layer):
+        return _last_activation(layer.outputs[tensor_index])
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
+        return type(layer).__name__.lower()
+    return _activation_name(layer)
+
+
+def _class_output(network: keras.Model, output_name: str):
     names = list(_graph(network).output_names)
     if output_name and output_name not in names:
         raise ValueError(
@@ -240,7 +301,7 @@ def _logits(network: keras.Model, output_name: str):
             f"Expected output= one of {', '.join(map(repr, names))}, as this network has several. "
             "Received: a logit without it."
         )
-    return _without_softmax(network.outputs[names.index(output_name) if output_name else 0])
+    return network.outputs[names.index(output_name) if output_name else 0]
 
 
 def _without_softmax(output):
@@ -286,7 +347,8 @@ def _before_activation(layer: keras.layers.Layer, call):
     if inner is not None and _activation_name(inner) not in (None, "linear"):
         raise ValueError(
             "Expected a layer with one activation at its end, to read what comes before it. "
-            f"Received: layer {layer.name!r}, a {type(layer).__name__}; use channel instead."
+            f"Received: layer {layer.name!r}, a {type(layer).__name__}; use channel instead, or "
+            "before_activation=False."
         )
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return call.output_tensors[0]
@@ -300,6 +362,15 @@ class WithoutActivation(keras.layers.Layer):
     def __init__(self, layer: keras.layers.Layer, **kwargs):
         super().__init__(dtype=layer.dtype_policy, trainable=layer.trainable, **kwargs)
         self.layer = layer
+
+    def build(self, input_shape):
+        if not self.layer.built:
+            self.layer.build(input_shape)
+
+    @property
+    def windowed(self) -> keras.layers.Layer:
+        """The layer that says what a place of the output sees: see receptive_field."""
+        return self.layer
 
     def call(self, inputs):
         activation = self.layer.activation
@@ -322,28 +393,104 @@ def redirected(network: keras.Model, leak):
         network: Its layers' activations are exchanged inside the block, and put back.
         leak: `(N,)`, one number a clip.
     """
-    with contextlib.ExitStack() as changes:
-        for layer in {id(layer): layer for layer in _flat(network)}.values():
-            if isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
-                changes.enter_context(_exchanged(layer, "call", leak))
-            elif vars(layer).get("activation") is keras.activations.relu:
-                changes.enter_context(_exchanged(layer, "activation", leak))
+    with relus_exchanged(network, lambda x: _redirected_relu(x, leak)):
         yield
 
 
 @contextlib.contextmanager
-def _exchanged(layer: keras.layers.Layer, name: str, leak):
-    """Puts the redirected ReLU in the place of a layer's attribute, and the old one back."""
-    own = name in vars(layer)
-    before = getattr(layer, name)
-    setattr(layer, name, lambda x: _redirected_relu(x, leak))
+def relus_exchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
+    """Computes `relu(x)` in the place of every plain ReLU of a network.
+
+    It holds for what is computed, or traced into a graph, inside the `with` block. A ReLU is a
+    layer, a layer's own activation, or a function such as `keras.ops.relu` between layers; those
+    that a layer calls in its own code can't be exchanged.
+
+    Args:
+        network: Its ReLUs are put back at the end of the block.
+        relu: Function of a tensor.
+
+    Yields:
+        How many were exchanged.
+    """
+    found = {(id(holder), name): (holder, name) for holder, name in _relus(network)}
+    with contextlib.ExitStack() as changes:
+        for holder, name in found.values():
+            changes.enter_context(_exchanged(holder, name, relu))
+        yield len(found)
+
+
+@contextlib.contextmanager
+def output_passed(layer: keras.layers.Layer, function: Callable):
+    """Passes what a layer computes through a function, inside the `with` block.
+
+    What follows the layer in the network, and what is read of it, is `function(output)`. So its
+    activations can be noted, changed, or have a gradient taken with respect to them, in nested
+    models too.
+    """
+    call = layer.call
+    with _exchanged(layer, "call", lambda *args, **kwargs: function(call(*args, **kwargs))):
+        yield
+
+
+def find(network: keras.Model, name: str) -> keras.layers.Layer:
+    """The layer that a name means, as `tap` understands names.
+
+    Raises:
+        ValueError: An unknown or unfit layer, with the nearest names.
+    """
+    found = []
+
+    def note(layer, call):
+        found.append(layer)
+        return call.output_tensors[0]
+
+    check(network)
+    _resolve(network, name, note)
+    return found[0]
+
+
+def flat(network: keras.Model) -> list[keras.layers.Layer]:
+    """All layers, those of nested models in their places, each once."""
+    return list({id(layer): layer for layer in _flat(network)}.values())
+
+
+def _relus(network: keras.Model) -> Iterator[tuple]:
+    """Where the plain ReLUs of a network are: (holder, name of its attribute)."""
+    for operation in _graph(network).operations:
+        if _is_graph(operation):
+            yield from _relus(operation)
+        elif isinstance(operation, keras.layers.Wrapper):
+            yield from _relu_of(operation.layer)
+        elif isinstance(operation, WithoutActivation):
+            continue
+        else:
+            yield from _relu_of(operation)
+
+
+def _relu_of(operation) -> Iterator[tuple]:
+    is_layer = isinstance(operation, keras.layers.Layer)
+    # As a function it is called Relu in keras.ops and ReLU in keras.activations.
+    is_function = not is_layer and type(operation).__name__ in ("Relu", "ReLU")
+    if is_function or isinstance(operation, keras.layers.ReLU):
+        if _is_plain(operation):
+            yield operation, "call"
+    elif is_layer and vars(operation).get("activation") is keras.activations.relu:
+        yield operation, "activation"
+
+
+@contextlib.contextmanager
+def _exchanged(holder, name: str, value):
+    """Puts a value in the place of an attribute, and the old one back."""
+    own = name in vars(holder)
+    before = getattr(holder, name)
+    setattr(holder, name, value)
     try:
         yield
     finally:
         if own:
-            setattr(layer, name, before)
+            setattr(holder, name, before)
         else:
-            delattr(layer, name)
+            delattr(holder, name)
 
 
 def _redirected_relu(x, leak):
@@ -355,8 +502,10 @@ def _redirected_relu(x, leak):
     return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
 
 
-def _is_plain(layer: keras.layers.ReLU) -> bool:
-    return layer.max_value is None and not layer.negative_slope and not layer.threshold
+def _is_plain(relu) -> bool:
+    has = vars(relu)  # keras.ops.relu has none of these
+    bent = has.get("negative_slope") or has.get("threshold")
+    return has.get("max_value") is None and not bent
 
 
 def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -27,6 +27,9 @@ class Standardize(layers.Layer):
         deviations: Standard deviations of red, green and blue.
     """
 
+    # What it computes at a position depends on that position alone: see receptive_field.
+    positionwise = True
+
     def __init__(self, means: Sequence[float], deviations: Sequence[float], **kwargs):
         super().__init__(**kwargs)
         self.means = tuple(float(mean) for mean in means)

@@ -1,0 +1,66 @@
+"""What a machine is and how busy it is, and the most that it can multiply."""
+
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from c3dvis import autodiff
+
+# Rows and columns of the matrices, products in a run, and runs of which the fastest counts.
+_SIZE, _PRODUCTS, _RUNS = 2048, 8, 5
+
+
+def peak(dtype: str) -> float:
+    """Multiplications and additions a second of large matrix products."""
+    matrix = np.random.default_rng(0).standard_normal((_SIZE, _SIZE)) / np.sqrt(_SIZE)
+
+    def products(x):
+        x = ops.cast(x, dtype)
+        for _ in range(_PRODUCTS):
+            x = ops.matmul(x, x)
+        return ops.cast(ops.sum(x), "float32")
+
+    run = autodiff.compiled(products)
+    fastest = float("inf")
+    for _ in range(_RUNS + 1):
+        start = time.perf_counter()
+        ops.convert_to_numpy(run(matrix.astype(np.float32)))
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * _PRODUCTS * _SIZE**3 / fastest
+
+
+def state() -> list[str]:
+    """Lines of Markdown: processor, load, versions and the settings that matter."""
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    packages = ("c3dvis", "keras", "tensorflow", "tf-keras-vis", "numpy")
+    found = [f"{name} {_version(name)}" for name in packages]
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
+    set_here = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    return [
+        f"- Processor: {_processor()}, {len(os.sched_getaffinity(0))} cores",
+        f"- Load over 1, 5 and 15 minutes at the start: {load}",
+        f"- Python {platform.python_version()}, {', '.join(found)}",
+        f"- Settings: {', '.join(set_here) or 'none'}",
+        f"- Date: {time.strftime('%Y-%m-%d')}",
+    ]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,64 @@
+"""Whether made clips show what a unit looks for, where that is known before a clip is made.
+
+python benchmarks/planted.py [--parametrizations fourier pixels ...] [--kinds slow order ...]
+                             [--steps N] [--seed N] [--out docs/planted.md]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import planted_report
+import planted_runs
+from planted_networks import FRAMES, KINDS, SIZE, all_networks
+
+from c3dvis.maximize import parametrizations
+
+# Those that the targets are for; other settings are tried for them alone.
+_MENDED = ("fourier", "pixels")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = _arguments(arguments)
+    networks = [n for n in all_networks() if n.units[0].kind in chosen.kinds]
+    options = {"steps": chosen.steps, "seed": chosen.seed}
+    found = planted_runs.controls(networks, seed=chosen.seed)
+    for label, parametrization in planted_runs.variants(chosen.parametrizations):
+        found[label] = []
+        for planted in networks:
+            some = planted_runs.recover(planted, parametrization=parametrization, **options)
+            found[label] += some
+            recovered = sum(not one.misses for one in some)
+            print(f"{label}: {planted.units[0].kind}: {recovered} of {len(some)}", file=sys.stderr)
+    mended = [name for name in chosen.parametrizations if name in _MENDED]
+    settings = {
+        "options": " ".join(["", *(sys.argv[1:] if arguments is None else arguments)]),
+        "frames": FRAMES,
+        "size": SIZE,
+    }
+    text = planted_report.page(
+        found,
+        knob=planted_runs.turn_knob(networks, **options),
+        others=planted_runs.try_other_settings(mended, networks, **options),
+        settings=settings,
+    )
+    if chosen.out is None:
+        print(text)
+    else:
+        chosen.out.write_text(text, encoding="utf-8")
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = parametrizations.names()
+    parser.add_argument("--parametrizations", nargs="+", choices=known, default=known)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--steps", type=int, help="steps of the optimizer; default: Maximizer's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

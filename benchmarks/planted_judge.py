@@ -1,0 +1,86 @@
+"""How near a made clip is to the planted optimum of its unit."""
+
+from dataclasses import dataclass
+
+import measures
+import numpy as np
+from planted_networks import Unit
+
+# What counts as recovered: degrees, relative error, degrees, cosine of power spectra.
+DIRECTION, SPEED, COLOUR, OVERLAP = 10.0, 0.10, 10.0, 0.9
+
+
+@dataclass(frozen=True)
+class Found:
+    """How near a made clip is to the optimum of its unit.
+
+    Attributes:
+        unit: What was asked for.
+        direction: Error in degrees; of the worse event, where there are two.
+        speed: Relative error, signed; of the worse event. So are the two frequencies.
+        spatial_frequency: Relative error.
+        temporal_frequency: Relative error.
+        flicker: Of `measures.Motion`; the lowest, where there are two events.
+        colour: Angle between the colours in degrees.
+        overlap: Cosine of the power spectra of the made clip and of the planted optimum.
+        shared: Intersection of the two spectra.
+        score: Of the made clip, over that of the planted optimum.
+    """
+
+    unit: Unit
+    direction: float
+    speed: float
+    spatial_frequency: float
+    temporal_frequency: float
+    flicker: float
+    colour: float
+    overlap: float
+    shared: float
+    score: float
+
+    @property
+    def misses(self) -> list[str]:
+        """What is outside the limits; none of it where the unit is recovered."""
+        within = {
+            "direction": self.direction <= DIRECTION,
+            "speed": abs(self.speed) <= SPEED,
+            "colour": self.colour <= COLOUR,
+            "overlap": self.overlap >= OVERLAP,
+        }
+        return [name for name, met in within.items() if not met]
+
+
+def judge(unit: Unit, clip: np.ndarray, score: float) -> Found:
+    """Measures a clip made for a unit.
+
+    Args:
+        unit: What the clip was made for.
+        clip: `(T, H, W, 3)` in [0, 1], or with a fourth channel of opacity, seen over grey.
+        score: Of the clip, over that of the unit's planted optimum.
+    """
+    if clip.shape[-1] == 4:
+        clip = 0.5 + (clip[..., :3] - 0.5) * clip[..., 3:]
+    parts = np.array_split(clip, len(unit.events))
+    seen = [measures.motion(part, unit.window) for part in parts]
+    pairs = list(zip(seen, unit.events, strict=True))
+
+    def worst(errors):
+        return max(errors, key=abs)
+
+    spectra = [measures.spectrum(one, unit.window) for one in (clip, unit.best)]
+    return Found(
+        unit=unit,
+        direction=worst(
+            # A wave that flickers on the spot has an orientation and no direction.
+            measures.angle_between(m.direction, e.direction, turn=180 if e.flicker else 360)
+            for m, e in pairs
+        ),
+        speed=worst(m.speed / e.speed - 1 for m, e in pairs),
+        spatial_frequency=worst(m.spatial_frequency / e.spatial_frequency - 1 for m, e in pairs),
+        temporal_frequency=worst(m.temporal_frequency / e.temporal_frequency - 1 for m, e in pairs),
+        flicker=min(m.flicker for m in seen),
+        colour=measures.colours_between(measures.colour(clip), unit.events[0].colour),
+        overlap=measures.overlap(*spectra),
+        shared=measures.shared(*spectra),
+        score=score,
+    )

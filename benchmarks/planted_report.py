@@ -1,0 +1,214 @@
+"""The page that benchmarks/planted.py writes, from what it found."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+_HEAD = """\
+# Planted truth: do made clips show what a unit looks for?
+
+Written by `python benchmarks/planted.py{options}`.
+
+The networks here are not trained. Their filters are drifting Gabors of chosen direction, speed,
+spatial frequency and colour, so the clip that excites each unit most is known before one is made:
+a wave of those parameters, at full contrast. Climbing on from these optima finds nothing better,
+and no climb from noise ends more than 1 % above them (both are tests). Clips are made
+with the default settings of `Maximizer`, {frames} frames of {size[0]} x {size[1]} pixels.
+
+| units | number | planted |
+| --- | --- | --- |
+{units}
+
+Energy units are the sum of the squares of two filters a quarter of a wave apart, averaged over the
+clip: any phase will do. Linear units are one filter at one position, so phase and place matter.
+Flicker units are the product of the energies of two opposite directions. The order classes are the
+energy one way times that of the other way 8 frames later.
+
+**Recovered** means direction within 10 degrees, speed within 10 %, colour within 10 degrees and an
+overlap of at least 0.9, for both events where there are two. Direction, speed and the two
+frequencies are read off the highest peak of the clip's power spectrum, seen through windows of the
+size of the filters. **Overlap** is the cosine between the power spectra of the made clip and of the
+planted optimum through such windows, and **shared** is their intersection, the share of power that
+lies at the same frequencies; start noise and any other pattern that the unit does not ask for
+lower the second much more than the first. Flicker has an orientation and no direction. **Score** is
+that of the made clip over that of the planted optimum.
+"""
+
+
+def page(
+    found: Mapping[str, Sequence], *, knob: Sequence, others: Sequence, settings: Mapping
+) -> str:
+    """The whole page.
+
+    Args:
+        found: For each row of the tables what was found for every unit.
+        knob: What was found at each weight of the slow/fast knob, heaviest first.
+        others: What was found with other settings: parametrization, setting, kind, found.
+        settings: What the text says of the run: options, frames, size.
+    """
+    units = next(iter(found.values()))
+    text = _HEAD.format(**settings, units="\n".join(_planted(units)))
+    text += "\n## Parametrizations\n\nMedians over units, with the worst unit in brackets.\n\n"
+    text += _table(_OVERALL, [[label, *_overall(some)] for label, some in found.items()])
+    text += "\n\nUnits recovered of each kind:\n\n" + _kinds(found)
+    if knob:
+        text += "\n\n" + _KNOB_HEAD + _table(_KNOB, [_knob_row(*row) for row in knob])
+    if others:
+        text += "\n\n" + _OTHERS_HEAD + _others(found, others)
+    text += "\n\n## Failures\n\n" + _failures(found)
+    return text + "\n"
+
+
+_OVERALL = (
+    "parametrization",
+    "recovered",
+    "direction, degrees",
+    "speed",
+    "spatial frequency",
+    "temporal frequency",
+    "colour, degrees",
+    "overlap",
+    "shared",
+    "score",
+)
+
+
+def _overall(found: Sequence) -> list[str]:
+    recovered = sum(not one.misses for one in found)
+
+    def errors(name: str, form: str) -> str:
+        values = [abs(getattr(one, name)) for one in found]
+        return f"{_form(statistics.median(values), form)} ({_form(max(values), form)})"
+
+    def likeness(name: str) -> str:
+        values = [getattr(one, name) for one in found]
+        return f"{statistics.median(values):.2f} ({min(values):.2f})"
+
+    return [
+        f"{recovered} of {len(found)}",
+        errors("direction", ".1f"),
+        errors("speed", ".1%"),
+        errors("spatial_frequency", ".1%"),
+        errors("temporal_frequency", ".1%"),
+        errors("colour", ".1f"),
+        likeness("overlap"),
+        likeness("shared"),
+        likeness("score"),
+    ]
+
+
+def _kinds(found: Mapping[str, Sequence]) -> str:
+    kinds = list(dict.fromkeys(one.unit.kind for one in next(iter(found.values()))))
+    rows = []
+    for label, some in found.items():
+        by_kind = [[one for one in some if one.unit.kind == kind] for kind in kinds]
+        rows.append([label, *(f"{_count(p, lambda o: not o.misses)}" for p in by_kind)])
+    return _table(["parametrization", *kinds], rows)
+
+
+_KNOB_HEAD = """\
+## The slow/fast knob
+
+`slow_to_fast` on the slow, medium and fast units, with its default weights and parametrization.
+What a heavier weight should take away is speed alone: orientation and spatial frequency are those
+of the unit at any weight. Energy and score are over those of the free clip, speed is over the
+planted one; medians.
+
+"""
+_KNOB = (
+    "weight",
+    "temporal energy",
+    "score",
+    "orientation within 10 degrees",
+    "direction within 10 degrees",
+    "spatial frequency within 10 %",
+    "speed, slow units",
+    "speed, medium units",
+    "speed, fast units",
+)
+
+
+def _knob_row(weight: float, found: Sequence, energy: float, score: float) -> list[str]:
+    speeds = []
+    for kind in ("slow", "medium", "fast"):
+        some = [1 + one.speed for one in found if one.unit.kind == kind]
+        speeds.append(f"{statistics.median(some):.2f}" if some else "")
+    return [
+        f"{weight:g}",
+        f"{energy:.2f}",
+        f"{score:.2f}",
+        _count(found, lambda o: min(o.direction, 180 - o.direction) <= 10),
+        _count(found, lambda o: o.direction <= 10),
+        _count(found, lambda o: abs(o.spatial_frequency) <= 0.1),
+        *speeds,
+    ]
+
+
+_OTHERS_HEAD = """\
+## What other settings mend or spoil
+
+For the units that a setting is meant for: what is found with it, after what is found by default.
+
+"""
+
+
+def _others(found: Mapping[str, Sequence], others: Sequence) -> str:
+    head = ("parametrization", "setting", "units", "recovered", "overlap", "shared", "score")
+    rows = []
+    for name, setting, kind, now in others:
+        before = [one for one in found[name] if one.unit.kind == kind]
+        values = [
+            f"{statistics.median(getattr(one, key) for one in now):.2f}"
+            f" ({statistics.median(getattr(one, key) for one in before):.2f})"
+            for key in ("overlap", "shared", "score")
+        ]
+        recovered, was = (sum(not one.misses for one in some) for some in (now, before))
+        rows.append([name, setting, kind, f"{recovered} ({was}) of {len(now)}", *values])
+    return _table(head, rows)
+
+
+def _failures(found: Mapping[str, Sequence]) -> str:
+    head = ["parametrization", "unit", "direction", "speed", "colour", "overlap", "shared", "score"]
+    rows = []
+    for label, some in found.items():
+        for one in some:
+            if one.misses:
+                values = [
+                    ("direction", _form(one.direction, ".0f")),
+                    ("speed", _form(one.speed, "+.0%")),
+                    ("colour", _form(one.colour, ".0f")),
+                    ("overlap", f"{one.overlap:.2f}"),
+                ]
+                marked = [f"**{value}**" if name in one.misses else value for name, value in values]
+                rest = [f"{one.shared:.2f}", f"{one.score:.2f}"]
+                rows.append([label, one.unit.name, *marked, *rest])
+    text = "Every unit that was not recovered, with what was outside the limits in bold.\n\n"
+    return text + _table(head, rows) if rows else "None."
+
+
+def _planted(found: Sequence) -> list[str]:
+    lines = []
+    for kind in dict.fromkeys(one.unit.kind for one in found):
+        units = [one.unit for one in found if one.unit.kind == kind]
+        waves = {}
+        for event in (event for unit in units for event in unit.events):
+            space, time = f"{event.spatial_frequency:.3f}", f"{event.temporal_frequency:.2f}"
+            said = f"{space} cycles a pixel, {time} a frame ({event.speed:.2f} pixels a frame)"
+            waves[said] = None
+        said = "; ".join(waves)
+        lines.append(f"| {kind} | {len(units)} | {said} |")
+    return lines
+
+
+def _count(found: Sequence, met: Callable) -> str:
+    return f"{sum(map(met, found))} of {len(found)}" if found else ""
+
+
+def _form(value: float, form: str) -> str:
+    """A number; what rounds to minus nothing is nothing."""
+    said = format(value, form)
+    return said.lstrip("-") if float(said.rstrip("%")) == 0 else said
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

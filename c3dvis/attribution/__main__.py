@@ -1,0 +1,156 @@
+"""The command `python -m c3dvis.attribution`: reads its arguments, and only then loads Keras."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from c3dvis.command_line import (
+    Parser,
+    folder_argument,
+    leave_pipe,
+    size_argument,
+    startup_notes_kept_back,
+    whole,
+)
+from c3dvis.models.chosen import add_arguments, check_arguments
+
+_DESCRIPTION = """
+Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
+of the clip, its heatmap and a bar of frames, with the pages index.html and README.md.
+
+The same command again makes only what is missing.
+"""
+_EXAMPLES = """
+examples:
+  python -m c3dvis.attribution wave.mp4 --model i3d --weights model.ckpt --labels label_map.txt
+  python -m c3dvis.attribution wave.gif --method grad_cam step --target "moving left"
+  python -m c3dvis.attribution clips/ --method occlusion --option window=[4,16,16]
+      every video, animated picture and folder of frames in a folder
+  python -m c3dvis.attribution --list-methods
+
+exit codes: 0 all made; 1 some clips or methods failed, or files could not be written; 2 wrong
+arguments; 130 stopped with Ctrl-C
+"""
+_DEFAULT_METHODS = ("integrated_gradients", "grad_cam")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parse(given)
+    resume = shlex.join(["python", "-m", "c3dvis.attribution", *given])
+    try:
+        with startup_notes_kept_back():
+            import keras
+
+            keras.distribution.list_devices("gpu")
+        from c3dvis.attribution import front, report
+
+        if chosen.list_methods:
+            print("\n".join(front.methods()))
+            return 0
+        made, failed = report.write(chosen, say=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print(f"\nStopped; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return leave_pipe()
+    except ValueError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
+        return 1
+    print(f"{chosen.out}/index.html: {made} GIFs, {failed} failed")
+    return 1 if failed else 0
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    chosen = parser.parse_args(given)
+    check_arguments(parser, chosen)
+    folder_argument(parser, chosen.out)
+    chosen.options = dict(chosen.option or [])
+    if chosen.list_methods:
+        return chosen
+    if chosen.clip is None:
+        parser.error("argument CLIP: Expected a file or folder. Received: none.")
+    if not Path(chosen.clip).exists():
+        parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m c3dvis.attribution",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "clip",
+        nargs="?",
+        metavar="CLIP",
+        help="a video, an animated picture, a folder of frames, or a folder of these",
+    )
+    add_arguments(parser.add_argument_group("which network"))
+    asked = parser.add_argument_group("what is asked")
+    asked.add_argument(
+        "--method",
+        nargs="+",
+        metavar="METHOD",
+        default=_DEFAULT_METHODS,
+        help=f"one or several (default {' '.join(_DEFAULT_METHODS)})",
+    )
+    asked.add_argument(
+        "--option",
+        action="append",
+        type=_option,
+        metavar="NAME=VALUE",
+        help="of the method, such as steps=50; can be given several times",
+    )
+    asked.add_argument(
+        "--target", metavar="CLASS", help="its name or number (default: the one predicted)"
+    )
+    asked.add_argument("--list-methods", action="store_true", help="print the methods' names")
+    clip = parser.add_argument_group("how clips are read and drawn")
+    clip.add_argument(
+        "--frames", type=whole(1), metavar="N", help="(default: as the network takes, or 16)"
+    )
+    clip.add_argument(
+        "--size",
+        type=size_argument,
+        metavar="PIXELS",
+        help="112, or height x width as 48x64 (default: as the network takes, or 112)",
+    )
+    clip.add_argument(
+        "--short",
+        choices=("loop", "hold"),
+        help="where a clip has too few frames: play it again, or hold its last frame",
+    )
+    clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
+    clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
+    parser.add_argument(
+        "--out", default="attribution", metavar="FOLDER", help="(default attribution)"
+    )
+    return parser
+
+
+def _option(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"Expected NAME=VALUE. Received: {text!r}.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""What a method found in one clip, and how it shows itself."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips
+from c3dvis.attribution import drawing
+from c3dvis.clips.encoders import ENCODERS
+from c3dvis.objectives import Logit, Objective
+
+# Of a notebook's cell: characters, frames, and pixels of a panel's height.
+_MOST_CHARACTERS = 300_000
+_MOST_FRAMES = 64
+_SHOWN_HEIGHT = 160
+_SHOWN_FPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Which pixels and frames of a clip decided an objective, according to one method.
+
+    In a notebook it shows itself as an animation.
+
+    Attributes:
+        clip: float32 `(T, H, W, C)` in [0, 1], the clip that was explained.
+        heatmap: float32 `(T, H, W)`, signed and not normalised: above zero is for the objective,
+            below is against it. What a value means is the method's affair.
+        score: What the objective gives the clip.
+        objective: What was explained, of one unit.
+        method: Name of the method.
+        settings: Its options, and what it notes of its run, for JSON.
+        perturbed: float32 `(T, H, W, C)`, the clip as the method changed it; None where it
+            changes none.
+        frame_mask: float32 `(T,)` in [0, 1], how much each frame was found to matter; None where
+            the method has no such mask.
+    """
+
+    clip: NDArray[np.float32]
+    heatmap: NDArray[np.float32]
+    score: float
+    objective: Objective
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    perturbed: NDArray[np.float32] | None = None
+    frame_mask: NDArray[np.float32] | None = None
+
+    def __post_init__(self):
+        _check_shape("heatmap", self.heatmap, self.clip.shape[:3])
+        if self.perturbed is not None:
+            _check_shape("perturbed", self.perturbed, self.clip.shape)
+        if self.frame_mask is not None:
+            _check_shape("frame_mask", self.frame_mask, self.clip.shape[:1])
+
+    def overlay(
+        self, *, polarity: str = "both", normalize: str = "clip", percentile: float = 99.9
+    ) -> NDArray[np.float32]:
+        """The heatmap in colours over the grey clip: vermilion is for the objective, blue against.
+
+        Args:
+            polarity: "both", or only what is "positive" or "negative".
+            normalize: Whether the strongest colour stands for the largest value of the whole
+                "clip" or of each "frame".
+            percentile: Of the absolute values: what is taken for the largest, up to 100.
+
+        Returns:
+            float32 `(T, H, W, 3)` in [0, 1].
+        """
+        return drawing.overlay(
+            self.clip,
+            self.heatmap,
+            polarity=polarity,
+            normalize=normalize,
+            percentile=percentile,
+        )
+
+    def panels(self, **options: Any) -> NDArray[np.float32]:
+        """Clip, overlay and perturbed clip (if there is one) side by side, over a bar of frames.
+
+        The bar has one mark a frame, with the present frame underlined: the method's mask of
+        frames, or the sum of each frame's heat where it has none.
+
+        Args:
+            **options: Those of `overlay`.
+
+        Returns:
+            float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
+        """
+        return drawing.panels(self.clip, self.overlay(**options), self.perturbed, self._marks())
+
+    def save(self, path: str | os.PathLike[str], *, fps: float = 8, **options: Any) -> None:
+        """Writes the panels to a file.
+
+        Args:
+            path: Ending in .gif, .mp4 or .webp for an animation, in .png for a picture with a
+                column a frame.
+            fps: Frames a second.
+            **options: Those of `overlay`.
+
+        Raises:
+            ValueError: For another ending, or a folder that isn't there.
+
+        Example:
+            >>> import tempfile
+            >>> from c3dvis import objectives
+            >>> clip = np.zeros((4, 8, 8, 3), np.float32)
+            >>> found = Attribution(clip, clip[..., 0], 1.0, objectives.logit(0), "gradient")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     found.save(f"{folder}/found.gif")
+            ...     os.listdir(folder)
+            ['found.gif']
+        """
+        if Path(path).suffix.lower() == ".png":
+            drawn = self.overlay(**options)
+            picture = drawing.sheet(self.clip, drawn, self.perturbed, self._marks())
+            clips.write(path, picture[None], fps=fps)
+        else:
+            clips.write(path, self.panels(**options), fps=fps)
+
+    def _marks(self) -> NDArray[np.float32]:
+        return drawing.frame_marks(self.heatmap) if self.frame_mask is None else self.frame_mask
+
+    @property
+    def asked(self) -> str:
+        """What was explained, for people: "logit of moving left"."""
+        return _words(self.objective)
+
+    def _repr_html_(self) -> str:
+        caption = html.escape(f"{self.method}: {self.asked}, score {self.score:.3f}")
+        shown = self.panels()
+        shown = clips.sample(shown, min(len(shown), _MOST_FRAMES))
+        picture = _encoded(_shrunk(shown, _SHOWN_HEIGHT / shown.shape[1]))
+        while len(picture) + len(caption) > _MOST_CHARACTERS - 200:
+            shown = _shrunk(shown, 0.7)
+            picture = _encoded(shown)
+        return (
+            f'<figure><img alt="{caption}" src="data:image/webp;base64,{picture}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+
+
+def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if tuple(np.shape(array)) != tuple(shape):
+        raise ValueError(f"Expected {name} of shape {shape}. Received: {np.shape(array)}.")
+
+
+def _encoded(shown: NDArray[np.float32]) -> str:
+    content = ENCODERS[".webp"](clips.to_uint8(shown), _SHOWN_FPS, 80)
+    return base64.b64encode(content).decode("ascii")
+
+
+def _shrunk(shown: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    if factor >= 1:
+        return shown
+    height, width = (max(1, round(side * factor)) for side in shown.shape[1:3])
+    return clips.resize(shown, (height, width))
+
+
+def _words(objective: Objective) -> str:
+    """An objective for people: "logit of moving left"."""
+    parts = []
+    for weight, term in objective.terms:
+        unit = ", ".join(map(str, term.units))
+        kind = type(term).__name__.lower()
+        what = f"{kind} of {unit}" if isinstance(term, Logit) else f"{kind} {unit} of {term.layer}"
+        parts.append(what if weight == 1 else f"{weight:g} x {what}")
+    return " + ".join(parts)

@@ -1,0 +1,72 @@
+"""Clips that stand for "nothing there": black, blurred, noise, or the first frame frozen."""
+
+from __future__ import annotations
+
+import difflib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips
+
+NAMES = ("black", "blur", "noise", "first_frame")
+
+# Standard deviation of the blur as a share of the shorter side: 20 pixels of 112, as the most
+# blurred level of the reference clips of "Towards Visually Explaining Video Understanding Networks
+# with Perturbation" (Li et al. 2021, https://arxiv.org/abs/2005.00375).
+_BLUR = 20 / 112
+
+
+def baseline(
+    kind: str | NDArray[np.float32], clip: NDArray[np.float32], *, seed: int = 0
+) -> NDArray[np.float32]:
+    """A clip without the evidence of another.
+
+    Args:
+        kind: "black"; "blur", every frame so blurred that only its large areas are left; "noise",
+            uniform in [0, 1] at every pixel; "first_frame", frozen; or a clip of one's own.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        seed: Of the noise.
+
+    Returns:
+        float32 `(T, H, W, C)` in [0, 1].
+
+    Raises:
+        ValueError: An unknown name, or a clip of another shape.
+
+    Example:
+        >>> baseline("black", np.ones((2, 4, 4, 3), np.float32)).max()
+        np.float32(0.0)
+    """
+    if not isinstance(kind, str):
+        return clips.check(kind, clip.shape)
+    match kind:
+        case "black":
+            return np.zeros_like(clip)
+        case "blur":
+            return blur(clip, _BLUR * min(clip.shape[1:3]))
+        case "noise":
+            return np.random.default_rng(seed).random(clip.shape, np.float32)
+        case "first_frame":
+            return np.repeat(clip[:1], len(clip), axis=0)
+    near = difflib.get_close_matches(kind, NAMES, 1, 0.4) or NAMES
+    raise ValueError(
+        f"Expected a baseline, such as {', '.join(map(repr, near))}. Received: {kind!r}."
+    )
+
+
+def blur(clip: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Every frame under a Gaussian of standard deviation `sigma` pixels; edges are repeated."""
+    rows = np.tensordot(_gaussian(clip.shape[1], sigma), clip, (1, 1))  # (H, T, W, C)
+    both = np.tensordot(_gaussian(clip.shape[2], sigma), rows, (1, 2))  # (W, H, T, C)
+    return np.clip(both.transpose(2, 1, 0, 3), 0, 1).astype(np.float32)
+
+
+def _gaussian(length: int, sigma: float) -> NDArray[np.float64]:
+    """`(length, length)`: what each pixel of a line takes from each, rows summing to 1."""
+    reach = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1)
+    weights = np.exp(-0.5 * (reach / sigma) ** 2)
+    taken = np.clip(np.arange(length)[:, None] + reach, 0, length - 1)
+    matrix = np.zeros((length, length))
+    np.add.at(matrix, (np.arange(length)[:, None], taken), weights / weights.sum())
+    return matrix

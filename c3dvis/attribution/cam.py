@@ -1,0 +1,183 @@
+"""What the class activation maps share: reading a layer, and drawing its grid on the clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from c3dvis import autodiff
+from c3dvis.attribution.attribution import Attribution
+from c3dvis.attribution.question import Question
+from c3dvis.models import layers
+
+WEIGHTS = ("clip", "frame")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A layer's answer to one clip.
+
+    Attributes:
+        layer: Name of the layer.
+        score: What the objective gives the clip.
+        activation: float32 `(t, h, w, channels)`; `t` is 1 for a layer without time.
+        gradient: Of the score with respect to the activation, of the same shape.
+    """
+
+    layer: str
+    score: float
+    activation: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+
+
+def read(question: Question, clip: NDArray[np.float32], layer: str | None) -> Reading:
+    """A layer's activation and its gradient; `default_layer` if none is named.
+
+    Raises:
+        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+    """
+    if layer is None:
+        layer = default_layer(question, clip.shape)
+    key = ("cam", layer, clip.shape)
+    run = question.compiled(key, lambda: _reads(question, clip.shape, layer))
+    scores, activations, gradients = question.in_batches(run, clip[None])
+    return Reading(layer, float(scores[0]), activations[0], gradients[0])
+
+
+def default_layer(question: Question, clip_shape: tuple[int, ...]) -> str:
+    """The last convolutional map: the last layer on the grid of the last convolution with places.
+
+    So it is the end of a residual block or the concatenation of branches, after their
+    normalization and ReLU, and not a convolution within. Nested models are searched too.
+
+    Raises:
+        ValueError: A network without such a layer on the way to the objective.
+    """
+    on_the_way = {id(layer) for layer in layers.flat(question.reader.tap)}
+    found, grid = None, None
+    for info in layers.describe(question.network):
+        if info.reason is not None or id(info.layer) not in on_the_way:
+            continue
+        own = _grid(question, info, clip_shape)
+        if _is_convolution(info) and len(own) >= 2 and math.prod(own[-2:]) > 1:
+            found, grid = info.name, own
+        elif own == grid:
+            found = info.name
+    if found is None:
+        raise ValueError(
+            "Expected a network with a convolution whose output has places, on the way to the "
+            "objective; name a layer. Received: none such."
+        )
+    return found
+
+
+def weighted(reading: Reading, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over channels of weight times activation, float32 `(t, h, w)`."""
+    return (reading.activation * weights).sum(axis=-1)
+
+
+def places(weights: str) -> tuple[int, ...]:
+    """The axes of an activation over which channel weights "clip" or "frame" are taken."""
+    if weights not in WEIGHTS:
+        raise ValueError(f"Expected weights a 'clip' or a 'frame'. Received: {weights!r}.")
+    return (0, 1, 2) if weights == "clip" else (1, 2)
+
+
+def upsample(maps: NDArray, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Maps `(N, t, h, w)` on a layer's grid to `(N, T, H, W)`: trilinear, cell on cell.
+
+    A cell of the grid stands for the part of the clip that it covers when the grid is laid over
+    the whole clip, and its value holds at the centre of that part. (Laying the corner cells'
+    centres on the clip's corners would push what is found outwards.)
+    """
+    count, (frames, height, width) = len(maps), shape
+    small, rows, columns = maps.shape[1:]
+    flat = np.reshape(maps, (-1, rows, columns, 1)).astype(np.float32)
+    wide = ops.image.resize(
+        flat, (height, width), interpolation="bilinear", data_format="channels_last"
+    )
+    in_time = ops.reshape(wide, (count, small, height * width, 1))
+    long = ops.image.resize(
+        in_time, (frames, height * width), interpolation="bilinear", data_format="channels_last"
+    )
+    return ops.convert_to_numpy(long).reshape(count, frames, height, width)
+
+
+def answer(
+    question: Question,
+    clip: NDArray[np.float32],
+    reading: Reading,
+    grid_map: NDArray[np.float32],
+    method: str,
+    settings: Mapping[str, Any],
+) -> Attribution:
+    """The result of a method that found `grid_map` `(t, h, w)` on a layer's grid."""
+    heatmap = upsample(grid_map[None], clip.shape[:3])[0]
+    return Attribution(
+        clip,
+        heatmap,
+        reading.score,
+        question.objective,
+        method,
+        {"layer": reading.layer, "grid": list(grid_map.shape), **settings},
+    )
+
+
+def _is_convolution(info: layers.LayerInfo) -> bool:
+    inner = getattr(info.layer, "layer", info.layer)  # of TimeDistributed and the like
+    return info.weights and "Conv" in type(inner).__name__
+
+
+def _grid(question: Question, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
+    """Time and space of a layer's output for clips of this shape, without channels."""
+    shape = tuple(n for n in info.shape or () if n is not None)
+    if shape != info.shape:
+        tap = layers.tap(question.network, [info.name])
+        shape = tuple(tap.compute_output_shape((1, *clip_shape))[0][1:])
+    return shape[:-1]
+
+
+def _reads(question: Question, clip_shape: tuple[int, ...], name: str):
+    """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
+    reader = question.reader
+    tap = layers.tap(question.network, [name])
+    layer = layers.find(question.network, name)
+    if len(tap.outputs[0].shape) not in (4, 5):
+        raise ValueError(
+            "Expected a layer with places in space, (N, t, h, w, channels) or (N, h, w, channels). "
+            f"Received: layer {name!r} of shape {tuple(tap.outputs[0].shape)}."
+        )
+
+    def score(shift, clips, columns):
+        seen = []
+
+        def shifted(output):
+            seen.append(output)
+            return output + ops.cast(shift, output.dtype)
+
+        with layers.output_passed(layer, shifted):
+            scores = reader.score(clips, columns)
+        if len(seen) != 1:
+            raise ValueError(
+                f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
+                f"passed {len(seen)} times."
+            )
+        return scores, seen[0]
+
+    # The gradient with respect to nothing added to the activation is that with respect to it.
+    run = autodiff.value_and_gradient(score, variables=reader.tap.variables)
+
+    def reads(clips, columns):
+        shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
+        (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
+        # A layer that sees frames one by one may have them all on its first axis.
+        folded = (len(clips), -1, *shape[-3:])
+        return scores, ops.reshape(activation, folded), ops.reshape(gradient, folded)
+
+    return reads

@@ -1,0 +1,186 @@
+"""Draws heatmaps over clips, and what a method found side by side."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips
+
+POLARITIES = ("both", "positive", "negative")
+NORMALIZE = ("clip", "frame")
+
+# Vermilion and blue of the palette that Okabe and Ito chose so that the colour-blind can tell its
+# colours apart (https://jfly.uni-koeln.de/color/), a little purer, as they lie on grey.
+FOR = np.array([0.95, 0.38, 0.0], np.float32)
+AGAINST = np.array([0.0, 0.4, 0.8], np.float32)
+_PAPER = np.float32(1.0)
+_EMPTY_MARK = np.float32(0.88)
+_NOW = np.float32(0.15)
+# Grey levels between which the clip is shown under the colours: light, as blue is lost on dark.
+_FADED = (0.4, 1.0)
+# Of the strongest colour, under which the clip is still to be seen; and its exponent, below 1, so
+# that half of the largest value is well seen.
+_OPACITY, _OPACITY_EXPONENT = 0.9, 0.7
+# Pixels.
+_GAP = 4
+_MARK_HEIGHT = 8
+_SMALLEST_SIDE = 112
+# Red, green and blue in what the eye sees as brightness (ITU-R BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def overlay(
+    clip: NDArray[np.float32],
+    heatmap: NDArray[np.float32],
+    *,
+    polarity: str = "both",
+    normalize: str = "clip",
+    percentile: float = 99.9,
+) -> NDArray[np.float32]:
+    """A heatmap in colours over the grey clip: vermilion is for, blue against, zero transparent.
+
+    Args:
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        heatmap: float32 `(T, H, W)`, signed.
+        polarity: "both", or only "positive" or "negative" values.
+        normalize: Whether the strongest colour stands for the largest value of the whole "clip"
+            or of each "frame".
+        percentile: Of the absolute values, above 0 and up to 100: what is taken for the largest,
+            as a few pixels often stand out.
+
+    Returns:
+        float32 `(T, H, W, 3)` in [0, 1].
+
+    Raises:
+        ValueError: An unknown polarity or normalization, or a percentile out of range.
+
+    Example:
+        >>> drawn = overlay(np.zeros((1, 1, 2, 3), np.float32), np.array([[[0.0, 5.0]]]))
+        >>> drawn[0, 0, 0].tolist() == drawn[0, 0, 0, :1].tolist() * 3  # zero: the clip, in grey
+        True
+    """
+    grey = (clips.to_rgb(clip) @ _LUMA)[..., None]
+    low, high = _FADED
+    values = scaled(heatmap, polarity=polarity, normalize=normalize, percentile=percentile)
+    return _colored(values, low + (high - low) * grey)
+
+
+def scaled(
+    heatmap: NDArray[np.float32], *, polarity: str, normalize: str, percentile: float
+) -> NDArray[np.float32]:
+    """A heatmap brought to [-1, 1]; `overlay` describes the arguments."""
+    _check_choice("polarity", polarity, POLARITIES)
+    _check_choice("normalize", normalize, NORMALIZE)
+    if not 0 < percentile <= 100:
+        raise ValueError(f"Expected a percentile in (0, 100]. Received: {percentile}.")
+    if polarity != "both":
+        heatmap = np.maximum(heatmap, 0) if polarity == "positive" else np.minimum(heatmap, 0)
+    axes = (1, 2) if normalize == "frame" else None
+    most = np.percentile(np.abs(heatmap), percentile, axis=axes, keepdims=True)
+    # Of a heatmap with a handful of pixels above zero the percentile may be zero.
+    most = np.where(most > 0, most, np.abs(heatmap).max(axis=axes, keepdims=True))
+    whole = np.divide(heatmap, most, out=np.zeros(heatmap.shape, np.float32), where=most > 0)
+    return np.clip(whole, -1, 1)
+
+
+def panels(
+    clip: NDArray[np.float32],
+    drawn: NDArray[np.float32],
+    perturbed: NDArray[np.float32] | None,
+    marks: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Clip, overlay and perturbed clip side by side, with a bar of one mark a frame below.
+
+    Args:
+        clip: float32 `(T, H, W, C)`.
+        drawn: float32 `(T, H, W, 3)`, of `overlay`.
+        perturbed: float32 `(T, H, W, C)`, or None.
+        marks: float32 `(T,)` in [-1, 1]: how strongly each frame is marked, and for or against.
+
+    Returns:
+        float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
+    """
+    pictures = [clips.to_rgb(clip), drawn]
+    pictures += [] if perturbed is None else [clips.to_rgb(perturbed)]
+    pictures = [_enlarged(picture) for picture in pictures]
+    frames, height = pictures[0].shape[:2]
+    gap = np.full((frames, height, _GAP, 3), _PAPER)
+    parts: list = [pictures[0]]
+    for picture in pictures[1:]:
+        parts += [gap, picture]
+    row = np.concatenate(parts, axis=2)
+    bars = np.stack([bar(marks, row.shape[2], now) for now in range(frames)])
+    return np.concatenate([row, bars], axis=1)
+
+
+def bar(marks: NDArray[np.float32], width: int, now: int | None = None) -> NDArray[np.float32]:
+    """One mark a frame from left to right, the present one underlined: `(height, width, 3)`."""
+    ends = np.round(np.linspace(0, width, len(marks) + 1)).astype(int)
+    drawn = np.full((2 * _GAP + _MARK_HEIGHT, width, 3), _PAPER)
+    colors = _colored(marks, np.full((len(marks), 1), _EMPTY_MARK))
+    for frame, (left, right) in enumerate(zip(ends, ends[1:], strict=False)):
+        inner = slice(left, right - 1 if right - left > 3 else right)  # a gap, where there is room
+        drawn[_GAP : _GAP + _MARK_HEIGHT, inner] = colors[frame]
+        if frame == now:
+            drawn[_GAP + _MARK_HEIGHT + 1 : -1, inner] = _NOW
+    return drawn
+
+
+def sheet(
+    clip: NDArray[np.float32],
+    drawn: NDArray[np.float32],
+    perturbed: NDArray[np.float32] | None,
+    marks: NDArray[np.float32],
+    *,
+    columns: int = 16,
+) -> NDArray[np.float32]:
+    """The same as `panels` in one picture: a column a frame, its mark at the foot.
+
+    Returns:
+        float32 `(height, width, 3)` in [0, 1].
+    """
+    pictures = [clips.to_rgb(clip), drawn]
+    pictures += [] if perturbed is None else [clips.to_rgb(perturbed)]
+    frames, _, width = pictures[0].shape[:3]
+    gap = np.full((frames, 2, width, 3), _PAPER)
+    parts: list = []
+    for picture in pictures:
+        parts += [picture, gap]
+    colors = _colored(marks, np.full((frames, 1), _EMPTY_MARK))
+    foot = np.broadcast_to(colors[:, None, None], (frames, _MARK_HEIGHT, width, 3))
+    tall = np.concatenate([*parts, foot], axis=1)
+    return clips.sheet(tall, columns=min(columns, frames), pad=2)
+
+
+def frame_marks(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum of each frame's heat as a share of the largest, `(T,)` in [-1, 1]."""
+    sums = heatmap.sum(axis=(1, 2), dtype=np.float64)
+    most = np.abs(sums).max()
+    return (sums / most if most > 0 else np.zeros_like(sums)).astype(np.float32)
+
+
+def _colored(values: NDArray[np.float32], backdrop: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values `(...)` in [-1, 1] as colours over a backdrop `(..., 1)` or `(..., 3)`."""
+    opacity = _OPACITY * (np.abs(values) ** _OPACITY_EXPONENT)[..., None]
+    color = np.where(values[..., None] > 0, FOR, AGAINST)
+    mixed = opacity * color + (1 - opacity) * backdrop
+    return np.clip(mixed, 0, 1).astype(np.float32)
+
+
+def _enlarged(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every pixel repeated, so often that the shorter side is well seen."""
+    times = -(-_SMALLEST_SIDE // min(picture.shape[1:3]))
+    return picture.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _check_choice(name: str, chosen: str, choices: Sequence[str]) -> None:
+    if chosen not in choices:
+        near = difflib.get_close_matches(str(chosen), choices, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(
+            f"Expected {name} {', '.join(map(repr, choices))}. Received: {chosen!r}{hint}"
+        )

@@ -1,0 +1,127 @@
+"""How the probability of a class grows and falls as the hottest pixels are shown and hidden."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis.attribution import baselines
+from c3dvis.attribution.metrics import ties
+from c3dvis.attribution.metrics.chance import Beside
+from c3dvis.attribution.question import Question
+
+_BASELINES = MappingProxyType({"blur": "blur", "fade": "black", "freeze": "first_frame"})
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Probability of a class against the share of the pixels that have been changed.
+
+    Attributes:
+        shares: float64 `(S,)`, from 0 to 1.
+        probabilities: float32 `(S,)`.
+    """
+
+    shares: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve, in [0, 1], by trapezoids."""
+        return float(np.trapezoid(self.probabilities, self.shares))
+
+
+def insertion(
+    question: Question,
+    clip: NDArray[np.float32],
+    heatmap: ArrayLike,
+    *,
+    baseline: str = "blur",
+    steps: int = 16,
+    seed: int = 0,
+) -> Beside:
+    """Shows the clip pixel by pixel, the hottest first; a large area is good.
+
+    Pixels of all frames are in one order; equal ones are in random order, so that a constant map
+    is a random one.
+
+    Args:
+        question: About one logit.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        heatmap: `(T, H, W)`, signed.
+        baseline: What is there before: "blur"; "fade", black; "freeze", the first frame
+            throughout, so that what is inserted is motion.
+        steps: Number of equal parts in which the pixels come.
+        seed: Of the random map and the order of equal pixels.
+
+    Returns:
+        `value` and `random`, both a `Curve`: of the heatmap and of a random one. A random map
+        belongs beside it: with "fade" it can even be the best at deletion, as noise that is cut
+        out of a clip disturbs a network more than a missing object.
+
+    Raises:
+        ValueError: An unknown baseline, a heatmap of another shape, or an objective that is not
+            one logit.
+
+    Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+    https://arxiv.org/abs/1806.07421
+    """
+    absent = _baseline(baseline, clip)
+    return _curves(question, absent, clip, heatmap, steps, seed)
+
+
+def deletion(
+    question: Question,
+    clip: NDArray[np.float32],
+    heatmap: ArrayLike,
+    *,
+    baseline: str = "blur",
+    steps: int = 16,
+    seed: int = 0,
+) -> Beside:
+    """Takes the clip away pixel by pixel, the hottest first; a small area is good.
+
+    Arguments, result and source are those of `insertion`, which is the safer of the two.
+    """
+    absent = _baseline(baseline, clip)
+    return _curves(question, clip, absent, heatmap, steps, seed)
+
+
+def _baseline(name: str, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    if name not in _BASELINES:
+        names = ", ".join(map(repr, _BASELINES))
+        raise ValueError(f"Expected a baseline, one of {names}. Received: {name!r}.")
+    return baselines.baseline(_BASELINES[name], clip)
+
+
+def _curves(question, before, after, heatmap: ArrayLike, steps: int, seed: int) -> Beside:
+    if steps < 1:
+        raise ValueError(f"Expected 1 step or more. Received: {steps}.")
+    heat = ties.finite(heatmap, 3, "heatmap")
+    if heat.shape != before.shape[:3]:
+        raise ValueError(f"Expected a heatmap of {before.shape[:3]}. Received: {heat.shape}.")
+    draw = np.random.default_rng(seed)
+    by_chance = draw.random(heat.shape)
+    pair = [
+        _curve(question, before, after, heat, by_chance, steps),
+        _curve(question, before, after, by_chance, by_chance, steps),
+    ]
+    return Beside(*pair)
+
+
+def _curve(question, before, after, heat, second: NDArray[np.float64], steps: int) -> Curve:
+    """Goes from one clip to another by descending heat; `second` decides among equals."""
+    order = np.lexsort((-second.ravel(), -heat.ravel()))
+    rank = np.empty(heat.size, np.int64)
+    rank[order] = np.arange(heat.size)
+    rank = rank.reshape(*heat.shape, 1)
+    counts = np.linspace(0, heat.size, steps + 1).round().astype(np.int64)
+    size = question.rows(before.shape)
+    probabilities = [
+        question.probabilities(
+            np.stack([np.where(rank < count, after, before) for count in counts[i : i + size]])
+        )
+        for i in range(0, len(counts), size)
+    ]
+    return Curve(counts / heat.size, np.concatenate(probabilities))

@@ -1,0 +1,114 @@
+"""Whether a heatmap depends on what the network has learned: layer by layer, that is spoiled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis.attribution.metrics import ties
+from c3dvis.models import layers
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Heatmaps after one more layer has lost what it learned.
+
+    Attributes:
+        layer: Its name; it and all layers above have lost it.
+        similarities: float64 `(N,)`, rank correlation of each clip's heatmap with its first one.
+    """
+
+    layer: str
+    similarities: NDArray[np.float64]
+
+
+def cascading_randomization(
+    network: keras.Model,
+    explain: Callable[[NDArray[np.float32]], ArrayLike],
+    clips: Sequence[NDArray[np.float32]],
+    *,
+    seed: int = 0,
+) -> list[Stage]:
+    """Heatmaps as the network's layers are randomized one after the other, the last first.
+
+    A map that stays the same shows the clip, not what the network has learned. Each weight's
+    values are shuffled in place of being drawn from the initializer that it once had: so their
+    sizes stay right for the layers behind, batch normalization stays valid, and weights from a
+    file can be spoiled too. Afterwards, and after an error, the network is as it was.
+
+    Args:
+        network: The network that `explain` explains.
+        explain: Gives the heatmap of a clip, such as
+            `lambda clip: attribute(network, clip, objective).heatmap`. Name the objective: the
+            predicted class changes with the weights.
+        clips: One clip or more, `(T, H, W, C)` each.
+        seed: Of the shuffling.
+
+    Returns:
+        One `Stage` a layer with weights, from the output to the input.
+
+    Adebayo et al. 2018, "Sanity Checks for Saliency Maps", https://arxiv.org/abs/1810.03292
+    """
+    if not len(clips):
+        raise ValueError("Expected one clip or more. Received: none.")
+    names = [info.name for info in layers.describe(network) if info.weights]
+    draw = np.random.default_rng(seed)
+    first = [np.asarray(explain(clip)) for clip in clips]
+    stages = []
+    with _kept(network):
+        for name in reversed(names):
+            _shuffle(
+                functools.reduce(lambda m, part: m.get_layer(part), name.split("/"), network), draw
+            )
+            now = [explain(clip) for clip in clips]
+            pairs = zip(first, now, strict=True)
+            stages.append(Stage(name, np.array([rank_correlation(a, b) for a, b in pairs])))
+    return stages
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's correlation of two heatmaps `(T, H, W)`.
+
+    Returns:
+        From -1 to 1; 1 for equal heatmaps, even constant ones; 0 where only one is constant.
+    """
+    a, b = (ties.finite(heatmap, 3, "heatmap") for heatmap in (first, second))
+    if a.shape != b.shape:
+        raise ValueError(f"Expected heatmaps of one shape. Received: {a.shape} and {b.shape}.")
+    if np.array_equal(a, b):
+        return 1.0
+    if not np.ptp(a) or not np.ptp(b):
+        return 0.0
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks of all values; equal ones share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
+
+
+def _shuffle(layer: keras.layers.Layer, draw: np.random.Generator) -> None:
+    for weight in layer.weights:
+        values = ops.convert_to_numpy(weight.value)
+        # Not the state of a layer's random numbers.
+        if keras.backend.is_float_dtype(weight.dtype):
+            weight.assign(draw.permutation(values.ravel()).reshape(values.shape))
+
+
+@contextmanager
+def _kept(network: keras.Model) -> Iterator[None]:
+    """Puts every weight of a network back at the end."""
+    before = [np.array(ops.convert_to_numpy(weight.value)) for weight in network.weights]
+    try:
+        yield
+    finally:
+        for weight, values in zip(network.weights, before, strict=True):
+            weight.assign(values)

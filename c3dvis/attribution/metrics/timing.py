@@ -1,0 +1,73 @@
+"""Whether a heatmap, or a mask of frames, lies on the frames that hold the evidence."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis.attribution.metrics import ties
+
+
+def frame_profile(heatmap: ArrayLike) -> NDArray[np.float64]:
+    """Positive heat of each frame, `(T,)`, of a heatmap `(T, H, W)`."""
+    return np.maximum(ties.finite(heatmap, 3, "heatmap"), 0).sum(axis=(1, 2))
+
+
+def temporal_hit(profile: ArrayLike, window: Sequence[int]) -> float:
+    """Whether the frame that counts most lies in the window of the evidence.
+
+    Args:
+        profile: `(T,)`, how much each frame counts: a mask of frames, or `frame_profile`.
+        window: First frame of the evidence, and the frame after its last.
+
+    Returns:
+        0 or 1; of frames that count equally, the share in the window.
+
+    Raises:
+        ValueError: A profile of another shape, or a window that is empty or leaves the clip.
+    """
+    values = ties.finite(profile, 1, "profile")
+    return ties.hit(values, _inside(window, len(values)))
+
+
+def temporal_iou(
+    profile: ArrayLike, window: Sequence[int], *, threshold: float | None = None
+) -> float:
+    """Overlap of the frames that count with the window of the evidence.
+
+    Args:
+        profile: `(T,)`, how much each frame counts: a mask of frames, or `frame_profile`.
+        window: First frame of the evidence, and the frame after its last.
+        threshold: Frames above it count, such as 0.5 for a mask; None takes as many frames as the
+            window has, for profiles of which only the order means something.
+
+    Returns:
+        Intersection over union, from 0 to 1. Frames tied at the cut count by their share.
+
+    Raises:
+        ValueError: A profile of another shape, or a window that is empty or leaves the clip.
+
+    Example:
+        >>> from c3dvis.attribution.metrics import temporal_iou
+        >>> temporal_iou([0, 1, 1, 1], (0, 3), threshold=0.5)
+        0.5
+    """
+    values = ties.finite(profile, 1, "profile")
+    inside = _inside(window, len(values))
+    if threshold is None:
+        taken = ties.highest(values, int(inside.sum()))
+    else:
+        taken = (values > threshold).astype(np.float64)
+    common = taken[inside].sum()
+    return float(common / (inside.sum() + taken.sum() - common))
+
+
+def _inside(window: Sequence[int], frames: int) -> NDArray[np.bool_]:
+    first, end = window
+    if not 0 <= first < end <= frames:
+        raise ValueError(
+            f"Expected a window (first frame, frame after the last) within {frames} frames. "
+            f"Received: {first}, {end}."
+        )
+    times = np.arange(frames)
+    return (first <= times) & (times < end)

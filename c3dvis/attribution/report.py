@@ -1,0 +1,163 @@
+"""Writes the folder of `python -m c3dvis.attribution`: GIFs, their records, and the pages."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips, files, objectives, pages
+from c3dvis.attribution import front
+from c3dvis.attribution.attribution import Attribution
+from c3dvis.attribution.question import Question
+from c3dvis.clips.pictures import FRAME_SUFFIXES
+from c3dvis.models import chosen as choices
+
+_FPS = 8
+_USUAL = (16, 112, 112)
+_LONGEST_NAME = 60
+
+
+def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[int, int]:
+    """Makes what the command's arguments ask for; returns how many GIFs are there, and failures.
+
+    Args:
+        chosen: As `__main__` parses them.
+        say: Told a line about each GIF.
+
+    Raises:
+        ValueError: An argument that doesn't fit; a single clip that can't be read or explained.
+        OSError: If files cannot be written.
+    """
+    for method in chosen.method:
+        front.check(method, chosen.options)
+    chosen = argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
+    network = choices.load(chosen)
+    target = _target(network, chosen.target)
+    several = _is_folder_of_clips(Path(chosen.clip))
+    paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
+    settings = _settings(chosen, network)
+    sections, made, failed = [], 0, 0
+    for path in paths:
+        try:
+            section, here = _explain(path, network, target, chosen, settings, say)
+        except ValueError as error:
+            if not several:
+                raise
+            say(f"{path.name}: {error}")
+            section, here = pages.Section(path.name, f"Not made: {error}", []), 0
+            failed += 1
+        sections.append(section)
+        made += here
+        pages.write(Path(chosen.out), *_heading(network), sections)
+    return made, failed
+
+
+def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Section, int]:
+    """The GIFs of one clip, and its part of the page."""
+    frames, *size = choices.extent(network, chosen.frames, chosen.size, _USUAL)
+    clip = clips.read(path, frames=frames, size=tuple(size), short=chosen.short)
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    out, stem = Path(chosen.out), _stem(path)
+    pictures = []
+    for method in chosen.method:
+        record_path = out / f"{stem}-{method}.json"
+        gif = record_path.with_suffix(".gif")
+        key = _key(clip, method, settings)
+        record = files.read_json(record_path)
+        if not (isinstance(record, dict) and record.get("key") == key and gif.is_file()):
+            found = front.attribute(
+                network, clip, target, method=method, preprocess=preprocess, **chosen.options
+            )
+            record = _record(found, key)
+            out.mkdir(parents=True, exist_ok=True)
+            found.save(gif, fps=_FPS, polarity=chosen.polarity, normalize=chosen.normalize)
+            files.write_json(record_path, record)
+            say(f"{gif}: {record['asked']}, score {record['score']:.3f}")
+        pictures.append(pages.Picture(gif.name, f"{method}: {record['asked']}", record["width"]))
+    return pages.Section(path.name, _top(network, clip, preprocess), pictures), len(pictures)
+
+
+def _record(found: Attribution, key: str) -> dict[str, Any]:
+    return {
+        "key": key,
+        "asked": found.asked,
+        "score": found.score,
+        "settings": dict(found.settings),
+        "width": int(found.panels().shape[2]),
+    }
+
+
+def _top(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
+    """What the network takes the clip for."""
+    if not choices.class_count(network):
+        return ""
+    question = Question(network, objectives.logit(0), preprocess=preprocess)
+    logits = question.class_scores(clip[None])[0].astype(np.float64)
+    share = np.exp(logits - logits.max())
+    share /= share.sum()
+    names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(share))]
+    best = np.argsort(-share)[:3]
+    return "The network says " + ", ".join(f"{names[i]} ({share[i]:.1%})" for i in best) + "."
+
+
+def _target(network: keras.Model, text: str | None) -> objectives.Objective | None:
+    if text is None:
+        return None
+    names = getattr(network, "class_names", None) or ()
+    if text not in names and text.isascii() and text.isdigit():
+        return objectives.logit(int(text))
+    return objectives.logit(text)
+
+
+def _is_folder_of_clips(path: Path) -> bool:
+    """Whether a folder holds clips rather than the frames of one."""
+    return path.is_dir() and not any(
+        entry.suffix.lower() in FRAME_SUFFIXES for entry in path.iterdir() if entry.is_file()
+    )
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not found:
+        raise ValueError(
+            f"Expected clips in the folder. Received: {str(folder)!r}, which is empty."
+        )
+    return found
+
+
+def _stem(path: Path) -> str:
+    """A file name that is safe everywhere; the digits keep clips of like names apart."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", path.name)[:_LONGEST_NAME].strip("_-") or "clip"
+    digest = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain}-{digest[:6]}"
+
+
+def _settings(chosen: argparse.Namespace, network: keras.Model) -> str:
+    """All that decides a GIF but the clip and the method, as text."""
+    names = ("target", "options", "value_range", "polarity", "normalize", "keras_model", "model")
+    weights = hashlib.sha256()
+    for variable in network.weights:
+        weights.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+    return repr([getattr(chosen, name) for name in names]) + weights.hexdigest()
+
+
+def _key(clip: NDArray[np.float32], method: str, settings: str) -> str:
+    digest = hashlib.sha256(f"{method}{clip.shape}{settings}".encode())
+    digest.update(np.ascontiguousarray(clip).tobytes())
+    return digest.hexdigest()
+
+
+def _heading(network: keras.Model) -> tuple[str, str]:
+    about = (
+        "Vermilion is for the class that is asked about, blue against it; the bar below has one "
+        "mark a frame."
+    )
+    return f"What decided {network.name}", about

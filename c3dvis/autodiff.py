@@ -1,0 +1,172 @@
+"""Compiled functions and their gradients under each Keras backend: the only file that names one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+
+__all__ = ["compiled", "sealed", "value_and_gradient"]
+
+
+def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
+    """The same function, compiled for arrays of each shape that it is called with.
+
+    Args:
+        function: Takes tensors and gives a tensor, or a tuple of them.
+        variables: Keras variables that it reads, such as `network.variables`. JAX takes for a
+            constant what isn't listed here; the other backends read variables as they are.
+
+    Returns:
+        A function of arrays that gives tensors. Under torch it is not compiled.
+
+    Example:
+        >>> from keras import ops
+        >>> square = compiled(lambda x: x * x)
+        >>> ops.convert_to_numpy(square([1.0, 3.0])).tolist()
+        [1.0, 9.0]
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            return _on_tensors(_tensorflow_graph(function))
+        case "jax":
+            return _jax_compiled(function, list(variables))
+        case "torch":
+            return _torch_without_gradient(function)
+    raise _unknown_backend()
+
+
+def sealed(function: Callable) -> Callable:
+    """The same function, as a graph of its own inside a larger one.
+
+    TensorFlow unfolds the body of a loop into the graph around it. It then may come to a max pool's
+    gradient before the pool, and without what the pool should have noted computes a gradient that
+    is wrong where two values nearly tie: in some runs of a program, and not in others. Under the
+    other backends nothing has to be done.
+
+    Args:
+        function: Of tensors, to be called in what TensorFlow compiles.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+
+def value_and_gradient(function: Callable, *, variables: Sequence = ()) -> Callable:
+    """A compiled function that also gives the gradient with respect to its first argument.
+
+    Args:
+        function: Takes a tensor, perhaps others behind it, and gives a tensor of values, or a
+            tuple whose first element that is.
+        variables: As in `compiled`.
+
+    Returns:
+        A function of the same arguments, as arrays, that gives `(result, gradient)`: what
+        `function` gives, and the gradient of the sum of its values, in the first argument's
+        shape. Where the values don't depend on the argument, it is zero.
+
+    Example:
+        >>> from keras import ops
+        >>> values, gradient = value_and_gradient(lambda x: x * x)([1.0, 3.0])
+        >>> ops.convert_to_numpy(gradient).tolist()
+        [2.0, 6.0]
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            return _tensorflow_gradient(function)
+        case "jax":
+            return _jax_gradient(function, list(variables))
+        case "torch":
+            return _torch_gradient(function)
+    raise _unknown_backend()
+
+
+def _unknown_backend() -> ValueError:
+    return ValueError(
+        "Expected the Keras backend tensorflow, jax or torch. "
+        f"Received: {keras.backend.backend()!r}."
+    )
+
+
+def _values(result):
+    return result[0] if isinstance(result, tuple) else result
+
+
+def _tensors(arguments) -> list:
+    return [keras.ops.convert_to_tensor(a) for a in arguments]
+
+
+def _on_tensors(function: Callable) -> Callable:
+    return lambda *arguments: function(*_tensors(arguments))
+
+
+def _tensorflow_graph(function: Callable) -> Callable:
+    import tensorflow as tf
+
+    # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
+    # AutoGraph, as Keras does in `fit`.
+    return tf.function(function, autograph=False)
+
+
+def _tensorflow_gradient(function: Callable) -> Callable:
+    import tensorflow as tf
+
+    def both(x, *others):
+        # The weights' own gradients would double the cost.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            result = function(x, *others)
+            total = tf.reduce_sum(_values(result))
+        return result, tape.gradient(total, x, unconnected_gradients="zero")
+
+    return _on_tensors(_tensorflow_graph(both))
+
+
+def _jax_compiled(function: Callable, variables: list) -> Callable:
+    import jax
+
+    def with_variables(now, *arguments):
+        with keras.StatelessScope(state_mapping=list(zip(variables, now, strict=True))):
+            return function(*arguments)
+
+    step = jax.jit(with_variables)
+    return lambda *arguments: step([v.value for v in variables], *_tensors(arguments))
+
+
+def _jax_gradient(function: Callable, variables: list) -> Callable:
+    import jax
+
+    def total(x, *others):
+        result = function(x, *others)
+        return keras.ops.sum(_values(result)), result
+
+    def both(x, *others):
+        (_, result), gradient = jax.value_and_grad(total, has_aux=True)(x, *others)
+        return result, gradient
+
+    return _jax_compiled(both, variables)
+
+
+def _torch_without_gradient(function: Callable) -> Callable:
+    import torch
+
+    def call(*arguments):
+        with torch.no_grad():
+            return function(*_tensors(arguments))
+
+    return call
+
+
+def _torch_gradient(function: Callable) -> Callable:
+    import torch
+
+    def both(x, *others):
+        x = x.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            result = function(x, *others)
+        (gradient,) = torch.autograd.grad(_values(result).sum(), x, allow_unused=True)
+        return result, torch.zeros_like(x) if gradient is None else gradient
+
+    return _on_tensors(both)

@@ -1,0 +1,69 @@
+"""How many clips are made at once, and what to do where memory does not hold them."""
+
+import os
+
+import keras
+import numpy as np
+
+from c3dvis.maximize.cut import Cut
+
+# On a CPU, convolutions of whole clips gain little from company and lose once their activations
+# leave the cache; loops over time and small parts of a clip gain more, and a GPU most of all.
+_OF_WHOLE_CLIPS, _OF_SMALL_WORK, _ON_GPU = 4, 16, 32
+_SMALL = 0.25  # of a clip's volume
+# Activations live twice, as values and as gradients, and convolutions want room beside them.
+_COPIES = 4
+_SHARE_OF_MEMORY = 0.5
+
+
+def found(cut: Cut, clip_shape: tuple[int, ...]) -> int:
+    """A batch size for a cut network: from the work a clip is, and the memory at hand.
+
+    Args:
+        cut: The network cut for its objective.
+        clip_shape: `(T, H, W, C)`.
+    """
+    if keras.distribution.list_devices("gpu"):
+        # How much memory a GPU has left no backend says in the same way: trying tells.
+        return _ON_GPU
+    volume = np.prod([end - first for first, end in cut.box])
+    small = volume <= _SMALL * np.prod(clip_shape[:3])
+    looped = any(isinstance(layer, keras.layers.RNN) for layer in cut.network.layers)
+    most = _OF_SMALL_WORK if small or looped else _OF_WHOLE_CLIPS
+    memory = free_memory()
+    if memory is None:
+        return most
+    return max(1, min(most, int(_SHARE_OF_MEMORY * memory // bytes_of_a_clip(cut, clip_shape))))
+
+
+def bytes_of_a_clip(cut: Cut, clip_shape: tuple[int, ...]) -> int:
+    """About what a step on one clip holds in memory at once."""
+    numbers = np.prod(clip_shape)
+    for operation in cut.network.operations:
+        for tensor in keras.tree.flatten(operation.output):
+            # A length that is open is at most the clip's.
+            shape = [n or clip_shape[min(i, 2)] for i, n in enumerate(tensor.shape[1:])]
+            numbers += np.prod(shape, dtype=np.int64)
+    return int(4 * _COPIES * numbers)
+
+
+def free_memory() -> int | None:
+    """Bytes of main memory that are free; None where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a backend, or Python, had no memory left.
+
+    By name, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
+    `OutOfMemoryError` of torch, and JAX's runtime error that says RESOURCE_EXHAUSTED.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
+        return True
+    return bool(names & {"XlaRuntimeError", "JaxRuntimeError"}) and "RESOURCE_EXHAUSTED" in str(
+        error
+    )

@@ -1,0 +1,165 @@
+"""Keras callbacks for the fit of a `Maximizer`: snapshots on the way, and a stop when all is done.
+
+They act after each run of the compiled graph, which is of `steps_per_execution` steps: give the
+`Maximizer` 1 for snapshots of every step.
+"""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from c3dvis import clips as clip_files
+
+__all__ = ["Snapshots", "StopWhenStalled"]
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Keeps the clips while they form, and writes a film of it.
+
+    The film plays while the clip forms: its first frame is frame 0 of the first snapshot, its next
+    frame 1 of the second, and so on, over and over. So it is short, and shows both the motion and
+    what becomes of it.
+
+    Args:
+        every: Least steps from one snapshot to the next; the first is before any step.
+        folder: Where `forming-0.gif`, `forming-1.gif`, ... are written, one a unit, in order; made
+            if it does not exist. None writes nothing.
+        fps: Frames a second of the GIFs.
+
+    Attributes:
+        steps: Number of steps before each snapshot of the last batch of units.
+        clips: Those snapshots, each uint8 `(N, T, H, W, C)`, 255 times the clips.
+        films: For each unit so far, float32 `(snapshots, H, W, C)` in [0, 1].
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import callbacks, maximize
+        >>> network, forming = models.build("c3d-motion"), callbacks.Snapshots(every=2)
+        >>> options = {"steps": 4, "steps_per_execution": 2, "callbacks": [forming]}
+        >>> made = maximize(network, objectives.channel("conv1", 0), **options)
+        >>> forming.steps, forming.films[0].shape
+        ([0, 2, 4], (3, 64, 64, 3))
+    """
+
+    def __init__(
+        self,
+        every: int = 8,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        fps: float = 8,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"Expected 1 step or more between snapshots. Received: {every}.")
+        self.every, self.fps = every, fps
+        self.folder = None if folder is None else Path(folder)
+        self.steps: list[int] = []
+        self.clips: list[np.ndarray] = []
+        self.films: list[np.ndarray] = []
+
+    def on_train_begin(self, logs=None):
+        self.steps, self.clips = [], []
+        self._keep(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Not the batch index, which goes past the end where the last run is shorter.
+        step = _steps_run(self.model)
+        if step >= self.steps[-1] + self.every:
+            self._keep(step)
+
+    def on_train_end(self, logs=None):
+        first = len(self.films)
+        kept = np.stack(self.clips)
+        for i in range(self.model.count):
+            times = np.arange(len(kept)) % kept.shape[2]
+            film = kept[np.arange(len(kept)), i, times]
+            self.films.append(film.astype(np.float32) / 255)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for i in range(first, len(self.films)):
+                clip_files.write(self.folder / f"forming-{i}.gif", self.films[i], fps=self.fps)
+
+    def _keep(self, step: int) -> None:
+        made = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
+        # A clip that failed is black from there on.
+        self.clips.append(np.round(255 * np.nan_to_num(made)).astype(np.uint8))
+        self.steps.append(step)
+
+
+def _steps_run(model) -> int:
+    return int(ops.convert_to_numpy(model.steps_run).max())
+
+
+class StopWhenStalled(keras.callbacks.Callback):
+    """Ends the fit once no clip of the batch rises any more.
+
+    A clip has stalled when in `patience` steps its best score has not risen by a share `least_rise`
+    of all that it has risen before. It is put back at the end to what it was then, so that it does
+    not depend on how long the clips beside it took. (Clips that are compared with each other, or
+    share weights, stay as they are at the end.) A clip that has failed has stalled too.
+
+    Args:
+        patience: Steps without a rise after which a clip has stalled.
+        least_rise: Least rise that counts, as a share of the rise since the first run of steps.
+
+    Attributes:
+        stalled_at: Steps after which each clip of the last batch stalled; -1 where it did not.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import callbacks, maximize
+        >>> network, stop = models.build("c3d-motion"), callbacks.StopWhenStalled(patience=2)
+        >>> made = maximize(network, objectives.channel("conv1", 0), steps=9, callbacks=[stop])
+    """
+
+    def __init__(self, patience: int = 16, *, least_rise: float = 0.01):
+        super().__init__()
+        if patience < 1:
+            raise ValueError(f"Expected a patience of 1 step or more. Received: {patience}.")
+        if not 0 <= least_rise < float("inf"):
+            raise ValueError(f"Expected a least rise of 0 or more. Received: {least_rise}.")
+        self.patience, self.least_rise = patience, least_rise
+        self.stalled_at = np.zeros(0, int)
+
+    def on_train_begin(self, logs=None):
+        count = self.model.batch_size
+        self.stalled_at = np.full(count, -1)
+        self._first, self._best = (np.full(count, -np.inf) for _ in range(2))
+        self._risen_at = np.zeros(count, int)
+        self._kept = [np.array(ops.convert_to_numpy(v)) for v in self._variables()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = _steps_run(self.model)
+        best = ops.convert_to_numpy(self.model.best)
+        self._first = np.where(np.isfinite(self._first), self._first, best)
+        known = np.isfinite(self._best)
+        so_far = np.subtract(self._best, self._first, out=np.zeros(len(best)), where=known)
+        risen = best > self._best + self.least_rise * so_far
+        self._best = np.where(risen, best, self._best)
+        self._risen_at = np.where(risen, step, self._risen_at)
+        waited = step - self._risen_at >= self.patience
+        self._keep(waited & (self.stalled_at < 0), step)
+        if (self.stalled_at >= 0).all():
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        if self.model.joint:
+            return
+        rows = self.stalled_at >= 0
+        for kept, variable in zip(self._kept, self._variables(), strict=True):
+            now = np.array(ops.convert_to_numpy(variable))
+            now[rows] = kept[rows]
+            variable.assign(now)
+
+    def _keep(self, rows: np.ndarray, step: int) -> None:
+        self.stalled_at[rows] = step
+        if rows.any() and not self.model.joint:
+            for kept, variable in zip(self._kept, self._variables(), strict=True):
+                kept[rows] = ops.convert_to_numpy(variable)[rows]
+
+    def _variables(self) -> list[keras.Variable]:
+        """All that a clip has of its own, and what is told of it."""
+        return [*self.model.parametrization.parts, *self.model.account]

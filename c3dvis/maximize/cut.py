@@ -1,0 +1,215 @@
+"""What a maximizer computes of a network: what its objective reads, and no more.
+
+The network ends at the deepest layer read. Where that is a channel, the other channels of the last
+convolution are left out; where it is a neuron or a frame, what that can't see of the clip is too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+from keras import ops
+
+from c3dvis.maximize.crop import Rebuilt
+from c3dvis.maximize.own_channel import all_channels, reader
+from c3dvis.models import layers
+from c3dvis.objectives import (
+    CLIP,
+    Channel,
+    DirectionNeuron,
+    Frame,
+    Interpolated,
+    Neuron,
+    Objective,
+    Term,
+)
+from c3dvis.objectives.terms import position_in
+from c3dvis.receptive_field import Box, Flat, union
+
+_DTYPES = (None, "bfloat16")
+# Terms that read one channel a clip, and terms that read one place of a layer.
+_OF_A_CHANNEL = (Channel, Frame, Interpolated, Neuron)
+_OF_A_PLACE = (DirectionNeuron, Frame, Neuron)
+
+
+class Cut:
+    """The part of a network that an objective needs, and reading it.
+
+    Args:
+        network: As given to `layers.tap`.
+        objective: What is read.
+        shape: `(T, H, W)` of the clips.
+        dtype: None computes as the network does, "bfloat16" in that from its first layer with
+            weights on.
+
+    Attributes:
+        tap: The network up to the layers that the objective names.
+        network: What is computed: the tap, or what stands in for it.
+        objective: Of the same units as the one given, for what is computed.
+        box: What is computed of the clip: `(first, end)` of frames, rows and columns.
+        dtype: As given.
+        reason: Why that is the whole clip, where the objective reads single places; else None.
+
+    Raises:
+        ValueError: An unknown layer or dtype, or a layer that can't be copied.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        objective: Objective,
+        shape: Sequence[int],
+        *,
+        dtype: str | None = None,
+    ):
+        if dtype not in _DTYPES:
+            raise ValueError(f"Expected a dtype of None or 'bfloat16'. Received: {dtype!r}.")
+        self.tap = self.network = layers.tap(network, objective.layers)
+        terms = [term for _, term in objective.terms]
+        flat = Flat(self.tap, tuple(shape))
+        keys = dict(zip(objective.layers, flat.outputs, strict=True))
+        places = [_place(term, flat, keys[term.layer]) for term in terms]
+        wanted = _wanted(terms, places, keys)
+        boxes = flat.seen(wanted)
+        self.box = boxes.get(flat.clip, flat.all_of(flat.clip))
+        self.reason = flat.reason(keys[t.layer] for t in terms if isinstance(t, _OF_A_PLACE))
+        tensors = dict(zip(flat.outputs, self.tap.outputs, strict=True))
+        self._rebuilt, self.dtype = None, dtype
+        if wanted and (dtype or _is_smaller(boxes, flat) or any("/" in s.name for s in flat.steps)):
+            self._rebuilt = Rebuilt(self.tap, flat, wanted, dtype=dtype)
+            self.network, tensors = self._rebuilt.model, self._rebuilt.tensors
+        whole: list = []
+        self._readings = []
+        for i, (term, place) in enumerate(zip(terms, places, strict=True)):
+            key = keys[term.layer]
+            tensor = tensors[key]
+            read = reader(tensor, whole) if _is_alone(term, terms, flat, keys) else None
+            own = read is not None
+            at = None if place is None else _within(place, boxes[key])
+            made = read or (None if term.layer == CLIP else all_channels(tensor, whole))
+            self._readings.append(_Reading(_placed(term, i, at), made, tensor.shape[-1], own, at))
+        self._whole = keras.Model(self.network.inputs[0], whole) if whole else None
+        weights = [weight for weight, _ in objective.terms]
+        terms = [reading.term for reading in self._readings]
+        self.objective = Objective(tuple(zip(weights, terms, strict=True)))
+
+    def refresh(self) -> None:
+        """Takes over the network's weights as they are now, where they have been copied."""
+        if self._rebuilt is not None:
+            self._rebuilt.refresh()
+
+    def __call__(self, inputs, columns) -> tuple[dict, Any]:
+        """What `self.objective` reads of the network, and the columns in which it does.
+
+        Args:
+            inputs: `(N, T, H, W, C)` as the network takes them.
+            columns: `(N, terms)`, of the whole layers.
+
+        Returns:
+            Activations by layer name, without `CLIP`; and columns `(N, terms)`.
+        """
+        values = []
+        if self._whole is not None:
+            part = inputs[(slice(None), *(slice(*interval) for interval in self.box))]
+            values = keras.tree.flatten(self._whole(part, training=False))
+        read, found = {}, []
+        for i, reading in enumerate(self._readings):
+            activation, column = reading(values, columns[:, i])
+            found.append(column)
+            if activation is not None:
+                precise = ops.cast(activation, "float32") if self.dtype else activation
+                read[reading.term.layer] = precise
+        return read, ops.stack(found, axis=-1)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How one term reads what is computed.
+
+    Attributes:
+        term: As it reads that.
+        read: Function of the computed tensors and of channels `(N,)`; None reads the clip itself.
+        channels: Of the whole layer.
+        own: Whether `read` gives one channel a clip, its own.
+        at: Where in what `read` gives its place is; None where it reads all places.
+    """
+
+    term: Term
+    read: Callable | None
+    channels: int
+    own: bool
+    at: tuple[slice, ...] | None
+
+    def __call__(self, values: list, columns) -> tuple:
+        channels = self._channels(columns)
+        found = self.read(values, channels) if self.read else None
+        if found is not None and self.at is not None:
+            found = found[(slice(None), *self.at)]
+        return found, self._columns(columns, channels)
+
+    def _channels(self, columns):
+        if isinstance(self.term, Neuron):
+            return columns % self.channels
+        return columns // len(self.term.weights) if isinstance(self.term, Interpolated) else columns
+
+    def _columns(self, columns, channels):
+        """Where what a column of the whole layer means is in what has been read."""
+        if isinstance(self.term, Neuron):
+            place = 0 * columns if self.at is not None else columns // self.channels
+            return place if self.own else place * self.channels + channels
+        if not self.own:
+            return columns
+        return (
+            columns % len(self.term.weights) if isinstance(self.term, Interpolated) else 0 * columns
+        )
+
+
+def _place(term: Term, flat: Flat, key: int) -> Box | None:
+    """The box of a layer that a term reads; None where that is all of it."""
+    local = isinstance(term, _OF_A_PLACE) and term.layer != CLIP
+    if not local or key not in flat.lengths:
+        return None
+    extent = flat.lengths[key]
+    if isinstance(term, Frame):
+        frame = extent[0] // 2 if term.frame is None else term.frame
+        return ((frame, frame + 1), *flat.all_of(key)[1:])
+    assert isinstance(term, (DirectionNeuron, Neuron))
+    return tuple((p, p + 1) for p in position_in(term.position, extent))
+
+
+def _placed(term: Term, number: int, at) -> Term:
+    """A term as it reads the `number`th activation, in which its place may be the only one."""
+    if term.layer == CLIP:
+        return term
+    found: dict[str, Any] = {"layer": str(number)}
+    if at is not None:
+        found |= {"frame": 0} if isinstance(term, Frame) else {"position": (0, 0, 0)}
+    return replace(term, **found)
+
+
+def _wanted(terms: Sequence[Term], places: Sequence[Box | None], keys: Mapping) -> dict:
+    """Boxes by key that hold the places of all terms; None where one reads all of a layer."""
+    wanted: dict[int, Box | None] = {}
+    for term, place in zip(terms, places, strict=True):
+        if term.layer != CLIP:
+            key = keys[term.layer]
+            known = wanted.get(key, place)
+            wanted[key] = None if known is None or place is None else union(known, place)
+    return wanted
+
+
+def _within(place: Box, box: Box) -> tuple[slice, ...]:
+    return tuple(slice(p[0] - b[0], p[1] - b[0]) for p, b in zip(place, box, strict=True))
+
+
+def _is_smaller(boxes: Mapping[int, Box], flat: Flat) -> bool:
+    return any(box != flat.all_of(key) for key, box in boxes.items())
+
+
+def _is_alone(term: Term, terms: Sequence[Term], flat: Flat, keys: Mapping) -> bool:
+    """Whether nothing needs the other channels of the layer that a term reads."""
+    beside = [keys[t.layer] for t in terms if t.layer not in (term.layer, CLIP)]
+    same = [t for t in terms if t.layer == term.layer]
+    of_a_channel = all(type(t) in _OF_A_CHANNEL for t in same) and term.layer != CLIP
+    return of_a_channel and keys[term.layer] not in flat.needed(beside)

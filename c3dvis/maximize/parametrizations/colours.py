@@ -1,0 +1,78 @@
+"""What the channels of a clip mean: from unbounded signals, 0 for grey, to clips in [0, 1]."""
+
+import difflib
+
+import numpy as np
+from keras import ops
+
+COLOURS = ("decorrelated", "independent", "grey")
+
+# Square root of the covariance of natural images' RGB values, as published with lucid; divided by
+# its largest column norm it maps independent channels to natural colours.
+_CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
+_CORRELATION /= np.linalg.norm(_CORRELATION, axis=0).max()
+# How near black and white `to_signals` tells apart: their own signals are infinite.
+_DARKEST = 0.01
+
+
+def check(colours: str) -> str:
+    """The name of a choice of colours, or a ValueError with the nearest one."""
+    if colours in COLOURS:
+        return colours
+    near = difflib.get_close_matches(str(colours), COLOURS, 1) or COLOURS
+    raise ValueError(
+        f"Expected colours such as {', '.join(map(repr, near))}. Received: {colours!r}."
+    )
+
+
+def channels(colours: str, clip_channels: int) -> int:
+    """Channels that a signal has for clips of so many."""
+    return 1 if colours == "grey" and clip_channels == 3 else clip_channels
+
+
+def to_clips(signals, colours: str, clip_channels: int):
+    """Signals `(..., K)` to values in [0, 1] `(..., C)`.
+
+    Args:
+        signals: Any real values; 0 is mid-grey or, in flow, rest.
+        colours: One of `COLOURS`; clips of other than three channels have independent ones.
+        clip_channels: C: 1 is grey, 2 is flow to the right and down (0.5 is rest), 3 is RGB.
+    """
+    if clip_channels == 3 and colours == "grey":
+        signals = ops.repeat(signals, 3, axis=-1)
+    elif clip_channels == 3 and colours == "decorrelated":
+        signals = ops.matmul(signals, _CORRELATION.T)
+    return ops.sigmoid(signals)
+
+
+def to_signals(clips: np.ndarray, colours: str) -> np.ndarray:
+    """The signals `(..., K)` that `to_clips` turns into given clips `(..., C)`.
+
+    Black and white, which no finite signal gives, count as 0.01 and 0.99.
+    """
+    inside = np.clip(clips, _DARKEST, 1 - _DARKEST)
+    signals = np.log(inside / (1 - inside))
+    if clips.shape[-1] == 3 and colours == "grey":
+        return signals.mean(axis=-1, keepdims=True)
+    if clips.shape[-1] == 3 and colours == "decorrelated":
+        return signals @ np.linalg.inv(_CORRELATION.T)
+    return signals
+
+
+def flow_in_pixels(bound: float = 20.0):
+    """A `preprocess` function for networks that take optical flow in pixels a frame.
+
+    Clips are in [0, 1] everywhere, so flow is too: 0.5 is rest, 0 and 1 are `bound` pixels a frame
+    to the left or up, and to the right or down. I3D keeps steps of up to 20 pixels (Carreira and
+    Zisserman 2017, https://arxiv.org/abs/1705.07750).
+
+    Args:
+        bound: Longest step in pixels a frame.
+
+    Example:
+        >>> flow_in_pixels(20.0)(np.array([0.0, 0.5, 1.0])).tolist()
+        [-20.0, 0.0, 20.0]
+    """
+    if not bound > 0:
+        raise ValueError(f"Expected a bound above 0 pixels. Received: {bound}.")
+    return lambda clips: (2 * clips - 1) * bound

@@ -1,0 +1,90 @@
+"""Clips as functions of place and time: a small network a clip, from coordinates to colours."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+
+# Of arctan and its square, for normally distributed input: so that each has mean 0, deviation 1.
+_DEVIATION = 0.6712
+_SQUARE_MEAN, _SQUARE_DEVIATION = 0.4505, 0.3966
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class CPPN(Parametrization):
+    """A compositional pattern-producing network of x, y and t (Stanley 2007).
+
+    Each clip is a small dense network of its own, asked at each pixel of each frame. What it makes
+    is smooth at any resolution and free of noise; fine detail comes late or never. Every layer
+    puts out an odd and an even function of what it gets, the arctangent and its square, as in
+    Mordvintsev et al. (2018, https://distill.pub/2018/differentiable-parameterizations).
+
+    Weights are kept `stiffness * sqrt(inputs)` times as large as they are used, so that all start
+    with deviation `stiffness` and the default step of 0.1 changes each by `0.1 / stiffness` of
+    that.
+
+    Args:
+        layers: Hidden layers.
+        units: Units of each.
+        detail: Standard deviation of the first layer's slopes: larger starts with finer patterns.
+        stiffness: Standard deviation of the weights as they are kept.
+        **kwargs: Those of `Parametrization`: colours, name.
+
+    Stanley 2007, "Compositional pattern producing networks",
+    https://doi.org/10.1007/s10710-007-9028-8
+    """
+
+    def __init__(
+        self,
+        *,
+        layers: int = 6,
+        units: int = 24,
+        detail: float = 1.0,
+        stiffness: float = 3.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for value, name in ((layers, "layers"), (units, "units")):
+            if value != int(value) or value < 1:
+                raise ValueError(f"Expected {name} to be a whole number from 1. Received: {value}.")
+        self.layers, self.units = int(layers), int(units)
+        self.detail = positive(detail, "detail")
+        self.stiffness = positive(stiffness, "stiffness")
+
+    def get_config(self):
+        size = {"layers": self.layers, "units": self.units}
+        scale = {"detail": self.detail, "stiffness": self.stiffness}
+        return {**super().get_config(), **size, **scale}
+
+    def lay_out(self):
+        *extent, channels = self.signal_shape
+        # Of deviation 1 along each axis, so that time counts as much as height and width.
+        axes = [np.sqrt(3) * ((2 * np.arange(n) + 1) / n - 1) for n in extent]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 3)
+        ones = np.ones((1, grid.shape[1], 1))
+        self.coordinates = np.concatenate([self.detail * grid, ones], -1).astype(np.float32)
+        inputs = [4, *[2 * self.units] * self.layers]
+        outputs = [*[self.units] * self.layers, channels]
+        self.shapes = list(zip(inputs, outputs, strict=True))
+
+    def start(self, draw):
+        return [self.stiffness * draw.standard_normal(shape) for shape in self.shapes]
+
+    def signal(self, parts):
+        frames, height, width, channels = self.signal_shape
+        features = ops.convert_to_tensor(self.coordinates)
+        for index, part in enumerate(parts):
+            if index:
+                features = _compound(features)
+            scale = self.stiffness * math.sqrt(part.shape[1])
+            features = ops.matmul(features, part / scale)
+        return ops.reshape(features, (-1, frames, height, width, channels))
+
+
+def _compound(features):
+    bent = ops.arctan(features)
+    odd, even = bent / _DEVIATION, (bent**2 - _SQUARE_MEAN) / _SQUARE_DEVIATION
+    return ops.concatenate([odd, even], axis=-1)

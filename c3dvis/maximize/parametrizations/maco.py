@@ -1,0 +1,174 @@
+"""Clips whose spectrum has the magnitude of natural films; only the phases are free."""
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike
+
+from c3dvis.maximize.parametrizations import colours as colour_choices
+from c3dvis.maximize.parametrizations.fourier import (
+    inverse,
+    mirrored,
+    natural_amplitude,
+)
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+
+# Beside weights of deviation 1: so small that the magnitude holds to 1e-5.
+_TINY = 1e-10
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class MaCo(Parametrization):
+    """Phases of a 3-D Fourier transform whose magnitude is held (Fel et al. 2023).
+
+    No pattern can drown the others by its contrast, so what a unit answers to has to be told by
+    where waves meet. Magnitude constrained optimization is of images, whose mean magnitude is
+    measured on ImageNet; here it is over height, width and time and, as no set of natural films
+    comes with this package, that of the law that `Fourier` describes, or what `magnitude` gives.
+    What is held is the magnitude of the signal before the sigmoid.
+
+    With `hold_time` the magnitude is held for each frequency in space and time, and the mean, of
+    which only the sign were free, is grey. Without, it is held for each frequency in space, summed
+    (as power) over time: a clip may then be as fast or as slow as its unit likes.
+
+    The weights are complex numbers of which only the directions count: at a length of about 1, a
+    step of 0.1 turns a phase by up to 0.1 radian, and weight decay changes no clip.
+
+    Args:
+        magnitude: `(T, H, W // 2 + 1, K)` of `numpy.fft.rfftn` over the first three axes, in any
+            unit; K is 1 or the signal's channels. `magnitude_of` measures it. None is the law.
+        hold_time: Whether the magnitude is held in time too.
+        contrast: Standard deviation of the signal, which stays as it is.
+        spatial_exponent: As in `Fourier`; larger by default, as the noise of phases that a unit
+            does not look at keeps its contrast here.
+        temporal_exponent: As in `Fourier`; the start's, unless `hold_time`.
+        **kwargs: Those of `Parametrization`: colours, name.
+
+    Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude
+    Constrained Optimization", https://arxiv.org/abs/2306.06805
+    """
+
+    def __init__(
+        self,
+        *,
+        magnitude: ArrayLike | None = None,
+        hold_time: bool = False,
+        contrast: float = 2.0,
+        spatial_exponent: float = 1.6,
+        temporal_exponent: float = 1.25,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.magnitude = None if magnitude is None else _checked(magnitude)
+        self.hold_time = bool(hold_time)
+        self.contrast = positive(contrast, "contrast")
+        self.spatial_exponent = positive(spatial_exponent, "spatial_exponent")
+        self.temporal_exponent = positive(temporal_exponent, "temporal_exponent")
+
+    def get_config(self):
+        own = {
+            "magnitude": None if self.magnitude is None else self.magnitude.tolist(),
+            "hold_time": self.hold_time,
+            "contrast": self.contrast,
+            "spatial_exponent": self.spatial_exponent,
+            "temporal_exponent": self.temporal_exponent,
+        }
+        return {**super().get_config(), **own}
+
+    def lay_out(self):
+        frames, height, width, channels = self.signal_shape
+        self.spectrum_shape = (channels, width // 2 + 1, frames, height)
+        # Width leads, as in `Fourier`.
+        held = self._law() if self.magnitude is None else self._given()
+        if self.hold_time:
+            held[:, 0, 0, 0] = 0
+        power = np.sum(mirrored(width)[:, None, None] * held**2, axis=(1, 2, 3), keepdims=True)
+        # One channel may have more contrast than another; their mean power is 1.
+        held *= self.contrast * frames * height * width / np.sqrt(np.mean(power))
+        self.amplitude = held.astype(np.float32)
+        over_time = np.sqrt(np.sum(held**2, axis=2, keepdims=True))
+        self.held = self.amplitude if self.hold_time else over_time.astype(np.float32)
+        # The columns that are their own mirror images, of which half is given by the other half.
+        own = mirrored(width) == 1
+        self.own_mirror = np.broadcast_to(own[:, None, None], self.spectrum_shape[1:])
+
+    def _law(self) -> np.ndarray:
+        frames, height, width, _ = self.signal_shape
+        exponents = self.spatial_exponent, self.temporal_exponent
+        return natural_amplitude(frames, height, width, *exponents)[None]
+
+    def _given(self) -> np.ndarray:
+        frames, height, width, channels = self.signal_shape
+        assert self.magnitude is not None
+        expected = (frames, height, width // 2 + 1, channels)
+        if self.magnitude.shape not in (expected, (*expected[:3], 1)):
+            raise ValueError(
+                f"Expected a magnitude of shape {expected}. Received: {self.magnitude.shape}."
+            )
+        return np.transpose(self.magnitude, (3, 2, 0, 1)).copy()
+
+    def start(self, draw):
+        return [draw.standard_normal(self.spectrum_shape) for _ in range(2)]
+
+    def signal(self, parts):
+        real, imaginary = self.spectrum(parts)
+        return inverse(real, imaginary, self.signal_shape[2])
+
+    def spectrum(self, parts):
+        """Real and imaginary parts `(N, K, W // 2 + 1, T, H)` of the held magnitude."""
+        real, imaginary = parts
+        real = ops.where(self.own_mirror, real + _mirror(real), real)
+        imaginary = ops.where(self.own_mirror, imaginary - _mirror(imaginary), imaginary)
+        if self.hold_time:
+            power = real**2 + imaginary**2
+        else:
+            weight = self.amplitude / np.maximum(self.held, np.finfo(np.float32).tiny)
+            real, imaginary = real * weight, imaginary * weight
+            power = ops.sum(real**2 + imaginary**2, axis=3, keepdims=True)
+        scale = self.held * ops.rsqrt(power + _TINY)
+        return real * scale, imaginary * scale
+
+
+def magnitude_of(clips: ArrayLike, *, colours: str = "decorrelated") -> np.ndarray:
+    """Root mean square magnitude of the spectra of clips, for `MaCo(magnitude=...)`.
+
+    Args:
+        clips: `(N, T, H, W, C)` in [0, 1], of the frames and size to be made.
+        colours: Those that the `MaCo` will have.
+
+    Returns:
+        float64 `(T, H, W // 2 + 1, K)`.
+
+    Raises:
+        ValueError: If these are no such clips.
+
+    Example:
+        >>> films = np.random.default_rng(0).random((5, 4, 8, 8, 3))
+        >>> magnitude_of(films).shape
+        (4, 8, 5, 3)
+    """
+    clips = np.asarray(clips, np.float64)
+    if clips.ndim != 5 or not (len(clips) and clips.min() >= 0 and clips.max() <= 1):
+        raise ValueError(
+            f"Expected clips (N, T, H, W, C) in [0, 1]. Received: shape {clips.shape}"
+            + (f", values from {clips.min():g} to {clips.max():g}." if clips.size else ".")
+        )
+    signals = colour_choices.to_signals(clips, colour_choices.check(colours))
+    # As numpy's rfftn halves the last axis it transforms, which is the width.
+    spectra = np.fft.rfftn(signals, axes=(1, 2, 3))
+    return np.sqrt(np.mean(np.abs(spectra) ** 2, axis=0))
+
+
+def _mirror(part):
+    """The coefficient of the opposite frequency in time and height, for each."""
+    return ops.roll(ops.flip(part, axis=(3, 4)), (1, 1), axis=(3, 4))
+
+
+def _checked(magnitude: ArrayLike) -> np.ndarray:
+    array = np.asarray(magnitude, np.float64)
+    if array.ndim != 4 or not np.isfinite(array).all() or not (array >= 0).all() or not array.any():
+        raise ValueError(
+            "Expected a magnitude (T, H, W // 2 + 1, K) of finite numbers from 0, not all 0. "
+            f"Received: shape {array.shape}."
+        )
+    return array

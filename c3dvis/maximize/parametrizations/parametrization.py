@@ -1,0 +1,115 @@
+"""What all parametrizations share: weights a clip, a start from a seed, and decoding to clips."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from c3dvis.maximize.parametrizations import colours as colour_choices
+
+
+class Parametrization(keras.layers.Layer):
+    """Owns the weights of a batch of clips; `decode()` gives the clips.
+
+    A subclass gives `start`, the weights that one clip starts from, and `signal`, weights to
+    unbounded clips. Its weights are scaled so that steps of 0.1, in root mean square over a part,
+    suit them: those of the default optimizer.
+
+    Args:
+        colours: "decorrelated", in which the three channels are independent directions of natural
+            colour rather than red, green and blue; "independent"; or "grey", three equal ones.
+            Clips of other than three channels have independent ones in any case.
+
+    Attributes:
+        parts: The weights, each `(N, ...)`; one row for all clips where they share it.
+        transforms: Layers that clips go through before any others, on their way to a network.
+        joint: Whether clips of a batch share weights, so that they depend on each other.
+    """
+
+    transforms: tuple[keras.layers.Layer, ...] = ()
+    joint = False
+
+    def __init__(self, *, colours: str = "decorrelated", **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.colours = colour_choices.check(colours)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["dtype"]  # always float32
+        return {**config, "colours": self.colours}
+
+    def copy(self) -> "Parametrization":
+        """A new one with the same settings and weights of its own."""
+        return type(self).from_config(self.get_config())
+
+    def build(self, clips_shape):
+        """Adds weights for clips of shape `(N, T, H, W, C)`."""
+        self.clips_shape = tuple(clips_shape)
+        channels = colour_choices.channels(self.colours, self.clips_shape[-1])
+        self.signal_shape = (*self.clips_shape[1:-1], channels)
+        self.lay_out()
+        shapes = [part.shape for part in self.start(np.random.default_rng(0))]
+        self.parts = [self.add_part((self.clips_shape[0], *shape)) for shape in shapes]
+
+    def add_part(self, shape):
+        return self.add_weight(shape=shape, initializer="zeros", name="part")
+
+    def lay_out(self) -> None:
+        """Works out what depends on `signal_shape` `(T, H, W, K)`, before the first start."""
+
+    def start(self, draw: np.random.Generator) -> list[np.ndarray]:
+        """Weights of one clip before the first step."""
+        raise NotImplementedError
+
+    def signal(self, parts):
+        """Weights to clips `(N, T, H, W, K)` of any real values, 0 for grey."""
+        raise NotImplementedError
+
+    def restart(self, draws: list[np.random.Generator]) -> None:
+        """Puts each clip at a new start, drawn from its own generator."""
+        starts = [self.start(draw) for draw in draws]
+        for i, part in enumerate(self.parts):
+            part.assign(np.stack([start[i] for start in starts]).astype(np.float32))
+
+    def decode(self):
+        """The clips, float32 `(N, T, H, W, C)` in [0, 1]."""
+        signals = self.signal([ops.convert_to_tensor(part) for part in self.parts])
+        return colour_choices.to_clips(signals, self.colours, self.clips_shape[-1])
+
+    def call(self, inputs=None):
+        return self.decode()
+
+
+class Wrapper(Parametrization):
+    """A parametrization that makes its clips out of those of another, in the same colours.
+
+    Args:
+        inner: The other, of which a copy is used.
+    """
+
+    def __init__(self, inner: Parametrization, **kwargs):
+        if not isinstance(inner, Parametrization):
+            raise ValueError(f"Expected a Parametrization to wrap. Received: {inner!r}.")
+        super().__init__(colours=inner.colours, **kwargs)
+        self.inner = inner.copy()
+        self.joint = self.inner.joint
+
+    def get_config(self):
+        config = super().get_config()
+        del config["colours"]
+        inner = keras.saving.serialize_keras_object(self.inner)
+        inner.pop("build_config", None)  # the copy is to be built for its own clips
+        return {**config, "inner": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        inner = keras.saving.deserialize_keras_object(config["inner"])
+        return cls(**{**config, "inner": inner})
+
+
+def positive(value: float, name: str) -> float:
+    """A finite number above 0, or a ValueError that names it."""
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value}.")
+    return value

@@ -1,0 +1,29 @@
+"""Pixels as they are: the plainest parametrization, and the one with the most fine noise."""
+
+import keras
+
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class Pixels(Parametrization):
+    """One weight a pixel and channel.
+
+    Args:
+        deviation: Standard deviation of the weights at the start. Much less than the default, and
+            many units of trained networks are off for the whole clip.
+        **kwargs: Those of `Parametrization`: colours, name.
+    """
+
+    def __init__(self, *, deviation: float = 0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.deviation = positive(deviation, "deviation")
+
+    def get_config(self):
+        return {**super().get_config(), "deviation": self.deviation}
+
+    def start(self, draw):
+        return [self.deviation * draw.standard_normal(self.signal_shape)]
+
+    def signal(self, parts):
+        return parts[0]

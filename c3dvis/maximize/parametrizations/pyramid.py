@@ -1,0 +1,57 @@
+"""Clips as sums of coarse and fine ones: a Laplacian pyramid in space and time."""
+
+import keras
+import numpy as np
+
+from c3dvis.maximize.parametrizations import grids
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class Pyramid(Parametrization):
+    """Grids of falling resolution, each half the one before, stretched and added up.
+
+    A step moves large patches and single pixels alike, and every weight acts in one place, where
+    those of `Fourier` act everywhere. The pyramid is that of Burt and Adelson (1983,
+    https://doi.org/10.1109/TCOM.1983.1095851) over height, width and time, with linear stretching.
+
+    Args:
+        levels: Grids at most, the finest one weight a pixel; fewer where the coarsest has a point.
+        fineness: Weight of a level beside the next coarser one: below 1 for smoother clips.
+        deviation: Standard deviation of the weights at the start.
+        **kwargs: Those of `Parametrization`: colours, name.
+    """
+
+    def __init__(self, *, levels: int = 5, fineness: float = 1.0, deviation: float = 0.3, **kwargs):
+        super().__init__(**kwargs)
+        if levels != int(levels) or levels < 1:
+            raise ValueError(f"Expected 1 level or more. Received: {levels}.")
+        self.levels = int(levels)
+        self.fineness = positive(fineness, "fineness")
+        self.deviation = positive(deviation, "deviation")
+
+    def get_config(self):
+        own = {"levels": self.levels, "fineness": self.fineness, "deviation": self.deviation}
+        return {**super().get_config(), **own}
+
+    def lay_out(self):
+        *extent, channels = self.signal_shape
+        sizes = [[-(-n // 2**level) for n in extent] for level in range(self.levels)]
+        sizes = [size for i, size in enumerate(sizes) if size not in sizes[:i]]
+        self.grid_shapes = [(*size, channels) for size in sizes]
+        self.matrices = [
+            [grids.linear(n, points) for n, points in zip(extent, size, strict=True)]
+            for size in sizes
+        ]
+        # Together they start, and step, about as far as one weight a pixel does.
+        gains = self.fineness ** -np.arange(len(sizes), dtype=float)
+        self.gains = [float(gain) for gain in gains / np.linalg.norm(gains)]
+
+    def start(self, draw):
+        return [self.deviation * draw.standard_normal(shape) for shape in self.grid_shapes]
+
+    def signal(self, parts):
+        return sum(
+            gain * grids.stretch(part, matrices)
+            for gain, part, matrices in zip(self.gains, parts, self.matrices, strict=True)
+        )

@@ -1,0 +1,83 @@
+"""Clips that have their coarse parts in common, and differ in the rest."""
+
+import difflib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from c3dvis.maximize.parametrizations import grids
+from c3dvis.maximize.parametrizations.fourier import Fourier
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper
+
+_BETWEEN = ("frames", "clips")
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+class Shared(Wrapper):
+    """Coarse grids shared between the frames of a clip, or the clips of a batch, added to its own.
+
+    Shared between frames, one still, coarse picture lies under what moves. Shared between clips,
+    those of different units are alike where units do not differ (Mordvintsev et al. 2018,
+    https://distill.pub/2018/differentiable-parameterizations); each then depends on those that are
+    made beside it, so all are made at once.
+
+    The shared grids start at 0, so that clips start as those of `inner` do.
+
+    Args:
+        inner: What each clip has to itself; None is `Fourier()`.
+        between: "frames" or "clips".
+        factors: How many times coarser than the clip each shared grid is.
+        **kwargs: name.
+    """
+
+    def __init__(
+        self,
+        inner: Parametrization | None = None,
+        *,
+        between: str = "frames",
+        factors: Sequence[int] = (4, 8, 16),
+        **kwargs,
+    ):
+        super().__init__(Fourier() if inner is None else inner, **kwargs)
+        if between not in _BETWEEN:
+            near = difflib.get_close_matches(str(between), _BETWEEN, 1) or _BETWEEN
+            raise ValueError(
+                f"Expected between= such as {', '.join(map(repr, near))}. Received: {between!r}."
+            )
+        self.factors = tuple(factors)
+        if not self.factors or any(f != int(f) or f < 1 for f in self.factors):
+            raise ValueError(f"Expected whole factors of 1 or more. Received: {self.factors}.")
+        self.between = between
+        self.joint = self.joint or between == "clips"
+
+    def get_config(self):
+        own = {"between": self.between, "factors": list(self.factors)}
+        return {**super().get_config(), **own}
+
+    def build(self, clips_shape):
+        self.inner.build(clips_shape)
+        self.clips_shape, self.signal_shape = self.inner.clips_shape, self.inner.signal_shape
+        *extent, channels = self.signal_shape
+        still = self.between == "frames"
+        self.matrices, self.shared = [], []
+        for factor in self.factors:
+            size = [-(-n // factor) for n in extent]
+            size[0] = 1 if still else size[0]
+            rows = self.clips_shape[0] if still else 1
+            self.shared.append(self.add_part((rows, *size, channels)))
+            self.matrices.append([grids.linear(n, m) for n, m in zip(extent, size, strict=True)])
+        self.parts = [*self.inner.parts, *self.shared]
+
+    def restart(self, draws):
+        self.inner.restart(draws)
+        for part in self.shared:
+            part.assign(np.zeros(part.shape, np.float32))
+
+    def signal(self, parts):
+        own = len(self.inner.parts)
+        coarse = [
+            grids.stretch(part, matrices)
+            for part, matrices in zip(parts[own:], self.matrices, strict=True)
+        ]
+        return self.inner.signal(parts[:own]) + sum(coarse[1:], coarse[0])

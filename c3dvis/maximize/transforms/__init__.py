@@ -1,0 +1,34 @@
+"""Small random changes of a clip at every step, so that what is found does not hang on a pixel.
+
+Each is a Keras layer. It gets its random numbers with the clips, so many in [0, 1) a clip, and
+uses them for all frames of the clip alike: a transform moves the camera, it does not shake it.
+"""
+
+import keras
+
+from c3dvis.maximize.transforms.colour import ColourNoise
+from c3dvis.maximize.transforms.resampling import Resampling, Transform, apply
+from c3dvis.maximize.transforms.spatial import Crop, Jitter, Pad, Rotate, Scale
+from c3dvis.maximize.transforms.temporal import Freeze, Speed, TemporalJitter
+
+__all__ = [
+    "ColourNoise",
+    "Crop",
+    "Freeze",
+    "Jitter",
+    "Pad",
+    "Resampling",
+    "Rotate",
+    "Scale",
+    "Speed",
+    "TemporalJitter",
+    "Transform",
+    "apply",
+    "default",
+]
+
+
+def default(frames: int, height: int, width: int) -> list[keras.layers.Layer]:
+    """Pad, jitter, scale and temporal jitter in proportion to the clip's size."""
+    pixels = round(min(height, width) / 16)
+    return [Pad(pixels), Jitter(2 * pixels), Scale(), TemporalJitter(round(frames / 16))]

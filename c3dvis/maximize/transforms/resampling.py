@@ -1,0 +1,93 @@
+"""Transforms as matrices: each output row, column or frame is read from a weighted few inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+# What lies outside a clip, and the value that parametrizations start around.
+GREY = 0.5
+
+
+class Transform(keras.layers.Layer):
+    """A layer that changes clips by random numbers that it is given.
+
+    Attributes:
+        draws: How many random numbers in [0, 1) it takes a clip and step.
+    """
+
+    draws = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, clips, draws):
+        """Clips `(N, T, H, W, C)` and `(N, self.draws)` to clips."""
+        raise NotImplementedError
+
+
+class Resampling(Transform):
+    """A transform that is a product with one matrix an axis.
+
+    So it has an exact gradient, runs at the speed of matrix products and, where several follow
+    each other, they are one product.
+    """
+
+    def matrices(self, shape, draws) -> dict:
+        """Axis of the clips to matrices `(N, output length, input length)`."""
+        raise NotImplementedError
+
+    def call(self, clips, draws):
+        return apply([self], clips, draws)
+
+
+def apply(transforms, clips, draws):
+    """All transforms, one after the other; resamplings that follow each other are one.
+
+    Args:
+        transforms: The layers.
+        clips: `(N, T, H, W, C)`.
+        draws: `(N, D)` uniform in [0, 1), D the sum of the layers' `draws`.
+    """
+    used, pending = 0, dict[int, Any]()
+    for transform in transforms:
+        own = draws[:, used : used + transform.draws]
+        used += transform.draws
+        if not isinstance(transform, Resampling):
+            clips = transform(resample(clips, pending), own)
+            pending.clear()
+            continue
+        shape = [pending[a].shape[1] if a in pending else n for a, n in enumerate(clips.shape)]
+        for axis, matrix in transform.matrices(shape, own).items():
+            pending[axis] = ops.matmul(matrix, pending[axis]) if axis in pending else matrix
+    return resample(clips, pending)
+
+
+def resample(clips, matrices: Mapping[int, Any]):
+    """Products with one matrix `(N, output, input)` or `(output, input)` an axis, time last."""
+    for axis, matrix in sorted(matrices.items(), key=lambda item: -item[0]):
+        shape = list(clips.shape)
+        rest = shape[1:axis] + shape[axis + 1 :]
+        order = [0, axis, *(a for a in range(1, len(shape)) if a != axis)]
+        flat = ops.reshape(ops.transpose(clips, order), (shape[0], shape[axis], -1))
+        made = ops.reshape(ops.matmul(matrix, flat), (shape[0], matrix.shape[-2], *rest))
+        back = [order.index(a) for a in range(len(shape))]
+        clips = ops.transpose(made, back)
+    return clips
+
+
+def interpolation(positions, length: int):
+    """Matrices `(N, P, length)` that read at positions `(N, P)`, linearly between neighbours.
+
+    Outside, the first or last row is repeated.
+    """
+    inside = ops.clip(positions, 0, length - 1)[..., None]
+    return ops.maximum(1 - ops.abs(inside - ops.arange(length, dtype="float32")), 0)
+
+
+def whole(value: int, name: str) -> int:
+    """Refuses what is not a whole number from 0."""
+    if value < 0 or value != int(value):
+        raise ValueError(f"Expected {name} to be a whole number from 0. Received: {value}.")
+    return int(value)

@@ -1,0 +1,157 @@
+"""Transforms of a clip's rows and columns, the same for all its frames."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from c3dvis.maximize.transforms.resampling import GREY, Resampling, Transform, interpolation, whole
+
+
+class Pad(Transform):
+    """A grey border, so that later transforms move no pixel of the clip out of sight.
+
+    Args:
+        pixels: Width of the border on each side; height and width grow by twice as much.
+    """
+
+    def __init__(self, pixels: int, **kwargs):
+        super().__init__(**kwargs)
+        self.pixels = whole(pixels, "pixels")
+
+    def call(self, clips, draws):
+        border = (self.pixels, self.pixels)
+        return ops.pad(clips, [(0, 0), (0, 0), border, border, (0, 0)], constant_values=GREY)
+
+
+class Jitter(Resampling):
+    """Cuts a window at a random whole-pixel offset.
+
+    Args:
+        pixels: Largest offset; height and width shrink by it.
+    """
+
+    draws = 2
+
+    def __init__(self, pixels: int, **kwargs):
+        super().__init__(**kwargs)
+        self.pixels = whole(pixels, "pixels")
+
+    def matrices(self, shape, draws):
+        offsets = ops.floor(draws * (self.pixels + 1))
+        return {
+            axis: interpolation(
+                ops.arange(shape[axis] - self.pixels, dtype="float32") + offsets[:, i, None],
+                shape[axis],
+            )
+            for i, axis in enumerate((2, 3))
+        }
+
+
+class Scale(Resampling):
+    """Magnifies around the centre by a random factor; edges are repeated where it shrinks.
+
+    Args:
+        smallest: Least factor.
+        largest: Greatest factor.
+    """
+
+    draws = 1
+
+    def __init__(self, smallest: float = 0.9, largest: float = 1.1, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 < smallest <= largest < math.inf:
+            raise ValueError(f"Expected 0 < smallest <= largest. Received: {smallest}, {largest}.")
+        self.smallest, self.largest = smallest, largest
+
+    def matrices(self, shape, draws):
+        factors = self.smallest + (self.largest - self.smallest) * draws
+        made = {}
+        for axis in (2, 3):
+            centre = (shape[axis] - 1) / 2
+            away = ops.arange(shape[axis], dtype="float32") - centre
+            made[axis] = interpolation(centre + away / factors, shape[axis])
+        return made
+
+
+class Crop(Resampling):
+    """Cuts a window of random size at a random place and magnifies it to the clip's size.
+
+    The window has the clip's aspect ratio and lies inside it; what is outside is not seen, so a
+    pattern must be found all over the clip.
+
+    Args:
+        smallest: Least side of the window as a share of the clip's, in (0, 1]; the greatest is 1.
+    """
+
+    draws = 3
+
+    def __init__(self, smallest: float = 0.8, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 < smallest <= 1:
+            raise ValueError(f"Expected smallest in (0, 1]. Received: {smallest}.")
+        self.smallest = smallest
+
+    def matrices(self, shape, draws):
+        share = self.smallest + (1 - self.smallest) * draws[:, :1]
+        made = {}
+        for i, axis in ((1, 2), (2, 3)):
+            start = draws[:, i : i + 1] * (1 - share) * shape[axis]
+            # Of pixels' middles, so that the window's edges fall on the clip's.
+            middles = ops.arange(shape[axis], dtype="float32") + 0.5
+            made[axis] = interpolation(start + middles * share - 0.5, shape[axis])
+        return made
+
+
+class Rotate(Transform):
+    """Turns around the centre by a random angle; edges are repeated in the corners.
+
+    Every pixel is read between its four neighbours (bilinear). That is not a product with one
+    matrix an axis, and three shears, which are, blur three times.
+
+    Args:
+        degrees: Largest angle either way, 0 to 180.
+    """
+
+    draws = 1
+
+    def __init__(self, degrees: float = 10.0, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= degrees <= 180:
+            raise ValueError(f"Expected degrees from 0 to 180. Received: {degrees}.")
+        self.degrees = degrees
+
+    def call(self, clips, draws):
+        count, frames, height, width, channels = clips.shape
+        angles = (2 * draws - 1) * (self.degrees * math.pi / 180)
+        # Pixels lead: each is read once with all its frames and channels.
+        pixels = ops.reshape(ops.transpose(clips, (0, 2, 3, 1, 4)), (-1, frames * channels))
+        first = np.arange(count, dtype=np.int32)[:, None] * (height * width)
+        turned = 0.0
+        for rows, columns, weights in _neighbours(angles, height, width):
+            index = first + ops.cast(rows * width + columns, "int32")
+            read = ops.take(pixels, ops.reshape(index, (-1,)), axis=0)
+            turned = turned + ops.reshape(weights, (-1, 1)) * read
+        turned = ops.reshape(turned, (count, height, width, frames, channels))
+        return ops.transpose(turned, (0, 3, 1, 2, 4))
+
+
+def _neighbours(angles, height: int, width: int):
+    """Row, column and weight, each `(N, height * width)`, of the four pixels behind each pixel."""
+    middle = ((height - 1) / 2, (width - 1) / 2)
+    y, x = (a.ravel().astype(np.float32) for a in np.indices((height, width)))
+    y, x = y - middle[0], x - middle[1]
+    cosine, sine = ops.cos(angles), ops.sin(angles)
+    along_rows = _pair(cosine * y - sine * x + middle[0], height)
+    along_columns = _pair(sine * y + cosine * x + middle[1], width)
+    for row, row_weight in along_rows:
+        for column, column_weight in along_columns:
+            yield row, column, row_weight * column_weight
+
+
+def _pair(positions, length: int):
+    """The whole positions on both sides, and the weight of each."""
+    inside = ops.clip(positions, 0, length - 1)
+    before = ops.floor(inside)
+    after = ops.minimum(before + 1, length - 1)
+    return (before, 1 - (inside - before)), (after, inside - before)

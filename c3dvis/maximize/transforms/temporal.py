@@ -1,0 +1,75 @@
+"""Transforms of a clip's frames. None joins the last frame to the first: time is no circle."""
+
+import math
+
+from keras import ops
+
+from c3dvis.maximize.transforms.resampling import Resampling, interpolation, whole
+
+
+class TemporalJitter(Resampling):
+    """Plays the clip a few frames earlier or later; the first or last frame is held.
+
+    Args:
+        frames: Largest shift either way.
+    """
+
+    draws = 1
+
+    def __init__(self, frames: int, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = whole(frames, "frames")
+
+    def matrices(self, shape, draws):
+        shifts = ops.floor(draws * (2 * self.frames + 1)) - self.frames
+        return {1: interpolation(ops.arange(shape[1], dtype="float32") + shifts, shape[1])}
+
+
+class Speed(Resampling):
+    """Plays the clip slower or faster about its middle; played faster, its ends are held.
+
+    As often slower by some factor as faster by it: the logarithm of the factor is uniform.
+
+    Args:
+        slowest: Least factor; 0.5 is half as fast.
+        fastest: Greatest factor.
+    """
+
+    draws = 1
+
+    def __init__(self, slowest: float = 0.8, fastest: float = 1.25, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 < slowest <= fastest < math.inf:
+            raise ValueError(f"Expected 0 < slowest <= fastest. Received: {slowest}, {fastest}.")
+        self.slowest, self.fastest = slowest, fastest
+
+    def matrices(self, shape, draws):
+        span = math.log(self.fastest / self.slowest)
+        factors = self.slowest * ops.exp(span * draws)
+        middle = (shape[1] - 1) / 2
+        away = ops.arange(shape[1], dtype="float32") - middle
+        return {1: interpolation(middle + away * factors, shape[1])}
+
+
+class Freeze(Resampling):
+    """Holds the picture for a random stretch of the clip, as a film that hangs.
+
+    All frames of the stretch are its first; the clip goes on behind it as if nothing had been.
+
+    Args:
+        frames: Longest stretch; the shortest, of 0 or 1 frames, changes nothing.
+    """
+
+    draws = 2
+
+    def __init__(self, frames: int, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = whole(frames, "frames")
+
+    def matrices(self, shape, draws):
+        longest = min(self.frames, shape[1])
+        lengths = ops.floor(draws[:, :1] * (longest + 1))
+        first = ops.floor(draws[:, 1:] * (shape[1] - lengths + 1))
+        times = ops.arange(shape[1], dtype="float32")
+        held = ops.logical_and(times >= first, times < first + lengths)
+        return {1: interpolation(ops.where(held, first, times), shape[1])}

@@ -1,0 +1,87 @@
+"""What to raise, to explain or to rank clips by: an objective is a score, higher is better.
+
+An objective names the layers it reads and maps their activations to one number a clip. It holds
+one unit or many: `channel("conv3b", range(64))` is 64 objectives at once, one clip each.
+Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3b", 8)`.
+
+| raise | with |
+|---|---|
+| a filter, one of its neurons, its mean in one frame | `channel`, `neuron`, `frame` |
+| a whole layer (deep dream) | `layer` |
+| a mixture of filters | `direction`, `direction_neuron`, `interpolation` |
+| a class | `logit` |
+| likeness to a clip: its content, its style, what it is to a layer | `activation_difference`, \
+`caricature` |
+| likeness or variety among the clips made | `alignment`, `diversity` |
+| less of what a function of the clip measures | `- penalty(function)` |
+"""
+
+from c3dvis.objectives.batches import Alignment, Diversity, alignment, diversity
+from c3dvis.objectives.directions import (
+    Direction,
+    DirectionNeuron,
+    direction,
+    direction_neuron,
+)
+from c3dvis.objectives.given import (
+    Caricature,
+    Difference,
+    StyleDifference,
+    activation_difference,
+    caricature,
+)
+from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.readings import (
+    Channel,
+    Energy,
+    Frame,
+    Interpolated,
+    Logit,
+    Neuron,
+    Penalty,
+    channel,
+    frame,
+    interpolation,
+    layer,
+    logit,
+    neuron,
+    penalty,
+)
+from c3dvis.objectives.terms import BEFORE_ACTIVATION, CLIP, LOGITS, Position, Term, Unit
+
+__all__ = [
+    "BEFORE_ACTIVATION",
+    "CLIP",
+    "LOGITS",
+    "Alignment",
+    "Caricature",
+    "Channel",
+    "Difference",
+    "Direction",
+    "DirectionNeuron",
+    "Diversity",
+    "Energy",
+    "Frame",
+    "Interpolated",
+    "Logit",
+    "Neuron",
+    "Objective",
+    "Penalty",
+    "Position",
+    "StyleDifference",
+    "Term",
+    "Unit",
+    "activation_difference",
+    "alignment",
+    "caricature",
+    "channel",
+    "direction",
+    "direction_neuron",
+    "diversity",
+    "frame",
+    "interpolation",
+    "layer",
+    "logit",
+    "neuron",
+    "penalty",
+]

@@ -1,0 +1,128 @@
+"""The objective: a weighted sum of terms, with the arithmetic of numbers."""
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from c3dvis.objectives.terms import CLIP, Read, Term
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms; make one with `channel`, `neuron`, `logit` or another of them.
+
+    Attributes:
+        terms: `(weight, term)` pairs. Terms of one unit serve every clip of the others.
+    """
+
+    terms: tuple[tuple[float, Term], ...]
+
+    # NumPy's numbers would take an objective for a sequence and multiply its units one by one.
+    __array_ufunc__ = None
+
+    def __post_init__(self):
+        lengths = {len(term) for _, term in self.terms} - {1}
+        if len(lengths) > 1:
+            raise ValueError(
+                "Expected objectives with the same number of units, or with one. "
+                f"Received: {sorted(lengths)} units."
+            )
+
+    def __len__(self) -> int:
+        """Number of clips that this objective asks for."""
+        return max(len(term) for _, term in self.terms)
+
+    def __add__(self, other: "Objective") -> "Objective":
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return Objective(self.terms + other.terms)
+
+    def __mul__(self, factor: float) -> "Objective":
+        if not isinstance(factor, numbers.Real):
+            return NotImplemented
+        if not math.isfinite(factor):
+            raise ValueError(f"Expected a finite weight. Received: {factor}.")
+        factor = float(factor)
+        return Objective(tuple((factor * weight, term) for weight, term in self.terms))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Objective":
+        return -1 * self
+
+    def __sub__(self, other: "Objective") -> "Objective":
+        return self + -other if isinstance(other, Objective) else NotImplemented
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> "Objective":
+        """The objective of one clip, or of some of them."""
+        every = range(len(self))
+        chosen = [every[i] for i in index] if isinstance(index, Sequence) else every[index]
+        indices = [chosen] if isinstance(chosen, int) else chosen
+        if not len(indices):
+            raise ValueError(f"Expected a choice among {len(self)} units. Received: {index}.")
+        terms = [(w, t if len(t) == 1 else t.take(indices)) for w, t in self.terms]
+        return Objective(tuple(terms))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers read, each once, in the order of the terms."""
+        return tuple(dict.fromkeys(term.layer for _, term in self.terms))
+
+    @property
+    def template(self) -> tuple:
+        """What two objectives must share to be computed by one compiled step."""
+        return tuple((weight, replace(term, units=())) for weight, term in self.terms)
+
+    @property
+    def joint(self) -> bool:
+        """Whether it compares clips with each other, so that they must be made together."""
+        return any(term.joint for _, term in self.terms)
+
+    def bound(self, read: Read) -> "Objective":
+        """The same objective for one network: with what the clips it was given do there.
+
+        Args:
+            read: Function of a clip `(T, H, W, C)` and layer names that gives the clip's
+                activations `(1, ...)` by name.
+        """
+        return Objective(tuple((weight, term.bound(read)) for weight, term in self.terms))
+
+    def columns(
+        self,
+        shapes: Mapping[str, tuple[int | None, ...]],
+        class_names: Sequence[str] | None = None,
+    ) -> np.ndarray:
+        """Which feature of each term each clip reads, int32 `(len(self), terms)`."""
+        each = [t.columns(shapes[t.layer], class_names) for _, t in self.terms]
+        return np.stack([np.broadcast_to(columns, len(self)) for columns in each], axis=-1)
+
+    def features(self, activations: Mapping) -> list:
+        """For each term the numbers `(N, F)` from which its units choose."""
+        return [term.features(activations[term.layer]) for _, term in self.terms]
+
+    def parts(self, activations: Mapping, columns) -> list:
+        """For each term what it adds to the score of each clip, `(N,)`."""
+        from keras import ops
+
+        each = []
+        for i, (weight, term) in enumerate(self.terms):
+            chosen = term.chosen(activations[term.layer], columns[:, i])
+            each.append(weight * ops.cast(chosen, "float32"))
+        return each
+
+    def score(self, activations: Mapping, columns):
+        """One number a clip, `(N,)`, where clip `i` is scored by the unit in `columns[i]`."""
+        return sum(self.parts(activations, columns))
+
+    def awaited(self, columns):
+        """Which terms each clip needs to rise, bool `(N, terms)`: the network's, not penalties."""
+        from keras import ops
+
+        each = [
+            ops.logical_and(term.awaited(columns[:, i]), weight > 0 and term.layer != CLIP)
+            for i, (weight, term) in enumerate(self.terms)
+        ]
+        return ops.stack(each, axis=-1)

@@ -1,0 +1,317 @@
+"""Objectives that read activations as they are: channels, neurons, frames, layers, classes."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.terms import (
+    CLIP,
+    LOGITS,
+    Position,
+    Term,
+    WholeTerm,
+    class_index,
+    index_of,
+    position_in,
+    source,
+    units_of,
+    whole,
+)
+
+
+@dataclass(frozen=True)
+class Channel(Term):
+    """Mean of a channel over all positions of the clip."""
+
+    def features(self, activation):
+        from keras import ops
+
+        axes = tuple(range(1, len(activation.shape) - 1))
+        return ops.mean(activation, axis=axes) if axes else activation
+
+
+@dataclass(frozen=True)
+class Interpolated(Channel):
+    """Mean of a channel times a weight; units are pairs of a channel and a weight's index."""
+
+    weights: tuple[float, ...] = ()
+
+    def features(self, activation):
+        from keras import ops
+
+        means = ops.cast(super().features(activation), "float32")
+        weighted = means[:, :, None] * np.array(self.weights, np.float32)
+        return ops.reshape(weighted, (-1, means.shape[1] * len(self.weights)))
+
+    def awaited(self, columns):
+        from keras import ops
+
+        count = len(self.weights)
+        return ops.take(np.array(self.weights, np.float32), columns % count) > 0
+
+    def columns(self, shape, class_names):
+        pairs = [unit for unit in self.units if isinstance(unit, tuple)]
+        channels = Channel(self.layer, tuple(c for c, _ in pairs)).columns(shape, class_names)
+        indices = np.array([i for _, i in pairs], np.int32)
+        return (channels * len(self.weights) + indices).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Neuron(Term):
+    """One position `(t, y, x)` of a channel; None is the centre."""
+
+    position: Position | None = None
+
+    def features(self, activation):
+        from keras import ops
+
+        return ops.reshape(activation, (-1, math.prod(activation.shape[1:])))
+
+    def columns(self, shape, class_names):
+        channels = super().columns(shape, class_names)
+        extent = shape[:-1]
+        position = position_in(self.position, extent)
+        return (np.ravel_multi_index(position, extent) * shape[-1] + channels).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Frame(Term):
+    """Mean of a channel over one of the layer's frames; None is the middle one."""
+
+    frame: int | None = None
+
+    def features(self, activation):
+        from keras import ops
+
+        frame = activation.shape[1] // 2 if self.frame is None else self.frame
+        axes = tuple(range(1, len(activation.shape) - 2))
+        return ops.mean(activation[:, frame], axis=axes) if axes else activation[:, frame]
+
+    def columns(self, shape, class_names):
+        if len(shape) < 2 or shape[0] is None:
+            raise ValueError(
+                f"Expected a layer with a fixed number of frames. Received: shape {shape}."
+            )
+        if self.frame is not None and not 0 <= self.frame < shape[0]:
+            raise ValueError(
+                f"Expected a frame of the layer, from 0 to {shape[0] - 1}. Received: {self.frame}."
+            )
+        return super().columns(shape, class_names)
+
+
+@dataclass(frozen=True)
+class Energy(WholeTerm):
+    """Mean of the squares of a whole layer."""
+
+    def features(self, activation):
+        from keras import ops
+
+        squares = ops.square(ops.cast(activation, "float32"))
+        return ops.mean(squares, axis=tuple(range(1, len(activation.shape))))[:, None]
+
+
+@dataclass(frozen=True)
+class Logit(Term):
+    """The score of a class before the softmax."""
+
+    def features(self, activation):
+        return activation
+
+    def columns(self, shape, class_names):
+        if len(shape) != 1:
+            raise ValueError(f"Expected an output of one score a class. Received: shape {shape}.")
+        found = []
+        for unit in self.units:
+            if isinstance(unit, str):
+                unit = class_index(unit, class_names)
+            found.append(index_of(unit, shape[-1], "The network's output", "class"))
+        return np.array(found, np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty(WholeTerm):
+    """What a function gives the clip itself."""
+
+    function: Callable
+
+    def features(self, activation):
+        from keras import ops
+
+        made = self.function(ops.cast(activation, "float32"))
+        if len(made.shape) != 1:
+            raise ValueError(
+                "Expected a penalty that turns clips (N, T, H, W, C) into (N,). "
+                f"Received: one that gives shape {tuple(made.shape)}."
+            )
+        return made[:, None]
+
+
+def channel(
+    layer: str, channels: int | Iterable[int], *, before_activation: bool = False
+) -> Objective:
+    """Mean activation of a channel over time and space (of a unit, where a layer has no positions).
+
+    Args:
+        layer: Name of the layer.
+        channels: One index from 0, or several: one clip each.
+        before_activation: Whether to read what is before the layer's own activation function.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> len(objectives.channel("conv3b", range(8)))
+        8
+    """
+    return _one(Channel(source(layer, before_activation), units_of(channels)))
+
+
+def neuron(
+    layer: str,
+    channels: int | Iterable[int],
+    *,
+    position: Position | None = None,
+    before_activation: bool = True,
+) -> Objective:
+    """Activation of a channel at one position, before the layer's own activation function.
+
+    Behind a ReLU about half of all neurons are off at the start and would have no gradient; in
+    front of it they have one, and where it is on the value is the same.
+
+    Args:
+        layer: Name of the layer.
+        channels: One index from 0, or several: one clip each.
+        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        before_activation: False reads the layer's output.
+    """
+    return _one(Neuron(source(layer, before_activation), units_of(channels), position))
+
+
+def frame(
+    layer: str,
+    channels: int | Iterable[int],
+    *,
+    frame: int | None = None,
+    before_activation: bool = False,
+) -> Objective:
+    """Mean activation of a channel over one frame of a layer: an event at a moment.
+
+    Args:
+        layer: Name of a layer with time.
+        channels: One index from 0, or several: one clip each.
+        frame: Index in the layer's own frames, of which deep layers have fewer than the clip;
+            None is the middle one.
+        before_activation: Whether to read what is before the layer's own activation function.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> last = objectives.frame("conv3b", 7, frame=7)
+        >>> appears = last - objectives.frame("conv3b", 7, frame=0)
+    """
+    moment = None if frame is None else whole(frame)
+    return _one(Frame(source(layer, before_activation), units_of(channels), moment))
+
+
+def layer(layer: str, *, before_activation: bool = False) -> Objective:
+    """Mean square of all activations of a layer: whatever it answers to (deep dream).
+
+    Args:
+        layer: Name of the layer.
+        before_activation: Whether to read what is before the layer's own activation function.
+
+    Mordvintsev et al. 2015, "Inceptionism",
+    https://research.google/blog/inceptionism-going-deeper-into-neural-networks
+    """
+    return _one(Energy(source(layer, before_activation)))
+
+
+def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+    """Score of a class before the softmax, also where the network ends in a softmax.
+
+    Args:
+        classes: Index or name of a class, or several: one clip each.
+        output: Name of the output, where the network has several.
+    """
+    return _one(Logit(LOGITS + output, units_of(classes)))
+
+
+def interpolation(
+    layer: str,
+    channel: int,
+    other_layer: str,
+    other_channel: int,
+    *,
+    clips: int = 5,
+    before_activation: bool = False,
+) -> Objective:
+    """From one channel to another, over several clips.
+
+    Of N clips, clip `i` raises `(1 - i / (N - 1))` times the mean of the first channel plus
+    `i / (N - 1)` times that of the second. Add `alignment` to draw alike what is alike.
+
+    Args:
+        layer: Name of the layer of the first channel.
+        channel: Its index from 0.
+        other_layer: Name of the layer of the second channel.
+        other_channel: Its index from 0.
+        clips: Number of clips, 2 or more.
+        before_activation: Whether to read what is before the layers' own activation functions.
+
+    Raises:
+        ValueError: Fewer than two clips.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> between = objectives.interpolation("conv3b", 7, "conv4b", 2, clips=6)
+        >>> len(between + 0.1 * objectives.alignment("conv2"))
+        6
+
+    Olah et al. 2017, https://distill.pub/2017/feature-visualization
+    """
+    count = whole(clips)
+    if count < 2:
+        raise ValueError(f"Expected 2 clips or more to interpolate. Received: clips={clips}.")
+    rising = tuple(i / (count - 1) for i in range(count))
+    ends = ((layer, channel, rising[::-1]), (other_layer, other_channel, rising))
+    return Objective(
+        tuple(
+            (
+                1.0,
+                Interpolated(
+                    source(name, before_activation),
+                    tuple((whole(unit), i) for i in range(count)),
+                    weights,
+                ),
+            )
+            for name, unit, weights in ends
+        )
+    )
+
+
+def penalty(function: Callable) -> Objective:
+    """What a function of the clip gives, such as a regularizer; subtract it.
+
+    The function sees clips as they are made, before transforms and the network's preprocessing.
+
+    Args:
+        function: Of clips `(N, T, H, W, C)` in [0, 1] that gives one number a clip, `(N,)`, in
+            the operations of `keras.ops`, such as those of `c3dvis.maximize.regularizers`.
+
+    Raises:
+        ValueError: What can't be called.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> from c3dvis.maximize.regularizers import TotalVariation
+        >>> still = objectives.penalty(TotalVariation(temporal=1))
+        >>> len(objectives.channel("conv3b", range(8)) - 0.5 * still)
+        8
+    """
+    if not callable(function):
+        raise ValueError(f"Expected a function of clips. Received: {function!r}.")
+    return _one(Penalty(CLIP, function=function))
+
+
+def _one(term: Term) -> Objective:
+    return Objective(((1.0, term),))

@@ -1,0 +1,219 @@
+"""A term: one reading of one layer, for one unit or many; what objectives are sums of."""
+
+import difflib
+import hashlib
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+# No Keras layer has a slash in its name, so that these are never a layer's.
+# The class scores before the softmax, of the output whose name follows.
+LOGITS = "logits/"
+# The clip itself as it was made, in [0, 1], before transforms and preprocessing.
+CLIP = "clip/"
+# Added to a layer's name: what it computes before its own activation function.
+BEFORE_ACTIVATION = "/before activation"
+
+Unit = int | str | tuple[int, int]
+Position = tuple[int, ...]
+# Gives the activations `(1, ...)` of a clip `(T, H, W, C)` in the named layers.
+Read = Callable[[np.ndarray, Sequence[str]], Mapping]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One reading of one layer, for one unit or many.
+
+    Attributes:
+        layer: Name of the layer read, perhaps with `BEFORE_ACTIVATION`; or `LOGITS` or `CLIP`.
+        units: Channels, class indices or names, or indices of arrays: one a clip.
+    """
+
+    layer: str
+    units: tuple[Unit, ...]
+
+    # Whether a clip's number depends on the clips beside it, too.
+    joint = False
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def take(self, indices: Sequence[int]) -> "Term":
+        """The same reading for some of the units."""
+        return replace(self, units=tuple(self.units[i] for i in indices))
+
+    def bound(self, read: Read) -> "Term":
+        """The same reading with the activations of the clips it was given, if it was."""
+        return self
+
+    def features(self, activation):
+        """Activation `(N, ..., C)` to the numbers `(N, F)` from which units choose."""
+        raise NotImplementedError
+
+    def chosen(self, activation, columns):
+        """The numbers `(N,)` of the units in `columns`, `(N,)`."""
+        from keras import ops
+
+        features = self.features(activation)
+        return ops.take_along_axis(features, columns[:, None], axis=-1)[:, 0]
+
+    def awaited(self, columns):
+        """Whether each clip needs this term to rise, bool `(N,)`: then its ReLUs must not stay off.
+
+        Args:
+            columns: `(N,)`, as `columns()` gives them.
+        """
+        return columns >= 0
+
+    def columns(
+        self, shape: tuple[int | None, ...], class_names: Sequence[str] | None
+    ) -> np.ndarray:
+        """Which feature each unit reads: int32 `(len(self),)`; refuses units that aren't there.
+
+        Args:
+            shape: Of the layer's output, without the batch axis.
+            class_names: Names of the network's classes where it has them.
+        """
+        name = self.layer.removesuffix(BEFORE_ACTIVATION)
+        channels = [index_of(unit, shape[-1], f"Layer {name!r}") for unit in self.units]
+        return np.array(channels, np.int32)
+
+
+@dataclass(frozen=True)
+class WholeTerm(Term):
+    """One number a clip, with no units to choose from."""
+
+    units: tuple[Unit, ...] = (0,)
+
+    def columns(self, shape, class_names):
+        return np.zeros(1, np.int32)
+
+
+@dataclass(frozen=True)
+class Match(Term):
+    """Compares activations with an array of each unit's own: units are indices of arrays."""
+
+    def targets(self):
+        """The arrays, `(U, ...)`."""
+        raise NotImplementedError
+
+    def match(self, activation, targets):
+        """Activations `(N, ..., C)` and targets, `(N, ...)` or `(1, ...)`, to numbers `(N,)`."""
+        raise NotImplementedError
+
+    def features(self, activation):
+        from keras import ops
+
+        # One target after the other: all at once would hold every clip's activations U times.
+        each = ops.map(lambda target: self.match(activation, target[None]), self.targets())
+        return ops.transpose(each)
+
+    def chosen(self, activation, columns):
+        from keras import ops
+
+        return self.match(activation, ops.take(self.targets(), columns, axis=0))
+
+    def columns(self, shape, class_names):
+        return np.array(self.units, np.int32)
+
+
+class Values:
+    """A float32 array that never changes and equals one of the same numbers."""
+
+    def __init__(self, array):
+        self.array = np.array(array, np.float32)
+        self.array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Values) and np.array_equal(self.array, other.array)
+
+    def __hash__(self) -> int:
+        return hash((self.array.shape, self.array.tobytes()))
+
+    def __repr__(self) -> str:
+        """With a digest of the numbers, so that the text tells arrays apart."""
+        digest = hashlib.sha256(self.array.tobytes()).hexdigest()[:16]
+        return f"Values({self.array.shape}, {digest})"
+
+
+def source(layer: str, before_activation: bool = False) -> str:
+    """What a term reads: a layer's output, or what is before its activation function."""
+    if not isinstance(layer, str):
+        raise ValueError(f"Expected the name of a layer. Received: {layer!r}.")
+    return layer + BEFORE_ACTIVATION if before_activation else layer
+
+
+def units_of(units) -> tuple[Unit, ...]:
+    """One channel or class, or several, as a tuple."""
+    several = isinstance(units, Iterable) and not isinstance(units, str)
+    made = tuple(u if isinstance(u, str) else whole(u) for u in (units if several else [units]))
+    if not made:
+        raise ValueError("Expected at least one channel or class. Received: none.")
+    return made
+
+
+def whole(unit) -> int:
+    """A whole number of any type as a Python one."""
+    try:
+        return operator.index(unit)
+    except TypeError:
+        raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.") from None
+
+
+def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Position:
+    """A position `(t, y, x)` that lies in the extent; None is the centre.
+
+    The centre of 4 places is the third, as there is none in the middle.
+    """
+    if None in extent:
+        raise ValueError(
+            f"Expected a layer of fixed size for a position. Received: a layer of extent {extent}."
+        )
+    if position is None:
+        return tuple(n // 2 for n in extent if n is not None)
+    inside = (
+        isinstance(position, Sequence)
+        and len(position) == len(extent)
+        and all(isinstance(p, numbers.Integral) for p in position)
+        and all(0 <= p < (n or 0) for p, n in zip(position, extent, strict=True))
+    )
+    if not inside:
+        raise ValueError(f"Expected a position (t, y, x) inside {extent}. Received: {position}.")
+    return tuple(int(p) for p in position)
+
+
+def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -> int:
+    """A channel or class that is there."""
+    # A gather past the end gives zeros on a GPU, without a word.
+    if not isinstance(unit, int):
+        raise ValueError(f"Expected the index of a {kind}. Received: {unit!r}.")
+    if count is None:
+        raise ValueError(f"{owner} has no fixed number of {kind}s. Expected one that has.")
+    if not 0 <= unit < count:
+        raise ValueError(
+            f"{owner} has {count} {kind}{'s' if kind == 'channel' else 'es'}. "
+            f"Expected an index from 0 to {count - 1}. Received: {unit}."
+        )
+    return unit
+
+
+def class_index(name: str, class_names: Sequence[str] | None) -> int:
+    """The index of a class by its name."""
+    if class_names is None:
+        raise ValueError(
+            f"Expected the index of a class, as this network has no class names (set its "
+            f"`class_names`). Received: {name!r}."
+        )
+    if name not in class_names:
+        near = difflib.get_close_matches(name, class_names, 3, 0.4) or list(class_names)[:3]
+        raise ValueError(
+            f"Expected the name of a class, such as {', '.join(map(repr, near))}. "
+            f"Received: {name!r}."
+        )
+    return list(class_names).index(name)

@@ -1,0 +1,366 @@
+"""What part of a clip one unit can see: exact, from the layers on the way to it.
+
+Each layer on the way is either a window that slides over time, height and width (a convolution, a
+pool, padding, cropping), or it computes every position from that position alone. Windows compose:
+going back from the unit, an interval of one layer's output gives an interval of its input (Araujo
+et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks",
+https://doi.org/10.23915/distill.00021).
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+__all__ = ["Field", "Flat", "Step", "Window", "of", "windows"]
+
+Interval = tuple[int, int]  # first and end, without the end
+Box = tuple[Interval, ...]  # of frames, rows and columns
+Lengths = tuple[int, ...]
+
+_POOLS = (keras.layers.MaxPooling3D, keras.layers.AveragePooling3D)
+# In inference they compute each position from that position alone.
+_POSITIONWISE = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.Identity,
+    keras.layers.Rescaling,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout3D,
+    keras.layers.GaussianNoise,
+    keras.layers.GaussianDropout,
+    keras.layers.ActivityRegularization,
+    keras.layers.Dense,
+    keras.layers.Add,
+    keras.layers.Subtract,
+    keras.layers.Multiply,
+    keras.layers.Average,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+)
+_OVER_CHANNELS = (keras.layers.BatchNormalization, keras.layers.Concatenate)
+
+
+@dataclass(frozen=True)
+class Window:
+    """How one axis of a layer's output reads the same axis of its input.
+
+    Attributes:
+        kernel: Positions read, each `dilation` from the next.
+        stride: Between the windows of neighbouring outputs.
+        dilation: Distance between the positions read.
+        before: Padding in front of the first position; negative where positions are cut off.
+        after: Padding behind the last position.
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Length from the first to the last position read."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def length(self, length: int) -> int:
+        """Length of the output for one of the input."""
+        return (length + self.before + self.after - self.reach) // self.stride + 1
+
+    def read(self, interval: Interval) -> Interval:
+        """What an interval of the output reads; padding lies below 0 or past the input's end."""
+        first, last = interval[0], interval[1] - 1
+        return first * self.stride - self.before, last * self.stride - self.before + self.reach
+
+
+@dataclass(frozen=True)
+class Field:
+    """The part of a clip that a unit can see.
+
+    Attributes:
+        time: Frames `(first, end)`, without the end.
+        height: Rows `(first, end)`.
+        width: Columns `(first, end)`.
+        reason: Why it is the whole clip, where a layer on the way can't be followed; else None.
+    """
+
+    time: Interval
+    height: Interval
+    width: Interval
+    reason: str | None = None
+
+    @property
+    def shape(self) -> Lengths:
+        """Number of frames, rows and columns."""
+        return tuple(end - first for first, end in (self.time, self.height, self.width))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """What cuts the field out of a clip `(T, H, W, C)`."""
+        return slice(*self.time), slice(*self.height), slice(*self.width)
+
+
+def of(
+    network: keras.Model,
+    layer: str,
+    position: Sequence[int] | None = None,
+    *,
+    shape: Sequence[int] | None = None,
+) -> Field:
+    """The part of a clip that one unit of a layer can see.
+
+    Where a layer on the way mixes positions otherwise (a Dense layer behind Flatten, a ConvLSTM,
+    attention, global pooling), the unit sees the whole clip, and the field says why.
+
+    Args:
+        network: Functional or Sequential model that takes clips `(N, T, H, W, C)`.
+        layer: Name of a layer, of a model inside the network too.
+        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        shape: `(T, H, W)` of the clip, where the network takes any.
+
+    Returns:
+        The field; where it would reach past the clip it ends there. A unit that is nothing but
+        padding sees nothing: its field is the place of the clip next to it.
+
+    Raises:
+        ValueError: An unknown layer, a position outside it, or a clip of unknown size.
+
+    Example:
+        >>> from c3dvis import models, receptive_field
+        >>> network = models.C3D(width=0.125)
+        >>> receptive_field.of(network, "conv3b").shape
+        (14, 26, 26)
+    """
+    flat = Flat(network, _clip_lengths(network, shape))
+    called = [step for step in flat.steps if f"/{step.name}".endswith(f"/{layer}")]
+    if len(called) != 1 or len(called[0].outputs) != 1:
+        names = list(dict.fromkeys(step.name for step in flat.steps))
+        near = ", ".join(map(repr, difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]))
+        raise ValueError(
+            f"Expected the name of a layer that is called once, such as {near}. "
+            f"Received: {layer!r}."
+        )
+    key = called[0].outputs[0]
+    extent = flat.lengths.get(key)
+    if extent is None:
+        return _field(flat.all_of(flat.clip), flat.reason([key]))
+    found = tuple(n // 2 for n in extent) if position is None else tuple(position)
+    if len(found) != 3 or not all(0 <= p < n for p, n in zip(found, extent, strict=True)):
+        raise ValueError(f"Expected a position (t, y, x) inside {extent}. Received: {position}.")
+    boxes = flat.seen({key: tuple((p, p + 1) for p in found)})
+    return _field(boxes.get(flat.clip, flat.all_of(flat.clip)), flat.reason([key]))
+
+
+def _field(box: Box, reason: str | None) -> Field:
+    time, height, width = box
+    return Field(time, height, width, reason)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a layer in a network.
+
+    Attributes:
+        name: Of the layer; `model/layer` inside a model in the network.
+        layer: The layer, or an operation of `keras.ops`.
+        node: Keras's record of the call.
+        inputs: Keys of the tensors that it reads.
+        outputs: Keys of the tensors that it makes.
+    """
+
+    name: str
+    layer: Any
+    node: Any
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class Flat:
+    """A network without models inside models: its steps, and how long each tensor is.
+
+    Args:
+        network: Functional or Sequential model with one input.
+        clip_lengths: `(T, H, W)` of its clip.
+
+    Attributes:
+        steps: In the order in which they can be computed.
+        clip: Key of the input.
+        outputs: Keys of the outputs.
+        lengths: `(T, H, W)` by key, of the tensors whose way from the clip can be followed.
+    """
+
+    def __init__(self, network: keras.Model, clip_lengths: Lengths):
+        fresh = itertools.count()
+        self.clip = next(fresh)
+        keys = {id(network.inputs[0]): self.clip}
+        self.steps = list(_steps(network, keys, fresh, ""))
+        self.outputs = [keys[id(tensor)] for tensor in network.outputs]
+        self.lengths: dict[int, Lengths] = {self.clip: tuple(clip_lengths)}
+        for step in self.steps:
+            if len(step.outputs) != 1 or not self.lengths.keys() >= set(step.inputs):
+                continue
+            read = [self.lengths[key] for key in step.inputs]
+            found = windows(step.layer, read)
+            if found is not None:
+                lengths = tuple(w.length(n) for w, n in zip(found, read[0], strict=True))
+                self.lengths[step.outputs[0]] = lengths
+
+    def needed(self, wanted: Iterable[int]) -> set[int]:
+        """Keys of all tensors that some depend on, and of these themselves."""
+        needed = set(wanted)
+        for step in reversed(self.steps):
+            if needed.intersection(step.outputs):
+                needed.update(step.inputs)
+        return needed
+
+    def seen(self, wanted: Mapping[int, Box | None]) -> dict[int, Box]:
+        """What must be known of each tensor so that boxes of some can be computed.
+
+        Args:
+            wanted: Boxes by key; None is the whole tensor.
+
+        Returns:
+            Boxes by key, of those needed tensors whose way from the clip can be followed.
+        """
+        needed = self.needed(wanted)
+        boxes = {key: box or self.all_of(key) for key, box in wanted.items() if key in self.lengths}
+        for step in reversed(self.steps):
+            if not needed.intersection(step.outputs):
+                continue
+            # A step that can't be followed reads all of its inputs.
+            reads = self.reads(step, boxes[step.outputs[0]]) if self.follows(step) else None
+            for key in self.lengths.keys() & step.inputs:
+                box = inside(reads, self.lengths[key]) if reads else self.all_of(key)
+                boxes[key] = union(boxes.get(key, box), box)
+        return boxes
+
+    def follows(self, step: Step) -> bool:
+        """Whether it is known which part of the clip a part of the step's output sees."""
+        return step.outputs[0] in self.lengths
+
+    def reads(self, step: Step, box: Box) -> Box:
+        """What a box of a step's output reads of its inputs; it may reach into padding."""
+        found = windows(step.layer, [self.lengths[key] for key in step.inputs])
+        assert found is not None, f"{step.name} is followed and has no windows"
+        return tuple(w.read(interval) for w, interval in zip(found, box, strict=True))
+
+    def reason(self, wanted: Iterable[int]) -> str | None:
+        """Why what some tensors see can't be followed; None where it can."""
+        needed = self.needed(wanted)
+        for step in self.steps:
+            if needed.intersection(step.outputs) and not self.follows(step):
+                kind = type(step.layer).__name__
+                return f"layer {step.name!r}, a {kind}, may see any part of what it is given"
+        return None
+
+    def all_of(self, key: int) -> Box:
+        """The box of a whole tensor."""
+        return tuple((0, length) for length in self.lengths[key])
+
+
+def windows(layer, lengths: Sequence[Lengths]) -> tuple[Window, ...] | None:
+    """How the three axes of a layer's output read its inputs; None where it can't be said.
+
+    A layer of your own says that it computes each position from that position alone by an
+    attribute `positionwise = True`.
+
+    Args:
+        layer: A layer or operation of Keras.
+        lengths: `(T, H, W)` of each input; more than one must be of the same lengths.
+    """
+    layer = getattr(layer, "windowed", layer)
+    if len(set(lengths)) != 1 or getattr(layer, "data_format", None) == "channels_first":
+        return None
+    if type(layer) in _POSITIONWISE or getattr(layer, "positionwise", False):
+        return (Window(),) * 3
+    if type(layer) in _OVER_CHANNELS:
+        return (Window(),) * 3 if layer.axis in (-1, 4) else None
+    if type(layer) is keras.layers.ZeroPadding3D:
+        return tuple(Window(before=before, after=after) for before, after in layer.padding)
+    if type(layer) is keras.layers.Cropping3D:
+        return tuple(Window(before=-before, after=-after) for before, after in layer.cropping)
+    if type(layer) is keras.layers.Conv3D:
+        sizes, dilations = layer.kernel_size, layer.dilation_rate
+    elif type(layer) in _POOLS:
+        sizes, dilations = layer.pool_size, (1, 1, 1)
+    else:
+        return None
+    same = layer.padding == "same"
+    axes = zip(sizes, layer.strides, dilations, lengths[0], strict=True)
+    return tuple(_window(*axis, same=same) for axis in axes)
+
+
+def _window(kernel: int, stride: int, dilation: int, length: int, *, same: bool) -> Window:
+    window = Window(kernel, stride, dilation)
+    if not same:
+        return window
+    # "same" shares out what is missing to ceil(length / stride) windows, the odd one behind.
+    missing = max((-(-length // stride) - 1) * stride + window.reach - length, 0)
+    return Window(kernel, stride, dilation, missing // 2, missing - missing // 2)
+
+
+def _steps(
+    network: keras.Model, keys: dict[int, int], fresh: Iterator[int], prefix: str
+) -> Iterator[Step]:
+    """The calls of a network's layers; those of a model inside it in the place of its own call.
+
+    Args:
+        network: The model.
+        keys: Key of each tensor by its `id`: of the inputs at first, then of all.
+        fresh: Keys not yet used.
+        prefix: Of the layers' names.
+    """
+    graph = getattr(network, "_functional", None) or network
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            layer, name = node.operation, f"{prefix}{node.operation.name}"
+            inputs = tuple(keys[id(tensor)] for tensor in node.input_tensors)
+            if _is_graph(layer):
+                inner = {id(own): key for own, key in zip(layer.inputs, inputs, strict=True)}
+                yield from _steps(layer, inner, fresh, f"{name}/")
+                outputs = tuple(inner[id(own)] for own in layer.outputs)
+            else:
+                outputs = tuple(next(fresh) for _ in node.outputs)
+                yield Step(name, layer, node, inputs, outputs)
+            keys.update(zip(map(id, node.outputs), outputs, strict=True))
+
+
+def _is_graph(layer) -> bool:
+    """Whether it is a model whose layers can be read; not a subclass with a call of its own."""
+    return hasattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth")
+
+
+def _clip_lengths(network: keras.Model, shape: Sequence[int] | None) -> Lengths:
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
+        shapes = [tuple(tensor.shape) for tensor in network.inputs]
+        raise ValueError(
+            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
+        )
+    own = network.inputs[0].shape[1:4]
+    lengths = own if shape is None else tuple(shape)
+    fits = len(lengths) == 3 and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
+    if not fits or None in lengths:
+        raise ValueError(f"Expected shape=(T, H, W) that fits {own}. Received: {shape}.")
+    return lengths
+
+
+def inside(box: Box, lengths: Lengths) -> Box:
+    """The part of a box within a tensor, at least one position of it."""
+    firsts = [min(max(first, 0), n - 1) for (first, _), n in zip(box, lengths, strict=True)]
+    ends = [max(min(end, n), f + 1) for (_, end), n, f in zip(box, lengths, firsts, strict=True)]
+    return tuple(zip(firsts, ends, strict=True))
+
+
+def union(one: Box, other: Box) -> Box:
+    pairs = zip(one, other, strict=True)
+    return tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in pairs)

@@ -1,0 +1,132 @@
+"""What each filter of a layer makes of one clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import clips
+from c3dvis.models import layers
+
+_SCALES = ("filter", "layer")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """The activations of some filters of a layer for one clip.
+
+    Attributes:
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        layer: Name of the layer.
+        channels: Index of each filter shown.
+        maps: float32 `(t, h, w, len(channels))`, the activations as they are, at the layer's own
+            frames, rows and columns.
+    """
+
+    clip: NDArray[np.float32]
+    layer: str
+    channels: tuple[int, ...]
+    maps: NDArray[np.float32]
+
+    def scaled(self, by: str = "filter") -> NDArray[np.float32]:
+        """The maps as grey clips of the frames and size of the clip, for looking at.
+
+        Args:
+            by: "filter": black and white are each filter's own least and greatest activation, so
+                that weak filters are seen too; "layer": those of all filters shown, so that they
+                can be compared.
+
+        Returns:
+            float32 `(len(channels), T, H, W, 1)` in [0, 1]; a constant map is black. Each value of
+            the layer covers the pixels and frames it stands for: nothing is smoothed.
+        """
+        if by not in _SCALES:
+            raise ValueError(f"Expected {' or '.join(map(repr, _SCALES))}. Received: {by!r}.")
+        axes = (0, 1, 2) if by == "filter" else (0, 1, 2, 3)
+        low = self.maps.min(axis=axes, keepdims=True)
+        extent = self.maps.max(axis=axes, keepdims=True) - low
+        grey = (self.maps - low) / np.where(extent > 0, extent, 1)
+        for axis, length in enumerate(self.clip.shape[:3]):
+            grey = grey.take(np.arange(length) * grey.shape[axis] // length, axis=axis)
+        return np.moveaxis(grey, -1, 0)[..., None]
+
+    def beside(self, by: str = "filter") -> NDArray[np.float32]:
+        """Each filter's map beside the clip, float32 `(len(channels), T, H, 2 W + 2, 3)`."""
+        frames, height, width, _ = self.clip.shape
+        shown = clips.to_rgb(self.clip)
+        grey = np.repeat(self.scaled(by), 3, axis=-1)
+        made = np.ones((len(grey), frames, height, 2 * width + 2, 3), np.float32)
+        made[..., :width, :] = shown
+        made[..., width + 2 :, :] = grey
+        return made
+
+
+def feature_maps(
+    network: keras.Model,
+    clip: ArrayLike,
+    layer: str,
+    *,
+    channels: Sequence[int] | None = None,
+    preprocess: Callable | None = None,
+) -> FeatureMaps:
+    """What each filter of a layer extracts from a clip.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
+        layer: Name of a layer whose output has frames, rows and columns.
+        channels: Filters, counted from 0; None is all.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+
+    Raises:
+        ValueError: A clip that the network doesn't take, or an unknown layer or filter.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> from c3dvis.motion import MovingEvidence
+        >>> clip = MovingEvidence(seed=1).batch(0, 1).clips[0]
+        >>> found = responses.feature_maps(models.build("c3d-motion"), clip, "conv2")
+        >>> found.maps.shape
+        (16, 32, 32, 16)
+    """
+    tap = layers.tap(network, [layer])
+    shape = tuple(tap.outputs[0].shape[1:])
+    if len(shape) != 4:
+        raise ValueError(
+            f"Expected a layer with frames, rows, columns and channels. Received: layer {layer!r} "
+            f"with output {shape}."
+        )
+    inputs = tuple(network.inputs[0].shape[1:])
+    clip = clips.check(clip, inputs if len(inputs) == 4 else None)
+    chosen = tuple(range(shape[-1])) if channels is None else tuple(channels)
+    wrong = [c for c in chosen if not 0 <= c < shape[-1]]
+    if wrong or not chosen:
+        raise ValueError(
+            f"Layer {layer!r} has {shape[-1]} filters. Expected filters from 0 to {shape[-1] - 1}. "
+            f"Received: {wrong[0] if wrong else 'none'}."
+        )
+    taken = clip[None] if preprocess is None else preprocess(clip[None])
+    maps = keras.ops.convert_to_numpy(keras.ops.cast(tap([taken], training=False), "float32"))
+    return FeatureMaps(clip, layer, chosen, np.asarray(maps)[0][..., list(chosen)])
+
+
+def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
+    """The clip with one frame repeated throughout: what a filter makes of it is without motion.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1].
+        frame: Counted from 0; None is the middle one.
+
+    Example:
+        >>> still(np.random.default_rng(0).random((4, 8, 8, 3))).std(axis=0).max() == 0
+        np.True_
+    """
+    clip = clips.check(clip)
+    chosen = len(clip) // 2 if frame is None else frame
+    if not 0 <= chosen < len(clip):
+        raise ValueError(f"Expected a frame from 0 to {len(clip) - 1}. Received: {frame}.")
+    return np.repeat(clip[chosen : chosen + 1], len(clip), axis=0)

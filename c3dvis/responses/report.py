@@ -1,0 +1,134 @@
+"""Writes the folder of `python -m c3dvis.responses`: GIFs and their pages."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips, motion, pages
+from c3dvis.models import chosen as choices
+from c3dvis.models import layers
+from c3dvis.responses.convolution import convolve, random_kernel
+from c3dvis.responses.feature_maps import FeatureMaps, feature_maps, still
+from c3dvis.responses.kernels import kernels
+
+_FPS = 8
+_FILTERS = 8
+_FRAMES, _SIDE = 16, 256
+# Small clips and kernels are enlarged to at least this height, in pixels.
+_LEAST_HEIGHT = 112
+
+
+def write(chosen: argparse.Namespace) -> int:
+    """Makes what the command's arguments ask for; returns the number of GIFs.
+
+    Raises:
+        ValueError: An argument that doesn't fit the network or the clip.
+        OSError: If files cannot be written.
+    """
+    if chosen.random_kernel is not None:
+        return _random_kernel(chosen)
+    return _layer(chosen)
+
+
+def _random_kernel(chosen: argparse.Namespace) -> int:
+    clip = _clip(chosen, chosen.frames or _FRAMES, chosen.size or (_SIDE, _SIDE))
+    kernel = random_kernel(chosen.random_kernel, seed=chosen.seed)
+    found = convolve(clip, kernel)
+    maps = FeatureMaps(clip[: len(found)], "random kernel", (0,), found[..., None])
+    out = Path(chosen.out)
+    extent = " x ".join(map(str, kernel.shape))
+    kernel_clip = (0.5 + kernel / (2 * np.abs(kernel).max())).astype(np.float32)
+    pictures = [
+        _gif(out, "response", maps.beside()[0], "clip, and the kernel's response"),
+        _gif(out, "kernel", kernel_clip, "the kernel, grey is 0"),
+    ]
+    about = (
+        f"A kernel of normal noise, {extent}, slides over the clip; each pixel of the right half "
+        "is the sum of products at that place, from the least (black) to the greatest (white)."
+    )
+    pages.write(
+        out, "Response of a random kernel", about, [pages.Section("Random kernel", "", pictures)]
+    )
+    return len(pictures)
+
+
+def _layer(chosen: argparse.Namespace) -> int:
+    network = choices.load(_with_default(chosen))
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    usual = (_FRAMES, _SIDE, _SIDE)
+    frames, *size = choices.extent(network, chosen.frames, chosen.size, usual)
+    clip = _clip(chosen, frames, tuple(size))
+    filters = None if chosen.filters == "all" else chosen.filters
+    found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
+    if chosen.filters is None:
+        shown = found.channels[:_FILTERS]
+        found = FeatureMaps(clip, found.layer, shown, found.maps[..., : len(shown)])
+    resting = feature_maps(
+        network, still(clip), chosen.layer, channels=found.channels, preprocess=preprocess
+    )
+    out = Path(chosen.out)
+    sections = [
+        pages.Section(
+            "Feature maps",
+            "The clip, and beside it each filter's activation: "
+            + _explained[chosen.scale]
+            + f" The layer has {found.maps.shape[0]} frames of {found.maps.shape[1]} x "
+            f"{found.maps.shape[2]} positions.",
+            _maps(out, "filter", found, chosen.scale),
+        ),
+        pages.Section(
+            "The same without motion",
+            "The middle frame of the clip throughout: what differs from above is what motion adds.",
+            _maps(out, "still", resting, chosen.scale),
+        ),
+        *_kernel_section(out, network, chosen.layer, found.channels),
+    ]
+    about = f"What filters of {chosen.layer} in {network.name} make of one clip."
+    pages.write(out, f"Responses of {chosen.layer}", about, sections)
+    return sum(len(section.pictures) for section in sections)
+
+
+_explained = {
+    "filter": "black and white are its own least and greatest.",
+    "layer": "black and white are the least and greatest of all filters shown.",
+}
+
+
+def _with_default(chosen: argparse.Namespace) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
+
+
+def _clip(chosen: argparse.Namespace, frames: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    if chosen.clip is not None:
+        return clips.read(chosen.clip, frames=frames, size=size, short=chosen.short)
+    event = motion.CLASSES.index("left then right")
+    return motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1).clips[0]
+
+
+def _maps(out: Path, name: str, found: FeatureMaps, scale: str) -> list[pages.Picture]:
+    return [
+        _gif(out, f"{name}-{channel}", shown, f"filter {channel}")
+        for channel, shown in zip(found.channels, found.beside(scale), strict=True)
+    ]
+
+
+def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.Section]:
+    if not any(info.name == layer and info.is_convolution for info in layers.describe(network)):
+        return []
+    shown = kernels(network, layer)
+    pictures = [_gif(out, f"kernel-{c}", shown[c], f"kernel {c}") for c in channels]
+    return [
+        pages.Section("Kernels", "The filters' own weights, frame by frame; grey is 0.", pictures)
+    ]
+
+
+def _gif(out: Path, name: str, clip: NDArray[np.float32], caption: str) -> pages.Picture:
+    factor = -(-_LEAST_HEIGHT // clip.shape[1])
+    large = clip.repeat(factor, axis=1).repeat(factor, axis=2)
+    out.mkdir(parents=True, exist_ok=True)
+    clips.write(out / f"{name}.gif", large, fps=_FPS)
+    return pages.Picture(f"{name}.gif", caption, large.shape[2])

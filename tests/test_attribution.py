@@ -1,0 +1,404 @@
+"""Attribution: one call for every method, and the question that they all ask."""
+
+import gc
+import json
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from c3dvis import attribution, objectives
+from c3dvis.attribution import attribute
+from c3dvis.attribution.question import Question
+from c3dvis.attribution.reader import _readers
+from c3dvis.models import layers as network_layers
+
+SHAPE = (6, 16, 16, 3)
+L = keras.layers
+# Those whose answer is one or a few gradients or forward passes, with what makes them quick.
+QUICK = {
+    "gradient": {},
+    "gradient_x_input": {},
+    "integrated_gradients": {"steps": 4, "max_steps": 8},
+    "smooth_grad": {"samples": 3},
+    "guided_backpropagation": {},
+    "grad_cam": {},
+    "grad_cam_plus_plus": {"weights": "frame"},
+    "layer_cam": {},
+    "score_cam": {},
+}
+
+
+def convolutions(policy=None):
+    return [
+        L.Conv3D(4, 3, padding="same", activation="relu", name="conv1", dtype=policy),
+        L.MaxPooling3D((1, 2, 2), name="pool1", dtype=policy),
+        L.Conv3D(6, 3, padding="same", name="conv2", dtype=policy),
+        L.BatchNormalization(name="norm2", dtype=policy),
+        L.ReLU(name="relu2", dtype=policy),
+    ]
+
+
+def head(policy=None):
+    return [
+        L.MaxPooling3D(2, name="pool2", dtype=policy),
+        L.Flatten(name="flatten", dtype=policy),
+        L.Dense(8, activation="relu", name="fc", dtype=policy),
+        L.Dense(3, activation="softmax", name="classes", dtype="float32"),
+    ]
+
+
+def through(x, made):
+    for layer in made:
+        x = layer(x)
+    return x
+
+
+def functional(policy=None):
+    clip = L.Input(SHAPE)
+    return keras.Model(clip, through(clip, convolutions(policy) + head(policy)))
+
+
+def sequential():
+    return keras.Sequential([L.Input(SHAPE), *convolutions(), *head()])
+
+
+def nested():
+    clip = L.Input(SHAPE)
+    backbone = keras.Model(clip, through(clip, convolutions()), name="backbone")
+    outer = L.Input(SHAPE)
+    top = keras.Sequential(head(), name="top")
+    return keras.Model(outer, top(backbone(outer)))
+
+
+def recurrent():
+    clip = L.Input(SHAPE)
+    x = L.ConvLSTM2D(3, 3, return_sequences=True, padding="same", name="convlstm")(clip)
+    x = L.MaxPooling3D((1, 2, 2), name="pool")(x)
+    return keras.Model(clip, L.Dense(3, activation="softmax")(L.Flatten()(x)))
+
+
+def framewise():
+    """Frames one after the other on the first axis, as some 2-D networks take them."""
+    clip = L.Input(SHAPE)
+    x = L.TimeDistributed(L.Conv2D(4, 3, activation="relu"), name="frames")(clip)
+    return keras.Model(clip, L.Dense(3)(L.GlobalAveragePooling3D()(x)))
+
+
+NETWORKS = {
+    "functional": functional,
+    "sequential": sequential,
+    "nested": nested,
+    "recurrent": recurrent,
+    "framewise": framewise,
+    "bfloat16": lambda: functional("mixed_bfloat16"),
+}
+
+
+def build(kind):
+    keras.utils.set_random_seed(1)
+    network = NETWORKS[kind]()
+    for layer in network_layers.flat(network):
+        if isinstance(layer, L.BatchNormalization):
+            layer.set_weights([np.ones(6), np.full(6, 0.1), np.zeros(6), np.full(6, 0.5)])
+    return network
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {kind: build(kind) for kind in NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return np.random.default_rng(0).random((3, *SHAPE), np.float32)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("method", QUICK)
+def test_every_method_on_every_network(networks, clips, method, kind):
+    found = attribute(networks[kind], clips[0], method=method, **QUICK[method])
+    assert found.heatmap.shape == SHAPE[:3] and found.heatmap.dtype == np.float32
+    assert np.isfinite(found.heatmap).all() and np.isfinite(found.score)
+    assert found.method == method
+    json.dumps(found.settings)
+    np.testing.assert_array_equal(found.clip, clips[0])
+    # Again, and second in a batch: the answer depends on the clip alone.
+    first, second = attribute(networks[kind], clips[[1, 0]], method=method, **QUICK[method])
+    np.testing.assert_array_equal(second.heatmap, found.heatmap)
+    assert second.score == found.score and second.settings == found.settings
+    assert first.heatmap.any() and not np.array_equal(first.heatmap, found.heatmap)
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_the_network_is_left_as_it_was(clips, method):
+    network = build("functional")
+    before = network.predict(clips, verbose=0)
+    weights = [np.array(w) for w in network.get_weights()]
+    attributes = [dict(vars(layer)) for layer in network.layers]
+    attribute(network, clips[0], method=method, **QUICK[method])
+    for layer, had in zip(network.layers, attributes, strict=True):
+        assert {k: v for k, v in vars(layer).items() if k in had} == had
+        assert "call" not in vars(layer)
+    for old, new in zip(weights, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(before, network.predict(clips, verbose=0))
+
+
+def test_methods_are_the_files_that_have_them():
+    assert set(QUICK) <= set(attribution.methods())
+    assert not {"cam", "front", "question", "drawing", "baselines"} & set(attribution.methods())
+
+
+def test_the_default_objective_is_the_predicted_class(networks, clips):
+    network = networks["functional"]
+    labels = network.predict(clips, verbose=0).argmax(axis=-1)
+    logits = Question(network, objectives.logit(0)).class_scores(clips)
+    for found, label, scores in zip(
+        attribute(network, clips, method="gradient"), labels, logits, strict=True
+    ):
+        assert found.objective == objectives.logit(int(label))
+        assert found.score == scores[label]
+
+
+def test_the_default_objective_has_the_name_of_the_class(clips):
+    network = build("functional")
+    network.class_names = ("left", "right", "up")
+    label = network.predict(clips[:1], verbose=0).argmax()
+    found = attribute(network, clips[0], method="gradient")
+    assert found.objective == objectives.logit(network.class_names[label])
+
+
+def test_units_go_to_clips_one_by_one(networks, clips):
+    network = networks["functional"]
+    each = attribute(network, clips, objectives.logit([2, 0, 1]), method="gradient")
+    for found, clip, label in zip(each, clips, (2, 0, 1), strict=True):
+        alone = attribute(network, clip, objectives.logit(label), method="gradient")
+        np.testing.assert_array_equal(found.heatmap, alone.heatmap)
+    same = attribute(network, clips, objectives.logit(1), method="gradient")
+    assert [found.objective for found in same] == [objectives.logit(1)] * 3
+
+
+def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
+    clip = np.full(SHAPE, 0.5, np.float32)
+    clip.flat[3] = value
+    return np.resize(clip, shape).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([wrong(shape=SHAPE[1:])], {}, r"\(frames, height, width, channels\). Received"),
+        ([wrong(shape=(5, 16, 16, 3))], {}, "6 frames. Received: 5 frames"),
+        ([wrong(shape=(6, 16, 15, 3))], {}, "width 16. Received: width 15"),
+        ([wrong(shape=(6, 16, 16, 1))], {}, "3 channels. Received: 1 channels"),
+        ([wrong(np.nan)], {}, "1 NaN"),
+        ([wrong(255)], {}, "divide by 255"),
+        ([wrong(dtype=np.uint8)], {}, "uint8"),
+        ([np.zeros((0, *SHAPE), np.float32)], {}, "at least one clip"),
+        ([wrong()], {"method": "grad_cm"}, "'grad_cam'.*Received: 'grad_cm'"),
+        ([wrong()], {"method": "cam"}, "Expected the name of a method"),
+        ([wrong()], {"method": 3}, "Received: 3"),
+        ([wrong()], {"method": "grad_cam", "wieghts": "clip"}, "'weights'. Received: 'wieghts'"),
+        ([wrong()], {"method": "gradient_x_input", "steps": 3}, "none at all. Received: 'steps'"),
+        ([wrong(), "left"], {}, "Expected an objective.*Received: 'left'"),
+        ([wrong(), objectives.logit([0, 1])], {}, "of 1, one a clip. Received: 2 units"),
+        ([wrong(), objectives.logit(3)], {}, "0 to 2. Received: 3"),
+        ([wrong(), objectives.channel("conv", 0)], {}, "Received: 'conv'"),
+        ([wrong(), objectives.alignment("conv1")], {}, "compares clips"),
+        ([wrong()], {"batch_size": 0}, "batch size of 1"),
+    ],
+)
+def test_wrong_calls_are_refused(networks, arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        attribute(networks["functional"], *arguments, **{"method": "gradient", **options})
+
+
+def test_what_is_no_network_of_clips_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return ops.mean(x, axis=(1, 2, 3))
+
+    with pytest.raises(ValueError, match="functional or Sequential.*Received: Own"):
+        attribute(Own(), wrong(), objectives.logit(0), method="gradient")
+    image = L.Input((16, 16, 3))
+    flat = keras.Model(image, L.Dense(2)(L.Flatten()(image)))
+    with pytest.raises(ValueError, match=r"one input of shape \(N, T, H, W, C\)"):
+        attribute(flat, wrong(), objectives.logit(0), method="gradient")
+    clip = L.Input(SHAPE)
+    headless = keras.Model(clip, L.Conv3D(2, 3)(clip))
+    with pytest.raises(ValueError, match="one score a class"):
+        attribute(headless, wrong(), method="gradient")
+
+
+def test_weights_that_are_not_finite_are_told(clips):
+    network = build("functional")
+    kernel, bias = network.get_layer("fc").get_weights()
+    kernel[0, 0] = np.nan
+    network.get_layer("fc").set_weights([kernel, bias])
+    with pytest.raises(ValueError, match="Expected finite.*NaN or Inf in 'fc/kernel'"):
+        attribute(network, clips[0], objectives.logit(0), method="gradient")
+
+
+# The question
+
+
+@pytest.mark.parametrize("kind", ["functional", "recurrent", "bfloat16"])
+def test_the_same_bits_whatever_the_batch(networks, kind):
+    clips = np.random.default_rng(2).random((11, *SHAPE), np.float32)
+    question = Question(networks[kind], objectives.logit(1), batch_size=4)
+    scores, gradients = question.gradients(clips)
+    assert scores.shape == (11,) and gradients.shape == clips.shape
+    for some in (slice(3, 4), slice(3, 5), slice(3, 6), slice(3, 11)):
+        again, gradient = question.gradients(clips[some])
+        np.testing.assert_array_equal(again, scores[some])
+        np.testing.assert_array_equal(gradient, gradients[some])
+        np.testing.assert_array_equal(question.scores(clips[some]), question.scores(clips)[some])
+
+
+def test_probabilities_are_those_of_the_network(networks, clips):
+    network = networks["functional"]
+    expected = network.predict(clips, verbose=0)
+    for label in range(3):
+        question = Question(network, objectives.logit(label))
+        np.testing.assert_allclose(question.probabilities(clips), expected[:, label], rtol=1e-5)
+        log_p, log_rest = question.log_probabilities(ops.convert_to_tensor(clips))
+        np.testing.assert_allclose(np.exp(log_p), expected[:, label], rtol=1e-5)
+        np.testing.assert_allclose(np.exp(log_rest), 1 - expected[:, label], rtol=1e-4)
+
+
+def linear(weights, bias, activation):
+    """Class scores that are the clip's mean times weights plus bias."""
+    clip = L.Input((2, 2, 2, 1))
+    dense = L.Dense(len(bias), activation=activation)
+    network = keras.Model(clip, dense(L.GlobalAveragePooling3D()(clip)))
+    dense.set_weights([np.array([weights], np.float32), np.array(bias, np.float32)])
+    return network
+
+
+def test_log_probabilities_are_finite_however_sure_the_network_is():
+    network = linear([0, 0, 0], [300, 0, -300], "softmax")
+    clip = ops.zeros((1, 2, 2, 2, 1))
+    for label, expected in ((0, (0, -300)), (1, (-300, 0)), (2, (-600, 0))):
+        found = Question(network, objectives.logit(label)).log_probabilities(clip)
+        np.testing.assert_allclose([float(x[0]) for x in found], expected, atol=1e-6)
+
+
+def test_a_sigmoid_gives_each_class_its_own_probability():
+    network = linear([0, 0], [1, -200], "sigmoid")
+    clip = np.zeros((1, 2, 2, 2, 1), np.float32)
+    question = Question(network, objectives.logit(0))
+    np.testing.assert_allclose(question.probabilities(clip), 1 / (1 + np.exp(-1)), rtol=1e-6)
+    found = Question(network, objectives.logit(1)).log_probabilities(ops.convert_to_tensor(clip))
+    np.testing.assert_allclose([float(x[0]) for x in found], [-200, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        objectives.channel("conv1", 0),
+        2 * objectives.logit(0),
+        objectives.logit(0) - objectives.logit(1),
+    ],
+)
+def test_a_probability_needs_one_logit(networks, clips, objective):
+    question = Question(networks["functional"], objective)
+    assert question.scores(clips).shape == (3,)
+    with pytest.raises(ValueError, match="one logit"):
+        question.probabilities(clips)
+    with pytest.raises(ValueError, match="one logit"):
+        question.log_probabilities(ops.convert_to_tensor(clips))
+
+
+def test_several_outputs_are_told_apart(clips):
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    x = L.GlobalAveragePooling3D()(L.Conv3D(4, 3, name="conv")(clip))
+    heads = [L.Dense(n, activation="softmax", name=name)(x) for name, n in (("a", 2), ("b", 5))]
+    network = keras.Model(clip, heads)
+    name = network.output_names[1]
+    found = attribute(network, clips[0], objectives.logit(4, output=name), method="grad_cam")
+    assert found.heatmap.shape == SHAPE[:3]
+    with pytest.raises(ValueError, match="output= one of"):
+        attribute(network, clips[0], method="grad_cam")
+
+
+def test_preprocessing_is_part_of_the_network():
+    network = linear([3, 1], [0, 0], "softmax")
+    clip = np.full((2, 2, 2, 1), 0.75, np.float32)
+
+    def to_signed(clips):
+        return 2 * clips - 1
+
+    found = attribute(network, clip, objectives.logit(0), method="gradient", preprocess=to_signed)
+    assert found.score == pytest.approx(3 * 0.5)
+    np.testing.assert_allclose(found.heatmap, 3 * 2 / 8, rtol=1e-6)
+
+
+def test_a_term_of_the_clip_sees_it_before_preprocessing():
+    network = linear([1, 1], [0, 0], None)
+    objective = objectives.logit(0) - objectives.penalty(lambda c: ops.mean(c, axis=(1, 2, 3, 4)))
+    question = Question(network, objective, preprocess=lambda clips: 4 * clips)
+    np.testing.assert_allclose(question.scores(np.ones((1, 2, 2, 2, 1))), 4 - 1, rtol=1e-6)
+
+
+def test_an_objective_that_was_given_a_clip_is_bound(networks, clips):
+    objective = objectives.activation_difference("conv2", clips[0])
+    scores = Question(networks["functional"], objective).scores(clips)
+    assert scores[0] == pytest.approx(0, abs=1e-6) and (scores[1:] < -1e-4).all()
+
+
+def test_compiled_once_for_all_classes_and_clips(clips):
+    network, traces = build("functional"), []
+
+    def counted(inputs):
+        traces.append(inputs.shape)
+        return inputs
+
+    for clip in clips:
+        for label in range(3):
+            attribute(network, clip, objectives.logit(label), method="gradient", preprocess=counted)
+    assert len(traces) == 1
+    attribute(network, clips, objectives.logit(0), method="gradient", preprocess=counted)
+    assert len(traces) == 1
+
+
+def test_what_is_compiled_goes_with_the_network(clips):
+    network = build("functional")
+    attribute(network, clips[0], method="grad_cam")
+    kept = weakref.ref(network)
+    gc.collect()  # other tests' networks
+    before = len(_readers)
+    del network
+    gc.collect()
+    assert kept() is None and len(_readers) == before - 1
+
+
+def test_new_weights_are_seen():
+    network = linear([1, 0], [0, 0], "softmax")
+    clip = np.ones((2, 2, 2, 1), np.float32)
+    assert attribute(network, clip, objectives.logit(0), method="gradient").score == 1
+    network.layers[-1].set_weights([np.array([[5, 0]]), np.zeros(2)])
+    found = attribute(network, clip, objectives.logit(0), method="gradient")
+    assert found.score == 5
+    np.testing.assert_allclose(found.heatmap, 5 / 8)
+
+
+def test_batches_shrink_where_activations_are_large():
+    clip = L.Input((None, None, None, 3))
+    network = keras.Model(clip, L.Dense(2)(L.GlobalAveragePooling3D()(L.Conv3D(64, 3)(clip))))
+    question = Question(network, objectives.logit(0), batch_size=8)
+    assert question.rows((8, 32, 32, 3)) == 8
+    # 64 channels of 79 x 224 x 224 floats and their gradients are 2 GB.
+    assert question.rows((79, 224, 224, 3)) == 1
+
+
+def test_a_question_is_about_one_unit(networks):
+    with pytest.raises(ValueError, match="one unit. Received: 2"):
+        Question(networks["functional"], objectives.logit([0, 1]))
+    question = Question(networks["functional"], objectives.logit(0))
+    for wrong_clips in (np.zeros(SHAPE, np.float32), np.zeros((0, *SHAPE), np.float32)):
+        with pytest.raises(ValueError, match="Expected clips"):
+            question.scores(wrong_clips)

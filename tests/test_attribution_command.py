@@ -1,0 +1,94 @@
+"""`python -m c3dvis.attribution`: what it makes, makes again, and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from c3dvis import clips
+from c3dvis.attribution.__main__ import main
+from c3dvis.motion import MovingEvidence
+
+
+@pytest.fixture(scope="module")
+def clip_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clips") / "left.mp4"
+    clips.write(path, MovingEvidence(seed=5).batch(0, 1).clips[0])
+    return path
+
+
+def files_of(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
+    out = tmp_path / "out"
+    arguments = [str(clip_file), "--method", "gradient", "grad_cam", "--out", str(out)]
+    assert main(arguments) == 0
+    first = files_of(out)
+    gifs = sorted(name for name in first if name.endswith(".gif"))
+    assert len(gifs) == 2 and gifs[0].endswith("-grad_cam.gif")
+    page = (out / "index.html").read_text()
+    assert all(gif in page for gif in gifs) and "moving left" in page
+    with Image.open(out / gifs[0]) as shown:
+        assert shown.n_frames > 8
+    assert "2 GIFs, 0 failed" in capsys.readouterr().out
+    assert main(arguments) == 0
+    again = files_of(out)
+    assert all(again[gif] == first[gif] for gif in gifs)
+    assert main([*arguments, "--target", "moving up"]) == 0
+    assert all(files_of(out)[gif] != first[gif] for gif in gifs)
+
+
+def test_options_reach_the_method(tmp_path, clip_file):
+    arguments = [str(clip_file), "--method", "smooth_grad", "--option", "samples=3"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert record["settings"]["samples"] == 3
+
+
+def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_file, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.mp4").write_text("<html>")
+    clips.write(folder / "b.mp4", np.random.default_rng(0).random((16, 64, 64, 3)))
+    out = tmp_path / "out"
+    assert main([str(folder), "--method", "gradient", "--out", str(out)]) == 1
+    assert "1 GIFs, 1 failed" in capsys.readouterr().out
+    assert "a.mp4" in (out / "README.md").read_text().replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--method", "grad_cm"], "'grad_cam'"),
+        (["--option", "samples=3"], "Expected an option of 'integrated_gradients'"),
+        (["--target", "moving lef"], "'moving left'"),
+        (["--target", "12"], "Expected an index from 0 to 9"),
+        (["--model", "c3"], "c3d"),
+        (["--frames", "8"], "Expected frames 16, as the network takes"),
+    ],
+)
+def test_wrong_arguments_are_one_line(tmp_path, clip_file, capsys, arguments, message):
+    out = tmp_path / "out"
+    assert main([str(clip_file), *arguments, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["none.mp4"], ["--option", "samples"], ["--polarity", "up"]]
+)
+def test_arguments_that_do_not_parse_end_with_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_methods_are_listed(capsys):
+    assert main(["--list-methods"]) == 0
+    assert {"step", "grad_cam", "window"} <= set(capsys.readouterr().out.split())

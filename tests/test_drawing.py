@@ -1,0 +1,219 @@
+"""Drawing: what colours mean, what stands beside what, and files that read back."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from c3dvis import clips, objectives
+from c3dvis.attribution import Attribution, drawing
+
+SHAPE = (5, 12, 10, 3)
+
+
+@pytest.fixture
+def clip():
+    return np.random.default_rng(0).random(SHAPE, np.float32)
+
+
+def heatmap(**at):
+    heat = np.zeros(SHAPE[:3], np.float32)
+    for value in at.values():
+        place, amount = value
+        heat[place] = amount
+    return heat
+
+
+def found(clip, heat, **more):
+    return Attribution(clip, heat, 1.5, objectives.logit("left & right"), "gradient", **more)
+
+
+def difference(clip, heat, **options):
+    """What the colours change of the clip as it is drawn without them."""
+    bare = drawing.overlay(clip, np.zeros_like(heat))
+    return drawing.overlay(clip, heat, **options) - bare
+
+
+def test_zero_is_transparent_and_the_clip_is_grey(clip):
+    bare = drawing.overlay(clip, np.zeros(SHAPE[:3], np.float32))
+    assert bare.shape == SHAPE and bare.dtype == np.float32
+    assert (bare == bare[..., :1]).all()
+    brightness = clip @ np.array([0.299, 0.587, 0.114])
+    assert np.corrcoef(bare[..., 0].ravel(), brightness.ravel())[0, 1] > 0.9999
+
+
+def test_only_what_has_heat_is_coloured(clip):
+    heat = heatmap(up=((1, 2, 3), 4.0), down=((3, 5, 6), -2.0))
+    changed = np.abs(difference(clip, heat, percentile=100)).max(axis=-1) > 0
+    np.testing.assert_array_equal(changed, heat != 0)
+    drawn = drawing.overlay(clip, heat, percentile=100)
+    up, down = drawn[1, 2, 3], drawn[3, 5, 6]
+    assert up[0] > up[2] + 0.4 and down[2] > down[0]  # red above blue, blue above red
+    # Half the value has less of its colour.
+    equal = drawing.overlay(clip, heatmap(down=((3, 5, 6), -4.0)), percentile=100)[3, 5, 6]
+    assert np.abs(equal - drawing.AGAINST).sum() < np.abs(down - drawing.AGAINST).sum()
+
+
+@pytest.mark.parametrize(("polarity", "sign"), [("positive", 1), ("negative", -1)])
+def test_one_polarity_hides_the_other(clip, polarity, sign):
+    heat = np.random.default_rng(1).standard_normal(SHAPE[:3]).astype(np.float32)
+    changed = np.abs(difference(clip, heat, polarity=polarity)).max(axis=-1) > 0
+    np.testing.assert_array_equal(changed, sign * heat > 0)
+
+
+def test_each_frame_or_the_whole_clip_is_normalised():
+    heat = heatmap(weak=((0, 0, 0), 1.0), strong=((1, 0, 0), 10.0))
+    options = {"polarity": "both", "percentile": 100}
+    whole = drawing.scaled(heat, normalize="clip", **options)
+    each = drawing.scaled(heat, normalize="frame", **options)
+    assert whole[0, 0, 0] == pytest.approx(0.1) and each[0, 0, 0] == 1
+    assert whole[1, 0, 0] == each[1, 0, 0] == 1 and not each[2:].any()
+
+
+def test_values_beyond_the_percentile_are_cut_off():
+    heat = np.ones((1, 10, 10), np.float32)
+    heat[0, 0, 0] = 1000
+    options = {"polarity": "both", "normalize": "clip"}
+    assert (drawing.scaled(heat, percentile=90, **options) == 1).all()
+    assert drawing.scaled(heat, percentile=100, **options)[0, 5, 5] == pytest.approx(0.001)
+    # Where the percentile itself is zero, the largest value stands.
+    spot = heatmap(one=((0, 0, 0), -3.0))
+    assert drawing.scaled(spot, percentile=90, **options)[0, 0, 0] == -1
+
+
+# Machado et al. 2009, https://doi.org/10.1109/TVCG.2009.113: what those who lack red or green
+# receptors see.
+PROTANOPIA = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]
+DEUTERANOPIA = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+
+
+@pytest.mark.parametrize("eye", [np.eye(3), PROTANOPIA, DEUTERANOPIA])
+def test_the_two_colours_differ_for_every_eye(eye):
+    linear = [np.asarray(color, np.float64) ** 2.2 for color in (drawing.FOR, drawing.AGAINST)]
+    seen = [np.clip(np.asarray(eye) @ color, 0, 1) ** (1 / 2.2) for color in linear]
+    assert np.abs(seen[0] - seen[1]).max() > 0.5
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_panels_stand_side_by_side(channels):
+    clip = np.random.default_rng(0).random((*SHAPE[:3], channels), np.float32)
+    heat = heatmap(one=((2, 1, 1), 1.0))
+    two = found(clip, heat).panels()
+    three = found(clip, heat, perturbed=1 - clip).panels()
+    assert len(two) == len(three) == 5 and two.shape[1] == three.shape[1] > 12
+    panel = (two.shape[2] - 4) // 2
+    assert three.shape[2] == 3 * panel + 2 * 4 and panel % 10 == 0
+    times = panel // 10
+    shown = clips.to_rgb(clip).repeat(times, axis=1).repeat(times, axis=2)
+    np.testing.assert_array_equal(three[:, : 12 * times, :panel], shown)
+    shown = clips.to_rgb(1 - clip).repeat(times, axis=1).repeat(times, axis=2)
+    np.testing.assert_array_equal(three[:, : 12 * times, -panel:], shown)
+
+
+def test_the_bar_has_a_mark_a_frame_and_underlines_the_present_one():
+    marks = np.array([0, 1, -1, 0.5], np.float32)
+    bars = [drawing.bar(marks, 40, now) for now in range(4)]
+    line = bars[0][8]
+    middles = line[[4, 14, 24, 34]]
+    assert middles[0, 0] == middles[0, 1] == middles[0, 2]
+    assert middles[1, 0] > middles[1, 2] and middles[2, 2] > middles[2, 0]
+    assert middles[3, 0] - middles[3, 2] < middles[1, 0] - middles[1, 2]
+    for now, bar in enumerate(bars):
+        np.testing.assert_array_equal(bar[8], line)
+        dark = np.flatnonzero(bar[-3, :, 0] < 0.5) // 10
+        assert set(dark) == {now}
+
+
+def test_marks_are_the_frame_mask_or_the_heat_of_each_frame():
+    heat = heatmap(one=((1, 1, 1), 2.0), two=((3, 1, 1), -4.0))
+    np.testing.assert_allclose(drawing.frame_marks(heat), [0, 0.5, 0, -1, 0])
+    assert not drawing.frame_marks(np.zeros_like(heat)).any()
+    clip = np.zeros(SHAPE, np.float32)
+    mask = np.array([1, 0, 0, 0, 1], np.float32)
+    masked = found(clip, heat, frame_mask=mask).panels()
+    expected = drawing.bar(mask, masked.shape[2], 2)
+    np.testing.assert_array_equal(masked[2, -len(expected) :], expected)
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4", ".webp"])
+def test_saved_animations_read_back(tmp_path, clip, ending):
+    one = found(clip, heatmap(one=((1, 1, 1), 2.0)))
+    one.save(tmp_path / f"found{ending}", fps=5)
+    back = clips.read(tmp_path / f"found{ending}")
+    assert len(back) == 5
+    assert np.abs(back - one.panels()).mean() < 0.03
+
+
+def test_a_saved_picture_has_a_column_a_frame(tmp_path, clip):
+    found(clip, heatmap(one=((1, 1, 1), 2.0)), perturbed=clip).save(tmp_path / "found.png")
+    with Image.open(tmp_path / "found.png") as picture:
+        assert getattr(picture, "n_frames", 1) == 1
+        width, height = picture.size
+    assert width == 5 * (10 + 2) + 2 and height > 3 * 12
+
+
+def test_options_of_the_overlay_reach_the_file(tmp_path, clip):
+    one = found(clip, heatmap(one=((1, 1, 1), -2.0)))
+    one.save(tmp_path / "both.png")
+    one.save(tmp_path / "positive.png", polarity="positive")
+    assert (tmp_path / "both.png").read_bytes() != (tmp_path / "positive.png").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (90, 40, 60, 3), (16, 224, 224, 3)])
+def test_a_notebook_shows_a_small_animation(shape):
+    draw = np.random.default_rng(0)
+    clip = draw.random(shape, np.float32)  # noise: nothing compresses worse
+    one = found(clip, draw.standard_normal(shape[:3]).astype(np.float32))
+    shown = one._repr_html_()
+    assert len(shown) <= 300_000
+    assert "left &amp; right" in shown and "left & right" not in shown
+    content = base64.b64decode(re.search(r"base64,([^\"]+)", shown)[1])
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.format == "WEBP" and picture.n_frames == min(shape[0], 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"polarity": "positiv"}, "did you mean 'positive'"),
+        ({"normalize": "video"}, "'clip', 'frame'. Received: 'video'"),
+        ({"percentile": 0}, "percentile"),
+        ({"percentile": 101}, "percentile"),
+    ],
+)
+def test_wrong_options_are_refused(clip, options, message):
+    with pytest.raises(ValueError, match=message):
+        found(clip, heatmap()).overlay(**options)
+
+
+def test_wrong_files_are_refused(tmp_path, clip):
+    with pytest.raises(ValueError, match="ending in"):
+        found(clip, heatmap()).save(tmp_path / "found.avi")
+    with pytest.raises(ValueError, match="folder that exists"):
+        found(clip, heatmap()).save(tmp_path / "none" / "found.png")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"heatmap": np.zeros((5, 12, 9))},
+        {"perturbed": np.zeros((5, 12, 10, 1))},
+        {"frame_mask": np.zeros(4)},
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(clip, wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"Expected {name} of shape"):
+        Attribution(
+            **{
+                "clip": clip,
+                "heatmap": heatmap(),
+                "score": 0.0,
+                "objective": objectives.logit(0),
+                "method": "gradient",
+                **wrong,
+            }
+        )

@@ -1,0 +1,205 @@
+"""Feature maps of a clip, kernels as clips, and the response of any 3-D kernel."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from c3dvis import clips, responses
+from c3dvis.responses.__main__ import main
+
+
+def triple_loop(clip, kernel):
+    t, h, w, _ = kernel.shape
+    shape = tuple(n - k + 1 for n, k in zip(clip.shape[:3], (t, h, w), strict=True))
+    found = np.zeros(shape, np.float64)
+    for i in range(shape[0]):
+        for y in range(shape[1]):
+            for x in range(shape[2]):
+                found[i, y, x] = np.sum(clip[i : i + t, y : y + h, x : x + w] * kernel)
+    return found
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(0)
+    clip = keras.Input((4, 8, 8, 3), name="clip")
+    x = keras.layers.Conv3D(4, 3, padding="same", activation="relu", name="conv1")(clip)
+    x = keras.layers.MaxPooling3D(2, name="pool1")(x)
+    x = keras.layers.Conv3D(5, (1, 3, 3), name="conv2")(x)
+    x = keras.layers.GlobalAveragePooling3D(name="mean")(x)
+    return keras.Model(clip, keras.layers.Dense(2, name="scores")(x))
+
+
+@pytest.fixture
+def clip():
+    return np.random.default_rng(1).random((4, 8, 8, 3), np.float32)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 3), (4, 8, 8, 3), (1, 1, 1, 3)])
+def test_convolve_equals_the_triple_loop(clip, shape):
+    kernel = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+    expected = triple_loop(clip, kernel)
+    found = responses.convolve(clip, kernel)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_several_kernels_are_each_on_their_own(clip):
+    kernels = np.random.default_rng(3).standard_normal((2, 3, 3, 3, 4)).astype(np.float32)
+    found = responses.convolve(clip, kernels)
+    for i in range(4):
+        np.testing.assert_allclose(
+            found[..., i], responses.convolve(clip, kernels[..., i]), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "kernel, message",
+    [
+        (np.ones((2, 3, 3, 2)), r"Expected a kernel \(t, h, w, 3\)"),
+        (np.ones((3, 3, 3)), r"Expected a kernel \(t, h, w, 3\)"),
+        (np.ones((5, 3, 3, 3)), r"that fits into \(4, 8, 8\)"),
+        (np.full((1, 1, 1, 3), np.nan), "of finite numbers"),
+    ],
+)
+def test_kernels_that_do_not_fit_are_refused(clip, kernel, message):
+    with pytest.raises(ValueError, match=message):
+        responses.convolve(clip, kernel)
+
+
+def test_random_kernels_depend_on_the_seed():
+    first, again, other = (responses.random_kernel(3, seed=s) for s in (0, 0, 1))
+    assert (first == again).all() and not (first == other).all()
+    assert 0.3 < responses.random_kernel(9).std() < 0.7
+    with pytest.raises(ValueError, match="Expected a size"):
+        responses.random_kernel(0)
+
+
+def test_feature_maps_are_the_layers_activations(network, clip):
+    found = responses.feature_maps(network, clip, "conv1", channels=[3, 1])
+    kernel, bias = network.get_layer("conv1").get_weights()
+    padded = np.pad(clip, [(1, 1)] * 3 + [(0, 0)])
+    by_hand = np.maximum(triple_loop(padded, kernel[..., 3]) + bias[3], 0)
+    np.testing.assert_allclose(found.maps[..., 0], by_hand, atol=1e-5)
+    assert found.channels == (3, 1) and found.maps.shape == (4, 8, 8, 2)
+
+
+def test_maps_are_scaled_by_filter_or_over_the_layer(network, clip):
+    found = responses.feature_maps(network, clip, "conv2")
+    each = found.scaled("filter")
+    assert each.shape == (5, 4, 8, 8, 1)
+    assert np.allclose(each.min((1, 2, 3, 4)), 0) and np.allclose(each.max((1, 2, 3, 4)), 1)
+    together = found.scaled("layer")
+    assert together.min() == 0 and together.max() == 1
+    assert (together.max((1, 2, 3, 4)) < 1).sum() == 4
+    # Every position of the layer covers as many frames, rows and columns.
+    small = found.maps[..., 0]
+    assert found.maps.shape[:3] == (2, 2, 2)
+    expected = small.repeat(2, 0).repeat(4, 1).repeat(4, 2)
+    low, high = small.min(), small.max()
+    np.testing.assert_allclose(each[0, ..., 0], (expected - low) / (high - low), atol=1e-6)
+    with pytest.raises(ValueError, match="'filter' or 'layer'"):
+        found.scaled("frame")
+
+
+def test_a_map_stands_beside_its_clip(network, clip):
+    shown = responses.feature_maps(network, clip, "conv1").beside()
+    assert shown.shape == (4, 4, 8, 18, 3)
+    np.testing.assert_array_equal(shown[2, :, :, :8], clip)
+
+
+def test_without_motion_all_frames_are_one(network, clip):
+    resting = responses.still(clip, 1)
+    assert (resting == clip[1]).all()
+    maps = responses.feature_maps(network, resting, "conv1").maps
+    assert (responses.feature_maps(network, clip, "conv1").maps != maps).any()
+    np.testing.assert_array_equal(maps[1], maps[2])  # the others see the padding of time
+    with pytest.raises(ValueError, match="a frame from 0 to 3"):
+        responses.still(clip, 4)
+
+
+@pytest.mark.parametrize(
+    "layer, channels, message",
+    [
+        ("conv9", None, "Expected the name of a layer, such as 'conv2', 'conv1'"),
+        ("scores", None, "Expected a layer with frames, rows, columns"),
+        ("conv1", [4], "Expected filters from 0 to 3. Received: 4"),
+        ("conv1", [-1], "Expected filters from 0 to 3. Received: -1"),
+        ("conv1", [], "Expected filters from 0 to 3. Received: none"),
+    ],
+)
+def test_wrong_layers_and_filters_are_refused(network, clip, layer, channels, message):
+    with pytest.raises(ValueError, match=message):
+        responses.feature_maps(network, clip, layer, channels=channels)
+
+
+def test_kernels_keep_their_signs_and_shape(network):
+    shown = responses.kernels(network, "conv1")
+    weights = np.moveaxis(network.get_layer("conv1").get_weights()[0], -1, 0)
+    assert shown.shape == (4, 3, 3, 3, 3)
+    assert ((shown > 0.5) == (weights > 0)).all()
+    assert np.allclose(np.abs(shown - 0.5).max((1, 2, 3, 4)), 0.5)
+
+
+def test_kernels_of_other_channels_show_their_strongest_mixture():
+    clip = keras.Input((2, 4, 4, 6))
+    network = keras.Model(clip, keras.layers.Conv3D(1, 2, name="conv")(clip))
+    pattern = np.random.default_rng(4).random((2, 2, 2)) + 0.1
+    mixture = np.random.default_rng(5).standard_normal(6)
+    network.get_layer("conv").set_weights([(pattern[..., None] * mixture)[..., None], np.zeros(1)])
+    shown = responses.kernels(network, "conv")
+    np.testing.assert_allclose(shown[0, ..., 0], 0.5 + 0.5 * pattern / pattern.max(), atol=1e-5)
+    with pytest.raises(ValueError, match="Expected the name of a convolution, such as 'conv'"):
+        responses.kernels(network, "dense")
+
+
+def test_the_command_writes_gifs_and_pages(tmp_path, capsys):
+    clips.write(tmp_path / "own.gif", np.random.default_rng(6).random((16, 64, 64, 3)))
+    out = tmp_path / "out"
+    arguments = [str(tmp_path / "own.gif"), "--layer", "conv3a", "--filters", "0,2"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    names = sorted(path.name for path in out.iterdir())
+    gifs = [f"{kind}-{c}.gif" for kind in ("filter", "kernel", "still") for c in (0, 2)]
+    assert names == [*gifs[:2], "README.md", *gifs[2:]] or set(names) == {
+        *gifs,
+        "README.md",
+        "index.html",
+    }
+    page, markdown = (out / "index.html").read_text(), (out / "README.md").read_text()
+    assert all(gif in page and gif in markdown for gif in gifs)
+    with Image.open(out / "filter-2.gif") as shown:
+        assert shown.size == (2 * 64 * 2 + 4, 128)
+    assert "6 GIFs" in capsys.readouterr().out
+
+
+def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
+    arguments = ["--random-kernel", "3", "--size", "32x40", "--frames", "8"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} >= {"response.gif", "kernel.gif"}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--layer", "conv9"], "Expected the name of a layer"),
+        (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
+        (["--layer", "conv1", "--model", "c3b"], "c3d"),
+        (["--layer", "fc6"], "Expected a layer with frames"),
+        (["--layer", "conv1", "--size", "32"], "Expected height 64, as the network takes"),
+    ],
+)
+def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, message):
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["none.gif", "--layer", "conv1"], ["--layer"]])
+def test_arguments_that_do_not_parse_end_with_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
