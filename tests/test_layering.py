@@ -194,6 +194,12 @@ def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, cod
     assert not loaded_after("-m", "c3dvis.gallery", *arguments, expect=code) & HEAVY
 
 
+@pytest.mark.parametrize("room", ["attribution", "responses"])
+@pytest.mark.parametrize("arguments, code", [(["--help"], 0), (["--no-such"], 2), ([], 2)])
+def test_the_other_commands_answer_help_and_bad_arguments_without_keras(room, arguments, code):
+    assert not loaded_after("-m", f"c3dvis.{room}", *arguments, expect=code) & HEAVY
+
+
 @pytest.mark.parametrize(
     "arguments, code",
     [

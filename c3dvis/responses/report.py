@@ -12,8 +12,8 @@ from c3dvis import clips, motion, pages
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.responses.convolution import convolve, random_kernel
-from c3dvis.responses.feature_maps import FeatureMaps, feature_maps, still
-from c3dvis.responses.kernels import kernels
+from c3dvis.responses.layer_kernels import kernels
+from c3dvis.responses.maps import FeatureMaps, feature_maps, still
 
 _FPS = 8
 _FILTERS = 8
