@@ -8,10 +8,13 @@ from c3dvis.attribution.mask_search import MaskSearch
 
 _POINTS = 8
 _HALVINGS = 10
+# Times the wanted area: a mask that shrinks keeps the class on its way, one that is too small at
+# first may never find it.
+_ROOM = 2.0
 
 
 def start(search: MaskSearch, columns: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Grids of masks that already have their areas.
+    """Grids of masks of twice their areas, which the search shrinks.
 
     The reward's rise on the way from the most perturbed clip to the clip is shared out among the
     cells of a grid, as integrated gradients do it; each mask holds the cells that got most.
@@ -32,7 +35,7 @@ def start(search: MaskSearch, columns: NDArray[np.int32]) -> NDArray[np.float32]
         share = np.sqrt(low * high)
         grids = _chosen(ranks, share)
         covered = ops.convert_to_numpy(search.masks(ops.convert_to_tensor(grids)))
-        large = covered.mean(axis=(1, 2, 3)) > search.areas
+        large = covered.mean(axis=(1, 2, 3)) > _ROOM * np.array(search.areas)
         low, high = np.where(large, low, share), np.where(large, share, high)
     return grids
 
