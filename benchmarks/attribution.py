@@ -2,17 +2,19 @@
 
 python benchmarks/attribution.py [--networks c3d-motion ...] [--methods step ...] [--clips N]
                                  [--slow-methods-clips M] [--candidates N]
-                                 [--out docs/attribution.md]
+                                 [--processes N] [--out docs/attribution.md]
 
-The page is written anew whenever a network is done.
+The page is written anew with every answer: a run that is cut short leaves what it has.
 """
 
 import argparse
+import multiprocessing
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import keras
@@ -37,6 +39,8 @@ SLOW = frozenset(
 )
 # Their heat is the same all over a frame.
 TEMPORAL = frozenset(("freeze", "reverse", "window"))
+# Run before the other slow ones, for a run that is cut short.
+FIRST = frozenset(("step", "extremal_3d"))
 RIVALS = ("extremal_3d", "grad_cam", "integrated_gradients")
 SPATIAL_METRICS = {
     "pointing": metrics.pointing_game,
@@ -86,7 +90,7 @@ class Found:
     Attributes:
         name: Of the network.
         verdicts: On all the clips that were looked at.
-        scores: For each method the metrics of each verified clip, the same clips first for all.
+        scores: For each method the metrics of verified clips, the same clips first for all.
         freezing: Loss of the exact window, and of the optimised mask, for each clip.
     """
 
@@ -95,14 +99,20 @@ class Found:
     scores: dict[str, list[Scores]] = field(default_factory=dict)
     freezing: list[tuple[float, float]] = field(default_factory=list)
 
+    @property
+    def verified(self) -> list[int]:
+        """Numbers of the clips whose evidence this network is shown to use."""
+        return [i for i, verdict in enumerate(self.verdicts) if verdict.verified]
+
 
 # The evidence
 
 
-def held_out(count: int, seed: int = HELD_OUT_SEED) -> list[Known]:
-    some = MovingEvidence(seed=seed).batch(0, count)
-    rows = zip(some.clips, some.labels, some.masks, some.windows, strict=True)
-    return [Known(c, int(y), m, (int(w[0]), int(w[1]))) for c, y, m, w in rows]
+@lru_cache(maxsize=256)
+def _held_out(index: int) -> Known:
+    one = MovingEvidence(seed=HELD_OUT_SEED).batch(index, 1)
+    first, end = map(int, one.windows[0])
+    return Known(one.clips[0], int(one.labels[0]), one.masks[0], (first, end))
 
 
 def dilated(mask: NDArray[np.bool_], radius: int = _DILATION) -> NDArray[np.bool_]:
@@ -120,7 +130,7 @@ def verify(network: keras.Model, known: Known) -> Verdict:
     tube = dilated(known.mask)[..., None]
     hidden = baselines.baseline(_FILL, known.clip)
     shown = [known.clip, np.where(tube, known.clip, hidden), np.where(tube, hidden, known.clip)]
-    question = Question(network, objectives.logit(known.label))
+    question = Question(network, objectives.logit(known.label), batch_size=len(shown))
     classes = question.class_scores(np.stack(shown))
     whole, kept, removed = question.probabilities(np.stack(shown))
     return Verdict(
@@ -177,36 +187,32 @@ def freezing(network: keras.Model, known: Known) -> tuple[float, float]:
     return exact, cost + float(temporal.probabilities(question, known.clip, mask, "freeze")[0])
 
 
-def examine(
-    name: str, network: keras.Model, candidates: Sequence[Known], chosen: argparse.Namespace
-) -> Found:
-    """Verifies the clips on a network and measures all methods on the first of those that hold."""
-    found = Found(name, [verify(network, known) for known in candidates])
-    verified = [k for k, v in zip(candidates, found.verdicts, strict=True) if v.verified]
-    _progress(f"{name}: {len(verified)} of {len(candidates)} clips verified")
-    for method in chosen.methods:
-        some = verified[: chosen.slow_methods_clips if method in SLOW else chosen.clips]
-        found.scores[method] = [_measured(network, known, method) for known in some]
-        _progress(f"{name}: {method}: {_brief(found.scores[method])}")
-    chance = [by_chance(known, seed) for seed, known in enumerate(verified[: chosen.clips])]
+def measured(name: str, method: str, clips: Sequence[int]) -> list[Scores]:
+    """Metrics of a method on a network, for each of the held-out clips with these numbers."""
+    return [_measured(_network_of(name), _held_out(i), method) for i in clips]
+
+
+def frozen(name: str, clips: Sequence[int]) -> list[tuple[float, float]]:
+    """Both freeze losses on a network, for each of the held-out clips with these numbers."""
+    return [freezing(_network_of(name), _held_out(i)) for i in clips]
+
+
+def examined(name: str, candidates: int) -> Found:
+    """The verdict of a network on the first held-out clips, and what chance makes of the good."""
+    found = Found(name, [verify(_network_of(name), _held_out(i)) for i in range(candidates)])
+    chance = [by_chance(_held_out(i), i) for i in found.verified]
     found.scores["random map"] = [maps for maps, _ in chance]
     found.scores["random frames"] = [frames for _, frames in chance]
-    if "freeze" in chosen.methods:
-        few = verified[: chosen.slow_methods_clips]
-        found.freezing = [freezing(network, known) for known in few]
     return found
+
+
+_network_of = lru_cache(maxsize=None)(models.build)
 
 
 def _measured(network: keras.Model, known: Known, method: str) -> Scores:
     return measure(
         attribute(network, known.clip, objectives.logit(known.label), method=method), known
     )
-
-
-def _brief(scores: Sequence[Scores]) -> str:
-    if not scores:
-        return "no clips"
-    return ", ".join(f"{name} {value:.2f}" for name, value in _means(scores).items())
 
 
 def _progress(line: str) -> None:
@@ -268,28 +274,28 @@ Written by `python benchmarks/attribution.py{options}`.
 {state}
 
 Clips are those of `MovingEvidence(seed={seed})`, on which no network was trained and no method
-tuned. One marked disc's motion is the class; its pixels while it moves are the tube. A clip counts
-for a network only if the network is **right**, **keeps** at least 90 % of the class's probability
-when all but the tube (made wider by {dilation} pixels) is blurred away, and **falls** to chance + 10
-points ({limit:.0%}) when the tube is. Blurring is the package's "blur" baseline. (It beat the clip's
-median over time in verified clips on another seed, 1234. It is akin to what occlusion, RISE,
-STEP and extremal perturbation put in place of pixels, so they may be favoured.) The first
-{candidates} clips were looked at.
+tuned. One marked disc's motion is the class; its pixels while it moves are the tube. A clip
+counts for a network only if the network is **right**, **keeps** at least 90 % of the class's
+probability when all but the tube (made wider by {dilation} pixels) is blurred away, and **falls**
+to chance + 10 points ({limit:.0%}) when the tube is. Blurring is the package's "blur" baseline. (It
+left more verified clips than the clip's median over time on another seed, 1234. It is akin to what
+occlusion, RISE, STEP and extremal perturbation put in place of pixels, so they may be favoured.)
+The first {candidates} clips were looked at.
 
 All methods run with their defaults and explain the logit of the right class. **Pointing** is the
-share of the tube's frames whose hottest pixel lies on it, **pointing, clip** whether the hottest of
-the clip does, without tolerance; **tube IoU** cuts the map at the tube's volume; **mass** is the share
-of positive heat on the tube. **Temporal hit** and **temporal IoU** are of frames: of the mask
+share of the tube's frames whose hottest pixel lies on it, **pointing, clip** whether the hottest
+of the clip does, without tolerance; **tube IoU** cuts the map at the tube's volume; **mass** is the
+share of positive heat on the tube. **Temporal hit** and **temporal IoU** are of frames: of the mask
 for methods that find one (cut at 0.5; nothing is said of pixels), else of each frame's positive
 heat (as many frames as the window has). In brackets 95 % intervals by bootstrap over clips; with
-so few clips they are rough. Methods that need hundreds of passes had {slow} clips at most,
-others {clips}.
+so few clips they are rough. Methods that need hundreds of passes ({slow_methods}) had {slow}
+clips at most, others {clips}; where a row is missing, it was not run.
 """
 
 
 def page(
     found: Sequence[Found],
-    white: Mapping[str, Sequence[Scores]],
+    white: Mapping[str, Sequence[Scores]] | None,
     report: TemporalReport | None,
     settings: Mapping,
 ) -> str:
@@ -297,7 +303,8 @@ def page(
     limit = 0.1 + _ABOVE_CHANCE
     text = _HEAD.format(seed=HELD_OUT_SEED, dilation=_DILATION, limit=limit, **settings)
     parts = [_targets(found), _shares(found), *map(_network, found), _rivals(found)]
-    parts += [_white(white), _freezing(found), "" if report is None else _order(report)]
+    parts += ["" if white is None else _white(white), _freezing(found)]
+    parts += ["" if report is None else _order(report)]
     return "\n\n".join([text.rstrip(), *filter(None, parts)]) + "\n"
 
 
@@ -332,7 +339,8 @@ def _network(one: Found) -> str:
 
 def _scores(scores: Mapping[str, Sequence[Scores]]) -> str:
     rows = []
-    for method, some in scores.items():
+    for method in sorted(scores, key=lambda name: (name.startswith("random"), name)):
+        some = scores[method]
         named = [[row[name] for row in some if name in row] for name in METRICS]
         rows.append([method, str(len(some)), *map(_interval, named)])
     return _table(("method", "clips", *METRICS), rows)
@@ -341,9 +349,9 @@ def _scores(scores: Mapping[str, Sequence[Scores]]) -> str:
 def best(one: Found, metric: str) -> tuple[str, float]:
     """The method with the highest mean, and that."""
     means = {
-        method: _means(some).get(metric, -1.0)
+        method: _means(some)[metric]
         for method, some in one.scores.items()
-        if some and not method.startswith("random")
+        if some and metric in some[0] and not method.startswith("random")
     }
     return max(means.items(), key=lambda pair: pair[1], default=("none", float("nan")))
 
@@ -459,10 +467,11 @@ def order_sentence(report: TemporalReport) -> str:
     )
 
 
-def compare_order(clips: Sequence[Known]) -> TemporalReport:
-    networks = {name: models.build(built) for name, built in COMPARED}
-    array = np.stack([known.clip for known in clips])
-    labels = [known.label for known in clips]
+def compare_order(count: int) -> TemporalReport:
+    """The I3D and the ConvLSTM on the first held-out clips."""
+    networks = {name: _network_of(built) for name, built in COMPARED}
+    clips = [_held_out(i) for i in range(count)]
+    array, labels = np.stack([known.clip for known in clips]), [known.label for known in clips]
     return temporal_report(networks, array, labels, method="window", by="freeze")
 
 
@@ -475,20 +484,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "candidates": chosen.candidates,
         "clips": chosen.clips,
         "slow": chosen.slow_methods_clips,
+        "slow_methods": ", ".join(sorted(SLOW)),
     }
-    write: Callable[[str], object] = print
-    if chosen.out is not None:
-        write = partial(chosen.out.write_text, encoding="utf-8")
-    white = white_box_scores(chosen.methods)
-    _progress("white box: done")
-    candidates = held_out(chosen.candidates)
-    report = compare_order(candidates[: chosen.clips])
-    _progress(f"order: {order_sentence(report)}")
-    found: list[Found] = []
-    for name in chosen.networks:
-        found.append(examine(name, models.build(name), candidates, chosen))
-        if chosen.out is not None or name == chosen.networks[-1]:
-            write(page(found, white, report, settings))
+    # What TensorFlow holds does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(chosen.processes, mp_context=context) as pool:
+        white, report = None, None
+        verdicts = [pool.submit(examined, name, chosen.candidates) for name in chosen.networks]
+        found = [future.result() for future in verdicts]
+        for one in found:
+            _progress(f"{one.name}: {len(one.verified)} of {chosen.candidates} clips verified")
+        tasks = _submitted(pool, found, chosen)
+        for future in as_completed(tasks):
+            what, one = tasks[future]
+            answer = future.result()
+            if one is None:
+                white, report = (answer, report) if what == "white box" else (white, answer)
+            elif what == "freezing":
+                one.freezing = answer
+            else:
+                one.scores[what] = answer
+            _progress(f"{what} done" if one is None else f"{one.name}: {what} done")
+            if chosen.out is not None:
+                chosen.out.write_text(page(found, white, report, settings), encoding="utf-8")
+    if chosen.out is None:
+        print(page(found, white, report, settings))
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, found: Sequence[Found], chosen: argparse.Namespace
+) -> dict[Future, tuple[str, Found | None]]:
+    """All tasks, the quick ones first, with what each is about."""
+    tasks: dict[Future, tuple[str, Found | None]] = {}
+
+    def submit(some: Sequence[str], most: int) -> None:
+        for method in some:
+            for one in found:
+                task = pool.submit(measured, one.name, method, one.verified[:most])
+                tasks[task] = method, one
+
+    slow = [method for method in chosen.methods if method in SLOW]
+    submit([method for method in chosen.methods if method not in SLOW], chosen.clips)
+    tasks[pool.submit(white_box_scores, chosen.methods)] = ("white box", None)
+    submit([method for method in slow if method in FIRST], chosen.slow_methods_clips)
+    tasks[pool.submit(compare_order, chosen.clips)] = ("order", None)
+    for one in found if "freeze" in chosen.methods else ():
+        task = pool.submit(frozen, one.name, one.verified[: chosen.slow_methods_clips])
+        tasks[task] = "freezing", one
+    submit([method for method in slow if method not in FIRST], chosen.slow_methods_clips)
+    return tasks
 
 
 def _arguments(arguments) -> argparse.Namespace:
@@ -498,6 +542,7 @@ def _arguments(arguments) -> argparse.Namespace:
     parser.add_argument("--clips", type=_several, default=30, help="verified clips for each method")
     parser.add_argument("--slow-methods-clips", type=_several, default=10)
     parser.add_argument("--candidates", type=_several, default=100, help="clips to verify")
+    parser.add_argument("--processes", type=int, default=1, help="of one network and method each")
     parser.add_argument("--out", type=Path, help="file to write; default: standard output")
     return parser.parse_args(arguments)
 

@@ -112,7 +112,6 @@ def _other_settings(name: str) -> list[tuple[str, tuple[str, ...], dict]]:
     each_weight = keras.optimizers.AdamW(0.1, weight_decay=0.1, beta_2=0.99)
     independent = type(parametrizations.build(name))(colours="independent")
     return [
-        ("512 steps", DRIFTING, {**common, "steps": 512}),
         ("AdamW, one step size a weight", DRIFTING, {**common, "optimizer": each_weight}),
         ("independent colours", ("colour",), {"parametrization": independent}),
         ("no temporal jitter", LINEAR, {**common, "transforms": steady}),

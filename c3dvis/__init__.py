@@ -13,7 +13,16 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from c3dvis import attribution, clips, maximize, models, motion, objectives, responses
+    from c3dvis import (
+        attribution,
+        clips,
+        maximize,
+        models,
+        motion,
+        objectives,
+        receptive_field,
+        responses,
+    )
 
     __version__: str
 
@@ -25,6 +34,7 @@ __all__ = [
     "models",
     "motion",
     "objectives",
+    "receptive_field",
     "responses",
 ]
 

@@ -72,14 +72,28 @@ CHANGES = {
 }
 
 
-def test_every_changed_setting_is_made(network, fits, tmp_path):
-    for i, change in enumerate([{}, *CHANGES.values()]):
-        for _ in range(2):
-            maximize(network, OBJECTIVE[0], cache=tmp_path, **{"steps": 2, **change})
-        assert len(fits) == i + 1, change
+def key(network, change, objective=OBJECTIVE[0]) -> str:
+    """Of the clip's file, from a new Maximizer."""
+    options = {"steps": 2, "seed": 0, **change}
+    settings = {name: options.pop(name) for name in ("steps", "seed")}
+    return cache.key_of(Maximizer(network, objective, **options)._decisive(settings), objective)
 
 
-def test_other_readings_are_made(network, fits, tmp_path):
+def test_every_changed_setting_is_another_file(network):
+    keys = [key(network, change) for change in [{}, *CHANGES.values()]]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == key(network, {})
+    assert keys[-1] == key(network, {"preprocess": scaled(3.0)})
+    assert keys[0] == key(network, {"batch_size": 2, "steps_per_execution": 3})
+
+
+def test_a_changed_setting_is_made(network, fits, tmp_path):
+    for change in ({}, CHANGES["steps"], CHANGES["dtype"], {}):
+        maximize(network, OBJECTIVE[0], cache=tmp_path, **{"steps": 2, **change})
+    assert len(fits) == 3
+
+
+def test_other_readings_are_other_files(network):
     readings = [
         OBJECTIVE[0],
         2 * OBJECTIVE[0],
@@ -89,9 +103,7 @@ def test_other_readings_are_made(network, fits, tmp_path):
         objectives.direction("conv", np.eye(5)[0]),
         objectives.direction("conv", np.eye(5)[1]),
     ]
-    for reading in readings:
-        maximize(network, reading, steps=1, cache=tmp_path)
-    assert len(fits) == len(readings)
+    assert len({key(network, {}, reading) for reading in readings}) == len(readings)
 
 
 def test_changed_weights_count_where_they_are_read(fits, tmp_path):

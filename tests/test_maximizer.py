@@ -243,7 +243,7 @@ def test_fourier_starts_with_the_spectrum_it_promises():
     assert 0.9 < signal.std() < 1.1
     power = (np.abs(np.fft.fftn(signal, axes=(1, 2, 3))) ** 2).mean(axis=(0, 4))
     time, row, column = np.meshgrid(*(np.fft.fftfreq(n) for n in (16, 24, 22)), indexing="ij")
-    flat = power * (np.maximum(np.hypot(row, column), 1 / 24) ** 2 + time**4)
+    flat = power * (np.maximum(24 * np.hypot(row, column), 1) ** 2 + (24 * time) ** 4)
     slow = np.abs(time) < 0.2
     np.testing.assert_allclose(flat[slow].mean(), flat[~slow].mean(), rtol=0.1)
     fine = np.hypot(row, column) > 0.3

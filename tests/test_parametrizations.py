@@ -198,15 +198,15 @@ def test_fourier_is_the_inverse_transform_of_numpy(width):
     np.testing.assert_allclose(signal(layer), expected, atol=1e-5)
 
 
-def test_fourier_exponents_are_of_space_and_time_apart():
+def test_larger_exponents_are_slower_in_time_and_smoother_in_space():
     def changes(**exponents):
         layer = started(parametrizations.Fourier(deviation=1.0, **exponents), (4, 16, 24, 24, 1))
         made = signal(layer)
         return [np.abs(np.diff(made, axis=axis)).mean() for axis in (1, 2)]
 
-    plain, slow = changes(), changes(temporal_exponent=3.0)
-    fine = changes(spatial_exponent=0.5)
-    assert slow[0] < 0.7 * plain[0] and fine[1] > 1.2 * plain[1]
+    plain, slow = changes(), changes(temporal_exponent=2.5)
+    smooth = changes(spatial_exponent=2.5)
+    assert slow[0] < 0.7 * plain[0] and smooth[1] < 0.7 * plain[1]
 
 
 # --- MaCo ---
@@ -241,7 +241,7 @@ def test_maco_takes_a_magnitude_measured_on_clips():
     assert measured.shape == (8, 24, 13, 3)
     signals = to_signals(films[:1], "decorrelated")
     power = np.abs(np.fft.fftn(signals, axes=(1, 2, 3)))[0] ** 2
-    np.testing.assert_allclose(measured[0, 2, 3] ** 2, power[0, 2, 3], rtol=1e-6)
+    np.testing.assert_allclose(measured[0, 2, 3] ** 2, power[0, 2, 3], rtol=1e-4)
     kind = parametrizations.MaCo(magnitude=measured, hold_time=True)
     held = parametrizations.magnitude_of(decoded(started(kind)).astype(float))
     big = measured > 0.02 * measured[1:].max()
@@ -292,7 +292,10 @@ def test_a_pyramid_adds_up_its_grids():
     assert fine.shape == (1, 2, 4, 4, 1) and coarse.shape == (1, 1, 2, 2, 1)
     half = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
     expected = fine[0, :, :, :, 0] + half @ coarse[0, 0, :, :, 0] @ half.T
-    np.testing.assert_allclose(signal(layer)[0, ..., 0], expected / np.sqrt(2), atol=1e-6)
+    np.testing.assert_allclose(signal(layer)[0, ..., 0], expected * layer.gains[0], atol=1e-6)
+    assert layer.gains[0] == layer.gains[1]
+    steep = started(parametrizations.Pyramid(levels=2, fineness=0.5), (1, 2, 4, 4, 1))
+    assert steep.gains[0] == 0.5 * steep.gains[1]
 
 
 def test_a_pyramid_has_no_more_levels_than_halvings():
@@ -319,7 +322,7 @@ def test_shared_grids_add_the_same_to_all(between, axis):
     first = np.take(added, [0], axis)
     assert np.abs(first).max() > 1
     np.testing.assert_allclose(added, np.broadcast_to(first, added.shape), atol=1e-5)
-    assert np.abs(np.diff(added, axis=1 - axis)).max() > 0.1
+    assert np.abs(np.diff(added, axis=2)).max() > 0.1
     assert layer.joint == (between == "clips")
 
 
@@ -340,16 +343,16 @@ def test_clips_that_share_are_made_at_once():
 
 def test_a_background_shows_where_a_clip_is_clear():
     layer = started("alpha")
-    (over,) = layer.transforms
+    over = layer.transforms[1]
     draw = np.random.default_rng(0)
     clip = draw.random((2, *EXTENT, 4), np.float32)
-    clip[..., 3] = [[[0]]] * 12 + [[[1]]] * 12
+    clip[..., 3] = (np.arange(24) >= 12)[:, None]  # clear above, opaque below
     made = ops.convert_to_numpy(over(clip, draw.random((2, over.draws), np.float32)))
     assert made.shape == (2, *EXTENT, 3) and made.min() >= 0 and made.max() <= 1
     np.testing.assert_array_equal(made[:, :, 12:], clip[:, :, 12:, :, :3])
     background = made[:, :, :12]
-    assert background.std() > 0.1 and np.abs(background[0] - background[1]).mean() > 0.1
-    assert np.abs(np.diff(background, axis=3)).max() < 0.25  # smooth, where noise would reach 1
+    assert background.std() > 0.05 and np.abs(background[0] - background[1]).mean() > 0.05
+    assert np.abs(np.diff(background, axis=3)).max() < 0.2  # smooth
     grey = ops.convert_to_numpy(over(clip, np.full((2, over.draws), 0.5, np.float32)))
     np.testing.assert_allclose(grey[:, :, :12], 0.5)
 
@@ -360,37 +363,50 @@ def test_what_a_unit_does_not_see_becomes_clear():
     middle = keras.layers.Cropping3D((0, 8, 8))(clip)
     keras.utils.set_random_seed(0)
     network = keras.Model(clip, keras.layers.Conv3D(2, 3, name="conv")(middle))
-    kind = parametrizations.Alpha(parametrizations.Pixels())
     objective = objectives.channel("conv", [0, 1])
-    for made in Maximizer(network, objective, parametrization=kind, transforms=[]).make(steps=60):
+    maximizer = Maximizer(network, objective, parametrization="alpha", transforms=[])
+    for made in maximizer.make(steps=100):
         assert made.status == "ok" and made.clip.shape == (6, 24, 24, 4)
         alpha = made.clip[..., 3]
         seen = alpha[:, 9:15, 9:15].mean()
-        unseen = np.concatenate([alpha[:, :7].ravel(), alpha[:, 17:].ravel()]).mean()
-        assert unseen < 0.25 and seen > 2 * unseen
-        # The score is that of the clip over grey.
-        over_grey = clips.to_rgb(made.clip, background=0.5)
-        np.testing.assert_allclose(
-            made.score, scores(network, objective, over_grey[None])[0].max(), rtol=1e-3
-        )
+        unseen = np.concatenate([alpha[:, :5].ravel(), alpha[:, 19:].ravel()]).mean()
+        assert unseen < 0.3 and seen > 2 * unseen
+    # The score is that of the clip over grey.
+    over_grey = clips.to_rgb(made.clip, background=0.5)
+    expected = scores(network, objective, over_grey[None])[0, 1]
+    np.testing.assert_allclose(made.score, expected, rtol=1e-3)
+
+
+def test_the_reward_presses_by_a_share_of_the_mean_pull():
+    """Descent on a sum that pulls one clip's opacity up by 2 here and by 0 there."""
+    layer = parametrizations.Alpha(reward=0.5)
+    layer.build((1, 2, 4, 4, 1))
+    clearing = layer.transforms[0]
+    pull = np.zeros((1, 2, 4, 4, 2), np.float32)
+    pull[:, 0, ..., 1] = -2  # of the loss; the mean of its size is 1
+    pressed = ops.convert_to_numpy(clearing.condition(ops.convert_to_tensor(pull)))
+    np.testing.assert_allclose(pressed[:, 0, ..., 1], -1.5)
+    np.testing.assert_allclose(pressed[:, 1, ..., 1], 0.5)
+    np.testing.assert_array_equal(pressed[..., 0], 0)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
 def test_clear_clips_read_back_with_their_alpha(tmp_path, ending):
-    layer = started(parametrizations.Alpha(parametrizations.Fourier(deviation=2.0), clearness=0.5))
+    layer = started("alpha")
+    for part in layer.opacity.parts:
+        part.assign(np.random.default_rng(0).normal(-0.7, 0.7, part.shape))
     clip = decoded(layer)[0]
-    assert clip[..., 3].min() < 0.2 and clip[..., 3].max() > 0.8
+    alpha = clip[..., 3]
+    assert (alpha < 0.2).mean() > 0.1 and (alpha > 0.8).mean() > 0.1
     clips.write(tmp_path / f"clip.{ending}", clip)
     with Image.open(tmp_path / f"clip.{ending}") as image:
         assert image.n_frames == len(clip)
         for index in range(image.n_frames):
             image.seek(index)
-            alpha = np.asarray(image.convert("RGBA"))[..., 3] / 255
-            expected = clip[index, ..., 3]
-            if ending == "gif":
-                expected = expected.round()
-            clear_cut = np.abs(clip[index, ..., 3] - 0.5) > 1 / 255
-            np.testing.assert_allclose(alpha[clear_cut], expected[clear_cut], atol=1 / 255)
+            read = np.asarray(image.convert("RGBA"))[..., 3] / 255
+            expected = alpha[index].round() if ending == "gif" else alpha[index]
+            clear_cut = np.abs(alpha[index] - 0.5) > 1 / 255
+            np.testing.assert_allclose(read[clear_cut], expected[clear_cut], atol=1 / 255)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -463,7 +479,7 @@ def test_flow_networks_get_pixels_a_frame():
         (lambda: parametrizations.TextureFlow(points=(0, 4)), r"Received: \(0, 4\)"),
         (lambda: parametrizations.TextureFlow(speed=0), "speed.*Received: 0"),
         (lambda: parametrizations.Alpha(parametrizations.Alpha()), "without alpha"),
-        (lambda: parametrizations.Alpha(clearness=1.0), "clearness.*Received: 1.0"),
+        (lambda: parametrizations.Alpha(reward=-1), "reward of 0 or more. Received: -1"),
         (lambda: parametrizations.flow_in_pixels(0), "bound above 0"),
     ],
 )

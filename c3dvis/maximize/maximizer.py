@@ -513,9 +513,7 @@ def maximize(
         (2, 16, 64, 64, 3)
     """
     maximizer = Maximizer(network, objective, **options)
-    made = maximizer.make(
-        steps=steps, seed=seed, callbacks=callbacks, verbose=verbose, cache=cache
-    )
+    made = maximizer.make(steps=steps, seed=seed, callbacks=callbacks, verbose=verbose, cache=cache)
     return np.stack([one.clip for one in made])
 
 

@@ -24,12 +24,14 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         beta_1: Decay of the moving mean of gradients.
         beta_2: Decay of the moving mean of their squares; short, as gradients grow manifold in the
             first steps.
-        weight_decay: Times the learning rate: the share of a weight that is lost in a step.
+        weight_decay: Times the learning rate: the share of a weight that is lost in a step. What
+            the network does not hold on to fades to grey. Much less gives clips that activate the
+            unit more and that other networks recognise less.
         **kwargs: Those of `keras.optimizers.Optimizer`.
 
     Example:
         >>> ClipwiseAdam(0.2).get_config()["weight_decay"]
-        0.1
+        1.0
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         *,
         beta_1: float = 0.9,
         beta_2: float = 0.9,
-        weight_decay: float | None = 0.1,
+        weight_decay: float | None = 1.0,
         name: str = "clipwise_adam",
         **kwargs,
     ):

@@ -7,15 +7,17 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips
+from c3dvis.maximize.conditioning import _Conditioning as Conditioning
 from c3dvis.maximize.parametrizations import grids
 from c3dvis.maximize.parametrizations.fourier import Fourier
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper, positive
+from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.pyramid import Pyramid
 from c3dvis.maximize.transforms import Transform
 
 # Of the opacity's pyramid: a clip is clear or opaque in patches, not in specks.
 _FINENESS = 0.5
-# Of the opacity before the sigmoid, at the start: 0.88 after it.
+# The opacity before the sigmoid, at the start: 0.88 after it. Where all is clear at first, the
+# background excites the unit, and nothing grows.
 _OPAQUE = 2.0
 
 
@@ -25,58 +27,67 @@ class Alpha(Wrapper):
 
     `decode` gives one channel more, 0 for clear and 1 for opaque; a network sees the clip over a
     smooth background of random colours, another at every step. What matters to the unit has to be
-    opaque, or the background shows through; what does not fades towards `clearness`, as weight
-    decay takes what nothing holds (Mordvintsev et al. 2018,
+    opaque, or the background shows through; what does not becomes clear, as transparency is
+    rewarded a little (Mordvintsev et al. 2018,
     https://distill.pub/2018/differentiable-parameterizations). `clips.write` keeps the clearness
     of RGBA in GIF, WebP and PNG; `rgba` makes that of grey and flow.
 
     Args:
         inner: What makes the colours; None is `Fourier()`.
-        clearness: Share of the background that is seen where the opacity's signal is 0.
-        sharpness: Times the opacity's signal: larger leaves less half clear.
+        reward: Of transparency, as a share of how much the opacity of a place matters in the mean.
         **kwargs: name.
     """
 
-    def __init__(
-        self,
-        inner: Parametrization | None = None,
-        *,
-        clearness: float = 0.8,
-        sharpness: float = 3.0,
-        **kwargs,
-    ):
+    def __init__(self, inner: Parametrization | None = None, *, reward: float = 0.5, **kwargs):
         super().__init__(Fourier() if inner is None else inner, **kwargs)
         if isinstance(inner, Alpha):
             raise ValueError("Expected a parametrization without alpha. Received: Alpha.")
-        if not 0 < clearness < 1:
-            raise ValueError(f"Expected a clearness between 0 and 1. Received: {clearness}.")
+        if not (reward >= 0 and math.isfinite(reward)):
+            raise ValueError(f"Expected a finite reward of 0 or more. Received: {reward}.")
         self.opacity = Pyramid(fineness=_FINENESS)
-        self.clearness = clearness
-        self.sharpness = positive(sharpness, "sharpness")
-        self.offset = math.log(1 / clearness - 1)
+        self.reward = reward
 
     def get_config(self):
-        own = {"clearness": self.clearness, "sharpness": self.sharpness}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "reward": self.reward}
 
     def build(self, clips_shape):
         self.inner.build(clips_shape)
         self.opacity.build((*clips_shape[:-1], 1))
         self.clips_shape = (*clips_shape[:-1], clips_shape[-1] + 1)
         self.parts = [*self.inner.parts, *self.opacity.parts]
-        self.transforms = (OverBackground(self.inner.clips_shape[1:]),)
+        self.transforms = (Clearing(self.reward), OverBackground(self.inner.clips_shape[1:]))
 
     def restart(self, draws):
         self.inner.restart(draws)
         self.opacity.restart(draws)
-        # Opaque at first: where all is clear, the background excites the unit, and nothing grows.
-        coarsest, gain = self.opacity.parts[-1], self.opacity.gains[-1]
-        coarsest.assign(coarsest + (_OPAQUE - self.offset) / (self.sharpness * gain))
 
     def decode(self):
         parts = [ops.convert_to_tensor(part) for part in self.opacity.parts]
-        alpha = ops.sigmoid(self.sharpness * self.opacity.signal(parts) + self.offset)
+        alpha = ops.sigmoid(self.opacity.signal(parts) + _OPAQUE)
         return ops.concatenate([self.inner.decode(), alpha], axis=-1)
+
+
+class Clearing(Conditioning):
+    """Leaves clips alone and presses their alpha down, by a share of its mean absolute gradient.
+
+    A penalty has to be weighed against activations, which differ by orders of magnitude between
+    units; this weighs the same for all.
+
+    Args:
+        share: 1 presses as hard as the unit pulls at a place in the mean.
+    """
+
+    def __init__(self, share: float, **kwargs):
+        super().__init__(**kwargs)
+        self.share = share
+
+    def get_config(self):
+        return {**super().get_config(), "share": self.share}
+
+    def condition(self, gradient):
+        alpha = gradient[..., -1:]
+        pull = ops.mean(ops.abs(alpha), axis=(1, 2, 3, 4), keepdims=True)
+        return ops.concatenate([gradient[..., :-1], alpha + self.share * pull], axis=-1)
 
 
 def rgba(clip: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ from c3dvis.maximize.parametrizations.parametrization import Parametrization, po
 class Fourier(Parametrization):
     """Coefficients of a 3-D Fourier transform, scaled as the spectrum of natural films.
 
-    The amplitude of a coefficient is `1 / sqrt(f_space ** 2a + f_time ** 2b)`. With both exponents
-    1 that is 1/f over the length of the 3-D frequency, near what is measured in natural films
+    The amplitude of a coefficient is `1 / sqrt(f_space ** 2a + f_time ** 2b)`, frequencies counted
+    in waves over the longest of frames, height and width. With both exponents 1 that is 1/f over
+    the length of the 3-D frequency, near what is measured in natural films
     (Dong and Atick 1995, https://doi.org/10.1088/0954-898X_6_3_003). The defaults are a little
     smoother, which leaves less fine noise where a network does not look.
 
@@ -65,11 +66,12 @@ def natural_amplitude(
     frames: int, height: int, width: int, spatial_exponent: float, temporal_exponent: float
 ) -> np.ndarray:
     """`1 / sqrt(f_space ** 2a + f_time ** 2b)` of the real transform: `(W // 2 + 1, T, H)`."""
+    longest = max(frames, height, width)
     space = np.hypot(np.fft.rfftfreq(width)[:, None], np.fft.fftfreq(height)[None])
-    time = np.abs(np.fft.fftfreq(frames))
+    time = np.abs(np.fft.fftfreq(frames)) * longest
     # The longest wave that fits stands in for the mean, whose frequency is 0.
-    space = np.maximum(space, 1 / max(height, width))[:, None, :] ** spatial_exponent
-    return 1 / np.hypot(space, time[None, :, None] ** temporal_exponent)
+    space = np.maximum(space, 1 / max(height, width))[:, None, :] * longest
+    return 1 / np.hypot(space**spatial_exponent, time[None, :, None] ** temporal_exponent)
 
 
 def mirrored(width: int) -> np.ndarray:

@@ -13,7 +13,9 @@ from c3dvis.maximize.parametrizations.fourier import (
 )
 from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
-# Beside weights of deviation 1: so small that the magnitude holds to 1e-5.
+# Of the weights at the start: the shorter they are, the further a step turns their phases.
+_LENGTH = 0.3
+# Beside the squares of weights: so small that the magnitude holds to 1e-4.
 _TINY = 1e-10
 
 
@@ -31,16 +33,16 @@ class MaCo(Parametrization):
     which only the sign were free, is grey. Without, it is held for each frequency in space, summed
     (as power) over time: a clip may then be as fast or as slow as its unit likes.
 
-    The weights are complex numbers of which only the directions count: at a length of about 1, a
-    step of 0.1 turns a phase by up to 0.1 radian, and weight decay changes no clip.
+    The weights are complex numbers of which only the directions count, so weight decay changes no
+    clip.
 
     Args:
         magnitude: `(T, H, W // 2 + 1, K)` of `numpy.fft.rfftn` over the first three axes, in any
             unit; K is 1 or the signal's channels. `magnitude_of` measures it. None is the law.
         hold_time: Whether the magnitude is held in time too.
         contrast: Standard deviation of the signal, which stays as it is.
-        spatial_exponent: As in `Fourier`; larger by default, as the noise of phases that a unit
-            does not look at keeps its contrast here.
+        spatial_exponent: As in `Fourier`. Larger leaves less fine noise where a unit does not look,
+            which keeps its contrast here.
         temporal_exponent: As in `Fourier`; the start's, unless `hold_time`.
         **kwargs: Those of `Parametrization`: colours, name.
 
@@ -54,7 +56,7 @@ class MaCo(Parametrization):
         magnitude: ArrayLike | None = None,
         hold_time: bool = False,
         contrast: float = 2.0,
-        spatial_exponent: float = 1.6,
+        spatial_exponent: float = 1.25,
         temporal_exponent: float = 1.25,
         **kwargs,
     ):
@@ -108,7 +110,7 @@ class MaCo(Parametrization):
         return np.transpose(self.magnitude, (3, 2, 0, 1)).copy()
 
     def start(self, draw):
-        return [draw.standard_normal(self.spectrum_shape) for _ in range(2)]
+        return [_LENGTH * draw.standard_normal(self.spectrum_shape) for _ in range(2)]
 
     def signal(self, parts):
         real, imaginary = self.spectrum(parts)

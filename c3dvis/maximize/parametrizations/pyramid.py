@@ -6,6 +6,10 @@ import numpy as np
 from c3dvis.maximize.parametrizations import grids
 from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
+# How far a weight of 1 moves the signal, over all levels. Steps of the weights are spread over all
+# that a clip shows, where those of `Fourier` go to a few waves: 1 would be too slow.
+_REACH = 3.0
+
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class Pyramid(Parametrization):
@@ -22,7 +26,7 @@ class Pyramid(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
     """
 
-    def __init__(self, *, levels: int = 5, fineness: float = 1.0, deviation: float = 0.3, **kwargs):
+    def __init__(self, *, levels: int = 5, fineness: float = 1.0, deviation: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         if levels != int(levels) or levels < 1:
             raise ValueError(f"Expected 1 level or more. Received: {levels}.")
@@ -43,9 +47,8 @@ class Pyramid(Parametrization):
             [grids.linear(n, points) for n, points in zip(extent, size, strict=True)]
             for size in sizes
         ]
-        # Together they start, and step, about as far as one weight a pixel does.
         gains = self.fineness ** -np.arange(len(sizes), dtype=float)
-        self.gains = [float(gain) for gain in gains / np.linalg.norm(gains)]
+        self.gains = [float(gain) for gain in _REACH * gains / np.linalg.norm(gains)]
 
     def start(self, draw):
         return [self.deviation * draw.standard_normal(shape) for shape in self.grid_shapes]
