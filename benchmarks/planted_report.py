@@ -49,6 +49,7 @@ def page(
     text = _HEAD.format(**settings, units="\n".join(_planted(units)))
     text += "\n## Parametrizations\n\nMedians over units, with the worst unit in brackets.\n\n"
     text += _table(_OVERALL, [[label, *_overall(some)] for label, some in found.items()])
+    text += "\n\nUnits within each limit:\n\n" + _limits(found)
     text += "\n\nUnits recovered of each kind:\n\n" + _kinds(found)
     if knob:
         text += "\n\n" + _KNOB_HEAD + _table(_KNOB, [_knob_row(*row) for row in knob])
@@ -96,12 +97,21 @@ def _overall(found: Sequence) -> list[str]:
     ]
 
 
+def _limits(found: Mapping[str, Sequence]) -> str:
+    names = ("direction", "speed", "colour", "overlap")
+    rows = [
+        [label, *(_count(some, lambda o, name=name: name not in o.misses) for name in names)]
+        for label, some in found.items()
+    ]
+    return _table(["parametrization", *names], rows)
+
+
 def _kinds(found: Mapping[str, Sequence]) -> str:
     kinds = list(dict.fromkeys(one.unit.kind for one in next(iter(found.values()))))
     rows = []
     for label, some in found.items():
         by_kind = [[one for one in some if one.unit.kind == kind] for kind in kinds]
-        rows.append([label, *(f"{_count(p, lambda o: not o.misses)}" for p in by_kind)])
+        rows.append([label, *(_count(part, lambda o: not o.misses) for part in by_kind)])
     return _table(["parametrization", *kinds], rows)
 
 

@@ -394,7 +394,7 @@ def test_the_reward_presses_by_a_share_of_the_mean_pull():
 def test_clear_clips_read_back_with_their_alpha(tmp_path, ending):
     layer = started("alpha")
     for part in layer.opacity.parts:
-        part.assign(np.random.default_rng(0).normal(-0.7, 0.7, part.shape))
+        part.assign(np.random.default_rng(0).normal(-0.6, 2, part.shape))
     clip = decoded(layer)[0]
     alpha = clip[..., 3]
     assert (alpha < 0.2).mean() > 0.1 and (alpha > 0.8).mean() > 0.1

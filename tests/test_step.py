@@ -93,13 +93,15 @@ def test_the_published_search_finds_the_tube_too(network, clip, variant):
     assert found.settings["probability_removed"][0] < 0.1
 
 
-def test_the_fast_search_ends_no_worse_than_the_published_one(network, clip):
+def test_the_fast_search_ends_about_where_the_published_one_does(network, clip):
+    """After all its 2000 iterations: rewards less by at most 0.05 an area, and no less overlap."""
     areas = (0.05, 0.1)
-    slow = find(network, clip, reference=True, steps=400, areas=areas)
+    slow = find(network, clip, reference=True, areas=areas)
     fast = find(network, clip, areas=areas)
     assert np.all(np.array(fast.settings["rewards"]) > np.array(slow.settings["rewards"]) - 0.05)
-    assert overlap(fast.heatmap, tube()) > overlap(slow.heatmap, tube()) - 0.02
-    assert fast.settings["steps"] <= 60 and slow.settings["steps"] == 400
+    assert sum(fast.settings["rewards"]) > sum(slow.settings["rewards"])
+    assert overlap(fast.heatmap, tube()) > overlap(slow.heatmap, tube())
+    assert fast.settings["steps"] <= 60 and slow.settings["steps"] == 2000
 
 
 def settled(network, clip, variant, exact=False):

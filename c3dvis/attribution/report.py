@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -62,8 +62,8 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
 
 def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Section, int]:
     """The GIFs of one clip, and its part of the page."""
-    frames, *size = choices.extent(network, chosen.frames, chosen.size, _USUAL)
-    clip = clips.read(path, frames=frames, size=tuple(size), short=chosen.short)
+    frames, height, width = choices.extent(network, chosen.frames, chosen.size, _USUAL)
+    clip = clips.read(path, frames=frames, size=(height, width), short=chosen.short)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     out, stem = Path(chosen.out), _stem(path)
     pictures = []
@@ -73,9 +73,10 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
         key = _key(clip, method, settings)
         record = files.read_json(record_path)
         if not (isinstance(record, dict) and record.get("key") == key and gif.is_file()):
-            found = front.attribute(
+            answer = front.attribute(
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
+            found = cast(Attribution, answer)  # of one clip
             record = _record(found, key)
             out.mkdir(parents=True, exist_ok=True)
             found.save(gif, fps=_FPS, polarity=chosen.polarity, normalize=chosen.normalize)

@@ -65,8 +65,8 @@ class Maximizer(keras.Model):
         dtype: "bfloat16" computes the network in it, behind what comes before its first layer with
             weights, and everything else in float32. On processors that have it, a step takes about
             half as long. The gradient then points elsewhere by a little, the more the deeper the
-            layer: over C3D's layers its cosine to float32's falls from 0.9999 to 0.96. None
-            computes as the network does.
+            layer: its cosine to float32's falls to 0.96 at C3D's conv5b. None computes as the
+            network does.
         steps_per_execution: Steps in one run of the compiled graph. Callbacks see the last of
             them.
 

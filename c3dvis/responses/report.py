@@ -60,8 +60,8 @@ def _layer(chosen: argparse.Namespace) -> int:
     network = choices.load(_with_default(chosen))
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
-    frames, *size = choices.extent(network, chosen.frames, chosen.size, usual)
-    clip = _clip(chosen, frames, tuple(size))
+    frames, height, width = choices.extent(network, chosen.frames, chosen.size, usual)
+    clip = _clip(chosen, frames, (height, width))
     filters = None if chosen.filters == "all" else chosen.filters
     found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:

@@ -38,7 +38,7 @@ class Alpha(Wrapper):
         **kwargs: name.
     """
 
-    def __init__(self, inner: Parametrization | None = None, *, reward: float = 0.5, **kwargs):
+    def __init__(self, inner: Parametrization | None = None, *, reward: float = 0.2, **kwargs):
         super().__init__(Fourier() if inner is None else inner, **kwargs)
         if isinstance(inner, Alpha):
             raise ValueError("Expected a parametrization without alpha. Received: Alpha.")

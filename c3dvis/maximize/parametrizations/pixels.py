@@ -4,6 +4,10 @@ import keras
 
 from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
+# How far a weight of 1 moves the signal: steps are spread over all pixels, where those of `Fourier`
+# go to a few waves, and 1 would be too slow.
+_REACH = 3.0
+
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class Pixels(Parametrization):
@@ -15,7 +19,7 @@ class Pixels(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
     """
 
-    def __init__(self, *, deviation: float = 0.3, **kwargs):
+    def __init__(self, *, deviation: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.deviation = positive(deviation, "deviation")
 
@@ -26,4 +30,4 @@ class Pixels(Parametrization):
         return [self.deviation * draw.standard_normal(self.signal_shape)]
 
     def signal(self, parts):
-        return parts[0]
+        return _REACH * parts[0]
