@@ -22,15 +22,15 @@ class CPPN(Parametrization):
     puts out an odd and an even function of what it gets, the arctangent and its square, as in
     Mordvintsev et al. (2018, https://distill.pub/2018/differentiable-parameterizations).
 
-    Weights are kept `stiffness * sqrt(inputs)` times as large as they are used, so that all start
-    with deviation `stiffness` and the default step of 0.1 changes each by `0.1 / stiffness` of
-    that.
+    The weights are how far each network has moved from its start, which is kept apart: weight decay
+    then pulls back to the start, where it would otherwise pull the whole clip to one colour. One
+    of 1 counts as much as a start of deviation `stiffness` does.
 
     Args:
         layers: Hidden layers.
         units: Units of each.
         detail: Standard deviation of the first layer's slopes: larger starts with finer patterns.
-        stiffness: Standard deviation of the weights as they are kept.
+        stiffness: Larger moves less far from the start in a step.
         **kwargs: Those of `Parametrization`: colours, name.
 
     Stanley 2007, "Compositional pattern producing networks",
@@ -43,7 +43,7 @@ class CPPN(Parametrization):
         layers: int = 6,
         units: int = 24,
         detail: float = 1.0,
-        stiffness: float = 3.0,
+        stiffness: float = 2.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,18 +69,29 @@ class CPPN(Parametrization):
         inputs = [4, *[2 * self.units] * self.layers]
         outputs = [*[self.units] * self.layers, channels]
         self.shapes = list(zip(inputs, outputs, strict=True))
+        clips = self.clips_shape[0]
+        self.starts = [
+            self.add_weight(shape=(clips, *shape), initializer="zeros", trainable=False)
+            for shape in self.shapes
+        ]
 
     def start(self, draw):
-        return [self.stiffness * draw.standard_normal(shape) for shape in self.shapes]
+        return [np.zeros(shape) for shape in self.shapes]
+
+    def restart(self, draws):
+        super().restart(draws)
+        for place in self.starts:
+            drawn = [draw.standard_normal(place.shape[1:]) for draw in draws]
+            place.assign(np.stack(drawn).astype(np.float32))
 
     def signal(self, parts):
         frames, height, width, channels = self.signal_shape
         features = ops.convert_to_tensor(self.coordinates)
-        for index, part in enumerate(parts):
+        for index, (part, start) in enumerate(zip(parts, self.starts, strict=True)):
             if index:
                 features = _compound(features)
-            scale = self.stiffness * math.sqrt(part.shape[1])
-            features = ops.matmul(features, part / scale)
+            weights = (start + part / self.stiffness) / math.sqrt(part.shape[1])
+            features = ops.matmul(features, weights)
         return ops.reshape(features, (-1, frames, height, width, channels))
 
 
