@@ -10,7 +10,6 @@ from keras import ops
 
 from c3dvis import autodiff
 from c3dvis.maximize import scores
-from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.motion import DriftingGabor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -298,11 +297,7 @@ def test_fourier_recovers_two_units_in_a_short_run(networks):
 
 
 def test_the_clip_of_an_order_shows_both_events_in_order(networks):
-    # The default's weight decay is chosen for clips that other networks recognise; under it the
-    # speed of one event of "right then left" is missed. Less keeps all that the unit asks for.
-    optimizer = ClipwiseAdam(weight_decay=0.1)
-    options = {"parametrization": "fourier", "optimizer": optimizer}
-    for one in planted_runs.recover(networks["order"], **options):
+    for one in planted_runs.recover(networks["order"], parametrization="fourier"):
         # The worse event: in the wrong order it would be 180 degrees off.
         assert not one.misses
 

@@ -25,13 +25,13 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         beta_2: Decay of the moving mean of their squares; short, as gradients grow manifold in the
             first steps.
         weight_decay: Times the learning rate: the share of a weight that is lost in a step. What
-            the network does not hold on to fades to grey. Much less gives clips that activate the
-            unit more and that other networks recognise less.
+            the network does not hold on to fades to grey. More, such as 1, gives clips that other
+            networks recognise more and that show less of what the unit asks for.
         **kwargs: Those of `keras.optimizers.Optimizer`.
 
     Example:
         >>> ClipwiseAdam(0.2).get_config()["weight_decay"]
-        1.0
+        0.1
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         *,
         beta_1: float = 0.9,
         beta_2: float = 0.9,
-        weight_decay: float | None = 1.0,
+        weight_decay: float | None = 0.1,
         name: str = "clipwise_adam",
         **kwargs,
     ):

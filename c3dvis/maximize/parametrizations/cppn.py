@@ -43,7 +43,7 @@ class CPPN(Parametrization):
         layers: int = 6,
         units: int = 24,
         detail: float = 1.0,
-        stiffness: float = 2.0,
+        stiffness: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
