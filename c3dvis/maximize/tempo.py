@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -209,7 +209,10 @@ class _Batch:
         made, parts = self._run(weight, start=self.parts[neighbour])
         rows &= _net(made, weight * self.worth) > self._net(weight, weight)
         for i in np.flatnonzero(rows):
-            self.made[weight][i] = made[i]
+            # Whether a gradient has moved it is told from its first start, not from the second.
+            status = made[i].status
+            status = self.made[neighbour][i].status if status == "no gradient" else status
+            self.made[weight][i] = replace(made[i], status=status)
             for old, new in zip(self.parts[weight], parts, strict=True):
                 old[i] = new[i]
 
