@@ -186,6 +186,7 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
         ({"parametrization": "furrier"}, "'fourier'.*Received: 'furrier'"),
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),
+        ({"steps": 1.5}, "whole number of steps"),
     ],
 )
 def test_wrong_options_are_refused(network, options, message):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,14 +13,8 @@ from numpy.typing import NDArray
 
 from c3dvis import clips
 from c3dvis.attribution import drawing
-from c3dvis.clips.encoders import ENCODERS
+from c3dvis.clips import showing
 from c3dvis.objectives import Logit, Objective
-
-# Of a notebook's cell: characters, frames, and pixels of a panel's height.
-_MOST_CHARACTERS = 300_000
-_MOST_FRAMES = 64
-_SHOWN_HEIGHT = 160
-_SHOWN_FPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,34 +127,13 @@ class Attribution:
         return _words(self.objective)
 
     def _repr_html_(self) -> str:
-        caption = html.escape(f"{self.method}: {self.asked}, score {self.score:.3f}")
-        shown = self.panels()
-        shown = clips.sample(shown, min(len(shown), _MOST_FRAMES))
-        picture = _encoded(_shrunk(shown, _SHOWN_HEIGHT / shown.shape[1]))
-        while len(picture) + len(caption) > _MOST_CHARACTERS - 200:
-            shown = _shrunk(shown, 0.7)
-            picture = _encoded(shown)
-        return (
-            f'<figure><img alt="{caption}" src="data:image/webp;base64,{picture}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        caption = f"{self.method}: {self.asked}, score {self.score:.3f}"
+        return showing.figure(self.panels(), caption)
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if tuple(np.shape(array)) != tuple(shape):
         raise ValueError(f"Expected {name} of shape {shape}. Received: {np.shape(array)}.")
-
-
-def _encoded(shown: NDArray[np.float32]) -> str:
-    content = ENCODERS[".webp"](clips.to_uint8(shown), _SHOWN_FPS, 80)
-    return base64.b64encode(content).decode("ascii")
-
-
-def _shrunk(shown: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    if factor >= 1:
-        return shown
-    height, width = (max(1, round(side * factor)) for side in shown.shape[1:3])
-    return clips.resize(shown, (height, width))
 
 
 def _words(objective: Objective) -> str:

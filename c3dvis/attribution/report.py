@@ -19,6 +19,7 @@ from c3dvis.attribution.attribution import Attribution
 from c3dvis.attribution.question import Question
 from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.models import chosen as choices
+from c3dvis.models.inputs import clip_shape
 
 _FPS = 8
 _USUAL = (16, 112, 112)
@@ -62,7 +63,8 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
 
 def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Section, int]:
     """The GIFs of one clip, and its part of the page."""
-    frames, height, width = choices.extent(network, chosen.frames, chosen.size, _USUAL)
+    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
+    frames, height, width, _ = shape
     clip = clips.read(path, frames=frames, size=(height, width), short=chosen.short)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     out, stem = Path(chosen.out), _stem(path)

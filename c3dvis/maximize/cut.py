@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from c3dvis.maximize import input_convolution
 from c3dvis.maximize.crop import Rebuilt
 from c3dvis.maximize.own_channel import all_channels, reader
 from c3dvis.models import layers
@@ -112,7 +113,8 @@ class Cut:
         values = []
         if self._whole is not None:
             part = inputs[(slice(None), *(slice(*interval) for interval in self.box))]
-            values = keras.tree.flatten(self._whole(part, training=False))
+            with input_convolution.restated(self._whole):
+                values = keras.tree.flatten(self._whole(part, training=False))
         read, found = {}, []
         for i, reading in enumerate(self._readings):
             activation, column = reading(values, columns[:, i])

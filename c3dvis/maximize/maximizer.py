@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from c3dvis.maximize.cache import Cache, key_of, network_digest
 from c3dvis.maximize.cut import Cut
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.models import layers
+from c3dvis.models.inputs import clip_shape
 from c3dvis.objectives import CLIP, Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2
@@ -301,10 +303,7 @@ class Maximizer(keras.Model):
             MemoryError: Memory does not hold the fewest clips that can be made at once.
         """
         objective = self.objective if objective is None else objective
-        if steps < 1:
-            raise ValueError(f"Expected 1 step or more. Received: {steps}.")
-        if seed < 0:
-            raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
+        check_run(steps, seed)
         self._columns(objective)
         settings = {"steps": steps, "seed": seed}
         if cache is None:
@@ -517,30 +516,14 @@ def maximize(
     return np.stack([one.clip for one in made])
 
 
-def clip_shape(
-    network: keras.Model, *, frames: int | None = None, size: tuple[int, int] | None = None
-) -> tuple[int, int, int, int]:
-    """Shape `(T, H, W, C)` of the clips a network takes, filled in where it takes any.
-
-    Raises:
-        ValueError: A network whose input isn't one clip, or a size it doesn't take.
-    """
-    layers.check(network)
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-        shapes = [tuple(i.shape) for i in network.inputs]
+def check_run(steps: int, seed: int) -> None:
+    """Refuses steps and a seed that no run can have."""
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"Expected a whole number of steps, 1 step or more. Received: {steps!r}.")
+    if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(
-            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
+            f"Expected a whole number as seed, a seed of 0 or more. Received: {seed!r}."
         )
-    own = network.inputs[0].shape[1:]
-    asked = (frames, *(size or (None, None)), None)
-    shape = []
-    for axis, has, wants in zip(("frames", "height", "width", "channels"), own, asked, strict=True):
-        if has is None and wants is None:
-            raise ValueError(f"Expected {axis} to be given, as this network takes any.")
-        if has is not None and wants is not None and has != wants:
-            raise ValueError(f"Expected {axis} {has}, as the network takes. Received: {wants}.")
-        shape.append(has if wants is None else wants)
-    return tuple(shape)
 
 
 def _same(value):

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis.maximize import batching
-from c3dvis.maximize.maximizer import Made, Maximizer
+from c3dvis.maximize.maximizer import Made, Maximizer, check_run
 from c3dvis.maximize.regularizers import TemporalSmoothness
 from c3dvis.objectives import Objective
 
@@ -100,10 +100,7 @@ def slow_to_fast(
     weights = tuple(float(weight) for weight in weights)
     if not weights or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"Expected weights of 0 or more. Received: {weights}.")
-    if steps < 1:
-        raise ValueError(f"Expected 1 step or more. Received: {steps}.")
-    if seed < 0:
-        raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
+    check_run(steps, seed)
     price = _Price()
     maximizer = Maximizer(network, objective, regularizers=[*regularizers, price], **options)
     clips_shape = maximizer.parametrization.clips_shape

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     import keras
 
 
-_AXES = ("frames", "height", "width")
-
-
 class Choice(Protocol):
     """What `add_arguments` parses, or anything else with these attributes.
 
@@ -106,35 +103,3 @@ def preprocess(value_range: tuple[float, float] | None) -> Callable | None:
         return None
     low, high = value_range
     return lambda values: values * (high - low) + low
-
-
-def extent(
-    network: keras.Model,
-    frames: int | None,
-    size: tuple[int, int] | None,
-    usual: tuple[int, int, int],
-) -> tuple[int, int, int]:
-    """Frames, height and width of a clip for a network: its own, else those asked for.
-
-    Args:
-        network: Takes clips `(N, T, H, W, C)`.
-        frames: Asked for; None is any.
-        size: `(height, width)` asked for; None is any.
-        usual: Taken where neither the network nor anybody says.
-
-    Raises:
-        ValueError: If the network takes others than those asked for, or no clips at all.
-    """
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-        shapes = [tuple(one.shape) for one in network.inputs]
-        raise ValueError(
-            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
-        )
-    found = []
-    asked = (frames, *(size or (None, None)))
-    own = network.inputs[0].shape[1:4]
-    for name, has, wants, otherwise in zip(_AXES, own, asked, usual, strict=True):
-        if has is not None and wants is not None and has != wants:
-            raise ValueError(f"Expected {name} {has}, as the network takes. Received: {wants}.")
-        found.append(has or wants or otherwise)
-    return found[0], found[1], found[2]

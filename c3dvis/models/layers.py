@@ -393,12 +393,12 @@ def redirected(network: keras.Model, leak):
         network: Its layers' activations are exchanged inside the block, and put back.
         leak: `(N,)`, one number a clip.
     """
-    with relus_exchanged(network, lambda x: _redirected_relu(x, leak)):
+    with relusexchanged(network, lambda x: _redirected_relu(x, leak)):
         yield
 
 
 @contextlib.contextmanager
-def relus_exchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
+def relusexchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
     """Computes `relu(x)` in the place of every plain ReLU of a network.
 
     It holds for what is computed, or traced into a graph, inside the `with` block. A ReLU is a
@@ -415,7 +415,7 @@ def relus_exchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
     found = {(id(holder), name): (holder, name) for holder, name in _relus(network)}
     with contextlib.ExitStack() as changes:
         for holder, name in found.values():
-            changes.enter_context(_exchanged(holder, name, relu))
+            changes.enter_context(exchanged(holder, name, relu))
         yield len(found)
 
 
@@ -428,7 +428,7 @@ def output_passed(layer: keras.layers.Layer, function: Callable):
     models too.
     """
     call = layer.call
-    with _exchanged(layer, "call", lambda *args, **kwargs: function(call(*args, **kwargs))):
+    with exchanged(layer, "call", lambda *args, **kwargs: function(call(*args, **kwargs))):
         yield
 
 
@@ -479,7 +479,7 @@ def _relu_of(operation) -> Iterator[tuple]:
 
 
 @contextlib.contextmanager
-def _exchanged(holder, name: str, value):
+def exchanged(holder, name: str, value):
     """Puts a value in the place of an attribute, and the old one back."""
     own = name in vars(holder)
     before = getattr(holder, name)
@@ -498,8 +498,12 @@ def _redirected_relu(x, leak):
         return ops.relu(x)  # the rows are not the clips, or their frames one after the other
     repeats = x.shape[0] // leak.shape[0]
     leak = ops.reshape(ops.repeat(leak, repeats), (-1, *[1] * (len(x.shape) - 1)))
-    off = ops.minimum(x, 0)
-    return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
+
+    def leaky():
+        off = ops.minimum(x, 0)
+        return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
+
+    return ops.cond(ops.any(leak > 0), leaky, lambda: ops.relu(x))
 
 
 def _is_plain(relu) -> bool:

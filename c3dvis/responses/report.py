@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, motion, pages
 from c3dvis.models import chosen as choices
+from c3dvis.models.inputs import clip_shape
 from c3dvis.models import layers
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.layer_kernels import kernels
@@ -60,7 +61,8 @@ def _layer(chosen: argparse.Namespace) -> int:
     network = choices.load(_with_default(chosen))
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
-    frames, height, width = choices.extent(network, chosen.frames, chosen.size, usual)
+    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=usual)
+    frames, height, width, _ = shape
     clip = _clip(chosen, frames, (height, width))
     filters = None if chosen.filters == "all" else chosen.filters
     found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)

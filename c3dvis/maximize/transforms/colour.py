@@ -16,6 +16,11 @@ class ColourNoise(Transform):
         gain: Largest change of the gain either way, in [0, 1).
         offset: Largest offset either way, in [0, 1).
         channels: Channels of the clips.
+
+    Example:
+        >>> noise = ColourNoise(gain=0.2, offset=0.1, channels=1)
+        >>> float(noise(ops.full((1, 1, 1, 1, 1), 0.75), ops.ones((1, 2))))  # 1.2 * 0.25 + 0.1
+        0.9
     """
 
     def __init__(self, gain: float = 0.2, offset: float = 0.1, *, channels: int = 3, **kwargs):

@@ -49,6 +49,15 @@ def apply(transforms, clips, draws):
         transforms: The layers.
         clips: `(N, T, H, W, C)`.
         draws: `(N, D)` uniform in [0, 1), D the sum of the layers' `draws`.
+
+    Returns:
+        The clips, `(N, T, H, W, C)`, of the size that the transforms leave.
+
+    Example:
+        >>> from c3dvis.maximize import transforms
+        >>> both = [transforms.Pad(2), transforms.Jitter(4)]
+        >>> tuple(transforms.apply(both, ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 2))).shape)
+        (1, 4, 8, 8, 3)
     """
     used, pending = 0, dict[int, Any]()
     for transform in transforms:

@@ -13,6 +13,10 @@ class Pad(Transform):
 
     Args:
         pixels: Width of the border on each side; height and width grow by twice as much.
+
+    Example:
+        >>> tuple(Pad(2)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 0))).shape)
+        (1, 4, 12, 12, 3)
     """
 
     def __init__(self, pixels: int, **kwargs):
@@ -29,6 +33,10 @@ class Jitter(Resampling):
 
     Args:
         pixels: Largest offset; height and width shrink by it.
+
+    Example:
+        >>> tuple(Jitter(2)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 2))).shape)
+        (1, 4, 6, 6, 3)
     """
 
     draws = 2
@@ -54,6 +62,10 @@ class Scale(Resampling):
     Args:
         smallest: Least factor.
         largest: Greatest factor.
+
+    Example:
+        >>> tuple(Scale(0.8, 1.2)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 1))).shape)
+        (1, 4, 8, 8, 3)
     """
 
     draws = 1
@@ -82,6 +94,10 @@ class Crop(Resampling):
 
     Args:
         smallest: Least side of the window as a share of the clip's, in (0, 1]; the greatest is 1.
+
+    Example:
+        >>> tuple(Crop(0.5)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 3))).shape)
+        (1, 4, 8, 8, 3)
     """
 
     draws = 3
@@ -111,6 +127,12 @@ class Rotate(Transform):
 
     Args:
         degrees: Largest angle either way, 0 to 180.
+
+    Example:
+        >>> clip = ops.reshape(ops.arange(4, dtype="float32"), (1, 1, 2, 2, 1))  # 0 1, below 2 3
+        >>> turned = Rotate(90)(clip, ops.ones((1, 1)))
+        >>> ops.convert_to_numpy(turned).round().ravel().tolist()
+        [2.0, 0.0, 3.0, 1.0]
     """
 
     draws = 1

@@ -12,6 +12,12 @@ class TemporalJitter(Resampling):
 
     Args:
         frames: Largest shift either way.
+
+    Example:
+        >>> clip = ops.reshape(ops.arange(4, dtype="float32"), (1, 4, 1, 1, 1))
+        >>> later = TemporalJitter(1)(clip, ops.zeros((1, 1)))
+        >>> ops.convert_to_numpy(later).ravel().tolist()
+        [0.0, 0.0, 1.0, 2.0]
     """
 
     draws = 1
@@ -33,6 +39,12 @@ class Speed(Resampling):
     Args:
         slowest: Least factor; 0.5 is half as fast.
         fastest: Greatest factor.
+
+    Example:
+        >>> clip = ops.reshape(ops.arange(5, dtype="float32"), (1, 5, 1, 1, 1))
+        >>> faster = Speed(2, 2)(clip, ops.zeros((1, 1)))
+        >>> ops.convert_to_numpy(faster).ravel().tolist()
+        [0.0, 0.0, 2.0, 4.0, 4.0]
     """
 
     draws = 1
@@ -58,6 +70,12 @@ class Freeze(Resampling):
 
     Args:
         frames: Longest stretch; the shortest, of 0 or 1 frames, changes nothing.
+
+    Example:
+        >>> clip = ops.reshape(ops.arange(4, dtype="float32"), (1, 4, 1, 1, 1))
+        >>> held = Freeze(2)(clip, ops.convert_to_tensor([[0.9, 0.5]]))
+        >>> ops.convert_to_numpy(held).ravel().tolist()
+        [0.0, 1.0, 1.0, 3.0]
     """
 
     draws = 2
