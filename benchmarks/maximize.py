@@ -77,7 +77,7 @@ def whole_step(network: keras.Model, objective, **options) -> Contender:
     count = maximizer.batch_size
 
     def run():
-        maximizer.fit(rows, batch_size=count, shuffle=False, verbose=0)
+        autodiff.fit(maximizer, rows, batch_size=count, verbose=0)
 
     return Contender(run, OUR_STEPS * count)
 

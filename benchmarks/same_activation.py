@@ -128,6 +128,7 @@ def run_ours(settings: dict) -> dict:
     """Seconds of every filter until its target, or of all steps."""
     from maximize import build
 
+    from c3dvis import autodiff
     from c3dvis.maximize import Maximizer
 
     network = build(settings["network"], settings["size"])
@@ -142,10 +143,10 @@ def run_ours(settings: dict) -> dict:
         watch = _until(network, part, targets[first : first + len(part)])
         columns = maximizer.restart(part)
         watch.start = time.perf_counter()
-        maximizer.fit(
+        autodiff.fit(
+            maximizer,
             maximizer.steps_of(columns, settings["steps"]),
             batch_size=maximizer.batch_size,
-            shuffle=False,
             callbacks=[watch],
             verbose=0,
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-__all__ = ["compiled", "sealed", "value_and_gradient"]
+__all__ = ["compiled", "fit", "sealed", "value_and_gradient"]
 
 
 def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
@@ -36,6 +36,32 @@ def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
     raise _unknown_backend()
 
 
+def fit(model: keras.Model, rows, *, batch_size: int, **options):
+    """`model.fit` on rows as they stand, an array or a tuple of them that the model takes.
+
+    TensorFlow tunes the feeding of arrays in a thread that sleeps for 10 ms, then for twice that,
+    and so on; at the end of a fit, nothing goes on until it has woken up, which can take as long
+    as the fit has. So it is not tuned here.
+
+    Args:
+        model: Compiled.
+        rows: `(N, ...)`, N a multiple of the batch size.
+        batch_size: Rows of a step.
+        **options: Of `keras.Model.fit`: callbacks, verbose, ...
+
+    Returns:
+        The history.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model.fit(rows, batch_size=batch_size, shuffle=False, **options)
+    import tensorflow as tf
+
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    steps = tf.data.Dataset.from_tensor_slices((rows,)).batch(batch_size, drop_remainder=True)
+    return model.fit(steps.with_options(untuned), shuffle=False, **options)
+
+
 def sealed(function: Callable) -> Callable:
     """The same function, as a graph of its own inside a larger one.
 
@@ -45,6 +71,15 @@ def sealed(function: Callable) -> Callable:
 
     Args:
         function: Of tensors, to be called in what TensorFlow compiles.
+
+    Returns:
+        A function of the same tensors.
+
+    Example:
+        >>> from keras import ops
+        >>> square = sealed(lambda x: x * x)
+        >>> float(square(ops.convert_to_tensor(3.0)))
+        9.0
     """
     if keras.backend.backend() != "tensorflow":
         return function

@@ -195,6 +195,13 @@ class Flat:
         clip: Key of the input.
         outputs: Keys of the outputs.
         lengths: `(T, H, W)` by key, of the tensors whose way from the clip can be followed.
+
+    Example:
+        >>> clip = keras.Input((8, 16, 16, 3))
+        >>> network = keras.Sequential([clip, keras.layers.Conv3D(2, 3, name="conv")])
+        >>> flat = Flat(network, (8, 16, 16))
+        >>> flat.lengths[flat.outputs[0]]
+        (6, 14, 14)
     """
 
     def __init__(self, network: keras.Model, clip_lengths: Lengths):
@@ -275,6 +282,13 @@ def windows(layer, lengths: Sequence[Lengths]) -> tuple[Window, ...] | None:
     Args:
         layer: A layer or operation of Keras.
         lengths: `(T, H, W)` of each input; more than one must be of the same lengths.
+
+    Returns:
+        A `Window` for time, height and width; None where the layer mixes positions otherwise.
+
+    Example:
+        >>> windows(keras.layers.Conv3D(1, 3, strides=2), [(8, 16, 16)])[0]
+        Window(kernel=3, stride=2, dilation=1, before=0, after=0)
     """
     layer = getattr(layer, "windowed", layer)
     if len(set(lengths)) != 1 or getattr(layer, "data_format", None) == "channels_first":

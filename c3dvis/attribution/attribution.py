@@ -65,9 +65,11 @@ class Attribution:
             percentile: Of the absolute values: what is taken for the largest, up to 100.
 
         Returns:
-            float32 `(T, H, W, 3)` in [0, 1].
+            float32 `(T, H, W, 3)` in [0, 1]. Of a method that finds frames and no pixels, the clip
+            with those frames in their own colours and a vermilion border, the others in grey.
         """
-        return drawing.overlay(
+        draw = drawing.overlay if self.frame_mask is None else drawing.framed
+        return draw(
             self.clip,
             self.heatmap,
             polarity=polarity,

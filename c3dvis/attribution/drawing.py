@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _FADED = (0.4, 1.0)
 # Of the strongest colour, under which the clip is still to be seen; and its exponent, below 1, so
 # that half of the largest value is well seen.
 _OPACITY, _OPACITY_EXPONENT = 0.9, 0.7
+# Of the shorter side, how much a border takes.
+_BORDER_SHARE = 16
 # Pixels.
 _GAP = 4
 _MARK_HEIGHT = 8
@@ -63,10 +66,31 @@ def overlay(
         >>> drawn[0, 0, 0].tolist() == drawn[0, 0, 0, :1].tolist() * 3  # zero: the clip, in grey
         True
     """
-    grey = (clips.to_rgb(clip) @ _LUMA)[..., None]
-    low, high = _FADED
     values = scaled(heatmap, polarity=polarity, normalize=normalize, percentile=percentile)
-    return _colored(values, low + (high - low) * grey)
+    return _colored(values, _faded(clip))
+
+
+def framed(
+    clip: NDArray[np.float32], heatmap: NDArray[np.float32], **options: Any
+) -> NDArray[np.float32]:
+    """A clip whose frames are told apart by their heat, the same all over a frame.
+
+    Args:
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        heatmap: float32 `(T, H, W)`, signed.
+        **options: Those of `overlay`.
+
+    Returns:
+        float32 `(T, H, W, 3)` in [0, 1]: the hotter a frame, the more of its own colours it has,
+        within a border of the overlay's colours; the others are grey.
+    """
+    values = scaled(heatmap, **options)
+    border = np.ones(values.shape[1:], bool)
+    inner = max(1, min(border.shape) // _BORDER_SHARE)
+    border[inner:-inner, inner:-inner] = False
+    own = np.abs(values)[..., None]
+    shown = own * clips.to_rgb(clip) + (1 - own) * _faded(clip)
+    return np.where(border[..., None], _colored(values, shown), shown).astype(np.float32)
 
 
 def scaled(
@@ -161,6 +185,12 @@ def frame_marks(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
     sums = heatmap.sum(axis=(1, 2), dtype=np.float64)
     most = np.abs(sums).max()
     return (sums / most if most > 0 else np.zeros_like(sums)).astype(np.float32)
+
+
+def _faded(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A clip in light grey, `(T, H, W, 1)`."""
+    low, high = _FADED
+    return low + (high - low) * (clips.to_rgb(clip) @ _LUMA)[..., None]
 
 
 def _colored(values: NDArray[np.float32], backdrop: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -174,7 +174,7 @@ class MaskSearch(keras.Model):
             variable.assign(start)
         steps = len(iterations)
         rows = (np.reshape(iterations, (steps, 1)).astype(np.float32), np.repeat(columns, steps, 0))
-        self.fit(rows, batch_size=1, shuffle=False, verbose=0, callbacks=callbacks)
+        autodiff.fit(self, rows, batch_size=1, verbose=0, callbacks=callbacks)
         return ops.convert_to_numpy(self.masks.crop(self.masks(self.grid)))
 
     def call(self, inputs, training=None):

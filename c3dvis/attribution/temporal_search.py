@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from c3dvis import autodiff
 from c3dvis.attribution import temporal
 from c3dvis.attribution.attribution import Attribution
 from c3dvis.attribution.question import Question
@@ -145,7 +146,7 @@ class TemporalSearch(keras.Model):
         watch = _Watch(settings.least_change)
         # The last step is there to read the loss of the mask that the one before it made.
         rows = np.repeat(columns, settings.steps + 1, axis=0)
-        self.fit(rows, batch_size=1, shuffle=False, callbacks=[watch], verbose=0)
+        autodiff.fit(self, rows, batch_size=1, callbacks=[watch], verbose=0)
         losses, seen = watch.losses, np.stack(watch.masks)
         mask = ops.convert_to_numpy(self.best)[0]
         return Found(mask, min(losses), losses[0], len(losses) - 1, seen)

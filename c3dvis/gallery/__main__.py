@@ -83,6 +83,7 @@ def _run(chosen: argparse.Namespace) -> int:
         seed=chosen.seed,
         fps=chosen.fps,
         compare=_compare(chosen),
+        dtype=None if chosen.dtype == "float32" else chosen.dtype,
         batch_size=chosen.batch_size,
     )
     selection = make.Selection(
@@ -174,6 +175,13 @@ def _add_clips(group: Any) -> None:
         "texture-flow, shared or alpha",
     )
     group.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="of the network's computations; bfloat16 takes about half as long on processors that "
+        "have it, and its clips differ a little (default float32)",
+    )
+    group.add_argument(
         "--size",
         type=size_argument,
         metavar="PIXELS",
@@ -206,7 +214,10 @@ def _add_running(group: Any) -> None:
         "--dry-run", action="store_true", help="print what would be made, and make nothing"
     )
     group.add_argument(
-        "--batch-size", type=whole(1), default=4, metavar="N", help="clips at once (default 4)"
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="clips at once (default: found, and halved where memory does not hold them)",
     )
     group.add_argument(
         "--engine",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from c3dvis.gallery.network import Settings
     from c3dvis.gallery.render import Renderer
 
+# Where nobody says how many: enough that tracing a layer's step pays.
+_CLIPS_A_TASK = 8
+
 # Layer to channel to best score of the held-out clips.
 Best = Mapping[str, Mapping[int, float | None]]
 
@@ -63,7 +66,7 @@ class Ray:
             out, settings = renderer.out.resolve(), renderer.settings.absolute()
             waiting = [
                 task.remote(settings, out, group, best.get(group[0].layer, {}))
-                for group in plan.groups(units, size=renderer.settings.batch_size)
+                for group in plan.groups(units, size=renderer.settings.batch_size or _CLIPS_A_TASK)
             ]
             while waiting:
                 done, waiting = ray.wait(waiting)

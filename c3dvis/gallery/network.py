@@ -33,7 +33,8 @@ class Settings:
         seed: Of the run. A unit's clip depends on it, its layer and its channel.
         fps: Frames a second of the clips.
         compare: Held-out clips of `c3dvis.motion` whose scores stand beside those reached.
-        batch_size: Clips made at once.
+        dtype: "bfloat16" computes the network in it, as `Maximizer` says; None is its own.
+        batch_size: Clips made at once; None finds it by itself.
     """
 
     model: str = "c3d-motion"
@@ -48,7 +49,8 @@ class Settings:
     seed: int = 0
     fps: float = 8.0
     compare: int = 0
-    batch_size: int = 4
+    dtype: str | None = None
+    batch_size: int | None = None
 
     def identity(self) -> dict[str, Any]:
         """What runs in one folder must agree on; the weights' hash stands for their files."""

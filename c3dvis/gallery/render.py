@@ -57,6 +57,7 @@ class Renderer:
                 self.network,
                 _objective(layer, channels),
                 batch_size=self.settings.batch_size,
+                dtype=self.settings.dtype,
                 size=self.settings.size,
                 frames=self.settings.frames,
                 parametrization=self.settings.parametrization,

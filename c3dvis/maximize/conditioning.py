@@ -71,6 +71,11 @@ class LaplacianGradient(_Conditioning):
 
     Args:
         levels: How often the gradient is halved; there is a band for each, and one of what is left.
+
+    Example:
+        >>> from c3dvis.maximize.conditioning import LaplacianGradient
+        >>> tuple(LaplacianGradient(levels=2).condition(ops.ones((1, 8, 16, 16, 3))).shape)
+        (1, 8, 16, 16, 3)
     """
 
     def __init__(self, levels: int = 4, **kwargs):
@@ -95,7 +100,20 @@ class LaplacianGradient(_Conditioning):
 
 
 def split(transforms: Sequence[keras.layers.Layer]) -> tuple[list, list]:
-    """Transforms to the gradient conditioning that they begin with, and the rest."""
+    """Transforms to the gradient conditioning that they begin with, and the rest.
+
+    Args:
+        transforms: Layers of this module and of `c3dvis.maximize.transforms`, in their order.
+
+    Returns:
+        Two lists: those that condition the gradient, and the others.
+
+    Example:
+        >>> from c3dvis.maximize.conditioning import UnitGradient, split
+        >>> from c3dvis.maximize.transforms import Jitter
+        >>> [len(part) for part in split([UnitGradient(), Jitter(2), Jitter(1)])]
+        [1, 2]
+    """
     first = 0
     while first < len(transforms) and isinstance(transforms[first], _Conditioning):
         first += 1

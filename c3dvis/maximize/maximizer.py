@@ -74,6 +74,13 @@ class Maximizer(keras.Model):
 
     Raises:
         ValueError: An objective that the network can't answer, or a size it can't take.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import Maximizer
+        >>> maximizer = Maximizer(models.build("c3d-motion"), objectives.channel("conv1", range(2)))
+        >>> [made.status for made in maximizer.make(steps=8)]
+        ['ok', 'ok']
     """
 
     def __init__(
@@ -368,10 +375,10 @@ class Maximizer(keras.Model):
             part = objective[first : first + group]
             columns = maximizer.restart(part, seed=seed)
             try:
-                maximizer.fit(
+                autodiff.fit(
+                    maximizer,
                     maximizer.steps_of(columns, steps, seed=seed),
                     batch_size=maximizer.batch_size,
-                    shuffle=False,
                     callbacks=list(callbacks),
                     verbose=verbose,
                 )
@@ -521,9 +528,7 @@ def check_run(steps: int, seed: int) -> None:
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"Expected a whole number of steps, 1 step or more. Received: {steps!r}.")
     if not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(
-            f"Expected a whole number as seed, a seed of 0 or more. Received: {seed!r}."
-        )
+        raise ValueError(f"Expected a whole number, a seed of 0 or more. Received: {seed!r}.")
 
 
 def _same(value):

@@ -50,6 +50,16 @@ def scores(
 
     Returns:
         float32 `(clips, len(objective))`; a list of these for several objectives.
+
+    Raises:
+        ValueError: No clips, values outside [0, 1], or an unknown layer, channel or class.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import scores
+        >>> clips = np.zeros((3, 16, 64, 64, 3), np.float32)
+        >>> scores(models.build("c3d-motion"), objectives.logit([0, 1]), clips).shape
+        (3, 2)
     """
     several = [objective] if isinstance(objective, Objective) else list(objective)
     several = [layers.bound(one, network, preprocess=preprocess) for one in several]

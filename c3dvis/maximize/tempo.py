@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from c3dvis import autodiff
 from c3dvis.maximize import batching
 from c3dvis.maximize.maximizer import Made, Maximizer, check_run
 from c3dvis.maximize.regularizers import TemporalSmoothness
@@ -42,6 +43,13 @@ def temporal_energy(clips: np.ndarray) -> np.ndarray:
 
     Args:
         clips: `(N, T, H, W, C)` in [0, 1]; where frames are black and white in turn it is 1.
+
+    Returns:
+        float32 `(N,)`, from 0 to 1.
+
+    Example:
+        >>> temporal_energy(np.array([0, 1, 0, 1.0]).reshape(1, 4, 1, 1, 1)).tolist()
+        [1.0]
     """
     return np.square(np.diff(clips, axis=1), dtype=np.float32).mean(axis=(1, 2, 3, 4))
 
@@ -228,7 +236,7 @@ class _Batch:
         self.price.set(weight * self.worth)
         rows = self.maximizer.steps_of(columns, self.steps, seed=self.seed)
         size = self.maximizer.batch_size
-        self.maximizer.fit(rows, batch_size=size, shuffle=False, verbose=0)
+        autodiff.fit(self.maximizer, rows, batch_size=size, verbose=0)
         made = self.maximizer.results(columns)
         return made, [np.array(ops.convert_to_numpy(part)) for part in parts]
 

@@ -346,12 +346,30 @@ def __dir__() -> list[str]:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `build` knows."""
+    """The names that `build` knows.
+
+    Example:
+        >>> from c3dvis import models
+        >>> "i3d" in models.names()
+        True
+    """
     return tuple(known.name for known in NETWORKS)
 
 
 def entry(name: str) -> Entry:
-    """The table's entry of a name; a ValueError tells the nearest names."""
+    """The table's entry of a network.
+
+    Args:
+        name: One of `names()`.
+
+    Raises:
+        ValueError: If the name is unknown, with the nearest ones.
+
+    Example:
+        >>> from c3dvis import models
+        >>> models.entry("i3d").licence
+        'Apache-2.0'
+    """
     for candidate in NETWORKS:
         if candidate.name == name:
             return candidate
@@ -364,7 +382,22 @@ def entry(name: str) -> Entry:
 
 
 def class_names(name: str) -> tuple[str, ...] | None:
-    """The names of a network's classes, in the order of its outputs; None if not known."""
+    """The names of a network's classes.
+
+    Args:
+        name: One of `names()`.
+
+    Returns:
+        The names in the order of the outputs; None if they are not known.
+
+    Raises:
+        ValueError: If the network's name is unknown, with the nearest ones.
+
+    Example:
+        >>> from c3dvis import models
+        >>> models.class_names("c3d-motion")[0]
+        'moving left'
+    """
     where = entry(name).classes
     if where is None:
         return None

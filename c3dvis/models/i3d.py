@@ -57,6 +57,11 @@ class FlowInput(layers.Layer):
 
     Args:
         bound: Longest step kept, in pixels a frame.
+
+    Example:
+        >>> flow = keras.ops.convert_to_tensor([0.0, 10.0, 50.0])
+        >>> keras.ops.convert_to_numpy(FlowInput(bound=20)(flow)).tolist()
+        [0.0, 0.5, 1.0]
     """
 
     # What it computes at a position depends on that position alone: see receptive_field.

@@ -32,6 +32,9 @@ _PYTORCH_LAYERS = {"conv3d": "conv_3d", "bn": "batch_norm"}
 def keras_name(published: str) -> str:
     """The layer's name here, of a published one.
 
+    Args:
+        published: With slashes, as in the authors' checkpoints.
+
     Example:
         >>> from c3dvis.models.i3d import keras_name
         >>> keras_name("Mixed_3b/Branch_0/Conv3d_0a_1x1")
@@ -42,6 +45,9 @@ def keras_name(published: str) -> str:
 
 def published_name(layer: str) -> str:
     """The published name of a layer, of its name here.
+
+    Args:
+        layer: With dots.
 
     Example:
         >>> from c3dvis.models.i3d import published_name
@@ -57,7 +63,13 @@ def unit_name(block: str, unit: str) -> str:
 
 
 def from_keras_port(name: str) -> str | None:
-    """The layer's name here, of one in the Keras port's HDF5 files; None if it is none of these.
+    """The layer's name here, of one in the Keras port's HDF5 files.
+
+    Args:
+        name: Of a layer of the port.
+
+    Returns:
+        The name; None if it is none of the port's.
 
     Example:
         >>> from c3dvis.models.i3d import from_keras_port
@@ -79,6 +91,12 @@ def from_keras_port(name: str) -> str | None:
 
 def from_pytorch(name: str) -> tuple[str, str] | None:
     """The layer here, and its weight in PyTorch's words, of a tensor of the PyTorch port.
+
+    Args:
+        name: Of the tensor.
+
+    Returns:
+        The two names; None if it is none of the port's.
 
     Example:
         >>> from c3dvis.models.i3d import from_pytorch

@@ -393,12 +393,12 @@ def redirected(network: keras.Model, leak):
         network: Its layers' activations are exchanged inside the block, and put back.
         leak: `(N,)`, one number a clip.
     """
-    with relusexchanged(network, lambda x: _redirected_relu(x, leak)):
+    with relus_exchanged(network, lambda x: _redirected_relu(x, leak)):
         yield
 
 
 @contextlib.contextmanager
-def relusexchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
+def relus_exchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
     """Computes `relu(x)` in the place of every plain ReLU of a network.
 
     It holds for what is computed, or traced into a graph, inside the `with` block. A ReLU is a

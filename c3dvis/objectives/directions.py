@@ -19,7 +19,12 @@ from c3dvis.objectives.terms import (
 
 @dataclass(frozen=True, kw_only=True)
 class Direction(Match):
-    """Dot product with a vector of the channels times a cosine power, at every position."""
+    """Dot product with a vector of the channels times a cosine power, at every position.
+
+    Attributes:
+        vectors: `(U, C)`, one a unit.
+        power: Of the cosine, 0 or more.
+    """
 
     vectors: Values
     power: float = 0.0
@@ -50,7 +55,11 @@ class Direction(Match):
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionNeuron(Direction):
-    """The same at one position `(t, y, x)`; None is the centre."""
+    """The same at one position.
+
+    Attributes:
+        position: `(t, y, x)` in the layer's own grid; None is the centre.
+    """
 
     position: Position | None = None
 
@@ -112,6 +121,12 @@ def direction_neuron(
 
     Raises:
         ValueError: Vectors of another shape, of zeros, or with NaN or Inf.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import objectives
+        >>> len(objectives.direction_neuron("conv3b", np.eye(64)[:5]))
+        5
     """
     rows = _vectors(vectors)
     reads, units = source(layer, before_activation), tuple(range(len(rows)))

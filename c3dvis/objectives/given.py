@@ -76,7 +76,11 @@ class StyleDifference(Difference):
 
 @dataclass(frozen=True, kw_only=True)
 class Caricature(GivenClips):
-    """Dot product over the whole layer times a cosine power."""
+    """Dot product over the whole layer times a cosine power.
+
+    Attributes:
+        power: Of the cosine, 0 or more.
+    """
 
     power: float = 0.0
 
@@ -140,6 +144,12 @@ def caricature(
 
     Raises:
         ValueError: What isn't such a clip.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import objectives
+        >>> wave = np.random.default_rng(0).random((16, 64, 64, 3))
+        >>> more_of_it = objectives.caricature("conv4b", wave, power=2)
 
     Olah et al. 2018, "The Building Blocks of Interpretability",
     https://distill.pub/2018/building-blocks

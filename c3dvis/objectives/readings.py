@@ -35,7 +35,11 @@ class Channel(Term):
 
 @dataclass(frozen=True)
 class Interpolated(Channel):
-    """Mean of a channel times a weight; units are pairs of a channel and a weight's index."""
+    """Mean of a channel times a weight; units are pairs of a channel and a weight's index.
+
+    Attributes:
+        weights: One for each clip of the interpolation.
+    """
 
     weights: tuple[float, ...] = ()
 
@@ -61,7 +65,11 @@ class Interpolated(Channel):
 
 @dataclass(frozen=True)
 class Neuron(Term):
-    """One position `(t, y, x)` of a channel; None is the centre."""
+    """One position of a channel.
+
+    Attributes:
+        position: `(t, y, x)` in the layer's own grid; None is the centre.
+    """
 
     position: Position | None = None
 
@@ -79,7 +87,11 @@ class Neuron(Term):
 
 @dataclass(frozen=True)
 class Frame(Term):
-    """Mean of a channel over one of the layer's frames; None is the middle one."""
+    """Mean of a channel over one of the layer's frames.
+
+    Attributes:
+        frame: Index in the layer's own frames; None is the middle one.
+    """
 
     frame: int | None = None
 
@@ -133,7 +145,11 @@ class Logit(Term):
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty(WholeTerm):
-    """What a function gives the clip itself."""
+    """What a function gives the clip itself.
+
+    Attributes:
+        function: Of clips `(N, T, H, W, C)` in [0, 1]; gives `(N,)`.
+    """
 
     function: Callable
 
@@ -184,6 +200,11 @@ def neuron(
         channels: One index from 0, or several: one clip each.
         position: `(t, y, x)` in the layer's own grid; None is the centre.
         before_activation: False reads the layer's output.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> corner = objectives.neuron("conv3b", 7, position=(0, 0, 0))
+        >>> centre_less_corner = objectives.neuron("conv3b", 7) - corner
     """
     return _one(Neuron(source(layer, before_activation), units_of(channels), position))
 
@@ -220,6 +241,10 @@ def layer(layer: str, *, before_activation: bool = False) -> Objective:
         layer: Name of the layer.
         before_activation: Whether to read what is before the layer's own activation function.
 
+    Example:
+        >>> from c3dvis import objectives
+        >>> dream = objectives.layer("conv3b")
+
     Mordvintsev et al. 2015, "Inceptionism",
     https://research.google/blog/inceptionism-going-deeper-into-neural-networks
     """
@@ -232,6 +257,10 @@ def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Obje
     Args:
         classes: Index or name of a class, or several: one clip each.
         output: Name of the output, where the network has several.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> objective = objectives.logit("moving left") - 0.5 * objectives.logit("moving right")
     """
     return _one(Logit(LOGITS + output, units_of(classes)))
 

@@ -121,6 +121,12 @@ def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
         clip: `(T, H, W, C)` in [0, 1].
         frame: Counted from 0; None is the middle one.
 
+    Returns:
+        float32, of the clip's shape.
+
+    Raises:
+        ValueError: A frame that the clip doesn't have, or what `clips.check` refuses.
+
     Example:
         >>> still(np.random.default_rng(0).random((4, 8, 8, 3))).std(axis=0).max() == 0
         np.True_

@@ -64,6 +64,15 @@ def insertion(
         ValueError: An unknown baseline, a heatmap of another shape, or an objective that is not
             one logit.
 
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.attribution.question import Question
+        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
+        >>> insertion(question, clip, heatmap, steps=4).value.shares.tolist()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+
     Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     https://arxiv.org/abs/1806.07421
     """
@@ -82,7 +91,31 @@ def deletion(
 ) -> Beside:
     """Takes the clip away pixel by pixel, the hottest first; a small area is good.
 
-    Arguments, result and source are those of `insertion`, which is the safer of the two.
+    Args:
+        question: About one logit.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        heatmap: `(T, H, W)`, signed.
+        baseline: What is there after: "blur"; "fade", black; "freeze", the first frame throughout.
+        steps: Number of equal parts in which the pixels go.
+        seed: Of the random map and the order of equal pixels.
+
+    Returns:
+        `value` and `random`, both a `Curve`, as of `insertion`, which is the safer of the two.
+
+    Raises:
+        ValueError: As `insertion`.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.attribution.question import Question
+        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
+        >>> deletion(question, clip, heatmap, steps=2).value.shares.tolist()
+        [0.0, 0.5, 1.0]
+
+    Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+    https://arxiv.org/abs/1806.07421
     """
     absent = _baseline(baseline, clip)
     return _curves(question, clip, absent, heatmap, steps, seed)

@@ -68,6 +68,13 @@ def tube_iou(heatmap: ArrayLike, mask: ArrayLike) -> float:
 
     Raises:
         ValueError: Shapes that differ, or no evidence.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis.attribution.metrics import tube_iou
+        >>> mask = np.arange(8).reshape(2, 2, 2) < 4
+        >>> tube_iou(mask.astype(float), mask)
+        1.0
     """
     heat, evidence = _pair(heatmap, mask)
     size = int(evidence.sum())
@@ -87,6 +94,13 @@ def relevance_mass(heatmap: ArrayLike, mask: ArrayLike) -> float:
 
     Raises:
         ValueError: Shapes that differ, or no evidence.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis.attribution.metrics import relevance_mass
+        >>> mask = np.arange(8).reshape(2, 2, 2) < 2
+        >>> relevance_mass(np.ones((2, 2, 2)), mask)
+        0.25
 
     Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural
     network explanations", https://arxiv.org/abs/2003.07258

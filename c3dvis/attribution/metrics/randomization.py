@@ -54,6 +54,22 @@ def cascading_randomization(
     Returns:
         One `Stage` a layer with weights, from the output to the input.
 
+    Raises:
+        ValueError: No clip.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> from c3dvis.attribution import attribute
+        >>> clip = keras.Input((2, 4, 4, 1))
+        >>> x = keras.layers.Conv3D(2, 2, name="conv")(clip)
+        >>> x = keras.layers.GlobalAveragePooling3D()(x)
+        >>> network = keras.Model(clip, keras.layers.Dense(2, name="scores")(x))
+        >>> def explain(clip):
+        ...     return attribute(network, clip, objectives.logit(0), method="gradient").heatmap
+        >>> stages = cascading_randomization(network, explain, np.zeros((1, 2, 4, 4, 1)))
+        >>> [stage.layer for stage in stages]
+        ['scores', 'conv']
+
     Adebayo et al. 2018, "Sanity Checks for Saliency Maps", https://arxiv.org/abs/1810.03292
     """
     if not len(clips):
@@ -76,8 +92,19 @@ def cascading_randomization(
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     """Spearman's correlation of two heatmaps `(T, H, W)`.
 
+    Args:
+        first: `(T, H, W)`, signed.
+        second: Of the same shape.
+
     Returns:
         From -1 to 1; 1 for equal heatmaps, even constant ones; 0 where only one is constant.
+
+    Raises:
+        ValueError: Shapes that differ.
+
+    Example:
+        >>> rank_correlation([[[1, 2, 3]]], [[[2, 4, 9]]])
+        1.0
     """
     a, b = (ties.finite(heatmap, 3, "heatmap") for heatmap in (first, second))
     if a.shape != b.shape:

@@ -97,6 +97,15 @@ def mu_fidelity(
     Raises:
         ValueError: A heatmap of another shape, or options out of range.
 
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.attribution.question import Question
+        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
+        >>> mu_fidelity(question, clip, heatmap, subsets=3).value
+        0.0
+
     Bhatt et al. 2020, "Evaluating and Aggregating Feature-based Model Explanations",
     https://arxiv.org/abs/2005.00631
     """

@@ -9,7 +9,18 @@ from c3dvis.attribution.metrics import ties
 
 
 def frame_profile(heatmap: ArrayLike) -> NDArray[np.float64]:
-    """Positive heat of each frame, `(T,)`, of a heatmap `(T, H, W)`."""
+    """Positive heat of each frame.
+
+    Args:
+        heatmap: `(T, H, W)`, signed.
+
+    Returns:
+        float64 `(T,)`, sums over the pixels.
+
+    Example:
+        >>> frame_profile([[[1, -2]], [[3, 4]]]).tolist()
+        [1.0, 7.0]
+    """
     return np.maximum(ties.finite(heatmap, 3, "heatmap"), 0).sum(axis=(1, 2))
 
 
@@ -25,6 +36,10 @@ def temporal_hit(profile: ArrayLike, window: Sequence[int]) -> float:
 
     Raises:
         ValueError: A profile of another shape, or a window that is empty or leaves the clip.
+
+    Example:
+        >>> temporal_hit([0, 1, 3, 1], (1, 3))
+        1.0
     """
     values = ties.finite(profile, 1, "profile")
     return ties.hit(values, _inside(window, len(values)))

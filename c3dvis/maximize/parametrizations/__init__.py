@@ -46,12 +46,20 @@ _BY_NAME = {
 
 
 def names() -> list[str]:
-    """What `build` takes as a name."""
+    """What `build` takes as a name.
+
+    Example:
+        >>> names()[:2]
+        ['fourier', 'pixels']
+    """
     return list(_BY_NAME)
 
 
 def build(parametrization: str | Parametrization) -> Parametrization:
     """A new parametrization from a name, or with the settings of another.
+
+    Args:
+        parametrization: One of `names()`, or a `Parametrization`, of which a copy is made.
 
     Raises:
         ValueError: Neither a `Parametrization` nor the name of one.

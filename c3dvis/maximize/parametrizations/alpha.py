@@ -38,6 +38,12 @@ class Alpha(Wrapper):
         inner: What makes the colours; None is `Fourier()`.
         reward: Of transparency, as a share of how much the opacity of a place matters in the mean.
         **kwargs: name.
+
+    Example:
+        >>> made = Alpha(reward=0.1)
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 4)
     """
 
     def __init__(self, inner: Parametrization | None = None, *, reward: float = 0.2, **kwargs):

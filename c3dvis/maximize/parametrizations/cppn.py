@@ -33,6 +33,12 @@ class CPPN(Parametrization):
         stiffness: Larger moves less far from the start in a step.
         **kwargs: Those of `Parametrization`: colours, name.
 
+    Example:
+        >>> made = CPPN(layers=3, units=8)
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
+
     Stanley 2007, "Compositional pattern producing networks",
     https://doi.org/10.1007/s10710-007-9028-8
     """

@@ -25,6 +25,12 @@ class TextureFlow(Wrapper):
         speed: Velocity, in pixels a frame, of a weight of 1.
         deviation: Standard deviation of the velocity weights at the start.
         **kwargs: name.
+
+    Example:
+        >>> made = TextureFlow(points=(2, 3))
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
     """
 
     def __init__(

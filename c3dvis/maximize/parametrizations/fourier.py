@@ -23,6 +23,12 @@ class Fourier(Parametrization):
         deviation: Standard deviation of the weights at the start. Much less than the default, and
             many units of trained networks are off for the whole clip.
         **kwargs: Those of `Parametrization`: colours, name.
+
+    Example:
+        >>> made = Fourier(spatial_exponent=1.5, colours="grey")
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
     """
 
     def __init__(

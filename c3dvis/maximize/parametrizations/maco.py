@@ -46,6 +46,12 @@ class MaCo(Parametrization):
         temporal_exponent: As in `Fourier`; the start's, unless `hold_time`.
         **kwargs: Those of `Parametrization`: colours, name.
 
+    Example:
+        >>> made = MaCo(contrast=1.5)
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
+
     Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude
     Constrained Optimization", https://arxiv.org/abs/2306.06805
     """

@@ -53,6 +53,7 @@ class Parametrization(keras.layers.Layer):
         self.parts = [self.add_part((self.clips_shape[0], *shape)) for shape in shapes]
 
     def add_part(self, shape):
+        """A weight `(N, ...)`, 0 until `restart`."""
         return self.add_weight(shape=shape, initializer="zeros", name="part")
 
     def lay_out(self) -> None:

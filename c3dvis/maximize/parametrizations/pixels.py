@@ -17,6 +17,12 @@ class Pixels(Parametrization):
         deviation: Standard deviation of the weights at the start. Much less than the default, and
             many units of trained networks are off for the whole clip.
         **kwargs: Those of `Parametrization`: colours, name.
+
+    Example:
+        >>> made = Pixels(deviation=0.05)
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
     """
 
     def __init__(self, *, deviation: float = 0.1, **kwargs):

@@ -24,6 +24,12 @@ class Pyramid(Parametrization):
         fineness: Weight of a level beside the next coarser one: below 1 for smoother clips.
         deviation: Standard deviation of the weights at the start.
         **kwargs: Those of `Parametrization`: colours, name.
+
+    Example:
+        >>> made = Pyramid(levels=3, fineness=0.5)
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
     """
 
     def __init__(self, *, levels: int = 5, fineness: float = 1.0, deviation: float = 0.1, **kwargs):

@@ -29,6 +29,12 @@ class Shared(Wrapper):
         between: "frames" or "clips".
         factors: How many times coarser than the clip each shared grid is.
         **kwargs: name.
+
+    Example:
+        >>> made = Shared(between="clips", factors=(4, 8))
+        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
+        >>> tuple(made.decode().shape)
+        (2, 8, 16, 16, 3)
     """
 
     def __init__(

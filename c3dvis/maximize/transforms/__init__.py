@@ -29,6 +29,19 @@ __all__ = [
 
 
 def default(frames: int, height: int, width: int) -> list[keras.layers.Layer]:
-    """Pad, jitter, scale and temporal jitter in proportion to the clip's size."""
+    """Pad, jitter, scale and temporal jitter in proportion to the clip's size.
+
+    Args:
+        frames: Frames of the clip.
+        height: In pixels.
+        width: In pixels.
+
+    Returns:
+        New layers, in the order in which they are applied.
+
+    Example:
+        >>> [type(layer).__name__ for layer in default(16, 64, 64)]
+        ['Pad', 'Jitter', 'Scale', 'TemporalJitter']
+    """
     pixels = round(min(height, width) / 16)
     return [Pad(pixels), Jitter(2 * pixels), Scale(), TemporalJitter(round(frames / 16))]
