@@ -76,7 +76,8 @@ def heat(network, clip, label, method, **options):
     ],
 )
 def test_answers_worked_by_hand(formulas, two_pixels, label, method, expected):
-    found = heat(formulas, two_pixels, label, method).ravel()
+    options = {"baseline": "black"} if method == "integrated_gradients" else {}
+    found = heat(formulas, two_pixels, label, method, **options).ravel()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -118,7 +119,9 @@ def test_a_baseline_of_ones_own(network, clip):
     given = attribute(network, clip, objectives.logit(0), baseline=start)
     assert given.settings["baseline"] == "given"
     black = attribute(network, clip, objectives.logit(0), baseline=np.zeros_like(clip))
-    np.testing.assert_array_equal(black.heatmap, heat(network, clip, 0, "integrated_gradients"))
+    np.testing.assert_array_equal(
+        black.heatmap, heat(network, clip, 0, "integrated_gradients", baseline="black")
+    )
     assert not np.array_equal(given.heatmap, black.heatmap)
 
 
@@ -132,7 +135,13 @@ def test_steps_double_until_the_sum_is_good_enough(formulas, two_pixels):
     # n + 1 points is off by less than 1 / n of it.
     def run(**options):
         found = attribute(
-            formulas, two_pixels, objectives.logit(3), tolerance=0.01, steps=2, **options
+            formulas,
+            two_pixels,
+            objectives.logit(3),
+            baseline="black",
+            tolerance=0.01,
+            steps=2,
+            **options,
         )
         return found.settings, found.heatmap.ravel()
 

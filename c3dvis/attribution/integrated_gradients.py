@@ -14,7 +14,7 @@ def attribute(
     question: Question,
     clip: NDArray[np.float32],
     *,
-    baseline: str | NDArray[np.float32] = "black",
+    baseline: str | NDArray[np.float32] = "blur",
     steps: int = 16,
     max_steps: int = 512,
     tolerance: float = 0.01,
@@ -29,8 +29,10 @@ def attribute(
     Args:
         question: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        baseline: "black", "blur", "noise", "first_frame" (frozen: what is left to explain is the
-            motion), or a clip of the same shape.
+        baseline: "blur", "black", "noise", "first_frame" (frozen: what is left to explain is the
+            motion), or a clip of the same shape. A blurred clip keeps what is of no concern, such
+            as brightness; from black, dark pixels get nothing, whatever they say (Sturmfels et
+            al. 2020, https://distill.pub/2020/attribution-baselines/).
         steps: Into how many the way is divided at first.
         max_steps: Where doubling ends at the latest.
         tolerance: Largest error of the sum, as a share of the difference of the scores.
