@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from c3dvis import (
         attribution,
+        callbacks,
         clips,
         maximize,
         models,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "attribution",
+    "callbacks",
     "clips",
     "maximize",
     "models",

@@ -1,0 +1,150 @@
+"""How well made clips excite their units, and whether other networks see the same class in them.
+
+python benchmarks/quality.py [--networks c3d-motion ...] [--parametrizations fourier ...]
+    [--filters 0-1] [--folder galleries] [--out docs/quality.md]
+
+Makes galleries with the package's defaults, which go on where they were stopped: of every
+parametrization on the first network, of the default one on the others. A unit's ratio is its clip's
+score over the best score of 512 held-out clips. Class clips are read back from their GIFs, as
+somebody who was sent them would see them, and shown to all networks.
+"""
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from machine import state
+
+from c3dvis import clips, models
+from c3dvis.command_line import numbers
+from c3dvis.gallery.make import Outcome, Selection, Settings, make
+from c3dvis.gallery.plan import CLASSES
+
+NETWORKS = tuple(
+    f"{name}-motion" for name in ("c3d", "i3d", "r3d", "r2plus1d", "mc3", "tsm", "convlstm")
+)
+PARAMETRIZATIONS = (
+    "fourier",
+    "pixels",
+    "pyramid",
+    "cppn",
+    "maco",
+    "texture-flow",
+    "shared",
+    "alpha",
+)
+HELD_OUT = 512
+
+
+def gallery(network: str, parametrization: str, chosen: argparse.Namespace) -> Outcome:
+    """The units of a network, made or found in the folder."""
+    settings = Settings(model=network, parametrization=parametrization, compare=HELD_OUT)
+    out = chosen.folder / f"{network}-{parametrization}"
+    selection = Selection(filters=chosen.filters)
+    return make(settings, out, selection=selection, report=lambda line: print(line, flush=True))
+
+
+def ratios(outcome: Outcome) -> dict[str, list[float]]:
+    """Of each layer, its units' ratios; 0 where no clip was made, infinite where none was to beat.
+
+    Units that no held-out clip excites have no ratio, and are left out.
+    """
+    found: dict[str, list[float]] = {}
+    for unit, record in outcome.records.items():
+        own = found.setdefault(unit.layer, [])
+        if record["status"] != "ok":
+            own.append(0.0)
+        elif record["ratio"] is not None:
+            own.append(record["ratio"])
+    return {layer: own for layer, own in found.items() if own}
+
+
+def ratio_table(found: Mapping[str, Mapping[str, Sequence[float]]], head: str) -> list[str]:
+    """A row for each of what was compared, a column a layer: the median, and the least."""
+    layers = list(dict.fromkeys(layer for row in found.values() for layer in row))
+    shown = ["classes" if layer == CLASSES else layer for layer in layers]
+    rows = [f"| {head} | {' | '.join(shown)} | above 1 |", "|---" * (len(layers) + 2) + "|"]
+    for name, row in found.items():
+        cells = [
+            f"{statistics.median(row[layer]):.1f} ({min(row[layer]):.2f})" if layer in row else ""
+            for layer in layers
+        ]
+        every = [value for own in row.values() for value in own]
+        above = sum(value > 1 for value in every)
+        rows.append(f"| {name} | {' | '.join(cells)} | {above} of {len(every)} |")
+    return rows
+
+
+def recognised(outcome: Outcome, folder: Path, networks: Mapping[str, keras.Model]) -> list[int]:
+    """How many of the class clips each network takes for their class."""
+    units = [u for u in outcome.units if u.layer == CLASSES and u in outcome.records]
+    shown = [u for u in units if outcome.records[u]["status"] == "ok"]
+    if not shown:
+        return [0] * len(networks)
+    read = np.stack([clips.read(folder / u.path("gif"), frames=16) for u in shown])
+    labels = np.array([unit.channel for unit in shown])
+    return [
+        int((one.predict(read, verbose=0).argmax(axis=-1) == labels).sum())
+        for one in networks.values()
+    ]
+
+
+def main() -> None:
+    chosen = _arguments()
+    machine = state()
+    first, *others = chosen.networks
+    of_first = {p: gallery(first, p, chosen) for p in chosen.parametrizations}
+    default = chosen.parametrizations[0]
+    of_all = {first: of_first[default]} | {n: gallery(n, default, chosen) for n in others}
+    networks = {name: models.build(name) for name in NETWORKS}
+    text = ["# How well made clips excite their units", ""]
+    text += ["Written by `benchmarks/quality.py`, which says what is measured.", "", *machine, ""]
+    text += [
+        f"Score over the best of {HELD_OUT} held-out clips of `c3dvis.motion`: the median over a "
+        "layer's units, and the least in brackets. The defaults were chosen on c3d-motion.",
+        "",
+        f"## Parametrizations, on {first}",
+        "",
+        *ratio_table({p: ratios(o) for p, o in of_first.items()}, "parametrization"),
+        "",
+        f"## Networks, with {default}",
+        "",
+    ]
+    for name, outcome in of_all.items():
+        text += [*ratio_table({name: ratios(outcome)}, "network"), ""]
+    text += [
+        "## Class clips that networks recognise",
+        "",
+        "Of the ten classes' clips, read back from their GIFs.",
+        "",
+        f"| made by | {' | '.join(networks)} |",
+        "|---" * (len(networks) + 1) + "|",
+    ]
+    rows = {f"{n}, {default}": (o, chosen.folder / f"{n}-{default}") for n, o in of_all.items()}
+    for parametrization in chosen.parametrizations[1:]:
+        folder = chosen.folder / f"{first}-{parametrization}"
+        rows[f"{first}, {parametrization}"] = (of_first[parametrization], folder)
+    for name, (outcome, folder) in rows.items():
+        counts = recognised(outcome, folder, networks)
+        text.append(f"| {name} | {' | '.join(map(str, counts))} |")
+    chosen.out.write_text("\n".join([*text, ""]), encoding="utf-8")
+    print(f"Written to {chosen.out}.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    add("--parametrizations", nargs="+", choices=PARAMETRIZATIONS, default=PARAMETRIZATIONS)
+    add("--filters", type=numbers, default=(0, 1), metavar="CHOICE", help="of each layer")
+    add("--folder", type=Path, default=Path("galleries"), help="of the galleries")
+    out = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+    add("--out", type=Path, default=out)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Work beside a training that leaves no trace in it: a thread of its own, and the dice put back."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+def apart(work: Callable[[threading.Event], Found], *, makes_layers: bool = True) -> Found:
+    """What `work` gives, done in a thread of its own while this one waits.
+
+    Keras and TensorFlow keep per thread what would otherwise leak either way: the dtype policy,
+    Keras' random generator, the numbers in the names of layers, the scope of a
+    `tf.distribute.Strategy`. A new layer without a seed draws one from Python's `random`, whose
+    state is put back.
+
+    Args:
+        work: Given an event that is set where the waiting thread is interrupted: it should then
+            end soon, by an exception.
+        makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
+            one that reads data ahead, would be put back too: so not where it isn't needed.
+
+    Raises:
+        BaseException: What `work` raises.
+    """
+    found: Future[Found] = Future()
+    interrupted = threading.Event()
+
+    def run() -> None:
+        try:
+            found.set_result(work(interrupted))
+        except BaseException as error:  # raised again where it is waited for
+            found.set_exception(error)
+
+    state = random.getstate()
+    thread = threading.Thread(target=run, name="c3dvis")
+    thread.start()
+    try:
+        found.exception()  # waits; an interrupted `join` would leave the thread in doubt
+    except BaseException:
+        interrupted.set()
+        raise
+    finally:
+        thread.join()
+        if makes_layers:
+            random.setstate(state)
+    return found.result()

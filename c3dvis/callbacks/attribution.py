@@ -1,0 +1,149 @@
+"""Which pixels and frames of fixed clips decide, after each epoch of a network's training."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from c3dvis import clips as clips_room
+from c3dvis import objectives
+from c3dvis.attribution import Attribution, attribute, front
+from c3dvis.attribution.attribution import _words
+from c3dvis.attribution.question import Question
+from c3dvis.callbacks.epochs import EpochCallback, words
+from c3dvis.callbacks.history import Entry
+from c3dvis.callbacks.units import named
+from c3dvis.objectives import Objective
+
+_ABOUT = (
+    "The clip, and beside it what decided the network as it was after an epoch of its training: "
+    "vermilion is for what is asked about, blue against it; the bar below has one mark a frame. "
+    "The method is {}."
+)
+
+
+class AttributionCallback(EpochCallback):
+    """Explains the same clips again and again, while the network is trained.
+
+    After every `every` epochs, and after the last, it writes into `folder` a GIF of each clip's
+    attribution, a film of how that changed over the epochs, and a page of all. The training is the
+    same to the bit as without; that, failures, memory and a training that is resumed are as in
+    `GalleryCallback`.
+
+    Args:
+        clips: `(N, T, H, W, C)` in [0, 1], such as a few of the validation data.
+        targets: What to explain: a class (its index or name) or an objective for each clip, or one
+            objective for all.
+        folder: Made if it isn't there.
+        method: One of `c3dvis.attribution.methods()`.
+        every: Epochs from one time to the next.
+        fps: Frames a second, up to 50.
+        log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
+            shown there too, under "Images" of the run "attribution".
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        **options: Those of the method.
+
+    Raises:
+        ValueError: Clips that are none, an unknown method or option; when the training begins, an
+            objective that the network can't answer, clips that it doesn't take, or a folder that
+            was begun with other settings.
+
+    Example:
+        >>> import keras, tempfile
+        >>> import numpy as np
+        >>> from c3dvis.callbacks import AttributionCallback
+        >>> network = keras.Sequential([keras.Input((4, 16, 16, 3)),
+        ...     keras.layers.Conv3D(2, 3), keras.layers.GlobalAveragePooling3D()])
+        >>> network.compile("sgd", "mse")
+        >>> clips, targets = np.random.default_rng(0).random((2, 4, 16, 16, 3)), np.zeros((2, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     follow = AttributionCallback(clips[:1], [1], folder, method="gradient_x_input")
+        ...     history = network.fit(clips, targets, callbacks=[follow], verbose=0)
+        ...     sorted(file.name for file in follow.folder.glob("*/*.gif"))
+        ['epoch-0001.gif', 'film.gif']
+    """
+
+    def __init__(
+        self,
+        clips: ArrayLike,
+        targets: Objective | Sequence[int | str | Objective],
+        folder: str | os.PathLike[str],
+        *,
+        method: str = "integrated_gradients",
+        every: int = 1,
+        fps: float = 8,
+        log_dir: str | os.PathLike[str] | None = None,
+        preprocess: Callable | None = None,
+        **options: Any,
+    ):
+        front.check(method, options)
+        self.clips = _clips(clips)
+        asked = _objectives(targets, len(self.clips))
+        self._method, self._preprocess, self._options = method, preprocess, options
+        super().__init__(
+            asked,
+            named([f"clip {i}, {_words(one)}" for i, one in enumerate(asked)]),
+            folder,
+            kind="attribution",
+            settings={"method": method, "options": options, "clip": self.clips.shape[1:]},
+            about=_ABOUT.format(method.replace("_", " ")),
+            every=every,
+            fps=fps,
+            log_dir=log_dir,
+        )
+
+    def prepare(self, network: keras.Model) -> None:
+        self._makes_layers = True  # methods that search for masks, the first time
+        for clip, objective in zip(self.clips, self.objectives, strict=True):
+            Question(network, objective, preprocess=self._preprocess)
+            clips_room.check(clip, tuple(network.inputs[0].shape[1:]))
+
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
+        for clip, objective in zip(self.clips, self.objectives, strict=True):
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            try:
+                found = attribute(
+                    network,
+                    clip,
+                    objective,
+                    method=self._method,
+                    preprocess=self._preprocess,
+                    **self._options,
+                )
+                answer = cast(Attribution, found)  # of one clip
+                entry = Entry(answer.score, answer.panels())
+            except Exception as error:
+                entry = Entry(trouble=words(error))
+            yield entry
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self._makes_layers = self._makes_layers and self._shown is None
+
+
+def _clips(clips: ArrayLike) -> np.ndarray:
+    if np.ndim(clips) != 5 or not len(np.asarray(clips)):
+        raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {np.shape(clips)}.")
+    return np.stack([clips_room.check(one) for one in np.asarray(clips)])
+
+
+def _objectives(targets, count: int) -> list[Objective]:
+    """One objective of one unit for each clip."""
+    several = [targets] * count if isinstance(targets, Objective) else list(targets)
+    if len(several) != count:
+        raise ValueError(
+            f"Expected {count} classes or objectives, one a clip, or one objective for all. "
+            f"Received: {len(several)}."
+        )
+    found = [one if isinstance(one, Objective) else objectives.logit(one) for one in several]
+    wrong = next((one for one in found if len(one) != 1), None)
+    if wrong is not None:
+        raise ValueError(f"Expected objectives of one unit. Received: one of {len(wrong)}.")
+    return found

@@ -1,0 +1,185 @@
+"""What both callbacks share: when they act, what they leave alone, and what becomes of trouble."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from c3dvis.callbacks.apart import apart
+from c3dvis.callbacks.event_file import EventFile
+from c3dvis.callbacks.history import Entry, History
+from c3dvis.callbacks.network_copy import NetworkCopy
+from c3dvis.callbacks.units import Unit
+from c3dvis.objectives import Objective
+
+
+class EpochCallback(keras.callbacks.Callback):
+    """Makes something of a copy of the network after some of the epochs.
+
+    Args:
+        objectives: What is asked of the network.
+        units: What is followed, in the order in which it is made.
+        folder: Where the files go.
+        kind: A word for the settings and for TensorBoard's run.
+        settings: What all epochs in the folder must have in common.
+        about: A sentence or two for the page.
+        every: Epochs from one time to the next; the last epoch of a training always counts.
+        fps: Frames a second of the animations.
+        log_dir: TensorBoard's folder; None writes nothing there.
+    """
+
+    objectives: list[Objective]
+    units: list[Unit]
+    folder: Path
+    every: int
+    _about: str
+    _kind: str
+    _history: History
+    _log_dir: Path | None
+    _events: EventFile | None
+    _copy: NetworkCopy | None
+    # Whether what is made next may make layers, beyond those that `prepare` has made.
+    _makes_layers: bool
+    # Epochs that the network has been trained, and the last after which something was made.
+    _trained: int | None
+    _shown: int | None
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        units: Sequence[Unit],
+        folder: str | os.PathLike[str],
+        *,
+        kind: str,
+        settings: Mapping[str, Any],
+        about: str,
+        every: int,
+        fps: float,
+        log_dir: str | os.PathLike[str] | None,
+    ):
+        super().__init__()
+        if not isinstance(every, Integral) or every < 1:
+            raise ValueError(
+                f"Expected a whole number of epochs from 1. Received: every={every!r}."
+            )
+        if not 0.001 <= fps <= 50:
+            raise ValueError(f"Expected fps from 0.001 to 50. Received: fps={fps!r}.")
+        self.objectives, self.units = list(objectives), list(units)
+        self.folder, self.every = Path(folder), int(every)
+        self._about, self._kind = about, kind
+        self._history = History(self.folder, _plain({"kind": kind, **settings}), fps=fps)
+        self._log_dir = None if log_dir is None else Path(log_dir) / kind
+        self._events, self._copy = None, None
+        self._trained = self._shown = None
+        self._makes_layers = False
+
+    def prepare(self, network: keras.Model) -> None:
+        """Refuses what can't be made of the network, and keeps what serves for all epochs."""
+        raise NotImplementedError
+
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
+        """What the network as it is now gives for each unit, in order; errors are entries too."""
+        raise NotImplementedError
+
+    def on_train_begin(self, logs=None):
+        self._trained = self._shown = None
+        self._copy = apart(lambda interrupted: self._prepared())
+        self._history.begin()
+        self._events = None if self._log_dir is None else EventFile(self._log_dir)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._trained is None:
+            self._trained = epoch
+            self._carefully(lambda interrupted: self._make_room(epoch), epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._trained = epoch + 1
+        if self._trained % self.every == 0:
+            self._show(self._trained)
+
+    def on_train_end(self, logs=None):
+        if self._trained and self._shown != self._trained:
+            self._show(self._trained)
+        self._copy = None
+
+    def _prepared(self) -> NetworkCopy:
+        copy = NetworkCopy(self.model)
+        for objective in self.objectives:
+            copy.check(objective)
+        self.prepare(copy.network)
+        return copy
+
+    def _make_room(self, epoch: int) -> list[str]:
+        """Moves epochs that are going to be trained anew out of the way; says so."""
+        aside = self._history.set_aside(epoch)
+        if aside is None:
+            return []
+        if self._events is not None:
+            self._events.restart(epoch + 1)
+        for unit in self.units:
+            self._history.film(unit)
+        self._write_pages()
+        return [
+            f"The training begins after epoch {epoch}, and {str(self.folder)!r} held later epochs "
+            f"of an earlier training; they are in {aside.name!r} there now."
+        ]
+
+    def _show(self, epoch: int) -> None:
+        self._shown = epoch
+        self._carefully(lambda interrupted: self._make(epoch, interrupted), epoch)
+
+    def _carefully(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
+        """Warns of all that goes wrong: nothing here is worth a training."""
+        try:
+            troubles = apart(work, makes_layers=self._makes_layers)
+        except Exception as error:
+            troubles = [f"The {self._kind} of epoch {epoch} was not finished: {words(error)}."]
+        for trouble in troubles:
+            warnings.warn(trouble, RuntimeWarning, stacklevel=4)
+
+    def _make(self, epoch: int, interrupted: threading.Event) -> list[str]:
+        """Makes all units of an epoch; says which it could not."""
+        assert self._copy is not None
+        self._copy.refresh()
+        troubles = []
+        entries = self.made(self._copy.network, interrupted)
+        for unit, entry in zip(self.units, entries, strict=True):
+            if entry.trouble:
+                troubles.append(f"{unit.title} was not made at epoch {epoch}: {entry.trouble}.")
+            gif = self._history.put(unit, epoch, entry)
+            if gif is not None:
+                self._history.film(unit)
+                if self._events is not None:
+                    self._events.add_gif(unit.title, epoch, gif)
+        self._write_pages()
+        return troubles
+
+    def _write_pages(self) -> None:
+        self._history.show(self.units, f"{self.model.name} while it is trained", self._about)
+
+
+def words(error: Exception) -> str:
+    """The first line of an error."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(". :")
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON keeps it; of what is no number, text or list of them, its kind alone."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(one) for one in value]
+    return getattr(value, "__name__", type(value).__name__)

@@ -1,0 +1,159 @@
+"""What chosen units of a network want, after each epoch of its training."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from c3dvis import clips, objectives
+from c3dvis.attribution.attribution import _words
+from c3dvis.callbacks.epochs import EpochCallback, words
+from c3dvis.callbacks.history import Entry
+from c3dvis.callbacks.units import named
+from c3dvis.maximize import Made, Maximizer, parametrizations
+from c3dvis.maximize.maximizer import check_run
+from c3dvis.objectives import Objective
+
+_ABOUT = (
+    "Each clip began as noise, a unit's always as the same, and was changed step by step until the "
+    "unit responded strongly, in the network as it was after an epoch of its training. The score "
+    "is the response reached."
+)
+
+Units = Objective | Sequence[Objective] | Mapping[str, int | Sequence[int]]
+
+
+class GalleryCallback(EpochCallback):
+    """Makes the clips that excite chosen units, while the network is trained.
+
+    After every `every` epochs, and after the last, it writes into `folder` a GIF of each unit, a
+    film of how that changed over the epochs, and a page of all (`index.html`, and `README.md` for
+    GitHub). A unit's clips all begin as the same noise.
+
+    The training is the same to the bit as without: what is looked at is a copy of the network
+    (as much memory as its weights, and what making a clip takes), and between the epochs at which
+    clips are made nothing is done. A unit that can't be made, be it for NaN in the network or for
+    want of memory, warns, and the training goes on. A training that goes on in the same folder
+    (`initial_epoch`) goes on with page and films; where it begins again earlier, later epochs are
+    moved into a folder `set-aside-...`.
+
+    Args:
+        units: An objective or several of them, or channels by layer: `{"conv3b": [0, 7]}`.
+        folder: Made if it isn't there.
+        every: Epochs from one time to the next.
+        steps: Steps of the optimizer a clip.
+        seed: Of the noise that clips begin as.
+        fps: Frames a second, up to 50.
+        log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
+            shown there too, under "Images" of the run "gallery", with a slider over the epochs.
+        **options: Those of `Maximizer`: parametrization, size, preprocess, batch_size, ...
+
+    Raises:
+        ValueError: Settings out of range; when the training begins, a layer, channel or size that
+            the network doesn't have, or a folder that was begun with other settings.
+
+    Example:
+        >>> import keras, tempfile
+        >>> import numpy as np
+        >>> from c3dvis.callbacks import GalleryCallback
+        >>> network = keras.Sequential([keras.Input((4, 16, 16, 3)),
+        ...     keras.layers.Conv3D(2, 3, name="conv"), keras.layers.GlobalAveragePooling3D()])
+        >>> network.compile("sgd", "mse")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     follow = GalleryCallback({"conv": [0, 1]}, folder, steps=4)
+        ...     clips, targets = np.zeros((2, 4, 16, 16, 3)), np.zeros((2, 2))
+        ...     history = network.fit(clips, targets, callbacks=[follow], verbose=0)
+        ...     sorted(file.name for file in follow.folder.glob("*/*.gif"))
+        ['epoch-0001.gif', 'epoch-0001.gif', 'film.gif', 'film.gif']
+    """
+
+    def __init__(
+        self,
+        units: Units,
+        folder: str | os.PathLike[str],
+        *,
+        every: int = 1,
+        steps: int = 128,
+        seed: int = 0,
+        fps: float = 8,
+        log_dir: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ):
+        check_run(steps, seed)
+        self._steps, self._seed, self._options = steps, seed, options
+        self._maximizers: list[Maximizer] = []
+        asked = _objectives(units)
+        super().__init__(
+            asked,
+            named([_words(one[i]) for one in asked for i in range(len(one))]),
+            folder,
+            kind="gallery",
+            settings={"steps": steps, "seed": seed, "options": options},
+            about=_ABOUT,
+            every=every,
+            fps=fps,
+            log_dir=log_dir,
+        )
+
+    def prepare(self, network: keras.Model) -> None:
+        self._maximizers = [Maximizer(network, one, **self._options) for one in self.objectives]
+        for one, maximizer in zip(self.objectives, self._maximizers, strict=True):
+            shapes = dict(zip(one.layers, maximizer.shapes, strict=True))
+            one.columns(shapes, maximizer.class_names)  # refuses units that aren't there
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._maximizers = []
+
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
+        for objective, maximizer in zip(self.objectives, self._maximizers, strict=True):
+            left = len(objective)
+            interrupt = _Interrupt(interrupted)
+            try:
+                for one in maximizer.make(
+                    steps=self._steps, seed=self._seed, callbacks=[interrupt]
+                ):
+                    yield _entry(one, network.inputs[0].shape[-1])
+                    left -= 1
+            except Exception as error:
+                yield from [Entry(trouble=words(error))] * left
+
+
+class _Interrupt(keras.callbacks.Callback):
+    """Ends a fit when the training that waits for it is interrupted."""
+
+    def __init__(self, interrupted: threading.Event):
+        super().__init__()
+        self._interrupted = interrupted
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+
+
+def _objectives(units: Units) -> list[Objective]:
+    if isinstance(units, Mapping):
+        found = [objectives.channel(layer, channels) for layer, channels in units.items()]
+    else:
+        found = [units] if isinstance(units, Objective) else list(units)
+    wrong = [one for one in found if not isinstance(one, Objective)]
+    if wrong or not found:
+        raise ValueError(
+            "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. "
+            f"Received: {wrong[0] if wrong else 'none'!r}."
+        )
+    return found
+
+
+def _entry(made: Made, channels: int) -> Entry:
+    """A clip with its score, or why there is none to show."""
+    if made.status == "no gradient":
+        return Entry(trouble="nothing in the clip changed its score")
+    if made.status == "failed":
+        return Entry(trouble=f"its score was NaN or infinite at step {made.failed_step}")
+    clip = made.clip if made.clip.shape[-1] == channels else parametrizations.rgba(made.clip)
+    return Entry(made.score, clips.to_rgb(clip))

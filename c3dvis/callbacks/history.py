@@ -1,0 +1,188 @@
+"""The folder of a callback: what each epoch gave for each unit, their films, and the page.
+
+callback.json             the settings that every training in this folder must agree on
+conv3b-7/epoch-0002.gif   what epoch 2 gave for a unit
+conv3b-7/epoch-0002.json  its record, written last: nothing counts without one
+conv3b-7/film.gif         its epochs one after the other
+index.html README.md      the page
+set-aside-1/              epochs of a training that was begun again before them
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips, pages
+from c3dvis.callbacks.film import chosen, film
+from c3dvis.callbacks.units import Unit
+from c3dvis.files import read_json, write_json
+from c3dvis.text import number
+
+_SETTINGS = "callback.json"
+_RECORD = "epoch-{:04d}"
+_ASIDE = "set-aside-{}"
+# Pixels: small clips are shown enlarged to at least this width.
+_LEAST_WIDTH = 112
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an epoch gave for a unit.
+
+    Attributes:
+        score: What the objective gives; None where that is not finite or not known.
+        frames: float32 `(T, H, W, 3)` in [0, 1]; None where there is nothing to show.
+        trouble: Why not, in words.
+    """
+
+    score: float | None = None
+    frames: NDArray[np.float32] | None = None
+    trouble: str = ""
+
+
+class History:
+    """What was made in a folder, epoch by epoch; only the folder itself remembers it.
+
+    Args:
+        folder: Made if it isn't there.
+        settings: What all epochs must have in common, fit for JSON.
+        fps: Frames a second of what is written.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, fps: float):
+        self.folder, self.fps = folder, fps
+        self.settings = dict(settings)
+
+    def begin(self) -> None:
+        """Claims the folder for these settings.
+
+        Raises:
+            ValueError: A folder with other settings, or with pages of something else.
+        """
+        path = self.folder / _SETTINGS
+        before = read_json(path)
+        if not isinstance(before, dict):
+            taken = [name for name in ("index.html", "README.md") if (self.folder / name).exists()]
+            if taken:
+                raise ValueError(
+                    "Expected a folder that is new or was begun by this callback. "
+                    f"Received: {str(self.folder)!r}, which has {taken[0]} of something else."
+                )
+        elif before != self.settings:
+            names = [
+                k for k in {**before, **self.settings} if before.get(k) != self.settings.get(k)
+            ]
+            differences = ", ".join(
+                f"{k} {before.get(k)!r} there, {self.settings.get(k)!r} now" for k in names
+            )
+            raise ValueError(
+                f"Expected the settings that {str(self.folder)!r} was begun with. "
+                f"Received: {differences}."
+            )
+        write_json(path, self.settings)
+
+    def set_aside(self, trained: int) -> Path | None:
+        """Moves away the records of epochs later than those the network has been trained.
+
+        Returns:
+            The folder where they are now; None where there were none.
+        """
+        later = [p for p in self.folder.glob("*/epoch-*.*") if _epoch_of(p) > trained]
+        if not later:
+            return None
+        numbers = iter(range(1, len(list(self.folder.iterdir())) + 2))
+        aside = next(p for n in numbers if not (p := self.folder / _ASIDE.format(n)).exists())
+        # A record before its GIF, as a GIF alone does not count.
+        for path in sorted(later, key=lambda p: p.suffix != ".json"):
+            target = aside / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+        return aside
+
+    def put(self, unit: Unit, epoch: int, entry: Entry) -> Path | None:
+        """Writes what an epoch gave; returns the GIF if there is one.
+
+        Raises:
+            OSError: If files cannot be written.
+        """
+        path = self.folder / unit.stem / f"{_RECORD.format(epoch)}.gif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record: dict[str, Any] = {"title": unit.title, "epoch": epoch, "trouble": entry.trouble}
+        record["score"] = _finite(entry.score)
+        record["width"] = record["frames"] = None
+        if entry.frames is not None:
+            clips.write(path, entry.frames, fps=self.fps)
+            width = entry.frames.shape[2]
+            record["width"] = width * -(-_LEAST_WIDTH // width)
+            record["frames"] = len(entry.frames)
+        write_json(path.with_suffix(".json"), record)
+        return None if entry.frames is None else path
+
+    def show(self, units: Sequence[Unit], heading: str, about: str) -> None:
+        """Writes each unit's film, and the page.
+
+        Raises:
+            OSError: If files cannot be written.
+        """
+        sections = [self._section(unit) for unit in units]
+        pages.write(self.folder, heading, about, sections)
+
+    def film(self, unit: Unit) -> None:
+        """Writes a unit's film, of the GIFs that are there; none of nothing."""
+        made = [record for record in self._records(unit) if record["width"]]
+        path = self.folder / unit.stem / "film.gif"
+        if not made:
+            path.unlink(missing_ok=True)
+            return
+        picked = [made[i] for i in chosen(len(made))]
+        # A GIF keeps frames that stand still as one.
+        shown = [
+            clips.read(self._gif(unit, record), frames=record["frames"], short="hold")
+            for record in picked
+        ]
+        moving = film(shown, [f"epoch {record['epoch']}" for record in picked])
+        clips.write(path, moving, fps=self.fps)
+
+    def _section(self, unit: Unit) -> pages.Section:
+        records = list(self._records(unit))
+        made = [record for record in records if record["width"]]
+        pictures = []
+        if made and (self.folder / unit.stem / "film.gif").is_file():
+            caption = "film of the epochs"
+            film_file = f"{unit.stem}/film.gif"
+            pictures.append(pages.Picture(film_file, caption, made[-1]["width"]))
+        for record in made:
+            caption = f"epoch {record['epoch']}: score {number(record['score'])}"
+            name = f"{unit.stem}/{self._gif(unit, record).name}"
+            pictures.append(pages.Picture(name, caption, record["width"]))
+        missing = [f"Epoch {r['epoch']}: {r['trouble']}." for r in records if not r["width"]]
+        return pages.Section(unit.title, " ".join(missing), pictures)
+
+    def _records(self, unit: Unit) -> Iterator[dict[str, Any]]:
+        """Records in the order of epochs, without those whose GIF is gone."""
+        for path in sorted((self.folder / unit.stem).glob("epoch-*.json"), key=_epoch_of):
+            record = read_json(path)
+            if isinstance(record, dict) and record.get("epoch") == _epoch_of(path):
+                if not record["width"] or path.with_suffix(".gif").is_file():
+                    yield record
+
+    def _gif(self, unit: Unit, record: Mapping[str, Any]) -> Path:
+        return self.folder / unit.stem / f"{_RECORD.format(record['epoch'])}.gif"
+
+
+def _epoch_of(path: Path) -> int:
+    """The epoch in a file's name; -1 where there is none."""
+    digits = path.stem.removeprefix("epoch-")
+    return int(digits) if digits.isascii() and digits.isdigit() else -1
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
