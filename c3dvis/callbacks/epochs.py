@@ -109,6 +109,8 @@ class EpochCallback(keras.callbacks.Callback):
         if self._trained and self._shown != self._trained:
             self._show(self._trained)
         self._copy = None
+        if self._events is not None:
+            self._events.close()
 
     def _prepared(self) -> NetworkCopy:
         copy = NetworkCopy(self.model)
