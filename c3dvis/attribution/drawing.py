@@ -89,8 +89,8 @@ def framed(
     inner = max(1, min(border.shape) // _BORDER_SHARE)
     border[inner:-inner, inner:-inner] = False
     own = np.abs(values)[..., None]
-    shown = own * clips.to_rgb(clip) + (1 - own) * _faded(clip)
-    return np.where(border[..., None], _colored(values, shown), shown).astype(np.float32)
+    shown = (own * clips.to_rgb(clip) + (1 - own) * _faded(clip)).astype(np.float32)
+    return np.where(border[..., None], _colored(values, shown), shown)
 
 
 def scaled(

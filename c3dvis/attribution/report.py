@@ -19,7 +19,7 @@ from c3dvis.attribution.attribution import Attribution
 from c3dvis.attribution.question import Question
 from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.models import chosen as choices
-from c3dvis.models.inputs import clip_shape
+from c3dvis.models.extent import clip_shape
 
 _FPS = 8
 _USUAL = (16, 112, 112)

@@ -1,11 +1,23 @@
-"""Clips: read, check, resize, sample and write short stacks of frames.
+"""Clips: read, check, resize, sample, show and write short stacks of frames.
 
 A clip is a float32 array `(frames, height, width, channels)` with values in [0, 1].
 """
 
 from c3dvis.clips.geometry import resize, sample, sheet
 from c3dvis.clips.reading import read
+from c3dvis.clips.showing import scrub, show
 from c3dvis.clips.values import check, to_rgb, to_uint8
 from c3dvis.clips.writing import write
 
-__all__ = ["check", "read", "resize", "sample", "sheet", "to_rgb", "to_uint8", "write"]
+__all__ = [
+    "check",
+    "read",
+    "resize",
+    "sample",
+    "scrub",
+    "sheet",
+    "show",
+    "to_rgb",
+    "to_uint8",
+    "write",
+]

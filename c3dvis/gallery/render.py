@@ -15,7 +15,7 @@ from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.maximize import Made, Maximizer, parametrizations, scores
 from c3dvis.models.chosen import preprocess
-from c3dvis.models.inputs import clip_shape
+from c3dvis.models.extent import clip_shape
 
 # Held-out clips computed at once; more gains nothing on a CPU.
 _HELD_OUT_BATCH = 32

@@ -17,7 +17,7 @@ from c3dvis.maximize.cache import Cache, key_of, network_digest
 from c3dvis.maximize.cut import Cut
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.models import layers
-from c3dvis.models.inputs import clip_shape
+from c3dvis.models.extent import clip_shape
 from c3dvis.objectives import CLIP, Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2

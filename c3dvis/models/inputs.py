@@ -1,61 +1,88 @@
-"""What clips a network takes."""
+"""Clips of any size and length made into what a network takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Integral
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-import keras
+from c3dvis import clips
 
-from c3dvis.models import layers
-
-_AXES = ("frames", "height", "width")
+_HIGHEST = 255  # of whole numbers
 
 
-def clip_shape(
-    network: keras.Model,
-    *,
-    frames: int | None = None,
-    size: Sequence[int] | None = None,
-    usual: Sequence[int] | None = None,
-) -> tuple[int, int, int, int]:
-    """Shape `(T, H, W, C)` of a network's clips, filled in where it takes any.
+def preprocess_input(video: ArrayLike, network, *, short: str | None = None) -> NDArray[np.float32]:
+    """Frames as they are stored, made into the batch that a network takes.
+
+    What `preprocess_input` of `keras.applications` does with values is done inside the networks
+    here, which take RGB in [0, 1]. This brings a clip there: whole numbers from 0 to 255 are
+    divided by 255, grey and RGBA become RGB where the network takes RGB, frames are taken evenly
+    over the clip, and the middle of the picture is cut out and scaled. For frames that follow each
+    other, as in training, cut them out of the clip first (`clips.read(..., step=1)`).
 
     Args:
-        network: Takes clips `(N, T, H, W, C)`.
-        frames: Asked for; None is any.
-        size: `(height, width)` asked for; None is any.
-        usual: `(T, H, W)` taken where neither the network nor anybody says; None is an error.
+        video: One clip `(T, H, W, C)` or several `(N, T, H, W, C)`, integers from 0 to 255 or
+            floats in [0, 1].
+        network: A `keras.Model` with one input; its `input_shape` says what it takes. Where an
+            axis is None there, the clip's own length stays.
+        short: What to do with fewer frames than it takes, as in `clips.sample`: None refuses,
+            "loop" starts again, "hold" repeats the last.
+
+    Returns:
+        float32 array `(N, T, H, W, C)` in [0, 1], for `network.predict`.
 
     Raises:
-        ValueError: A network whose input isn't one clip, or a size it doesn't take.
+        ValueError: If the values, axes or channels do not fit, or the network takes optical flow.
 
     Example:
+        >>> import numpy as np
         >>> from c3dvis import models
-        >>> clip_shape(models.build("c3d-motion"))
-        (16, 64, 64, 3)
+        >>> network = models.C3D(width=0.02, input_shape=(16, 32, 32, 3), classes=2)
+        >>> models.preprocess_input(np.zeros((40, 48, 64, 3), np.uint8), network).shape
+        (1, 16, 32, 32, 3)
     """
-    layers.check(network)
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-        shapes = [tuple(one.shape) for one in network.inputs]
+    frames, height, width, channels = _taken(network)
+    array = np.asarray(video)
+    found = array if array.ndim == 5 else array[None]
+    if not len(found):
+        raise ValueError(f"Expected at least one clip. Received: shape {array.shape}.")
+    return np.stack([_fitted(clip, frames, (height, width), channels, short) for clip in found])
+
+
+def _taken(network) -> tuple[int | None, int | None, int | None, int | None]:
+    shape = getattr(network, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 5:
         raise ValueError(
-            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
+            "Expected a network that takes clips (N, frames, height, width, channels). "
+            f"Received: one with input_shape={shape}."
         )
-    if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
-        raise ValueError(f"Expected a size (height, width). Received: {size!r}.")
-    own = network.inputs[0].shape[1:]
-    asked = (frames, *(size or (None, None)))
-    filled = (None, None, None) if usual is None else usual
-    shape = []
-    for name, has, wants, otherwise in zip(_AXES, own, asked, filled, strict=False):
-        if wants is not None and (not isinstance(wants, Integral) or wants < 1):
-            raise ValueError(f"Expected {name} as a whole number above 0. Received: {wants!r}.")
-        if has is not None and wants is not None and has != wants:
-            raise ValueError(f"Expected {name} {has}, as the network takes. Received: {wants}.")
-        found = has or wants or otherwise
-        if found is None:
-            raise ValueError(f"Expected {name} to be given, as this network takes any.")
-        shape.append(int(found))
-    if own[3] is None:
-        raise ValueError("Expected a network that says how many channels it takes. Received: any.")
-    return shape[0], shape[1], shape[2], int(own[3])
+    if any(type(layer).__name__ == "FlowInput" for layer in network.layers):
+        raise ValueError(
+            "Expected a network that takes pictures. Received: one that takes optical flow in "
+            "pixels a frame; give it that as it is."
+        )
+    return shape[1:]
+
+
+def _fitted(
+    clip: NDArray,
+    frames: int | None,
+    size: tuple[int | None, int | None],
+    channels: int | None,
+    short: str | None,
+) -> NDArray[np.float32]:
+    if clip.dtype.kind in "iu":
+        if clip.size and (clip.min() < 0 or clip.max() > _HIGHEST):
+            raise ValueError(
+                f"Expected whole numbers from 0 to {_HIGHEST}. "
+                f"Received: from {clip.min()} to {clip.max()}."
+            )
+        clip = clip.astype(np.float32) / _HIGHEST
+    clip = clips.check(clip)
+    if frames is not None:
+        clip = clips.sample(clip, frames, short=short)
+    if channels == 3 and clip.shape[-1] in (1, 4):
+        clip = clips.to_rgb(clip)
+    height, width = size[0] or clip.shape[1], size[1] or clip.shape[2]
+    if (height, width) != clip.shape[1:3]:
+        clip = clips.resize(clip, (height, width))
+    return clips.check(clip, (frames, height, width, channels))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from c3dvis import clips, motion, pages
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.models.inputs import clip_shape
+from c3dvis.models.extent import clip_shape
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.layer_kernels import kernels
 from c3dvis.responses.maps import FeatureMaps, feature_maps, still

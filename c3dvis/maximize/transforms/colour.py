@@ -19,7 +19,8 @@ class ColourNoise(Transform):
 
     Example:
         >>> noise = ColourNoise(gain=0.2, offset=0.1, channels=1)
-        >>> float(noise(ops.full((1, 1, 1, 1, 1), 0.75), ops.ones((1, 2))))  # 1.2 * 0.25 + 0.1
+        >>> made = noise(ops.full((1, 1, 1, 1, 1), 0.75), ops.ones((1, 2)))
+        >>> float(ops.squeeze(made))  # 0.5 + 1.2 * 0.25 + 0.1
         0.9
     """
 

@@ -1,0 +1,181 @@
+"""Shows clips in a notebook: as animations of a bounded size, or frame by frame."""
+
+from __future__ import annotations
+
+import base64
+import html
+import importlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from c3dvis.clips.encoders import ENCODERS
+from c3dvis.clips.geometry import resize, sample
+from c3dvis.clips.values import check, to_rgb, to_uint8
+
+MOST_CHARACTERS = 300_000
+"""Of HTML in a notebook's cell; what is shown is made smaller until it fits."""
+_MOST_FRAMES = 64
+_MOST_CLIPS = 32
+"""More of them would each be too small to be seen."""
+_HEIGHTS = (128, 256)
+"""Pixels: smaller clips are enlarged up to the first, larger ones shrunk to the second."""
+_QUALITY = 80
+_CAPTION_CHARACTERS = 200
+_ROW = "display: flex; flex-wrap: wrap; gap: 0.75em; align-items: flex-start"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Clips that a notebook shows.
+
+    Attributes:
+        html: What the notebook puts into the cell: a figure a clip, the pictures inside it.
+    """
+
+    html: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def show(
+    clips: ArrayLike | Sequence[ArrayLike], *, captions: Sequence[str] | None = None, fps: float = 8
+) -> Shown:
+    """Shows a clip, or several side by side, as animations in a notebook.
+
+    The cell stays below 300,000 characters: of long clips 64 frames are shown, spread evenly, and
+    pictures are made smaller where that is needed. `clips.write` keeps every pixel.
+
+    Args:
+        clips: One clip `(T, H, W, C)` in [0, 1], or up to 32 of them: `(N, T, H, W, C)`, or a list
+            of clips of any sizes. C is 1 to 4, shown as `to_rgb` says.
+        captions: A line below each clip; None numbers several clips from 0.
+        fps: Frames a second, 0.001 to 1000.
+
+    Returns:
+        What the notebook shows where it is the last line of a cell, or given to `display`.
+
+    Raises:
+        ValueError: No clip or more than 32, another number of captions, and what `check` refuses.
+
+    Example:
+        >>> shown = show(np.random.default_rng(0).random((2, 8, 16, 16, 3)), captions=["a", "b"])
+        >>> shown.html.count("<img")
+        2
+    """
+    one = np.ndim(clips[0]) == 3 if len(clips) else False  # type: ignore[index, arg-type]
+    several = [np.asarray(clips)] if one else list(clips)  # type: ignore[arg-type]
+    if not 1 <= len(several) <= _MOST_CLIPS:
+        raise ValueError(f"Expected 1 to {_MOST_CLIPS} clips. Received: {len(several)}.")
+    if captions is None:
+        captions = [""] if one else [str(i) for i in range(len(several))]
+    if isinstance(captions, str) or len(captions) != len(several):
+        raise ValueError(f"Expected {len(several)} captions. Received: {captions!r}.")
+    if not 0.001 <= fps <= 1000:
+        raise ValueError(f"Expected fps from 0.001 to 1000. Received: fps={fps!r}.")
+    room = (MOST_CHARACTERS - len(_ROW) - 50) // len(several)
+    figures = [
+        figure(to_rgb(clip), caption, fps=fps, most_characters=room)
+        for clip, caption in zip(several, captions, strict=True)
+    ]
+    return Shown(f'<div style="{_ROW}">{"".join(figures)}</div>')
+
+
+def figure(
+    clip: NDArray[np.float32],
+    caption: str,
+    *,
+    fps: float = 8,
+    most_characters: int = MOST_CHARACTERS,
+) -> str:
+    """A clip as an HTML figure with an animated WebP in it.
+
+    Args:
+        clip: float32 `(T, H, W, 3)` in [0, 1].
+        caption: Below it; cut off after 200 characters.
+        fps: Frames a second.
+        most_characters: Of the whole figure; the picture is made smaller until it fits.
+    """
+    line = html.escape(caption[:_CAPTION_CHARACTERS])
+    shown = _enlarged(sample(clip, min(len(clip), _MOST_FRAMES)))
+    shown = _shrunk(shown, _HEIGHTS[1] / shown.shape[1])
+    width = shown.shape[2]
+
+    def drawn(picture: NDArray[np.float32]) -> str:
+        return (
+            f'<figure style="margin: 0"><img alt="{line}" width="{width}" '
+            f'src="data:image/webp;base64,{_encoded(picture, fps)}">'
+            f"<figcaption>{line}</figcaption></figure>"
+        )
+
+    text = drawn(shown)
+    while len(text) > most_characters:
+        shown = _shrunk(shown, 0.8)
+        text = drawn(shown)
+    return text
+
+
+def scrub(clip: ArrayLike) -> Any:
+    """Shows one frame of a clip at a time in a notebook, with a slider to move through them.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1], such as a clip, or the `panels()` of an attribution.
+
+    Returns:
+        An ipywidgets box of a slider over the frames and the picture of one of them.
+
+    Raises:
+        ImportError: Where ipywidgets isn't installed.
+        ValueError: What `check` refuses.
+
+    Example:
+        >>> box = scrub(np.zeros((8, 16, 16, 3)))  # doctest: +SKIP
+    """
+    pictures = [_png(frame) for frame in _enlarged(to_rgb(check(clip)))]
+    try:
+        widgets = importlib.import_module("ipywidgets")
+    except ImportError:
+        raise ImportError(
+            'Expected ipywidgets to be installed for a slider (pip install "c3dvis[notebook]"); '
+            "`clips.show` needs nothing else."
+        ) from None
+    picture = widgets.Image(value=pictures[0], format="png")
+    slider = widgets.IntSlider(min=0, max=len(pictures) - 1, description="frame")
+
+    def turn(change) -> None:
+        picture.value = pictures[change["new"]]
+
+    slider.observe(turn, names="value")
+    return widgets.VBox([slider, picture])
+
+
+def _encoded(picture: NDArray[np.float32], fps: float) -> str:
+    pixels = to_uint8(picture)
+    if (pixels == pixels[0]).all():  # a WebP that stands still has no timing to keep
+        pixels = pixels[:1]
+    return base64.b64encode(ENCODERS[".webp"](pixels, fps, _QUALITY)).decode("ascii")
+
+
+def _enlarged(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every pixel repeated, so often that the clip is well seen."""
+    times = max(1, _HEIGHTS[0] // clip.shape[1])
+    return clip.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _shrunk(clip: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    if factor >= 1:
+        return clip
+    height, width = (max(1, int(side * factor)) for side in clip.shape[1:3])
+    return resize(clip, (height, width))
+
+
+def _png(frame: NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(frame)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,61 @@
+"""How long and how large the clips are that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import keras
+
+from c3dvis.models import layers
+
+_AXES = ("frames", "height", "width")
+
+
+def clip_shape(
+    network: keras.Model,
+    *,
+    frames: int | None = None,
+    size: Sequence[int] | None = None,
+    usual: Sequence[int] | None = None,
+) -> tuple[int, int, int, int]:
+    """Shape `(T, H, W, C)` of a network's clips, filled in where it takes any.
+
+    Args:
+        network: Takes clips `(N, T, H, W, C)`.
+        frames: Asked for; None is any.
+        size: `(height, width)` asked for; None is any.
+        usual: `(T, H, W)` taken where neither the network nor anybody says; None is an error.
+
+    Raises:
+        ValueError: A network whose input isn't one clip, or a size it doesn't take.
+
+    Example:
+        >>> from c3dvis import models
+        >>> clip_shape(models.build("c3d-motion"))
+        (16, 64, 64, 3)
+    """
+    layers.check(network)
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
+        shapes = [tuple(one.shape) for one in network.inputs]
+        raise ValueError(
+            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
+        )
+    if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
+        raise ValueError(f"Expected a size (height, width). Received: {size!r}.")
+    own = network.inputs[0].shape[1:]
+    asked = (frames, *(size or (None, None)))
+    filled = (None, None, None) if usual is None else usual
+    shape = []
+    for name, has, wants, otherwise in zip(_AXES, own, asked, filled, strict=False):
+        if wants is not None and (not isinstance(wants, Integral) or wants < 1):
+            raise ValueError(f"Expected {name} as a whole number above 0. Received: {wants!r}.")
+        if has is not None and wants is not None and has != wants:
+            raise ValueError(f"Expected {name} {has}, as the network takes. Received: {wants}.")
+        found = has or wants or otherwise
+        if found is None:
+            raise ValueError(f"Expected {name} to be given, as this network takes any.")
+        shape.append(int(found))
+    if own[3] is None:
+        raise ValueError("Expected a network that says how many channels it takes. Received: any.")
+    return shape[0], shape[1], shape[2], int(own[3])
