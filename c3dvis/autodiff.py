@@ -141,7 +141,10 @@ def _tensorflow_graph(function: Callable) -> Callable:
 
     # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
     # AutoGraph, as Keras does in `fit`.
-    return tf.function(function, autograph=False)
+    made = tf.function(function, autograph=False)
+    # It would tell on standard output of the "frequent retracing" of what is one graph a question.
+    made._omit_frequent_tracing_warning = True
+    return made
 
 
 def _tensorflow_gradient(function: Callable) -> Callable:

@@ -126,7 +126,7 @@ class Attribution:
     @property
     def asked(self) -> str:
         """What was explained, for people: "logit of moving left"."""
-        return _words(self.objective)
+        return in_words(self.objective)
 
     def _repr_html_(self) -> str:
         caption = f"{self.method}: {self.asked}, score {self.score:.3f}"
@@ -138,7 +138,7 @@ def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"Expected {name} of shape {shape}. Received: {np.shape(array)}.")
 
 
-def _words(objective: Objective) -> str:
+def in_words(objective: Objective) -> str:
     """An objective for people: "logit of moving left"."""
     parts = []
     for weight, term in objective.terms:

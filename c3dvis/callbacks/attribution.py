@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from c3dvis import clips as clips_room
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute, front
-from c3dvis.attribution.attribution import _words
+from c3dvis.attribution.attribution import in_words
 from c3dvis.attribution.question import Question
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
@@ -88,7 +88,7 @@ class AttributionCallback(EpochCallback):
         self._method, self._preprocess, self._options = method, preprocess, options
         super().__init__(
             asked,
-            named([f"clip {i}, {_words(one)}" for i, one in enumerate(asked)]),
+            named([f"clip {i}, {in_words(one)}" for i, one in enumerate(asked)]),
             folder,
             kind="attribution",
             settings={"method": method, "options": options, "clip": self.clips.shape[1:]},

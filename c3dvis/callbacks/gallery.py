@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from c3dvis import clips, objectives
-from c3dvis.attribution.attribution import _words
+from c3dvis.attribution.attribution import in_words
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
@@ -89,7 +89,7 @@ class GalleryCallback(EpochCallback):
         asked = _objectives(units)
         super().__init__(
             asked,
-            named([_words(one[i]) for one in asked for i in range(len(one))]),
+            named([in_words(one[i]) for one in asked for i in range(len(one))]),
             folder,
             kind="gallery",
             settings={"steps": steps, "seed": seed, "options": options},

@@ -31,7 +31,7 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
 
     Example:
         >>> ClipwiseAdam(0.2).get_config()["weight_decay"]
-        0.1
+        0.3
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         *,
         beta_1: float = 0.9,
         beta_2: float = 0.9,
-        weight_decay: float | None = 0.1,
+        weight_decay: float | None = 0.3,
         name: str = "clipwise_adam",
         **kwargs,
     ):

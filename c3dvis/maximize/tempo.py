@@ -17,6 +17,8 @@ from c3dvis.objectives import Objective
 __all__ = ["SlowToFast", "slow_to_fast", "temporal_energy"]
 
 _energy = TemporalSmoothness(first=1.0)
+# Of what the free clip gained: by how much a clip is outdone before it is made again.
+_CLEARLY = 0.01
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def slow_to_fast(
     https://doi.org/10.1007/s11263-019-01225-w, set a weight of temporal variation by hand.)
 
     All clips of a unit have the same start and transforms, so what differs between them is the
-    weight's doing. Where a clip has no less energy than that of the next lighter weight, one of
-    the two is outdone by the other at its own weight, and is made again from there.
+    weight's doing. Where a clip is outdone at its own weight by that of the next one, it is made
+    again from there: so what a weight costs is at most its share, as far as the search finds it.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -190,6 +192,7 @@ class _Batch:
         # A unit that stands still by itself is compared with the start, which does not; one that
         # gained nothing has nothing to pay with.
         gained = np.array([f.score - s.score for f, s in zip(free, start, strict=True)])
+        self.gained = np.maximum(gained, 0)
         energy = np.maximum(_energies(free), _energies(start))
         paying = (energy > 0) & (gained > 0)
         self.worth = np.where(paying, gained / np.where(paying, energy, 1), 0)
@@ -202,13 +205,15 @@ class _Batch:
     def improve(self, weight: float, neighbour: float) -> None:
         """Makes those clips again that the neighbour's outdo at their own weight, starting there.
 
-        So no unit is shown by a poor clip where a better one is known. It is done only where the
-        energies are in the wrong order, which is only where one of the two clips is outdone: if
-        each is the better at its own weight, the heavier weight's has less energy.
+        So no unit is shown by a poor clip where a better one is known. It is done where the
+        energies are in the wrong order, which is only where one of the two clips is outdone (if
+        each is the better at its own weight, the heavier weight's has less energy), and where the
+        heavier weight's clip is clearly outdone.
         """
         light, heavy = sorted((weight, neighbour))
         wrong = _energies(self.made[heavy]) >= _energies(self.made[light])
-        rows = wrong & (self._net(neighbour, weight) > self._net(weight, weight))
+        lead = self._net(neighbour, weight) - self._net(weight, weight)
+        rows = (lead > 0) & (wrong | ((weight == heavy) & (lead > _CLEARLY * self.gained)))
         if not rows.any() or self.maximizer.joint:
             return
         made, parts = self._run(weight, start=self.parts[neighbour])
