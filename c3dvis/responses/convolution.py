@@ -1,10 +1,16 @@
 """The response of a 3-D kernel to a clip, without any network."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import clips
+from c3dvis import autodiff, clips
+
+# Kernels; of more, a convolution in three dimensions is as quick, and needs less memory.
+_FEW = 4
 
 
 def convolve(clip: ArrayLike, kernel: ArrayLike) -> NDArray[np.float32]:
@@ -44,9 +50,42 @@ def convolve(clip: ArrayLike, kernel: ArrayLike) -> NDArray[np.float32]:
     if not np.isfinite(kernel).all():
         raise ValueError("Expected a kernel of finite numbers. Received: NaN or infinite ones.")
     several = kernel if kernel.ndim == 5 else kernel[..., None]
-    found = ops.conv(clip[None], several, padding="valid", data_format="channels_last")
-    found = np.asarray(ops.convert_to_numpy(found))[0]
+    run = _by_planes(len(kernel)) if several.shape[4] <= _FEW else _whole()
+    found = np.asarray(ops.convert_to_numpy(run(clip, several)))
     return found if kernel.ndim == 5 else found[..., 0]
+
+
+@functools.lru_cache(maxsize=1)
+def _whole() -> Callable:
+    """A compiled function of clip and kernels: their convolution."""
+
+    def run(clip, kernels):
+        return ops.conv(clip[None], kernels, padding="valid", data_format="channels_last")[0]
+
+    return autodiff.compiled(run)
+
+
+@functools.lru_cache(maxsize=8)
+def _by_planes(steps: int) -> Callable:
+    """The same, frame by frame with the kernels' steps in time as channels, added where they meet.
+
+    The backends' convolutions in three dimensions are poor where there are few kernels.
+    """
+
+    def run(clip, kernels):
+        _, height, width, channels, count = kernels.shape
+        planes = ops.reshape(
+            ops.transpose(kernels, (1, 2, 3, 0, 4)), (height, width, channels, steps * count)
+        )
+        found = ops.conv(clip, planes, padding="valid", data_format="channels_last")
+        length = clip.shape[0] - steps + 1
+        parts = (
+            found[step : step + length, ..., step * count : (step + 1) * count]
+            for step in range(steps)
+        )
+        return sum(parts)
+
+    return autodiff.compiled(run)
 
 
 def random_kernel(
