@@ -409,7 +409,15 @@ def test_a_folder_that_cannot_be_written_warns(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*/epoch-*"))
 
 
-def test_an_interruption_ends_the_work_and_reaches_the_caller():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where a shell began the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
     started = threading.Event()
 
     def work(interrupted):

@@ -119,7 +119,8 @@ def test_a_clip_that_another_outdoes_is_made_again_from_there():
     batch.made[0.0][0] = tempo.Made(still, free.score, "ok")
     batch.improve(0.0, 1.0)
     (again,) = batch.made[0.0]
-    assert again.score >= found[0].score and again.clip.mean() > 0.9
+    # White in both, as far as weight decay lets it be.
+    assert again.score > 0.99 * found[0].score > free.score and again.clip.mean() > 0.9
 
 
 def test_one_trace_for_all_weights(monkeypatch):
