@@ -44,6 +44,7 @@ def printed_help(name: str) -> str:
     printed, before = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = _WIDTH
     try:
+        # argparse exits when it has printed its help.
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             main(["--help"])
     finally:

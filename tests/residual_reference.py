@@ -89,6 +89,7 @@ def torchvision(name):
         "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
     )
     with warnings.catch_warnings():
+        # torchvision warns of operators that it does not find, and nothing here uses.
         warnings.simplefilter("ignore")
         return pytest.importorskip(name, reason="parity needs torchvision: extra parity")
 

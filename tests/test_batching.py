@@ -82,7 +82,7 @@ def test_out_of_memory_is_known_by_name(error, expected):
 
 def test_tensorflow_s_own_error_is_known():
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("TensorFlow's")
+        pytest.skip("the error is TensorFlow's, and another backend runs")
     from tensorflow.errors import ResourceExhaustedError
 
     assert batching.is_out_of_memory(ResourceExhaustedError(None, None, "OOM"))
@@ -135,7 +135,10 @@ def test_one_trace_for_any_number_of_steps():
         parametrization="pixels",
     )
     seen = []
-    count = lambda step, logs: seen.append(int(maximizer.optimizer.iterations))  # noqa: E731
+
+    def count(step, logs):
+        seen.append(int(maximizer.optimizer.iterations))
+
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=count)
     for steps in (1, 4, 6):
         list(maximizer.make(steps=steps, callbacks=[watch]))

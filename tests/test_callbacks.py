@@ -72,7 +72,7 @@ def all_of(network, losses) -> dict:
     values = [ops.convert_to_numpy(v) for v in (*network.variables, *network.optimizer.variables)]
     flags = [layer.trainable for layer in network.layers]
     names = [v.path for v in network.trainable_variables]
-    drawn = [random.random(), np.random.random()]  # noqa: NPY002
+    drawn = [random.random(), np.random.random()]
     drawn += [float(keras.random.uniform(())), float(tf.random.uniform(()))]
     return {
         "values": [(v.dtype, v.shape, v.tobytes()) for v in values],
@@ -181,6 +181,7 @@ def test_no_method_of_attribution_moves_a_random_generator(method):
     keras.utils.set_random_seed(5)
     logit = objectives.logit(1)
     with warnings.catch_warnings():
+        # Methods warn of clips this small and of a network that knows nothing; both are so here.
         warnings.simplefilter("ignore")
         copy = apart(lambda _: NetworkCopy(network))
         try:

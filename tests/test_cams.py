@@ -305,7 +305,7 @@ def test_layers_are_put_back_after_an_error(network, clip):
 @pytest.fixture(scope="module")
 def reference():
     """tf-keras-vis, with a network and a clip in its terms."""
-    pytest.importorskip("tf_keras_vis", reason="tf-keras-vis is not installed")
+    pytest.importorskip("tf_keras_vis", reason="the comparison needs tf-keras-vis: extra bench")
     keras.utils.set_random_seed(7)
     clip = L.Input((4, 8, 8, 3))
     x = L.Conv3D(4, 3, padding="same", activation="relu", name="conv1")(clip)
@@ -330,6 +330,7 @@ def other_cam(reference, kind):
     return run(lambda output: output[..., LABEL], clip[None], **options)[0]
 
 
+# tf-keras-vis gives Keras a list where the network takes one tensor, of which Keras warns.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", CAMS)
 def test_maps_agree_with_tf_keras_vis(reference, kind):
@@ -342,6 +343,7 @@ def test_maps_agree_with_tf_keras_vis(reference, kind):
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4 * expected.max())
 
 
+# tf-keras-vis gives Keras a list where the network takes one tensor, of which Keras warns.
 @pytest.mark.filterwarnings("ignore")
 def test_saliency_agrees_with_tf_keras_vis(reference):
     from tf_keras_vis.saliency import Saliency

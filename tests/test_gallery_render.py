@@ -246,7 +246,7 @@ def test_engines_are_found_by_name(monkeypatch):
 
 
 def test_ray_makes_the_same_files(tmp_path, network):
-    pytest.importorskip("ray", reason="the ray engine is optional")
+    pytest.importorskip("ray", reason="the ray engine is optional: extra ray")
     network.save(tmp_path / "net.keras")
     settings = Settings(steps=2, batch_size=2, keras_model=str(tmp_path / "net.keras"))
     chosen = [unit for s in plan_of(network, Selection()) for unit in s.units]

@@ -108,7 +108,6 @@ def test_a_fit_that_a_callback_ends_has_not_failed():
 
 
 def test_tensorboard_works_as_it_is(tmp_path):
-    pytest.importorskip("tensorboard")
     maximizer = maximizer_for(brightness_network())
     board = keras.callbacks.TensorBoard(tmp_path, update_freq=2, histogram_freq=1)
     made = list(maximizer.make(steps=6, callbacks=[board]))

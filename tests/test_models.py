@@ -154,4 +154,4 @@ def test_public_names_exist():
     for name in models.__all__:
         assert getattr(models, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'C2D'"):
-        models.C2D  # noqa: B018
+        _ = models.C2D

@@ -93,7 +93,6 @@ def test_what_cannot_be_shown_is_refused(shape, options, message):
 
 
 def test_the_slider_turns_to_its_frame():
-    pytest.importorskip("ipywidgets")
     clip = noise(4, 16, 16, 3)
     slider, picture = clips.scrub(clip).children
     assert (slider.min, slider.max, slider.value) == (0, 3, 0)

@@ -3,6 +3,7 @@
 import difflib
 import operator
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -125,10 +126,14 @@ def choose(
 def _check_times(
     count: int, frames: int | None, start: int, step: int | None, short: str | None
 ) -> None:
-    for name, value, least in (("frames", frames, 1), ("start", start, 0), ("step", step, 1)):
+    numbers: list[tuple[str, Any, int]] = [
+        ("frames", frames, 1),
+        ("start", start, 0),
+        ("step", step, 1),
+    ]
+    for name, value, least in numbers:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        # mypy does not see that `whole` rules None out.
-        if (value is not None or name == "start") and not (whole and value >= least):  # type: ignore
+        if (value is not None or name == "start") and not (whole and value >= least):
             raise ValueError(f"Expected {name} an integer from {least}. Received: {value!r}.")
     if start >= count:
         raise ValueError(f"Expected start below the {count} frames there are. Received: {start}.")
@@ -165,7 +170,7 @@ def sheet(
     (19, 55, 3)
     """
     # An array of clips iterates over clips, but NumPy's types do not say so.
-    clips = list(clips)  # type: ignore[arg-type]
+    clips = list(cast(Sequence[ArrayLike], clips))
     if not clips:
         raise ValueError("Expected at least one clip. Received: none.")
     rows = [np.stack(clips)] if np.ndim(clips[0]) == 3 else clips

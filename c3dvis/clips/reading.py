@@ -55,6 +55,8 @@ def read(
         ValueError: one line that names the file, where it is missing, empty, damaged, cut off, of
             no known kind, without video, too short, or would take more than `MAXIMUM_BYTES`.
 
+    An example, of a file that does not come with the package, so it is not run:
+
     >>> read("wave.mp4", frames=16, size=(112, 112)).shape  # doctest: +SKIP
     (16, 112, 112, 3)
     """

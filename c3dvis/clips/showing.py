@@ -69,8 +69,9 @@ def show(
         >>> shown.html.count("<img")
         2
     """
-    one = np.ndim(clips[0]) == 3 if len(clips) else False  # type: ignore[index, arg-type]
-    several = [np.asarray(clips)] if one else list(clips)  # type: ignore[arg-type]
+    given: Any = clips  # an array too can be indexed, though NumPy's types do not say so
+    one = np.ndim(given[0]) == 3 if len(given) else False
+    several = [np.asarray(given)] if one else list(given)
     if not 1 <= len(several) <= _MOST_CLIPS:
         raise ValueError(f"Expected 1 to {_MOST_CLIPS} clips. Received: {len(several)}.")
     if captions is None:
@@ -135,7 +136,9 @@ def scrub(clip: ArrayLike) -> Any:
         ValueError: What `check` refuses.
 
     Example:
-        >>> box = scrub(np.zeros((8, 16, 16, 3)))  # doctest: +SKIP
+        >>> slider, picture = scrub(np.zeros((8, 16, 16, 3))).children
+        >>> slider.max
+        7
     """
     pictures = [_png(frame) for frame in _enlarged(to_rgb(check(clip)))]
     try:

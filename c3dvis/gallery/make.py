@@ -102,7 +102,7 @@ def make(
             run is writing it.
         OSError: If files cannot be written. What is made stays, and the next run goes on there.
 
-    Example:
+    Example: (not run with the tests, as it leaves a folder behind)
         >>> from c3dvis.gallery.make import Selection, Settings, make
         >>> make(Settings(steps=8), "gallery", selection=Selection(layers=("conv1",)))
         ... # doctest: +SKIP

@@ -52,7 +52,7 @@ def labels(name: str) -> tuple[str, ...]:
         ValueError: If the list is not known, or what is downloaded is another file.
         OSError: If it can't be downloaded.
 
-    Example:
+    Example: (not run with the tests, as it downloads)
         >>> from c3dvis.models.labels import labels
         >>> labels("kinetics400")[0]  # doctest: +SKIP
         'abseiling'

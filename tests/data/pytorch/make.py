@@ -14,6 +14,7 @@ import numpy as np
 # torchvision's compiled operators, which nothing here uses, are asked for when this is imported.
 sys.modules["torchvision._meta_registrations"] = types.ModuleType("_meta_registrations")
 
+# After that line, so ruff's E402 (imports come first) does not hold for these four.
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torchvision.models import resnet  # noqa: E402
