@@ -23,6 +23,7 @@ GROUND = {
     "clips",
     "command_line",
     "files",
+    "lazy",
     "motion",
     "objectives",
     "pages",

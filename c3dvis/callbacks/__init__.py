@@ -5,8 +5,9 @@ Nothing here imports Keras until it is used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.callbacks.attribution import AttributionCallback
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AttributionCallback", "GalleryCallback"]
 
-_LAZY = {"AttributionCallback": "attribution", "GalleryCallback": "gallery"}
+_FILES = {"AttributionCallback": "attribution", "GalleryCallback": "gallery"}
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what needs Keras on first use (PEP 562)."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = lazy.exports(__name__, _FILES)

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from c3dvis import lazy
+
 if TYPE_CHECKING:
     from c3dvis.models.c3d import C3D, fold_batch_normalization
     from c3dvis.models.checkpoints import load_weights
@@ -317,7 +319,7 @@ NETWORKS = (
     ),
 )
 
-_LAZY = {
+_FILES = {
     "C3D": "c3d",
     "fold_batch_normalization": "c3d",
     "ConvLSTM": "convlstm",
@@ -333,16 +335,7 @@ _LAZY = {
     "preprocess_input": "inputs",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what needs Keras or NumPy on first use (PEP 562)."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = lazy.exports(__name__, _FILES)
 
 
 def names() -> tuple[str, ...]:

@@ -5,8 +5,9 @@ Its names are imported on first use, so that the command answers without Keras.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.responses.convolution import convolve, random_kernel
@@ -24,8 +25,4 @@ _FILES = {
     "still": "maps",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+__getattr__, __dir__ = lazy.exports(__name__, _FILES)
