@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import step_reference
 from keras import ops
+from machine import state
 
 from c3dvis import autodiff, models, objectives
 from c3dvis.attribution import mask_methods, perturbations, step
@@ -249,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--skip-large", action="store_true", help="leave out R(2+1)D-18")
     parser.add_argument("--out", type=Path, help="file to write the tables to")
     options = parser.parse_args(arguments)
+    before = state()
     cases = build_cases(tuple(options.areas), options.skip_large)
     supplies = [clips_of(case) for case in cases]
     for _ in range(options.rounds):
@@ -256,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             clip, label, _ = next(supply)
             time_reference(case, clip, label, options.iterations)
             time_fast(case, clip, label, options.steps)
-    lines = table(cases)
+    lines = ["# STEP beside the published search", "", *before, "", *table(cases)]
     if options.full:
         small = Case(cases[0].name, cases[0].network, tuple(options.full_areas))
         pairs = [

@@ -1,4 +1,4 @@
-"""Compiled functions and their gradients under each Keras backend: the only file that names one."""
+"""Compiled functions, gradients and fits under each Keras backend: the only file that names one."""
 
 from __future__ import annotations
 

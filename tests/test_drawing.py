@@ -217,3 +217,16 @@ def test_shapes_that_do_not_fit_are_refused(clip, wrong):
                 **wrong,
             }
         )
+
+
+def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
+    mask = np.array([0, 1, 1, 0, 0], np.float32)
+    heat = np.broadcast_to(mask[:, None, None], SHAPE[:3])
+    drawn = found(clip, heat, frame_mask=mask).overlay()
+    bare = drawing.overlay(clip, np.zeros_like(heat))
+    np.testing.assert_array_equal(drawn[mask == 0], bare[mask == 0])
+    np.testing.assert_allclose(drawn[mask == 1, 1:-1, 1:-1], clip[mask == 1, 1:-1, 1:-1], atol=1e-6)
+    edge = drawn[mask == 1, 0] - clip[mask == 1, 0] * (1 - drawing._OPACITY)
+    np.testing.assert_allclose(
+        edge, np.broadcast_to(drawing._OPACITY * drawing.FOR, edge.shape), atol=1e-6
+    )

@@ -187,6 +187,8 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),
         ({"steps": 1.5}, "whole number of steps"),
+        ({"size": 8}, r"\(height, width\). Received: 8"),
+        ({"frames": 2.5}, "frames as a whole number"),
     ],
 )
 def test_wrong_options_are_refused(network, options, message):

@@ -121,6 +121,11 @@ def test_a_clip_that_another_outdoes_is_made_again_from_there():
     (again,) = batch.made[0.0]
     # White in both, as far as weight decay lets it be.
     assert again.score > 0.99 * found[0].score > free.score and again.clip.mean() > 0.9
+    # The heavier weight's clip is made again where it is clearly outdone, in the right order too.
+    batch.made[1.0][0] = tempo.Made(still, 0.0, "ok")
+    batch.improve(1.0, 0.0)
+    (heavy,) = batch.made[1.0]
+    assert heavy.score > 0.9 * again.score
 
 
 def test_one_trace_for_all_weights(monkeypatch):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from c3dvis import clips
 from c3dvis.attribution import drawing
 from c3dvis.clips import showing
-from c3dvis.objectives import Logit, Objective
+from c3dvis.objectives import Objective
+from c3dvis.objectives.words import in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +137,3 @@ class Attribution:
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if tuple(np.shape(array)) != tuple(shape):
         raise ValueError(f"Expected {name} of shape {shape}. Received: {np.shape(array)}.")
-
-
-def in_words(objective: Objective) -> str:
-    """An objective for people: "logit of moving left"."""
-    parts = []
-    for weight, term in objective.terms:
-        unit = ", ".join(map(str, term.units))
-        kind = type(term).__name__.lower()
-        what = f"{kind} of {unit}" if isinstance(term, Logit) else f"{kind} {unit} of {term.layer}"
-        parts.append(what if weight == 1 else f"{weight:g} x {what}")
-    return " + ".join(parts)

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 from c3dvis import clips as clips_room
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute, front
-from c3dvis.attribution.attribution import in_words
 from c3dvis.attribution.question import Question
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
 from c3dvis.objectives import Objective
+from c3dvis.objectives.words import in_words
 
 _ABOUT = (
     "The clip, and beside it what decided the network as it was after an epoch of its training: "

@@ -10,13 +10,13 @@ from typing import Any
 import keras
 
 from c3dvis import clips, objectives
-from c3dvis.attribution.attribution import in_words
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
 from c3dvis.maximize import Made, Maximizer, parametrizations
 from c3dvis.maximize.maximizer import check_run
 from c3dvis.objectives import Objective
+from c3dvis.objectives.words import in_words
 
 _ABOUT = (
     "Each clip began as noise, a unit's always as the same, and was changed step by step until the "

@@ -19,7 +19,7 @@ _MOST_CHANNELS = 4
 
 @contextlib.contextmanager
 def restated(network: keras.Model) -> Iterator[None]:
-    """Inside the block, convolutions that read a network's input have the quicker gradient."""
+    """Inside the block, convolutions that read a clip's few channels have the quicker gradient."""
     with contextlib.ExitStack() as changes:
         for layer in _readers(network):
             changes.enter_context(layers.exchanged(layer, "convolution_op", _operation(layer)))
@@ -29,12 +29,14 @@ def restated(network: keras.Model) -> Iterator[None]:
 def conv(x, kernel, strides, padding: str, dilations):
     """`keras.ops.conv` of clips `(N, T, H, W, C)`; the gradient is for the clips alone.
 
+    Where strides or dilations are not 1, or "same" padding is uneven, it is the backend's own.
+
     Args:
         x: Clips, or what is computed of them.
         kernel: `(t, h, w, C, channels)`.
         strides: As in Keras, as are padding and dilations.
         padding: "same" or "valid".
-        dilations: Where these or the strides are not 1, it is the backend's own gradient.
+        dilations: As in Keras.
     """
     if not _fits(x.shape, kernel.shape, strides, padding, dilations):
         return ops.conv(x, kernel, strides, padding, "channels_last", dilations)
@@ -53,7 +55,7 @@ def conv(x, kernel, strides, padding: str, dilations):
 
 
 def _readers(network: keras.Model) -> list[keras.layers.Conv3D]:
-    """Convolutions whose input is the clip, but for layers that leave its channels as they are."""
+    """Convolutions of as few channels as a clip has: that of the clip, and any like it."""
     found = []
     for layer in layers.flat(network):
         inner = getattr(layer, "layer", layer)
