@@ -64,6 +64,14 @@ def test_gradients_are_perfect_on_the_white_box_and_chance_is_not():
     assert max(rows["random map"][0][name] for name in benchmark.SPATIAL_METRICS) < 0.2
 
 
+def test_smoothing_lets_heat_out_of_the_tube_and_keeps_it_hottest_there():
+    (plain,), (smoothed,) = (
+        benchmark.white_box_scores([method])[method] for method in ("gradient", "gradient_smoothed")
+    )
+    assert plain["mass"] == pytest.approx(1) and 0.5 < smoothed["mass"] < 0.9
+    assert smoothed["tube IoU"] > 0.8
+
+
 def test_the_page_shows_shares_best_methods_and_differences(white_box):
     good, bad = (
         [dict.fromkeys(benchmark.METRICS, value + 0.01 * i) for i in range(3)]

@@ -50,6 +50,19 @@ def test_options_reach_the_method(tmp_path, clip_file):
     assert record["settings"]["samples"] == 3
 
 
+def test_smoothed_gifs_show_what_matters_and_are_made_anew(tmp_path, clip_file):
+    arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    (gif,) = tmp_path.glob("*.gif")
+    plain, page = gif.read_bytes(), (tmp_path / "index.html").read_text()
+    assert "blue against it" in page
+    assert main([*arguments, "--smooth"]) == 0
+    assert gif.read_bytes() != plain
+    assert "for it or against it" in (tmp_path / "index.html").read_text()
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert record["settings"]["smoothed"] == 1.5
+
+
 def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_file, capsys):
     folder = tmp_path / "folder"
     folder.mkdir()

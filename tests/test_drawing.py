@@ -230,3 +230,17 @@ def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
     np.testing.assert_allclose(
         edge, np.broadcast_to(drawing._OPACITY * drawing.FOR, edge.shape), atol=1e-6
     )
+
+
+def test_smoothed_heat_has_no_sign_and_spreads_within_its_frame():
+    heat = np.zeros((2, 20, 20), np.float32)
+    heat[0, 10, 9:11] = -3, 1
+    plain = found(np.zeros((2, 20, 20, 3), np.float32), heat)
+    smoothed = plain.smoothed(1.0)
+    assert smoothed.heatmap.min() >= 0 and not smoothed.heatmap[1].any()
+    assert smoothed.heatmap.sum() == pytest.approx(4, rel=1e-5)
+    peak = np.unravel_index(smoothed.heatmap.argmax(), heat.shape)
+    assert peak == (0, 10, 9)
+    assert smoothed.settings["smoothed"] == 1.0 and "smoothed" not in plain.settings
+    with pytest.raises(ValueError, match=r"sigma above 0\. Received: 0"):
+        plain.smoothed(0)

@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
     clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
+    clip.add_argument(
+        "--smooth",
+        action="store_true",
+        help="draw how much each place matters, for or against, slightly blurred: objects rather "
+        "than specks",
+    )
     parser.add_argument(
         "--out", default="attribution", metavar="FOLDER", help="(default attribution)"
     )

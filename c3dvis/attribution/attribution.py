@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.attribution import drawing
+from c3dvis.attribution import baselines, drawing
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
 from c3dvis.objectives.words import in_words
+
+# Of the shorter side: 1.5 pixels of 64. Chosen by tube IoU on the clips of seed 1234.
+_SMOOTHING = 1.5 / 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,39 @@ class Attribution:
             _check_shape("perturbed", self.perturbed, self.clip.shape)
         if self.frame_mask is not None:
             _check_shape("frame_mask", self.frame_mask, self.clip.shape[:1])
+
+    def smoothed(self, sigma: float | None = None) -> Attribution:
+        """The same with how much each place matters, for or against: objects rather than specks.
+
+        Gradients change their sign from pixel to pixel within one object. The absolute values of
+        the heatmap under a small blur cover it better where it is known
+        (benchmarks/attribution.py); what speaks for and what against is lost.
+
+        Args:
+            sigma: Standard deviation of the blur within a frame, in pixels; None is 1.5 pixels on
+                frames of 64, and in proportion on others.
+
+        Returns:
+            An attribution whose heatmap is not negative, with `smoothed`, the sigma, among its
+            settings.
+
+        Raises:
+            ValueError: A sigma that is not above 0.
+
+        Example:
+            >>> from c3dvis import objectives
+            >>> clip = np.zeros((1, 8, 8, 3), np.float32)
+            >>> heat = np.zeros((1, 8, 8), np.float32)
+            >>> heat[0, 4, 3:5] = -1, 1
+            >>> found = Attribution(clip, heat, 1.0, objectives.logit(0), "gradient")
+            >>> float(found.smoothed(1.0).heatmap.sum().round(2))
+            2.0
+        """
+        sigma = _SMOOTHING * min(self.clip.shape[1:3]) if sigma is None else sigma
+        if not sigma > 0:
+            raise ValueError(f"Expected a sigma above 0. Received: {sigma}.")
+        heatmap = baselines.gaussian(np.abs(self.heatmap), sigma).astype(np.float32)
+        return replace(self, heatmap=heatmap, settings={**self.settings, "smoothed": sigma})
 
     def overlay(
         self, *, polarity: str = "both", normalize: str = "clip", percentile: float = 99.9

@@ -56,10 +56,15 @@ def baseline(
 
 
 def blur(clip: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Every frame under a Gaussian of standard deviation `sigma` pixels; edges are repeated."""
-    rows = np.tensordot(_gaussian(clip.shape[1], sigma), clip, (1, 1))  # (H, T, W, C)
-    both = np.tensordot(_gaussian(clip.shape[2], sigma), rows, (1, 2))  # (W, H, T, C)
-    return np.clip(both.transpose(2, 1, 0, 3), 0, 1).astype(np.float32)
+    """Every frame of a clip in [0, 1] under `gaussian`."""
+    return np.clip(gaussian(clip, sigma), 0, 1).astype(np.float32)
+
+
+def gaussian(frames: NDArray, sigma: float) -> NDArray[np.float64]:
+    """Frames `(T, H, W, ...)` under a Gaussian of `sigma` pixels above 0; edges are repeated."""
+    rows = np.tensordot(_gaussian(frames.shape[1], sigma), frames, (1, 1))  # (H, T, W, ...)
+    both = np.tensordot(_gaussian(frames.shape[2], sigma), rows, (1, 2))  # (W, H, T, ...)
+    return np.moveaxis(both, (2, 1, 0), (0, 1, 2))
 
 
 def _gaussian(length: int, sigma: float) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
             failed += 1
         sections.append(section)
         made += here
-        pages.write(Path(chosen.out), *_heading(network), sections)
+        pages.write(Path(chosen.out), *_heading(network, chosen.smooth), sections)
     return made, failed
 
 
@@ -79,6 +79,7 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
             found = cast(Attribution, answer)  # of one clip
+            found = found.smoothed() if chosen.smooth else found
             record = _record(found, key)
             out.mkdir(parents=True, exist_ok=True)
             found.save(gif, fps=_FPS, polarity=chosen.polarity, normalize=chosen.normalize)
@@ -145,7 +146,8 @@ def _stem(path: Path) -> str:
 
 def _settings(chosen: argparse.Namespace, network: keras.Model) -> str:
     """All that decides a GIF but the clip and the method, as text."""
-    names = ("target", "options", "value_range", "polarity", "normalize", "keras_model", "model")
+    drawn = "polarity", "normalize", "smooth"
+    names = ("target", "options", "value_range", *drawn, "keras_model", "model")
     weights = hashlib.sha256()
     for variable in network.weights:
         weights.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
@@ -158,9 +160,10 @@ def _key(clip: NDArray[np.float32], method: str, settings: str) -> str:
     return digest.hexdigest()
 
 
-def _heading(network: keras.Model) -> tuple[str, str]:
-    about = (
-        "Vermilion is for the class that is asked about, blue against it; the bar below has one "
-        "mark a frame."
+def _heading(network: keras.Model, smooth: bool) -> tuple[str, str]:
+    colours = (
+        "Vermilion is what matters to the class that is asked about, for it or against it"
+        if smooth
+        else "Vermilion is for the class that is asked about, blue against it"
     )
-    return f"What decided {network.name}", about
+    return f"What decided {network.name}", f"{colours}; the bar below has one mark a frame."
