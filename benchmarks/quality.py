@@ -84,7 +84,8 @@ def recognised(outcome: Outcome, folder: Path, networks: Mapping[str, keras.Mode
     shown = [u for u in units if outcome.records[u]["status"] == "ok"]
     if not shown:
         return [0] * len(networks)
-    read = np.stack([clips.read(folder / u.path("gif"), frames=16) for u in shown])
+    # A GIF holds equal frames that follow each other once.
+    read = np.stack([clips.read(folder / u.path("gif"), frames=16, short="hold") for u in shown])
     labels = np.array([unit.channel for unit in shown])
     return [
         int((one.predict(read, verbose=0).argmax(axis=-1) == labels).sum())

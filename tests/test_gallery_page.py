@@ -159,6 +159,18 @@ def test_what_is_not_a_good_clip_is_marked_and_not_shown_as_one(tmp_path):
     assert shown[1].endswith("<br>failed at step 7") and "conv1/1.gif" in shown[1]
 
 
+def test_a_class_clip_that_the_network_takes_for_another_class_says_so(tmp_path):
+    records = [
+        record(0, label="left", taken_for="left"),
+        record(1, label="right", taken_for="<up> & away"),
+    ]
+    index, readme = write_gallery(tmp_path, {CLASSES: records})
+    said = "the network says: <up> & away"
+    assert "".join(Reader(index).text).count("the network says") == 1
+    assert said in "".join(Reader(index).text)
+    assert cells(readme, 1)[2].endswith(f"<br>{said}") and "says" not in cells(readme, 1)[1]
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_text_in_html(tmp_path, text):
     parts = {"plain": [record()], f"layer {text}": [record()], CLASSES: [record(label=text)]}

@@ -61,6 +61,19 @@ def test_a_unit_becomes_a_gif_a_strip_and_a_record(network, tmp_path, layer):
     assert record["settings"]["steps"] == 2 and record["seed"] == 0
 
 
+@pytest.mark.parametrize("parametrization", ["fourier", "alpha"])
+def test_a_class_clip_is_shown_to_the_network(tmp_path, parametrization):
+    # Whatever a clip does for class 0 it does for class 1, which is always ahead.
+    biased = small_network()
+    kernel, bias = biased.get_layer("fc").get_weights()
+    kernel[:, 1] = kernel[:, 0]
+    biased.get_layer("fc").set_weights([kernel, bias + np.array([0, 1, -9], np.float32)])
+    biased.class_names = ["up", "down", "left"]
+    settings = Settings(steps=2, parametrization=parametrization)
+    made = Renderer(settings, tmp_path, network=biased).render(units(CLASSES, [0, 1]), {})
+    assert [record["taken_for"] for record in made] == ["down", "down"]
+
+
 def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
     for name, groups, batch_size in (("all", [[0, 1, 2]], 2), ("one", [[2], [0], [1]], 1)):
         renderer = Renderer(

@@ -63,7 +63,10 @@ class Tile:
                 return f"failed at step {self.record.get('failed_step')}"
             case "error":
                 return f"not made: {visible(str(self.record.get('error')))}"
-        return ""
+        taken_for = self.record.get("taken_for")
+        if taken_for is None or taken_for == (self.unit.label or str(self.unit.channel)):
+            return ""
+        return f"the network says: {visible(taken_for)}"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from c3dvis import clips, files, motion, objectives
 from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.maximize import Made, Maximizer, parametrizations, scores
+from c3dvis.models import layers
 from c3dvis.models.chosen import preprocess
 from c3dvis.models.extent import clip_shape
 
@@ -36,6 +37,7 @@ class Renderer:
         self.network = load(settings) if network is None else network
         self._layer: str | None = None
         self._maximizer: Maximizer | None = None
+        self._logits: keras.Model | None = None
 
     def check(self, section: Section) -> None:
         """Refuses a layer, a size or a setting that does not fit the network."""
@@ -102,6 +104,8 @@ class Renderer:
         score = _finite(made.score)
         record |= {"score": score, "best_held_out": best, "ratio": ratio(score, best)}
         record |= {"failed_step": made.failed_step, "shape": list(made.clip.shape)}
+        if unit.layer == CLASSES and made.status == "ok":
+            record["taken_for"] = self._taken_for(made)
         # A clip that no gradient has moved is noise; showing it would tell something untrue.
         for ending in () if made.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
@@ -110,6 +114,17 @@ class Renderer:
             record["files"][path.name] = path.stat().st_size
         files.write_json(self.out / unit.path("json"), record)
         return record
+
+    def _taken_for(self, made: Made) -> str:
+        """The class that the network names for a clip: a score can rise, and others higher."""
+        if self._logits is None:
+            self._logits = layers.tap(self.network, [objectives.LOGITS])
+        maximizer = self.maximizer(CLASSES, [])
+        shown = maximizer.plain(made.clip[None])
+        given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
+        best = int(np.argmax(self._logits.predict(given, verbose=0)))
+        names = getattr(self.network, "class_names", None)
+        return names[best] if names else str(best)
 
     def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:
         """A clip as a file takes it: where it is transparent RGBA, and over white in a strip."""
@@ -133,6 +148,7 @@ class Renderer:
             "score": None,
             "best_held_out": None,
             "ratio": None,
+            "taken_for": None,
             "failed_step": None,
             "error": None,
             "seed": self.settings.seed,

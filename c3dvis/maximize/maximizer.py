@@ -419,7 +419,7 @@ class Maximizer(keras.Model):
         if failed.any():
             self._put_back(failed)
             clips = ops.convert_to_numpy(self.parametrization.decode())
-        parts = self._parts(self._plain(clips), ops.convert_to_tensor(clips), columns)
+        parts = self._parts(self.plain(clips), ops.convert_to_tensor(clips), columns)
         scores, last = (ops.convert_to_numpy(x) for x in (sum(parts), ops.stack(parts, axis=-1)))
         moved = ((ops.convert_to_numpy(self.highest) > lowest) | (last != lowest)).any(axis=-1)
         made = []
@@ -434,8 +434,15 @@ class Maximizer(keras.Model):
         for kept, part in zip(self.last_finite, self.parametrization.parts, strict=True):
             part.assign(ops.where(_rows(failed, part), kept, part))
 
-    def _plain(self, clips):
-        """The clips as a network takes them, without chance: over plain grey, where transparent."""
+    def plain(self, clips):
+        """Made clips in the colours of the network's own, without chance: laid over plain grey.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1], or with one channel more where they are transparent.
+
+        Returns:
+            Tensor `(N, T, H, W, C)` in [0, 1], what `Made.score` is the score of.
+        """
         own = self.parametrization.transforms
         draws = np.full((len(clips), sum(t.draws for t in own)), 0.5, np.float32)
         return transforms.apply(own, ops.convert_to_tensor(clips), draws)
