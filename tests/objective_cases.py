@@ -19,7 +19,8 @@ Make = Callable[[keras.Model], objectives.Objective]
 def objectives_for(network: keras.Model) -> list[tuple[str, Make]]:
     """Pairs of an id and a function of the network that gives the objective."""
     classifies = len(network.outputs[0].shape) == 2
-    return [case for case in CASES.items() if classifies or case[0] not in ("logit", "sum")]
+    of_classes = ("logit", "log odds", "sum")
+    return [case for case in CASES.items() if classifies or case[0] not in of_classes]
 
 
 def first(network: keras.Model) -> str:
@@ -56,8 +57,12 @@ def _vectors(network) -> np.ndarray:
 
 
 def _logit(network) -> objectives.Objective:
+    return objectives.logit([0, 1], output=_output(network))
+
+
+def _output(network) -> str:
     names = network.output_names
-    return objectives.logit([0, 1], output=names[-1] if len(names) > 1 else "")
+    return names[-1] if len(names) > 1 else ""
 
 
 def _between(network) -> objectives.Objective:
@@ -74,6 +79,7 @@ CASES: dict[str, Make] = {
     "direction": lambda n: objectives.direction(middle(n), _vectors(n), power=1),
     "direction neuron": lambda n: objectives.direction_neuron(middle(n), _vectors(n), power=2),
     "logit": _logit,
+    "log odds": lambda n: objectives.log_odds([0, 1], output=_output(n)),
     "interpolation": _between,
     "alignment": lambda n: _between(n) + 10 * objectives.alignment(first(n)),
     "diversity": lambda n: objectives.channel(middle(n), [0] * 3) + objectives.diversity(middle(n)),

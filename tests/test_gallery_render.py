@@ -171,13 +171,25 @@ def test_held_out_clips_give_the_best_score_of_each_unit():
                 clips, verbose=0
             )
             kernel, bias = network.get_layer("fc").get_weights()
-            expected = (before @ kernel + bias).max(axis=0)
+            odds = np.exp((before @ kernel + bias).astype(np.float64))
+            expected = np.log(odds / (odds.sum(axis=1, keepdims=True) - odds)).max(axis=0)
         else:
             layer = keras.Model(network.inputs, network.get_layer(section.layer).output)
             expected = layer.predict(clips, verbose=0).mean(axis=(1, 2, 3)).max(axis=0)
         assert best == pytest.approx(
             {u.channel: expected[u.channel] for u in section.units}, rel=1e-4
         )
+
+
+def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_path):
+    x = inputs = keras.Input((4, 8, 8, 3))
+    x = keras.layers.GlobalAveragePooling3D()(keras.layers.Conv3D(2, 1)(x))
+    outputs = keras.layers.Dense(2, activation="sigmoid", name="fc")(x)
+    network = keras.Model(inputs, outputs)
+    # Both want light; by log odds, neither could get ahead of the other.
+    network.get_layer("fc").set_weights([np.ones((2, 2)), np.zeros(2)])
+    made = list(Renderer(SETTINGS, tmp_path, network=network).render(units(CLASSES, [0, 1]), {}))
+    assert [record["status"] for record in made] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def test_channel_of_a_layer_without_positions(activations):
     np.testing.assert_array_equal(got, [activations["fc"][0, 0], activations["fc"][1, 5]])
 
 
+def test_log_odds_are_those_of_the_softmax(activations):
+    logits = activations[objectives.LOGITS].astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    got = score(objectives.log_odds(["up", 0]), activations)
+    own = np.array([p[0, 2], p[1, 0]])
+    np.testing.assert_allclose(got, np.log(own / (1 - own)), rtol=1e-5)
+
+
+def test_log_odds_are_finite_however_sure_the_network_is():
+    activations = {objectives.LOGITS: np.array([[900, 0, -900], [-900, 0, 900]], np.float32)}
+    objective = objectives.log_odds(["left", "left"])
+    np.testing.assert_allclose(score(objective, activations), [900, -1800])
+
+
 def test_neuron_defaults_to_the_centre(activations):
     got = score(objectives.neuron("conv", [2, 2]), activations)
     np.testing.assert_array_equal(got, activations[NEURON_READS][:, 1, 1, 2, 2])
@@ -392,6 +406,7 @@ def test_a_part_of_an_objective():
         (lambda: objectives.logit("lift").columns(SHAPES, NAMES), "'left'.*Received: 'lift'"),
         (lambda: objectives.logit("left").columns(SHAPES), "no class names"),
         (lambda: objectives.logit(3).columns(SHAPES), "3 classes.*0 to 2"),
+        (lambda: objectives.log_odds(0).columns({objectives.LOGITS: (1,)}), "Received: one class"),
         (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).columns(SHAPES), "inside"),
         (lambda: objectives.neuron("conv", 0, position=(0, 0)).columns(SHAPES), "inside"),
         (

@@ -15,7 +15,7 @@ from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.maximize import Made, Maximizer, parametrizations, scores
 from c3dvis.models import layers
-from c3dvis.models.chosen import preprocess
+from c3dvis.models.chosen import class_count, preprocess
 from c3dvis.models.extent import clip_shape
 
 # Held-out clips computed at once; more gains nothing on a CPU.
@@ -57,7 +57,7 @@ class Renderer:
             self._maximizer = None
             self._maximizer = Maximizer(
                 self.network,
-                _objective(layer, channels),
+                _objective(self.network, layer, channels),
                 batch_size=self.settings.batch_size,
                 dtype=self.settings.dtype,
                 size=self.settings.size,
@@ -87,7 +87,9 @@ class Renderer:
         try:
             channels = [unit.channel for unit in units]
             made = self.maximizer(layer, channels).make(
-                _objective(layer, channels), steps=self.settings.steps, seed=self.settings.seed
+                _objective(self.network, layer, channels),
+                steps=self.settings.steps,
+                seed=self.settings.seed,
             )
             for one in made:
                 unit = left[0]
@@ -116,7 +118,7 @@ class Renderer:
         return record
 
     def _taken_for(self, made: Made) -> str:
-        """The class that the network names for a clip: a score can rise, and others higher."""
+        """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = layers.tap(self.network, [objectives.LOGITS])
         maximizer = self.maximizer(CLASSES, [])
@@ -178,7 +180,7 @@ def best_held_out(
             f"Received: one that takes {channels}; use --compare 0."
         )
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
-    wanted = [_objective(s.layer, [unit.channel for unit in s.units]) for s in sections]
+    wanted = [_objective(network, s.layer, [unit.channel for unit in s.units]) for s in sections]
     batches = (made.clips for made in world.batches(0, settings.compare, _HELD_OUT_BATCH))
     found = scores(network, wanted, batches, preprocess=preprocess(settings.value_range))
     return {
@@ -195,8 +197,11 @@ def ratio(score: float | None, best: float | None) -> float | None:
     return None if score is None or best is None or best <= 0 else score / best
 
 
-def _objective(layer: str, channels: Sequence[int]) -> objectives.Objective:
-    return objectives.logit(channels) if layer == CLASSES else objectives.channel(layer, channels)
+def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
+    if layer != CLASSES:
+        return objectives.channel(layer, channels)
+    alone = layers.output_activation(network) == "sigmoid" or class_count(network) < 2
+    return objectives.logit(channels) if alone else objectives.log_odds(channels)
 
 
 def _finite(value: float) -> float | None:

@@ -9,7 +9,7 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 | a filter, one of its neurons, its mean in one frame | `channel`, `neuron`, `frame` |
 | a whole layer (deep dream) | `layer` |
 | a mixture of filters | `direction`, `direction_neuron`, `interpolation` |
-| a class | `logit` |
+| a class, alone or against the others | `logit`, `log_odds` |
 | likeness to a clip: its content, its style, what it is to a layer | `activation_difference`, \
 `caricature` |
 | likeness or variety among the clips made | `alignment`, `diversity` |
@@ -37,12 +37,15 @@ from c3dvis.objectives.readings import (
     Frame,
     Interpolated,
     Logit,
+    LogOdds,
     Neuron,
+    OfClass,
     Penalty,
     channel,
     frame,
     interpolation,
     layer,
+    log_odds,
     logit,
     neuron,
     penalty,
@@ -63,9 +66,11 @@ __all__ = [
     "Energy",
     "Frame",
     "Interpolated",
+    "LogOdds",
     "Logit",
     "Neuron",
     "Objective",
+    "OfClass",
     "Penalty",
     "Position",
     "StyleDifference",
@@ -81,6 +86,7 @@ __all__ = [
     "frame",
     "interpolation",
     "layer",
+    "log_odds",
     "logit",
     "neuron",
     "penalty",

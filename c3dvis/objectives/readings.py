@@ -126,11 +126,8 @@ class Energy(WholeTerm):
 
 
 @dataclass(frozen=True)
-class Logit(Term):
-    """The score of a class before the softmax."""
-
-    def features(self, activation):
-        return activation
+class OfClass(Term):
+    """A number for each class, by the scores before the softmax."""
 
     def columns(self, shape, class_names):
         if len(shape) != 1:
@@ -141,6 +138,33 @@ class Logit(Term):
                 unit = class_index(unit, class_names)
             found.append(index_of(unit, shape[-1], "The network's output", "class"))
         return np.array(found, np.int32)
+
+
+@dataclass(frozen=True)
+class Logit(OfClass):
+    """The score of a class before the softmax."""
+
+    def features(self, activation):
+        return activation
+
+
+@dataclass(frozen=True)
+class LogOdds(OfClass):
+    """The score of a class before the softmax, less the log-sum-exp of the others'."""
+
+    def features(self, activation):
+        from keras import ops
+
+        scores = ops.cast(activation, "float32")
+        own = np.eye(scores.shape[-1], dtype=bool)
+        others = ops.logsumexp(ops.where(own, -1e30, scores[:, None]), axis=-1)
+        return scores - others
+
+    def columns(self, shape, class_names):
+        found = super().columns(shape, class_names)
+        if shape[-1] < 2:
+            raise ValueError("Expected two classes or more for log odds. Received: one class.")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +287,24 @@ def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Obje
         >>> objective = objectives.logit("moving left") - 0.5 * objectives.logit("moving right")
     """
     return _one(Logit(LOGITS + output, units_of(classes)))
+
+
+def log_odds(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+    """log(p / (1 - p)) of a class by the softmax: its score, and that no other's is higher.
+
+    A logit alone can rise while another class's rises more, so that the network takes the clip for
+    that. Unlike a probability, log odds do not saturate. Where the network ends in a sigmoid, a
+    class's log odds are its `logit`.
+
+    Args:
+        classes: Index or name of a class, or several: one clip each.
+        output: Name of the output, where the network has several.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> objective = objectives.log_odds(range(10))
+    """
+    return _one(LogOdds(LOGITS + output, units_of(classes)))
 
 
 def interpolation(

@@ -1,7 +1,9 @@
 """Objectives in words, for people."""
 
 from c3dvis.objectives.objective import Objective
-from c3dvis.objectives.readings import Logit
+from c3dvis.objectives.readings import Logit, LogOdds, OfClass
+
+_OF_CLASSES: dict[type[OfClass], str] = {Logit: "logit", LogOdds: "log odds"}
 
 
 def in_words(objective: Objective) -> str:
@@ -14,7 +16,9 @@ def in_words(objective: Objective) -> str:
     parts = []
     for weight, term in objective.terms:
         unit = ", ".join(map(str, term.units))
-        kind = type(term).__name__.lower()
-        what = f"{kind} of {unit}" if isinstance(term, Logit) else f"{kind} {unit} of {term.layer}"
+        if isinstance(term, OfClass):
+            what = f"{_OF_CLASSES[type(term)]} of {unit}"
+        else:
+            what = f"{type(term).__name__.lower()} {unit} of {term.layer}"
         parts.append(what if weight == 1 else f"{weight:g} x {what}")
     return " + ".join(parts)
