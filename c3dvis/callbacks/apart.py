@@ -39,14 +39,15 @@ def apart(work: Callable[[threading.Event], Found], *, makes_layers: bool = True
 
     state = random.getstate()
     thread = threading.Thread(target=run, name="c3dvis")
-    thread.start()
     try:
+        thread.start()  # which waits for the thread, and can be interrupted there
         found.exception()  # waits; an interrupted `join` would leave the thread in doubt
     except BaseException:
         interrupted.set()
         raise
     finally:
-        thread.join()
+        if thread.ident is not None:  # it has begun
+            thread.join()
         if makes_layers:
             random.setstate(state)
     return found.result()
