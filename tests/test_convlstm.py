@@ -19,9 +19,13 @@ def test_the_published_variant_has_the_published_number_of_parameters():
 @pytest.mark.slow
 def test_the_kth_variant():
     network = ConvLSTM(
-        input_shape=(32, 120, 160, 3), classes=6, filters=(32, 32), kernel_size=(3, 5),
-        whole_sequence=False, dropout=0.5,
-    )  # fmt: skip
+        input_shape=(32, 120, 160, 3),
+        classes=6,
+        filters=(32, 32),
+        kernel_size=(3, 5),
+        whole_sequence=False,
+        dropout=0.5,
+    )
     assert network.output_shape == (None, 6)
     # Rows: (120 - 3) // 2 + 1 = 59, pooled 29, (29 - 3) // 2 + 1 = 14, pooled 7.
     # Columns: (160 - 5) // 2 + 1 = 78, pooled 39, (39 - 5) // 2 + 1 = 18, pooled 9.
@@ -54,9 +58,12 @@ def test_a_cell_worked_by_hand():
 
 def test_only_the_last_step_reaches_the_classes():
     network = ConvLSTM(
-        input_shape=(3, 12, 12, 3), filters=(2,), kernel_size=(3, 3), classes=2,
+        input_shape=(3, 12, 12, 3),
+        filters=(2,),
+        kernel_size=(3, 3),
+        classes=2,
         whole_sequence=False,
-    )  # fmt: skip
+    )
     assert network.get_layer("flatten").output.shape == (None, 2 * 2 * 2)
 
 

@@ -104,8 +104,12 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
     assert told.err == ""
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
-    expected = {f"{f}/{i}.{e}" for f, n in (("conv1", 3), ("conv2", 2), ("classes", 3))
-                for i in range(n) for e in ("gif", "jpg", "json")}  # fmt: skip
+    expected = {
+        f"{f}/{i}.{e}"
+        for f, n in (("conv1", 3), ("conv2", 2), ("classes", 3))
+        for i in range(n)
+        for e in ("gif", "jpg", "json")
+    }
     assert names - {".gallery.lock"} == expected | {"gallery.json", "index.html", "README.md"}
     before = times(out)
     assert gallery(model, out, "--batch-size", "1") == 0
@@ -192,7 +196,7 @@ def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, ca
         (["--steps", "few"], "Received: 'few'"),
         (["--compare", "-5"], "Received: '-5'"),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_are_one_line_and_exit_code_2(model, tmp_path, capfd, more, told):
     out = tmp_path / "out"
     try:

@@ -115,7 +115,7 @@ def test_what_is_no_choice_of_numbers_is_refused(text):
         ({"classes": ["7"]}, {CLASSES: [2]}),  # a name comes before a number
         ({"classes": ["all"], "chosen_layers": ["conv1"]}, {"conv1": [0, 1], CLASSES: [0, 1, 2]}),
     ],
-)  # fmt: skip
+)
 def test_a_choice_gives_its_units_in_network_order(choice, expected):
     assert chosen(**choice) == expected
     assert list(chosen(**choice)) == list(expected)
@@ -184,8 +184,11 @@ def test_groups_are_consecutive_units_of_one_layer():
     units = [Unit(layer, i, None, layer) for layer in "ab" for i in range(3)]
     found = plan.groups(units, 2)
     assert [[(u.layer, u.channel) for u in group] for group in found] == [
-        [("a", 0), ("a", 1)], [("a", 2)], [("b", 0), ("b", 1)], [("b", 2)],
-    ]  # fmt: skip
+        [("a", 0), ("a", 1)],
+        [("a", 2)],
+        [("b", 0), ("b", 1)],
+        [("b", 2)],
+    ]
     assert [unit for group in found for unit in group] == units
 
 

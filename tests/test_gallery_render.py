@@ -194,9 +194,15 @@ def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_pa
 
 @pytest.mark.parametrize(
     "score, best, expected",
-    [(6.0, 2.0, 3.0), (-1.0, 2.0, -0.5), (1.0, 0.0, None), (1.0, -2.0, None), (None, 1.0, None),
-     (1.0, None, None)],
-)  # fmt: skip
+    [
+        (6.0, 2.0, 3.0),
+        (-1.0, 2.0, -0.5),
+        (1.0, 0.0, None),
+        (1.0, -2.0, None),
+        (None, 1.0, None),
+        (1.0, None, None),
+    ],
+)
 def test_the_ratio_is_told_only_where_it_means_something(score, best, expected):
     assert render.ratio(score, best) == expected
 

@@ -89,8 +89,9 @@ def test_the_best_classes_of_each_clip(tmp_path, server):
     scores = np.array([[0.1, 0.6, 0.3], [0.5, 0.0, 0.5]], np.float32)
     got = decode_predictions(scores, 2, class_names=("wave", "clap", "jump"))
     assert [[(i, name) for i, name, _ in clip] for clip in got] == [
-        [(1, "clap"), (2, "jump")], [(0, "wave"), (2, "jump")],
-    ]  # fmt: skip
+        [(1, "clap"), (2, "jump")],
+        [(0, "wave"), (2, "jump")],
+    ]
     assert got[0][0][2] == pytest.approx(0.6) and type(got[0][0][2]) is float
     assert len(decode_predictions(scores, class_names=("wave", "clap", "jump"))[0]) == 3
     assert decode_predictions(scores, 1, class_names="three")[0][0][1] == "air drumming"

@@ -57,9 +57,12 @@ def fit(layer, target, steps: int, optimizer):
     model.compile(optimizer, loss=lambda target, made: ops.mean((target - made) ** 2))
     rows = len(target)
     model.fit(
-        np.zeros((rows * steps, 1)), np.tile(target, (steps, 1, 1, 1, 1)),
-        batch_size=rows, shuffle=False, verbose=0,
-    )  # fmt: skip
+        np.zeros((rows * steps, 1)),
+        np.tile(target, (steps, 1, 1, 1, 1)),
+        batch_size=rows,
+        shuffle=False,
+        verbose=0,
+    )
 
 
 # --- all of them ---
@@ -147,9 +150,14 @@ def moving_spots(channels: int) -> np.ndarray:
 
 # Steps of Adam within which the mean absolute error falls under 0.02.
 STEPS = {
-    "pixels": 100, "fourier": 200, "pyramid": 200, "cppn": 300, "shared": 200,
-    "shared between clips": 200, "alpha": 200,
-}  # fmt: skip
+    "pixels": 100,
+    "fourier": 200,
+    "pyramid": 200,
+    "cppn": 300,
+    "shared": 200,
+    "shared between clips": 200,
+    "alpha": 200,
+}
 
 
 def error(layer, target, steps: int, rate: float = 0.05) -> float:
@@ -443,9 +451,11 @@ def test_flow_networks_get_pixels_a_frame():
     network = keras.Model(clip, mean)
     direction = objectives.channel("mean", 0) - objectives.channel("mean", 1)
     maximizer = Maximizer(
-        network, direction, parametrization="pixels",
+        network,
+        direction,
+        parametrization="pixels",
         preprocess=parametrizations.flow_in_pixels(20.0),
-    )  # fmt: skip
+    )
     (made,) = maximizer.make(steps=20)
     right, down = made.clip[..., 0], made.clip[..., 1]
     assert right.mean() > 0.7 and down.mean() < 0.3

@@ -153,8 +153,14 @@ def test_names_are_shown_and_never_read_as_markup():
     clips, networks = tables(report.to_markdown())
     shown = HOSTILE.replace("\n", "⟨U+000A⟩")
     assert [text.strip() for text in clips[1]] == [
-        shown, "0.800", "0.100", "0.200", "0.300", shown, "█·",
-    ]  # fmt: skip
+        shown,
+        "0.800",
+        "0.100",
+        "0.200",
+        "0.300",
+        shown,
+        "█·",
+    ]
     page = cells(report.to_html())
     assert page[0][2][0].strip() == shown and page[0][2][5] == shown
     assert page[1][1][0] == shown and len(networks) == 2
