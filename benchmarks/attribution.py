@@ -37,7 +37,7 @@ NETWORKS = tuple(
 SLOW = frozenset(
     ("extremal_2d", "extremal_3d", "step", "occlusion", "rise", "score_cam", "freeze", "reverse")
 )
-# Also with their heat smoothed, as `Attribution.smoothed` does.
+# Signs that change from pixel to pixel: also read as `Attribution.smoothed` does.
 OF_GRADIENTS = ("gradient", "gradient_x_input", "integrated_gradients", "smooth_grad")
 _SMOOTHED = "_smoothed"
 METHODS = (*methods(), *(method + _SMOOTHED for method in OF_GRADIENTS))

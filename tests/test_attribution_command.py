@@ -102,6 +102,13 @@ def test_arguments_that_do_not_parse_end_with_2(arguments):
     assert stopped.value.code == 2
 
 
+def test_smoothed_heat_has_nothing_negative_to_draw(clip_file, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(clip_file), "--smooth", "--polarity", "negative"])
+    assert stopped.value.code == 2
+    assert "with --smooth, whose heat has no sign" in capsys.readouterr().err
+
+
 def test_methods_are_listed(capsys):
     assert main(["--list-methods"]) == 0
     assert {"step", "grad_cam", "window"} <= set(capsys.readouterr().out.split())

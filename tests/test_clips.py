@@ -595,6 +595,7 @@ def set_rotation(path, turn):
 
 @pytest.mark.parametrize("suffix", VIDEOS)
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.7, 0.85, 0.95, 0.99])
+# Where nothing is lost, it is told that the file is cut off: true, and not what is asked here.
 @pytest.mark.filterwarnings("ignore:.*is cut off, but all 16 frames:UserWarning")
 def test_a_truncated_video_never_loses_frames_silently(tmp_path, suffix, part):
     path = cut(encode(tmp_path / f"clip.{suffix}", noise(16, 32, 32, 3)), part)

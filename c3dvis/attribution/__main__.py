@@ -78,6 +78,11 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     chosen.options = dict(chosen.option or [])
     if chosen.list_methods:
         return chosen
+    if chosen.smooth and chosen.polarity == "negative":
+        parser.error(
+            "argument --polarity: Expected both or positive with --smooth, whose heat has no sign. "
+            "Received: 'negative'."
+        )
     if chosen.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
     if not Path(chosen.clip).exists():

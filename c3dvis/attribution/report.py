@@ -146,8 +146,7 @@ def _stem(path: Path) -> str:
 
 def _settings(chosen: argparse.Namespace, network: keras.Model) -> str:
     """All that decides a GIF but the clip and the method, as text."""
-    drawn = "polarity", "normalize", "smooth"
-    names = ("target", "options", "value_range", *drawn, "keras_model", "model")
+    names = "target options value_range polarity normalize smooth keras_model model".split()
     weights = hashlib.sha256()
     for variable in network.weights:
         weights.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())

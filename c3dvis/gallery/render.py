@@ -107,7 +107,7 @@ class Renderer:
         record |= {"score": score, "best_held_out": best, "ratio": ratio(score, best)}
         record |= {"failed_step": made.failed_step, "shape": list(made.clip.shape)}
         if unit.layer == CLASSES and made.status == "ok":
-            record["taken_for"] = self._taken_for(made)
+            record["taken_for"] = self._taken_for(unit, made)
         # A clip that no gradient has moved is noise; showing it would tell something untrue.
         for ending in () if made.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
@@ -117,11 +117,11 @@ class Renderer:
         files.write_json(self.out / unit.path("json"), record)
         return record
 
-    def _taken_for(self, made: Made) -> str:
+    def _taken_for(self, unit: Unit, made: Made) -> str:
         """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = layers.tap(self.network, [objectives.LOGITS])
-        maximizer = self.maximizer(CLASSES, [])
+        maximizer = self.maximizer(unit.layer, [unit.channel])  # the one that made it
         shown = maximizer.plain(made.clip[None])
         given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
         best = int(np.argmax(self._logits.predict(given, verbose=0)))

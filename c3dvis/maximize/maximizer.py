@@ -435,7 +435,7 @@ class Maximizer(keras.Model):
             part.assign(ops.where(_rows(failed, part), kept, part))
 
     def plain(self, clips):
-        """Made clips in the colours of the network's own, without chance: laid over plain grey.
+        """Made clips as a network takes them, without chance: over plain grey, where transparent.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1], or with one channel more where they are transparent.

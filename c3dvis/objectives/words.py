@@ -9,9 +9,11 @@ _OF_CLASSES: dict[type[OfClass], str] = {Logit: "logit", LogOdds: "log odds"}
 def in_words(objective: Objective) -> str:
     """An objective for people.
 
-    >>> from c3dvis.objectives import channel, logit
+    >>> from c3dvis.objectives import channel, log_odds, logit
     >>> in_words(logit("moving left") - 0.5 * channel("conv3b", 7))
     'logit of moving left + -0.5 x channel 7 of conv3b'
+    >>> in_words(log_odds(3))
+    'log odds of 3'
     """
     parts = []
     for weight, term in objective.terms:
