@@ -27,7 +27,9 @@ GROUND = {
     "motion",
     "objectives",
     "pages",
+    "pooling",
     "receptive_field",
+    "rewire",
     "text",
 }
 MIDDLE = {"maximize", "attribution", "responses"}

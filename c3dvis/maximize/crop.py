@@ -7,7 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from c3dvis import rewire
 from c3dvis.models.layers import WithoutActivation
+from c3dvis.pooling import max_pool
 from c3dvis.receptive_field import Box, Flat, Interval, Step, Window, windows
 
 _ALONE = (Window(),) * 3  # each position is computed from itself
@@ -18,7 +20,10 @@ class Unpadded(keras.layers.Wrapper):
     """A convolution or pool of a network, on the same weights, whose input is padded already."""
 
     def call(self, inputs):
-        with _unpadded(getattr(self.layer, "windowed", self.layer)):
+        layer = getattr(self.layer, "windowed", self.layer)
+        if rewire.is_quick_pool(layer):
+            return max_pool(inputs, layer.pool_size, layer.strides, "valid")
+        with _unpadded(layer):
             return self.layer.call(inputs)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from c3dvis import rewire
 from c3dvis.maximize import input_convolution
 from c3dvis.maximize.crop import Rebuilt
 from c3dvis.maximize.own_channel import all_channels, reader
@@ -90,7 +91,9 @@ class Cut:
             at = None if place is None else _within(place, boxes[key])
             made = read or (None if term.layer == CLIP else all_channels(tensor, whole))
             self._readings.append(_Reading(_placed(term, i, at), made, tensor.shape[-1], own, at))
-        self._whole = keras.Model(self.network.inputs[0], whole) if whole else None
+        self._whole = None
+        if whole:
+            self._whole = rewire.quicker(keras.Model(self.network.inputs[0], whole))
         weights = [weight for weight, _ in objective.terms]
         terms = [reading.term for reading in self._readings]
         self.objective = Objective(tuple(zip(weights, terms, strict=True)))

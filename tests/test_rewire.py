@@ -1,0 +1,86 @@
+"""A network computed another way gives the same, with a gradient that is exact."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from c3dvis import autodiff, rewire
+from c3dvis.pooling import max_pool
+
+# (lengths, window, strides): odd and even, overlapping, with gaps, one axis alone.
+POOLS = [
+    ((5, 6, 7), (3, 3, 3), (1, 1, 1)),
+    ((8, 9, 4), (3, 3, 3), (2, 2, 2)),
+    ((4, 7, 8), (1, 3, 3), (1, 2, 2)),
+    ((6, 5, 4), (2, 2, 2), (2, 2, 2)),
+    ((7, 5, 5), (2, 1, 1), (3, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_pools_give_what_keras_gives(padding):
+    for lengths, window, strides in POOLS:
+        x = np.random.default_rng(0).normal(size=(2, *lengths, 3)).astype("float32")
+        expected = ops.max_pool(x, window, strides, padding)
+        got = max_pool(ops.convert_to_tensor(x), window, strides, padding)
+        np.testing.assert_array_equal(got, expected, err_msg=f"{lengths} {window} {strides}")
+
+
+def test_the_gradient_of_a_pool_goes_to_the_greatest_of_each_window_alone():
+    """Worked out by a loop over windows in NumPy; values of one window lie within 1e-6."""
+    rng = np.random.default_rng(1)
+    x = (1 + 1e-6 * rng.permutation(4 * 6 * 5).reshape(1, 4, 6, 5, 1)).astype("float32")
+    upstream = rng.normal(size=(1, 2, 3, 3, 1)).astype("float32")
+    expected = np.zeros_like(x)
+    for t, y, z in np.ndindex(2, 3, 3):
+        # "same" with windows of 2, 3, 3 and strides of 2, 2, 2 pads one row and one column.
+        low = np.array([2 * t, 2 * y, 2 * z - 1])
+        box = tuple(slice(max(a, 0), a + n) for a, n in zip(low, (2, 3, 3), strict=True))
+        part = x[0, ..., 0][box]
+        place = np.unravel_index(part.argmax(), part.shape)
+        expected[0, ..., 0][box][place] += upstream[0, t, y, z, 0]
+    run = autodiff.value_and_gradient(
+        lambda x: ops.sum(max_pool(x, (2, 3, 3), (2, 2, 2), "same") * upstream)
+    )
+    np.testing.assert_allclose(run(x)[1], expected, rtol=1e-6)
+
+
+def network() -> keras.Model:
+    """A network with a pool of its own and one in a model inside."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential(
+        [keras.Input((4, 6, 6, 4)), layers.Conv3D(5, 3, activation="relu", padding="same")]
+    )
+    inner.add(layers.MaxPooling3D(2, name="inner_pool"))
+    clip = keras.Input((4, 12, 12, 3))
+    x = layers.Conv3D(4, 3, padding="same")(clip)
+    x = layers.MaxPooling3D((1, 2, 2), name="pool")(x)
+    x = ops.relu(inner(x))
+    return keras.Model(clip, layers.GlobalAveragePooling3D()(x))
+
+
+def test_the_quicker_network_has_the_same_weights_and_outputs_and_leaves_the_other_alone():
+    plain = network()
+    config = plain.get_config()
+    quick = rewire.quicker(plain)
+    assert {id(v) for v in quick.variables} == {id(v) for v in plain.variables}
+    x = np.random.default_rng(0).random((2, 4, 12, 12, 3), "float32")
+    np.testing.assert_allclose(quick(x), plain(x), rtol=1e-6, atol=1e-7)
+    assert plain.get_config() == config
+    kinds = {type(layer).__name__ for layer in quick._flatten_layers()}
+    assert "Pooled" in kinds
+    gradients = [
+        np.asarray(autodiff.value_and_gradient(lambda x, m=m: ops.sum(m(x), -1))(x)[1])
+        for m in (plain, quick)
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_pools_of_unknown_size_or_long_windows_stay_as_they_are():
+    anywhere = keras.Input((None, None, None, 3))
+    unknown = keras.Model(anywhere, layers.MaxPooling3D(2)(anywhere))
+    assert not any(isinstance(layer, rewire.Pooled) for layer in rewire.quicker(unknown).layers)
+    clip = keras.Input((8, 8, 8, 3))
+    long = keras.Model(clip, layers.MaxPooling3D(8)(clip))
+    assert not any(isinstance(layer, rewire.Pooled) for layer in rewire.quicker(long).layers)
