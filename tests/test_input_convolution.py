@@ -1,4 +1,4 @@
-"""The quicker gradient of the convolution that reads the clip is the backend's."""
+"""The quicker gradient of convolutions for what they read is the backend's."""
 
 import keras
 import numpy as np
@@ -9,78 +9,143 @@ from c3dvis import autodiff
 from c3dvis.maximize import input_convolution
 
 DRAW = np.random.default_rng(0)
-CLIPS = DRAW.random((2, 6, 9, 8, 3), np.float32)
+# Odd and even lengths, some of them shorter than a kernel.
+SHAPES = {1: (2, 5, 6, 9), 2: (1, 7, 7, 8), 3: (2, 4, 9, 8), 4: (1, 4, 5, 4), 10: (2, 8, 5, 7)}
+KERNELS = [(1, 1, 1), (2, 2, 2), (3, 3, 3), (1, 4, 5), (5, 2, 3)]
 
 
-def gradient(convolved, kernel, clips=CLIPS):
-    """Of a score that weighs every output differently."""
-    made = convolved(ops.convert_to_tensor(clips))
-    weights = np.random.default_rng(1).normal(size=made.shape).astype(np.float32)
-    run = autodiff.value_and_gradient(lambda x: ops.sum(convolved(x) * weights, axis=(1, 2, 3, 4)))
-    return ops.convert_to_numpy(run(clips)[1])
+def clips(channels: int):
+    return DRAW.random((*SHAPES[channels], channels), np.float32)
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("size", [(3, 3, 3), (1, 5, 3), (5, 1, 1), (2, 3, 4)])
-@pytest.mark.parametrize("channels", [1, 4])
-def test_values_and_gradient_are_those_of_the_plain_convolution(padding, size, channels):
-    kernel = DRAW.normal(size=(*size, 3, channels)).astype(np.float32)
-    plain = gradient(lambda x: ops.conv(x, kernel, 1, padding, "channels_last"), kernel)
-    quick = gradient(lambda x: input_convolution.conv(x, kernel, 1, padding, 1), kernel)
-    np.testing.assert_allclose(quick, plain, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(
-        input_convolution.conv(CLIPS, kernel, 1, padding, 1),
-        ops.conv(CLIPS, kernel, 1, padding, "channels_last"),
-    )
+def gradients(functions, given):
+    """What functions make of clips, and gradients of scores that weigh that; compiled at once."""
+    sizes = [clip.size for clip in given]
+
+    def score(flat):
+        values, scores, first = [], [], 0
+        for function, clip, size in zip(functions, given, sizes, strict=True):
+            made = function(ops.reshape(flat[first : first + size], clip.shape))
+            weights = np.random.default_rng(1).normal(size=made.shape).astype(np.float32)
+            scores.append(ops.sum(made * weights))
+            values.append(made)
+            first += size
+        return ops.stack(scores), *values
+
+    together = np.concatenate([clip.ravel() for clip in given])
+    (_, *values), gradient = autodiff.value_and_gradient(score)(together)
+    parts = np.split(ops.convert_to_numpy(gradient), np.cumsum(sizes)[:-1])
+    return [ops.convert_to_numpy(value) for value in values], parts
 
 
-@pytest.mark.parametrize(
-    ("options", "restated"),
-    [
-        ({}, True),
-        ({"strides": 2}, False),
-        ({"strides": (1, 2, 2)}, False),
-        ({"dilation_rate": 2}, False),
-        ({"padding": "valid"}, True),
-        ({"kernel_size": (4, 3, 3)}, False),
-        ({"kernel_size": (2, 4, 2), "padding": "valid"}, True),
-    ],
-)
-def test_a_network_s_layers_have_it_where_it_holds(options, restated, monkeypatch):
-    network = keras.Sequential(
-        [
-            keras.layers.Input((6, 9, 8, 3)),
-            keras.layers.Conv3D(
-                5, **{"kernel_size": 3, "padding": "same", "activation": "relu", **options}
-            ),
-            keras.layers.Conv3D(2, 3, padding="same"),
-        ]
-    )
-    plain = gradient(network, None)
-    used = []
-    own = input_convolution._gradient
+def gradient(function, given):
+    return gradients([function], [given])[1][0]
+
+
+def assert_close(quick, plain, case, most=1e-5):
+    error = np.abs(quick - plain).max() / np.abs(plain).max()
+    assert error < most, (case, error)
+
+
+def noting_restated(monkeypatch):
+    """A list that grows whenever a gradient is computed as restated."""
+    used, own = [], input_convolution._gradient
 
     def noted(*arguments):
         used.append(arguments)
         return own(*arguments)
 
     monkeypatch.setattr(input_convolution, "_gradient", noted)
+    return used
+
+
+def case(size, channels: int, outputs: int, strides, padding: str):
+    """The convolution by the backend, the quicker one, and clips."""
+    kernel = DRAW.normal(size=(*size, channels, outputs)).astype(np.float32)
+
+    def plain(x):
+        return ops.conv(x, kernel, strides, padding, "channels_last")
+
+    def quick(x):
+        return input_convolution.conv(x, kernel, strides, padding, 1)
+
+    return plain, quick, clips(channels)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("turn", "strides"),
+    list(enumerate([(1, 1, 1), (2, 2, 2), (1, 2, 2), (2, 1, 1), (3, 2, 1)])),
+)
+def test_values_and_gradient_are_those_of_the_plain_convolution(
+    padding, turn, strides, monkeypatch
+):
+    cases, expected = [], 0
+    for i, size in enumerate(KERNELS):
+        channels = list(SHAPES)[(i + turn) % len(SHAPES)]
+        if padding == "same" or np.all(np.less_equal(size, SHAPES[channels][1:])):
+            cases.append(case(size, channels, (1, 3, 12)[i % 3], strides, padding))
+            expected += strides != (1, 1, 1) or channels <= 4
+    plain, quick, given = zip(*cases, strict=True)
+    values, parts = gradients(plain, given)
+    used = noting_restated(monkeypatch)
+    quick_values, quick_parts = gradients(quick, given)
+    assert len(used) == expected
+    for i in range(len(cases)):
+        assert_close(quick_values[i], values[i], i)
+        assert_close(quick_parts[i], parts[i], i)
+
+
+def test_the_backend_s_own_where_it_moves_a_kernel_shorter_than_its_stride(monkeypatch):
+    used = noting_restated(monkeypatch)
+    kernel = DRAW.normal(size=(1, 1, 1, 2, 3)).astype(np.float32)
+    given = DRAW.random((1, 6, 5, 5, 2), np.float32)
+    made = input_convolution.conv(given, kernel, (3, 1, 1), "same", 1)
+    np.testing.assert_array_equal(made, ops.conv(given, kernel, (3, 1, 1), "same", "channels_last"))
+    assert not used
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 1),
+        ({"strides": 2}, 2),
+        ({"strides": (1, 2, 2), "kernel_size": (1, 5, 4), "padding": "valid"}, 2),
+        ({"dilation_rate": 2}, 0),
+        ({"groups": 3}, 0),
+        ({"filters": 4}, 2),
+    ],
+)
+def test_a_network_s_layers_have_it_where_it_is_quicker(options, expected, monkeypatch):
+    first = {"filters": 6, "kernel_size": 3, "padding": "same", "activation": "relu", **options}
+    second = keras.layers.Conv3D(2, 3, options.get("strides", 1), padding="same")
+    network = keras.Sequential(
+        [keras.layers.Input((6, 9, 8, 3)), keras.layers.Conv3D(**first), second]
+    )
+    given = DRAW.random((2, 6, 9, 8, 3), np.float32)
+    plain = gradient(network, given)
+    used = noting_restated(monkeypatch)
     with input_convolution.restated(network):
-        quick = gradient(network, None)
-    np.testing.assert_allclose(quick, plain, rtol=1e-4, atol=1e-5)
-    assert bool(used) == restated
-    # Outside the block the layer is as it was.
+        quick = gradient(network, given)
+    assert_close(quick, plain, options)
+    assert len(used) == expected
+    # Outside the block the layers are as they were.
     used.clear()
-    gradient(network, None)
+    gradient(network, given)
     assert not used
 
 
 def test_bfloat16_is_kept():
-    kernel = ops.cast(DRAW.normal(size=(3, 3, 3, 3, 2)), "bfloat16")
+    for strides in (1, 2):
+        kernel = ops.cast(DRAW.normal(size=(3, 3, 3, 3, 2)), "bfloat16")
+        given = clips(3)
 
-    def convolved(x):
-        made = input_convolution.conv(ops.cast(x, "bfloat16"), kernel, 1, "same", 1)
-        return ops.cast(made, "float32")
+        def convolved(x, kernel=kernel, strides=strides):
+            made = input_convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", 1)
+            assert keras.backend.standardize_dtype(made.dtype) == "bfloat16"
+            return ops.cast(made, "float32")
 
-    exact = gradient(lambda x: ops.conv(x, ops.cast(kernel, "float32"), 1, "same"), kernel)
-    np.testing.assert_allclose(gradient(convolved, kernel), exact, atol=0.02 * np.abs(exact).max())
+        def plain(x, kernel=kernel, strides=strides):
+            return ops.conv(x, ops.cast(kernel, "float32"), strides, "same", "channels_last")
+
+        assert_close(gradient(convolved, given), gradient(plain, given), strides, most=0.02)

@@ -113,11 +113,14 @@ class Cut:
         Returns:
             Activations by layer name, without `CLIP`; and columns `(N, terms)`.
         """
+        with input_convolution.restated(self.network):
+            return self._read(inputs, columns)
+
+    def _read(self, inputs, columns) -> tuple[dict, Any]:
         values = []
         if self._whole is not None:
             part = inputs[(slice(None), *(slice(*interval) for interval in self.box))]
-            with input_convolution.restated(self._whole):
-                values = keras.tree.flatten(self._whole(part, training=False))
+            values = keras.tree.flatten(self._whole(part, training=False))
         read, found = {}, []
         for i, reading in enumerate(self._readings):
             activation, column = reading(values, columns[:, i])

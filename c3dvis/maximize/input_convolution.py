@@ -1,27 +1,33 @@
-"""The convolution that reads the clip, with a gradient that is quicker than the backend's.
+"""Convolutions with a gradient for what they read that is quicker than the backend's.
 
-The gradient for a clip is a convolution with as few output channels as the clip has, for which the
-backends' kernels are poor. Computed frame by frame in two dimensions, with the kernel's steps in
-time as further channels that are moved into place and added, it is the same sum in less time.
+A convolution with strides is one of stride 1 over a coarser grid: the positions of a cell, as many
+as a stride has, are channels there, and the kernel is filled up with zeros to whole cells. So the
+gradient is a convolution of stride 1 too, and its channels are put back in their positions. The
+backends' own gradient of strided convolutions is tens of times slower for many sizes, and slow for
+few channels at any stride, as those of a clip.
+
+That convolution is computed frame by frame in two dimensions, with the kernel's steps in time as
+further channels that are moved into place and added: the same sum in less time.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import keras
 from keras import ops
 
 from c3dvis.models import layers
 
-# Of the clip; with more, the backend's own gradient is as quick.
-_MOST_CHANNELS = 4
+# Of a clip. With more, the backend's gradient at stride 1 is as quick, and so are its values.
+_FEW_CHANNELS = 4
 
 
 @contextlib.contextmanager
 def restated(network: keras.Model) -> Iterator[None]:
-    """Inside the block, convolutions that read a clip's few channels have the quicker gradient."""
+    """Inside the block, a network's 3-D convolutions have the quicker gradient, if there is one."""
     with contextlib.ExitStack() as changes:
-        for layer in _readers(network):
+        for layer in _convolutions(network):
             changes.enter_context(layers.exchanged(layer, "convolution_op", _operation(layer)))
         yield
 
@@ -29,7 +35,7 @@ def restated(network: keras.Model) -> Iterator[None]:
 def conv(x, kernel, strides, padding: str, dilations):
     """`keras.ops.conv` of clips `(N, T, H, W, C)`; the gradient is for the clips alone.
 
-    Where strides or dilations are not 1, or "same" padding is uneven, it is the backend's own.
+    Where there is no quicker one, as with dilations, it is the backend's own.
 
     Args:
         x: Clips, or what is computed of them.
@@ -38,31 +44,85 @@ def conv(x, kernel, strides, padding: str, dilations):
         padding: "same" or "valid".
         dilations: As in Keras.
     """
-    if not _fits(x.shape, kernel.shape, strides, padding, dilations):
+    axes = _axes(x.shape, kernel.shape, _triple(strides), padding)
+    if axes is None or {*_triple(dilations)} != {1}:
         return ops.conv(x, kernel, strides, padding, "channels_last", dilations)
 
     @ops.custom_gradient
     def run(x):
-        made = ops.conv(x, kernel, strides, padding, "channels_last", dilations)
+        if x.shape[-1] <= _FEW_CHANNELS and any(axis.stride > 1 for axis in axes):
+            made = ops.conv(_cells(x, axes), _kernel(kernel, axes), 1, "valid", "channels_last")
+        else:
+            made = ops.conv(x, kernel, strides, padding, "channels_last")
 
         def gradient(*args, upstream=None):
-            arriving = args[0] if upstream is None else upstream
-            return _gradient(arriving, kernel, x.shape, padding)
+            return _gradient(args[0] if upstream is None else upstream, kernel, axes)
 
         return made, gradient
 
     return run(x)
 
 
-def _readers(network: keras.Model) -> list[keras.layers.Conv3D]:
-    """Convolutions of as few channels as a clip has: that of the clip, and any like it."""
-    found = []
+@dataclass(frozen=True)
+class _Axis:
+    """How a kernel moves along one axis of a clip, and the grid of cells, a stride long, there.
+
+    Attributes:
+        length: Of the clip.
+        kernel: Length of the kernel.
+        stride: In positions.
+        before: Positions of padding before the clip.
+        outputs: Places of the kernel.
+    """
+
+    length: int
+    kernel: int
+    stride: int
+    before: int
+    outputs: int
+
+    @property
+    def steps(self) -> int:
+        """Cells of the kernel."""
+        return -(-self.kernel // self.stride)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """The first cell of the padded clip that holds some of the clip, the end of those read."""
+        end = -(-(self.before + self.length) // self.stride)
+        return self.before // self.stride, min(end, self.outputs + self.steps - 1)
+
+    @property
+    def around(self) -> tuple[int, int]:
+        """Zeros around the outputs from which a kernel of stride 1 reaches those cells."""
+        first, end = self.cells
+        return self.steps - 1 - first, end - self.outputs
+
+
+def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] | None:
+    """Those of a convolution whose gradient is quicker restated; None of any other."""
+    if None in shape or (set(strides) == {1} and shape[-1] > _FEW_CHANNELS):
+        return None
+    axes = []
+    for length, size, stride in zip(shape[1:4], kernel[:3], strides, strict=True):
+        outputs = -(-length // stride) if padding == "same" else (length - size) // stride + 1
+        missing = (outputs - 1) * stride + size - length if padding == "same" else 0
+        # Of a kernel shorter than its stride, TensorFlow takes some away before the clip.
+        if outputs < 1 or missing < -1:
+            return None
+        axes.append(_Axis(length, size, stride, max(missing, 0) // 2, outputs))
+    return axes
+
+
+def _convolutions(network: keras.Model) -> list[keras.layers.Conv3D]:
+    found = {}
     for layer in layers.flat(network):
-        inner = getattr(layer, "layer", layer)
-        if type(inner) is keras.layers.Conv3D and inner.groups == 1 and inner.built:
-            if inner.kernel.shape[3] <= _MOST_CHANNELS and inner.quantization_mode is None:
-                found.append(inner)
-    return found
+        while hasattr(layer, "layer"):
+            layer = layer.layer
+        if type(layer) is keras.layers.Conv3D and layer.groups == 1 and layer.built:
+            if layer.quantization_mode is None:
+                found[id(layer)] = layer
+    return list(found.values())
 
 
 def _operation(layer: keras.layers.Conv3D):
@@ -73,39 +133,70 @@ def _operation(layer: keras.layers.Conv3D):
     return operation
 
 
-def _fits(shape, kernel, strides, padding: str, dilations) -> bool:
-    known = None not in shape and shape[-1] <= _MOST_CHANNELS
-    plain = {*_triple(strides), *_triple(dilations)} == {1}
-    odd = padding == "valid" or all(k % 2 for k in kernel[:3])
-    return known and plain and odd and kernel[0] <= shape[1]
+def _cells(x, axes: Sequence[_Axis]):
+    """Clips `(N, T, H, W, C)` to the cells that are read, `(N, t, h, w, values of a cell)`."""
+    counts = [axis.outputs + axis.steps - 1 for axis in axes]
+    ends = [count * axis.stride for count, axis in zip(counts, axes, strict=True)]
+    pads = [
+        (a.before, max(end - a.before - a.length, 0)) for a, end in zip(axes, ends, strict=True)
+    ]
+    x = ops.pad(x, [(0, 0), *pads, (0, 0)])[(slice(None), *map(slice, ends))]
+    (t, h, w), (a, b, c) = counts, [axis.stride for axis in axes]
+    x = ops.reshape(x, (x.shape[0], t, a, h, b, w, c, -1))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7)), (x.shape[0], t, h, w, -1))
 
 
-def _gradient(arriving, kernel, shape, padding: str):
-    """The gradient for clips of a shape, from that for what was made of them."""
-    count, frames = shape[:2]
-    steps, height, width, channels, outputs = kernel.shape
+def _kernel(kernel, axes: Sequence[_Axis]):
+    """`(t, h, w, C, channels)` to steps of cells `(t, h, w, values of a cell, channels)`."""
+    missing = [(0, axis.steps * axis.stride - axis.kernel) for axis in axes]
+    kernel = ops.pad(kernel, [*missing, (0, 0), (0, 0)])
+    (t, h, w), (a, b, c) = zip(*((axis.steps, axis.stride) for axis in axes), strict=True)
+    kernel = ops.reshape(kernel, (t, a, h, b, w, c, *kernel.shape[3:]))
+    kernel = ops.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7))
+    return ops.reshape(kernel, (t, h, w, -1, kernel.shape[-1]))
+
+
+def _gradient(arriving, kernel, axes: Sequence[_Axis]):
+    """The gradient for clips, from that for what was made of them."""
+    count, made = arriving.shape[:2]
+    kernel = _kernel(kernel, axes)
+    steps, height, width, values, outputs = kernel.shape
     planes = ops.transpose(ops.flip(kernel, axis=(1, 2)), (1, 2, 4, 0, 3))
-    planes = ops.reshape(planes, (height, width, outputs, steps * channels))
-    made = arriving.shape[1]
+    planes = ops.reshape(planes, (height, width, outputs, steps * values))
     flat = ops.reshape(arriving, (count * made, *arriving.shape[2:]))
-    if padding == "valid":
-        flat = ops.pad(flat, [(0, 0), (height - 1,) * 2, (width - 1,) * 2, (0, 0)])
-    flat = ops.conv(flat, planes, 1, padding, "channels_last")
-    parts = ops.reshape(flat, (count, made, *shape[2:4], steps * channels))
-    first = 0 if padding == "valid" else -(steps // 2)
+    same = all(axis.around == ((axis.steps - 1) // 2, axis.steps // 2) for axis in axes[1:])
+    if not same:  # padding by "same" where that does it, as it is quicker
+        flat = ops.pad(flat, [(0, 0), *(axis.around for axis in axes[1:]), (0, 0)])
+    flat = ops.conv(flat, planes, 1, "same" if same else "valid", "channels_last")
+    parts = ops.reshape(flat, (count, made, *flat.shape[1:3], steps * values))
+    first, end = axes[0].cells
     moved = (
-        _moved(parts[..., step * channels : (step + 1) * channels], first + step, frames)
+        _moved(parts[..., step * values : (step + 1) * values], step - first, end - first)
         for step in range(steps)
     )
-    return sum(moved)
+    return _positions(sum(moved), axes)
 
 
 def _moved(part, by: int, frames: int):
     """`(N, t, ...)` moved by some frames into clips of `frames`, with zeros around it."""
-    part = part[:, max(-by, 0) : frames - by]
-    before = max(by, 0)
+    part = part[:, max(-by, 0) : max(frames - by, 0)]
+    before = min(max(by, 0), frames)
     after = frames - before - part.shape[1]
     return ops.pad(part, [(0, 0), (before, after), (0, 0), (0, 0), (0, 0)])
+
+
+def _positions(cells, axes: Sequence[_Axis]):
+    """Cells `(N, t, h, w, values of a cell)` to the clips `(N, T, H, W, C)` that they hold."""
+    (t, h, w), (a, b, c) = cells.shape[1:4], [axis.stride for axis in axes]
+    x = ops.reshape(cells, (cells.shape[0], t, h, w, a, b, c, -1))
+    x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
+    x = ops.reshape(x, (cells.shape[0], t * a, h * b, w * c, -1))
+    skips = [axis.before - axis.cells[0] * axis.stride for axis in axes]
+    ends = [skip + axis.length for skip, axis in zip(skips, axes, strict=True)]
+    x = x[(slice(None), *map(slice, skips, ends))]
+    # Behind the last window may be positions that no kernel reads.
+    unread = [(0, axis.length - n) for axis, n in zip(axes, x.shape[1:4], strict=True)]
+    return ops.pad(x, [(0, 0), *unread, (0, 0)]) if any(n for _, n in unread) else x
 
 
 def _triple(value) -> tuple[int, ...]:

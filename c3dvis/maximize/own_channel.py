@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from c3dvis.maximize import input_convolution
 from c3dvis.maximize.crop import Inner, Unpadded
 from c3dvis.models.layers import WithoutActivation
 
@@ -141,7 +142,8 @@ def _of_convolution(layer, place: int) -> Reader:
             return _chosen(layer(x), channels)
         kernel = ops.cast(ops.take(convolution.kernel, channels, axis=-1), dtype)
         strides, dilations = convolution.strides, convolution.dilation_rate
-        x = ops.conv(ops.cast(x, dtype), kernel, strides, padding, "channels_last", dilations)
+        kernel = ops.stop_gradient(kernel)
+        x = input_convolution.conv(ops.cast(x, dtype), kernel, strides, padding, dilations)
         if count > 1:
             own = _column(ops.eye(count, dtype="bool"), x)
             x = ops.sum(ops.where(own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
