@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,6 +55,28 @@ def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
     path = Path(out)
     if any(os.path.isfile(part) for part in (path, *path.parents)):
         parser.error(f"argument --out: Expected a folder. Received: {path}, which is a file.")
+
+
+def add_time_arguments(group: Any) -> None:
+    """Adds --start, --step and --short to a parser's group, as `c3dvis.clips.read` takes them."""
+    group.add_argument(
+        "--start",
+        type=whole(0),
+        default=0,
+        metavar="FRAME",
+        help="first frame to use, counted from 0 (default 0)",
+    )
+    group.add_argument(
+        "--step",
+        type=whole(1),
+        metavar="N",
+        help="take every N-th frame (default: spread evenly from the first to the clip's end)",
+    )
+    group.add_argument(
+        "--short",
+        choices=("loop", "hold"),
+        help="where a clip has too few frames: play it again, or hold its last frame",
+    )
 
 
 def whole(lowest: int) -> Callable[[str], int]:

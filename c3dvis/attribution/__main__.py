@@ -11,13 +11,12 @@ from pathlib import Path
 
 from c3dvis.command_line import (
     Parser,
+    add_time_arguments,
     folder_argument,
     leave_pipe,
-    size_argument,
     startup_notes_kept_back,
-    whole,
 )
-from c3dvis.models.chosen import add_arguments, check_arguments
+from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
 _DESCRIPTION = """
 Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
@@ -29,7 +28,7 @@ _EXAMPLES = """
 examples:
   python -m c3dvis.attribution wave.mp4 --model i3d --weights model.ckpt --labels label_map.txt
   python -m c3dvis.attribution wave.gif --method grad_cam step --target "moving left"
-  python -m c3dvis.attribution clips/ --method occlusion --option window=[4,16,16]
+  python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
       every video, animated picture and folder of frames in a folder
   python -m c3dvis.attribution --list-methods
 
@@ -125,20 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     asked.add_argument("--list-methods", action="store_true", help="print the methods' names")
     clip = parser.add_argument_group("how clips are read and drawn")
-    clip.add_argument(
-        "--frames", type=whole(1), metavar="N", help="(default: as the network takes, or 16)"
-    )
-    clip.add_argument(
-        "--size",
-        type=size_argument,
-        metavar="PIXELS",
-        help="112, or height x width as 48x64 (default: as the network takes, or 112)",
-    )
-    clip.add_argument(
-        "--short",
-        choices=("loop", "hold"),
-        help="where a clip has too few frames: play it again, or hold its last frame",
-    )
+    add_size_arguments(clip, any_size=(16, 112))
+    add_time_arguments(clip)
     clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
     clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
     clip.add_argument(

@@ -13,12 +13,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, files, objectives, pages
+from c3dvis import files, objectives, pages
 from c3dvis.attribution import front
 from c3dvis.attribution.attribution import Attribution
 from c3dvis.attribution.question import Question
 from c3dvis.clips.pictures import FRAME_SUFFIXES
+from c3dvis.clips.reading import excerpt
 from c3dvis.models import chosen as choices
+from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
 
 _FPS = 8
@@ -40,6 +42,7 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
     for method in chosen.method:
         front.check(method, chosen.options)
     chosen = argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
+    choices.say_size(chosen, say)
     network = choices.load(chosen)
     target = _target(network, chosen.target)
     several = _is_folder_of_clips(Path(chosen.clip))
@@ -65,7 +68,15 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
     """The GIFs of one clip, and its part of the page."""
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
     frames, height, width, _ = shape
-    clip = clips.read(path, frames=frames, size=(height, width), short=chosen.short)
+    read = excerpt(
+        path,
+        frames=frames,
+        size=(height, width),
+        start=chosen.start,
+        step=chosen.step,
+        short=chosen.short,
+    )
+    clip = read.clip
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     out, stem = Path(chosen.out), _stem(path)
     pictures = []
@@ -86,7 +97,8 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
             files.write_json(record_path, record)
             say(f"{gif}: {record['asked']}, score {record['score']:.3f}")
         pictures.append(pages.Picture(gif.name, f"{method}: {record['asked']}", record["width"]))
-    return pages.Section(path.name, _top(network, clip, preprocess), pictures), len(pictures)
+    about = f"{_says(network, clip, preprocess)} {read}".strip()
+    return pages.Section(path.name, about, pictures), len(pictures)
 
 
 def _record(found: Attribution, key: str) -> dict[str, Any]:
@@ -99,17 +111,25 @@ def _record(found: Attribution, key: str) -> dict[str, Any]:
     }
 
 
-def _top(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
-    """What the network takes the clip for."""
+def _says(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
+    """What the network gives for the clip, by what it ends in."""
     if not choices.class_count(network):
         return ""
     question = Question(network, objectives.logit(0), preprocess=preprocess)
-    logits = question.class_scores(clip[None])[0].astype(np.float64)
-    share = np.exp(logits - logits.max())
-    share /= share.sum()
-    names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(share))]
-    best = np.argsort(-share)[:3]
-    return "The network says " + ", ".join(f"{names[i]} ({share[i]:.1%})" for i in best) + "."
+    scores = question.class_scores(clip[None])[0].astype(np.float64)
+    names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(scores))]
+    ending = layers.output_activation(network)
+    best = np.argsort(-scores)[:3]
+    if ending == "softmax":
+        exponents = np.exp(scores - scores.max())
+        shown = [f"{share:.1%}" for share in exponents / exponents.sum()]
+    elif ending == "sigmoid":
+        shown = [f"{share:.1%}" for share in 0.5 * (1 + np.tanh(scores / 2))]
+    else:
+        shown = [f"score {score:.3g}" for score in scores]
+    text = "The network says " + ", ".join(f"{names[i]} ({shown[i]})" for i in best) + "."
+    each = ending == "sigmoid" and len(scores) > 1
+    return f"{text} Each class is judged by itself." if each else text
 
 
 def _target(network: keras.Model, text: str | None) -> objectives.Objective | None:

@@ -66,6 +66,16 @@ def resize_frame(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
     return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0, 1)
 
 
+def cut_size(whole: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what `resize_frame` cuts out of a frame, in whole pixels.
+
+    >>> cut_size((240, 320), (112, 112))
+    (240, 240)
+    """
+    scale = min(whole[0] / size[0], whole[1] / size[1])
+    return round(scale * size[0]), round(scale * size[1])
+
+
 def sample(clip: ArrayLike, frames: int, *, short: str | None = None) -> NDArray[np.float32]:
     """Take `frames` frames, spread evenly over the clip.
 

@@ -1,15 +1,18 @@
 """Read a clip from a video file, an animated picture or a folder of frames."""
 
+from __future__ import annotations
+
 import difflib
 import math
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.clips.geometry import check_size, choose, resize_frame
+from c3dvis.clips.geometry import check_size, choose, cut_size, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
@@ -18,7 +21,39 @@ MAXIMUM_BYTES = 4 * 2**30
 """Memory that one clip may take. A clip for a network takes a few megabytes; more than this is a
 whole film, read by mistake."""
 
+_LISTED = 4
+"""Frames whose numbers a sentence holds; of more only the first two and the last."""
+
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A clip that was read from a file.
+
+    Attributes:
+        clip: float32 `(T, H, W, 3)` in [0, 1].
+        frames: Their numbers in the file, counted from 0.
+        count: How many frames the file has.
+        size: Height and width of its frames, in pixels.
+    """
+
+    clip: NDArray[np.float32]
+    frames: tuple[int, ...]
+    count: int
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        """A sentence on what of the file is shown."""
+        shown = [str(number) for number in self.frames]
+        if len(shown) > _LISTED:
+            shown[2:-1] = ["..."]
+        text = f"Frames {', '.join(shown)} of {self.count}, counted from 0"
+        height, width = cut_size(self.size, self.clip.shape[1:3])
+        if (height, width) == self.size:
+            return f"{text}."
+        whole = f"{self.size[0]} x {self.size[1]}"
+        return f"{text}; of each the middle {height} x {width} of {whole} pixels."
 
 
 def read(
@@ -60,6 +95,19 @@ def read(
     >>> read("wave.mp4", frames=16, size=(112, 112)).shape  # doctest: +SKIP
     (16, 112, 112, 3)
     """
+    return excerpt(path, frames=frames, size=size, start=start, step=step, short=short).clip
+
+
+def excerpt(
+    path: str | os.PathLike[str],
+    *,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    start: int = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> Excerpt:
+    """What `read` gives, with what it is of the file; the arguments are those of `read`."""
     size = None if size is None else check_size(size)
     source = _source(Path(path))
     while True:
@@ -68,12 +116,13 @@ def read(
         except ValueError as error:
             raise ValueError(f"{error} File: {str(path)!r}.") from error
         try:
-            return _load(source, wanted, size)
+            clip = _load(source, wanted, size)
+            return Excerpt(clip, tuple(wanted), source.count, source.size)
         except FewerFrames as fewer:
             warnings.warn(
                 f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
                 "be decoded; the others are left out.",
-                stacklevel=2,
+                stacklevel=3,
             )
             source = fewer.source
 

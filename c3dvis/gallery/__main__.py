@@ -13,12 +13,12 @@ from c3dvis.command_line import (
     choice_of_filters,
     folder_argument,
     leave_pipe,
-    size_argument,
     startup_notes_kept_back,
     whole,
 )
 from c3dvis.gallery import engines
-from c3dvis.models.chosen import add_arguments, check_arguments
+from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
+from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments, say_size
 
 _DESCRIPTION = """
 Makes a gallery of a video network: for each filter and class a clip that excites it, as GIF and as
@@ -91,6 +91,7 @@ def _run(chosen: argparse.Namespace) -> int:
         filters=chosen.filters,
         classes=chosen.classes and tuple(chosen.classes),
     )
+    say_size(settings, _say)
     if chosen.list_layers:
         make.list_layers(settings)
         return 0
@@ -102,12 +103,16 @@ def _run(chosen: argparse.Namespace) -> int:
         chosen.out,
         selection=selection,
         engine=chosen.engine,
-        report=lambda line: print(line, flush=True),
+        report=_say,
         bar=sys.stdout.isatty(),
     )
     failed = len(outcome.failed)
     print(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
     return 1 if failed else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _compare(chosen: argparse.Namespace) -> int:
@@ -159,7 +164,8 @@ def _add_selection(group: Any) -> None:
         "--classes",
         nargs="+",
         metavar="CLASS",
-        help="names, numbers such as 0-3,7, or all (default: all; none with --layers)",
+        help="names, numbers such as 0-3,7, or all (default: all, the first "
+        f"{DEFAULT_CLASSES} where there are more than {MOST_CLASSES}; none with --layers)",
     )
 
 
@@ -181,15 +187,7 @@ def _add_clips(group: Any) -> None:
         help="of the network's computations; bfloat16 takes about half as long on processors that "
         "have it, and its clips differ a little (default float32)",
     )
-    group.add_argument(
-        "--size",
-        type=size_argument,
-        metavar="PIXELS",
-        help="64, or height x width as 48x64 (default: as the network takes)",
-    )
-    group.add_argument(
-        "--frames", type=whole(1), metavar="N", help="(default: as the network takes)"
-    )
+    add_size_arguments(group)
     group.add_argument(
         "--seed", type=whole(0), default=0, metavar="N", help="the same makes the same (default 0)"
     )

@@ -88,7 +88,8 @@ def make(
         settings: What the clips are made of and how.
         out: Folder, made where there is none.
         selection: Units to show; None is four filters of every convolution (of the endpoints that
-            the table of `c3dvis.models` names, where it does), and every class.
+            the table of `c3dvis.models` names, where it does), and every class, or the first ten
+            where there are more than twenty.
         engine: "serial" or "ray".
         network: The network that the settings name, where it is loaded already.
         report: Gets one line about each layer, and about each unit that fails.
@@ -115,6 +116,7 @@ def make(
     renderer.check(sections[0])  # a setting that does not fit is told before all else
     with folder.claimed(out):
         identity = _identity(renderer.network, settings, selection)
+        _tell_left_out(sections, selection, report)
         folder.begin(out, identity, _about(settings, sections))
         return _make_missing(renderer, runner, sections, report, bar)
 
@@ -140,7 +142,10 @@ def dry_run(
     sections = plan_of(renderer.network, selection, networks.default_layers(settings))
     renderer.check(sections[0])
     folder.check(Path(out), _identity(renderer.network, settings, selection))
-    report(tables.plan_table(sections, list(standing(Path(out), sections).records)))
+    before = standing(Path(out), sections)
+    report(tables.plan_table(sections, list(before.records)))
+    _tell_left_out(sections, selection, report)
+    report(_to_make(Path(out), before))
 
 
 def _make_missing(
@@ -152,7 +157,7 @@ def _make_missing(
 ) -> Outcome:
     out, before = renderer.out, standing(renderer.out, sections)
     missing = [unit for unit in before.units if unit not in before.records]
-    report(f"{out}: {len(missing)} clips to make, {len(before.records)} there already")
+    report(_to_make(out, before))
     page.write(out)
     best = _held_out(renderer, sections, missing, report) if missing else {}
     progress = Progress(sections, missing, report, bar=bar and bool(missing))
@@ -163,6 +168,17 @@ def _make_missing(
     # Unlike `standing`, with the records of units that an error kept from being made.
     after = {unit: files.read_json(out / unit.path("json")) for unit in before.units}
     return Outcome(before.units, {u: record for u, record in after.items() if record is not None})
+
+
+def _to_make(out: Path, before: Outcome) -> str:
+    there = len(before.records)
+    return f"{out}: {len(before.units) - there} clips to make, {there} there already"
+
+
+def _tell_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:
+    line = plan.left_out(sections) if selection.classes is None else None
+    if line is not None:
+        report(line)
 
 
 def _held_out(

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from c3dvis import models
-from c3dvis.models.chosen import class_count, load
+from c3dvis.models.chosen import built_shape, class_count, load
 
 __all__ = ["Settings", "class_count", "default_layers", "fingerprint", "load"]
 
@@ -28,8 +28,9 @@ class Settings:
         value_range: Lowest and highest value that your own model takes.
         steps: Steps of the optimizer a clip.
         parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
-        size: `(height, width)` of the clips; None is what the network takes.
-        frames: Of the clips; None is what the network takes.
+        size: `(height, width)` of the clips. A network of `c3dvis.models` is built for it; None
+            is what a laptop can do, `Entry.command_shape`. None is what your own model takes.
+        frames: Of the clips; likewise.
         seed: Of the run. A unit's clip depends on it, its layer and its channel.
         fps: Frames a second of the clips.
         compare: Held-out clips of `c3dvis.motion` whose scores stand beside those reached.
@@ -55,6 +56,9 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """What runs in one folder must agree on; the weights' hash stands for their files."""
         values = asdict(self)
+        shape = built_shape(self)
+        if shape is not None:
+            values |= {"frames": shape[0], "size": shape[1:3]}
         for name in ("weights", "keras_model", "labels", "batch_size"):
             del values[name]
         return values | {"model": self.network_name}

@@ -13,6 +13,9 @@ from c3dvis.gallery.names import folder_names
 
 # Filters of a layer that are shown where none are named.
 DEFAULT_FILTERS = 4
+# Classes that are shown where none are named, and most classes that are all shown then.
+DEFAULT_CLASSES = 10
+MOST_CLASSES = 20
 # The name that a gallery gives to the class scores; no Keras layer can have a "/" in its name.
 CLASSES = "classes/"
 
@@ -88,8 +91,8 @@ def sections(
 ) -> tuple[Section, ...]:
     """The parts of a gallery, in the order of the network.
 
-    Where neither layers nor classes are chosen, the default layers and every class are. Choosing
-    some of one kind leaves out the other.
+    Where neither layers nor classes are chosen, the default layers are, and every class, or the
+    first ten where there are more than twenty. Choosing some of one kind leaves out the other.
 
     Args:
         layers: Those that can be shown, in network order, with weights or without.
@@ -98,7 +101,8 @@ def sections(
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
         default_layers: Names of those shown where none are chosen; None is every convolution.
         filters: Channels of every chosen layer, or "all"; None is the first four.
-        classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class.
+        classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class, or the
+            first ten.
 
     Raises:
         ValueError: If a layer, filter or class is not there.
@@ -122,6 +126,17 @@ def sections(
             f"Received: a network with the layers {_short([layer.name for layer in layers])}."
         )
     return tuple(section for section in found if section.units)
+
+
+def left_out(sections: Sequence[Section]) -> str | None:
+    """A line on the classes that the default leaves out; None where they are all there."""
+    for section in sections:
+        if section.layer == CLASSES and len(section.units) < section.channels:
+            return (
+                f"showing {len(section.units)} of {section.channels} classes; "
+                "--classes all for the rest"
+            )
+    return None
 
 
 def groups(units: Sequence[Unit], size: int) -> list[tuple[Unit, ...]]:
@@ -170,7 +185,8 @@ def _class_section(
     if not count:
         raise ValueError("Expected a network that ends in classes. Received: one that does not.")
     indices: list[int] = []
-    for choice in ["all"] if chosen is None else chosen:
+    few = f"0-{DEFAULT_CLASSES - 1}" if count > MOST_CLASSES else "all"
+    for choice in [few] if chosen is None else chosen:
         indices.extend(_class_indices(choice, count, names or []))
     labels: Sequence[str | None] = names or [None] * count
     units = tuple(Unit(CLASSES, i, labels[i], "classes") for i in dict.fromkeys(indices))

@@ -73,6 +73,11 @@ class Entry:
             weights come with the package.
         licence: Of the published weights, or of the code that they come with.
         layers: Those that a gallery shows where none are chosen; None for every convolution.
+        shape: `(T, H, W, C)` of the clips that it was published for; `build` makes it so.
+        command_shape: `(T, H, W)` that the commands build it for where none is asked for: what a
+            laptop can do. None is the published one.
+        fixed_by: Layers that fit the published size only, in words; empty where there are none, so
+            that the same weights also serve other sizes.
     """
 
     name: str
@@ -88,6 +93,9 @@ class Entry:
     source: str = ""
     licence: str = ""
     layers: tuple[str, ...] | None = None
+    shape: tuple[int, int, int, int] = (16, 112, 112, 3)
+    command_shape: tuple[int, int, int] | None = None
+    fixed_by: str = ""
 
 
 _SPORTS_1M = (
@@ -97,6 +105,7 @@ _SPORTS_1M = (
 _KINETICS_I3D = "data/checkpoints of https://github.com/google-deepmind/kinetics-i3d"
 _TORCHVISION = "torchvision, https://pytorch.org/vision/stable/models.html"
 _MIT_HAN_LAB = "https://github.com/mit-han-lab/temporal-shift-module (ResNet50, shift8 blockres)"
+_FULLY_CONNECTED = "fully connected layers"
 _TORCHVISION_LICENCE = "BSD-3-Clause (the code); the terms of Kinetics-400 may bind the weights"
 # Ends of units and blocks: what the papers call endpoints.
 _I3D_LAYERS = (
@@ -122,6 +131,7 @@ NETWORKS = (
         parameters=79_991_015,
         source=_SPORTS_1M,
         licence="not confirmed",
+        fixed_by=_FULLY_CONNECTED,
     ),
     Entry(
         name="c3d-motion",
@@ -134,6 +144,8 @@ NETWORKS = (
         paper="Tran et al. 2015, https://arxiv.org/abs/1412.0767",
         note="C3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=567_146,
+        shape=(16, 64, 64, 3),
+        fixed_by=_FULLY_CONNECTED,
     ),
     Entry(
         name="i3d",
@@ -146,6 +158,8 @@ NETWORKS = (
         layers=_I3D_LAYERS,
         source=_KINETICS_I3D,
         licence="Apache-2.0",
+        shape=(64, 224, 224, 3),
+        command_shape=(16, 112, 112),
     ),
     Entry(
         name="i3d-flow",
@@ -159,6 +173,8 @@ NETWORKS = (
         layers=_I3D_LAYERS,
         source=_KINETICS_I3D,
         licence="Apache-2.0",
+        shape=(64, 224, 224, 2),
+        command_shape=(16, 112, 112),
     ),
     Entry(
         name="i3d-motion",
@@ -172,6 +188,7 @@ NETWORKS = (
         note="I3D at a fifth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=508_500,
         layers=_I3D_LAYERS,
+        shape=(16, 64, 64, 3),
     ),
     Entry(
         name="convlstm",
@@ -181,6 +198,7 @@ NETWORKS = (
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="174 classes of Something-Something; no published weights are known.",
         parameters=878_894,
+        shape=(16, 224, 224, 3),
     ),
     Entry(
         name="convlstm-kth",
@@ -198,6 +216,7 @@ NETWORKS = (
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="6 classes of KTH; no published weights are known.",
         parameters=202_694,
+        shape=(32, 120, 160, 3),
     ),
     Entry(
         name="convlstm-motion",
@@ -216,6 +235,8 @@ NETWORKS = (
         paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="A small ConvLSTM, trained on the synthetic motion of c3dvis.motion.",
         parameters=115_722,
+        shape=(16, 64, 64, 3),
+        fixed_by="dense layer",
     ),
     Entry(
         name="r3d",
@@ -241,6 +262,7 @@ NETWORKS = (
         note="R3D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=524_210,
         layers=_RESNET18_LAYERS,
+        shape=(16, 64, 64, 3),
     ),
     Entry(
         name="mc3",
@@ -266,6 +288,7 @@ NETWORKS = (
         note="MC3 at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=185_522,
         layers=_RESNET18_LAYERS,
+        shape=(16, 64, 64, 3),
     ),
     Entry(
         name="r2plus1d",
@@ -291,6 +314,7 @@ NETWORKS = (
         note="R(2+1)D at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=495_732,
         layers=_RESNET18_LAYERS,
+        shape=(16, 64, 64, 3),
     ),
     Entry(
         name="tsm",
@@ -303,6 +327,8 @@ NETWORKS = (
         layers=_RESNET50_LAYERS,
         source=_MIT_HAN_LAB,
         licence="MIT",
+        shape=(8, 224, 224, 3),
+        command_shape=(8, 112, 112),
     ),
     Entry(
         name="tsm-motion",
@@ -316,6 +342,7 @@ NETWORKS = (
         note="TSM at an eighth of its width, trained on the synthetic motion of c3dvis.motion.",
         parameters=383_362,
         layers=_RESNET50_LAYERS,
+        shape=(16, 64, 64, 3),
     ),
 )
 
@@ -407,6 +434,8 @@ def _bundled(weights: str) -> os.PathLike:
 def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
     """Builds a network of the table.
 
+    It takes clips of the published size, `Entry.shape`, unless `input_shape` says otherwise; the
+    commands, where none is asked for, build those that are large at `Entry.command_shape`.
     Where the names of its classes are known and it has as many outputs, they become the tuple
     `network.class_names`.
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from c3dvis import models
+from c3dvis.command_line import size_argument, whole
+from c3dvis.models import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +26,8 @@ class Choice(Protocol):
         weights: File of weights for it; None takes those that come with c3dvis.
         keras_model: File of a Keras model of one's own.
         labels: Text file with the name of one class a line; None takes the network's own.
+        frames: That a network of `c3dvis.models` is built for; None is as `sizes.built` says.
+        size: `(height, width)` that it is built for; None is as `sizes.built` says.
     """
 
     @property
@@ -34,6 +38,10 @@ class Choice(Protocol):
     def keras_model(self) -> str | None: ...
     @property
     def labels(self) -> str | None: ...
+    @property
+    def frames(self) -> int | None: ...
+    @property
+    def size(self) -> tuple[int, int] | None: ...
 
 
 def add_arguments(group: Any) -> None:
@@ -54,6 +62,30 @@ def add_arguments(group: Any) -> None:
     )
 
 
+def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -> None:
+    """Adds --frames and --size to a parser's group.
+
+    Args:
+        group: Of the parser.
+        any_size: Frames and pixels taken for a model of one's own that takes any; None is none.
+    """
+    frames, side = ("", "") if any_size is None else (f", or {n}" for n in any_size)
+    group.add_argument(
+        "--frames",
+        type=whole(1),
+        metavar="N",
+        help="of a clip; a network of c3dvis is built for them (default: as published, but 16 for "
+        f"i3d; as your own model takes{frames})",
+    )
+    group.add_argument(
+        "--size",
+        type=size_argument,
+        metavar="PIXELS",
+        help="64, or height x width as 48x64; a network of c3dvis is built for it (default: as "
+        f"published, but 112 for i3d and tsm; as your own model takes{side})",
+    )
+
+
 def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
     """Refuses arguments that contradict each other, by the parser's own error."""
     if chosen.keras_model is not None and chosen.weights is not None:
@@ -71,24 +103,46 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
 def load(choice: Choice) -> keras.Model:
     """The network, with its class names as `class_names` where they are known.
 
+    One of `c3dvis.models` is built for clips as `built_shape` says.
+
     Raises:
         ValueError: If there is no such network or file, or the file is not what it should be.
     """
     from c3dvis.models.labels import read_labels
 
+    shape = built_shape(choice)
     if choice.keras_model is not None:
         network = models.load_keras_model(choice.keras_model)
     elif choice.weights is not None:
-        network = models.build(choice.model, weights=choice.weights)
+        network = models.build(choice.model, weights=choice.weights, input_shape=shape)
     elif models.entry(choice.model).weights is None:
         raise ValueError(
             f"Expected --weights FILE, as none come with {choice.model!r}. Received: none."
         )
     else:
-        network = models.build(choice.model)
+        network = models.build(choice.model, input_shape=shape)
     if choice.labels is not None:
         network.class_names = read_labels(choice.labels, class_count(network))
     return network
+
+
+def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
+    """`(T, H, W, C)` that a network of `c3dvis.models` is built for; None for one of one's own.
+
+    Raises:
+        ValueError: If there is no such network, or it can't be built for that.
+    """
+    if choice.keras_model is not None:
+        return None
+    return sizes.built(models.entry(choice.model), frames=choice.frames, size=choice.size)
+
+
+def say_size(choice: Choice, say: Callable[[str], None]) -> None:
+    """Says a line on the size where it isn't the one that the network was published for."""
+    shape = built_shape(choice)
+    line = None if shape is None else sizes.note(models.entry(choice.model), shape)
+    if line is not None:
+        say(line)
 
 
 def class_count(network: keras.Model) -> int:

@@ -42,7 +42,8 @@ def ConvLSTM(
             sequence `(N, T, h, w, channels)`.
         weights: None for random initial weights, the name of weights that come with the package,
             or a path to a weight file of any format that `c3dvis.models.load_weights` reads.
-        input_shape: `(T, H, W, C)`; `(16, 224, 224, 3)` if None.
+        input_shape: `(T, H, W, C)`; `(16, 224, 224, 3)` if None. Each block leaves a quarter of
+            the rows and columns, so there is a smallest size: 127 x 127 by default.
         classes: Number of classes; Something-Something version 2 has 174.
         classifier_activation: Activation of the last layer; None for logits.
         include_preprocessing: No effect: the network reads values in [0, 1] as they are.
@@ -74,6 +75,7 @@ def ConvLSTM(
     input_shape = (16, 224, 224, 3) if input_shape is None else tuple(input_shape)
     channels = [max(1, round(number * width)) for number in filters]
     _check(input_shape, include_top, classes, channels, shared_normalization, dropout, width)
+    _check_size(input_shape, len(channels), kernel_size, padding)
     path = None if weights is None else locate(weights)
     inputs = layers.Input(input_shape, name="clip")
     normalization = layers.BatchNormalization(name="bn") if shared_normalization else None
@@ -104,6 +106,22 @@ def ConvLSTM(
     if path is not None:
         load_weights(network, path)
     return network
+
+
+def _check_size(input_shape, blocks: int, kernel_size: tuple[int, int], padding: str) -> None:
+    """Refuses clips of which a block would leave nothing."""
+    smallest = [1, 1]
+    for _ in range(blocks):
+        # Before the pool of two, and before the convolution of stride two.
+        pooled = [2 * length for length in smallest]
+        own = (1, 1) if padding == "same" else kernel_size
+        smallest = [2 * (length - 1) + k for length, k in zip(pooled, own, strict=True)]
+    sides = input_shape[1:3]
+    if any(n is not None and n < least for n, least in zip(sides, smallest, strict=True)):
+        raise ValueError(
+            f"Expected frames of at least {smallest[0]} x {smallest[1]} pixels, of which {blocks} "
+            f"blocks leave a quarter each. Received: input_shape={input_shape}."
+        )
 
 
 def _check(input_shape, include_top, classes, channels, shared, dropout, width) -> None:

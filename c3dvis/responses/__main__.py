@@ -9,14 +9,14 @@ from pathlib import Path
 
 from c3dvis.command_line import (
     Parser,
+    add_time_arguments,
     choice_of_filters,
     folder_argument,
     leave_pipe,
-    size_argument,
     startup_notes_kept_back,
     whole,
 )
-from c3dvis.models.chosen import add_arguments, check_arguments
+from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
 _DESCRIPTION = """
 Shows what the filters of a layer make of a clip, as GIFs beside the clip, with the pages index.html
@@ -72,11 +72,6 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         metavar="CLIP",
         help="a video, an animated picture, or a folder of frames (default: one the package makes)",
     )
-    parser.add_argument(
-        "--short",
-        choices=("loop", "hold"),
-        help="where the clip has too few frames: play it again, or hold its last frame",
-    )
     add_arguments(parser.add_argument_group("which network"))
     what = parser.add_argument_group("what is shown")
     one = what.add_mutually_exclusive_group(required=True)
@@ -97,19 +92,15 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         help="black and white are each filter's own extremes (default), or the whole layer's",
     )
     what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
-    what.add_argument(
-        "--frames", type=whole(1), metavar="N", help="(default: as the network takes, or 16)"
-    )
-    what.add_argument(
-        "--size",
-        type=size_argument,
-        metavar="PIXELS",
-        help="64, or height x width as 48x64 (default: as the network takes, or 256)",
-    )
+    add_size_arguments(what, any_size=(16, 256))
+    add_time_arguments(what)
     parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
     chosen = parser.parse_args(given)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
+    times = [name for name in ("start", "step", "short") if getattr(chosen, name)]
+    if chosen.clip is None and times:
+        parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
     if chosen.clip is not None and not Path(chosen.clip).exists():
         parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
     return chosen

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips, motion, pages
+from c3dvis.clips.reading import excerpt
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
@@ -36,7 +37,7 @@ def write(chosen: argparse.Namespace) -> int:
 
 
 def _random_kernel(chosen: argparse.Namespace) -> int:
-    clip = _clip(chosen, chosen.frames or _FRAMES, chosen.size or (_SIDE, _SIDE))
+    clip, about_clip = _clip(chosen, chosen.frames or _FRAMES, chosen.size or (_SIDE, _SIDE))
     kernel = random_kernel(chosen.random_kernel, seed=chosen.seed)
     found = convolve(clip, kernel)
     maps = FeatureMaps(clip[: len(found)], "random kernel", (0,), found[..., None])
@@ -52,18 +53,23 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
         "is the sum of products at that place, from the least (black) to the greatest (white)."
     )
     pages.write(
-        out, "Response of a random kernel", about, [pages.Section("Random kernel", "", pictures)]
+        out,
+        "Response of a random kernel",
+        about,
+        [pages.Section("Random kernel", about_clip, pictures)],
     )
     return len(pictures)
 
 
 def _layer(chosen: argparse.Namespace) -> int:
-    network = choices.load(_with_default(chosen))
+    chosen = _with_default(chosen)
+    choices.say_size(chosen, lambda line: print(line, flush=True))
+    network = choices.load(chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=usual)
     frames, height, width, _ = shape
-    clip = _clip(chosen, frames, (height, width))
+    clip, about_clip = _clip(chosen, frames, (height, width))
     filters = None if chosen.filters == "all" else chosen.filters
     found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:
@@ -89,7 +95,7 @@ def _layer(chosen: argparse.Namespace) -> int:
         ),
         *_kernel_section(out, network, chosen.layer, found.channels),
     ]
-    about = f"What filters of {chosen.layer} in {network.name} make of one clip."
+    about = f"What filters of {chosen.layer} in {network.name} make of one clip. {about_clip}"
     pages.write(out, f"Responses of {chosen.layer}", about, sections)
     return sum(len(section.pictures) for section in sections)
 
@@ -104,11 +110,23 @@ def _with_default(chosen: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
 
 
-def _clip(chosen: argparse.Namespace, frames: int, size: tuple[int, int]) -> NDArray[np.float32]:
+def _clip(
+    chosen: argparse.Namespace, frames: int, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], str]:
+    """The clip, and a sentence on what it is."""
     if chosen.clip is not None:
-        return clips.read(chosen.clip, frames=frames, size=size, short=chosen.short)
+        read = excerpt(
+            chosen.clip,
+            frames=frames,
+            size=size,
+            start=chosen.start,
+            step=chosen.step,
+            short=chosen.short,
+        )
+        return read.clip, str(read)
     event = motion.CLASSES.index("left then right")
-    return motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1).clips[0]
+    made = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
+    return made.clips[0], "A disc goes to the left, then to the right."
 
 
 def _maps(out: Path, name: str, found: FeatureMaps, scale: str) -> list[pages.Picture]:
