@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from c3dvis import clips
+from c3dvis.attribution import report
 from c3dvis.attribution.__main__ import main
 from c3dvis.motion import MovingEvidence
 
@@ -50,6 +53,38 @@ def test_options_reach_the_method(tmp_path, clip_file):
     assert record["settings"]["samples"] == 3
 
 
+@pytest.mark.parametrize(
+    ("units", "activation", "said"),
+    [
+        (3, "softmax", r"class 2 \(70\.2%\), class 1 \(21\.2%\), class 0 \(8\.6%\)\."),
+        (1, "sigmoid", r"class 0 \(36\.8%\)\."),
+        (
+            3,
+            "sigmoid",
+            r"class 2 \(82\.2%\), class 1 \(58\.2%\), class 0 \(36\.8%\)\. Each class is judged",
+        ),
+        (3, None, r"class 2 \(score 1\.53\), class 1 \(score 0\.33\), class 0 \(score -0\.54\)\."),
+    ],
+)
+def test_what_the_network_says_is_told_by_what_it_ends_in(units, activation, said):
+    clip = np.zeros((2, 4, 4, 3), np.float32)
+    x = inputs = keras.Input(clip.shape)
+    scores = keras.layers.Dense(units, activation, name="scores")
+    network = keras.Model(inputs, scores(keras.layers.GlobalAveragePooling3D()(x)))
+    bias = np.array([-0.54, 0.33, 1.53])[:units]
+    scores.set_weights([np.zeros((3, units)), bias])
+    assert re.search(said, report._says(network, clip, None))
+
+
+def test_chosen_frames_are_read_and_told(tmp_path):
+    clip = np.random.default_rng(0).random((40, 64, 96, 3), np.float32)
+    clips.write(tmp_path / "own.webp", clip)
+    arguments = [str(tmp_path / "own.webp"), "--method", "gradient", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--start", "4", "--step", "2"]) == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Frames 4, 6, ..., 34 of 40, counted from 0; of each the middle 64 x 64 of" in page
+
+
 def test_smoothed_gifs_show_what_matters_and_are_made_anew(tmp_path, clip_file):
     arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path)]
     assert main(arguments) == 0
@@ -82,7 +117,7 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
         (["--target", "moving lef"], "'moving left'"),
         (["--target", "12"], "Expected an index from 0 to 9"),
         (["--model", "c3"], "c3d"),
-        (["--frames", "8"], "Expected frames 16, as the network takes"),
+        (["--frames", "8"], "Expected 16 frames of 64 x 64, as the fully connected layers"),
     ],
 )
 def test_wrong_arguments_are_one_line(tmp_path, clip_file, capsys, arguments, message):

@@ -590,6 +590,26 @@ def set_rotation(path, turn):
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, "Frames 0, 1, ..., 39 of 40, counted from 0."),
+        ({"frames": 4}, "Frames 5, 15, 25, 35 of 40, counted from 0."),
+        (
+            {"frames": 6, "start": 9, "step": 2, "size": (12, 12)},
+            "Frames 9, 11, ..., 19 of 40, counted from 0; of each the middle 24 x 24 of 24 x 32 "
+            "pixels.",
+        ),
+        ({"frames": 2, "size": (12, 16)}, "Frames 10, 30 of 40, counted from 0."),
+    ],
+)
+def test_an_excerpt_says_what_of_the_file_it_is(tmp_path, asked, told):
+    clips.write(tmp_path / "clip.webp", noise(40, 24, 32, 3))
+    read = reading.excerpt(tmp_path / "clip.webp", **asked)
+    assert str(read) == told
+    np.testing.assert_array_equal(read.clip, clips.read(tmp_path / "clip.webp", **asked))
+
+
 # -- reading bad files -------------------------------------------------------------------------
 
 

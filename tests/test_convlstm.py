@@ -68,6 +68,23 @@ def test_only_the_last_step_reaches_the_classes():
 
 
 @pytest.mark.parametrize(
+    ("options", "smallest"),
+    [
+        ({"filters": (2, 2)}, (31, 31)),
+        ({"filters": (2,), "kernel_size": (3, 5)}, (5, 7)),
+        ({"filters": (2, 2), "padding": "same", "kernel_size": (3, 3)}, (11, 11)),
+    ],
+)
+def test_the_smallest_clip_leaves_one_position_and_a_smaller_one_is_refused(options, smallest):
+    rows, columns = smallest
+    network = ConvLSTM(include_top=False, input_shape=(2, rows, columns, 3), **options)
+    assert network.output_shape == (None, 2, 1, 1, 2)
+    for shape in ((2, rows - 1, columns, 3), (2, rows, columns - 1, 3)):
+        with pytest.raises(ValueError, match=f"at least {rows} x {columns} pixels.* Received: "):
+            ConvLSTM(include_top=False, input_shape=shape, **options)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"filters": ()}, "at least one block"),

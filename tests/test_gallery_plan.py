@@ -212,3 +212,13 @@ def test_the_layer_table_lists_layers_and_classes():
     text = tables.layer_table(NETWORK, ["left\x1b[31m", "right"], 2)
     assert re.search(r"^conv2 +Conv3D +4 x 16 x 16 x 8 +8$", text, re.MULTILINE)
     assert "0  left⟨U+001B⟩[31m" in text
+
+
+@pytest.mark.parametrize("count, shown", [(1, 1), (20, 20), (21, 10), (400, 10)])
+def test_of_many_classes_the_first_ten_are_shown_and_it_is_said(count, shown):
+    of_default = plan.sections([], class_count=count)
+    assert [unit.channel for unit in of_default[0].units] == list(range(shown))
+    told = f"showing 10 of {count} classes; --classes all for the rest"
+    assert plan.left_out(of_default) == (None if shown == count else told)
+    assert len(plan.sections([], class_count=count, classes=["all"])[0].units) == count
+    assert plan.left_out(plan.sections(NETWORK, chosen_layers=["conv1"])) is None

@@ -50,6 +50,7 @@ def test_every_entry_builds(name):
     entry = models.entry(name)
     network = models.build(name, weights=None, **SLIM.get(name, {}))
     frames, height, width, _ = network.input_shape[1:]
+    assert entry.shape == network.input_shape[1:]
     assert entry.input.startswith(f"{frames} frames of {height} x {width}")
     assert network.name == name
     assert "https://" in entry.paper and entry.note

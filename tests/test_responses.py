@@ -189,7 +189,10 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
         (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
         (["--layer", "conv1", "--model", "c3b"], "c3d"),
         (["--layer", "fc6"], "Expected a layer with frames"),
-        (["--layer", "conv1", "--size", "32"], "Expected height 64, as the network takes"),
+        (
+            ["--layer", "conv1", "--size", "32"],
+            "Expected 16 frames of 64 x 64, as the fully connected layers",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, message):

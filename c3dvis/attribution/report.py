@@ -41,7 +41,7 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
     """
     for method in chosen.method:
         front.check(method, chosen.options)
-    chosen = argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
+    chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
     target = _target(network, chosen.target)

@@ -74,8 +74,9 @@ class Entry:
         licence: Of the published weights, or of the code that they come with.
         layers: Those that a gallery shows where none are chosen; None for every convolution.
         shape: `(T, H, W, C)` of the clips that it was published for; `build` makes it so.
-        command_shape: `(T, H, W)` that the commands build it for where none is asked for: what a
-            laptop can do. None is the published one.
+        command_shape: `(T, H, W)` that the gallery builds it for where none is asked for: what a
+            laptop can do. Commands that read real clips take its T, and H and W as published. None
+            is the published one.
         fixed_by: Layers that fit the published size only, in words; empty where there are none, so
             that the same weights also serve other sizes.
     """
@@ -435,7 +436,7 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     """Builds a network of the table.
 
     It takes clips of the published size, `Entry.shape`, unless `input_shape` says otherwise; the
-    commands, where none is asked for, build those that are large at `Entry.command_shape`.
+    commands, where none is asked for, build large ones smaller, as `Entry.command_shape` says.
     Where the names of its classes are known and it has as many outputs, they become the tuple
     `network.class_names`.
 

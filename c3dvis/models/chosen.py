@@ -67,7 +67,8 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
 
     Args:
         group: Of the parser.
-        any_size: Frames and pixels taken for a model of one's own that takes any; None is none.
+        any_size: In a command that reads real clips (`for_real_clips`), frames and pixels taken
+            for a model of one's own that takes any; None in one that makes clips.
     """
     frames, side = ("", "") if any_size is None else (f", or {n}" for n in any_size)
     group.add_argument(
@@ -77,12 +78,13 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
         help="of a clip; a network of c3dvis is built for them (default: as published, but 16 for "
         f"i3d; as your own model takes{frames})",
     )
+    small = ", but 112 for i3d and tsm" if any_size is None else ""
     group.add_argument(
         "--size",
         type=size_argument,
         metavar="PIXELS",
         help="64, or height x width as 48x64; a network of c3dvis is built for it (default: as "
-        f"published, but 112 for i3d and tsm; as your own model takes{side})",
+        f"published{small}; as your own model takes{side})",
     )
 
 
@@ -98,6 +100,18 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
             parser.error(
                 f"argument --value-range: Expected LOW below HIGH. Received: {low:g} {high:g}."
             )
+
+
+def for_real_clips(chosen: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with the model's default, and the published size where none is asked for.
+
+    In fewer pixels a network takes a real clip for something else, however sure it is.
+    """
+    model = "c3d-motion" if chosen.model is None else chosen.model
+    size = chosen.size
+    if size is None and chosen.keras_model is None:
+        size = models.entry(model).shape[1:3]
+    return argparse.Namespace(**{**vars(chosen), "model": model, "size": size})
 
 
 def load(choice: Choice) -> keras.Model:

@@ -62,7 +62,7 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
 
 
 def _layer(chosen: argparse.Namespace) -> int:
-    chosen = _with_default(chosen)
+    chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, lambda line: print(line, flush=True))
     network = choices.load(chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
@@ -104,10 +104,6 @@ _explained = {
     "filter": "black and white are its own least and greatest.",
     "layer": "black and white are the least and greatest of all filters shown.",
 }
-
-
-def _with_default(chosen: argparse.Namespace) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(chosen), "model": chosen.model or "c3d-motion"})
 
 
 def _clip(
