@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib
 import shlex
 
-import numpy as np
 import pytest
 
-from c3dvis import clips
 from c3dvis.attribution import front
 
 COMMANDS = ("gallery", "attribution", "responses", "models")
-# Those that need no file but a clip, and are made in seconds.
+# Those that need no file.
 CHEAP = (
     "python -m c3dvis.gallery --list-layers --model c3d-motion",
     "python -m c3dvis.attribution --list-methods",
-    "python -m c3dvis.responses wave.gif --random-kernel 5",
     "python -m c3dvis.models",
 )
 
@@ -41,9 +38,6 @@ def files(tmp_path_factory):
                 (there / word).mkdir(exist_ok=True)
             elif "." in word and not word.startswith("c3dvis."):
                 (there / word).touch()
-    noise = np.random.default_rng(0).random((16, 64, 64, 3), np.float32)
-    for name in ("wave.gif", "clips/left.gif"):
-        clips.write(there / name, noise)
     return there
 
 
