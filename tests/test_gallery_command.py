@@ -313,7 +313,7 @@ def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, 
     first = [line.split()[0] for line in told[0].splitlines()[2:]]
     assert first == [*models.entry("i3d").layers, "classes", "together"]
     dry_run(*arguments, report=told.append, selection=Selection(layers=("Mixed_4d", "*5c")))
-    assert [line.split()[0] for line in told[1].splitlines()[2:-1]] == ["Mixed_4d", "Mixed_5c"]
+    assert [line.split()[0] for line in told[2].splitlines()[2:-1]] == ["Mixed_4d", "Mixed_5c"]
 
 
 def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, instant, capsys):
