@@ -201,7 +201,10 @@ def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> obj
     if layer != CLASSES:
         return objectives.channel(layer, channels)
     alone = layers.output_activation(network) == "sigmoid" or class_count(network) < 2
-    return objectives.logit(channels) if alone else objectives.log_odds(channels)
+    if alone:
+        return objectives.logit(channels)
+    # The logit shows most of a class; log odds see to it that no other class is shown instead.
+    return objectives.logit(channels) + objectives.log_odds(channels)
 
 
 def _finite(value: float) -> float | None:

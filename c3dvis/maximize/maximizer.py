@@ -18,9 +18,11 @@ from c3dvis.maximize.cut import Cut
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
-from c3dvis.objectives import CLIP, Objective
+from c3dvis.objectives import CLIP, LOGITS, Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2
+# Of the default optimizer. Classes are many things together, in less contrast than single patterns.
+_CLASS_WEIGHT_DECAY = 0.6
 # Share of the gradient that passes a ReLU that is off, while a unit has no gradient.
 _LEAK = 0.1
 
@@ -129,6 +131,7 @@ class Maximizer(keras.Model):
             )
         self.objective = objective = layers.bound(objective, network, preprocess=preprocess)
         self.class_names = getattr(network, "class_names", None)
+        self.of_classes = all(layer.startswith(LOGITS) for layer in objective.layers)
         shape = clip_shape(network, frames=frames, size=size)
         self.clip_shape = shape
         read = shape if preprocess is None else preprocess(ops.zeros((1, *shape))).shape[1:]
@@ -148,7 +151,8 @@ class Maximizer(keras.Model):
         self.preprocess = preprocess
         self.shapes = _shapes(self.tap, shape, preprocess)
         self.regularizers = tuple(regularizers)
-        self.conditioning, self.transforms = conditioning.split(_transforms(transforms, shape))
+        chosen = _transforms(transforms, shape, self.of_classes)
+        self.conditioning, self.transforms = conditioning.split(chosen)
         self.parametrization.build((self.batch_size, *shape))
         self.transforms = [*self.parametrization.transforms, *self.transforms]
         self.last_finite = [
@@ -169,7 +173,7 @@ class Maximizer(keras.Model):
         self.traces = self.count = 0
         self._stand_in: Callable[[], Maximizer] | None = None
         self.compile(
-            optimizer=_optimizer(optimizer, learning_rate),
+            optimizer=_optimizer(optimizer, learning_rate, self.of_classes),
             steps_per_execution=steps_per_execution,
             jit_compile=bool(keras.distribution.list_devices("gpu")),
         )
@@ -577,17 +581,21 @@ def _even_share(count: int, most: int) -> int:
     return -(-count // groups)
 
 
-def _optimizer(chosen, learning_rate: float) -> keras.optimizers.Optimizer:
+def _optimizer(chosen, learning_rate: float, of_classes: bool) -> keras.optimizers.Optimizer:
     if chosen is None:
-        return ClipwiseAdam(learning_rate)
+        decay = {"weight_decay": _CLASS_WEIGHT_DECAY} if of_classes else {}
+        return ClipwiseAdam(learning_rate, **decay)
     chosen = keras.optimizers.get(chosen)
     # An optimizer keeps the variables of its first model: each Maximizer needs its own.
     return type(chosen).from_config(chosen.get_config())
 
 
-def _transforms(chosen, shape) -> list[keras.layers.Layer]:
+def _transforms(chosen, shape, of_classes: bool) -> list[keras.layers.Layer]:
     frames, height, width, _ = shape
-    chosen = transforms.default(frames, height, width) if chosen is None else list(chosen)
+    if chosen is None:
+        sizes = {"sizes": transforms.CLASS_SIZES} if of_classes else {}
+        chosen = transforms.default(frames, height, width, **sizes)
+    chosen = list(chosen)
     probe = ops.zeros((1, *shape))
     count = sum(t.draws for t in chosen)
     result = transforms.apply(chosen, probe, ops.zeros((1, count))).shape[1:]

@@ -12,6 +12,7 @@ from c3dvis.maximize.transforms.spatial import Crop, Jitter, Pad, Rotate, Scale
 from c3dvis.maximize.transforms.temporal import Freeze, Speed, TemporalJitter
 
 __all__ = [
+    "CLASS_SIZES",
     "ColourNoise",
     "Crop",
     "Freeze",
@@ -28,13 +29,22 @@ __all__ = [
 ]
 
 
-def default(frames: int, height: int, width: int) -> list[keras.layers.Layer]:
+# Sizes at which a class is recognised: with less, what shows it is of one size and at its place.
+CLASS_SIZES = (0.6, 1.25)
+
+
+def default(
+    frames: int, height: int, width: int, *, sizes: tuple[float, float] = (0.9, 1.1)
+) -> list[keras.layers.Layer]:
     """Pad, jitter, scale and temporal jitter in proportion to the clip's size.
 
     Args:
         frames: Frames of the clip.
         height: In pixels.
         width: In pixels.
+        sizes: Least and greatest factor by which the clip is magnified. `Maximizer` takes
+            `CLASS_SIZES` for classes: a filter looks for a pattern of its own size, a class is the
+            same at any.
 
     Returns:
         New layers, in the order in which they are applied.
@@ -44,4 +54,4 @@ def default(frames: int, height: int, width: int) -> list[keras.layers.Layer]:
         ['Pad', 'Jitter', 'Scale', 'TemporalJitter']
     """
     pixels = round(min(height, width) / 16)
-    return [Pad(pixels), Jitter(2 * pixels), Scale(), TemporalJitter(round(frames / 16))]
+    return [Pad(pixels), Jitter(2 * pixels), Scale(*sizes), TemporalJitter(round(frames / 16))]
