@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from c3dvis.maximize import input_convolution
+from c3dvis.models import input_convolution
 from c3dvis.maximize.crop import Inner, Unpadded
 from c3dvis.models.layers import WithoutActivation
 
