@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from c3dvis import autodiff
-from c3dvis.maximize import input_convolution
+from c3dvis.models import input_convolution
 
 DRAW = np.random.default_rng(0)
 # Odd and even lengths, some of them shorter than a kernel.

@@ -12,7 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from c3dvis import rewire
-from c3dvis.models import layers
+from c3dvis.models import input_convolution, layers
 from c3dvis.objectives import CLIP, LOGITS, Objective
 
 # Kinds of objectives whose compiled functions are kept for each network.
@@ -49,7 +49,8 @@ class Reader:
 
     def activations(self, clips) -> dict:
         inputs = clips if self.preprocess is None else self.preprocess(clips)
-        read = self._computed([inputs], training=False)  # in a list, as the tap was made
+        with input_convolution.restated(self._computed):
+            read = self._computed([inputs], training=False)  # in a list, as the tap was made
         read = read if isinstance(read, list) else [read]
         found = dict(zip(self.kind.layers, read, strict=True))
         # The tap knows only what `preprocess` makes of the clip.

@@ -12,10 +12,9 @@ import keras
 from keras import ops
 
 from c3dvis import rewire
-from c3dvis.maximize import input_convolution
 from c3dvis.maximize.crop import Rebuilt
 from c3dvis.maximize.own_channel import all_channels, reader
-from c3dvis.models import layers
+from c3dvis.models import input_convolution, layers
 from c3dvis.objectives import (
     CLIP,
     Channel,

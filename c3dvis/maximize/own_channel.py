@@ -5,8 +5,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from c3dvis.maximize import input_convolution
 from c3dvis.maximize.crop import Inner, Unpadded
+from c3dvis.models import input_convolution
 from c3dvis.models.layers import WithoutActivation
 
 # They compute a channel of their output from that channel of their input alone.
