@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ class Unpadded(keras.layers.Wrapper):
     """A convolution or pool of a network, on the same weights, whose input is padded already."""
 
     def call(self, inputs):
-        layer = getattr(self.layer, "windowed", self.layer)
+        layer: Any = getattr(self.layer, "windowed", self.layer)
         if rewire.is_quick_pool(layer):
             return max_pool(inputs, layer.pool_size, layer.strides, "valid")
         with _unpadded(layer):

@@ -22,7 +22,7 @@ from c3dvis.objectives import CLIP, LOGITS, Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2
 # Of the default optimizer. Classes are many things together, in less contrast than single patterns.
-_CLASS_WEIGHT_DECAY = 0.6
+_WEIGHT_DECAY, _CLASS_WEIGHT_DECAY = 0.3, 0.6
 # Share of the gradient that passes a ReLU that is off, while a unit has no gradient.
 _LEAK = 0.1
 
@@ -583,8 +583,8 @@ def _even_share(count: int, most: int) -> int:
 
 def _optimizer(chosen, learning_rate: float, of_classes: bool) -> keras.optimizers.Optimizer:
     if chosen is None:
-        decay = {"weight_decay": _CLASS_WEIGHT_DECAY} if of_classes else {}
-        return ClipwiseAdam(learning_rate, **decay)
+        decay = _CLASS_WEIGHT_DECAY if of_classes else _WEIGHT_DECAY
+        return ClipwiseAdam(learning_rate, weight_decay=decay)
     chosen = keras.optimizers.get(chosen)
     # An optimizer keeps the variables of its first model: each Maximizer needs its own.
     return type(chosen).from_config(chosen.get_config())
