@@ -129,29 +129,35 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
 
 
 def locate(weights: str | os.PathLike) -> Path:
-    """The file meant by a path, or by the name of weights that come with the package.
+    """The file meant by a path, or by a name of weights: in the package, or fetched.
 
     Args:
-        weights: A path; or, where no file has that path, a name such as "c3d-motion".
+        weights: A path; or, where no file has that path, a name such as "c3d-motion", or
+            "i3d-kinetics400", which is fetched if it isn't there yet.
 
     Raises:
         ValueError: If it is neither, with the nearest names.
+        OSError: If it can't be fetched.
     """
     path = Path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, the reader says
-    return bundled_file(path.name)
+    from c3dvis.models import published  # which builds networks
+
+    return published.fetch(path.name) if path.name in published.names() else bundled_file(path.name)
 
 
 def bundled_file(name: str) -> Path:
     """The file of weights that come with the package; a ValueError tells the nearest names."""
     known = bundled()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3, 0.4) or known
+        from c3dvis.models import published
+
+        near = difflib.get_close_matches(name, [*known, *published.names()], 3, 0.4) or known
         there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
         raise ValueError(
             "Expected a path of a weight file, or the name of weights that come with the "
-            f"package{there}. Received: {name!r}."
+            f"package or are fetched{there}. Received: {name!r}."
         )
     return _folder() / f"{name}{_BUNDLED_SUFFIX}"
 
