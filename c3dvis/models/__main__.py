@@ -106,8 +106,13 @@ def _check_get(parser: Parser, chosen: argparse.Namespace) -> None:
 
 def _get(name: str) -> int:
     """Fetches published weights; prints the file's path, alone on the standard output."""
-    with startup_notes_kept_back():
-        from c3dvis.models import published
+    from c3dvis.models import published
+
+    if not published.place(name).is_file():  # else it may be done without Keras
+        with startup_notes_kept_back():
+            import keras
+
+            keras.distribution.list_devices("gpu")
     try:
         print(published.fetch(name))
     except ValueError as error:

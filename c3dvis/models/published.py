@@ -143,7 +143,11 @@ def known(network) -> Published | None:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays: of each, in the order of their names, the name, the shape, and float32."""
+    """SHA-256 of arrays: of each, in the order of their names, the name, the shape, and float32.
+
+    Names are layers with the number of a weight. Layers in layers are kept under other names in
+    files than in networks; a network with any can't be published here.
+    """
     total = hashlib.sha256()
     for name, value in sorted(arrays.items()):
         total.update(f"{name} {value.shape}\n".encode())
