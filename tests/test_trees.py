@@ -273,10 +273,10 @@ def test_arrays_that_are_none_are_refused(tmp_path, fault):
 
 def test_small_files_cannot_claim_much(tmp_path):
     """The same bytes in many arrays, the same dictionary in many places, or in itself."""
-    shared = bytearray(10**5)
+    shared = bytes(10**5)
     frombuffer = global_op("numpy.core.numeric", "_frombuffer")
     dtype = global_op("numpy", "dtype") + op(("f4", False, True)) + b"R"
-    once = bytes_op(bytes(shared)) + b"q\xc8" + b"0}("
+    once = op("numpy") + b"0" + bytes_op(shared) + b"q\xc80}("
     arrays = b"".join(
         op(str(n)) + frombuffer + b"(h\xc8" + dtype + op((25_000,)) + op("C") + b"tR"
         for n in range(100)
