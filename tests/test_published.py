@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import tarfile
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from c3dvis import models
-from c3dvis.models import archives, published
+from c3dvis.models import archives, chosen, published
 from c3dvis.models.__main__ import main
 
 NAME = "c3d-tiny"
@@ -236,6 +236,12 @@ def test_a_name_that_is_nearly_right_is_told():
         models.build("i3d", weights="i3d-kinetics-400")
 
 
+def test_a_command_without_weights_says_that_they_can_be_fetched():
+    choice = SimpleNamespace(model="i3d", weights=None, keras_model=None, labels=None)
+    with pytest.raises(ValueError, match="--weights kinetics400 fetches the published ones, once"):
+        chosen.load(choice)
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [
@@ -250,11 +256,12 @@ def test_the_command_refuses_other_names(arguments, reason, capsys):
 
 
 def test_the_command_prints_where_the_file_lies(without_pip, monkeypatch, capsys):
-    entry = replace(models.entry("c3d"), published="tiny")
+    entry = replace(models.entry("c3d"), published="tiny", kwargs=KWARGS)
     monkeypatch.setattr(models, "NETWORKS", (entry,))
     assert main(["--get", NAME]) == 0
     assert capsys.readouterr().out == f"{published.place(NAME)}\n"
-    assert os.path.isfile(published.place(NAME))
+    assert main(["--check", str(published.place(NAME)), "--model", "c3d"]) == 0
+    assert "known    a tiny network, as in c3dvis-tiny 1.0" in capsys.readouterr().out
     change(monkeypatch, values="0" * 64)
     assert main(["--get", NAME]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: Expected the weights")

@@ -153,7 +153,8 @@ def bundled_file(name: str) -> Path:
     if name not in known:
         from c3dvis.models import published
 
-        near = difflib.get_close_matches(name, [*known, *published.names()], 3, 0.4) or known
+        near = difflib.get_close_matches(name, known, 3, 0.4) or known
+        near = difflib.get_close_matches(name, published.names(), 3, 0.7) + near
         there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
         raise ValueError(
             "Expected a path of a weight file, or the name of weights that come with the "
