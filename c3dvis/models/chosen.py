@@ -23,7 +23,8 @@ class Choice(Protocol):
 
     Attributes:
         model: Name of a network in `c3dvis.models`; ignored where `keras_model` is given.
-        weights: File of weights for it; None takes those that come with c3dvis.
+        weights: File of weights for it, or the name of published ones; None takes those that come
+            with c3dvis.
         keras_model: File of a Keras model of one's own.
         labels: Text file with the name of one class a line; None takes the network's own.
         frames: That a network of `c3dvis.models` is built for; None is as `sizes.built` says.
@@ -50,7 +51,10 @@ def add_arguments(group: Any) -> None:
     one.add_argument("--model", metavar="NAME", help="a network of c3dvis (default c3d-motion)")
     one.add_argument("--keras-model", metavar="FILE", help="a Keras model of your own")
     group.add_argument(
-        "--weights", metavar="FILE", help="its weights (default: those that come with c3dvis)"
+        "--weights",
+        metavar="FILE",
+        help="its weights: a file, or kinetics400 for i3d, fetched once (default: those that come "
+        "with c3dvis)",
     )
     group.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
     group.add_argument(
@@ -130,8 +134,10 @@ def load(choice: Choice) -> keras.Model:
     elif choice.weights is not None:
         network = models.build(choice.model, weights=choice.weights, input_shape=shape)
     elif models.entry(choice.model).weights is None:
+        name = models.entry(choice.model).published
+        fetched = "" if name is None else f"; --weights {name} fetches the published ones, once"
         raise ValueError(
-            f"Expected --weights FILE, as none come with {choice.model!r}. Received: none."
+            f"Expected --weights FILE, as none come with {choice.model!r}{fetched}. Received: none."
         )
     else:
         network = models.build(choice.model, input_shape=shape)

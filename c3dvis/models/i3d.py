@@ -10,6 +10,7 @@ from keras import layers
 from c3dvis.models.checkpoints import load_weights, locate
 from c3dvis.models.i3d_names import (
     CLASSIFIER,
+    from_flax,
     from_keras_port,
     from_pytorch,
     keras_name,
@@ -21,6 +22,7 @@ __all__ = [
     "CLASSIFIER",
     "FlowInput",
     "I3D",
+    "from_flax",
     "from_keras_port",
     "from_pytorch",
     "keras_name",

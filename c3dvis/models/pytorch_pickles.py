@@ -1,21 +1,15 @@
-"""Unpickles what PyTorch's files say of tensors, and nothing else: no code of a file runs.
-
-A pickle can call anything that Python can import. The unpickler here knows the few names that
-tensors need, gives each a harmless stand-in of its own, and refuses a file at the first other
-name, before that is even looked up.
-"""
+"""Unpickles what PyTorch's files say of tensors, and nothing else: no code of a file runs."""
 
 from __future__ import annotations
 
 import io
 import pickle
-import pickletools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from c3dvis.models.restricted_pickles import Dict, Function, Refused, Unpickler, shown
 from c3dvis.models.words import in_short
 
 # Where a training checkpoint keeps the network's tensors.
@@ -55,33 +49,9 @@ class Tensor(NamedTuple):
     stride: Any
 
 
-class _Dict(dict):
-    """In the place of an OrderedDict; attributes that a pickle gives it are dropped."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state):
-        pass
-
-
-class _Function:
-    """What a pickle may call but not alter, as it could a plain function."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable):
-        self.function = function
-
-    def __call__(self, *arguments) -> Any:
-        return self.function(*arguments)
-
-    def __setstate__(self, state):
-        raise pickle.UnpicklingError("a function with attributes")
-
-
 def _tensor(storage, offset, size, stride, *_) -> Tensor:
     if not isinstance(storage, Storage):
-        raise pickle.UnpicklingError(f"a tensor of {_shown(storage)}")
+        raise pickle.UnpicklingError(f"a tensor of {shown(storage)}")
     return Tensor(storage, offset, size, stride)
 
 
@@ -91,56 +61,32 @@ def _parameter(tensor, *_) -> Any:
 
 # All that a pickle may name. The types of storages are texts: nothing can call or alter them.
 _GLOBALS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): _Dict,
-    ("torch._utils", "_rebuild_tensor_v2"): _Function(_tensor),
-    ("torch._utils", "_rebuild_parameter"): _Function(_parameter),
+    ("collections", "OrderedDict"): Dict,
+    ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Function(_parameter),
     **{("torch", name): name for name in _DTYPES},
 }
 
 
-class Refused(ValueError):
-    """What is wrong with a file, put so that it can follow its path."""
-
-
-class _Unpickler(pickle.Unpickler):
+class TensorUnpickler(Unpickler):
     """Unpickles dictionaries of tensors, and notes the storages that they need."""
 
     def __init__(self, file: io.BytesIO):
-        super().__init__(file, encoding="utf-8")
+        super().__init__(file, _GLOBALS, "a tensor", ADVICE)
         self.storages: dict[str, Storage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _GLOBALS:
-            # repr: the name is the file's, and may hold anything.
-            raise Refused(
-                f"which calls for {f'{module}.{name}'!r}, which is no part of a tensor; nothing of "
-                f"it was run. {ADVICE}"
-            )
-        return _GLOBALS[module, name]
 
     def persistent_load(self, pid: Any) -> Storage:
         word, kind, key, _, count, *view = pid
         if word != "storage" or kind not in _DTYPES or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"a reference to {_shown(key)} that is no storage")
+            raise pickle.UnpicklingError(f"a reference to {shown(key)} that is no storage")
         if any(part is not None for part in view):
-            raise Refused(f"with a storage {_shown(key)} that is a part of another. {ADVICE}")
+            raise Refused(f"with a storage {shown(key)} that is a part of another. {ADVICE}")
         if type(count) is not int or count < 0:
-            raise pickle.UnpicklingError(f"a storage {_shown(key)} of {_shown(count)} values")
+            raise pickle.UnpicklingError(f"a storage {shown(key)} of {shown(count)} values")
         storage = Storage(key, _DTYPES[kind], count)
         if self.storages.setdefault(key, storage) != storage:
-            raise pickle.UnpicklingError(f"two different storages {_shown(key)}")
+            raise pickle.UnpicklingError(f"two different storages {shown(key)}")
         return storage
-
-
-def unpickler(file: io.BytesIO) -> _Unpickler:
-    """An unpickler of the next pickle, once that is known to end, and to claim no memory."""
-    start = file.tell()
-    for opcode, argument, position in pickletools.genops(file):
-        # Values are numbered as they come; a large number alone would claim gigabytes.
-        if "PUT" in opcode.name and int(argument or 0) > int(position or 0):
-            raise ValueError(f"value number {argument} at byte {position}")
-    file.seek(start)
-    return _Unpickler(file)
 
 
 def state_dict(saved: Any) -> dict[str, Tensor]:
@@ -156,15 +102,10 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
         raise Refused(f"which holds no state dict. {ADVICE}")
     wrong = [key for key, value in saved.items() if not _is_named_tensor(key, value)]
     if wrong:
-        named = in_short(map(_shown, wrong))
+        named = in_short(map(shown, wrong))
         raise Refused(f"whose state dict holds {named}, which is no tensor. {ADVICE}")
     return saved
 
 
 def _is_named_tensor(key: Any, value: Any) -> bool:
     return isinstance(key, str) and key.isprintable() and isinstance(value, Tensor)
-
-
-def _shown(value: Any) -> str:
-    """A value for a message; of others than texts and numbers, which may be endless, the type."""
-    return f"{value!r:.60}" if isinstance(value, str | int) else f"a {type(value).__name__}"

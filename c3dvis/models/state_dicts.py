@@ -12,10 +12,9 @@ names. Then each tensor needs its place and each weight its tensor; only those o
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ import numpy as np
 
 from c3dvis.models import pytorch_files, safetensors_files
 from c3dvis.models.stored import LoadReport, StoredWeight, weighted_layers
-from c3dvis.models.translated import Place, assign_translated
+from c3dvis.models.translated import Place, assign_translated, best_fit, families
 
 # Wrappers around a network that put their own name before each of its names.
 _PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
@@ -87,26 +86,12 @@ def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _places(targets: Mapping[str, Any], names: Collection[str]) -> tuple[dict[str, Place], str]:
     """Layer and variable of each known name, by the family that fits best, and its classifier."""
-    known = {(layer, weight.name) for layer, own in targets.items() for weight in own.weights}
-    best: dict[str, Place] = {}
-    classifier, most = "", 0
-    for module in _families():
+    ways = []
+    for module in families("from_pytorch"):
         translated = {name: module.from_pytorch(name) for name in names}
         places = {name: _place(targets, *found) for name, found in translated.items() if found}
-        fitting = len(known.intersection(places.values()))
-        if fitting > most:
-            best, classifier, most = places, getattr(module, "CLASSIFIER", ""), fitting
-    return best, classifier
-
-
-def _families() -> Iterator[Any]:
-    """The modules of the table, each once, that know PyTorch's names."""
-    from c3dvis.models import NETWORKS
-
-    for name in dict.fromkeys(entry.module for entry in NETWORKS):
-        module = importlib.import_module(name)
-        if hasattr(module, "from_pytorch"):
-            yield module
+        ways.append((places, getattr(module, "CLASSIFIER", "")))
+    return best_fit(targets, ways)
 
 
 def _place(targets: Mapping[str, Any], layer: str, weight: str) -> Place:

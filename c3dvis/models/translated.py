@@ -6,7 +6,9 @@ need not be the network's. So each array needs a name that is known, and each we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +70,38 @@ def assign_translated(
             f"'{path}' without {in_short(missing)}, and with {in_short(surplus)} besides."
         )
     return assign(network, Stored(path, format, _by_layer(found), (*notes, *left_out)))
+
+
+def families(function: str) -> Iterator[Any]:
+    """The modules of the table of networks, each once, that have a function of this name."""
+    from c3dvis.models import NETWORKS
+
+    for name in dict.fromkeys(entry.module for entry in NETWORKS):
+        module = importlib.import_module(name)
+        if hasattr(module, function):
+            yield module
+
+
+def best_fit(
+    targets: Mapping[str, Any], ways: Iterable[tuple[dict[str, Place], str]]
+) -> tuple[dict[str, Place], str]:
+    """The one of several translations of a file's names that finds a place for the most of them.
+
+    Args:
+        targets: The network's layers by name.
+        ways: Each a place for each name that it knows, and the family's classifier.
+
+    Returns:
+        The best of the ways; ({}, "") where none fits any name.
+    """
+    known = {(layer, weight.name) for layer, own in targets.items() for weight in own.weights}
+    best: tuple[dict[str, Place], str] = ({}, "")
+    most = 0
+    for places, classifier in ways:
+        fitting = len(known.intersection(places.values()))
+        if fitting > most:
+            best, most = (places, classifier), fitting
+    return best
 
 
 def _places(

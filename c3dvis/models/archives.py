@@ -1,0 +1,91 @@
+"""Gets the source archive of a Python package through pip, and runs nothing of it.
+
+`pip download` asks a source archive for its metadata, by what the archive says is its build system:
+code of the archive runs, and what it needs is downloaded, too. So pip is given a build system
+that answers with the name and version already known. It looks for the usual one, setuptools, in the
+environment (`--no-build-isolation`), and finds ours, which stands before it on the path. And
+before that, pip compares the archive with the SHA-256 that it must have: what could run by mistake
+would be a known file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_BUILD_SYSTEM = """\
+import pathlib
+
+class __legacy__:
+    @staticmethod
+    def prepare_metadata_for_build_wheel(folder, config_settings=None):
+        made = pathlib.Path(folder, {folder!r})
+        made.mkdir()
+        text = "Metadata-Version: 2.1\\nName: {project}\\nVersion: {version}\\n"
+        (made / "METADATA").write_text(text)
+        return made.name
+"""
+_OPTIONS = (
+    *("--no-deps", "--no-binary", ":all:", "--require-hashes"),
+    *("--use-pep517", "--no-build-isolation"),
+    *("--no-cache-dir", "--no-input", "--disable-pip-version-check", "--retries", "1"),
+)
+
+
+def download(project: str, version: str, sha256: str, folder: Path) -> Path:
+    """Downloads a source archive through pip, as pip is set up: its index, its proxy.
+
+    Args:
+        project: Name of the package, with setuptools for its build system.
+        version: The one wanted.
+        sha256: That of the archive, in hex.
+        folder: An empty one, for the archive and what pip needs.
+
+    Returns:
+        The archive's path in that folder.
+
+    Raises:
+        OSError: If pip is missing or fails, with pip's own first word about it.
+    """
+    needed, downloaded = folder / "needed.txt", folder / "downloaded"
+    needed.write_text(f"{project}=={version} --hash=sha256:{sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", *_OPTIONS]
+    command += ["--requirement", str(needed), "--dest", str(downloaded)]
+    before = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([_build_system(project, version, folder), *([before] if before else [])])
+    # Ctrl-C ends pip, too: subprocess.run stops what it waits for.
+    ended = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    if ended.returncode:
+        raise OSError(f"pip could not download {project} {version} ({_reason(ended.stderr)})")
+    archives = list(downloaded.iterdir()) if downloaded.is_dir() else []
+    if len(archives) != 1:
+        raise OSError(f"pip left {len(archives)} files, not one, for {project} {version}")
+    return archives[0]
+
+
+def _build_system(project: str, version: str, folder: Path) -> str:
+    """A folder with what pip takes for setuptools."""
+    package = folder / "build_system" / "setuptools"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    name = f"{project.replace('-', '_')}-{version}.dist-info"
+    text = _BUILD_SYSTEM.format(folder=name, project=project, version=version)
+    (package / "build_meta.py").write_text(text, encoding="utf-8")
+    return str(package.parent)
+
+
+def _reason(told: str) -> str:
+    """The first error that pip tells; the last line where it calls none so."""
+    lines = [" ".join(line.split()) for line in told.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines[-1:] or ["no reason told"])[0].removeprefix("ERROR: ")[:300]

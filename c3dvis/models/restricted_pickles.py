@@ -1,0 +1,92 @@
+"""Unpickles plain values and what a reader makes of a few names: no code of a file runs.
+
+A pickle can call anything that Python can import. The unpickler here knows the few names that its
+reader gives it, each with a harmless stand-in of the reader's own, and refuses a file at the first
+other name, before that is even looked up.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Globals = Mapping[tuple[str, str], Any]  # module and name to what stands in their place
+
+
+class Refused(ValueError):
+    """What is wrong with a file, put so that it can follow its path."""
+
+
+class Function:
+    """What a pickle may call but not alter, as it could a plain function."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable):
+        self.function = function
+
+    def __call__(self, *arguments) -> Any:
+        return self.function(*arguments)
+
+    def __setstate__(self, state):
+        raise pickle.UnpicklingError("a function with attributes")
+
+
+class Dict(dict):
+    """In the place of an OrderedDict; attributes that a pickle gives it are dropped."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        pass
+
+
+class Unpickler(pickle.Unpickler):
+    """Unpickles the next pickle of a file, once that is known to end, and to claim no memory.
+
+    Args:
+        file: Where it lies in memory; a pickle on disk could claim to be longer than that is.
+        known: All that it may name.
+        part: What those names are parts of, in words, such as "a tensor".
+        advice: What to do with a file that names something else.
+        encoding: Of the texts of Python 2.
+    """
+
+    def __init__(
+        self, file: io.BytesIO, known: Globals, part: str, advice: str, encoding: str = "utf-8"
+    ):
+        check_opcodes(file)
+        super().__init__(file, encoding=encoding)
+        self._known, self._part, self._advice = known, part, advice
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._known:
+            # repr: the name is the file's, and may hold anything.
+            raise Refused(
+                f"which calls for {f'{module}.{name}'!r}, which is no part of {self._part}; "
+                f"nothing of it was run. {self._advice}"
+            )
+        return self._known[module, name]
+
+
+def check_opcodes(file: io.BytesIO) -> None:
+    """Looks through the next pickle, and goes back to its beginning."""
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        # Values are numbered as they come; a large number alone would claim gigabytes.
+        if "PUT" in opcode.name and int(argument or 0) > int(position or 0):
+            raise ValueError(f"value number {argument} at byte {position}")
+    file.seek(start)
+
+
+def is_binary_pickle(head: bytes) -> bool:
+    """Whether a file begins as a binary pickle does: with its protocol, 2 and up."""
+    return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= pickle.HIGHEST_PROTOCOL
+
+
+def shown(value: Any) -> str:
+    """A value for a message; of others than texts and numbers, which may be endless, the type."""
+    return f"{value!r:.60}" if isinstance(value, str | int) else f"a {type(value).__name__}"
