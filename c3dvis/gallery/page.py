@@ -141,7 +141,7 @@ def _explanation(compared: int) -> str:
     text = (
         "Each clip began as noise and was changed step by step until one filter or class responded "
         "strongly. With it stands the activation reached: the filter's mean over the clip, or the "
-        "class's logit and log odds, added (the logit alone, where classes do not exclude each other)"
+        "class's logit plus its log odds (the logit alone, where classes do not exclude each other)"
     )
     if not compared:
         return f"{text}."
