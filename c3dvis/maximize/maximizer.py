@@ -12,17 +12,16 @@ import numpy as np
 from keras import ops
 
 from c3dvis import __version__, autodiff
-from c3dvis.maximize import batching, conditioning, parametrizations, transforms
+from c3dvis.maximize import batching, conditioning, defaults, parametrizations, transforms
 from c3dvis.maximize.cache import Cache, key_of, network_digest
 from c3dvis.maximize.cut import Cut
+from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
-from c3dvis.objectives import CLIP, LOGITS, Objective
+from c3dvis.objectives import CLIP, Objective
 
 _STREAM_START, _STREAM_TRANSFORMS = 1, 2
-# Of the default optimizer. Classes are many things together, in less contrast than single patterns.
-_WEIGHT_DECAY, _CLASS_WEIGHT_DECAY = 0.3, 0.6
 # Share of the gradient that passes a ReLU that is off, while a unit has no gradient.
 _LEAK = 0.1
 
@@ -56,7 +55,8 @@ class Maximizer(keras.Model):
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         objective: What to raise. Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
-        transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`.
+        transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
+            `c3dvis.maximize.defaults` says of filters and of classes.
         regularizers: Functions of clips `(N, T, H, W, C)` that give penalties `(N,)`.
         frames: Frames of the clip; None is what the network takes.
         size: `(height, width)` in pixels; None is what the network takes.
@@ -131,7 +131,7 @@ class Maximizer(keras.Model):
             )
         self.objective = objective = layers.bound(objective, network, preprocess=preprocess)
         self.class_names = getattr(network, "class_names", None)
-        self.of_classes = all(layer.startswith(LOGITS) for layer in objective.layers)
+        usual = defaults.of(objective)
         shape = clip_shape(network, frames=frames, size=size)
         self.clip_shape = shape
         read = shape if preprocess is None else preprocess(ops.zeros((1, *shape))).shape[1:]
@@ -139,6 +139,8 @@ class Maximizer(keras.Model):
         self.cut = Cut(network, objective, self.read_shape, dtype=dtype)
         # Named, so that Keras knows of all variables that a step reads.
         self.tap, self.computed = self.cut.tap, self.cut.network
+        if parametrization == "fourier":
+            parametrization = parametrizations.Fourier(spatial_exponent=usual.spatial_exponent)
         self.parametrization = parametrizations.build(parametrization)
         # Clips that depend on each other are made at once, and nothing beside them.
         self.joint = objective.joint or self.parametrization.joint
@@ -151,7 +153,7 @@ class Maximizer(keras.Model):
         self.preprocess = preprocess
         self.shapes = _shapes(self.tap, shape, preprocess)
         self.regularizers = tuple(regularizers)
-        chosen = _transforms(transforms, shape, self.of_classes)
+        chosen = _transforms(transforms, shape, usual)
         self.conditioning, self.transforms = conditioning.split(chosen)
         self.parametrization.build((self.batch_size, *shape))
         self.transforms = [*self.parametrization.transforms, *self.transforms]
@@ -173,7 +175,7 @@ class Maximizer(keras.Model):
         self.traces = self.count = 0
         self._stand_in: Callable[[], Maximizer] | None = None
         self.compile(
-            optimizer=_optimizer(optimizer, learning_rate, self.of_classes),
+            optimizer=_optimizer(optimizer, learning_rate, usual),
             steps_per_execution=steps_per_execution,
             jit_compile=bool(keras.distribution.list_devices("gpu")),
         )
@@ -581,20 +583,18 @@ def _even_share(count: int, most: int) -> int:
     return -(-count // groups)
 
 
-def _optimizer(chosen, learning_rate: float, of_classes: bool) -> keras.optimizers.Optimizer:
+def _optimizer(chosen, learning_rate: float, usual: Defaults) -> keras.optimizers.Optimizer:
     if chosen is None:
-        decay = _CLASS_WEIGHT_DECAY if of_classes else _WEIGHT_DECAY
-        return ClipwiseAdam(learning_rate, weight_decay=decay)
+        return ClipwiseAdam(learning_rate, weight_decay=usual.weight_decay)
     chosen = keras.optimizers.get(chosen)
     # An optimizer keeps the variables of its first model: each Maximizer needs its own.
     return type(chosen).from_config(chosen.get_config())
 
 
-def _transforms(chosen, shape, of_classes: bool) -> list[keras.layers.Layer]:
+def _transforms(chosen, shape, usual: Defaults) -> list[keras.layers.Layer]:
     frames, height, width, _ = shape
     if chosen is None:
-        sizes = {"sizes": transforms.CLASS_SIZES} if of_classes else {}
-        chosen = transforms.default(frames, height, width, **sizes)
+        chosen = transforms.default(frames, height, width, sizes=usual.sizes)
     chosen = list(chosen)
     probe = ops.zeros((1, *shape))
     count = sum(t.draws for t in chosen)

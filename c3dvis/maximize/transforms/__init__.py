@@ -12,7 +12,6 @@ from c3dvis.maximize.transforms.spatial import Crop, Jitter, Pad, Rotate, Scale
 from c3dvis.maximize.transforms.temporal import Freeze, Speed, TemporalJitter
 
 __all__ = [
-    "CLASS_SIZES",
     "ColourNoise",
     "Crop",
     "Freeze",
@@ -29,10 +28,6 @@ __all__ = [
 ]
 
 
-# Sizes at which a class is recognised: with less, what shows it is of one size and at its place.
-CLASS_SIZES = (0.6, 1.25)
-
-
 def default(
     frames: int, height: int, width: int, *, sizes: tuple[float, float] = (0.9, 1.1)
 ) -> list[keras.layers.Layer]:
@@ -42,9 +37,7 @@ def default(
         frames: Frames of the clip.
         height: In pixels.
         width: In pixels.
-        sizes: Least and greatest factor by which the clip is magnified. `Maximizer` takes
-            `CLASS_SIZES` for classes: a filter looks for a pattern of its own size, a class is the
-            same at any.
+        sizes: Least and greatest factor by which the clip is magnified.
 
     Returns:
         New layers, in the order in which they are applied.
