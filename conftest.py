@@ -1,0 +1,20 @@
+"""The whole suite runs in a worker for each core, chosen files in one process."""
+
+import os
+
+import pytest
+
+_MOST_WORKERS = 4  # each takes up to 1.5 GB
+_CORES = os.cpu_count() or 1
+
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _workers > 1:
+    # TensorFlow reads it once, where it is imported: workers don't fight for the cores.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, _CORES // _workers)))
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """How many workers `-n auto` of pyproject.toml is; none where files or tests were named."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        return 0
+    return min(_CORES, _MOST_WORKERS)
