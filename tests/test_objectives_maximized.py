@@ -14,13 +14,21 @@ L = keras.layers
 SHAPE = (6, 12, 12, 3)
 # Their steps take long to trace.
 SLOW = ("c3d", "r2plus1d", "convlstm")
+# Cases of every way to read a network: a layer behind and before its activation, one place, one
+# frame, the outputs, a given clip, several layers at once, the clip itself.
+EVERYWHERE = ("channel before", "neuron at", "difference", "log odds", "alignment", "penalty")
 
 
-@pytest.mark.parametrize("case", cases.CASES)
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in cases.NETWORKS]
-)
-def test_every_objective_rises_on_every_network(name, case):
+def crossings():
+    """Every objective on the plain network, and every way to read one on every other."""
+    yield from (("branches", case) for case in cases.CASES)
+    for name in cases.NETWORKS[1:]:
+        marks = [pytest.mark.slow] * (name in SLOW)
+        yield from (pytest.param(name, case, marks=marks) for case in EVERYWHERE)
+
+
+@pytest.mark.parametrize("name, case", crossings())
+def test_every_objective_rises_and_every_network_is_read(name, case):
     network = cases.network(name)
     objective = cases.CASES[case](network)
     maximizer = Maximizer(network, objective, transforms=[], steps_per_execution=1)
