@@ -116,9 +116,22 @@ def clips():
     return np.random.default_rng(0).random((3, *SHAPE), np.float32)
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
-@pytest.mark.parametrize("method", QUICK)
-def test_every_method_on_every_network(networks, clips, method, kind):
+# One of each way to ask a network: its gradient, many points at once, another activation in its
+# place, a layer and its gradient, many masked clips.
+EVERYWHERE = (
+    "gradient",
+    "integrated_gradients",
+    "guided_backpropagation",
+    "grad_cam",
+    "score_cam",
+)
+
+
+@pytest.mark.parametrize(
+    "method, kind",
+    [(m, kind) for kind in NETWORKS for m in (QUICK if kind == "functional" else EVERYWHERE)],
+)
+def test_every_method_and_every_network(networks, clips, method, kind):
     found = attribute(networks[kind], clips[0], method=method, **QUICK[method])
     assert found.heatmap.shape == SHAPE[:3] and found.heatmap.dtype == np.float32
     assert np.isfinite(found.heatmap).all() and np.isfinite(found.score)

@@ -30,12 +30,16 @@ def test_all_together_stay_small():
     assert sum(record(name)["bytes"] for name in BUNDLED) <= 15 * MEGABYTE
 
 
+@pytest.fixture(scope="module")
+def held_out():
+    return MovingEvidence(seed=HELD_OUT_SEED).batch(0, 200)
+
+
 @pytest.mark.parametrize("name", BUNDLED)
-def test_held_out_clips_are_told_apart_as_recorded(name):
+def test_held_out_clips_are_told_apart_as_recorded(name, held_out):
     """200 held-out clips: within what chance allows (4 deviations) of the recorded accuracy."""
-    made = MovingEvidence(seed=HELD_OUT_SEED).batch(0, 200)
     network = models.build(name)
-    right = network.predict(made.clips, verbose=0, batch_size=20).argmax(-1) == made.labels
+    right = network.predict(held_out.clips, verbose=0, batch_size=20).argmax(-1) == held_out.labels
     recorded = record(name)["held_out"]["accuracy"]
     deviation = np.sqrt(recorded * (1 - recorded) / 200)
     assert abs(right.mean() - recorded) <= 4 * deviation + 1 / 200
