@@ -27,7 +27,7 @@ def crossings():
         yield from (pytest.param(name, case, marks=marks) for case in EVERYWHERE)
 
 
-@pytest.mark.parametrize("name, case", crossings())
+@pytest.mark.parametrize("name, case", list(crossings()))
 def test_every_objective_rises_and_every_network_is_read(name, case):
     network = cases.network(name)
     objective = cases.CASES[case](network)
