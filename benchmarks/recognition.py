@@ -1,0 +1,265 @@
+"""Whether a network still recognises its class clips when they are changed, and how real they are.
+
+python benchmarks/recognition.py GALLERY --real FOLDER [--model i3d] [--weights kinetics400]
+    [--peer CLASSES --peer-steps N] [--out docs/recognition.md]
+
+Clips are read back from the GIFs of a gallery, as somebody who was sent them would see them.
+Changes: moved by 8 of 112 pixels each way, scaled by 0.9 and 1.1, cut to the first 12 frames,
+slowed to 24 and 32. Other sizes: 64, 96, 160 and 224 pixels, and the mirror image. Real clips are
+windows of 16 frames, every second of the file, of each file's middle square. With --peer,
+tf-keras-vis makes clips of some of the classes with its defaults, but for total variation, which
+does not take video, and they are measured alike.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from machine import state
+
+from c3dvis import autodiff, clips, files, models, objectives, rewire
+from c3dvis.gallery.plan import CLASSES
+from c3dvis.maximize import scores
+
+FRAMES, SIZE = 16, 112
+_WINDOWS = (0, 16, 40)  # first frames of the windows of a file
+_STEP = 2  # frames of the file from one of a window to the next
+# Edges of bands of spatial frequency, in waves over the clip's height.
+_BANDS = np.array([1, 2, 4, 8, 16, 32, 56]) / SIZE
+
+
+class Networks:
+    """One network built for clips of any size, on the same weights."""
+
+    def __init__(self, model: str, weights: str):
+        self._model, self._first = (
+            model,
+            models.build(model, weights=weights, **_shape(FRAMES, SIZE)),
+        )
+        self._runs: dict[tuple[int, int], Callable] = {}
+
+    @property
+    def network(self) -> keras.Model:
+        """For the clips of the gallery."""
+        return self._first
+
+    def classes(self, shown: np.ndarray) -> np.ndarray:
+        """The class that each of the clips `(N, T, H, W, C)` is taken for."""
+        key = shown.shape[1:3]
+        if key not in self._runs:
+            network = models.build(self._model, weights=None, **_shape(*key))
+            for own, weight in zip(network.weights, self._first.weights, strict=True):
+                own.assign(weight)
+            quick = rewire.quicker(network)
+            self._runs[key] = autodiff.compiled(
+                lambda clip: quick(clip, training=False), variables=network.variables
+            )
+        one_by_one = [self._runs[key](clip[None].astype(np.float32)) for clip in shown]
+        return np.array([int(np.argmax(keras.ops.convert_to_numpy(p))) for p in one_by_one])
+
+
+def _shape(frames: int, size: int) -> dict:
+    return {"input_shape": (frames, size, size, 3)}
+
+
+def changes(shown: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The clips, changed a little in each of several ways."""
+    yield "as they are", shown
+    for down, right in ((8, 0), (-8, 0), (0, 8), (0, -8)):
+        yield f"moved by {down} down, {right} right", moved(shown, down, right)
+    for factor in (0.9, 1.1):
+        yield f"scaled by {factor}", scaled(shown, factor)
+    yield "first 12 frames", shown[:, :12]
+    for frames in (24, 32):
+        yield f"slowed to {frames} frames", slowed(shown, frames)
+
+
+def sizes(shown: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The clips in other sizes, and mirrored."""
+    yield "mirror image", shown[:, :, :, ::-1]
+    for size in (64, 96, 160, 224):
+        yield f"{size} x {size}", resized(shown, size)
+
+
+def resized(shown: np.ndarray, size: int) -> np.ndarray:
+    frames = shown.reshape(-1, *shown.shape[2:])
+    small = keras.ops.image.resize(frames, (size, size), antialias=True)
+    return np.clip(keras.ops.convert_to_numpy(small), 0, 1).reshape(*shown.shape[:2], size, size, 3)
+
+
+def moved(shown: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Moved by some pixels; the edges are repeated."""
+    rows = np.clip(np.arange(shown.shape[2]) - down, 0, shown.shape[2] - 1)
+    columns = np.clip(np.arange(shown.shape[3]) - right, 0, shown.shape[3] - 1)
+    return shown[:, :, rows][:, :, :, columns]
+
+
+def scaled(shown: np.ndarray, factor: float) -> np.ndarray:
+    """Scaled about the middle; the edges are cut or repeated."""
+    size = shown.shape[2]
+    made = resized(shown, round(size * factor))
+    index = np.arange(size) - (size - made.shape[2]) // 2
+    index = np.clip(index, 0, made.shape[2] - 1)
+    return made[:, :, index][:, :, :, index]
+
+
+def slowed(shown: np.ndarray, frames: int) -> np.ndarray:
+    """Played over more frames, between which it is faded."""
+    times = np.linspace(0, shown.shape[1] - 1, frames)
+    before = np.floor(times).astype(int)
+    after = np.minimum(before + 1, shown.shape[1] - 1)
+    share = (times - before)[:, None, None, None]
+    return (shown[:, before] * (1 - share) + shown[:, after] * share).astype(np.float32)
+
+
+def recognised(networks: Networks, shown: np.ndarray, labels: np.ndarray, changed) -> dict:
+    """By change, which clips are taken for their class; under "all of these", those always."""
+    kept = {name: networks.classes(clip) == labels for name, clip in changed(shown)}
+    return kept | {"all of these": np.all(list(kept.values()), axis=0)}
+
+
+def variation(shown: np.ndarray) -> tuple[float, float]:
+    """Mean absolute difference from frame to frame, and from row to row."""
+    return tuple(float(np.abs(np.diff(shown, axis=axis)).mean()) for axis in (1, 2))
+
+
+def spectrum(shown: np.ndarray) -> np.ndarray:
+    """Decimal logarithm of the mean amplitude of grey by frequency in time and band in space."""
+    grey = shown.mean(axis=-1)
+    grey = grey - grey.mean(axis=(1, 2, 3), keepdims=True)
+    window = np.hanning(grey.shape[2])
+    power = np.abs(np.fft.fftn(grey * np.outer(window, window), axes=(1, 2, 3))) ** 2
+    along = np.fft.fftfreq(grey.shape[2])
+    space = np.hypot(along[:, None], along[None])
+    bands = [(space >= low) & (space < high) for low, high in zip(_BANDS, _BANDS[1:], strict=False)]
+    means = [[power[:, t][:, band].mean() for band in bands] for t in range(FRAMES // 2 + 1)]
+    return np.log10(np.sqrt(means))
+
+
+def of_gallery(folder: Path) -> dict[str, dict[int, tuple[str | None, np.ndarray]]]:
+    """Layer to channel to label and clip of what a gallery holds."""
+    units: dict[str, dict[int, tuple[str | None, np.ndarray]]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        record = files.read_json(path)
+        if isinstance(record, dict) and record.get("status") == "ok":
+            clip = clips.read(path.with_suffix(".gif"), frames=FRAMES, short="hold")
+            units.setdefault(record["layer"], {})[record["channel"]] = (record["label"], clip)
+    return units
+
+
+def real_clips(folder: Path) -> np.ndarray:
+    """Windows of all files and folders of frames in a folder, and in its folders."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in (".avi", ".mp4", ".gif", ".webm"):
+            continue
+        for first in _WINDOWS:
+            try:
+                window = clips.read(path, frames=FRAMES, size=(SIZE, SIZE), start=first, step=_STEP)
+            except ValueError:  # the file is shorter than that
+                break
+            found.append(window)
+    if not found:
+        raise SystemExit(f"Expected videos in {folder}. Received: none.")
+    return np.stack(found)
+
+
+def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, list[float]]:
+    """Of each layer, its units' scores over the best of the real clips."""
+    asked = {
+        layer: objectives.logit(list(own))
+        if layer == CLASSES
+        else objectives.channel(layer, list(own))
+        for layer, own in units.items()
+    }
+    of_real = scores(network, list(asked.values()), real, batch_size=4)
+    found = {}
+    for (layer, objective), best in zip(asked.items(), of_real, strict=True):
+        shown = np.stack([clip for _, clip in units[layer].values()])
+        own = np.diag(scores(network, objective, shown, batch_size=4))
+        found[layer] = [
+            float(a / b) if b > 0 else float("inf")
+            for a, b in zip(own, best.max(axis=0), strict=True)
+        ]
+    return found
+
+
+def peer_clips(network: keras.Model, labels: Sequence[int], steps: int) -> np.ndarray:
+    """What tf-keras-vis makes for classes."""
+    from same_activation import their_score, theirs
+
+    make = theirs(network, network.layers[-1].name)
+    made = [np.asarray(make(their_score(label), steps), np.float32)[0] for label in labels]
+    return np.clip(np.stack(made), 0, 1)
+
+
+def rows_of(name: str, networks: Networks, shown, labels, real) -> list[str]:
+    """A section of the page: how clips of classes do."""
+    text = [f"## {name}", "", "| shown | taken for their class |", "|---|---|"]
+    for changed in (changes, sizes):
+        for change, kept in recognised(networks, shown, labels, changed).items():
+            text.append(f"| {change} | {int(kept.sum())} of {len(kept)} |")
+            print(text[-1], flush=True)
+    apart = float(np.sqrt(np.mean((spectrum(shown) - spectrum(real)) ** 2)))
+    own, theirs = variation(shown), variation(real)
+    return [
+        *text,
+        "",
+        f"Change from frame to frame {own[0]:.3f}, from row to row {own[1]:.3f}; of real clips "
+        f"{theirs[0]:.3f} and {theirs[1]:.3f}. Distance of the spectra in time and space "
+        f"{apart:.2f} decades.",
+        "",
+    ]
+
+
+def main() -> None:
+    chosen = _arguments()
+    machine = state()
+    networks = Networks(chosen.model, chosen.weights)
+    units, real = of_gallery(chosen.gallery), real_clips(chosen.real)
+    labels = np.array(list(units[CLASSES]))
+    shown = np.stack([clip for _, clip in units[CLASSES].values()])
+    text = ["# Class clips that are recognised, and real ones", ""]
+    text += [
+        "Written by `benchmarks/recognition.py`, which says what is measured.",
+        "",
+        *machine,
+        "",
+    ]
+    text += rows_of("c3dvis", networks, shown, labels, real)
+    if chosen.peer:
+        some = labels[: chosen.peer]
+        made = peer_clips(networks.network, some, chosen.peer_steps)
+        name = f"tf-keras-vis, {chosen.peer_steps} steps, the first {len(some)} classes"
+        text += rows_of(name, networks, made, some, real)
+    text += [f"## Score over the best of {len(real)} real clips", ""]
+    text += ["| layer | least | median | above 1 |", "|---|---|---|---|"]
+    for layer, own in ratios(networks.network, units, real).items():
+        shown_layer = "classes (logit)" if layer == CLASSES else layer
+        above = sum(value > 1 for value in own)
+        text.append(
+            f"| {shown_layer} | {min(own):.2f} | {np.median(own):.2f} | {above} of {len(own)} |"
+        )
+    page = "\n".join([*text, ""])
+    if chosen.out is None:
+        print(page)
+    else:
+        chosen.out.write_text(page, encoding="utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("gallery", type=Path, help="made with --frames 16 --size 112")
+    parser.add_argument("--real", type=Path, required=True, help="folder of videos")
+    parser.add_argument("--model", default="i3d")
+    parser.add_argument("--weights", default="kinetics400")
+    parser.add_argument("--peer", type=int, default=0, metavar="CLASSES", help="for tf-keras-vis")
+    parser.add_argument("--peer-steps", type=int, default=200, metavar="N")
+    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
