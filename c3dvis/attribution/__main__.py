@@ -35,7 +35,7 @@ examples:
 exit codes: 0 all made; 1 some clips or methods failed, or files could not be written; 2 wrong
 arguments; 130 stopped with Ctrl-C
 """
-_DEFAULT_METHODS = ("integrated_gradients", "grad_cam")
+_DEFAULT_METHODS = ("integrated_gradients", "window")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
