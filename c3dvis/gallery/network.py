@@ -58,7 +58,7 @@ class Settings:
         values = asdict(self)
         shape = built_shape(self)
         if shape is not None:
-            values |= {"frames": shape[0], "size": shape[1:3]}
+            values |= {"frames": shape[0], "size": list(shape[1:3])}
         for name in ("weights", "keras_model", "labels", "batch_size"):
             del values[name]
         return values | {"model": self.network_name}
