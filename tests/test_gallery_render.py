@@ -83,7 +83,7 @@ def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
         for group in groups:
             list(renderer.render(units("conv1", group), {}))
     together, alone = (bytes_below(tmp_path / name) for name in ("all", "one"))
-    assert list(together) == list(alone)
+    assert sorted(together) == sorted(alone)
     if batches_agree():
         assert together == alone
     for name in (name for name in together if name.endswith(".json")):
