@@ -2,9 +2,10 @@
 
 A convolution with strides is one of stride 1 over a coarser grid: the positions of a cell, as many
 as a stride has, are channels there, and the kernel is filled up with zeros to whole cells. So the
-gradient is a convolution of stride 1 too, and its channels are put back in their positions. The
-backends' own gradient of strided convolutions is tens of times slower for many sizes, and slow for
-few channels at any stride, as those of a clip.
+gradient is a convolution of stride 1 too, and its channels are put back in their positions. On
+CPUs, TensorFlow's own gradient of strided convolutions can be a hundred times slower: of few
+channels, and of any number of them for a few clips. For one clip and many channels it is quicker,
+but little next to a network, and so a clip's gradient is the same sum whatever stands beside it.
 
 That convolution is computed frame by frame in two dimensions, with the kernel's steps in time as
 further channels that are moved into place and added: the same sum in less time.
@@ -87,6 +88,11 @@ class _Axis:
         return -(-self.kernel // self.stride)
 
     @property
+    def depth(self) -> int:
+        """Positions of a cell that the kernel reads, its first ones."""
+        return min(self.kernel, self.stride)
+
+    @property
     def cells(self) -> tuple[int, int]:
         """The first cell of the padded clip that holds some of the clip, the end of those read."""
         end = -(-(self.before + self.length) // self.stride)
@@ -143,14 +149,16 @@ def _cells(x, axes: Sequence[_Axis]):
     x = ops.pad(x, [(0, 0), *pads, (0, 0)])[(slice(None), *map(slice, ends))]
     (t, h, w), (a, b, c) = counts, [axis.stride for axis in axes]
     x = ops.reshape(x, (x.shape[0], t, a, h, b, w, c, -1))
+    a, b, c = (axis.depth for axis in axes)
+    x = x[:, :, :a, :, :b, :, :c]
     return ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7)), (x.shape[0], t, h, w, -1))
 
 
 def _kernel(kernel, axes: Sequence[_Axis]):
     """`(t, h, w, C, channels)` to steps of cells `(t, h, w, values of a cell, channels)`."""
-    missing = [(0, axis.steps * axis.stride - axis.kernel) for axis in axes]
+    missing = [(0, axis.steps * axis.depth - axis.kernel) for axis in axes]
     kernel = ops.pad(kernel, [*missing, (0, 0), (0, 0)])
-    (t, h, w), (a, b, c) = zip(*((axis.steps, axis.stride) for axis in axes), strict=True)
+    (t, h, w), (a, b, c) = zip(*((axis.steps, axis.depth) for axis in axes), strict=True)
     kernel = ops.reshape(kernel, (t, a, h, b, w, c, *kernel.shape[3:]))
     kernel = ops.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7))
     return ops.reshape(kernel, (t, h, w, -1, kernel.shape[-1]))
@@ -188,13 +196,15 @@ def _moved(part, by: int, frames: int):
 def _positions(cells, axes: Sequence[_Axis]):
     """Cells `(N, t, h, w, values of a cell)` to the clips `(N, T, H, W, C)` that they hold."""
     (t, h, w), (a, b, c) = cells.shape[1:4], [axis.stride for axis in axes]
-    x = ops.reshape(cells, (cells.shape[0], t, h, w, a, b, c, -1))
+    x = ops.reshape(cells, (cells.shape[0], t, h, w, *(axis.depth for axis in axes), -1))
+    unread = [(0, axis.stride - axis.depth) for axis in axes]
+    x = ops.pad(x, [*[(0, 0)] * 4, *unread, (0, 0)]) if any(n for _, n in unread) else x
     x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7))
     x = ops.reshape(x, (cells.shape[0], t * a, h * b, w * c, -1))
     skips = [axis.before - axis.cells[0] * axis.stride for axis in axes]
     ends = [skip + axis.length for skip, axis in zip(skips, axes, strict=True)]
     x = x[(slice(None), *map(slice, skips, ends))]
-    # Behind the last window may be positions that no kernel reads.
+    # Behind the last window may be more.
     unread = [(0, axis.length - n) for axis, n in zip(axes, x.shape[1:4], strict=True)]
     return ops.pad(x, [(0, 0), *unread, (0, 0)]) if any(n for _, n in unread) else x
 
