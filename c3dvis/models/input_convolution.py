@@ -5,7 +5,8 @@ as a stride has, are channels there, and the kernel is filled up with zeros to w
 gradient is a convolution of stride 1 too, and its channels are put back in their positions. On
 CPUs, TensorFlow's own gradient of strided convolutions can be a hundred times slower: of few
 channels, and of any number of them for a few clips. For one clip and many channels it is quicker,
-but little next to a network, and so a clip's gradient is the same sum whatever stands beside it.
+by little next to the rest of a network; it is not used there either, so that a clip's gradient is
+the same sum whatever stands beside it.
 
 That convolution is computed frame by frame in two dimensions, with the kernel's steps in time as
 further channels that are moved into place and added: the same sum in less time.
