@@ -52,12 +52,12 @@ class Instant:
         self.layer = objective.layers[0]
 
     def make(self, objective, *, steps, seed):
-        for _, term in objective.terms:
-            for channel in term.units:
-                Instant.made.append((self.layer, channel))
-                noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
-                failed = 2 if Instant.status == "failed" else None
-                yield Made(noise, 1.0 + channel, Instant.status, failed)
+        _, term = objective.terms[0]
+        for channel in term.units:
+            Instant.made.append((self.layer, channel))
+            noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
+            failed = 2 if Instant.status == "failed" else None
+            yield Made(noise, 1.0 + channel, Instant.status, failed)
 
 
 @pytest.fixture

@@ -237,7 +237,9 @@ def test_a_name_that_is_nearly_right_is_told():
 
 
 def test_a_command_without_weights_says_that_they_can_be_fetched():
-    choice = SimpleNamespace(model="i3d", weights=None, keras_model=None, labels=None)
+    choice = SimpleNamespace(
+        model="i3d", weights=None, keras_model=None, labels=None, frames=None, size=None
+    )
     with pytest.raises(ValueError, match="--weights kinetics400 fetches the published ones, once"):
         chosen.load(choice)
 
