@@ -10,6 +10,7 @@ from keras import ops
 
 from c3dvis import autodiff
 from c3dvis.maximize import scores
+from c3dvis.models import input_convolution
 from c3dvis.motion import DriftingGabor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -266,7 +267,8 @@ def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
     objective = made.objective[:count]
 
     def score(clips):
-        activation = made.network(clips)
+        with input_convolution.restated(made.network):  # many times quicker on some processors
+            activation = made.network(clips)
         if kind.startswith("linear"):
             activation = activation[:, 1, 2, 2]
         axes = tuple(range(1, len(activation.shape) - 1))
@@ -278,7 +280,7 @@ def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
     planted_score = np.diag(scores(made.network, objective, best))
     noise = np.random.default_rng(0).random(best.shape, np.float32)
     for clips in (best, noise):
-        for _ in range(6):
+        for _ in range(20):
             _, gradient = climb(clips)
             gradient = ops.convert_to_numpy(gradient)
             clips = np.where(gradient == 0, clips, 0.5 + 0.5 * np.sign(gradient)).astype("float32")
