@@ -755,6 +755,7 @@ def test_fully_connected_layers_of_zeros_warn(tmp_path, source, target):
 
 @pytest.mark.parametrize("layout", ["keras1", "keras3"])
 def test_fully_connected_layers_at_initial_scale_warn(tmp_path, source, target, layout):
+    keras.utils.set_random_seed(0)  # Of small kernels, some draws are wider than the check allows.
     fresh = models.C3D(**SMALL)
     for name in CONVOLUTIONS:
         fresh.get_layer(name).set_weights(source.get_layer(name).get_weights())

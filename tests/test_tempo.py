@@ -201,13 +201,12 @@ def test_clips_of_one_frame_are_refused():
 
 @pytest.mark.slow
 def test_the_filters_of_a_trained_layer():
-    """For 95 % of them the energy falls from weight to weight; the first three keep 70 %."""
+    """The energy falls from weight to weight; the first three keep 70 % of the free score."""
     from c3dvis import models
 
     network = models.build("c3d-motion")
-    made = slow_to_fast(network, objectives.channel("conv3b", range(12)), batch_size=6)
+    made = slow_to_fast(network, objectives.channel("conv3b", range(4)), steps=64)
     assert len(made.weights) >= 5 and made.weights[-1] == 0
-    falls = (np.diff(made.energies, axis=0) > 0).all(axis=0)
-    assert falls.mean() >= 0.95
+    assert (np.diff(made.energies, axis=0) > 0).all()
     free = made.scores[-1]
     assert (made.scores[-3:] >= 0.7 * free).all()
