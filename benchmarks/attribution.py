@@ -24,10 +24,11 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from c3dvis import models, objectives
-from c3dvis.attribution import attribute, baselines, methods, metrics, temporal, window
-from c3dvis.attribution.attribution import Attribution
-from c3dvis.attribution.question import Question
-from c3dvis.attribution.temporal_report import TemporalReport, temporal_report
+from c3dvis.attribution import attribute, baselines, methods, metrics, temporal
+from c3dvis.attribution.methods import window
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal.report import TemporalReport, temporal_report
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
 NETWORKS = tuple(
@@ -40,7 +41,7 @@ SLOW = frozenset(
 # Signs that change from pixel to pixel: also read as `Attribution.smoothed` does.
 OF_GRADIENTS = ("gradient", "gradient_x_input", "integrated_gradients", "smooth_grad")
 _SMOOTHED = "_smoothed"
-METHODS = (*methods(), *(method + _SMOOTHED for method in OF_GRADIENTS))
+METHODS = (*methods.names(), *(method + _SMOOTHED for method in OF_GRADIENTS))
 # Their heat is the same all over a frame.
 TEMPORAL = frozenset(("freeze", "reverse", "window"))
 # Run before the other slow ones, for a run that is cut short.
@@ -136,9 +137,9 @@ def verify(network: keras.Model, known: Known) -> Verdict:
     tube = dilated(known.mask)[..., None]
     hidden = baselines.baseline(_FILL, known.clip)
     shown = [known.clip, np.where(tube, known.clip, hidden), np.where(tube, hidden, known.clip)]
-    question = Question(network, objectives.logit(known.label), batch_size=len(shown))
-    classes = question.class_scores(np.stack(shown))
-    whole, kept, removed = question.probabilities(np.stack(shown))
+    scorer = Scorer(network, objectives.logit(known.label), batch_size=len(shown))
+    classes = scorer.class_scores(np.stack(shown))
+    whole, kept, removed = scorer.probabilities(np.stack(shown))
     return Verdict(
         right=int(classes[0].argmax()) == known.label,
         keeps=bool(kept >= _KEPT_SHARE * whole),
@@ -183,14 +184,14 @@ def _means(several: Sequence[Scores]) -> Scores:
 
 def freezing(network: keras.Model, known: Known) -> tuple[float, float]:
     """The freeze loss of the exact best window, and of a published search's mask, snapped."""
-    question = Question(network, objectives.logit(known.label))
-    exact = window.best_window(question, known.clip, "freeze").loss
+    scorer = Scorer(network, objectives.logit(known.label))
+    exact = window.best_window(scorer, known.clip, "freeze").loss
     objective = objectives.logit(known.label)
     options = {"method": "freeze", "settings": "published PyTorch"}
     found = attribute(network, known.clip, objective, **options)
     mask = temporal.snapped(found.frame_mask)[None].astype(np.float32)
     cost = float(ops.convert_to_numpy(temporal.cost(ops.convert_to_tensor(mask)))[0])
-    return exact, cost + float(temporal.probabilities(question, known.clip, mask, "freeze")[0])
+    return exact, cost + float(temporal.probabilities(scorer, known.clip, mask, "freeze")[0])
 
 
 def measured(name: str, method: str, clips: Sequence[int]) -> list[Scores]:

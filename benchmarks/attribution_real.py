@@ -42,7 +42,7 @@ def measured(method: str, chosen: argparse.Namespace) -> dict:
 
     from c3dvis import autodiff, clips, models, objectives
     from c3dvis.attribution import attribute, metrics
-    from c3dvis.attribution.question import Question
+    from c3dvis.attribution.scorer import Scorer
 
     shape = (chosen.frames, chosen.size, chosen.size, 3)
     network = models.build(chosen.model, weights=chosen.weights, input_shape=shape)
@@ -64,10 +64,9 @@ def measured(method: str, chosen: argparse.Namespace) -> dict:
         np.asarray(forward(clip[None]))
         alone = time.perf_counter() - start
         heatmap = (attribution.smoothed() if smoothed else attribution).heatmap
-        question = Question(network, logit, batch_size=2)
+        scorer = Scorer(network, logit, batch_size=2)
         curves = [
-            of(question, clip, heatmap, steps=_STEPS)
-            for of in (metrics.insertion, metrics.deletion)
+            of(scorer, clip, heatmap, steps=_STEPS) for of in (metrics.insertion, metrics.deletion)
         ]
         rows.append(
             {

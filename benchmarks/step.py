@@ -24,9 +24,10 @@ from keras import ops
 from machine import state
 
 from c3dvis import autodiff, models, objectives
-from c3dvis.attribution import mask_methods, perturbations, step
-from c3dvis.attribution.mask_generators import MaskGenerator
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.masks import methods, perturbations
+from c3dvis.attribution.masks.generators import MaskGenerator
+from c3dvis.attribution.methods import step
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
 # Classes whose evidence is gone when a clip of theirs is blurred, of every tenth clip.
@@ -92,7 +93,7 @@ def clips_of(case: Case) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
         index += 1
 
 
-def published(question: Question, clip: np.ndarray, areas: Sequence[float]):
+def published(scorer: Scorer, clip: np.ndarray, areas: Sequence[float]):
     """One iteration of the published search, `(grid, iteration)` to energies and gradient."""
     levels = ops.convert_to_tensor(perturbations.pyramid(clip))
     size = clip.shape[1:3]
@@ -101,7 +102,7 @@ def published(question: Question, clip: np.ndarray, areas: Sequence[float]):
 
     def energies(grid, iteration):
         return step_reference.energies(
-            question.log_probabilities,
+            scorer.log_probabilities,
             levels,
             grid,
             areas,
@@ -112,7 +113,7 @@ def published(question: Question, clip: np.ndarray, areas: Sequence[float]):
             weights=weights,
         )
 
-    return autodiff.value_and_gradient(energies, variables=question.network.variables)
+    return autodiff.value_and_gradient(energies, variables=scorer.network.variables)
 
 
 def ones(clip: np.ndarray, areas: Sequence[float]) -> np.ndarray:
@@ -122,7 +123,7 @@ def ones(clip: np.ndarray, areas: Sequence[float]) -> np.ndarray:
 
 def time_reference(case: Case, clip: np.ndarray, label: int, iterations: int) -> None:
     """Adds the seconds of some iterations, after two that compile and warm up."""
-    step_of = published(Question(case.network, objectives.logit(label)), clip, case.areas)
+    step_of = published(Scorer(case.network, objectives.logit(label)), clip, case.areas)
     grid = ones(clip, case.areas)
     for iteration in range(iterations + 2):
         began = time.perf_counter()
@@ -135,9 +136,9 @@ def time_fast(case: Case, clip: np.ndarray, label: int, steps: int) -> None:
     """Adds the seconds of one call, and of one that would take all its steps."""
 
     def call(steps: int) -> tuple[float, int]:
-        question = Question(case.network, objectives.logit(label))
+        scorer = Scorer(case.network, objectives.logit(label))
         began = time.perf_counter()
-        found = step.attribute(question, clip, areas=case.areas, steps=steps)
+        found = step.attribute(scorer, clip, areas=case.areas, steps=steps)
         return time.perf_counter() - began, found.settings["steps"]
 
     if not case.first:
@@ -149,17 +150,17 @@ def time_fast(case: Case, clip: np.ndarray, label: int, steps: int) -> None:
     case.longest.append(short + (steps - few) * (long - short) / (more - few))
 
 
-def quality(question: Question, clip, masks, padded, areas, evidence) -> Quality:
+def quality(scorer: Scorer, clip, masks, padded, areas, evidence) -> Quality:
     """Judges masks `(areas, T, H, W)`; `padded` are the same with their margins."""
     levels = ops.convert_to_tensor(perturbations.pyramid(clip))
 
     def rewards(shown):
         kept = step_reference.perturbed(levels, ops.convert_to_tensor(shown))
-        return np.asarray(question.log_probabilities(kept)[0])
+        return np.asarray(scorer.log_probabilities(kept)[0])
 
     counts = [round(area * padded[0].size) for area in areas]
     hard = [mask >= np.sort(mask, axis=None)[-n] for mask, n in zip(masks, counts, strict=True)]
-    heatmap = mask_methods.together(masks, MaskGenerator(clip.shape[1:3]).sigma)
+    heatmap = methods.together(masks, MaskGenerator(clip.shape[1:3]).sigma)
     highest = heatmap >= np.sort(heatmap, axis=None)[-evidence.sum()]
     return Quality(
         rewards=rewards(masks),
@@ -171,8 +172,8 @@ def quality(question: Question, clip, masks, padded, areas, evidence) -> Quality
 
 def compare(case: Case, clip, label: int, evidence, iterations: int) -> tuple[Quality, Quality]:
     """The published search at full length, and the fast one, on one clip."""
-    question = Question(case.network, objectives.logit(label))
-    step_of = published(question, clip, case.areas)
+    scorer = Scorer(case.network, objectives.logit(label))
+    step_of = published(scorer, clip, case.areas)
     grid = step_reference.search(step_of, ones(clip, case.areas), iterations)
     size, axis = clip.shape[1:3], MaskGenerator(clip.shape[1:3]).axes[0]
     weights = step_reference.kernel(size, axis.step, axis.sigma)
@@ -180,14 +181,12 @@ def compare(case: Case, clip, label: int, evidence, iterations: int) -> tuple[Qu
     padded = np.asarray(step_reference.masks(flat, size, axis.step, axis.sigma, weights))
     padded = padded.reshape(*grid.shape[:2], *padded.shape[1:])
     inside = slice(axis.margin, axis.margin + size[0]), slice(axis.margin, axis.margin + size[1])
-    slow = quality(question, clip, padded[..., *inside], padded, case.areas, evidence)
-    search = mask_methods.search_for(question, clip.shape, step.ENERGY, areas=case.areas)
+    slow = quality(scorer, clip, padded[..., *inside], padded, case.areas, evidence)
+    search = methods.search_for(scorer, clip.shape, step.ENERGY, areas=case.areas)
     search.load(perturbations.pyramid(clip))
-    masks, _ = mask_methods.find_masks(
-        search, question.columns, steps=mask_methods.FAST_STEPS, reference=False
-    )
+    masks, _ = methods.find_masks(search, scorer.columns, steps=methods.FAST_STEPS, reference=False)
     wide = ops.convert_to_numpy(search.masks(search.grid))
-    return slow, quality(question, clip, masks, wide, case.areas, evidence)
+    return slow, quality(scorer, clip, masks, wide, case.areas, evidence)
 
 
 def table(cases: Sequence[Case]) -> list[str]:
@@ -241,11 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--areas", type=float, nargs="+", default=[0.1])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each of the two")
     parser.add_argument("--iterations", type=int, default=10, help="published ones timed a turn")
-    parser.add_argument(
-        "--steps", type=int, default=mask_methods.FAST_STEPS, help="most steps of STEP"
-    )
+    parser.add_argument("--steps", type=int, default=methods.FAST_STEPS, help="most steps of STEP")
     parser.add_argument("--full", type=int, default=0, help="clips searched at full length")
-    parser.add_argument("--full-areas", type=float, nargs="+", default=list(mask_methods.AREAS))
+    parser.add_argument("--full-areas", type=float, nargs="+", default=list(methods.AREAS))
     parser.add_argument("--full-iterations", type=int, default=step_reference.ITERATIONS)
     parser.add_argument("--skip-large", action="store_true", help="leave out R(2+1)D-18")
     parser.add_argument("--out", type=Path, help="file to write the tables to")

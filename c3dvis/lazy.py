@@ -15,7 +15,7 @@ def exports(
 
     Args:
         package: Its `__name__`.
-        files: Of each name, the module inside the package that has it.
+        files: Of each name, the module that has it, relative to the package.
 
     Example:
         >>> __getattr__, __dir__ = exports("c3dvis.responses", {"convolve": "convolution"})
@@ -25,7 +25,7 @@ def exports(
 
     def get(name: str) -> Any:
         if name in files:
-            return getattr(importlib.import_module(f"{package}.{files[name]}"), name)
+            return getattr(importlib.import_module(f".{files[name]}", package), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Attribution: one call for every method, and the question that they all ask."""
+"""Attribution: one call for every method, and the scorer that they all ask."""
 
 import gc
 import json
@@ -12,8 +12,8 @@ from same_bits import assert_same
 
 from c3dvis import attribution, objectives
 from c3dvis.attribution import attribute
-from c3dvis.attribution.question import Question
 from c3dvis.attribution.reader import _readers
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers as network_layers
 
 SHAPE = (6, 16, 16, 3)
@@ -162,14 +162,14 @@ def test_the_network_is_left_as_it_was(clips, method):
 
 
 def test_methods_are_the_files_that_have_them():
-    assert set(QUICK) <= set(attribution.methods())
-    assert not {"cam", "front", "question", "drawing", "baselines"} & set(attribution.methods())
+    assert set(QUICK) <= set(attribution.methods.names())
+    assert not {"cam", "explain", "scorer", "draw", "baselines"} & set(attribution.methods.names())
 
 
 def test_the_default_objective_is_the_predicted_class(networks, clips):
     network = networks["functional"]
     labels = network.predict(clips, verbose=0).argmax(axis=-1)
-    logits = Question(network, objectives.logit(0)).class_scores(clips)
+    logits = Scorer(network, objectives.logit(0)).class_scores(clips)
     for found, label, scores in zip(
         attribute(network, clips, method="gradient"), labels, logits, strict=True
     ):
@@ -256,29 +256,29 @@ def test_weights_that_are_not_finite_are_told(clips):
         attribute(network, clips[0], objectives.logit(0), method="gradient")
 
 
-# The question
+# The scorer
 
 
 @pytest.mark.parametrize("kind", ["functional", "recurrent", "bfloat16"])
 def test_the_same_bits_whatever_the_batch(networks, kind):
     clips = np.random.default_rng(2).random((11, *SHAPE), np.float32)
-    question = Question(networks[kind], objectives.logit(1), batch_size=4)
-    scores, gradients = question.gradients(clips)
+    scorer = Scorer(networks[kind], objectives.logit(1), batch_size=4)
+    scores, gradients = scorer.gradients(clips)
     assert scores.shape == (11,) and gradients.shape == clips.shape
     for some in (slice(3, 4), slice(3, 5), slice(3, 6), slice(3, 11)):
-        again, gradient = question.gradients(clips[some])
+        again, gradient = scorer.gradients(clips[some])
         assert_same(again, scores[some])
         assert_same(gradient, gradients[some])
-        assert_same(question.scores(clips[some]), question.scores(clips)[some])
+        assert_same(scorer.scores(clips[some]), scorer.scores(clips)[some])
 
 
 def test_probabilities_are_those_of_the_network(networks, clips):
     network = networks["functional"]
     expected = network.predict(clips, verbose=0)
     for label in range(3):
-        question = Question(network, objectives.logit(label))
-        np.testing.assert_allclose(question.probabilities(clips), expected[:, label], rtol=1e-5)
-        log_p, log_rest = question.log_probabilities(ops.convert_to_tensor(clips))
+        scorer = Scorer(network, objectives.logit(label))
+        np.testing.assert_allclose(scorer.probabilities(clips), expected[:, label], rtol=1e-5)
+        log_p, log_rest = scorer.log_probabilities(ops.convert_to_tensor(clips))
         np.testing.assert_allclose(np.exp(log_p), expected[:, label], rtol=1e-5)
         np.testing.assert_allclose(np.exp(log_rest), 1 - expected[:, label], rtol=1e-4)
 
@@ -296,16 +296,16 @@ def test_log_probabilities_are_finite_however_sure_the_network_is():
     network = linear([0, 0, 0], [300, 0, -300], "softmax")
     clip = ops.zeros((1, 2, 2, 2, 1))
     for label, expected in ((0, (0, -300)), (1, (-300, 0)), (2, (-600, 0))):
-        found = Question(network, objectives.logit(label)).log_probabilities(clip)
+        found = Scorer(network, objectives.logit(label)).log_probabilities(clip)
         np.testing.assert_allclose([float(x[0]) for x in found], expected, atol=1e-6)
 
 
 def test_a_sigmoid_gives_each_class_its_own_probability():
     network = linear([0, 0], [1, -200], "sigmoid")
     clip = np.zeros((1, 2, 2, 2, 1), np.float32)
-    question = Question(network, objectives.logit(0))
-    np.testing.assert_allclose(question.probabilities(clip), 1 / (1 + np.exp(-1)), rtol=1e-6)
-    found = Question(network, objectives.logit(1)).log_probabilities(ops.convert_to_tensor(clip))
+    scorer = Scorer(network, objectives.logit(0))
+    np.testing.assert_allclose(scorer.probabilities(clip), 1 / (1 + np.exp(-1)), rtol=1e-6)
+    found = Scorer(network, objectives.logit(1)).log_probabilities(ops.convert_to_tensor(clip))
     np.testing.assert_allclose([float(x[0]) for x in found], [-200, 0], atol=1e-6)
 
 
@@ -318,12 +318,12 @@ def test_a_sigmoid_gives_each_class_its_own_probability():
     ],
 )
 def test_a_probability_needs_one_logit(networks, clips, objective):
-    question = Question(networks["functional"], objective)
-    assert question.scores(clips).shape == (3,)
+    scorer = Scorer(networks["functional"], objective)
+    assert scorer.scores(clips).shape == (3,)
     with pytest.raises(ValueError, match="one logit"):
-        question.probabilities(clips)
+        scorer.probabilities(clips)
     with pytest.raises(ValueError, match="one logit"):
-        question.log_probabilities(ops.convert_to_tensor(clips))
+        scorer.log_probabilities(ops.convert_to_tensor(clips))
 
 
 def test_several_outputs_are_told_apart(clips):
@@ -354,13 +354,13 @@ def test_preprocessing_is_part_of_the_network():
 def test_a_term_of_the_clip_sees_it_before_preprocessing():
     network = linear([1, 1], [0, 0], None)
     objective = objectives.logit(0) - objectives.penalty(lambda c: ops.mean(c, axis=(1, 2, 3, 4)))
-    question = Question(network, objective, preprocess=lambda clips: 4 * clips)
-    np.testing.assert_allclose(question.scores(np.ones((1, 2, 2, 2, 1))), 4 - 1, rtol=1e-6)
+    scorer = Scorer(network, objective, preprocess=lambda clips: 4 * clips)
+    np.testing.assert_allclose(scorer.scores(np.ones((1, 2, 2, 2, 1))), 4 - 1, rtol=1e-6)
 
 
 def test_an_objective_that_was_given_a_clip_is_bound(networks, clips):
     objective = objectives.activation_difference("conv2", clips[0])
-    scores = Question(networks["functional"], objective).scores(clips)
+    scores = Scorer(networks["functional"], objective).scores(clips)
     assert scores[0] == pytest.approx(0, abs=1e-6) and (scores[1:] < -1e-4).all()
 
 
@@ -403,16 +403,16 @@ def test_new_weights_are_seen():
 def test_batches_shrink_where_activations_are_large():
     clip = L.Input((None, None, None, 3))
     network = keras.Model(clip, L.Dense(2)(L.GlobalAveragePooling3D()(L.Conv3D(64, 3)(clip))))
-    question = Question(network, objectives.logit(0), batch_size=8)
-    assert question.rows((8, 32, 32, 3)) == 8
+    scorer = Scorer(network, objectives.logit(0), batch_size=8)
+    assert scorer.rows((8, 32, 32, 3)) == 8
     # 64 channels of 79 x 224 x 224 floats and their gradients are 2 GB.
-    assert question.rows((79, 224, 224, 3)) == 1
+    assert scorer.rows((79, 224, 224, 3)) == 1
 
 
 def test_a_question_is_about_one_unit(networks):
     with pytest.raises(ValueError, match="one unit. Received: 2"):
-        Question(networks["functional"], objectives.logit([0, 1]))
-    question = Question(networks["functional"], objectives.logit(0))
+        Scorer(networks["functional"], objectives.logit([0, 1]))
+    scorer = Scorer(networks["functional"], objectives.logit(0))
     for wrong_clips in (np.zeros(SHAPE, np.float32), np.zeros((0, *SHAPE), np.float32)):
         with pytest.raises(ValueError, match="Expected clips"):
-            question.scores(wrong_clips)
+            scorer.scores(wrong_clips)

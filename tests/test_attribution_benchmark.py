@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c3dvis.attribution.temporal_report import Row, TemporalReport
+from c3dvis.attribution.temporal.report import Row, TemporalReport
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import attribution as benchmark

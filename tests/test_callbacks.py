@@ -173,7 +173,7 @@ def test_training_on_two_replicas_is_the_same_to_the_bit(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", attribution.methods())
+@pytest.mark.parametrize("method", attribution.methods.names())
 def test_no_method_of_attribution_moves_a_random_generator(method):
     network = network_of()
     keras.utils.set_random_seed(5)

@@ -6,7 +6,7 @@ import pytest
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute, cam
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
 
 SHAPE, GRID = (4, 6, 8, 3), (4, 6, 8)
@@ -47,7 +47,7 @@ def heat(network, clip, method, **options):
 
 
 def test_the_reading_is_the_layer_and_its_gradient(network, clip, by_hand):
-    reading = cam.read(Question(network, objectives.logit(LABEL)), clip, "conv")
+    reading = cam.read(Scorer(network, objectives.logit(LABEL)), clip, "conv")
     np.testing.assert_allclose(reading.activation, by_hand[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(reading.gradient, by_hand[1], rtol=1e-5)
 
@@ -164,8 +164,8 @@ def test_a_cell_keeps_its_place():
 
 def test_the_default_layer_of_the_networks():
     def default(network, objective=None):
-        question = Question(network, objectives.logit(0) if objective is None else objective)
-        return cam.default_layer(question, tuple(network.input_shape[1:]))
+        scorer = Scorer(network, objectives.logit(0) if objective is None else objective)
+        return cam.default_layer(scorer, tuple(network.input_shape[1:]))
 
     small = {"input_shape": (8, 64, 64, 3), "classes": 3}
     c3d = models.C3D(input_shape=(16, 64, 64, 3), classes=3, width=0.05)
@@ -185,8 +185,8 @@ def test_a_convolution_without_places_is_no_map(shape):
     x = L.Conv3D(4, 3, padding="same", name="map")(start)
     x = L.Conv3D(3, 1, name="scores")(L.AveragePooling3D((1, 8, 8))(x))
     network = keras.Model(start, L.GlobalAveragePooling3D()(x))
-    question = Question(network, objectives.logit(0))
-    assert cam.default_layer(question, (4, 8, 8, 3)) == "map"
+    scorer = Scorer(network, objectives.logit(0))
+    assert cam.default_layer(scorer, (4, 8, 8, 3)) == "map"
 
 
 def nested_twin(network):
@@ -216,12 +216,12 @@ def test_what_goes_past_a_layer_is_not_its_own(clip):
     branch = L.Conv3D(3, 1, name="branch")(x)
     x = L.Add()([branch, x])
     network = keras.Model(start, L.Dense(3, name="classes")(L.GlobalAveragePooling3D()(x)))
-    question = Question(network, objectives.logit(LABEL))
+    scorer = Scorer(network, objectives.logit(LABEL))
     kernel = np.array(network.get_layer("classes").kernel)[:, LABEL] / np.prod(GRID)
     inside = np.array(network.get_layer("branch").kernel)[0, 0, 0]
-    gradient = cam.read(question, clip, "branch").gradient
+    gradient = cam.read(scorer, clip, "branch").gradient
     np.testing.assert_allclose(gradient, np.broadcast_to(kernel, gradient.shape), rtol=1e-4)
-    gradient = cam.read(question, clip, "first").gradient
+    gradient = cam.read(scorer, clip, "first").gradient
     np.testing.assert_allclose(
         gradient, np.broadcast_to(kernel + inside @ kernel, gradient.shape), rtol=1e-4
     )

@@ -14,8 +14,8 @@ import pytest
 from keras.src.saving import serialization_lib
 
 from c3dvis import models
-from c3dvis.models.checkpoints import READERS
-from c3dvis.models.words import in_short
+from c3dvis.checkpoints.load import READERS
+from c3dvis.checkpoints.words import in_short
 
 SMALL = {"width": 0.02, "input_shape": (16, 16, 16, 3), "classes": 4}
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")

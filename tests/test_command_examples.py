@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from c3dvis.attribution import front
+from c3dvis.attribution import explain
 
 COMMANDS = ("gallery", "attribution", "responses", "models")
 # Those that need no file.
@@ -59,7 +59,7 @@ def test_every_example_parses(folder, example):
     parsed = command(name)._parse(arguments)
     if name == "attribution" and not parsed.list_methods:
         for method in parsed.method:
-            front.check(method, parsed.options)
+            explain.check(method, parsed.options)
 
 
 @pytest.mark.parametrize("example", CHEAP)

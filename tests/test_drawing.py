@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from c3dvis import clips, objectives
-from c3dvis.attribution import Attribution, drawing
+from c3dvis.attribution import Attribution, draw
 
 SHAPE = (5, 12, 10, 3)
 
@@ -33,12 +33,12 @@ def found(clip, heat, **more):
 
 def difference(clip, heat, **options):
     """What the colours change of the clip as it is drawn without them."""
-    bare = drawing.overlay(clip, np.zeros_like(heat))
-    return drawing.overlay(clip, heat, **options) - bare
+    bare = draw.overlay(clip, np.zeros_like(heat))
+    return draw.overlay(clip, heat, **options) - bare
 
 
 def test_zero_is_transparent_and_the_clip_is_grey(clip):
-    bare = drawing.overlay(clip, np.zeros(SHAPE[:3], np.float32))
+    bare = draw.overlay(clip, np.zeros(SHAPE[:3], np.float32))
     assert bare.shape == SHAPE and bare.dtype == np.float32
     assert (bare == bare[..., :1]).all()
     brightness = clip @ np.array([0.299, 0.587, 0.114])
@@ -49,12 +49,12 @@ def test_only_what_has_heat_is_coloured(clip):
     heat = heatmap(up=((1, 2, 3), 4.0), down=((3, 5, 6), -2.0))
     changed = np.abs(difference(clip, heat, percentile=100)).max(axis=-1) > 0
     np.testing.assert_array_equal(changed, heat != 0)
-    drawn = drawing.overlay(clip, heat, percentile=100)
+    drawn = draw.overlay(clip, heat, percentile=100)
     up, down = drawn[1, 2, 3], drawn[3, 5, 6]
     assert up[0] > up[2] + 0.4 and down[2] > down[0]  # red above blue, blue above red
     # Half the value has less of its colour.
-    equal = drawing.overlay(clip, heatmap(down=((3, 5, 6), -4.0)), percentile=100)[3, 5, 6]
-    assert np.abs(equal - drawing.AGAINST).sum() < np.abs(down - drawing.AGAINST).sum()
+    equal = draw.overlay(clip, heatmap(down=((3, 5, 6), -4.0)), percentile=100)[3, 5, 6]
+    assert np.abs(equal - draw.AGAINST).sum() < np.abs(down - draw.AGAINST).sum()
 
 
 @pytest.mark.parametrize(("polarity", "sign"), [("positive", 1), ("negative", -1)])
@@ -67,8 +67,8 @@ def test_one_polarity_hides_the_other(clip, polarity, sign):
 def test_each_frame_or_the_whole_clip_is_normalised():
     heat = heatmap(weak=((0, 0, 0), 1.0), strong=((1, 0, 0), 10.0))
     options = {"polarity": "both", "percentile": 100}
-    whole = drawing.scaled(heat, normalize="clip", **options)
-    each = drawing.scaled(heat, normalize="frame", **options)
+    whole = draw.scaled(heat, normalize="clip", **options)
+    each = draw.scaled(heat, normalize="frame", **options)
     assert whole[0, 0, 0] == pytest.approx(0.1) and each[0, 0, 0] == 1
     assert whole[1, 0, 0] == each[1, 0, 0] == 1 and not each[2:].any()
 
@@ -77,11 +77,11 @@ def test_values_beyond_the_percentile_are_cut_off():
     heat = np.ones((1, 10, 10), np.float32)
     heat[0, 0, 0] = 1000
     options = {"polarity": "both", "normalize": "clip"}
-    assert (drawing.scaled(heat, percentile=90, **options) == 1).all()
-    assert drawing.scaled(heat, percentile=100, **options)[0, 5, 5] == pytest.approx(0.001)
+    assert (draw.scaled(heat, percentile=90, **options) == 1).all()
+    assert draw.scaled(heat, percentile=100, **options)[0, 5, 5] == pytest.approx(0.001)
     # Where the percentile itself is zero, the largest value stands.
     spot = heatmap(one=((0, 0, 0), -3.0))
-    assert drawing.scaled(spot, percentile=90, **options)[0, 0, 0] == -1
+    assert draw.scaled(spot, percentile=90, **options)[0, 0, 0] == -1
 
 
 # Machado et al. 2009, https://doi.org/10.1109/TVCG.2009.113: what those who lack red or green
@@ -92,7 +92,7 @@ DEUTERANOPIA = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0
 
 @pytest.mark.parametrize("eye", [np.eye(3), PROTANOPIA, DEUTERANOPIA])
 def test_the_two_colours_differ_for_every_eye(eye):
-    linear = [np.asarray(color, np.float64) ** 2.2 for color in (drawing.FOR, drawing.AGAINST)]
+    linear = [np.asarray(color, np.float64) ** 2.2 for color in (draw.FOR, draw.AGAINST)]
     seen = [np.clip(np.asarray(eye) @ color, 0, 1) ** (1 / 2.2) for color in linear]
     assert np.abs(seen[0] - seen[1]).max() > 0.5
 
@@ -115,7 +115,7 @@ def test_panels_stand_side_by_side(channels):
 
 def test_the_bar_has_a_mark_a_frame_and_underlines_the_present_one():
     marks = np.array([0, 1, -1, 0.5], np.float32)
-    bars = [drawing.bar(marks, 40, now) for now in range(4)]
+    bars = [draw.bar(marks, 40, now) for now in range(4)]
     line = bars[0][8]
     middles = line[[4, 14, 24, 34]]
     assert middles[0, 0] == middles[0, 1] == middles[0, 2]
@@ -129,12 +129,12 @@ def test_the_bar_has_a_mark_a_frame_and_underlines_the_present_one():
 
 def test_marks_are_the_frame_mask_or_the_heat_of_each_frame():
     heat = heatmap(one=((1, 1, 1), 2.0), two=((3, 1, 1), -4.0))
-    np.testing.assert_allclose(drawing.frame_marks(heat), [0, 0.5, 0, -1, 0])
-    assert not drawing.frame_marks(np.zeros_like(heat)).any()
+    np.testing.assert_allclose(draw.frame_marks(heat), [0, 0.5, 0, -1, 0])
+    assert not draw.frame_marks(np.zeros_like(heat)).any()
     clip = np.zeros(SHAPE, np.float32)
     mask = np.array([1, 0, 0, 0, 1], np.float32)
     masked = found(clip, heat, frame_mask=mask).panels()
-    expected = drawing.bar(mask, masked.shape[2], 2)
+    expected = draw.bar(mask, masked.shape[2], 2)
     np.testing.assert_array_equal(masked[2, -len(expected) :], expected)
 
 
@@ -223,12 +223,12 @@ def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
     mask = np.array([0, 1, 1, 0, 0], np.float32)
     heat = np.broadcast_to(mask[:, None, None], SHAPE[:3])
     drawn = found(clip, heat, frame_mask=mask).overlay()
-    bare = drawing.overlay(clip, np.zeros_like(heat))
+    bare = draw.overlay(clip, np.zeros_like(heat))
     np.testing.assert_array_equal(drawn[mask == 0], bare[mask == 0])
     np.testing.assert_allclose(drawn[mask == 1, 1:-1, 1:-1], clip[mask == 1, 1:-1, 1:-1], atol=1e-6)
-    edge = drawn[mask == 1, 0] - clip[mask == 1, 0] * (1 - drawing._OPACITY)
+    edge = drawn[mask == 1, 0] - clip[mask == 1, 0] * (1 - draw._OPACITY)
     np.testing.assert_allclose(
-        edge, np.broadcast_to(drawing._OPACITY * drawing.FOR, edge.shape), atol=1e-6
+        edge, np.broadcast_to(draw._OPACITY * draw.FOR, edge.shape), atol=1e-6
     )
 
 

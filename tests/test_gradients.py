@@ -8,7 +8,7 @@ from same_bits import assert_same
 
 from c3dvis import autodiff, objectives
 from c3dvis.attribution import attribute, baselines
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.scorer import Scorer
 
 L = keras.layers
 A, B = 0.5, 0.25
@@ -83,16 +83,16 @@ def test_answers_worked_by_hand(formulas, two_pixels, label, method, expected):
 
 
 def test_gradients_agree_with_differences(network, clip):
-    question = Question(network, objectives.logit(1))
-    _, (gradient,) = question.gradients(clip[None])
+    scorer = Scorer(network, objectives.logit(1))
+    _, (gradient,) = scorer.gradients(clip[None])
     steepness = np.linalg.norm(gradient)
     way = 2e-3 * gradient / steepness
-    up, down = question.scores(np.stack([clip + way, clip - way]))
+    up, down = scorer.scores(np.stack([clip + way, clip - way]))
     assert (up - down) / 4e-3 == pytest.approx(steepness, rel=0.02)
 
 
 def test_channels_are_summed_or_the_largest_is_taken(network, clip):
-    _, gradients = Question(network, objectives.logit(0)).gradients(clip[None])
+    _, gradients = Scorer(network, objectives.logit(0)).gradients(clip[None])
     signed = heat(network, clip, 0, "gradient")
     np.testing.assert_allclose(signed, gradients[0].sum(axis=-1), rtol=1e-5)
     magnitude = heat(network, clip, 0, "gradient", magnitude=True)
@@ -107,7 +107,7 @@ def test_the_parts_add_up_to_the_difference_of_scores(network, clip, baseline):
     found = attribute(network, clip, objectives.logit(2), baseline=baseline)
     settings = found.settings
     start = baselines.baseline(baseline, clip)
-    before, after = Question(network, objectives.logit(2)).scores(np.stack([start, clip]))
+    before, after = Scorer(network, objectives.logit(2)).scores(np.stack([start, clip]))
     assert settings["baseline_score"] == before and found.score == after
     assert settings["complete"]
     assert found.heatmap.sum() == pytest.approx(after - before, rel=0.0101)
@@ -164,13 +164,13 @@ def test_nothing_to_share_out(formulas):
 
 def test_memory_is_bounded_by_the_batch(network, clip, monkeypatch):
     seen = []
-    real = Question.gradients
+    real = Scorer.gradients
 
     def counted(self, clips):
         seen.append(len(clips))
         return real(self, clips)
 
-    monkeypatch.setattr(Question, "gradients", counted)
+    monkeypatch.setattr(Scorer, "gradients", counted)
     options = {"steps": 16, "max_steps": 16}
     attribute(network, clip, objectives.logit(0), batch_size=4, **options)
     assert max(seen) == 4 and sum(seen) == 17

@@ -18,10 +18,10 @@ import tensorflow as tf
 from i3d_reference import ENDPOINTS, reference, relative_error
 
 from c3dvis import models
+from c3dvis.checkpoints.stored import StoredWeight
+from c3dvis.checkpoints.translated import assign_translated
 from c3dvis.models import i3d
 from c3dvis.models.i3d import from_keras_port, from_pytorch, keras_name, published_name
-from c3dvis.models.stored import StoredWeight
-from c3dvis.models.translated import assign_translated
 
 DATA = Path(__file__).resolve().parent / "data"
 SCOPES = {"rgb": "RGB/inception_i3d/", "flow": "Flow/inception_i3d/", "rgb600": ""}

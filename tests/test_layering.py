@@ -36,7 +36,8 @@ MIDDLE = {"maximize", "attribution", "responses"}
 # A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
 MAY_IMPORT = {
     **{room: GROUND for room in GROUND},
-    "models": GROUND | {"weights"},
+    "checkpoints": GROUND | {"models"},
+    "models": GROUND | {"checkpoints", "weights"},
     **{room: GROUND | {"models"} for room in MIDDLE},
     "callbacks": GROUND | MIDDLE | {"models"},
     "gallery": GROUND | MIDDLE | {"models", "callbacks", "weights"},
@@ -44,7 +45,7 @@ MAY_IMPORT = {
 }
 # Files besides autodiff.py that may name a backend, each with its reason.
 MAY_NAME_BACKEND = {
-    "c3dvis/models/tf_checkpoint.py": "only TensorFlow reads the files of its own checkpoints",
+    "c3dvis/checkpoints/tf_checkpoint.py": "only TensorFlow reads the files of its own checkpoints",
 }
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from c3dvis.attribution import mask_energies, perturbations
-from c3dvis.attribution.mask_generators import (
+from c3dvis.attribution.masks import energies, perturbations
+from c3dvis.attribution.masks.generators import (
     COLDNESS,
     MaskGenerator,
     RadialMasks,
     SeparableMasks,
     default_sigma,
 )
-from c3dvis.attribution.mask_start import _chosen, _ranks
+from c3dvis.attribution.masks.start import _chosen, _ranks
 from c3dvis.autodiff import value_and_gradient
 
 GENERATORS = {"radial": RadialMasks, "separable": SeparableMasks}
@@ -124,7 +124,7 @@ def test_a_grid_needs_steps():
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_area_loss_by_hand(exact):
     masks = np.array([[0.25, 1, 0, 0.5], [1, 1, 1, 1], [0, 0, 0, 0]], np.float32)
-    found = mask_energies.area_loss(masks, [0.25, 0.5, 0.75], exact=exact)
+    found = energies.area_loss(masks, [0.25, 0.5, 0.75], exact=exact)
     by_hand = [(0.0625 + 0.25) / 4, 2 / 4, 3 / 4]
     np.testing.assert_allclose(found, by_hand, atol=1e-6)
 
@@ -137,17 +137,15 @@ def test_the_histogram_gives_the_loss_of_the_sort(kind):
     if kind == "few values":
         values = np.round(4 * values) / 4
     areas = (0.01, 0.1, 0.6)
-    exact = mask_energies.area_loss(values, areas, exact=True)
-    np.testing.assert_allclose(mask_energies.area_loss(values, areas), exact, atol=1e-5)
+    exact = energies.area_loss(values, areas, exact=True)
+    np.testing.assert_allclose(energies.area_loss(values, areas), exact, atol=1e-5)
 
 
 def test_the_histogram_gives_the_gradient_of_the_sort():
     values = np.random.default_rng(2).random((2, 4000), np.float32)
     exact, fast = (
         ops.convert_to_numpy(
-            value_and_gradient(lambda v, e=e: mask_energies.area_loss(v, [0.1, 0.5], exact=e))(
-                values
-            )[1]
+            value_and_gradient(lambda v, e=e: energies.area_loss(v, [0.1, 0.5], exact=e))(values)[1]
         )
         for e in (True, False)
     )
@@ -164,29 +162,28 @@ def test_the_core_loss_by_hand():
     masks = np.zeros((1, 2, 3, 6), np.float32)
     masks[0, 0, 1, 1] = 1.0  # the centre of the first of four tiles
     core = (1, 3, 3)
-    assert mask_energies.ellipsoid(core).tolist() == [[[0, 1, 0], [1, 1, 1], [0, 1, 0]]]
+    assert energies.ellipsoid(core).tolist() == [[[0, 1, 0], [1, 1, 1], [0, 1, 0]]]
     # Means are 1/5, 0, 0, 0. The ellipsoid counts as int(9 * 0.5236) = 4 pixels: an area of 0.2 of
     # 36 pixels is 8 of them.
-    found = float(mask_energies.core_loss(masks, [0.2], core=core)[0])
+    found = float(energies.core_loss(masks, [0.2], core=core)[0])
     assert found == pytest.approx(((1 / 5 - 1) ** 2 + 1) / 2, abs=1e-6)
     # And 0.1 is one: the others are as they should be.
-    assert float(mask_energies.core_loss(masks, [0.1], core=core)[0]) == pytest.approx(0.64)
+    assert float(energies.core_loss(masks, [0.1], core=core)[0]) == pytest.approx(0.64)
 
 
 def test_one_solid_core_costs_less_than_scattered_pixels():
     solid = np.zeros((1, 9, 33, 33), np.float32)
-    solid[0, 1:8, 11:22, 11:22] = mask_energies.ellipsoid(mask_energies.CORE)
+    solid[0, 1:8, 11:22, 11:22] = energies.ellipsoid(energies.CORE)
     scattered = solid.reshape(-1)[np.random.default_rng(0).permutation(solid.size)]
     area = [solid.mean()]
     losses = [
-        float(mask_energies.core_loss(mask.reshape(solid.shape), area)[0])
-        for mask in (solid, scattered)
+        float(energies.core_loss(mask.reshape(solid.shape), area)[0]) for mask in (solid, scattered)
     ]
     assert losses[0] < 0.6 * losses[1]
 
 
 def test_the_ellipsoid_has_the_volume_of_one():
-    assert mask_energies.ellipsoid((81, 81, 81)).mean() == pytest.approx(math.pi / 6, rel=0.05)
+    assert energies.ellipsoid((81, 81, 81)).mean() == pytest.approx(math.pi / 6, rel=0.05)
 
 
 CLIP = np.random.default_rng(3).random((3, 10, 12, 2), np.float32)

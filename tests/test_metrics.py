@@ -7,7 +7,7 @@ from keras import ops
 
 from c3dvis import objectives
 from c3dvis.attribution import metrics
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.scorer import Scorer
 
 SHAPE = (4, 8, 8)
 
@@ -212,7 +212,7 @@ def linear_network() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def linear():
-    return Question(linear_network(), objectives.logit(1))
+    return Scorer(linear_network(), objectives.logit(1))
 
 
 def removal(baseline):
@@ -342,10 +342,10 @@ def test_the_weights_are_put_back_after_an_error():
 
 def test_a_map_of_the_network_changes_where_a_map_of_the_clip_does_not():
     network = linear_network()
-    question = Question(network, objectives.logit(1))
+    scorer = Scorer(network, objectives.logit(1))
 
     def gradient(clip):
-        return question.gradients(clip[None])[1][0][..., 0]
+        return scorer.gradients(clip[None])[1][0][..., 0]
 
     (of_network,) = metrics.cascading_randomization(network, gradient, [CLIP, CLIP[::-1]])
     (of_clip,) = metrics.cascading_randomization(network, lambda clip: clip[..., 0], [CLIP])

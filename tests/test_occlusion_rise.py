@@ -6,8 +6,9 @@ import pytest
 from keras import ops
 
 from c3dvis import objectives
-from c3dvis.attribution import attribute, occlusion, rise
-from c3dvis.attribution.question import Question
+from c3dvis.attribution import attribute
+from c3dvis.attribution.methods import occlusion, rise
+from c3dvis.attribution.scorer import Scorer
 
 SHAPE = (8, 16, 16, 1)
 CLASS = objectives.logit(0)
@@ -94,16 +95,16 @@ def test_the_last_block_is_moved_inside(network, clip):
 def test_blocks_are_scored_a_batch_at_a_time(network, clip):
     asked = []
 
-    class Counting(Question):
+    class Counting(Scorer):
         def scores(self, clips):
             asked.append(len(clips))
             return super().scores(clips)
 
-    question = Counting(network, CLASS, batch_size=4)
-    occlusion.attribute(question, clip, block=(8, 8, 8), stride=(8, 4, 4))
+    scorer = Counting(network, CLASS, batch_size=4)
+    occlusion.attribute(scorer, clip, block=(8, 8, 8), stride=(8, 4, 4))
     assert sorted(asked) == [1, 1, 4, 4]
     asked.clear()
-    rise.attribute(question, clip, count=10)
+    rise.attribute(scorer, clip, count=10)
     assert sum(asked) == 11 and max(asked) == 4
 
 

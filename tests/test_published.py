@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from c3dvis import models
-from c3dvis.models import archives, chosen, published
+from c3dvis.checkpoints import archives
+from c3dvis.models import chosen, published
 from c3dvis.models.__main__ import main
 
 NAME = "c3d-tiny"

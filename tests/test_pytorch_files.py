@@ -14,8 +14,8 @@ import pytest
 from residual_reference import DATA, clips_for, pytorch, randomize
 
 from c3dvis import models
-from c3dvis.models import safetensors_files
-from c3dvis.models.pytorch_files import is_pytorch, read_tensors
+from c3dvis.checkpoints import safetensors_files
+from c3dvis.checkpoints.pytorch_files import is_pytorch, read_tensors
 
 MAGIC = 0x1950A86A20F9469CFC6C
 KINDS = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long"}
@@ -248,8 +248,8 @@ def payloads(path):
         ),
         "collections.abc.sys.modules.get": stacked,
         "collections.OrderedDict.fromkeys": global_op("collections", "OrderedDict.fromkeys"),
-        "c3dvis.models.pytorch_pickles.Refused": (
-            global_op("c3dvis.models.pytorch_pickles", "Refused") + b")R"
+        "c3dvis.checkpoints.pytorch_pickles.Refused": (
+            global_op("c3dvis.checkpoints.pytorch_pickles", "Refused") + b")R"
         ),
         # The opcode INST names and calls at once.
         "subprocess.getoutput": b"(" + op(command) + b"isubprocess\ngetoutput\n",

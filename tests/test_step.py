@@ -9,10 +9,12 @@ import pytest
 from keras import ops
 
 from c3dvis import objectives
-from c3dvis.attribution import attribute, mask_methods, perturbations, step
-from c3dvis.attribution.mask_generators import RadialMasks
-from c3dvis.attribution.mask_search import Energy, MaskSearch
-from c3dvis.attribution.question import Question
+from c3dvis.attribution import attribute
+from c3dvis.attribution.masks import methods, perturbations
+from c3dvis.attribution.masks.generators import RadialMasks
+from c3dvis.attribution.masks.search import Energy, MaskSearch
+from c3dvis.attribution.methods import step
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.autodiff import value_and_gradient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -105,9 +107,9 @@ def test_the_fast_search_ends_about_where_the_published_one_does(network, clip):
 
 
 def settled(network, clip, variant, exact=False):
-    question = Question(network, CLASS)
+    scorer = Scorer(network, CLASS)
     search = MaskSearch(
-        question.reader,
+        scorer.reader,
         SHAPE,
         areas=(0.05, 0.3),
         variant=variant,
@@ -117,17 +119,17 @@ def settled(network, clip, variant, exact=False):
         optimizer=keras.optimizers.SGD(0.005, momentum=0.9),
     )
     search.load(perturbations.pyramid(clip))
-    return question, search
+    return scorer, search
 
 
-def restated(question, clip, variant):
+def restated(scorer, clip, variant):
     """The published energies as restated for the benchmark, `(grid, iteration)` to `(areas,)`."""
     levels = ops.convert_to_tensor(perturbations.pyramid(clip))
     weights = step_reference.kernel(SHAPE[1:3], 7, 5)
 
     def energies(grid, iteration):
         return step_reference.energies(
-            question.log_probabilities,
+            scorer.log_probabilities,
             levels,
             grid,
             (0.05, 0.3),
@@ -144,12 +146,12 @@ def restated(question, clip, variant):
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("variant", ["preserve", "delete"])
 def test_the_energy_and_its_gradient_are_those_of_the_restatement(network, clip, variant, exact):
-    question, search = settled(network, clip, variant, exact)
-    reference = value_and_gradient(restated(question, clip, variant))
+    scorer, search = settled(network, clip, variant, exact)
+    reference = value_and_gradient(restated(scorer, clip, variant))
     grid = np.random.default_rng(1).random(search.grid.shape, np.float32) ** 2
 
     def energies(grid, iteration):
-        return search.energies(grid, ops.reshape(iteration, (1, 1)), question.columns)
+        return search.energies(grid, ops.reshape(iteration, (1, 1)), scorer.columns)
 
     ours = value_and_gradient(energies, variables=search.variables)
     for iteration in (0.0, 100.0, 101.0, 1500.0):
@@ -161,11 +163,11 @@ def test_the_energy_and_its_gradient_are_those_of_the_restatement(network, clip,
 
 def test_the_published_search_descends_as_the_restatement_does(network, clip):
     """From the second step on: the first is dampened here, and is not in the publication."""
-    question, search = settled(network, clip, "preserve", exact=True)
-    reference = value_and_gradient(restated(question, clip, "preserve"))
+    scorer, search = settled(network, clip, "preserve", exact=True)
+    reference = value_and_gradient(restated(scorer, clip, "preserve"))
     ones = np.ones(search.grid.shape, np.float32)
     ends = step_reference.search(reference, ones, 30)
-    search.run(ones, question.columns, np.arange(30))
+    search.run(ones, scorer.columns, np.arange(30))
     mine = ops.convert_to_numpy(search.grid)
     assert 0.05 < np.abs(ends - 1).mean()
     energies = [float(ops.sum(reference(g, np.float32(0))[0])) for g in (ones, ends, mine)]
@@ -173,13 +175,13 @@ def test_the_published_search_descends_as_the_restatement_does(network, clip):
 
 
 def test_dual_is_both_rewards(network, clip):
-    question, search = settled(network, clip, "dual")
+    scorer, search = settled(network, clip, "dual")
     masks = np.random.default_rng(2).random((2, *SHAPE[:3]), np.float32)
-    both = ops.convert_to_numpy(search.rewards(ops.convert_to_tensor(masks), question.columns))
+    both = ops.convert_to_numpy(search.rewards(ops.convert_to_tensor(masks), scorer.columns))
     table = ops.convert_to_tensor(perturbations.ladder(perturbations.pyramid(clip)))
     kept = perturbations.blend(table, ops.convert_to_tensor(masks))
     removed = perturbations.blend(table, ops.convert_to_tensor(1 - masks))
-    expected = question.log_probabilities(kept)[0] + question.log_probabilities(removed)[1]
+    expected = scorer.log_probabilities(kept)[0] + scorer.log_probabilities(removed)[1]
     np.testing.assert_allclose(both, expected, rtol=1e-5)
 
 
@@ -214,7 +216,7 @@ def test_the_network_is_left_as_it_was(network, clip):
 
 
 def test_the_rewards_are_those_of_the_clips(network, clip):
-    question = Question(network, CLASS)
+    scorer = Scorer(network, CLASS)
     for variant, name in (("preserve", "probability_kept"), ("delete", "probability_removed")):
         found = find(network, clip, variant=variant, areas=(0.02, 0.3), steps=20)
         p = np.array(found.settings[name])
@@ -222,18 +224,16 @@ def test_the_rewards_are_those_of_the_clips(network, clip):
         np.testing.assert_allclose(found.settings["rewards"], expected, rtol=1e-3, atol=1e-5)
         # The clip shown is that of the area that is said to be shown.
         shown = found.settings["areas"].index(found.settings["area_shown"])
-        np.testing.assert_allclose(
-            question.probabilities(found.perturbed[None]), p[shown], rtol=1e-4
-        )
+        np.testing.assert_allclose(scorer.probabilities(found.perturbed[None]), p[shown], rtol=1e-4)
 
 
 def test_the_smallest_area_that_is_enough_is_shown():
     kept = np.log([[0.2, 0.85, 0.9], [0.8, 0.15, 0.1]])
-    assert mask_methods._shown(kept, kept, 0.9, "preserve") == 1
-    assert mask_methods._shown(kept, kept, 1.0, "preserve") == 2
+    assert methods._shown(kept, kept, 0.9, "preserve") == 1
+    assert methods._shown(kept, kept, 1.0, "preserve") == 2
     removed = np.log([[0.5, 0.4, 0.05], [0.5, 0.6, 0.95]])
-    assert mask_methods._shown(kept, removed, 0.9, "delete") == 2
-    assert mask_methods._shown(kept, np.log([[0.5, 0.5, 0.5]] * 2), 0.9, "delete") == 2
+    assert methods._shown(kept, removed, 0.9, "delete") == 2
+    assert methods._shown(kept, np.log([[0.5, 0.5, 0.5]] * 2), 0.9, "delete") == 2
 
 
 def test_a_plateau_ends_the_search(network, clip):

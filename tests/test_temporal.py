@@ -9,8 +9,10 @@ import pytest
 from keras import ops
 
 from c3dvis import attribution, autodiff, objectives
-from c3dvis.attribution import temporal, temporal_search, window
-from c3dvis.attribution.question import Question
+from c3dvis.attribution import temporal
+from c3dvis.attribution.methods import window
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal import search
 
 FRAMES = 8
 SHAPE = (FRAMES, 12, 10, 3)
@@ -44,8 +46,8 @@ def clip():
 
 
 @pytest.fixture(scope="module")
-def question():
-    return Question(network(), objectives.logit(1))
+def scorer():
+    return Scorer(network(), objectives.logit(1))
 
 
 def frozen(clip, mask):
@@ -132,7 +134,7 @@ def test_the_variation_is_that_of_the_paper_and_has_a_gradient_at_zero():
     assert ops.convert_to_numpy(gradient).tolist() == [[0.0] * FRAMES]
 
 
-def brute_force(question, clip, by):
+def brute_force(scorer, clip, by):
     """The loss of every window, one clip at a time, by plain loops."""
     losses = {}
     for first in range(FRAMES):
@@ -143,7 +145,7 @@ def brute_force(question, clip, by):
                 made = clip.copy()
                 made[:first], made[end:] = clip[first], clip[end - 1]
                 scores, whole, still = (
-                    np.log(question.network(one[None], training=False)[0])
+                    np.log(scorer.network(one[None], training=False)[0])
                     for one in (made, clip, np.repeat(clip[:1], FRAMES, axis=0))
                 )
                 scores, whole, still = (s - s.mean() for s in (scores, whole, still))
@@ -151,7 +153,7 @@ def brute_force(question, clip, by):
                 losses[first, end] = change + 0.01 * mask.sum()
             else:
                 made = LOOPS[by](clip, mask)
-                share = float(question.network(made[None], training=False)[0][1])
+                share = float(scorer.network(made[None], training=False)[0][1])
                 edges = np.abs(np.diff(mask)) ** 3
                 cost = 0.01 * mask.sum() + 0.02 * (edges[:-1].sum() + edges[1:].sum())
                 losses[first, end] = share + cost
@@ -159,9 +161,9 @@ def brute_force(question, clip, by):
 
 
 @pytest.mark.parametrize("by", ["keep", "freeze", "reverse"])
-def test_the_window_is_the_best_of_all_of_them(question, clip, by):
-    losses = brute_force(question, clip, by)
-    found = window.attribute(question, clip, by=by)
+def test_the_window_is_the_best_of_all_of_them(scorer, clip, by):
+    losses = brute_force(scorer, clip, by)
+    found = window.attribute(scorer, clip, by=by)
     assert len(losses) == FRAMES * (FRAMES + 1) // 2
     assert found.settings["window"] == min(losses, key=losses.get)
     assert found.settings["loss"] == pytest.approx(min(losses.values()), abs=1e-4)
@@ -169,10 +171,10 @@ def test_the_window_is_the_best_of_all_of_them(question, clip, by):
 
 
 @pytest.mark.parametrize("by", ["keep", "freeze", "reverse"])
-def test_with_a_stride_it_is_the_best_of_those_left(question, clip, by):
-    losses = brute_force(question, clip, by)
+def test_with_a_stride_it_is_the_best_of_those_left(scorer, clip, by):
+    losses = brute_force(scorer, clip, by)
     left = {w: loss for w, loss in losses.items() if not w[0] % 3 and w[1] in (3, 6, FRAMES)}
-    found = window.attribute(question, clip, by=by, stride=3)
+    found = window.attribute(scorer, clip, by=by, stride=3)
     assert found.settings["window"] == min(left, key=left.get)
     assert found.settings["loss"] == pytest.approx(min(left.values()), abs=1e-4)
 
@@ -185,10 +187,10 @@ def test_sixteen_frames_take_136_passes_at_most():
 
 @pytest.mark.parametrize("first, end", [(0, 4), (2, 7), (5, 8)])
 def test_the_window_of_a_white_box_is_where_it_looks(first, end):
-    question = Question(motion_network(first, end), objectives.logit(1))
+    scorer = Scorer(motion_network(first, end), objectives.logit(1))
     clip = np.zeros(SHAPE, np.float32)
     clip[::2] = 0.7  # every frame differs from its neighbours
-    found = window.attribute(question, clip)
+    found = window.attribute(scorer, clip)
     assert found.settings["window"] == (first, end)
     assert found.frame_mask.tolist() == [float(first <= t < end) for t in range(FRAMES)]
     np.testing.assert_array_equal(found.perturbed[first:end], clip[first:end])
@@ -199,18 +201,18 @@ def test_a_stride_leaves_windows_out_but_not_the_clips_end():
     assert window.all_windows(7, 3).tolist() == [[0, 3], [0, 6], [0, 7], [3, 6], [3, 7], [6, 7]]
 
 
-@pytest.mark.parametrize("settings", temporal_search.SETTINGS)
+@pytest.mark.parametrize("settings", search.SETTINGS)
 @pytest.mark.parametrize("method", ["freeze", "reverse"])
-def test_the_loss_goes_down_and_is_that_of_the_mask(question, clip, method, settings):
+def test_the_loss_goes_down_and_is_that_of_the_mask(scorer, clip, method, settings):
     found = attribution.attribute(
-        question.network, clip, question.objective, method=method, settings=settings, steps=20
+        scorer.network, clip, scorer.objective, method=method, settings=settings, steps=20
     )
     assert found.settings["loss"] <= found.settings["first_loss"]
     assert found.frame_mask.shape == (FRAMES,) and found.heatmap.shape == SHAPE[:3]
     assert 0 <= found.frame_mask.min() and found.frame_mask.max() <= 1
     made = LOOPS[method](clip, found.frame_mask)
     np.testing.assert_allclose(found.perturbed, made, atol=1e-5)
-    share = float(question.network(made[None], training=False)[0][1])
+    share = float(scorer.network(made[None], training=False)[0][1])
     again = share + float(temporal.cost(found.frame_mask[None])[0])
     assert found.settings["loss"] == pytest.approx(again, abs=1e-4)
     assert (found.heatmap == found.frame_mask[:, None, None]).all()
@@ -218,7 +220,7 @@ def test_the_loss_goes_down_and_is_that_of_the_mask(question, clip, method, sett
 
 @pytest.fixture(scope="module")
 def white_box():
-    return Question(motion_network(2, 7), objectives.logit(1))
+    return Scorer(motion_network(2, 7), objectives.logit(1))
 
 
 @pytest.fixture(scope="module")
@@ -231,12 +233,12 @@ def flicker():
 def test_the_search_moves_a_mask_from_a_bad_start_to_a_good_one(white_box, flicker):
     """With the paper's small learning rate it cannot, which is why it is not the default."""
     found = {
-        name: temporal_search.find(
+        name: search.find(
             white_box, flicker, "freeze", replace(settings, start="centred", least_change=0.0)
         )
-        for name, settings in temporal_search.SETTINGS.items()
+        for name, settings in search.SETTINGS.items()
     }
-    start = temporal_search.centred_window(white_box, flicker, "freeze")
+    start = search.centred_window(white_box, flicker, "freeze")
     slow = found["published TensorFlow"]
     assert (temporal.snapped(slow.mask) == start).all()
     assert slow.first_loss - slow.loss < 0.02
@@ -245,8 +247,8 @@ def test_the_search_moves_a_mask_from_a_bad_start_to_a_good_one(white_box, flick
 
 
 def test_a_search_that_overshoots_answers_with_the_best_mask_and_not_the_last(white_box, flicker):
-    wild = replace(temporal_search.SETTINGS["published PyTorch"], learning_rate=4.0, steps=25)
-    found = temporal_search.find(white_box, flicker, "freeze", replace(wild, least_change=0.0))
+    wild = replace(search.SETTINGS["published PyTorch"], learning_rate=4.0, steps=25)
+    found = search.find(white_box, flicker, "freeze", replace(wild, least_change=0.0))
     costs = ops.convert_to_numpy(temporal.cost(found.seen))
     losses = temporal.probabilities(white_box, flicker, found.seen, "freeze") + costs
     assert losses[-1] > losses.min() + 1e-3  # or this tests nothing
@@ -255,7 +257,7 @@ def test_a_search_that_overshoots_answers_with_the_best_mask_and_not_the_last(wh
 
 
 def test_the_default_answers_with_zeros_and_ones_and_the_best_of_them(white_box, flicker):
-    found = temporal_search.find(white_box, flicker, "reverse", temporal_search.SETTINGS["default"])
+    found = search.find(white_box, flicker, "reverse", search.SETTINGS["default"])
     seen = np.unique(temporal.snapped(found.seen), axis=0).astype(np.float32)
     costs = ops.convert_to_numpy(temporal.cost(seen))
     losses = temporal.probabilities(white_box, flicker, seen, "reverse") + costs
@@ -267,7 +269,7 @@ def test_the_default_answers_with_zeros_and_ones_and_the_best_of_them(white_box,
 
 def test_no_mask_of_one_run_beats_the_exact_window(white_box, flicker):
     exact = window.attribute(white_box, flicker, by="freeze").settings["loss"]
-    for name in temporal_search.SETTINGS:
+    for name in search.SETTINGS:
         answer = attribution.freeze.attribute(white_box, flicker, settings=name)
         mask = temporal.snapped(answer.frame_mask).astype(np.float32)
         assert np.abs(np.diff(mask, prepend=0)).sum() <= 2  # one run
@@ -277,14 +279,14 @@ def test_no_mask_of_one_run_beats_the_exact_window(white_box, flicker):
 
 
 def test_the_search_stops_where_the_loss_stands_still(white_box, flicker):
-    settings = temporal_search.SETTINGS["published PyTorch"]
-    loose = temporal_search.find(white_box, flicker, "freeze", replace(settings, least_change=0.01))
-    strict = temporal_search.find(white_box, flicker, "freeze", replace(settings, least_change=0.0))
+    settings = search.SETTINGS["published PyTorch"]
+    loose = search.find(white_box, flicker, "freeze", replace(settings, least_change=0.01))
+    strict = search.find(white_box, flicker, "freeze", replace(settings, least_change=0.0))
     assert loose.steps < 100 and strict.steps == settings.steps
 
 
 def test_the_centred_window_is_the_smallest_that_does_most_of_the_whole(white_box, flicker):
-    mask = temporal_search.centred_window(white_box, flicker, "freeze")
+    mask = search.centred_window(white_box, flicker, "freeze")
     original, full = white_box.probabilities(np.stack([flicker, frozen(flicker, np.ones(FRAMES))]))
     drops = []
     for margin in range(4):
@@ -325,15 +327,15 @@ def test_the_networks_own_flags_and_weights_stay(clip):
         ("reverse", {"steps": 0}, "Expected 1 step or more. Received: 0"),
     ],
 )
-def test_wrong_options_are_told(question, clip, method, options, message):
+def test_wrong_options_are_told(scorer, clip, method, options, message):
     with pytest.raises(ValueError, match=message):
-        attribution.attribute(question.network, clip, method=method, **options)
+        attribution.attribute(scorer.network, clip, method=method, **options)
 
 
 @pytest.mark.parametrize("method", ["freeze", "reverse", "window"])
-def test_what_is_not_a_class_is_told(question, clip, method):
+def test_what_is_not_a_class_is_told(scorer, clip, method):
     with pytest.raises(ValueError, match="Expected an objective of one logit"):
-        attribution.attribute(question.network, clip, objectives.channel("conv", 0), method=method)
+        attribution.attribute(scorer.network, clip, objectives.channel("conv", 0), method=method)
 
 
 @pytest.mark.parametrize(

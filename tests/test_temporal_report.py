@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from c3dvis import attribution, objectives
 from c3dvis.attribution import temporal
-from c3dvis.attribution.temporal_report import Row, TemporalReport, temporal_report
+from c3dvis.attribution.temporal.report import Row, TemporalReport, temporal_report
 
 SHAPE = (6, 8, 8, 3)
 CLIPS = np.random.default_rng(0).random((3, *SHAPE), np.float32)

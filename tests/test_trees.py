@@ -13,7 +13,7 @@ from residual_reference import randomize
 from test_pytorch_files import Payload, assert_same, global_op, op, payloads, pickled, refused
 
 from c3dvis import models
-from c3dvis.models import flax_msgpack, numpy_pickles
+from c3dvis.checkpoints import flax_msgpack, numpy_pickles
 from c3dvis.models.i3d import from_flax
 
 SMALL = {"width": 0.02, "input_shape": (16, 16, 16, 3), "classes": 4, "fc": 3}

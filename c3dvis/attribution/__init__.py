@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from c3dvis import lazy
+from c3dvis.attribution import methods
 
 if TYPE_CHECKING:
-    from c3dvis.attribution.attribution import Attribution
-    from c3dvis.attribution.front import attribute, methods
+    from c3dvis.attribution.explain import attribute
+    from c3dvis.attribution.result import Attribution
 
 __all__ = ["Attribution", "attribute", "methods"]
 
-_FILES = {"Attribution": "attribution", "attribute": "front", "methods": "front"}
+_FILES = {"Attribution": "result", "attribute": "explain"}
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from c3dvis.attribution import methods
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
@@ -48,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import keras
 
             keras.distribution.list_devices("gpu")
-        from c3dvis.attribution import front, report
+        from c3dvis.attribution import report
 
         if chosen.list_methods:
-            print("\n".join(front.methods()))
+            print("\n".join(methods.names()))
             return 0
         made, failed = report.write(chosen, say=lambda line: print(line, flush=True))
     except KeyboardInterrupt:

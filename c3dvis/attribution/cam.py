@@ -12,8 +12,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from c3dvis import autodiff
-from c3dvis.attribution.attribution import Attribution
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
 
 WEIGHTS = ("clip", "frame")
@@ -36,21 +36,21 @@ class Reading:
     gradient: NDArray[np.float32]
 
 
-def read(question: Question, clip: NDArray[np.float32], layer: str | None) -> Reading:
+def read(scorer: Scorer, clip: NDArray[np.float32], layer: str | None) -> Reading:
     """A layer's activation and its gradient; `default_layer` if none is named.
 
     Raises:
         ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
     """
     if layer is None:
-        layer = default_layer(question, clip.shape)
+        layer = default_layer(scorer, clip.shape)
     key = ("cam", layer, clip.shape)
-    run = question.compiled(key, lambda: _reads(question, clip.shape, layer))
-    scores, activations, gradients = question.in_batches(run, clip[None])
+    run = scorer.compiled(key, lambda: _reads(scorer, clip.shape, layer))
+    scores, activations, gradients = scorer.in_batches(run, clip[None])
     return Reading(layer, float(scores[0]), activations[0], gradients[0])
 
 
-def default_layer(question: Question, clip_shape: tuple[int, ...]) -> str:
+def default_layer(scorer: Scorer, clip_shape: tuple[int, ...]) -> str:
     """The last convolutional map: the last layer on the grid of the last convolution with places.
 
     So it is the end of a residual block or the concatenation of branches, after their
@@ -59,12 +59,12 @@ def default_layer(question: Question, clip_shape: tuple[int, ...]) -> str:
     Raises:
         ValueError: A network without such a layer on the way to the objective.
     """
-    on_the_way = {id(layer) for layer in layers.flat(question.reader.tap)}
+    on_the_way = {id(layer) for layer in layers.flat(scorer.reader.tap)}
     found, grid = None, None
-    for info in layers.describe(question.network):
+    for info in layers.describe(scorer.network):
         if info.reason is not None or id(info.layer) not in on_the_way:
             continue
-        own = _grid(question, info, clip_shape)
+        own = _grid(scorer, info, clip_shape)
         if _is_convolution(info) and len(own) >= 2 and math.prod(own[-2:]) > 1:
             found, grid = info.name, own
         elif own == grid:
@@ -110,7 +110,7 @@ def upsample(maps: NDArray, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def answer(
-    question: Question,
+    scorer: Scorer,
     clip: NDArray[np.float32],
     reading: Reading,
     grid_map: NDArray[np.float32],
@@ -123,7 +123,7 @@ def answer(
         clip,
         heatmap,
         reading.score,
-        question.objective,
+        scorer.objective,
         method,
         {"layer": reading.layer, "grid": list(grid_map.shape), **settings},
     )
@@ -134,20 +134,20 @@ def _is_convolution(info: layers.LayerInfo) -> bool:
     return info.weights and "Conv" in type(inner).__name__
 
 
-def _grid(question: Question, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
+def _grid(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
     """Time and space of a layer's output for clips of this shape, without channels."""
     shape = tuple(n for n in info.shape or () if n is not None)
     if shape != info.shape:
-        tap = layers.tap(question.network, [info.name])
+        tap = layers.tap(scorer.network, [info.name])
         shape = tuple(tap.compute_output_shape((1, *clip_shape))[0][1:])
     return shape[:-1]
 
 
-def _reads(question: Question, clip_shape: tuple[int, ...], name: str):
+def _reads(scorer: Scorer, clip_shape: tuple[int, ...], name: str):
     """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
-    reader = question.reader
-    tap = layers.tap(question.network, [name])
-    layer = layers.find(question.network, name)
+    reader = scorer.reader
+    tap = layers.tap(scorer.network, [name])
+    layer = layers.find(scorer.network, name)
     if len(tap.outputs[0].shape) not in (4, 5):
         raise ValueError(
             "Expected a layer with places in space, (N, t, h, w, channels) or (N, h, w, channels). "

@@ -1,4 +1,4 @@
-"""Reads one kind of objective off a network: the part of a question that is compiled and kept."""
+"""Reads one kind of objective off a network: the part of a scorer that is compiled and kept."""
 
 from __future__ import annotations
 

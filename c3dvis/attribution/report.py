@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, objectives, pages
-from c3dvis.attribution import front
-from c3dvis.attribution.attribution import Attribution
-from c3dvis.attribution.question import Question
+from c3dvis.attribution import explain
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.clips.reading import excerpt
 from c3dvis.models import chosen as choices
@@ -40,7 +40,7 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
         OSError: If files cannot be written.
     """
     for method in chosen.method:
-        front.check(method, chosen.options)
+        explain.check(method, chosen.options)
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
@@ -86,7 +86,7 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
         key = _key(clip, method, settings)
         record = files.read_json(record_path)
         if not (isinstance(record, dict) and record.get("key") == key and gif.is_file()):
-            answer = front.attribute(
+            answer = explain.attribute(
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
             found = cast(Attribution, answer)  # of one clip
@@ -115,8 +115,8 @@ def _says(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
     """What the network gives for the clip, by what it ends in."""
     if not choices.class_count(network):
         return ""
-    question = Question(network, objectives.logit(0), preprocess=preprocess)
-    scores = question.class_scores(clip[None])[0].astype(np.float64)
+    scorer = Scorer(network, objectives.logit(0), preprocess=preprocess)
+    scores = scorer.class_scores(clip[None])[0].astype(np.float64)
     names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(scores))]
     ending = layers.output_activation(network)
     best = np.argsort(-scores)[:3]

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from c3dvis import clips as clips_room
 from c3dvis import objectives
-from c3dvis.attribution import Attribution, attribute, front
-from c3dvis.attribution.question import Question
+from c3dvis.attribution import Attribution, attribute, explain
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
@@ -41,7 +41,7 @@ class AttributionCallback(EpochCallback):
         targets: What to explain: a class (its index or name) or an objective for each clip, or one
             objective for all.
         folder: Made if it isn't there.
-        method: One of `c3dvis.attribution.methods()`.
+        method: One of `c3dvis.attribution.methods.names()`.
         every: Epochs from one time to the next.
         fps: Frames a second, up to 50.
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
@@ -82,7 +82,7 @@ class AttributionCallback(EpochCallback):
         preprocess: Callable | None = None,
         **options: Any,
     ):
-        front.check(method, options)
+        explain.check(method, options)
         self.clips = _clips(clips)
         asked = _objectives(targets, len(self.clips))
         self._method, self._preprocess, self._options = method, preprocess, options
@@ -101,7 +101,7 @@ class AttributionCallback(EpochCallback):
     def prepare(self, network: keras.Model) -> None:
         self._makes_layers = True  # methods that search for masks, the first time
         for clip, objective in zip(self.clips, self.objectives, strict=True):
-            Question(network, objective, preprocess=self._preprocess)
+            Scorer(network, objective, preprocess=self._preprocess)
             clips_room.check(clip, tuple(network.inputs[0].shape[1:]))
 
     def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:

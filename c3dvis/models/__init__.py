@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from c3dvis import lazy
 
 if TYPE_CHECKING:
+    from c3dvis.checkpoints.keras_models import load_keras_model
+    from c3dvis.checkpoints.load import load_weights
+    from c3dvis.checkpoints.stored import LoadReport
     from c3dvis.models.c3d import C3D, fold_batch_normalization
-    from c3dvis.models.checkpoints import load_weights
     from c3dvis.models.convlstm import ConvLSTM
     from c3dvis.models.i3d import I3D
     from c3dvis.models.inputs import preprocess_input
-    from c3dvis.models.keras_models import load_keras_model
     from c3dvis.models.labels import decode_predictions
     from c3dvis.models.resnet3d import MC3, R3D, R2Plus1D
-    from c3dvis.models.stored import LoadReport
     from c3dvis.models.tsm import TSM
 
 __all__ = [
@@ -366,9 +366,9 @@ _FILES = {
     "MC3": "resnet3d",
     "R2Plus1D": "resnet3d",
     "TSM": "tsm",
-    "load_weights": "checkpoints",
-    "load_keras_model": "keras_models",
-    "LoadReport": "stored",
+    "load_weights": ".checkpoints.load",
+    "load_keras_model": ".checkpoints.keras_models",
+    "LoadReport": ".checkpoints.stored",
     "decode_predictions": "labels",
     "preprocess_input": "inputs",
 }
@@ -437,7 +437,7 @@ def class_names(name: str) -> tuple[str, ...] | None:
 
 
 def _bundled(weights: str) -> os.PathLike:
-    from c3dvis.models.checkpoints import bundled_file
+    from c3dvis.checkpoints.load import bundled_file
 
     return bundled_file(weights)
 

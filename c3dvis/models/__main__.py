@@ -158,10 +158,10 @@ def _row(head: str, text: str) -> str:
 
 def _check(file: str, name: str, classes: int | None) -> int:
     """Prints what a file is and how it fits, line by line as it is found out."""
-    from c3dvis.models import checkpoints
+    from c3dvis.checkpoints import load
 
     path = Path(file)
-    format = next((r.format for r in checkpoints.READERS if r.recognises(path)), "of none known")
+    format = next((r.format for r in load.READERS if r.recognises(path)), "of none known")
     _print_files(path)
     print(_row("format", format))
     others = {} if classes is None else {"classes": classes}
@@ -170,7 +170,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            report = checkpoints.load_weights(network, path)
+            report = load.load_weights(network, path)
     except ValueError as error:
         print(_line("fits", f"no: {error}"))
         return 1
@@ -190,7 +190,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
 
 
 def _print_files(path: Path) -> None:
-    from c3dvis.models.tf_checkpoint import checkpoint_files, is_tf_checkpoint
+    from c3dvis.checkpoints.tf_checkpoint import checkpoint_files, is_tf_checkpoint
 
     for file in checkpoint_files(path) if is_tf_checkpoint(path) else [path]:
         print(_line("file", str(file)))

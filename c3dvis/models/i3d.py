@@ -7,8 +7,7 @@ import os
 import keras
 from keras import layers
 
-from c3dvis.models.checkpoints import load_weights, locate
-from c3dvis.models.i3d_names import (
+from c3dvis.checkpoints.i3d_names import (
     CLASSIFIER,
     from_flax,
     from_keras_port,
@@ -17,6 +16,7 @@ from c3dvis.models.i3d_names import (
     published_name,
     unit_name,
 )
+from c3dvis.checkpoints.load import load_weights, locate
 
 __all__ = [
     "CLASSIFIER",

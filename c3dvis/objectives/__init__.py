@@ -17,12 +17,7 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 """
 
 from c3dvis.objectives.batches import Alignment, Diversity, alignment, diversity
-from c3dvis.objectives.directions import (
-    Direction,
-    DirectionNeuron,
-    direction,
-    direction_neuron,
-)
+from c3dvis.objectives.directions import Direction, DirectionNeuron, direction, direction_neuron
 from c3dvis.objectives.given import (
     Caricature,
     Difference,

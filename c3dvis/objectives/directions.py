@@ -7,14 +7,7 @@ from numpy.typing import ArrayLike
 
 from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.products import checked_power, dot
-from c3dvis.objectives.terms import (
-    BEFORE_ACTIVATION,
-    Match,
-    Position,
-    Values,
-    position_in,
-    source,
-)
+from c3dvis.objectives.terms import BEFORE_ACTIVATION, Match, Position, Values, position_in, source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis.attribution import baselines
 from c3dvis.attribution.metrics import ties
 from c3dvis.attribution.metrics.chance import Beside
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.scorer import Scorer
 
 _BASELINES = MappingProxyType({"blur": "blur", "fade": "black", "freeze": "first_frame"})
 
@@ -33,7 +33,7 @@ class Curve:
 
 
 def insertion(
-    question: Question,
+    scorer: Scorer,
     clip: NDArray[np.float32],
     heatmap: ArrayLike,
     *,
@@ -47,7 +47,7 @@ def insertion(
     is a random one.
 
     Args:
-        question: About one logit.
+        scorer: About one logit.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
         baseline: What is there before: "blur"; "fade", black; "freeze", the first frame
@@ -67,21 +67,21 @@ def insertion(
     Example:
         >>> import numpy as np
         >>> from c3dvis import models, objectives
-        >>> from c3dvis.attribution.question import Question
-        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> from c3dvis.attribution.scorer import Scorer
+        >>> scorer = Scorer(models.build("c3d-motion"), objectives.logit("moving left"))
         >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
-        >>> insertion(question, clip, heatmap, steps=4).value.shares.tolist()
+        >>> insertion(scorer, clip, heatmap, steps=4).value.shares.tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
 
     Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     https://arxiv.org/abs/1806.07421
     """
     absent = _baseline(baseline, clip)
-    return _curves(question, absent, clip, heatmap, steps, seed)
+    return _curves(scorer, absent, clip, heatmap, steps, seed)
 
 
 def deletion(
-    question: Question,
+    scorer: Scorer,
     clip: NDArray[np.float32],
     heatmap: ArrayLike,
     *,
@@ -92,7 +92,7 @@ def deletion(
     """Takes the clip away pixel by pixel, the hottest first; a small area is good.
 
     Args:
-        question: About one logit.
+        scorer: About one logit.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
         baseline: What is there after: "blur"; "fade", black; "freeze", the first frame throughout.
@@ -108,17 +108,17 @@ def deletion(
     Example:
         >>> import numpy as np
         >>> from c3dvis import models, objectives
-        >>> from c3dvis.attribution.question import Question
-        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> from c3dvis.attribution.scorer import Scorer
+        >>> scorer = Scorer(models.build("c3d-motion"), objectives.logit("moving left"))
         >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
-        >>> deletion(question, clip, heatmap, steps=2).value.shares.tolist()
+        >>> deletion(scorer, clip, heatmap, steps=2).value.shares.tolist()
         [0.0, 0.5, 1.0]
 
     Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     https://arxiv.org/abs/1806.07421
     """
     absent = _baseline(baseline, clip)
-    return _curves(question, clip, absent, heatmap, steps, seed)
+    return _curves(scorer, clip, absent, heatmap, steps, seed)
 
 
 def _baseline(name: str, clip: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ def _baseline(name: str, clip: NDArray[np.float32]) -> NDArray[np.float32]:
     return baselines.baseline(_BASELINES[name], clip)
 
 
-def _curves(question, before, after, heatmap: ArrayLike, steps: int, seed: int) -> Beside:
+def _curves(scorer, before, after, heatmap: ArrayLike, steps: int, seed: int) -> Beside:
     if steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
     heat = ties.finite(heatmap, 3, "heatmap")
@@ -137,22 +137,22 @@ def _curves(question, before, after, heatmap: ArrayLike, steps: int, seed: int) 
     draw = np.random.default_rng(seed)
     by_chance = draw.random(heat.shape)
     pair = [
-        _curve(question, before, after, heat, by_chance, steps),
-        _curve(question, before, after, by_chance, by_chance, steps),
+        _curve(scorer, before, after, heat, by_chance, steps),
+        _curve(scorer, before, after, by_chance, by_chance, steps),
     ]
     return Beside(*pair)
 
 
-def _curve(question, before, after, heat, second: NDArray[np.float64], steps: int) -> Curve:
+def _curve(scorer, before, after, heat, second: NDArray[np.float64], steps: int) -> Curve:
     """Goes from one clip to another by descending heat; `second` decides among equals."""
     order = np.lexsort((-second.ravel(), -heat.ravel()))
     rank = np.empty(heat.size, np.int64)
     rank[order] = np.arange(heat.size)
     rank = rank.reshape(*heat.shape, 1)
     counts = np.linspace(0, heat.size, steps + 1).round().astype(np.int64)
-    size = question.rows(before.shape)
+    size = scorer.rows(before.shape)
     probabilities = [
-        question.probabilities(
+        scorer.probabilities(
             np.stack([np.where(rank < count, after, before) for count in counts[i : i + size]])
         )
         for i in range(0, len(counts), size)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis.attribution import baselines
 from c3dvis.attribution.metrics import ties
 from c3dvis.attribution.metrics.chance import Beside
-from c3dvis.attribution.question import Question
+from c3dvis.attribution.scorer import Scorer
 
 _RANDOM_MAPS = 20
 
@@ -66,7 +66,7 @@ def sensitivity(
 
 
 def mu_fidelity(
-    question: Question,
+    scorer: Scorer,
     clip: NDArray[np.float32],
     heatmap: ArrayLike,
     *,
@@ -79,7 +79,7 @@ def mu_fidelity(
     """Correlation between the heat of a random set of blocks and what the score loses without it.
 
     Args:
-        question: About an objective of any kind.
+        scorer: About an objective of any kind.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
         blocks: Number of blocks along time, height and width.
@@ -100,10 +100,10 @@ def mu_fidelity(
     Example:
         >>> import numpy as np
         >>> from c3dvis import models, objectives
-        >>> from c3dvis.attribution.question import Question
-        >>> question = Question(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> from c3dvis.attribution.scorer import Scorer
+        >>> scorer = Scorer(models.build("c3d-motion"), objectives.logit("moving left"))
         >>> clip, heatmap = np.zeros((16, 64, 64, 3), np.float32), np.zeros((16, 64, 64))
-        >>> mu_fidelity(question, clip, heatmap, subsets=3).value
+        >>> mu_fidelity(scorer, clip, heatmap, subsets=3).value
         0.0
 
     Bhatt et al. 2020, "Evaluating and Aggregating Feature-based Model Explanations",
@@ -123,7 +123,7 @@ def mu_fidelity(
     draw = np.random.default_rng(seed)
     owner = _owners(heat.shape, blocks)
     chosen = [draw.permutation(int(np.prod(blocks)))[:count] for _ in range(subsets)]
-    drops = _drops(question, clip, baselines.baseline(baseline, clip), owner, chosen)
+    drops = _drops(scorer, clip, baselines.baseline(baseline, clip), owner, chosen)
     by_chance = [
         _foretold(draw.random(heat.shape), owner, chosen, drops) for _ in range(_RANDOM_MAPS)
     ]
@@ -136,14 +136,14 @@ def _owners(shape, blocks) -> NDArray[np.int64]:
     return np.asarray(np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), blocks))
 
 
-def _drops(question, clip, absent, owner, chosen) -> NDArray[np.float64]:
+def _drops(scorer, clip, absent, owner, chosen) -> NDArray[np.float64]:
     """How much the score falls when each set of blocks is removed."""
-    size = question.rows(clip.shape)
+    size = scorer.rows(clip.shape)
     scores: list[float] = []
     for first in range(0, len(chosen), size):
         removed = [np.isin(owner, blocks)[..., None] for blocks in chosen[first : first + size]]
-        scores += list(question.scores(np.stack([np.where(r, absent, clip) for r in removed])))
-    return float(question.scores(clip[None])[0]) - np.array(scores, np.float64)
+        scores += list(scorer.scores(np.stack([np.where(r, absent, clip) for r in removed])))
+    return float(scorer.scores(clip[None])[0]) - np.array(scores, np.float64)
 
 
 def _foretold(heat, owner, chosen, drops: NDArray[np.float64]) -> float:

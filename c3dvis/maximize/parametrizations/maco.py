@@ -6,11 +6,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from c3dvis.maximize.parametrizations import colours as colour_choices
-from c3dvis.maximize.parametrizations.fourier import (
-    inverse,
-    mirrored,
-    natural_amplitude,
-)
+from c3dvis.maximize.parametrizations.fourier import inverse, mirrored, natural_amplitude
 from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
 # Of the weights at the start: the shorter they are, the further a step turns their phases.

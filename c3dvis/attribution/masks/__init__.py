@@ -1,0 +1,1 @@
+"""Searching for masks of pixels: what the extremal perturbations have in common."""

@@ -1,0 +1,109 @@
+"""What a mask costs: how far it is from its area, and from being made of one solid core."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+CORE = (7, 11, 11)
+"""Frames, rows and columns of the ellipsoid of which a core is made."""
+
+_BINS = 2048
+# Share of its box that an ellipsoid fills: pi / 6, rounded as published.
+_ELLIPSOID = 0.5236
+
+
+def area_loss(masks, areas, *, exact: bool = False):
+    """Mean squared distance of a mask's sorted values to the 0/1 template of its area.
+
+    With `n` values, the smallest `int(n * (1 - area))` should be 0 and the others 1. Only the
+    division into the two groups needs an order, and a histogram finds the value that divides them:
+    it gives the same loss and gradient, but that values which share the dividing bin, a
+    2048th wide, share its ones evenly. That is also what ties get on average where ties are sorted
+    at random, as the published code does.
+
+    Args:
+        masks: Tensor `(N, values)` in [0, 1].
+        areas: Shares of ones, `(N,)`.
+        exact: Sort instead.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis.attribution.masks.energies import area_loss
+        >>> np.array(area_loss(np.array([[0.0, 1.0, 0.0, 0.5]], "float32"), [0.5]))
+        array([0.0625], dtype=float32)
+    """
+    count = masks.shape[-1]
+    ones = np.array([count - int(count * (1 - area)) for area in areas])
+    if exact:
+        template = np.arange(count) >= count - ones[:, None]
+        return ops.mean((ops.sort(masks, axis=-1) - template.astype(np.float32)) ** 2, axis=-1)
+    template = ops.stop_gradient(_template(ops.stop_gradient(masks), ones))
+    # Where the template is between 0 and 1 it is a share of ones: the distance is a mean of both.
+    return ops.mean(masks * masks + (1 - 2 * masks) * template, axis=-1)
+
+
+def _template(masks, ones: np.ndarray):
+    """For each value the share of ones that falls on it, by a histogram of each row."""
+    rows, width = len(ones), _BINS + 1
+    bins = ops.cast(masks * _BINS, "int32") + width * np.arange(rows, dtype=np.int32)[:, None]
+    flat = ops.reshape(bins, (-1,))
+    counts = ops.segment_sum(ops.ones_like(flat, "float32"), flat, num_segments=rows * width)
+    counts = ops.reshape(counts, (rows, width))
+    upto = ops.cumsum(counts, axis=-1)
+    above = upto[:, -1:] - upto
+    share = (ones[:, None].astype(np.float32) - above) / ops.maximum(counts, 1)
+    return ops.reshape(ops.take(ops.reshape(ops.clip(share, 0, 1), (-1,)), flat), masks.shape)
+
+
+def core_loss(masks, areas, *, core: tuple[int, int, int] = CORE):
+    """How far a mask is from a few solid ellipsoids: the core loss of STEP.
+
+    The mask's mean in an ellipsoid is taken at every frame and every `core[1]` rows and
+    `core[2]` columns. As many of these means as ellipsoids fit into the area should be 1, the
+    others 0: the mean squared distance of the first and that of the others are added.
+
+    Args:
+        masks: Tensor `(N, T, H, W)` in [0, 1].
+        areas: Shares of ones, `(N,)`.
+        core: Frames, rows and columns of the ellipsoid; no more than the mask has.
+
+    Returns:
+        Tensor `(N,)`.
+    """
+    shape = masks.shape[1:]
+    means = _means(masks, ellipsoid(core))
+    inside = max(1, int(math.prod(core) * _ELLIPSOID))
+    means = -ops.sort(-ops.reshape(means, (masks.shape[0], -1)), axis=-1)
+    count = means.shape[-1]
+    tops = np.array([min(math.ceil(a * math.prod(shape) / inside), count) for a in areas])
+    top = (np.arange(count) < tops[:, None]).astype(np.float32)
+    first = ops.sum((means - 1) ** 2 * top, axis=-1) / tops.astype(np.float32)
+    rest = ops.sum(means**2 * (1 - top), axis=-1) / np.maximum(count - tops, 1).astype(np.float32)
+    return first + rest
+
+
+def ellipsoid(shape: tuple[int, int, int]) -> np.ndarray:
+    """The largest ellipsoid in a box: float32 0 and 1."""
+    frames, rows, columns = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape)
+    # What lies on the surface is in or out by rounding, as where this was published.
+    distance = np.sqrt(frames[:, None, None] ** 2 + rows[:, None] ** 2 + columns**2)
+    return (distance <= 1).astype(np.float32)
+
+
+def _means(masks, kernel: np.ndarray):
+    """Means under a kernel of 0 and 1, at every frame and at rows and columns side by side."""
+    (long, high, wide), (count, frames, height, width) = kernel.shape, masks.shape
+    down, across = height // high, width // wide
+    tiles = ops.reshape(
+        masks[:, :, : down * high, : across * wide], (count, frames, down, high, across, wide)
+    )
+    tiles = ops.reshape(ops.transpose(tiles, (0, 1, 2, 4, 3, 5)), (-1, high * wide))
+    # Each frame under each frame of the kernel, of which those that belong together are added.
+    sums = ops.matmul(tiles, kernel.reshape(long, -1).T / kernel.sum())
+    sums = ops.reshape(sums, (count, frames, down, across, long))
+    last = frames - long + 1
+    return sum(sums[:, k : k + last, :, :, k] for k in range(long))

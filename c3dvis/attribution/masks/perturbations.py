@@ -1,0 +1,101 @@
+"""Clips perturbed under a mask: blurred or faded, more the lower the mask.
+
+A clip is perturbed to a few levels once. A mask then chooses among the levels at every pixel: 1 is
+the clip itself, 0 its strongest perturbation, and what lies between is interpolated linearly
+(Fong et al. 2019, https://arxiv.org/abs/1910.08485).
+"""
+
+import difflib
+import math
+
+import numpy as np
+from keras import ops
+
+from c3dvis.attribution.baselines import blur
+
+LEVELS = 8
+MAX_SIGMA = 20.0
+"""Pixels; of the blur at mask 0."""
+
+
+def pyramid(
+    clip: np.ndarray, kind: str = "blur", *, levels: int = LEVELS, max_sigma: float = MAX_SIGMA
+) -> np.ndarray:
+    """A clip at several strengths of perturbation, the strongest first, the clip itself last.
+
+    Level `l` of `L` is blurred by a Gaussian of `max_sigma * (1 - l / (L - 1))` pixels, frame by
+    frame, or multiplied by `l / (L - 1)`. Where a blur reaches over the edge, the edge's pixels
+    are repeated; the published code takes zeros there, which draws a dark frame around the clip.
+
+    Args:
+        clip: `(T, H, W, C)` in [0, 1].
+        kind: "blur" or "fade" (to black).
+        levels: At least 2.
+        max_sigma: Pixels, above 0.
+
+    Returns:
+        float32 `(levels, T, H, W, C)` in [0, 1].
+
+    Raises:
+        ValueError: An unknown kind, fewer than 2 levels, or no blur.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis.attribution.masks import perturbations
+        >>> clip = np.ones((4, 8, 8, 3), np.float32)
+        >>> perturbations.pyramid(clip, "fade", levels=3).mean(axis=(1, 2, 3, 4))
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
+    if levels < 2:
+        raise ValueError(f"Expected 2 levels or more. Received: {levels}.")
+    if not 0 < max_sigma < math.inf:
+        raise ValueError(f"Expected a blur above 0 pixels. Received: {max_sigma}.")
+    shares = np.linspace(0, 1, levels)
+    if check_kind(kind) == "fade":
+        return np.stack([clip * np.float32(share) for share in shares])
+    blurred = [blur(clip, max_sigma * (1 - share)) for share in shares[:-1]]
+    return np.stack([*blurred, clip.astype(np.float32)])
+
+
+def check_kind(kind: str) -> str:
+    """The name of a perturbation, or an error with the near misses."""
+    kinds = ("blur", "fade")
+    if kind not in kinds:
+        near = difflib.get_close_matches(str(kind), kinds, 1) or kinds
+        raise ValueError(
+            f"Expected a perturbation, {' or '.join(map(repr, near))}. Received: {kind!r}."
+        )
+    return kind
+
+
+def ladder(levels: np.ndarray) -> np.ndarray:
+    """A pyramid as a table that `blend` can look up: `((L - 1) * T * H * W, 2 * C)`.
+
+    A row is one pixel at one level, and what has to be added to reach the next level.
+    """
+    rows = np.concatenate([levels[:-1], np.diff(levels, axis=0)], axis=-1)
+    return rows.reshape(-1, rows.shape[-1])
+
+
+def blend(table, masks):
+    """Clips under masks.
+
+    Args:
+        table: From `ladder`, of a clip `(T, H, W, C)`, as a tensor.
+        masks: Tensor `(N, T, H, W)` in [0, 1]; 1 keeps the clip.
+
+    Returns:
+        Tensor `(N, T, H, W, C)`, differentiable in `masks`.
+    """
+    pixels = math.prod(masks.shape[1:])
+    steps, channels = table.shape[0] // pixels, table.shape[1] // 2
+    height = masks * steps
+    # At 1 the pixel stands on the last step's far end, so that the gradient does not end there.
+    step = ops.clip(ops.floor(height), 0, steps - 1)
+    rows = ops.reshape(ops.cast(step, "int32"), (-1, pixels)) * pixels
+    rows = rows + ops.arange(pixels, dtype="int32")
+    found = ops.reshape(ops.take(table, rows, axis=0), (-1, *masks.shape[1:], 2 * channels))
+    return (
+        found[..., :channels]
+        + (height - ops.stop_gradient(step))[..., None] * found[..., channels:]
+    )

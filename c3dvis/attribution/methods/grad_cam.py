@@ -1,0 +1,54 @@
+"""Grad-CAM: a layer's channels, each weighted by how much it raises the score."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.attribution import cam
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+
+
+def attribute(
+    scorer: Scorer,
+    clip: NDArray[np.float32],
+    *,
+    layer: str | None = None,
+    weights: str = "clip",
+    signed: bool = False,
+) -> Attribution:
+    """ReLU of the sum of weight x activation; a weight is the mean gradient of its channel.
+
+    Args:
+        scorer: The network and the objective.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        layer: Name of a layer with places; None is the last convolutional map
+            (`cam.default_layer`).
+        weights: Whether gradients are averaged over the whole "clip", as for images, or each
+            "frame" of the layer gets weights of its own, as for the sequences of a ConvLSTM.
+        signed: Whether to leave out the ReLU, so that what is against the objective shows, too.
+
+    Returns:
+        A heatmap interpolated to every frame and pixel. The settings tell the layer and its grid.
+
+    Raises:
+        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.attribution import attribute
+        >>> clip = np.full((16, 64, 64, 3), 0.5, np.float32)
+        >>> attribute(models.build("c3d-motion"), clip, method="grad_cam").settings["layer"]
+        'conv5b'
+
+    Selvaraju et al. 2016, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+    Localization", https://arxiv.org/abs/1610.02391; a frame at a time: Mänttäri, Broomé et al.
+    2020, https://arxiv.org/abs/2002.00367
+    """
+    axes = cam.places(weights)
+    reading = cam.read(scorer, clip, layer)
+    found = cam.weighted(reading, reading.gradient.mean(axis=axes, keepdims=True))
+    settings = {"weights": weights, "signed": signed}
+    shown = found if signed else np.maximum(found, 0)
+    return cam.answer(scorer, clip, reading, shown, "grad_cam", settings)

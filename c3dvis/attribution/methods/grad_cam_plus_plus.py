@@ -1,0 +1,65 @@
+"""Grad-CAM++: Grad-CAM whose weights look at the places where a channel raises the score."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.attribution import cam
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+
+
+def attribute(
+    scorer: Scorer,
+    clip: NDArray[np.float32],
+    *,
+    layer: str | None = None,
+    weights: str = "clip",
+) -> Attribution:
+    """ReLU of the sum of weight x activation; weights are sums of positive gradients x alpha.
+
+    For each place, `alpha = g^2 / (2 g^2 + sum(activation) g^3)`, `g` being the gradient, then
+    divided by its own sum over the places of its channel. That division is not in the paper but in
+    the authors' code, and in the other implementations. The score stands for a logarithm, as in
+    the paper; the exponential of it, a factor of all weights alike, is left out.
+
+    Args:
+        scorer: The network and the objective.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        layer: Name of a layer with places; None is the last convolutional map.
+        weights: A set of weights for the whole "clip", or one for each "frame" of the layer.
+
+    Returns:
+        A heatmap interpolated to every frame and pixel, not negative.
+
+    Raises:
+        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.attribution import attribute
+        >>> clip = np.full((16, 64, 64, 3), 0.5, np.float32)
+        >>> network = models.build("c3d-motion")
+        >>> attribute(network, clip, method="grad_cam_plus_plus").heatmap.shape
+        (16, 64, 64)
+
+    Chattopadhay et al. 2017, "Grad-CAM++: Improved Visual Explanations for Deep Convolutional
+    Networks", https://arxiv.org/abs/1710.11063
+    """
+    axes = cam.places(weights)
+    reading = cam.read(scorer, clip, layer)
+    gradient = reading.gradient.astype(np.float64)
+    total = reading.activation.sum(axis=axes, keepdims=True, dtype=np.float64)
+    # Divided by the gradient's square, above and below.
+    alpha = _ratio((gradient != 0).astype(np.float64), 2 + total * gradient)
+    alpha = _ratio(alpha, alpha.sum(axis=axes, keepdims=True))
+    each = (np.maximum(gradient, 0) * alpha).sum(axis=axes, keepdims=True)
+    found = np.maximum(cam.weighted(reading, each.astype(np.float32)), 0)
+    settings = {"weights": weights}
+    return cam.answer(scorer, clip, reading, found, "grad_cam_plus_plus", settings)
+
+
+def _ratio(above: NDArray, below: NDArray) -> NDArray:
+    """A quotient; zero where it is divided by zero."""
+    return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)

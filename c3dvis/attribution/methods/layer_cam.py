@@ -1,0 +1,43 @@
+"""Layer-CAM: activations weighted place by place, so that early layers give fine maps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.attribution import cam
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+
+
+def attribute(
+    scorer: Scorer, clip: NDArray[np.float32], *, layer: str | None = None
+) -> Attribution:
+    """ReLU of the sum over channels of activation x positive gradient, place by place.
+
+    Args:
+        scorer: The network and the objective.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        layer: Name of a layer with places; None is the last convolutional map. Earlier layers
+            give finer maps.
+
+    Returns:
+        A heatmap interpolated to every frame and pixel, not negative.
+
+    Raises:
+        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.attribution import attribute
+        >>> clip = np.full((16, 64, 64, 3), 0.5, np.float32)
+        >>> network = models.build("c3d-motion")
+        >>> attribute(network, clip, method="layer_cam", layer="conv3b").settings["grid"]
+        [8, 16, 16]
+
+    Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
+    https://doi.org/10.1109/TIP.2021.3089943
+    """
+    reading = cam.read(scorer, clip, layer)
+    found = np.maximum(cam.weighted(reading, np.maximum(reading.gradient, 0)), 0)
+    return cam.answer(scorer, clip, reading, found, "layer_cam", {})

@@ -1,0 +1,228 @@
+"""One network asked about one objective: scores, probabilities and gradients of clips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import autodiff
+from c3dvis.attribution.reader import reader_of
+from c3dvis.models import layers
+from c3dvis.objectives import Logit, Objective
+
+# Of activations and their gradients, computed at once.
+_MOST_BYTES = 2**31
+# A matrix product of one row rounds differently from one of many rows.
+_FEWEST_ROWS = 2
+
+Made = TypeVar("Made")
+
+
+class Scorer:
+    """One network asked about one objective: scores, probabilities and gradients of clips.
+
+    Clips are computed in batches of a fixed size (one or two clips as two), the last one filled
+    up: so a clip's answer has the same bits whatever stands beside it, memory is bounded, and
+    nothing is compiled twice. What is compiled is kept with the network for further questions of
+    the same kind, for other classes too.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        objective: What to ask, of one unit.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Most clips computed at once. Fewer are, where their activations would need
+            more than 2 GiB.
+
+    Raises:
+        ValueError: An objective that the network can't answer, or one of several units.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.attribution.scorer import Scorer
+        >>> scorer = Scorer(models.build("c3d-motion"), objectives.logit("moving left"))
+        >>> scorer.scores(np.zeros((3, 16, 64, 64, 3), np.float32)).shape
+        (3,)
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        objective: Objective,
+        *,
+        preprocess: Callable | None = None,
+        batch_size: int = 8,
+    ):
+        if not isinstance(objective, Objective):
+            raise ValueError(
+                "Expected an objective, such as objectives.logit(3). "
+                f"Received: {type(objective).__name__}."
+            )
+        if len(objective) != 1:
+            raise ValueError(f"Expected an objective of one unit. Received: {len(objective)}.")
+        if objective.joint:
+            raise ValueError(
+                "Expected an objective that scores a clip by itself. "
+                "Received: one that compares clips with each other."
+            )
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
+        self.network = network
+        self.objective = objective
+        self.preprocess = preprocess
+        self.batch_size = batch_size
+        self.reader = reader_of(network, objective, preprocess)
+        self.columns = self.reader.columns(objective, getattr(network, "class_names", None))
+
+    @property
+    def clip_shape(self) -> tuple[int | None, ...]:
+        """`(T, H, W, C)` of the clips that the network takes; None where it takes any."""
+        return tuple(self.network.inputs[0].shape[1:])
+
+    def scores(self, clips: ArrayLike) -> NDArray[np.float32]:
+        """Scores of clips.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Returns:
+            float32 `(N,)`.
+        """
+        run = self.compiled("scores", lambda: self._compiled(self.reader.score))
+        return self.in_batches(run, clips)[0]
+
+    def gradients(self, clips: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores of clips, and the gradient of each with respect to its clip.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Returns:
+            float32 `(N,)` and float32 `(N, T, H, W, C)`.
+        """
+        run = self.compiled("gradients", lambda: self.differentiated(self.reader.score))
+        scores, gradients = self.in_batches(run, clips)
+        return scores, gradients
+
+    def class_scores(self, clips: ArrayLike) -> NDArray[np.float32]:
+        """Scores of all classes before the softmax, float32 `(N, classes)`.
+
+        Raises:
+            ValueError: Unless the objective is one logit.
+        """
+        self._check_logit()
+        run = self.compiled("class scores", lambda: self._compiled(self.reader.class_scores))
+        return self.in_batches(run, clips)[0]
+
+    def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
+        """Probability of the objective's class: by softmax, or by sigmoid if that ends the network.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Returns:
+            float32 `(N,)` in [0, 1].
+
+        Raises:
+            ValueError: Unless the objective is one logit.
+        """
+        self._check_logit()
+        run = self.compiled("probabilities", lambda: self._compiled(self.reader.log_probabilities))
+        return np.exp(self.in_batches(run, clips)[0])
+
+    def score(self, clips):
+        """Scores `(N,)` of a tensor of clips, as a tensor: for use inside another model."""
+        return self.reader.score(clips, self._rows(clips))
+
+    def log_probabilities(self, clips):
+        """Log probability of the objective's class, and of any other class, of a tensor of clips.
+
+        Both are finite however sure the network is.
+
+        Returns:
+            Two tensors `(N,)`: `log p` and `log(1 - p)`.
+
+        Raises:
+            ValueError: Unless the objective is one logit.
+        """
+        self._check_logit()
+        return self.reader.log_probabilities(clips, self._rows(clips))
+
+    def compiled(self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make()` gives, made once for all questions of this kind that say this name."""
+        if name not in self.reader.functions:
+            self.reader.functions[name] = make()
+        return self.reader.functions[name]
+
+    def differentiated(self, function: Callable) -> Callable:
+        """`function(clips, columns)`, compiled, with its gradient with respect to the clips."""
+        run = autodiff.value_and_gradient(function, variables=self.reader.tap.variables)
+
+        def both(clips, columns):
+            result, gradient = run(clips, columns)
+            return *(result if isinstance(result, tuple) else (result,)), gradient
+
+        return both
+
+    def in_batches(self, run: Callable, clips: ArrayLike) -> list[NDArray[np.float32]]:
+        """Runs a compiled function of `(clips, columns)` on batches of clips of a fixed size.
+
+        Args:
+            run: Gives a tensor, or a tuple of tensors, with a row a clip.
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Returns:
+            Each of its results for all clips, float32 `(N, ...)`.
+        """
+        clips = np.asarray(clips, np.float32)
+        if clips.ndim != 5 or not len(clips):
+            raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {clips.shape}.")
+        most = self.rows(clips.shape[1:])
+        parts = []
+        for first in range(0, len(clips), most):
+            part = clips[first : first + most]
+            size = _FEWEST_ROWS if len(part) <= _FEWEST_ROWS < most else most
+            # The last clip once more, as its values are known to be fit for the network.
+            filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            results = run(filled, np.repeat(self.columns, size, axis=0))
+            results = results if isinstance(results, tuple) else (results,)
+            parts.append([_to_numpy(result)[: len(part)] for result in results])
+        return [np.concatenate(several) for several in zip(*parts, strict=True)]
+
+    def rows(self, clip_shape: tuple[int, ...]) -> int:
+        """How many clips `(T, H, W, C)` are computed at once."""
+        return max(1, min(self.batch_size, _MOST_BYTES // _bytes(self.reader.tap, clip_shape)))
+
+    def _compiled(self, function: Callable) -> Callable:
+        return autodiff.compiled(function, variables=self.reader.tap.variables)
+
+    def _rows(self, clips):
+        return ops.broadcast_to(self.columns, (ops.shape(clips)[0], self.columns.shape[1]))
+
+    def _check_logit(self) -> None:
+        (weight, term), *others = self.objective.terms
+        if others or weight != 1 or not isinstance(term, Logit):
+            raise ValueError(
+                "Expected an objective of one logit, such as objectives.logit(3), as a probability "
+                f"is asked for. Received: {self.objective}."
+            )
+
+
+def _bytes(tap: keras.Model, clip_shape: tuple[int, ...]) -> int:
+    """What the activations of one clip and their gradients take, roughly and at most."""
+    total = math.prod(clip_shape)
+    for info in layers.describe(tap):
+        if info.shape is not None:
+            axes = zip(info.shape, (*clip_shape, 1, 1), strict=False)
+            total += math.prod(own if own is not None else clip for own, clip in axes)
+    return 2 * 4 * total
+
+
+def _to_numpy(tensor) -> NDArray[np.float32]:
+    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))

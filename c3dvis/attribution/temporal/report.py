@@ -1,0 +1,274 @@
+"""How far networks fall when the frames that decide are frozen or reversed: a table of clips."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import objectives
+from c3dvis.attribution import temporal
+from c3dvis.attribution.explain import attribute
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal.page import html_page, markdown_tables
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip seen by one network; scores are probabilities after the softmax.
+
+    Attributes:
+        clip: Name of the clip.
+        network: Name of the network.
+        guess: The class that the network gives the clip, and that the mask explains.
+        original: OS, score of that class for the clip.
+        frozen: FS, its score for the clip frozen by the mask.
+        reversed: RS, its score for the clip reversed by the mask.
+        correct: CS, score of the clip's own class where the network gives another; else None.
+        predicted: P, the network's class where it isn't the clip's own; else None.
+        frames: The mask, snapped: a bool a frame.
+    """
+
+    clip: str
+    network: str
+    guess: str
+    original: float
+    frozen: float
+    reversed: float
+    correct: float | None
+    predicted: str | None
+    frames: tuple[bool, ...]
+
+    @property
+    def freeze_drop(self) -> float:
+        """Share of the original score that freezing takes."""
+        return 1 - self.frozen / self.original
+
+    @property
+    def reverse_drop(self) -> float:
+        """Share of the original score that reversing takes."""
+        return 1 - self.reversed / self.original
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One network over all clips.
+
+    Attributes:
+        network: Its name.
+        original, frozen, reversed: Means of the scores OS, FS and RS.
+        freeze_drop, reverse_drop: Medians of the shares of OS that are lost.
+        frames: Mean number of frames in the mask.
+    """
+
+    network: str
+    original: float
+    frozen: float
+    reversed: float
+    freeze_drop: float
+    reverse_drop: float
+    frames: float
+
+
+@dataclass(frozen=True)
+class TemporalReport:
+    """What `temporal_report` found.
+
+    Attributes:
+        rows: One `Row` a clip and network: all networks of the first clip, then of the next.
+        method: The method that made the masks.
+    """
+
+    rows: tuple[Row, ...]
+    method: str
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks, in order."""
+        return list(dict.fromkeys(row.network for row in self.rows))
+
+    def summary(self) -> list[Summary]:
+        """One `Summary` a network."""
+        return [
+            _summary([row for row in self.rows if row.network == name]) for name in self.networks
+        ]
+
+    def to_markdown(self) -> str:
+        """The clips with the networks side by side, and what they come to, as Markdown tables."""
+        return markdown_tables(self)
+
+    def to_html(self) -> str:
+        """The same as a page, with a red mark for each frame of a mask and a green one else."""
+        return html_page(self)
+
+    def to_frame(self):
+        """The rows as a pandas data frame, a column an attribute and one for each drop.
+
+        Raises:
+            ImportError: Where pandas isn't installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise ImportError(
+                "Expected pandas to be installed for a data frame (pip install pandas); "
+                "`rows` holds the same without it."
+            ) from None
+        return pandas.DataFrame(
+            [
+                {**asdict(row), "freeze_drop": row.freeze_drop, "reverse_drop": row.reverse_drop}
+                for row in self.rows
+            ]
+        )
+
+
+def temporal_report(
+    networks: Mapping[str, keras.Model],
+    clips: ArrayLike,
+    labels: Sequence[int | str] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    method: str = "freeze",
+    preprocess: Mapping[str, Callable] | None = None,
+    batch_size: int = 8,
+    **options: Any,
+) -> TemporalReport:
+    """How far networks fall when the frames that decide are frozen, and when they are reversed.
+
+    For each clip and network, the method finds a mask of frames for the class that the network
+    guesses. The score of this class is then read for the clip as it is (OS), frozen by the mask
+    (FS) and reversed by it (RS), the mask snapped at 0.5. A network that reads order in time
+    loses much by reversal; one that reads appearance hardly any.
+
+    Args:
+        networks: Networks that take these clips, by name.
+        clips: `(N, T, H, W, C)` in [0, 1].
+        labels: The clips' own classes, as indices or names; None if they aren't known.
+        names: Names of the clips; None numbers them from 0.
+        method: One whose answer has a `frame_mask`: "freeze", "reverse" or "window".
+        preprocess: For the networks named, a function of clips in [0, 1] that gives what it takes.
+        batch_size: Most clips computed at once.
+        **options: Of the method.
+
+    Returns:
+        A `TemporalReport`: rows, Markdown, HTML, a data frame.
+
+    Raises:
+        ValueError: No networks or clips, labels or names of another number, a clip that a network
+            doesn't take, a method without a mask of frames.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.attribution.temporal.report import temporal_report
+        >>> from c3dvis.motion import MovingEvidence
+        >>> some = MovingEvidence(seed=1).batch(0, 1)
+        >>> networks = {"C3D": models.build("c3d-motion")}
+        >>> report = temporal_report(networks, some.clips, some.labels, method="window", stride=4)
+        >>> report.rows[0].guess, report.rows[0].predicted
+        ('moving left', None)
+
+    Mänttäri et al. 2020, "Interpreting Video Features: a Comparison of 3D Convolutional Networks
+    and Convolutional LSTM Networks", https://arxiv.org/abs/2002.00367, which shows these columns.
+    """
+    array = np.asarray(clips, np.float32)
+    if array.ndim != 5 or not len(array) or not networks:
+        raise ValueError(
+            "Expected one network or more and clips (N, T, H, W, C). "
+            f"Received: {len(networks)} networks and clips of shape {array.shape}."
+        )
+    for what, several in (("labels", labels), ("names", names)):
+        if several is not None and len(several) != len(array):
+            raise ValueError(f"Expected {len(array)} {what}. Received: {len(several)}.")
+    unknown = set(preprocess or ()) - set(networks)
+    if unknown:
+        raise ValueError(f"Expected preprocess for {list(networks)}. Received: {sorted(unknown)}.")
+    shown = [str(i) for i in range(len(array))] if names is None else [str(n) for n in names]
+    columns = []
+    for name, network in networks.items():
+        asked = _Asked(name, network, (preprocess or {}).get(name), batch_size)
+        columns.append(
+            [
+                asked.row(shown[i], clip, None if labels is None else labels[i], method, options)
+                for i, clip in enumerate(array)
+            ]
+        )
+    rows = tuple(row for several in zip(*columns, strict=True) for row in several)
+    return TemporalReport(rows, method)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One network of a report."""
+
+    name: str
+    network: keras.Model
+    preprocess: Callable | None
+    batch_size: int
+
+    def row(self, name: str, clip: NDArray[np.float32], label, method: str, options) -> Row:
+        found = attribute(
+            self.network,
+            clip,
+            method=method,
+            preprocess=self.preprocess,
+            batch_size=self.batch_size,
+            **options,
+        )
+        assert isinstance(found, Attribution)  # of one clip
+        if found.frame_mask is None:
+            raise ValueError(
+                "Expected a method that finds a mask of frames: 'freeze', 'reverse' or 'window'. "
+                f"Received: {method!r}."
+            )
+        frames = temporal.snapped(found.frame_mask)
+        masks = frames[None].astype(np.float32)
+        changed = [temporal.perturb(clip, masks, by)[0] for by in ("freeze", "reverse")]
+        scorer = self._question(found.objective)
+        original, frozen, backwards = map(float, scorer.probabilities(np.stack([clip, *changed])))
+        guess = self._class_name(scorer)
+        correct = None
+        if label is not None:
+            own = self._question(objectives.logit(label if isinstance(label, str) else int(label)))
+            if own.columns[0, 0] != scorer.columns[0, 0]:
+                correct = float(own.probabilities(clip[None])[0])
+        return Row(
+            clip=name,
+            network=self.name,
+            guess=guess,
+            original=original,
+            frozen=frozen,
+            reversed=backwards,
+            correct=correct,
+            predicted=None if correct is None else guess,
+            frames=tuple(map(bool, frames)),
+        )
+
+    def _question(self, objective: objectives.Objective) -> Scorer:
+        return Scorer(
+            self.network, objective, preprocess=self.preprocess, batch_size=self.batch_size
+        )
+
+    def _class_name(self, scorer: Scorer) -> str:
+        index, names = int(scorer.columns[0, 0]), getattr(self.network, "class_names", None)
+        return str(index) if names is None else str(names[index])
+
+
+def _summary(rows: Sequence[Row]) -> Summary:
+    def mean(values) -> float:
+        return float(np.mean(list(values)))
+
+    return Summary(
+        network=rows[0].network,
+        original=mean(row.original for row in rows),
+        frozen=mean(row.frozen for row in rows),
+        reversed=mean(row.reversed for row in rows),
+        freeze_drop=float(np.median([row.freeze_drop for row in rows])),
+        reverse_drop=float(np.median([row.reverse_drop for row in rows])),
+        frames=mean(sum(row.frames) for row in rows),
+    )

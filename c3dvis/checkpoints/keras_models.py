@@ -1,0 +1,182 @@
+"""Opens whole models that Keras saved, in safe mode only."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from c3dvis.checkpoints import hdf5
+from c3dvis.checkpoints.keras_weights import named_as, one_line
+from c3dvis.checkpoints.stored import Stored, StoredLayer, StoredWeight
+from c3dvis.checkpoints.weight_checks import check_finite
+from c3dvis.checkpoints.words import unreadable
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
+# Classes of Keras whose configuration holds code, or the path of some.
+_CODE = {
+    "__lambda__": "a Python lambda",
+    "TorchModuleWrapper": "a pickled PyTorch module",
+    "TFSMLayer": "a TensorFlow SavedModel",
+}
+
+
+def is_keras_archive(path: Path) -> bool:
+    """Whether a file is a whole model as Keras 3 saves it, whatever its name."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {_CONFIG, _WEIGHTS} <= set(archive.namelist())
+    except zipfile.BadZipFile:
+        return False  # a cut or overwritten table of contents
+
+
+def load_keras_model(path: str | os.PathLike):
+    """Opens a whole model saved by Keras: `.keras`, or the older HDF5.
+
+    Only what Keras's safe mode allows is opened: the layers of Keras and of this package, and
+    classes that you have registered. Code in the file is never run.
+
+    Args:
+        path: A file of a whole model; its content decides what it is, not its name.
+
+    Returns:
+        The `keras.Model`, not compiled.
+
+    Raises:
+        ValueError: If the file is none of these or damaged, holds a Lambda layer or an unknown
+            class, or has weights that are not finite.
+
+    Example:
+        >>> import tempfile
+        >>> from c3dvis import models
+        >>> network = models.C3D(width=0.02, input_shape=(16, 16, 16, 3), classes=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(f"{folder}/small.keras")
+        ...     models.load_keras_model(f"{folder}/small.keras").output_shape
+        (None, 2)
+    """
+    import keras
+
+    path = Path(path)
+    if is_keras_archive(path):
+        suffix, config = ".keras", _archive_config(path)
+    elif hdf5.is_hdf5(path):
+        suffix, config = ".h5", _hdf5_config(path)
+    else:
+        raise unreadable(path, "a whole Keras model (.keras, or HDF5)")
+    _refuse_code(config, path)
+    _register_own_layers()
+    try:
+        with named_as(path, suffix) as named:
+            network = keras.saving.load_model(named, compile=False, safe_mode=True)
+    except Exception as reason:  # Keras raises whatever the layers of the file raise
+        raise ValueError(
+            f"Expected a model that Keras opens in safe mode; classes of your own have to be "
+            f"registered first. Received: '{path}' ({one_line(reason)})."
+        ) from reason
+    for layer in network.layers:
+        for value in layer.get_weights():
+            check_finite(layer.name, np.asarray(value), str(path))
+    return network
+
+
+def read_keras_archive(path: Path) -> Stored:
+    """The weights of a whole model, by its layers' names."""
+
+    def stored(variable) -> StoredWeight:
+        return StoredWeight(variable.name, tuple(variable.shape), variable.numpy)
+
+    layers = tuple(
+        StoredLayer(layer.name, tuple(map(stored, layer.weights)))
+        for layer in load_keras_model(path).layers
+        if layer.weights
+    )
+    return Stored(str(path), "whole Keras 3 model", layers)
+
+
+def _archive_config(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            length = archive.getinfo(_CONFIG).file_size
+            if length > _LONGEST_CONFIG:
+                raise ValueError(
+                    f"Expected a {_CONFIG} of at most {_LONGEST_CONFIG:,} bytes. "
+                    f"Received: '{path}' with {length:,}."
+                )
+            with archive.open(_WEIGHTS) as inner, h5py.File(inner, "r") as file:
+                hdf5.refuse_unsafe(file, path, None)
+            return json.loads(archive.read(_CONFIG))
+    except (zipfile.BadZipFile, OSError, RuntimeError, KeyError, json.JSONDecodeError) as reason:
+        raise ValueError(
+            f"Expected a whole Keras model. Received: '{path}', which is damaged "
+            f"({one_line(reason)})."
+        ) from reason
+
+
+def _hdf5_config(path: Path) -> Any:
+    with hdf5.open_hdf5(path, None) as file:
+        text = file.attrs.get("model_config")
+    if text is None:
+        raise ValueError(
+            f"Expected a whole model. Received: '{path}', which holds weights only; build the "
+            "network, then use load_weights."
+        )
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError) as reason:  # no JSON, or no text at all
+        raise ValueError(
+            f"Expected a whole Keras model. Received: '{path}', whose model_config is damaged "
+            f"({one_line(reason)})."
+        ) from reason
+
+
+def _refuse_code(config: Any, path: Path) -> None:
+    """Explains code in a model, instead of leaving it to an error of Keras.
+
+    Keras's safe mode refuses it too, but not after `enable_unsafe_deserialization()`.
+    """
+    found = next(_code(config), None)
+    if found is not None:
+        raise ValueError(
+            f"Expected a model without code in it. Received: '{path}' with {found}, which is code "
+            "that opening the file would run; if you trust it, open it yourself with "
+            "keras.saving.load_model(..., safe_mode=False) and pass the model."
+        )
+
+
+def _code(config: Any) -> Iterator[str]:
+    """What in a model's configuration is code, outermost first."""
+    if isinstance(config, dict):
+        kind, inner = config.get("class_name"), config.get("config")
+        inner = inner if isinstance(inner, dict) else {}
+        # Keras 3 marks a lambda as such; Keras 1 and 2 store its code as a list. A function by its
+        # name is no code: Keras asks for it to be registered.
+        stored = inner.get("function")
+        marked = isinstance(stored, dict) and stored.get("class_name") == "__lambda__"
+        if kind == "Lambda" and (marked or isinstance(stored, list)):
+            yield f"a Lambda layer {inner.get('name')!r}"
+        elif kind in _CODE:
+            yield f"{_CODE[kind]} {inner.get('name', '')!r}"
+        for part in config.values():
+            yield from _code(part)
+    elif isinstance(config, list):
+        for part in config:
+            yield from _code(part)
+
+
+def _register_own_layers() -> None:
+    """Importing a family's module registers its layer classes with Keras."""
+    from c3dvis.models import NETWORKS
+
+    for entry in NETWORKS:
+        importlib.import_module(entry.module)

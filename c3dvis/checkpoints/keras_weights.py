@@ -1,0 +1,96 @@
+"""Loads the weights that Keras 3 writes (`.weights.h5`), by Keras itself, but all or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from c3dvis.checkpoints import hdf5
+from c3dvis.checkpoints.stored import LoadReport, weighted_layers
+from c3dvis.checkpoints.weight_checks import check_finite, check_shape, refuse_unused_normalization
+from c3dvis.checkpoints.words import in_short
+
+
+def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:
+    """Compares names and shapes of a `.weights.h5` with a network, before Keras reads it.
+
+    Returns:
+        The layers of the file that the network does not have.
+    """
+    targets = {layer.name: layer for layer in _leaves(network) if layer.weights}
+    groups = [group for group in hdf5.keras3_groups(file) if len(group)]
+    named = {str(group.attrs.get("name", group.parent.name)): group for group in groups}
+    for name, layer in targets.items():
+        group = named.get(name, ())
+        if len(group) == len(layer.weights):
+            for number, variable in enumerate(layer.weights):
+                dataset = group[str(number)]
+                check_shape(name, variable, dataset.name, dataset.shape, str(path))
+    surplus = sum(map(len, groups)) > len(network.weights)
+    unused = tuple(name for name in named if name not in targets) if surplus else ()
+    refuse_unused_normalization(network, unused, str(path))
+    return unused
+
+
+def load_weights_file(network, path: Path, unused: tuple[str, ...]) -> LoadReport:
+    """Loads a `.weights.h5` by Keras's own rules: layers of a class in their order.
+
+    Keras assigns as it reads; so the weights are kept first, and put back if anything fails.
+    """
+    kept = [(variable, np.array(variable.numpy())) for variable in network.variables]
+    targets = weighted_layers(network)
+    optimizer = getattr(network, "optimizer", None)
+    try:
+        try:
+            with named_as(path, ".weights.h5") as named:
+                network.load_weights(named, objects_to_skip=[optimizer] if optimizer else None)
+        except Exception as reason:  # Keras raises whatever the layers raise
+            raise ValueError(
+                f"Expected weights for layers {in_short(layer.name for layer in targets)}. "
+                f"Received: '{path}', which does not fit ({one_line(reason)})."
+            ) from reason
+        for layer in targets:
+            for value in layer.get_weights():
+                check_finite(layer.name, np.asarray(value), str(path))
+    except BaseException:
+        for variable, value in kept:
+            variable.assign(value)
+        raise
+    total = len(network.weights)
+    return LoadReport("Keras 3 weights", total, total, unused=unused)
+
+
+def _leaves(network) -> Iterator[Any]:
+    for layer in network.layers:
+        if hasattr(layer, "layers"):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+@contextmanager
+def named_as(path: Path, suffix: str) -> Iterator[str]:
+    """The file under a name that ends as Keras wants it."""
+    if path.name.endswith(suffix):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / f"file{suffix}"
+        try:
+            named.symlink_to(path.resolve())
+        except OSError:  # Windows lets only some users make links
+            shutil.copyfile(path, named)
+        yield str(named)
+
+
+def one_line(reason: BaseException) -> str:
+    """The gist of an error of Keras, which wraps the reason in the whole configuration."""
+    text = " ".join(str(reason).rpartition("Exception encountered:")[2].split())
+    return f"{text[:300]}..." if len(text) > 300 else text

@@ -1,0 +1,177 @@
+"""Reads tensors from PyTorch's files, without PyTorch.
+
+A file of `torch.save` is a pickle that says which tensors there are, beside their raw values: a
+zip archive since PyTorch 1.6, before that a few pickles in a row. `pytorch_pickles` reads the
+pickle; what it says is checked here against the values.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from c3dvis.checkpoints.pytorch_pickles import ADVICE, Storage, Tensor, TensorUnpickler, state_dict
+from c3dvis.checkpoints.restricted_pickles import Refused, is_binary_pickle
+from c3dvis.checkpoints.words import unreadable
+
+# What torch.save wrote before version 1.6: this number, this version, and then the rest.
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_VERSION = 1001
+# Bytes. The pickle holds names and shapes only; a training checkpoint of a video network needs
+# less than one MiB.
+_LONGEST_PICKLE = 16 * 2**20
+
+
+def is_pytorch(path: Path) -> bool:
+    """Whether a file is one of `torch.save`, or any other binary pickle, by its content."""
+    if not path.is_file():
+        return False
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(map(_is_pickle, archive.namelist()))
+        except zipfile.BadZipFile:
+            return False
+    with path.open("rb") as file:
+        return is_binary_pickle(file.read(2))
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a PyTorch file, by name.
+
+    PyTorch is not needed, and no code of the file runs: of the names that its pickle may call for,
+    only those that tensors are made of are known, and they mean functions of this reader.
+
+    Args:
+        path: A file of `torch.save`, of any version since 0.4: a state dict, or a checkpoint with
+            a state dict under `state_dict`, `model_state_dict`, `model_state`, `model`,
+            `network` or `net`; beside it there may be numbers, texts and an optimizer's tensors.
+
+    Returns:
+        Arrays in the file's order, not writable, of the stored types; bfloat16 is that of
+        `ml_dtypes`.
+
+    Raises:
+        ValueError: If the file is damaged, calls for anything but tensors, or holds none.
+    """
+    path = Path(path)
+    if not is_pytorch(path):
+        raise unreadable(path, "a PyTorch file (.pth, .pt)")
+    try:
+        tensors, values = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        return {
+            name: _array(name, tensor, values[tensor.storage.key])
+            for name, tensor in tensors.items()
+        }
+    except Refused as reason:
+        raise ValueError(
+            f"Expected a PyTorch file of tensors. Received: '{path}', {reason}"
+        ) from None
+    except Exception as reason:  # a damaged pickle raises anything
+        what = " ".join(str(reason).split()) or type(reason).__name__
+        raise ValueError(
+            f"Expected a PyTorch file that can be read. Received: '{path}', which is cut short or "
+            f"damaged ({what:.300})."
+        ) from reason
+
+
+_Contents = tuple[dict[str, Tensor], dict[str, np.ndarray]]
+
+
+def _read_zip(path: Path) -> _Contents:
+    """The tensors of an archive, and the values of their storages by key."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        _refuse_bombs(archive, path)
+        (pickled,) = filter(_is_pickle, entries)
+        folder = pickled.removesuffix("data.pkl")
+        order = f"{folder}byteorder"
+        _check_order(order not in entries or archive.read(order) == b"little")
+        _check_length(entries[pickled].file_size)
+        tensors = state_dict(TensorUnpickler(io.BytesIO(archive.read(pickled))).load())
+        # Reading an entry compares its checksum, too.
+        values = {
+            key: _values(storage, archive.read(f"{folder}data/{key}"))
+            for key, storage in _storages(tensors).items()
+        }
+    return tensors, values
+
+
+def _read_legacy(path: Path) -> _Contents:
+    """The same of the older layout: pickles, and after them each storage with its length."""
+    with path.open("rb") as file:
+        head = io.BytesIO(file.read(_LONGEST_PICKLE))
+        if TensorUnpickler(head).load() != _LEGACY_MAGIC:
+            raise Refused(f"a pickle that torch.save did not write. {ADVICE}")
+        if TensorUnpickler(head).load() != _LEGACY_VERSION:
+            raise Refused(f"of an unknown version. {ADVICE}")
+        _check_order(TensorUnpickler(head).load()["little_endian"])
+        content = TensorUnpickler(head)
+        tensors = state_dict(content.load())
+        needed, values = _storages(tensors), {}
+        keys = TensorUnpickler(head).load()
+        file.seek(head.tell())
+        for key in keys:
+            storage = content.storages[key]
+            count = int.from_bytes(file.read(8), "little")
+            length = storage.length * storage.dtype.itemsize
+            if count != storage.length or length > path.stat().st_size - file.tell():
+                raise ValueError(f"storage {key!r:.60} that claims {count} values")
+            raw = file.read(length)
+            if key in needed:
+                values[key] = _values(storage, raw)
+    return tensors, values
+
+
+def _is_pickle(entry: str) -> bool:
+    return entry.endswith("/data.pkl") and entry.count("/") == 1
+
+
+def _refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
+    """PyTorch compresses nothing, so that the parts cannot be longer than the file."""
+    entries, size = archive.infolist(), path.stat().st_size
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise Refused(f"with compressed parts, which torch.save does not write. {ADVICE}")
+    claimed = sum(entry.file_size for entry in entries)
+    if claimed > size:
+        raise Refused(f"of {size:,} bytes, with parts of {claimed:,} bytes.")
+
+
+def _check_order(little_endian: bool) -> None:
+    if not little_endian:
+        raise Refused(f"written on a big-endian machine. Convert it there. {ADVICE}")
+
+
+def _check_length(length: int) -> None:
+    if length > _LONGEST_PICKLE:
+        raise Refused(f"with a pickle of {length:,} bytes beside its tensors. {ADVICE}")
+
+
+def _storages(tensors: dict[str, Tensor]) -> dict[str, Storage]:
+    return {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+
+
+def _values(storage: Storage, raw: bytes) -> np.ndarray:
+    expected = storage.length * storage.dtype.itemsize
+    if len(raw) != expected:
+        raise ValueError(f"storage {storage.key!r:.60} of {len(raw)} bytes, not {expected}")
+    return np.frombuffer(raw, storage.dtype)
+
+
+def _array(name: str, tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    """The part of a storage that a tensor says it is, once that is known to lie inside."""
+    size, stride = tuple(tensor.size), tuple(tensor.stride)
+    numbers = (tensor.offset, *size, *stride)
+    if len(size) != len(stride) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+        raise ValueError(f"tensor {name!r} of a size or stride that is none")
+    count = math.prod(size)
+    steps = sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if count > values.size or (count and tensor.offset + steps >= values.size):
+        raise ValueError(f"tensor {name!r} that reaches past its {values.size} values")
+    strides = [step * values.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(values[tensor.offset :], size, strides, writeable=False)

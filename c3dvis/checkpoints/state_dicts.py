@@ -1,0 +1,132 @@
+"""Puts PyTorch's tensors into a Keras network: their names, the order of their axes, their hash.
+
+Which layer a tensor belongs to is said by the network's family: each module of the table
+`c3dvis.models.NETWORKS` may have a function `from_pytorch(name)` that gives, for a name without a
+wrapper's prefix (`module.`), the layer and its weight in PyTorch's words (`weight`, `bias`,
+`running_mean`, `running_var`), or None. All families are asked, and the one that finds a place for
+the most tensors is right; so a network of your own loads as well, if its layers have PyTorch's
+names. Then each tensor needs its place and each weight its tensor; only those of the family's
+`CLASSIFIER` may be left over, where the network was built without its top.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c3dvis.checkpoints import pytorch_files, safetensors_files
+from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
+from c3dvis.checkpoints.translated import Place, assign_translated, best_fit, families
+
+# Wrappers around a network that put their own name before each of its names.
+_PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
+_NORMALIZATION = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+_OTHERS = {"weight": "kernel", "bias": "bias"}
+# Counts the steps of training for a running mean without momentum; no network here has one.
+_NO_WEIGHT = "num_batches_tracked"
+# PyTorch's published files carry the first digits of their SHA-256: r3d_18-b3b3357e.pth. Eight
+# digits that read as a date are a date.
+_HASH = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]")
+
+
+def load_pytorch(network, path: Path) -> LoadReport:
+    """Loads a PyTorch file (.pth, .pt) into a network, or changes nothing."""
+    return _load(network, path, "PyTorch", pytorch_files.read_tensors)
+
+
+def load_safetensors(network, path: Path) -> LoadReport:
+    """Loads a safetensors file with PyTorch's names into a network, or changes nothing."""
+    return _load(network, path, "safetensors", safetensors_files.read_tensors)
+
+
+def _load(network, path: Path, format: str, read: Callable) -> LoadReport:
+    _check_hash(path)
+    targets = {layer.name: layer for layer in weighted_layers(network)}
+    tensors = _unwrapped(read(path))
+    places, classifier = _places(targets, tensors)
+    weights = [_weight(name, value, targets, places.get(name)) for name, value in tensors.items()]
+    return assign_translated(network, str(path), format, weights, places.get, classifier=classifier)
+
+
+def _check_hash(path: Path) -> None:
+    """Refuses a file that is not the one whose hash its name carries."""
+    found = _HASH.search(path.name)
+    if found is None:
+        return
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(found[1]):
+        raise ValueError(
+            f"Expected a file whose SHA-256 begins with {found[1]}, as its name says. Received: "
+            f"'{path}', whose SHA-256 is {digest}; it is damaged or another file."
+        )
+
+
+def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors by their names in the network itself, without those that are no weights."""
+    kept = {name: value for name, value in tensors.items() if name.rpartition(".")[2] != _NO_WEIGHT}
+    while kept:
+        common = [prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in kept)]
+        if not common:
+            break
+        kept = {name.removeprefix(common[0]): value for name, value in kept.items()}
+    return kept
+
+
+def _places(targets: Mapping[str, Any], names: Collection[str]) -> tuple[dict[str, Place], str]:
+    """Layer and variable of each known name, by the family that fits best, and its classifier."""
+    ways = []
+    for module in families("from_pytorch"):
+        translated = {name: module.from_pytorch(name) for name in names}
+        places = {name: _place(targets, *found) for name, found in translated.items() if found}
+        ways.append((places, getattr(module, "CLASSIFIER", "")))
+    return best_fit(targets, ways)
+
+
+def _place(targets: Mapping[str, Any], layer: str, weight: str) -> Place:
+    """The layer, and what Keras calls its weight."""
+    is_normalization = type(targets.get(layer)).__name__ == "BatchNormalization"
+    return layer, (_NORMALIZATION if is_normalization else _OTHERS).get(weight, weight)
+
+
+def _weight(
+    name: str, value: np.ndarray, targets: Mapping[str, Any], place: Place | None
+) -> StoredWeight:
+    if place is not None and place[0] in targets and place[1] == "kernel":
+        value = _kernel(targets[place[0]], value)
+    return StoredWeight(name, value.shape, lambda: value)
+
+
+def _kernel(layer, value: np.ndarray) -> np.ndarray:
+    """A kernel from (out, in, frames, rows, columns) to (frames, rows, columns, in, out)."""
+    if value.ndim < 2:
+        return value  # of no layer here; its shape will be refused
+    if value.ndim == 4 and len(layer.kernel.shape) == 5:
+        value = value[:, :, None]  # a 2-D convolution, which is a 3-D one of a single frame
+    value = value.transpose(*range(2, value.ndim), 1, 0)
+    flattened = _flattened(layer) if value.ndim == 2 else ()
+    if len(flattened) > 1 and len(value) == math.prod(flattened):
+        # PyTorch flattens channels first: (C, T, H, W) before a fully connected layer.
+        *places, channels = flattened
+        value = value.reshape(channels, *places, -1)
+        value = np.moveaxis(value, 0, -2).reshape(math.prod(flattened), -1)
+    return value
+
+
+def _flattened(layer) -> Sequence[int]:
+    """Shape, without the batch, of what was flattened to be a layer's input; () if nothing was."""
+    source = layer.input._keras_history.operation
+    while type(source).__name__ in ("Dropout", "Identity"):
+        source = source.input._keras_history.operation
+    return source.input.shape[1:] if type(source).__name__ == "Flatten" else ()

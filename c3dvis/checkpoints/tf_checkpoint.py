@@ -1,0 +1,166 @@
+"""Reads TensorFlow-1 checkpoints of networks built with Sonnet, such as the published I3D.
+
+A checkpoint is several files with one prefix: `model.ckpt.index` names the variables, and
+`model.ckpt.data-00000-of-00001` (and more shards) holds their values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c3dvis.checkpoints.i3d_names import CLASSIFIER, keras_name, published_name
+from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
+from c3dvis.checkpoints.translated import assign_translated
+
+_SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
+_SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
+_SONNET_VARIABLES = {"kernel": "w", "bias": "b"}
+_COUNTERS = ("global_step",)  # of a training run; no weights
+
+
+def is_tf_checkpoint(path: Path) -> bool:
+    """Whether files of a checkpoint have this prefix, or this is one of them."""
+    prefix = _prefix(path)
+    if path == prefix and path.is_file():
+        return False  # a file of its own, whatever lies beside it
+    return _index(prefix).is_file() or bool(_shards(prefix))
+
+
+def load_tf_checkpoint(network, path: Path) -> LoadReport:
+    """Loads a checkpoint into a network with the published names, such as `I3D()`.
+
+    Whatever scope the variables lie in (`RGB/inception_i3d/`, `Flow/inception_i3d/`, none) is left
+    out, and so are the optimizer's slots; every other name must be the network's.
+
+    Args:
+        network: A Keras model that has been built; a layer's name is the published one, with dots
+            for slashes.
+        path: The prefix, such as `model.ckpt`, or one of the files.
+
+    Raises:
+        ValueError: If files are missing, damaged or cut short, or a name, a shape or a value does
+            not fit. Nothing is assigned then.
+    """
+    prefix = _prefix(path)
+    reader = _open(prefix)
+    shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+    _check_shards(prefix, shapes, reader.get_variable_to_dtype_map())
+    # TensorFlow 1 names what an optimizer keeps of a variable as if it lay inside the variable.
+    slots = {name for name in shapes if name.rpartition("/")[0] in shapes}
+    names = sorted(shapes.keys() - slots - set(_COUNTERS))
+    scope = _scope(network, names, prefix)
+
+    def place(name: str) -> tuple[str, str]:
+        layer, _, variable = name.removeprefix(scope).rpartition("/")
+        known = {sonnet: keras for keras, sonnet in _SONNET_VARIABLES.items()}
+        return keras_name(layer), known.get(variable, variable)
+
+    weights = [_weight(reader, name, shapes[name], prefix) for name in names]
+    notes = (f"{len(slots)} slots of an optimizer left out",) if slots else ()
+    format = "TensorFlow 1 checkpoint"
+    return assign_translated(
+        network, str(prefix), format, weights, place, classifier=CLASSIFIER, notes=notes
+    )
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files of a checkpoint that loading it reads: its index, and its shards."""
+    prefix = _prefix(path)
+    return [file for file in (_index(prefix), *_shards(prefix)) if file.is_file()]
+
+
+def _prefix(path: Path) -> Path:
+    suffix = "".join(path.suffixes[-1:])
+    return path.with_suffix("") if _SUFFIX.fullmatch(suffix) else path
+
+
+def _index(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}.index")
+
+
+def _shards(prefix: Path) -> dict[Path, re.Match]:
+    """The data files of a prefix, each with its number and count as its name tells them."""
+    if not prefix.name or not prefix.parent.is_dir():
+        return {}
+    found = {
+        file: _SHARD.fullmatch(file.name.removeprefix(prefix.name))
+        for file in sorted(prefix.parent.iterdir())
+        if file.name.startswith(f"{prefix.name}.data-")
+    }
+    return {file: match for file, match in found.items() if match is not None}
+
+
+def _open(prefix: Path):
+    import tensorflow as tf
+
+    if not _index(prefix).is_file():
+        raise ValueError(
+            f"Expected '{_index(prefix)}', the index of the checkpoint. Received: its data alone."
+        )
+    try:
+        return tf.compat.v1.train.NewCheckpointReader(str(prefix))
+    except Exception as reason:  # TensorFlow raises different classes for different damage
+        raise _damaged(_index(prefix), reason) from reason
+
+
+def _damaged(path: Path, reason: BaseException) -> ValueError:
+    return ValueError(
+        f"Expected a TensorFlow checkpoint. Received: '{path}', which is cut short or damaged "
+        f"({' '.join(str(reason).split())})."
+    )
+
+
+def _check_shards(prefix: Path, shapes: Mapping[str, tuple], dtypes: Mapping[str, Any]) -> None:
+    """Compares the sizes of the data files with what the index says they hold.
+
+    TensorFlow itself complains only where it reads past the end of a file.
+    """
+    shards = _shards(prefix)
+    counts = {int(match[2]) for match in shards.values()}
+    if len(counts) != 1 or counts != {len(shards)}:
+        names = ", ".join(file.name for file in shards) or "none"
+        raise ValueError(
+            f"Expected all data files of the checkpoint '{prefix}'. Received: {names}."
+        )
+    needed = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
+    present = sum(file.stat().st_size for file in shards)
+    if present < needed:
+        raise ValueError(
+            f"Expected {needed:,} bytes of data, as the index of '{prefix}' lists them. Received: "
+            f"{present:,} bytes in {', '.join(file.name for file in shards)}; the download or copy "
+            "was cut short."
+        )
+
+
+def _scope(network, names: Iterable[str], prefix: Path) -> str:
+    """What stands before the network's own names in a checkpoint."""
+    layer = weighted_layers(network)[0]
+    variable = layer.weights[0].name
+    first = f"{published_name(layer.name)}/{_SONNET_VARIABLES.get(variable, variable)}"
+    found = [name.removesuffix(first) for name in names if f"/{name}".endswith(f"/{first}")]
+    if len(found) > 1:
+        raise ValueError(
+            f"Expected the variables of one network. Received: '{prefix}' with those of "
+            f"{' and '.join(map(repr, found))}."
+        )
+    return found[0] if found else ""
+
+
+def _weight(reader, name: str, shape: tuple[int, ...], prefix: Path) -> StoredWeight:
+    # Later versions of Sonnet keep the vectors of batch normalization as 1x1x1x1xC.
+    if len(shape) == 5 and "/batch_norm/" in f"/{name}" and shape[:-1] == (1, 1, 1, 1):
+        shape = shape[-1:]
+
+    def read() -> np.ndarray:
+        try:
+            return np.reshape(reader.get_tensor(name), shape)
+        except Exception as reason:  # as in _open
+            raise _damaged(prefix, reason) from reason
+
+    return StoredWeight(name, shape, read)
