@@ -38,8 +38,8 @@ def attribute(
         clip: One clip `(T, H, W, C)` of floats in [0, 1], or several `(N, T, H, W, C)`.
         objective: What to explain; None is the logit of each clip's predicted class. Of one unit
             for all clips, or of as many units as there are clips, one for each.
-        method: One of `c3dvis.attribution.methods.names()`; the module of that name describes it and
-            its options.
+        method: One of `c3dvis.attribution.methods.names()`; the module of that name describes it
+            and its options.
         preprocess: Function of clips in [0, 1] that gives what the network takes, such as
             `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Give
             the same function every time, as what is compiled is kept with it.
