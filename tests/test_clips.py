@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from c3dvis import clips
-from c3dvis.clips import reading, video
+from c3dvis.clips import reading, sources, video
 from c3dvis.clips.containers import cut_off
 from c3dvis.clips.geometry import choose
 
@@ -763,6 +764,74 @@ def test_a_whole_film_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
         clips.read(path)
     assert clips.read(path, frames=19).shape == (19, 32, 32, 3)
     assert clips.read(path, size=(31, 32)).shape == (20, 31, 32, 3)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["0.png", "0.tiff", "0.jpg"])
+def test_a_program_that_is_named_like_a_picture_is_not_run(tmp_path, monkeypatch, name):
+    """Pillow would hand PostScript to Ghostscript."""
+    ran = []
+    monkeypatch.setattr(subprocess, "check_call", lambda *call, **_: ran.append(call))
+    monkeypatch.setattr(subprocess, "Popen", lambda *call, **_: ran.append(call))
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(ValueError, match=f"{name}.*not a picture of a kind that is read"):
+        clips.read(tmp_path)
+    assert not ran
+
+
+def png_header(width, height):
+    """A PNG that promises much and holds nothing."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    crc = struct.pack(">I", zlib.crc32(header))
+    data = b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + crc + data
+
+
+def test_a_small_file_of_huge_frames_is_refused_before_it_is_decoded(tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "0.png").write_bytes(png_header(13300, 13300))
+    gif = b"GIF89a" + struct.pack("<HHBBB", 9400, 9400, 0, 0, 0)
+    gif += b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x4c\x01\x00;"
+    (tmp_path / "bomb.gif").write_bytes(gif)
+    tracemalloc.start()
+    for path in (tmp_path / "frames", tmp_path / "bomb.gif"):
+        with pytest.raises(ValueError, match="its frames are .* more than the 16,777,216"):
+            clips.read(path, frames=1, size=(8, 8), short="hold")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_video_of_huge_frames_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAXIMUM_PIXELS", 16 * 16)
+    encode(tmp_path / "wide.mp4", steps(2, 16, 24))
+    monkeypatch.setattr(video, "_decoded", lambda path: pytest.fail("decoded"))
+    with pytest.raises(ValueError, match="its frames are 16x24 pixels, more than the 256"):
+        clips.read(tmp_path / "wide.mp4")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_among_frames_is_refused(tmp_path):
+    clips.write(tmp_path / "1.png", steps(1))
+    os.mkfifo(tmp_path / "0.png")
+    with pytest.raises(ValueError, match="'0.png' is not a file"):
+        clips.read(tmp_path)
+
+
+def test_frame_numbers_may_be_of_any_length(tmp_path):
+    for number in ("0", "1", "2", "9" * 40):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / f"{number}.png")
+    with pytest.warns(UserWarning, match=f"lacks {int('9' * 40) - 3} frames of its series: 3, 4,"):
+        assert len(clips.read(tmp_path)) == 4
+
+
+def test_a_list_of_other_files_is_not_followed(tmp_path):
+    encode(tmp_path / "other.mp4", steps(4))
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile 'other.mp4'\n")
+    with pytest.raises(ValueError, match="list.mp4"):
+        clips.read(tmp_path / "list.mp4")
 
 
 def test_a_decompression_bomb_is_refused_in_one_line(tmp_path):

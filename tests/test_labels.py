@@ -119,3 +119,16 @@ def test_networks_that_take_no_pictures_are_refused():
     dense = keras.Sequential([L.Input((3,)), L.Dense(2)])
     with pytest.raises(ValueError, match=r"input_shape=\(None, 3\)"):
         models.preprocess_input(np.zeros((16, 32, 32, 2)), dense)
+
+
+def test_an_endless_or_huge_file_of_labels_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="not a file"):
+        read_labels("/dev/zero")
+    (tmp_path / "huge.txt").write_text("a\n" * 2**20)
+    with pytest.raises(ValueError, match="more than 1,048,576 characters"):
+        read_labels(tmp_path / "huge.txt")
+
+
+def test_labels_are_split_at_ends_of_lines_only(tmp_path):
+    (tmp_path / "labels.txt").write_bytes("a\u2028b\r\nc\x85d\n".encode())
+    assert read_labels(tmp_path / "labels.txt") == ("a\u2028b", "c\x85d")

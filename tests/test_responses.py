@@ -189,6 +189,7 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
         (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
         (["--layer", "conv1", "--model", "c3b"], "c3d"),
         (["--layer", "fc6"], "Expected a layer with frames"),
+        (["--random-kernel", "999"], "Expected a random kernel that fits into"),
         (
             ["--layer", "conv1", "--size", "32"],
             "Expected 16 frames of 64 x 64, as the fully connected layers",

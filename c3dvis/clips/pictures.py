@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from c3dvis.clips.sources import unreadable
+from c3dvis.clips.sources import Unreadable, check_frame_size, unreadable
 
 FRAME_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """File names that count as frames of a folder; anything else in it is left alone."""
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may open: it knows others besides, of which one (EPS) is a program that it runs."""
 
 _GIF_TICK = 10
 """Milliseconds; GIF delays differ by this much merely because they are rounded to it."""
@@ -46,15 +49,17 @@ class Picture:
     @classmethod
     def open(cls, path: Path) -> "Picture":
         """Read the number of frames and their size; no frame is decoded."""
-        with _refusals(path), Image.open(path) as image:
-            count, (width, height) = getattr(image, "n_frames", 1), image.size
+        with _refusals(path), _opened(path) as image:
+            # What a JPEG file holds besides its picture (a thumbnail, a second view) is no frame.
+            single = image.format in ("JPEG", "MPO")
+            count, (width, height) = 1 if single else getattr(image, "n_frames", 1), image.size
         return cls(path, count, (height, width))
 
     def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the wanted frames, decoding from the first to the last of them."""
         keep, shown = set(wanted), []
         with _refusals(self.path):
-            image = Image.open(self.path)
+            image = _opened(self.path)
         with image:
             for index in range(wanted[-1] + 1):
                 with _refusals(self.path, index, self.count):
@@ -88,6 +93,9 @@ class Folder:
         except OSError as error:
             raise unreadable(path, error.strerror or str(error)) from error
         files = [name for name in names if name.suffix.lower() in FRAME_SUFFIXES]
+        for file in files:
+            if file.exists() and not file.is_file():  # a pipe would never end
+                raise unreadable(path, f"{file.name!r} is not a file")
         if not files:
             kinds = ", ".join(FRAME_SUFFIXES)
             raise unreadable(path, f"no frames ({kinds}) among its {len(names)} entries")
@@ -115,9 +123,24 @@ class Folder:
     def _frames(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         for index in wanted:
             file = self.files[index]
-            with _refusals(file), Image.open(file) as image:
+            with _refusals(file), _opened(file) as image:
                 frame = _pixels(ImageOps.exif_transpose(image))
             yield frame
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture, not yet decoded; refused where it is too large to be."""
+    with warnings.catch_warnings():
+        # Pillow's own limits are above ours.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path, formats=_FORMATS)
+    width, height = image.size
+    try:
+        check_frame_size(path, height, width)
+    except Unreadable:
+        image.close()
+        raise
+    return image
 
 
 @contextmanager
@@ -125,10 +148,13 @@ def _refusals(path: Path, decoded: int = 0, expected: int = 1) -> Iterator[None]
     """Turn what Pillow raises for a bad file into one line that names the file."""
     try:
         yield
+    except Unreadable:
+        raise
     except EOFError as error:
         raise unreadable(path, f"decoded {decoded} frames, expected {expected}") from error
     except Image.UnidentifiedImageError as error:
-        raise unreadable(path, "not a picture that Pillow knows") from error
+        kinds = ", ".join(_FORMATS)
+        raise unreadable(path, f"not a picture of a kind that is read ({kinds})") from error
     except _PILLOW_ERRORS as error:
         after = f", after {decoded} frames" if decoded else ""
         raise unreadable(path, str(error).rstrip(".") + after) from error
@@ -190,7 +216,8 @@ def _warn_of_missing(path: Path, numbers: list[int]) -> None:
     if 2 * steps.count(usual) < len(steps):
         return  # times or other marks, not a series
     gaps = [range(a + usual, b, usual) for a, b in zip(numbers, numbers[1:], strict=False)]
-    count = sum(map(len, gaps))
+    # `len` of a range ends at 2**63, file names do not.
+    count = sum(max(0, (gap.stop - gap.start + usual - 1) // usual) for gap in gaps)
     if count:
         few = ", ".join(map(str, itertools.islice(itertools.chain.from_iterable(gaps), 5)))
         warnings.warn(

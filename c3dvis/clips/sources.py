@@ -29,6 +29,10 @@ class Source(Protocol):
         ...
 
 
+MAXIMUM_PIXELS = 2**24
+"""Pixels of one frame: 4096 x 4096. A few bytes of a file can promise a picture of gigabytes."""
+
+
 class FewerFrames(Exception):
     """A healthy file gave fewer frames than it was thought to have; `source` knows better."""
 
@@ -37,10 +41,24 @@ class FewerFrames(Exception):
         self.source = source
 
 
-def unreadable(path: Path, reason: str) -> ValueError:
+def check_frame_size(path: Path, height: int, width: int) -> None:
+    """Refuse frames that would fill the memory, before one of them is decoded."""
+    if height * width > MAXIMUM_PIXELS:
+        raise unreadable(
+            path,
+            f"its frames are {height}x{width} pixels, more than the {MAXIMUM_PIXELS:,} that a "
+            "frame may have; scale it down with a video or picture program first",
+        )
+
+
+class Unreadable(ValueError):
+    """A file or folder that cannot be read as a clip."""
+
+
+def unreadable(path: Path, reason: str) -> Unreadable:
     """The one-line error for a file or folder that cannot be read as a clip."""
     reason = " ".join(reason.split())  # decoders' messages may span lines
-    return ValueError(
+    return Unreadable(
         "Expected a readable video, animated picture or folder of frames. "
         f"Received: {str(path)!r}: {reason}."
     )

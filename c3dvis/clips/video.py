@@ -19,8 +19,14 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from c3dvis.clips.containers import cut_off
-from c3dvis.clips.sources import FewerFrames, unreadable
+from c3dvis.clips.sources import FewerFrames, check_frame_size, unreadable
 from c3dvis.clips.timing import Timing, measure
+
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,mpegtsraw,flv,asf,ogg,nut,"
+    "mxf,dv,rm,ivf,h264,hevc,m4v,mjpeg,obu,av1,gif,apng,yuv4mpegpipe,wtv,swf"
+)
+"""What FFmpeg may open: files that hold frames, and no lists of other files."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Video:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     # "file:" and the white list: neither a name nor a playlist may send FFmpeg to the network.
-    only_files = {"protocol_whitelist": "file"}
+    only_files = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
     with av.open(f"file:{path}", options=only_files, metadata_errors="replace") as container:
         streams = [
             stream
@@ -89,6 +95,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise unreadable(path, "no video stream")
         if streams[0].codec_context is None:
             raise unreadable(path, "no decoder for its video stream")
+        check_frame_size(path, streams[0].codec_context.height, streams[0].codec_context.width)
         yield container, streams[0]
 
 

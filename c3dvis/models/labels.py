@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+_MAXIMUM_BYTES = 2**20  # of a text file of class names
+
 
 def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str, ...]:
     """Class names from a text file (UTF-8), one a line.
@@ -21,15 +23,28 @@ def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str,
         ValueError: If it is no text file, or has another number of lines.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = _text(Path(path)).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"Expected a text file of labels. Received: {path}: {error}") from None
+    if not lines[-1]:
+        lines.pop()
     if count is not None and len(lines) != count:
         raise ValueError(
             f"Expected {count} labels, one a line, as the network has as many classes. "
             f"Received: {len(lines)} in {path}."
         )
     return tuple(lines)
+
+
+def _text(path: Path) -> str:
+    """The file's text, lines ended by newlines; devices and pipes, which may never end, refused."""
+    if path.exists() and not path.is_file():
+        raise OSError("not a file")
+    with path.open(encoding="utf-8-sig") as file:
+        text = file.read(_MAXIMUM_BYTES + 1)
+    if len(text) > _MAXIMUM_BYTES:
+        raise OSError(f"more than {_MAXIMUM_BYTES:,} characters")
+    return text
 
 
 def decode_predictions(

@@ -38,6 +38,11 @@ def write(chosen: argparse.Namespace) -> int:
 
 def _random_kernel(chosen: argparse.Namespace) -> int:
     clip, about_clip = _clip(chosen, chosen.frames or _FRAMES, chosen.size or (_SIDE, _SIDE))
+    if chosen.random_kernel > min(clip.shape[:3]):
+        raise ValueError(
+            f"Expected a random kernel that fits into {' x '.join(map(str, clip.shape[:3]))} "
+            f"frames, rows and columns. Received: {chosen.random_kernel}."
+        )
     kernel = random_kernel(chosen.random_kernel, seed=chosen.seed)
     found = convolve(clip, kernel)
     maps = FeatureMaps(clip[: len(found)], "random kernel", (0,), found[..., None])
