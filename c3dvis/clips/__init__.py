@@ -7,11 +7,13 @@ from c3dvis.clips.geometry import resize, sample, sheet
 from c3dvis.clips.reading import read
 from c3dvis.clips.showing import scrub, show
 from c3dvis.clips.values import check, to_rgb, to_uint8
+from c3dvis.clips.volumes import read_volume, write_volume
 from c3dvis.clips.writing import write
 
 __all__ = [
     "check",
     "read",
+    "read_volume",
     "resize",
     "sample",
     "scrub",
@@ -20,4 +22,5 @@ __all__ = [
     "to_rgb",
     "to_uint8",
     "write",
+    "write_volume",
 ]
