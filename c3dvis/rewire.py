@@ -89,7 +89,7 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
     return _rewired(layer, relu, padding)(*arguments, **options)
 
 
-def variant(layer, **attributes):
+def variant(layer, /, **attributes):
     """Another object of a layer's class, with its weights and all else but some attributes.
 
     It is for being called at once: what is assigned to the layer's attributes later it does not

@@ -83,7 +83,7 @@ class Cut:
             own = read is not None
             at = None if place is None else _within(place, self.network.boxes[key])
             made = read or (None if term.layer == CLIP else all_channels(key, self.whole))
-            channels = self.network.shape(key)[-1]
+            channels = self.network.shape(key)[-1] or 0
             self._readings.append(_Reading(_placed(term, i, at), made, channels, own, at))
         weights = [weight for weight, _ in objective.terms]
         terms = [reading.term for reading in self._readings]

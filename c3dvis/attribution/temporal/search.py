@@ -162,8 +162,7 @@ class _Watch(keras.callbacks.Callback):
         self.masks: list[np.ndarray] = []
 
     def on_train_batch_end(self, batch, logs=None):
-        # Under JAX, `fit` keeps the weights to itself until it is asked for them.
-        getattr(self.model, "jax_state_sync", lambda: None)()
+        autodiff.synchronize(self.model)
         self.losses.append(float(ops.convert_to_numpy(self.model.last_loss)[0]))
         self.masks.append(np.array(ops.convert_to_numpy(self.model.seen)[0]))
         if not np.isfinite(self.losses[-1]):
