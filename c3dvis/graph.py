@@ -13,7 +13,17 @@ from typing import Any
 
 import keras
 
-__all__ = ["Call", "Graph", "Step", "calls", "flattened", "is_graph", "operations", "producer"]
+__all__ = [
+    "Call",
+    "Graph",
+    "Step",
+    "call_unnoted",
+    "calls",
+    "flattened",
+    "is_graph",
+    "operations",
+    "producer",
+]
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,25 @@ def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:
     """The call that made a tensor, and which of its outputs that is."""
     layer, node_index, tensor_index = tensor._keras_history
     return Call(layer._inbound_nodes[node_index]), tensor_index
+
+
+def call_unnoted(layer: keras.layers.Layer, value):
+    """`layer(value)` on a network's tensors, of which the network's own layers keep no note.
+
+    Keras notes a call on the layers that made the tensors, too, where it would stay, with all that
+    was built on it, as long as the network lives.
+
+    Args:
+        layer: A new layer or model.
+        value: Tensor of a network, or a structure of tensors.
+    """
+    result = layer(value)
+    node = layer._inbound_nodes[-1]
+    for tensor in node.input_tensors:
+        noted = tensor._keras_history.operation._outbound_nodes
+        if node in noted:
+            noted.remove(node)
+    return result
 
 
 def operations(network: keras.Model) -> list:

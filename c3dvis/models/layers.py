@@ -228,7 +228,7 @@ def _inside(network: keras.Model, model: keras.Model, name: str, output):
             "times."
         )
     inner = keras.Model(model.inputs, _resolve(model, name, output))
-    return inner(calls[0].first_argument)
+    return graph.call_unnoted(inner, calls[0].first_argument)
 
 
 def _names(model: keras.Model) -> list[str]:
@@ -293,7 +293,7 @@ def _without_softmax(output):
     layer = call.layer
     if graph.is_graph(layer):
         inner = keras.Model(layer.inputs, _without_softmax(layer.outputs[tensor_index]))
-        return inner(call.first_argument)
+        return graph.call_unnoted(inner, call.first_argument)
     # As a layer of its own, or as a function such as keras.ops.softmax.
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return call.inputs[0]
@@ -307,7 +307,8 @@ def _without_softmax(output):
         return output
     if isinstance(layer, keras.layers.Activation):
         return call.inputs[0]
-    return WithoutActivation(layer, name=f"{layer.name}_logits")(call.inputs[0])
+    logits = WithoutActivation(layer, name=f"{layer.name}_logits")
+    return graph.call_unnoted(logits, call.inputs[0])
 
 
 def _activation_name(layer) -> str | None:
@@ -337,7 +338,7 @@ def _before_activation(layer: keras.layers.Layer, call):
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return call.outputs[0]
     name = f"{layer.name}_before_activation"
-    return WithoutActivation(layer, name=name)(call.inputs[0])
+    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0])
 
 
 def find(network: keras.Model, name: str) -> keras.layers.Layer:
