@@ -21,7 +21,7 @@ __all__ = [
     "calls",
     "flattened",
     "is_graph",
-    "operations",
+    "output_names",
     "producer",
 ]
 
@@ -144,11 +144,6 @@ def call_unnoted(layer: keras.layers.Layer, value):
         if node in noted:
             noted.remove(node)
     return result
-
-
-def operations(network: keras.Model) -> list:
-    """A network's layers, and the functions of `keras.ops` between them; models as they are."""
-    return list(_functional(network).operations)
 
 
 def output_names(network: keras.Model) -> list[str]:
