@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-__all__ = ["compiled", "fit", "sealed", "value_and_gradient"]
+__all__ = [
+    "compiled",
+    "fit",
+    "optimizer_index",
+    "sealed",
+    "synchronize",
+    "value_and_gradient",
+]
 
 
 def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
@@ -62,6 +69,24 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
     return model.fit(steps.with_options(untuned), shuffle=False, **options)
 
 
+def optimizer_index(optimizer: keras.optimizers.Optimizer, variable) -> int:
+    """Which of the variables that an optimizer was built with a variable is.
+
+    Keras's own optimizers ask this way, private as it is: in `update_step` TensorFlow gives its own
+    variable in the place of Keras's, and no public name leads from the one to the other.
+    """
+    return optimizer._get_variable_index(variable)
+
+
+def synchronize(model: keras.Model) -> None:
+    """Brings a model's variables up to date, for a callback in the middle of `fit`.
+
+    Under JAX, `fit` keeps the weights to itself until it is asked for them.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
 def sealed(function: Callable) -> Callable:
     """The same function, as a graph of its own inside a larger one.
 
@@ -85,6 +110,7 @@ def sealed(function: Callable) -> Callable:
         return function
     import tensorflow as tf
 
+    # TensorFlow's own optimizer of graphs reads this attribute; tf.function has no argument for it.
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
@@ -142,6 +168,7 @@ def _tensorflow_graph(function: Callable) -> Callable:
     # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
     # AutoGraph, as Keras does in `fit`.
     made = tf.function(function, autograph=False)
+    # Private, as no public way silences it for one function alone.
     # It would tell on standard output of the "frequent retracing" of what is one graph a question.
     made._omit_frequent_tracing_warning = True
     return made

@@ -10,14 +10,15 @@ https://doi.org/10.23915/distill.00021).
 from __future__ import annotations
 
 import difflib
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
-__all__ = ["Field", "Flat", "Step", "Window", "of", "windows"]
+from c3dvis import graph
+from c3dvis.graph import Step
+
+__all__ = ["Field", "Flat", "Window", "of", "windows"]
 
 Interval = tuple[int, int]  # first and end, without the end
 Box = tuple[Interval, ...]  # of frames, rows and columns
@@ -164,25 +165,6 @@ def _field(box: Box, reason: str | None) -> Field:
     return Field(time, height, width, reason)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One call of a layer in a network.
-
-    Attributes:
-        name: Of the layer; `model/layer` inside a model in the network.
-        layer: The layer, or an operation of `keras.ops`.
-        node: Keras's record of the call.
-        inputs: Keys of the tensors that it reads.
-        outputs: Keys of the tensors that it makes.
-    """
-
-    name: str
-    layer: Any
-    node: Any
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
 class Flat:
     """A network without models inside models: its steps, and how long each tensor is.
 
@@ -205,11 +187,10 @@ class Flat:
     """
 
     def __init__(self, network: keras.Model, clip_lengths: Lengths):
-        fresh = itertools.count()
-        self.clip = next(fresh)
-        keys = {id(network.inputs[0]): self.clip}
-        self.steps = list(_steps(network, keys, fresh, ""))
-        self.outputs = [keys[id(tensor)] for tensor in network.outputs]
+        flattened = graph.flattened(network)
+        (self.clip,) = flattened.inputs
+        self.steps, self.outputs = flattened.steps, flattened.outputs
+        self._makers = {key: step for step in self.steps for key in step.outputs}
         self.lengths: dict[int, Lengths] = {self.clip: tuple(clip_lengths)}
         for step in self.steps:
             if len(step.outputs) != 1 or not self.lengths.keys() >= set(step.inputs):
@@ -219,6 +200,10 @@ class Flat:
             if found is not None:
                 lengths = tuple(w.length(n) for w, n in zip(found, read[0], strict=True))
                 self.lengths[step.outputs[0]] = lengths
+
+    def maker(self, key: int) -> Step | None:
+        """The step that makes a tensor; None of the clip."""
+        return self._makers.get(key)
 
     def needed(self, wanted: Iterable[int]) -> set[int]:
         """Keys of all tensors that some depend on, and of these themselves."""
@@ -319,39 +304,6 @@ def _window(kernel: int, stride: int, dilation: int, length: int, *, same: bool)
     # "same" shares out what is missing to ceil(length / stride) windows, the odd one behind.
     missing = max((-(-length // stride) - 1) * stride + window.reach - length, 0)
     return Window(kernel, stride, dilation, missing // 2, missing - missing // 2)
-
-
-def _steps(
-    network: keras.Model, keys: dict[int, int], fresh: Iterator[int], prefix: str
-) -> Iterator[Step]:
-    """The calls of a network's layers; those of a model inside it in the place of its own call.
-
-    Args:
-        network: The model.
-        keys: Key of each tensor by its `id`: of the inputs at first, then of all.
-        fresh: Keys not yet used.
-        prefix: Of the layers' names.
-    """
-    graph = getattr(network, "_functional", None) or network
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer, name = node.operation, f"{prefix}{node.operation.name}"
-            inputs = tuple(keys[id(tensor)] for tensor in node.input_tensors)
-            if _is_graph(layer):
-                inner = {id(own): key for own, key in zip(layer.inputs, inputs, strict=True)}
-                yield from _steps(layer, inner, fresh, f"{name}/")
-                outputs = tuple(inner[id(own)] for own in layer.outputs)
-            else:
-                outputs = tuple(next(fresh) for _ in node.outputs)
-                yield Step(name, layer, node, inputs, outputs)
-            keys.update(zip(map(id, node.outputs), outputs, strict=True))
-
-
-def _is_graph(layer) -> bool:
-    """Whether it is a model whose layers can be read; not a subclass with a call of its own."""
-    return hasattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth")
 
 
 def _clip_lengths(network: keras.Model, shape: Sequence[int] | None) -> Lengths:

@@ -1,36 +1,204 @@
-"""A network on the same layers and weights, in which slow operations are computed another way.
+"""A network computed on its own layers and weights, but with some layers computed another way.
 
-The network itself is not touched: `quicker` builds another graph that calls its layers.
+A layer of the network is never changed, not even for a moment, nor called on symbolic tensors,
+which would be noted on it: so several threads can ask one network at the same time. Where a layer
+must differ, in its activation, its padding or how it computes a convolution, what is called is a
+`variant` of it: another object of its class with the same weights.
 """
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+from typing import Any
 
+import keras
+from keras import ops
+
+from c3dvis import convolution, graph
 from c3dvis.pooling import max_pool
 
 # Of a pool's window along an axis; with more slices than this, one operation is quicker.
 _LONGEST_WINDOW = 4
 
 
-def quicker(network: keras.Model) -> keras.Model:
-    """A functional model that computes the same, and its gradient, in less time.
+class Shadow(keras.Model):
+    """A network computed layer by layer, each by a function of one's own.
 
     Args:
-        network: Functional model that has been built, perhaps with models inside.
-
-    Returns:
-        A model of the same inputs and outputs that calls the same layers, but for 3-D max pools,
-        in whose places, under their names, are layers that compute what `c3dvis.pooling` says.
+        network: Functional or Sequential model that has been built, perhaps with models inside.
 
     Example:
-        >>> import keras
         >>> clip = keras.Input((4, 8, 8, 3))
         >>> network = keras.Model(clip, keras.layers.MaxPooling3D(2, name="pool")(clip))
-        >>> quicker(network)(keras.ops.ones((1, 4, 8, 8, 3))).shape
+        >>> shadow = Shadow(network)
+        >>> shadow(keras.ops.ones((1, 4, 8, 8, 3)), training=False).shape
         TensorShape([1, 2, 4, 4, 3])
     """
-    return keras.models.clone_model(network, clone_function=_itself, call_function=_called)
+
+    def __init__(self, network: keras.Model):
+        super().__init__(name="shadow", dtype="float32", autocast=False)
+        self.network = network
+        self._graph = graph.flattened(network)
+        self.built = True
+
+    def call(self, inputs, call: Callable | None = None, training=None):
+        """What the network gives: a tensor, or a list of them where it has several outputs.
+
+        Args:
+            inputs: As the network takes them.
+            call: `call(layer, *arguments, **options)` gives what a layer makes; `quick_call` if
+                None.
+            training: As in Keras.
+        """
+        call = quick_call if call is None else call
+        given = zip(keras.tree.flatten(inputs), self.network.inputs, strict=True)
+        values = {
+            key: ops.convert_to_tensor(value, dtype=own.dtype)
+            for key, (value, own) in zip(self._graph.inputs, given, strict=True)
+        }
+        for step in self._graph.steps:
+            arguments, options = step.arguments(values)
+            if training is not None and "training" in options:
+                options["training"] = training  # as Keras does; the other layers inherit it
+            made = keras.tree.flatten(call(step.layer, *arguments, **options))
+            values.update(zip(step.outputs, made, strict=True))
+        outputs = [values[key] for key in self._graph.outputs]
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+def quicker(network: keras.Model) -> Shadow:
+    """A model that computes the same as a network, and its gradient, in less time."""
+    return Shadow(network)
+
+
+def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **options):
+    """Calls a layer of a network, computed another way where that is quicker.
+
+    That is for 3-D max pools, see `c3dvis.pooling`, and 3-D convolutions, whose gradient is for
+    what they read alone, see `c3dvis.convolution`.
+
+    Args:
+        layer: A layer, or an operation of `keras.ops`.
+        *arguments: Of the call.
+        relu: Function of a tensor, computed in the place of each plain ReLU: a layer, a layer's
+            own activation, or a function such as `keras.ops.relu`. Those that a layer calls in
+            its own code can't be exchanged.
+        padding: In the place of the layer's own, if not None.
+        **options: Of the call.
+    """
+    return _rewired(layer, relu, padding)(*arguments, **options)
+
+
+def variant(layer, /, **attributes):
+    """Another object of a layer's class, with its weights and all else but some attributes.
+
+    It is for being called at once: what is assigned to the layer's attributes later it does not
+    know (what is assigned to its weights it does).
+
+    Raises:
+        ValueError: An attribute that the layer only passes on, as a recurrent layer its cell's.
+    """
+    for name in attributes:
+        if isinstance(getattr(type(layer), name, None), property):
+            raise ValueError(
+                f"Expected a layer with a {name} of its own. "
+                f"Received: layer {layer.name!r}, a {type(layer).__name__}."
+            )
+    other = object.__new__(type(layer))
+    # Past `__setattr__`, with which Keras notes layers and variables in lists that both share.
+    vars(other).update(vars(layer) | attributes)
+    return other
+
+
+def leaking_relu(leak) -> Callable:
+    """A ReLU that lets gradients pass where it is off, for some clips.
+
+    Values stay the same: `relu(x)`. Only the gradient where `x < 0` is `leak` in place of 0, so
+    that a unit that no part of a clip turns on can still be found (as lucid does in its first
+    steps).
+
+    Args:
+        leak: `(N,)`, one number a clip.
+    """
+
+    def relu(x):
+        if x.shape[0] is None or x.shape[0] % leak.shape[0]:
+            return ops.relu(x)  # the rows are not the clips, or their frames one after the other
+        repeats = x.shape[0] // leak.shape[0]
+        own = ops.reshape(ops.repeat(leak, repeats), (-1, *[1] * (len(x.shape) - 1)))
+
+        def leaky():
+            off = ops.minimum(x, 0)
+            return ops.relu(x) + ops.cast(own, x.dtype) * (off - ops.stop_gradient(off))
+
+        return ops.cond(ops.any(own > 0), leaky, lambda: ops.relu(x))
+
+    return relu
+
+
+def relu_count(network: keras.Model) -> int:
+    """How many layers and functions of a network have a plain ReLU that can be exchanged."""
+    found = {id(step.layer): step.layer for step in graph.flattened(network).steps}
+    return sum(_has_relu(layer) for layer in found.values())
+
+
+class WithoutActivation(keras.layers.Layer):
+    """A layer of a network without its activation, on the same weights."""
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs):
+        super().__init__(dtype=layer.dtype_policy, trainable=layer.trainable, **kwargs)
+        self.layer = layer
+
+    def build(self, input_shape):
+        if not self.layer.built:
+            self.layer.build(input_shape)
+
+    @property
+    def windowed(self) -> keras.layers.Layer:
+        """The layer that says what a place of the output sees: see receptive_field."""
+        return self.layer
+
+    def call(self, inputs):
+        return variant(self.layer, activation=keras.activations.linear).call(inputs)
+
+
+def _rewired(layer, relu: Callable | None, padding: str | None):
+    """The layer, or a variant of it that computes another way."""
+    if isinstance(layer, (keras.layers.Wrapper, WithoutActivation)):
+        inner = _rewired(layer.layer, relu, padding)
+        return layer if inner is layer.layer else variant(layer, layer=inner)
+    changes: dict[str, Any] = {} if padding is None else {"padding": padding}
+    if relu is not None and _has_relu(layer):
+        changes["call" if _is_relu(layer) else "activation"] = relu
+    if is_quick_pool(layer):
+        changes["call"] = _pooled(layer, padding or layer.padding)
+    elif is_quick_convolution(layer):
+        changes["convolution_op"] = _convolved(layer, padding or layer.padding)
+    return variant(layer, **changes) if changes else layer
+
+
+def _has_relu(layer) -> bool:
+    if isinstance(layer, WithoutActivation):
+        return False
+    if isinstance(layer, keras.layers.Wrapper):
+        return _has_relu(layer.layer)
+    if _is_relu(layer):
+        return True
+    is_layer = isinstance(layer, keras.layers.Layer)
+    return is_layer and vars(layer).get("activation") is keras.activations.relu
+
+
+def _is_relu(layer) -> bool:
+    """Whether it is a plain ReLU and nothing else, as a layer or as a function."""
+    # As a function it is called Relu in keras.ops and ReLU in keras.activations.
+    is_function = not isinstance(layer, keras.layers.Layer) and (
+        type(layer).__name__ in ("Relu", "ReLU")
+    )
+    if not is_function and not isinstance(layer, keras.layers.ReLU):
+        return False
+    has = vars(layer)  # keras.ops.relu has none of these
+    bent = has.get("negative_slope") or has.get("threshold")
+    return has.get("max_value") is None and not bent
 
 
 def is_quick_pool(layer) -> bool:
@@ -40,28 +208,25 @@ def is_quick_pool(layer) -> bool:
     return max(layer.pool_size) <= _LONGEST_WINDOW
 
 
-class Pooled(keras.layers.Layer):
-    """A 3-D max pool of a network, computed axis by axis."""
+def _pooled(layer: keras.layers.MaxPooling3D, padding: str) -> Callable:
+    def pooled(x):
+        if None in x.shape[1:4]:
+            return ops.max_pool(x, layer.pool_size, layer.strides, padding, layer.data_format)
+        return max_pool(x, layer.pool_size, layer.strides, padding)
 
-    def __init__(self, layer: keras.layers.MaxPooling3D, **kwargs):
-        super().__init__(dtype=layer.dtype_policy, **kwargs)
-        self.layer = layer
-
-    def call(self, x):
-        if "call" in vars(self.layer):  # somebody reads or changes what the layer gives
-            return self.layer(x)
-        return max_pool(x, self.layer.pool_size, self.layer.strides, self.layer.padding)
+    return pooled
 
 
-def _itself(layer):
-    return layer
+def is_quick_convolution(layer) -> bool:
+    """Whether a layer is a 3-D convolution that `c3dvis.convolution` can compute."""
+    if type(layer) is not keras.layers.Conv3D or layer.groups != 1 or not layer.built:
+        return False
+    return layer.quantization_mode is None
 
 
-def _called(layer, *arguments, **options):
-    if isinstance(layer, keras.Sequential):
-        layer = keras.Model(layer.inputs, layer.outputs, name=layer.name)
-    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
-        return quicker(layer)(*arguments, **options)
-    if is_quick_pool(layer) and None not in arguments[0].shape[1:4]:
-        return Pooled(layer, name=layer.name)(arguments[0])
-    return layer(*arguments, **options)
+def _convolved(layer: keras.layers.Conv3D, padding: str) -> Callable:
+    def convolved(x, kernel):
+        kernel = ops.stop_gradient(kernel)  # a tensor: a function's own gradient reads no variables
+        return convolution.conv(x, kernel, layer.strides, padding, layer.dilation_rate)
+
+    return convolved

@@ -22,7 +22,9 @@ GROUND = {
     "autodiff",
     "clips",
     "command_line",
+    "convolution",
     "files",
+    "graph",
     "lazy",
     "motion",
     "objectives",
@@ -112,6 +114,52 @@ def test_only_autodiff_names_a_backend():
     assert named["c3dvis/autodiff.py"]
     allowed = {"c3dvis/autodiff.py", *MAY_NAME_BACKEND}
     assert {name: ones for name, ones in named.items() if ones and name not in allowed} == {}
+
+
+# What Keras keeps private and only graph.py names.
+PRIVATE_TO_KERAS = {
+    "_functional",
+    "_inbound_nodes",
+    "_outbound_nodes",
+    "_keras_history",
+    "_layers",
+    "_nodes",
+    "_nodes_by_depth",
+    "_tracker",
+    "fill_in",
+    "is_input",
+    "node",
+}
+
+
+def names(source: str) -> Iterator[str]:
+    """Every attribute that a file reads or sets, by getattr and the like too, and what of Keras's
+    sources it imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+    yield from (name for name in imports(source, "c3dvis.x") if name.startswith("keras.src"))
+
+
+def test_only_graph_names_what_is_private_to_keras():
+    named = {}
+    for _, path in files():
+        found = set(names(path.read_text(encoding="utf-8")))
+        private = {n for n in found if n in PRIVATE_TO_KERAS or n.startswith("keras.src")}
+        named[path.relative_to(ROOT).as_posix()] = private
+    assert "_nodes_by_depth" in named.pop("c3dvis/graph.py")
+    assert {name: ones for name, ones in named.items() if ones} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x._keras_history.operation", "getattr(m, '_functional')", "from keras.src import ops"],
+)
+def test_the_reader_of_names_finds_private_ones(source):
+    found = set(names(source))
+    assert found & PRIVATE_TO_KERAS or any(name.startswith("keras.src") for name in found)
 
 
 def test_every_exemption_is_still_needed():

@@ -174,7 +174,7 @@ def test_a_subclassed_model_is_told_what_to_do():
     assert maximize(wrapped, objectives.logit([0, 1]), steps=2).shape == (2, *SHAPE)
 
 
-def test_redirected_relus_are_put_back_everywhere():
+def test_a_dead_unit_s_relus_stay_as_they_are_in_nested_models():
     """Two readings of one nested model share its layers; a ReLU layer has no `call` of its own."""
     keras.utils.set_random_seed(0)
     clip = L.Input(SHAPE)

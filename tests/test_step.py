@@ -109,7 +109,7 @@ def test_the_fast_search_ends_about_where_the_published_one_does(network, clip):
 def settled(network, clip, variant, exact=False):
     scorer = Scorer(network, CLASS)
     search = MaskSearch(
-        scorer.reader,
+        scorer.shared,
         SHAPE,
         areas=(0.05, 0.3),
         variant=variant,

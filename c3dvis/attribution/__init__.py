@@ -13,9 +13,10 @@ from c3dvis.attribution import methods
 if TYPE_CHECKING:
     from c3dvis.attribution.explain import attribute
     from c3dvis.attribution.result import Attribution
+    from c3dvis.attribution.scorer import Scorer
 
-__all__ = ["Attribution", "attribute", "methods"]
+__all__ = ["Attribution", "Scorer", "attribute", "methods"]
 
-_FILES = {"Attribution": "result", "attribute": "explain"}
+_FILES = {"Attribution": "result", "Scorer": "scorer", "attribute": "explain"}
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

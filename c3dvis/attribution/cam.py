@@ -11,7 +11,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import autodiff
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
@@ -44,9 +43,7 @@ def read(scorer: Scorer, clip: NDArray[np.float32], layer: str | None) -> Readin
     """
     if layer is None:
         layer = default_layer(scorer, clip.shape)
-    key = ("cam", layer, clip.shape)
-    run = scorer.compiled(key, lambda: _reads(scorer, clip.shape, layer))
-    scores, activations, gradients = scorer.in_batches(run, clip[None])
+    scores, activations, gradients = scorer.layer_gradient(clip[None], layer)
     return Reading(layer, float(scores[0]), activations[0], gradients[0])
 
 
@@ -59,7 +56,7 @@ def default_layer(scorer: Scorer, clip_shape: tuple[int, ...]) -> str:
     Raises:
         ValueError: A network without such a layer on the way to the objective.
     """
-    on_the_way = {id(layer) for layer in layers.flat(scorer.reader.tap)}
+    on_the_way = {id(layer) for layer in layers.flat(scorer.shared.tap)}
     found, grid = None, None
     for info in layers.describe(scorer.network):
         if info.reason is not None or id(info.layer) not in on_the_way:
@@ -141,43 +138,3 @@ def _grid(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]
         tap = layers.tap(scorer.network, [info.name])
         shape = tuple(tap.compute_output_shape((1, *clip_shape))[0][1:])
     return shape[:-1]
-
-
-def _reads(scorer: Scorer, clip_shape: tuple[int, ...], name: str):
-    """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
-    reader = scorer.reader
-    tap = layers.tap(scorer.network, [name])
-    layer = layers.find(scorer.network, name)
-    if len(tap.outputs[0].shape) not in (4, 5):
-        raise ValueError(
-            "Expected a layer with places in space, (N, t, h, w, channels) or (N, h, w, channels). "
-            f"Received: layer {name!r} of shape {tuple(tap.outputs[0].shape)}."
-        )
-
-    def score(shift, clips, columns):
-        seen = []
-
-        def shifted(output):
-            seen.append(output)
-            return output + ops.cast(shift, output.dtype)
-
-        with layers.output_passed(layer, shifted):
-            scores = reader.score(clips, columns)
-        if len(seen) != 1:
-            raise ValueError(
-                f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
-                f"passed {len(seen)} times."
-            )
-        return scores, seen[0]
-
-    # The gradient with respect to nothing added to the activation is that with respect to it.
-    run = autodiff.value_and_gradient(score, variables=reader.tap.variables)
-
-    def reads(clips, columns):
-        shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
-        (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
-        # A layer that sees frames one by one may have them all on its first axis.
-        folded = (len(clips), -1, *shape[-3:])
-        return scores, ops.reshape(activation, folded), ops.reshape(gradient, folded)
-
-    return reads

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import threading
+import weakref
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff
-from c3dvis.attribution.reader import reader_of
+from c3dvis import autodiff, rewire
 from c3dvis.models import layers
-from c3dvis.objectives import Logit, Objective
+from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
+
+__all__ = ["Scorer"]
+
+# Kinds of objectives whose compiled functions are kept for each network.
+_KEPT = 16
 
 # Of activations and their gradients, computed at once.
 _MOST_BYTES = 2**31
@@ -29,8 +35,8 @@ class Scorer:
 
     Clips are computed in batches of a fixed size (one or two clips as two), the last one filled
     up: so a clip's answer has the same bits whatever stands beside it, memory is bounded, and
-    nothing is compiled twice. What is compiled is kept with the network for further questions of
-    the same kind, for other classes too.
+    nothing is compiled twice. What is compiled is kept with the network for further scorers of
+    the same kind in the same thread, for other classes too.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -39,13 +45,18 @@ class Scorer:
         batch_size: Most clips computed at once. Fewer are, where their activations would need
             more than 2 GiB.
 
+    Attributes:
+        shared: What is compiled, and what compiled functions may read: of the kind of objective,
+            not of its unit.
+        columns: What the unit reads, int32 `(1, terms)`.
+
     Raises:
         ValueError: An objective that the network can't answer, or one of several units.
 
     Example:
         >>> import numpy as np
         >>> from c3dvis import models, objectives
-        >>> from c3dvis.attribution.scorer import Scorer
+        >>> from c3dvis.attribution import Scorer
         >>> scorer = Scorer(models.build("c3d-motion"), objectives.logit("moving left"))
         >>> scorer.scores(np.zeros((3, 16, 64, 64, 3), np.float32)).shape
         (3,)
@@ -77,8 +88,9 @@ class Scorer:
         self.objective = objective
         self.preprocess = preprocess
         self.batch_size = batch_size
-        self.reader = reader_of(network, objective, preprocess)
-        self.columns = self.reader.columns(objective, getattr(network, "class_names", None))
+        self.shared = _shared(network, objective, preprocess)
+        shapes = self.shared.shapes
+        self.columns = objective.columns(shapes, getattr(network, "class_names", None))
 
     @property
     def clip_shape(self) -> tuple[int | None, ...]:
@@ -94,7 +106,7 @@ class Scorer:
         Returns:
             float32 `(N,)`.
         """
-        run = self.compiled("scores", lambda: self._compiled(self.reader.score))
+        run = self.compiled("scores", lambda: self._compiled(self.shared.score))
         return self.in_batches(run, clips)[0]
 
     def gradients(self, clips: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -106,7 +118,7 @@ class Scorer:
         Returns:
             float32 `(N,)` and float32 `(N, T, H, W, C)`.
         """
-        run = self.compiled("gradients", lambda: self.differentiated(self.reader.score))
+        run = self.compiled("gradients", lambda: self.differentiated(self.shared.score))
         scores, gradients = self.in_batches(run, clips)
         return scores, gradients
 
@@ -117,7 +129,7 @@ class Scorer:
             ValueError: Unless the objective is one logit.
         """
         self._check_logit()
-        run = self.compiled("class scores", lambda: self._compiled(self.reader.class_scores))
+        run = self.compiled("class scores", lambda: self._compiled(self.shared.class_scores))
         return self.in_batches(run, clips)[0]
 
     def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
@@ -133,12 +145,12 @@ class Scorer:
             ValueError: Unless the objective is one logit.
         """
         self._check_logit()
-        run = self.compiled("probabilities", lambda: self._compiled(self.reader.log_probabilities))
+        run = self.compiled("probabilities", lambda: self._compiled(self.shared.log_probabilities))
         return np.exp(self.in_batches(run, clips)[0])
 
     def score(self, clips):
         """Scores `(N,)` of a tensor of clips, as a tensor: for use inside another model."""
-        return self.reader.score(clips, self._rows(clips))
+        return self.shared.score(clips, self._rows(clips))
 
     def log_probabilities(self, clips):
         """Log probability of the objective's class, and of any other class, of a tensor of clips.
@@ -152,17 +164,40 @@ class Scorer:
             ValueError: Unless the objective is one logit.
         """
         self._check_logit()
-        return self.reader.log_probabilities(clips, self._rows(clips))
+        return self.shared.log_probabilities(clips, self._rows(clips))
+
+    def layer_gradient(
+        self, clips: ArrayLike, layer: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Scores, a layer's activations, and the gradient of each score with respect to them.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+            layer: Name of a layer with places in space, as `c3dvis.models.layers` has it.
+
+        Returns:
+            float32 `(N,)`, and twice float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
+            without time.
+
+        Raises:
+            ValueError: A layer that is unknown, has no places, or is not on the way to the
+                objective.
+        """
+        shape = np.shape(clips)[1:]
+        key = ("layer gradient", layer, shape)
+        run = self.compiled(key, lambda: self._layer_gradient(layer, shape))
+        scores, activations, gradients = self.in_batches(run, clips)
+        return scores, activations, gradients
 
     def compiled(self, name: Hashable, make: Callable[[], Made]) -> Made:
         """What `make()` gives, made once for all questions of this kind that say this name."""
-        if name not in self.reader.functions:
-            self.reader.functions[name] = make()
-        return self.reader.functions[name]
+        if name not in self.shared.functions:
+            self.shared.functions[name] = make()
+        return self.shared.functions[name]
 
     def differentiated(self, function: Callable) -> Callable:
         """`function(clips, columns)`, compiled, with its gradient with respect to the clips."""
-        run = autodiff.value_and_gradient(function, variables=self.reader.tap.variables)
+        run = autodiff.value_and_gradient(function, variables=self.shared.tap.variables)
 
         def both(clips, columns):
             result, gradient = run(clips, columns)
@@ -197,10 +232,33 @@ class Scorer:
 
     def rows(self, clip_shape: tuple[int, ...]) -> int:
         """How many clips `(T, H, W, C)` are computed at once."""
-        return max(1, min(self.batch_size, _MOST_BYTES // _bytes(self.reader.tap, clip_shape)))
+        return max(1, min(self.batch_size, _MOST_BYTES // self.shared.bytes_of_a_clip(clip_shape)))
+
+    def _layer_gradient(self, name: str, clip_shape: tuple[int, ...]) -> Callable:
+        """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
+        tap = layers.tap(self.network, [name])
+        layer = layers.find(self.network, name)
+        if len(tap.outputs[0].shape) not in (4, 5):
+            raise ValueError(
+                "Expected a layer with places in space, (N, t, h, w, channels) or "
+                f"(N, h, w, channels). Received: layer {name!r} of shape "
+                f"{tuple(tap.outputs[0].shape)}."
+            )
+        score = _score_of_shifted(self.shared, layer, name)
+        # The gradient with respect to nothing added to the activation is that with respect to it.
+        run = autodiff.value_and_gradient(score, variables=self.shared.tap.variables)
+
+        def layer_gradient(clips, columns):
+            shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
+            (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
+            # A layer that sees frames one by one may have them all on its first axis.
+            folded = (len(clips), -1, *shape[-3:])
+            return scores, ops.reshape(activation, folded), ops.reshape(gradient, folded)
+
+        return layer_gradient
 
     def _compiled(self, function: Callable) -> Callable:
-        return autodiff.compiled(function, variables=self.reader.tap.variables)
+        return autodiff.compiled(function, variables=self.shared.tap.variables)
 
     def _rows(self, clips):
         return ops.broadcast_to(self.columns, (ops.shape(clips)[0], self.columns.shape[1]))
@@ -214,14 +272,130 @@ class Scorer:
             )
 
 
-def _bytes(tap: keras.Model, clip_shape: tuple[int, ...]) -> int:
-    """What the activations of one clip and their gradients take, roughly and at most."""
-    total = math.prod(clip_shape)
-    for info in layers.describe(tap):
-        if info.shape is not None:
-            axes = zip(info.shape, (*clip_shape, 1, 1), strict=False)
+class _Shared:
+    """What scorers of one kind of objective share, whatever the unit: it does not hold the network.
+
+    Attributes:
+        tap: The network up to what the objective reads.
+        kind: The objective, whose unit is the columns that functions are given.
+        shapes: Of what it reads, without the batch axis, by layer name.
+        functions: What has been compiled, by name.
+        is_sigmoid: Whether the objective is a logit that a sigmoid makes a probability.
+    """
+
+    def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
+        layers.check(network)
+        if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
+            shapes = [tuple(i.shape) for i in network.inputs]
+            raise ValueError(
+                f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
+            )
+        self.tap = layers.tap(network, objective.layers)
+        self._shadow = rewire.Shadow(self.tap)
+        self.kind = layers.bound(objective, network, preprocess=preprocess)
+        self.preprocess = preprocess
+        self.functions: dict[Hashable, Any] = {}
+        self.shapes = {
+            name: tuple(output.shape[1:])
+            for name, output in zip(self.kind.layers, self.tap.outputs, strict=True)
+        }
+        self._made = [info.shape for info in layers.describe(self.tap) if info.shape is not None]
+        (first, *_) = objective.layers
+        self.is_sigmoid = first.startswith(LOGITS) and (
+            layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
+        )
+
+    def activations(self, clips, call: Callable | None = None) -> dict:
+        """What the objective reads of a tensor of clips, by layer name.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+            call: In the place of `rewire.quick_call`, for each layer of the network.
+        """
+        inputs = clips if self.preprocess is None else self.preprocess(clips)
+        read = self._shadow(inputs, call=call, training=False)
+        read = read if isinstance(read, list) else [read]
+        found = dict(zip(self.kind.layers, read, strict=True))
+        # The tap knows only what `preprocess` makes of the clip.
+        return found | {CLIP: clips} if CLIP in found else found
+
+    def score(self, clips, columns, call: Callable | None = None):
+        return self.kind.score(self.activations(clips, call), columns)
+
+    def class_scores(self, clips, columns):
+        (logits,) = self.activations(clips).values()
+        return ops.cast(logits, "float32")
+
+    def log_probabilities(self, clips, columns):
+        logits = self.class_scores(clips, columns)
+        own = ops.take_along_axis(logits, columns[:, :1], axis=-1)[:, 0]
+        if self.is_sigmoid:
+            return -ops.softplus(-own), -ops.softplus(own)
+        if logits.shape[-1] < 2:
+            raise ValueError("Expected two classes or more, or a sigmoid. Received: one class.")
+        whole = ops.logsumexp(logits, axis=-1)
+        is_own = ops.one_hot(columns[:, 0], logits.shape[-1], dtype="bool")
+        others = ops.logsumexp(ops.where(is_own, -1e30, logits), axis=-1)
+        return own - whole, others - whole
+
+    def bytes_of_a_clip(self, clip_shape: tuple[int, ...]) -> int:
+        """What the activations of one clip and their gradients take, roughly and at most."""
+        total = math.prod(clip_shape)
+        for shape in self._made:
+            axes = zip(shape, (*clip_shape, 1, 1), strict=False)
             total += math.prod(own if own is not None else clip for own, clip in axes)
-    return 2 * 4 * total
+        return 2 * 4 * total
+
+
+def _score_of_shifted(shared: _Shared, layer: keras.layers.Layer, name: str) -> Callable:
+    """A function of `(shift, clips, columns)`: scores where a shift is added to what a layer makes.
+
+    It gives what the layer makes, too.
+    """
+
+    def score(shift, clips, columns):
+        seen = []
+
+        def shifted(called, *arguments, **options):
+            output = rewire.quick_call(called, *arguments, **options)
+            if layer not in (called, getattr(called, "layer", None)):
+                return output
+            seen.append(output)
+            return output + ops.cast(shift, output.dtype)
+
+        scores = shared.score(clips, columns, shifted)
+        if len(seen) != 1:
+            raise ValueError(
+                f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
+                f"passed {len(seen)} times."
+            )
+        return scores, seen[0]
+
+    return score
+
+
+class _PerThread(threading.local):
+    """What scorers share, by network and kind of objective: a thread's own, as searches change."""
+
+    def __init__(self):
+        self.kept: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
+
+
+_per_thread = _PerThread()
+
+
+def _shared(network: keras.Model, objective: Objective, preprocess: Callable | None) -> _Shared:
+    """What scorers of this kind of objective share, made once for a network in each thread."""
+    key = (objective.template, preprocess)
+    kept = _per_thread.kept.setdefault(network, {})
+    if key in kept:
+        kept[key] = kept.pop(key)  # the latest is at the end
+        return kept[key]
+    made = _Shared(network, objective, preprocess)
+    kept[key] = made
+    while len(kept) > _KEPT:
+        del kept[next(iter(kept))]
+    return made
 
 
 def _to_numpy(tensor) -> NDArray[np.float32]:

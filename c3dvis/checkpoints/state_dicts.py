@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from c3dvis import graph
 from c3dvis.checkpoints import pytorch_files, safetensors_files
 from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
 from c3dvis.checkpoints.translated import Place, assign_translated, best_fit, families
@@ -126,7 +127,13 @@ def _kernel(layer, value: np.ndarray) -> np.ndarray:
 
 def _flattened(layer) -> Sequence[int]:
     """Shape, without the batch, of what was flattened to be a layer's input; () if nothing was."""
-    source = layer.input._keras_history.operation
+    source = _source(layer)
     while type(source).__name__ in ("Dropout", "Identity"):
-        source = source.input._keras_history.operation
+        source = _source(source)
     return source.input.shape[1:] if type(source).__name__ == "Flatten" else ()
+
+
+def _source(layer):
+    """The layer that made what a layer reads."""
+    call, _ = graph.producer(layer.input)
+    return call.layer

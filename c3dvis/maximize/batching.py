@@ -28,7 +28,7 @@ def found(cut: Cut, clip_shape: tuple[int, ...]) -> int:
         return _ON_GPU
     volume = np.prod([end - first for first, end in cut.box])
     small = volume <= _SMALL * np.prod(clip_shape[:3])
-    looped = any(isinstance(layer, keras.layers.RNN) for layer in cut.network.layers)
+    looped = any(isinstance(step.layer, keras.layers.RNN) for step in cut.network.steps)
     most = _OF_SMALL_WORK if small or looped else _OF_WHOLE_CLIPS
     memory = free_memory()
     if memory is None:
@@ -39,11 +39,10 @@ def found(cut: Cut, clip_shape: tuple[int, ...]) -> int:
 def bytes_of_a_clip(cut: Cut, clip_shape: tuple[int, ...]) -> int:
     """About what a step on one clip holds in memory at once."""
     numbers = np.prod(clip_shape)
-    for operation in cut.network.operations:
-        for tensor in keras.tree.flatten(operation.output):
-            # A length that is open is at most the clip's.
-            shape = [n or clip_shape[min(i, 2)] for i, n in enumerate(tensor.shape[1:])]
-            numbers += np.prod(shape, dtype=np.int64)
+    for shape in map(cut.network.shape, cut.network.needed):
+        # A length that is open is at most the clip's.
+        known = [n or clip_shape[min(i, 2)] for i, n in enumerate(shape[1:])]
+        numbers += np.prod(known, dtype=np.int64)
     return int(4 * _COPIES * numbers)
 
 

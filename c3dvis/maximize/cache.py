@@ -78,12 +78,7 @@ def network_digest(network: keras.Model, shape: tuple[int, int, int]) -> str:
     digest = hashlib.sha256()
     flat, seen = Flat(network, shape), set()
     for step in flat.steps:
-        arguments = step.node.arguments
-        constants = [
-            None if isinstance(value, keras.KerasTensor) else value
-            for value in keras.tree.flatten((arguments.args, arguments.kwargs))
-        ]
-        known = described([step.layer, step.inputs, step.outputs, constants])
+        known = described([step.layer, step.inputs, step.outputs, step.call.constants])
         digest.update(json.dumps(known, sort_keys=True).encode())
         if id(step.layer) in seen:
             continue

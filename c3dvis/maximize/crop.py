@@ -1,47 +1,22 @@
 """A network computed for a part of its clip, or in another precision, and giving the same."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import rewire
-from c3dvis.models.layers import WithoutActivation
-from c3dvis.pooling import max_pool
-from c3dvis.receptive_field import Box, Flat, Interval, Step, Window, windows
+from c3dvis.graph import Step
+from c3dvis.receptive_field import Box, Flat, Interval, Window, windows
+from c3dvis.rewire import WithoutActivation, quick_call
 
 _ALONE = (Window(),) * 3  # each position is computed from itself
 _BOX_IS_ALL = (keras.layers.ZeroPadding3D, keras.layers.Cropping3D)
 
 
-class Unpadded(keras.layers.Wrapper):
-    """A convolution or pool of a network, on the same weights, whose input is padded already."""
-
-    def call(self, inputs):
-        layer: Any = getattr(self.layer, "windowed", self.layer)
-        if rewire.is_quick_pool(layer):
-            return max_pool(inputs, layer.pool_size, layer.strides, "valid")
-        with _unpadded(layer):
-            return self.layer.call(inputs)
-
-
-class Inner(keras.layers.Wrapper):
-    """A layer of a model inside a network, under a name that no other layer has."""
-
-    @property
-    def windowed(self) -> keras.layers.Layer:
-        """The layer that says what a place of the output sees: see receptive_field."""
-        return getattr(self.layer, "windowed", self.layer)
-
-    def call(self, inputs):
-        return self.layer(inputs)
-
-
-class Rebuilt:
-    """A network that computes boxes of its outputs from a box of its clip, and no more.
+class Crop(keras.layers.Layer):
+    """What a network gives in boxes of its tensors, from a box of its clip, and no more.
 
     A layer that pads sees, at the edge of a box, what it sees there in the whole network: the
     neighbours where there are some, and its padding where there are none. So the outputs and their
@@ -50,14 +25,15 @@ class Rebuilt:
     Args:
         network: Functional model with one input, perhaps with models inside.
         flat: Of that network.
-        boxes: What to compute, by key; None is all of a tensor.
+        wanted: Boxes to compute, by key; None is all of a tensor.
         dtype: None, or "bfloat16" to compute in it from the first layer with weights on, with a
             copy of the weights. What comes before, such as the subtraction of a mean, stays.
 
     Attributes:
-        model: The network for the part of the clip, with one output for each of `boxes`.
-        boxes: What it computes of each tensor, by key.
-        tensors: Its tensors, by key.
+        boxes: What is computed of each tensor, by key.
+        box: That of the clip.
+        needed: Keys of all tensors that are computed.
+        steps: That compute them, in order.
 
     Raises:
         ValueError: A dtype, and a layer that can't be copied.
@@ -67,23 +43,26 @@ class Rebuilt:
         self,
         network: keras.Model,
         flat: Flat,
-        boxes: Mapping[int, Box | None],
+        wanted: Mapping[int, Box | None],
         *,
         dtype: str | None = None,
     ):
-        self.flat, self.boxes, self.dtype = flat, flat.seen(boxes), dtype
-        self._copies: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
-        self._behind_weights: set[int] = set()
-        clip = network.inputs[0]
-        shape = [end - first for first, end in self.boxes[flat.clip]]
-        tensor = keras.Input((*shape, clip.shape[-1]), dtype=clip.dtype, name="part")
-        self.tensors = {flat.clip: tensor}
-        needed = flat.needed(boxes)
-        for step in flat.steps:
-            if needed.intersection(step.outputs):
-                made = keras.tree.flatten(self._computed(step))
-                self.tensors.update(zip(step.outputs, made, strict=True))
-        self.model = keras.Model(tensor, [self.tensors[key] for key in boxes])
+        super().__init__(name="crop", dtype="float32", autocast=False)
+        self.flat, self.boxes = flat, flat.seen(wanted)
+        self.box = self.boxes.get(flat.clip, flat.all_of(flat.clip))
+        self.needed = flat.needed(wanted)
+        self.steps = [step for step in flat.steps if self.needed.intersection(step.outputs)]
+        self._clip = network.inputs[0]
+        copied = [] if dtype is None else _behind_weights(self.steps)
+        copies = {id(step.layer): step.layer for step in copied}
+        self._copies = {
+            key: (layer, _copy(layer, layer.name, dtype)) for key, layer in copies.items()
+        }
+        for step in copied:
+            self._build(step)
+        # Named, so that Keras knows of all variables.
+        self.layers = [self._copied(layer) for layer in _layers(self.steps)]
+        self.built = True
         self.refresh()
 
     def refresh(self) -> None:
@@ -92,58 +71,138 @@ class Rebuilt:
             for weight, own in zip(layer.weights, copy.weights, strict=True):
                 own.assign(ops.cast(weight, own.dtype))
 
-    def _computed(self, step: Step):
-        """What a step makes, of its box."""
-        layer = self._layer(step)
-        values = [self.tensors[key] for key in step.inputs]
-        if self.flat.follows(step) and not self._is_all((*step.inputs, *step.outputs)):
-            if windows(step.layer, [self.flat.lengths[key] for key in step.inputs]) != _ALONE:
-                return self._slid(step, layer)
-            box = self.boxes[step.outputs[0]]
-            values = [_part(self.tensors[key], self.boxes[key], box) for key in step.inputs]
-        read = dict(zip(map(id, step.node.input_tensors), values, strict=True))
-        arguments, named = step.node.arguments.fill_in(read)
-        return layer(*arguments, **named)
+    def call(self, part, keys: Collection[int] = (), relu: Callable | None = None, training=None):
+        """Some tensors' boxes, by key.
 
-    def _slid(self, step: Step, layer: keras.layers.Layer):
-        """A layer's windows over what they read for a box, padded where that ends."""
+        Args:
+            part: `(N, t, h, w, C)`, the box of the clip.
+            keys: Of the tensors.
+            relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
+            training: As in Keras; the layers inherit it.
+        """
+        values = {self.flat.clip: ops.convert_to_tensor(part, dtype=self._clip.dtype)}
+        needed = self.flat.needed(keys)
+        for step in self.steps:
+            if needed.intersection(step.outputs):
+                made = keras.tree.flatten(self.computed(step, values, relu))
+                values.update(zip(step.outputs, made, strict=True))
+        return {key: values[key] for key in keys}
+
+    def computed(self, step: Step, values: Mapping[int, Any], relu: Callable | None):
+        """What a step makes, of its box, from what has been computed of its inputs."""
+        layer = self.layer(step)
+        if self._slides(step):
+            return self._slid(step, layer, values, relu)
+        values = {key: self.cut_out(step, values[key], key) for key in step.inputs}
+        arguments, options = step.arguments(values)
+        return quick_call(layer, *arguments, relu=relu, **options)
+
+    def cut_out(self, step: Step, value, key: int | None = None):
+        """Of an input, what a step that computes each position by itself reads for its box."""
+        if not self._is_cropped(step):
+            return value
+        own = self.boxes[step.inputs[0] if key is None else key]
+        return _part(value, own, self.boxes[step.outputs[0]])
+
+    def layer(self, step: Step):
+        """The step's layer; a copy in the other dtype if there is one."""
+        return self._copied(step.layer)
+
+    def padded(self, step: Step, values: Mapping[int, Any]) -> tuple[Any, str | None]:
+        """What a convolution reads for its box, and the padding to read it with; None is its own.
+
+        Args:
+            step: Calls a convolution.
+            values: By key.
+        """
+        value = values[step.inputs[0]]
+        if not self._slides(step):
+            return self.cut_out(step, value), None
+        x, _ = self._read(step, value)
+        return x, "valid"
+
+    def shape(self, key: int) -> tuple[int | None, ...]:
+        """Of what is computed of a tensor, with the batch axis."""
+        whole = self._shapes()[key]
+        if key not in self.boxes:
+            return whole
+        return whole[0], *(end - first for first, end in self.boxes[key]), *whole[4:]
+
+    def _shapes(self) -> dict[int, tuple[int | None, ...]]:
+        made = {self.flat.clip: tuple(self._clip.shape)}
+        for step in self.steps:
+            made.update(zip(step.outputs, step.shapes, strict=True))
+        return made
+
+    def _copied(self, layer):
+        return self._copies[id(layer)][1] if id(layer) in self._copies else layer
+
+    def _build(self, step: Step) -> None:
+        """Builds a copy by a call on symbolic tensors like the network's own."""
+        copy = self.layer(step)
+        if not copy.built:
+            like = [keras.KerasTensor(t.shape, t.dtype) for t in step.call.inputs]
+            arguments, options = step.call.arguments(like)
+            copy(*arguments, **options)
+
+    def _is_cropped(self, step: Step) -> bool:
+        keys = (*step.inputs, *step.outputs)
+        return self.flat.follows(step) and any(
+            self.boxes[key] != self.flat.all_of(key) for key in keys
+        )
+
+    def _slides(self, step: Step) -> bool:
+        lengths = [self.flat.lengths[key] for key in step.inputs if key in self.flat.lengths]
+        return self._is_cropped(step) and windows(step.layer, lengths) != _ALONE
+
+    def _read(self, step: Step, value) -> tuple[Any, bool]:
+        """What a layer's windows read for a box, padded where that ends; whether it is padded."""
         key, box = step.inputs[0], self.boxes[step.outputs[0]]
         lengths, reads = self.flat.lengths[key], self.flat.reads(step, box)
         inside, pads = zip(*map(_split, reads, lengths), strict=True)
-        x = _part(self.tensors[key], self.boxes[key], inside)
-        if any(map(any, pads)):
+        x = _part(value, self.boxes[key], inside)
+        is_padded = any(map(any, pads))
+        if is_padded:
             lowest = isinstance(step.layer, keras.layers.MaxPooling3D)
             fill = float("-inf") if lowest else 0.0
             x = ops.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+        return x, is_padded
+
+    def _slid(self, step: Step, layer, values: Mapping[int, Any], relu: Callable | None):
+        """A layer's windows over what they read for a box."""
+        key, box = step.inputs[0], self.boxes[step.outputs[0]]
+        x, is_padded = self._read(step, values[key])
         if isinstance(step.layer, _BOX_IS_ALL):
             return x
-        x = Unpadded(layer, name=f"{layer.name}_unpadded", dtype=layer.dtype_policy)(x)
-        if isinstance(step.layer, keras.layers.AveragePooling3D) and any(map(any, pads)):
+        x = quick_call(layer, x, relu=relu, padding="valid")
+        if isinstance(step.layer, keras.layers.AveragePooling3D) and is_padded:
             # A mean over a window that reaches past the end is one over what there is.
+            lengths = self.flat.lengths[key]
             found = windows(step.layer, [lengths]) or _ALONE
             shares = np.ix_(*map(_shares, found, box, lengths))
             x = x / ops.cast((shares[0] * shares[1] * shares[2])[..., None], x.dtype)
         return x
 
-    def _is_all(self, keys) -> bool:
-        return all(self.boxes[key] == self.flat.all_of(key) for key in keys)
 
-    def _layer(self, step: Step):
-        """The step's layer; a copy in the other dtype if there is one."""
-        if getattr(step.layer, "weights", None) or self._behind_weights.intersection(step.inputs):
-            self._behind_weights.update(step.outputs)
-        is_layer = isinstance(step.layer, keras.layers.Layer)
-        name = step.name.replace("/", ".")
-        if not is_layer or (step.name == step.layer.name and self.dtype is None):
-            return step.layer
-        if self.dtype is None or not self._behind_weights.intersection(step.outputs):
-            return Inner(step.layer, name=name, dtype=step.layer.dtype_policy)
-        if id(step.layer) not in self._copies:
-            self._copies[id(step.layer)] = step.layer, _copy(step.layer, name, self.dtype)
-        return self._copies[id(step.layer)][1]
+def _layers(steps: Collection[Step]) -> list[keras.layers.Layer]:
+    """The layers that steps call, each once, without operations of `keras.ops`."""
+    called = {id(step.layer): step.layer for step in steps}
+    return [layer for layer in called.values() if isinstance(layer, keras.layers.Layer)]
 
 
-def _copy(layer: keras.layers.Layer, name: str, dtype: str) -> keras.layers.Layer:
+def _behind_weights(steps: Collection[Step]) -> list[Step]:
+    """The steps from the first layers with weights on; without operations of `keras.ops`."""
+    behind: set[int] = set()
+    found = []
+    for step in steps:
+        if getattr(step.layer, "weights", None) or behind.intersection(step.inputs):
+            behind.update(step.outputs)
+            if isinstance(step.layer, keras.layers.Layer):
+                found.append(step)
+    return found
+
+
+def _copy(layer: keras.layers.Layer, name: str, dtype: str | None) -> keras.layers.Layer:
     """A layer of the same configuration, whose weights are not set yet."""
     if isinstance(layer, WithoutActivation):
         return WithoutActivation(_copy(layer.layer, f"{name}_copy", dtype), name=name)
@@ -157,16 +216,6 @@ def _copy(layer: keras.layers.Layer, name: str, dtype: str) -> keras.layers.Laye
             f"Expected layers that `get_config` and `from_config` can copy, to compute in {dtype}. "
             f"Received: layer {name!r}, a {type(layer).__name__}."
         ) from problem
-
-
-@contextmanager
-def _unpadded(layer: keras.layers.Layer) -> Iterator[None]:
-    padding = layer.padding
-    layer.padding = "valid"
-    try:
-        yield
-    finally:
-        layer.padding = padding
 
 
 def _part(tensor, own: Box, box: Box):

@@ -11,10 +11,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from c3dvis import rewire
-from c3dvis.maximize.crop import Rebuilt
+from c3dvis.maximize.crop import Crop
 from c3dvis.maximize.own_channel import all_channels, reader
-from c3dvis.models import input_convolution, layers
+from c3dvis.models import layers
 from c3dvis.objectives import (
     CLIP,
     Channel,
@@ -46,7 +45,8 @@ class Cut:
 
     Attributes:
         tap: The network up to the layers that the objective names.
-        network: What is computed: the tap, or what stands in for it.
+        network: What is computed: the tap, or a part of what it gives.
+        whole: Keys of the tensors that are computed with all of their channels.
         objective: Of the same units as the one given, for what is computed.
         box: What is computed of the clip: `(first, end)` of frames, rows and columns.
         dtype: As given.
@@ -66,63 +66,51 @@ class Cut:
     ):
         if dtype not in _DTYPES:
             raise ValueError(f"Expected a dtype of None or 'bfloat16'. Received: {dtype!r}.")
-        self.tap = self.network = layers.tap(network, objective.layers)
+        self.tap, self.dtype = layers.tap(network, objective.layers), dtype
         terms = [term for _, term in objective.terms]
         flat = Flat(self.tap, tuple(shape))
         keys = dict(zip(objective.layers, flat.outputs, strict=True))
         places = [_place(term, flat, keys[term.layer]) for term in terms]
-        wanted = _wanted(terms, places, keys)
-        boxes = flat.seen(wanted)
-        self.box = boxes.get(flat.clip, flat.all_of(flat.clip))
+        self.network = Crop(self.tap, flat, _wanted(terms, places, keys), dtype=dtype)
+        self.box = self.network.box
         self.reason = flat.reason(keys[t.layer] for t in terms if isinstance(t, _OF_A_PLACE))
-        tensors = dict(zip(flat.outputs, self.tap.outputs, strict=True))
-        self._rebuilt, self.dtype = None, dtype
-        if wanted and (dtype or _is_smaller(boxes, flat) or any("/" in s.name for s in flat.steps)):
-            self._rebuilt = Rebuilt(self.tap, flat, wanted, dtype=dtype)
-            self.network, tensors = self._rebuilt.model, self._rebuilt.tensors
-        whole: list = []
+        self.whole: set[int] = set()
         self._readings = []
         for i, (term, place) in enumerate(zip(terms, places, strict=True)):
             key = keys[term.layer]
-            tensor = tensors[key]
-            read = reader(tensor, whole) if _is_alone(term, terms, flat, keys) else None
+            alone = _is_alone(term, terms, flat, keys)
+            read = reader(self.network, key, self.whole) if alone else None
             own = read is not None
-            at = None if place is None else _within(place, boxes[key])
-            made = read or (None if term.layer == CLIP else all_channels(tensor, whole))
-            self._readings.append(_Reading(_placed(term, i, at), made, tensor.shape[-1], own, at))
-        self._whole = None
-        if whole:
-            self._whole = rewire.quicker(keras.Model(self.network.inputs[0], whole))
+            at = None if place is None else _within(place, self.network.boxes[key])
+            made = read or (None if term.layer == CLIP else all_channels(key, self.whole))
+            channels = self.network.shape(key)[-1] or 0
+            self._readings.append(_Reading(_placed(term, i, at), made, channels, own, at))
         weights = [weight for weight, _ in objective.terms]
         terms = [reading.term for reading in self._readings]
         self.objective = Objective(tuple(zip(weights, terms, strict=True)))
 
     def refresh(self) -> None:
         """Takes over the network's weights as they are now, where they have been copied."""
-        if self._rebuilt is not None:
-            self._rebuilt.refresh()
+        self.network.refresh()
 
-    def __call__(self, inputs, columns) -> tuple[dict, Any]:
+    def __call__(self, inputs, columns, relu: Callable | None = None) -> tuple[dict, Any]:
         """What `self.objective` reads of the network, and the columns in which it does.
 
         Args:
             inputs: `(N, T, H, W, C)` as the network takes them.
             columns: `(N, terms)`, of the whole layers.
+            relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
 
         Returns:
             Activations by layer name, without `CLIP`; and columns `(N, terms)`.
         """
-        with input_convolution.restated(self.network):
-            return self._read(inputs, columns)
-
-    def _read(self, inputs, columns) -> tuple[dict, Any]:
-        values = []
-        if self._whole is not None:
+        values: dict = {}
+        if self.whole:
             part = inputs[(slice(None), *(slice(*interval) for interval in self.box))]
-            values = keras.tree.flatten(self._whole(part, training=False))
+            values = self.network(part, keys=sorted(self.whole), relu=relu, training=False)
         read, found = {}, []
         for i, reading in enumerate(self._readings):
-            activation, column = reading(values, columns[:, i])
+            activation, column = reading(values, columns[:, i], relu)
             found.append(column)
             if activation is not None:
                 precise = ops.cast(activation, "float32") if self.dtype else activation
@@ -136,7 +124,8 @@ class _Reading:
 
     Attributes:
         term: As it reads that.
-        read: Function of the computed tensors and of channels `(N,)`; None reads the clip itself.
+        read: Function of the computed tensors by key, of channels `(N,)` and of what to compute in
+            the place of ReLUs; None reads the clip itself.
         channels: Of the whole layer.
         own: Whether `read` gives one channel a clip, its own.
         at: Where in what `read` gives its place is; None where it reads all places.
@@ -148,9 +137,9 @@ class _Reading:
     own: bool
     at: tuple[slice, ...] | None
 
-    def __call__(self, values: list, columns) -> tuple:
+    def __call__(self, values: Mapping, columns, relu) -> tuple:
         channels = self._channels(columns)
-        found = self.read(values, channels) if self.read else None
+        found = self.read(values, channels, relu) if self.read else None
         if found is not None and self.at is not None:
             found = found[(slice(None), *self.at)]
         return found, self._columns(columns, channels)
@@ -208,10 +197,6 @@ def _wanted(terms: Sequence[Term], places: Sequence[Box | None], keys: Mapping) 
 
 def _within(place: Box, box: Box) -> tuple[slice, ...]:
     return tuple(slice(p[0] - b[0], p[1] - b[0]) for p, b in zip(place, box, strict=True))
-
-
-def _is_smaller(boxes: Mapping[int, Box], flat: Flat) -> bool:
-    return any(box != flat.all_of(key) for key, box in boxes.items())
 
 
 def _is_alone(term: Term, terms: Sequence[Term], flat: Flat, keys: Mapping) -> bool:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import __version__, autodiff
+from c3dvis import __version__, autodiff, rewire
 from c3dvis.maximize import batching, conditioning, defaults, parametrizations, transforms
 from c3dvis.maximize.cache import Cache, key_of, network_digest
 from c3dvis.maximize.cut import Cut
@@ -216,8 +216,7 @@ class Maximizer(keras.Model):
         off = ops.logical_and(self.highest <= self.lowest, self.objective.awaited(columns))
         still = ops.logical_and(self.steps_finite > 1, ops.any(off, axis=-1))
         leak = ops.where(still, _LEAK, 0.0)
-        with layers.redirected(self.cut.network, leak):
-            parts = self._parts(seen, clips, columns)
+        parts = self._parts(seen, clips, columns, rewire.leaking_relu(leak))
         self._keep_account(parts)
         return sum(parts) - penalties
 
@@ -453,10 +452,10 @@ class Maximizer(keras.Model):
         draws = np.full((len(clips), sum(t.draws for t in own)), 0.5, np.float32)
         return transforms.apply(own, ops.convert_to_tensor(clips), draws)
 
-    def _parts(self, seen, clips, columns) -> list:
+    def _parts(self, seen, clips, columns, relu=None) -> list:
         """What each term gives each clip; the network reads the transformed clips."""
         inputs = seen if self.preprocess is None else self.preprocess(seen)
-        read, found = self.cut(inputs, columns)
+        read, found = self.cut(inputs, columns, relu)
         return self.cut.objective.parts({**read, CLIP: clips}, found)
 
     def _keep_account(self, parts) -> None:

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from c3dvis import autodiff
+
 # Far below any gradient that is not zero: a mean over a whole layer has small ones.
 _LEAST = 1e-15
 
@@ -63,7 +65,7 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         ]
 
     def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
+        index = autodiff.optimizer_index(self, variable)
         mean, square = self._means[index], self._squares[index]
         step = ops.cast(self.iterations + 1, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype)

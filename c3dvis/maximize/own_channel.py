@@ -1,13 +1,14 @@
 """Each clip's own channel of a layer, without computing the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
 
-from c3dvis.maximize.crop import Inner, Unpadded
-from c3dvis.models import input_convolution
-from c3dvis.models.layers import WithoutActivation
+from c3dvis import convolution, rewire
+from c3dvis.graph import Step
+from c3dvis.maximize.crop import Crop
+from c3dvis.rewire import WithoutActivation
 
 # They compute a channel of their output from that channel of their input alone.
 _BY_CHANNEL = (
@@ -26,11 +27,11 @@ _BY_CHANNEL = (
 )
 _ACROSS_CHANNELS = ("softmax", "log_softmax", "sparsemax", "glu")
 
-# (values of the tensors that are computed as a whole, channels `(N,)`) to `(N, ..., 1)`.
+# (values by key, channels `(N,)`, what to compute in the place of ReLUs) to `(N, ..., 1)`.
 Reader = Callable
 
 
-def reader(tensor, whole: list) -> Reader | None:
+def reader(crop: Crop, key: int, whole: set[int]) -> Reader | None:
     """What computes one channel a clip of a tensor; None where it costs as much as all channels.
 
     From the tensor back to a convolution, each channel must depend on itself alone: on the way may
@@ -39,46 +40,49 @@ def reader(tensor, whole: list) -> Reader | None:
     kept; so what it costs grows with the clips made at once, and not with the layer's channels.
 
     Args:
-        tensor: Of a functional model.
-        whole: Tensors that have to be computed; those that this needs are added.
+        crop: The network.
+        key: Of the tensor.
+        whole: Keys of tensors that have to be computed; those that this needs are added.
     """
-    layer, index, _ = tensor._keras_history
-    read = layer._inbound_nodes[index].input_tensors
-    kind = _kind(layer)
-    if _is_convolution(kind):
-        return _of_convolution(layer, _place(read[0], whole))
-    if isinstance(kind, keras.layers.Add):
-        chains = [reader(one, whole) if _is_chain(one) else None for one in read]
+    step = crop.flat.maker(key)
+    if step is None:
+        return None
+    layer = crop.layer(step)
+    if _is_convolution(layer):
+        whole.update(step.inputs)
+        return _of_convolution(crop, step)
+    if isinstance(layer, keras.layers.Add):
+        chains = [reader(crop, one, whole) if _is_chain(crop, one) else None for one in step.inputs]
         if not any(chains):
             return None
+        whole.update(key for key, chain in zip(step.inputs, chains, strict=True) if chain is None)
         each: list[Reader] = [
-            _of_all(_place(one, whole)) if chain is None else chain
-            for chain, one in zip(chains, read, strict=True)
+            _of_all(one) if chain is None else chain
+            for chain, one in zip(chains, step.inputs, strict=True)
         ]
-        return lambda values, channels: sum(one(values, channels) for one in each)
-    inner = reader(read[0], whole) if len(read) == 1 and _by_channel(kind) else None
-    return None if inner is None else _behind(layer, inner)
+        return _behind(crop, step, each)
+    alone = len(step.inputs) == 1 and _by_channel(layer)
+    inner = reader(crop, step.inputs[0], whole) if alone else None
+    return None if inner is None else _behind(crop, step, [inner])
 
 
-def _behind(layer, inner: Reader) -> Reader:
-    """What a layer that keeps channels apart makes of one channel a clip."""
-    kind = _kind(layer)
-    if isinstance(kind, keras.layers.BatchNormalization):
-        return lambda values, channels: _normalized(kind, inner(values, channels), channels)
-    return lambda values, channels: layer(inner(values, channels))
+def _behind(crop: Crop, step: Step, each: Sequence[Reader]) -> Reader:
+    """What a layer that keeps channels apart makes of one channel a clip of each input."""
+    layer = crop.layer(step)
+
+    def read(values, channels, relu):
+        own = [one(values, channels, relu) for one in each]
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return crop.cut_out(step, _normalized(layer, own[0], channels))
+        return crop.computed(step, dict(zip(step.inputs, own, strict=True)), relu)
+
+    return read
 
 
-def all_channels(tensor, whole: list) -> Reader:
+def all_channels(key: int, whole: set[int]) -> Reader:
     """What gives all channels of a tensor, which is added to those to be computed."""
-    place = _place(tensor, whole)
-    return lambda values, channels: values[place]
-
-
-def _kind(layer):
-    """The network's own layer."""
-    while isinstance(layer, (Unpadded, Inner)):
-        layer = layer.layer
-    return layer
+    whole.add(key)
+    return lambda values, channels, relu: values[key]
 
 
 def _is_convolution(layer) -> bool:
@@ -96,26 +100,19 @@ def _by_channel(layer) -> bool:
     return type(layer) in _BY_CHANNEL
 
 
-def _is_chain(tensor) -> bool:
+def _is_chain(crop: Crop, key: int) -> bool:
     """Whether a convolution made it, perhaps with batch normalization behind."""
-    layer, index, _ = tensor._keras_history
-    kind = _kind(layer)
-    if isinstance(kind, keras.layers.BatchNormalization) and _by_channel(kind):
-        return _is_chain(layer._inbound_nodes[index].input_tensors[0])
-    return _is_convolution(kind)
+    step = crop.flat.maker(key)
+    if step is None:
+        return False
+    layer = crop.layer(step)
+    if isinstance(layer, keras.layers.BatchNormalization) and _by_channel(layer):
+        return _is_chain(crop, step.inputs[0])
+    return _is_convolution(layer)
 
 
-def _place(tensor, whole: list) -> int:
-    """Index of a tensor among those to be computed; it is added if it is new."""
-    for place, known in enumerate(whole):
-        if known is tensor:
-            return place
-    whole.append(tensor)
-    return len(whole) - 1
-
-
-def _of_all(place: int) -> Reader:
-    return lambda values, channels: _chosen(values[place], channels)
+def _of_all(key: int) -> Reader:
+    return lambda values, channels, relu: _chosen(values[key], channels)
 
 
 def _chosen(value, channels):
@@ -130,27 +127,29 @@ def _column(rows, value):
     return ops.reshape(rows, (rows.shape[0], *ones, -1))
 
 
-def _of_convolution(layer, place: int) -> Reader:
-    kind = _kind(layer)
-    convolution = kind.layer if isinstance(kind, WithoutActivation) else kind
-    padding = "valid" if isinstance(layer, Unpadded) else convolution.padding
+def _of_convolution(crop: Crop, step: Step) -> Reader:
+    layer = crop.layer(step)
+    without_activation = isinstance(layer, WithoutActivation)
+    own = layer.layer if without_activation else layer
 
-    def read(values, channels):
-        x, dtype = values[place], convolution.compute_dtype
-        count = x.shape[0]
-        if count >= convolution.filters:
-            return _chosen(layer(x), channels)
-        kernel = ops.cast(ops.take(convolution.kernel, channels, axis=-1), dtype)
-        strides, dilations = convolution.strides, convolution.dilation_rate
-        kernel = ops.stop_gradient(kernel)
-        x = input_convolution.conv(ops.cast(x, dtype), kernel, strides, padding, dilations)
+    def read(values, channels, relu):
+        x, padding = crop.padded(step, values)
+        dtype, count = own.compute_dtype, x.shape[0]
+        if count >= own.filters:
+            return _chosen(rewire.quick_call(layer, x, relu=relu, padding=padding), channels)
+        kernel = ops.cast(ops.take(own.kernel, channels, axis=-1), dtype)
+        kernel, padding = ops.stop_gradient(kernel), padding or own.padding
+        x = ops.cast(x, dtype)
+        x = convolution.conv(x, kernel, own.strides, padding, own.dilation_rate)
         if count > 1:
-            own = _column(ops.eye(count, dtype="bool"), x)
-            x = ops.sum(ops.where(own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
-        if convolution.use_bias:
-            bias = ops.cast(ops.take(convolution.bias, channels), dtype)
-            x = x + _column(bias, x)
-        return x if kind is not convolution else convolution.activation(x)
+            is_own = _column(ops.eye(count, dtype="bool"), x)
+            x = ops.sum(ops.where(is_own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
+        if own.use_bias:
+            x = x + _column(ops.cast(ops.take(own.bias, channels), dtype), x)
+        if without_activation:
+            return x
+        is_relu = relu is not None and own.activation is keras.activations.relu
+        return relu(x) if is_relu else own.activation(x)
 
     return read
 

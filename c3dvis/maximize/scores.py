@@ -67,7 +67,9 @@ def scores(
     joint = any(one.joint for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
     tapped = layers.tap(network, names)
-    outputs = dict(zip(names, tapped.outputs, strict=True))
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in tapped.inputs]
+    read = keras.tree.flatten(rewire.quicker(tapped)(inputs))
+    outputs = dict(zip(names, read, strict=True))
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     class_names = getattr(network, "class_names", None)
     columns = [one.columns(shapes, class_names) for one in several]
@@ -75,7 +77,7 @@ def scores(
         str(i): _Scores(one, columns[i])([outputs[n] for n in one.layers])
         for i, one in enumerate(several)
     }
-    reader = rewire.quicker(keras.Model(tapped.inputs, outcome))
+    reader = keras.Model(inputs, outcome)
     found = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         _check(batch)

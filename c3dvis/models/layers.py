@@ -1,6 +1,5 @@
 """The layers of a network: which can be visualised, and reading their activations."""
 
-import contextlib
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,9 @@ from dataclasses import dataclass, field
 import keras
 from keras import ops
 
+from c3dvis import graph
 from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
+from c3dvis.rewire import WithoutActivation
 
 _LAST_ACTIVATIONS = ("softmax", "sigmoid")
 # Layers that are an activation function and nothing else.
@@ -135,7 +136,7 @@ def _check_takes(network: keras.Model, shape: tuple[int, ...], preprocess) -> No
 
 def check(network) -> None:
     """Refuses what is not a built functional or Sequential model."""
-    if not _is_graph(network) or not network.inputs:
+    if not graph.is_graph(network) or not network.inputs:
         raise ValueError(
             "Expected a functional or Sequential Keras model that has been built (call it once on "
             "a keras.Input of your clip's shape, or wrap a subclassed model: "
@@ -154,21 +155,14 @@ def _channels_first(layer) -> bool:
     return getattr(layer, "data_format", None) == "channels_first"
 
 
-def _is_graph(layer) -> bool:
-    """Whether the layers inside can be read: functional and Sequential models, not subclasses."""
-    if isinstance(layer, keras.Sequential):
-        return layer.built
-    return isinstance(layer, keras.Model) and getattr(layer, "_nodes", None) is not None
-
-
 def _walk(network: keras.Model, prefix: str) -> Iterator[LayerInfo]:
     for layer in network.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        if _is_graph(layer):
+        if graph.is_graph(layer):
             yield from _walk(layer, f"{prefix}{layer.name}/")
             continue
-        calls = _calls(network, layer)
+        calls = graph.calls(network, layer)
         shape, reason = _fitness(layer, calls)
         kind, weights = type(layer).__name__, bool(layer.weights)
         yield LayerInfo(prefix + layer.name, kind, shape, weights, reason, layer)
@@ -178,9 +172,9 @@ def _fitness(layer, calls: list) -> tuple[tuple[int | None, ...] | None, str | N
     """Shape of a layer's output without the batch axis, and why it is unfit, or None."""
     if len(calls) != 1:
         return None, f"the network calls it {len(calls)} times"
-    if len(calls[0].output_tensors) != 1:
+    if len(calls[0].outputs) != 1:
         return None, "it has several outputs, or none"
-    shape = tuple(calls[0].output_tensors[0].shape[1:])
+    shape = tuple(calls[0].outputs[0].shape[1:])
     return shape, _unfit(layer, shape)
 
 
@@ -198,7 +192,7 @@ def _read(network: keras.Model, name: str):
     if name.startswith(LOGITS):
         return _logits(network, name.removeprefix(LOGITS))
     if not name.endswith(BEFORE_ACTIVATION):
-        return _resolve(network, name, lambda layer, call: call.output_tensors[0])
+        return _resolve(network, name, lambda layer, call: call.outputs[0])
     return _resolve(network, name.removesuffix(BEFORE_ACTIVATION), _before_activation)
 
 
@@ -206,14 +200,14 @@ def _resolve(network: keras.Model, name: str, output):
     """`output(layer, call)` of the layer that a name means: a tensor of this network's graph."""
     own = {layer.name: layer for layer in network.layers}
     layer = own.get(name) or own.get(name.replace("/", "."))
-    if layer is not None and not _is_graph(layer):
-        calls = _calls(network, layer)
+    if layer is not None and not graph.is_graph(layer):
+        calls = graph.calls(network, layer)
         _, reason = _fitness(layer, calls)
         if reason is not None:
             raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
         return output(layer, calls[0])
     outer, _, rest = name.partition("/")
-    nested = {key: model for key, model in own.items() if _is_graph(model)}
+    nested = {key: model for key, model in own.items() if graph.is_graph(model)}
     if rest and outer in nested:
         return _inside(network, nested[outer], rest, output)
     holders = [model for model in nested.values() if name in _names(model)]
@@ -227,32 +221,21 @@ def _resolve(network: keras.Model, name: str, output):
 
 def _inside(network: keras.Model, model: keras.Model, name: str, output):
     """The tensor of a layer inside a nested model, where the outer network calls that model."""
-    calls = _calls(network, model)
+    calls = graph.calls(network, model)
     if len(calls) != 1:
         raise ValueError(
             f"Layer {name!r} can't be visualised: the network calls {model.name!r} {len(calls)} "
             "times."
         )
     inner = keras.Model(model.inputs, _resolve(model, name, output))
-    return inner(calls[0].arguments.args[0])
-
-
-def _calls(network: keras.Model, layer) -> list:
-    """The nodes at which this network calls a layer; other networks may call it too."""
-    levels = _graph(network)._nodes_by_depth.values()
-    return [node for level in levels for node in level if node.operation is layer]
-
-
-def _graph(network: keras.Model):
-    """The functional model that a Sequential one keeps inside, or the model itself."""
-    return getattr(network, "_functional", None) or network
+    return graph.call_unnoted(inner, calls[0].first_argument)
 
 
 def _names(model: keras.Model) -> list[str]:
     """Names inside a model, as its own `_resolve` understands them without a path."""
     found = [layer.name for layer in model.layers]
     for layer in model.layers:
-        found += _names(layer) if _is_graph(layer) else []
+        found += _names(layer) if graph.is_graph(layer) else []
     return found
 
 
@@ -281,8 +264,9 @@ def output_activation(network: keras.Model, output_name: str = "") -> str | None
 
 
 def _last_activation(output) -> str | None:
-    layer, _, tensor_index = output._keras_history
-    if _is_graph(layer):
+    call, tensor_index = graph.producer(output)
+    layer = call.layer
+    if graph.is_graph(layer):
         return _last_activation(layer.outputs[tensor_index])
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return type(layer).__name__.lower()
@@ -290,7 +274,7 @@ def _last_activation(output) -> str | None:
 
 
 def _class_output(network: keras.Model, output_name: str):
-    names = list(_graph(network).output_names)
+    names = graph.output_names(network)
     if output_name and output_name not in names:
         raise ValueError(
             f"Expected an output of the network: {', '.join(map(repr, names))}. "
@@ -305,14 +289,14 @@ def _class_output(network: keras.Model, output_name: str):
 
 
 def _without_softmax(output):
-    layer, node_index, tensor_index = output._keras_history
-    node = layer._inbound_nodes[node_index]
-    if _is_graph(layer):
+    call, tensor_index = graph.producer(output)
+    layer = call.layer
+    if graph.is_graph(layer):
         inner = keras.Model(layer.inputs, _without_softmax(layer.outputs[tensor_index]))
-        return inner(node.arguments.args[0])
+        return graph.call_unnoted(inner, call.first_argument)
     # As a layer of its own, or as a function such as keras.ops.softmax.
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
-        return node.input_tensors[0]
+        return call.inputs[0]
     name = _activation_name(layer)
     if name == "<lambda>":
         raise ValueError(
@@ -322,8 +306,9 @@ def _without_softmax(output):
     if name not in _LAST_ACTIVATIONS:
         return output
     if isinstance(layer, keras.layers.Activation):
-        return node.input_tensors[0]
-    return WithoutActivation(layer, name=f"{layer.name}_logits")(node.input_tensors[0])
+        return call.inputs[0]
+    logits = WithoutActivation(layer, name=f"{layer.name}_logits")
+    return graph.call_unnoted(logits, call.inputs[0])
 
 
 def _activation_name(layer) -> str | None:
@@ -342,7 +327,7 @@ def _before_activation(layer: keras.layers.Layer, call):
     that is what goes into it.
     """
     if isinstance(layer, _ACTIVATIONS):
-        return call.input_tensors[0]
+        return call.inputs[0]
     inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
     if inner is not None and _activation_name(inner) not in (None, "linear"):
         raise ValueError(
@@ -351,85 +336,9 @@ def _before_activation(layer: keras.layers.Layer, call):
             "before_activation=False."
         )
     if not layer.weights or _activation_name(layer) in (None, "linear"):
-        return call.output_tensors[0]
+        return call.outputs[0]
     name = f"{layer.name}_before_activation"
-    return WithoutActivation(layer, name=name)(call.input_tensors[0])
-
-
-class WithoutActivation(keras.layers.Layer):
-    """A layer of a network without its activation, on the same weights."""
-
-    def __init__(self, layer: keras.layers.Layer, **kwargs):
-        super().__init__(dtype=layer.dtype_policy, trainable=layer.trainable, **kwargs)
-        self.layer = layer
-
-    def build(self, input_shape):
-        if not self.layer.built:
-            self.layer.build(input_shape)
-
-    @property
-    def windowed(self) -> keras.layers.Layer:
-        """The layer that says what a place of the output sees: see receptive_field."""
-        return self.layer
-
-    def call(self, inputs):
-        activation = self.layer.activation
-        self.layer.activation = keras.activations.linear
-        try:
-            return self.layer.call(inputs)
-        finally:
-            self.layer.activation = activation
-
-
-@contextlib.contextmanager
-def redirected(network: keras.Model, leak):
-    """Lets gradients pass through the ReLUs of a network where they are off, for some clips.
-
-    Values stay the same: `relu(x)`. Only the gradient where `x < 0` is `leak` in place of 0, so
-    that a unit that no part of a clip turns on can still be found (as lucid does in its first
-    steps). It holds for what is computed, or traced into a graph, inside the `with` block.
-
-    Args:
-        network: Its layers' activations are exchanged inside the block, and put back.
-        leak: `(N,)`, one number a clip.
-    """
-    with relus_exchanged(network, lambda x: _redirected_relu(x, leak)):
-        yield
-
-
-@contextlib.contextmanager
-def relus_exchanged(network: keras.Model, relu: Callable) -> Iterator[int]:
-    """Computes `relu(x)` in the place of every plain ReLU of a network.
-
-    It holds for what is computed, or traced into a graph, inside the `with` block. A ReLU is a
-    layer, a layer's own activation, or a function such as `keras.ops.relu` between layers; those
-    that a layer calls in its own code can't be exchanged.
-
-    Args:
-        network: Its ReLUs are put back at the end of the block.
-        relu: Function of a tensor.
-
-    Yields:
-        How many were exchanged.
-    """
-    found = {(id(holder), name): (holder, name) for holder, name in _relus(network)}
-    with contextlib.ExitStack() as changes:
-        for holder, name in found.values():
-            changes.enter_context(exchanged(holder, name, relu))
-        yield len(found)
-
-
-@contextlib.contextmanager
-def output_passed(layer: keras.layers.Layer, function: Callable):
-    """Passes what a layer computes through a function, inside the `with` block.
-
-    What follows the layer in the network, and what is read of it, is `function(output)`. So its
-    activations can be noted, changed, or have a gradient taken with respect to them, in nested
-    models too.
-    """
-    call = layer.call
-    with exchanged(layer, "call", lambda *args, **kwargs: function(call(*args, **kwargs))):
-        yield
+    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0])
 
 
 def find(network: keras.Model, name: str) -> keras.layers.Layer:
@@ -442,7 +351,7 @@ def find(network: keras.Model, name: str) -> keras.layers.Layer:
 
     def note(layer, call):
         found.append(layer)
-        return call.output_tensors[0]
+        return call.outputs[0]
 
     check(network)
     _resolve(network, name, note)
@@ -454,67 +363,9 @@ def flat(network: keras.Model) -> list[keras.layers.Layer]:
     return list({id(layer): layer for layer in _flat(network)}.values())
 
 
-def _relus(network: keras.Model) -> Iterator[tuple]:
-    """Where the plain ReLUs of a network are: (holder, name of its attribute)."""
-    for operation in _graph(network).operations:
-        if _is_graph(operation):
-            yield from _relus(operation)
-        elif isinstance(operation, keras.layers.Wrapper):
-            yield from _relu_of(operation.layer)
-        elif isinstance(operation, WithoutActivation):
-            continue
-        else:
-            yield from _relu_of(operation)
-
-
-def _relu_of(operation) -> Iterator[tuple]:
-    is_layer = isinstance(operation, keras.layers.Layer)
-    # As a function it is called Relu in keras.ops and ReLU in keras.activations.
-    is_function = not is_layer and type(operation).__name__ in ("Relu", "ReLU")
-    if is_function or isinstance(operation, keras.layers.ReLU):
-        if _is_plain(operation):
-            yield operation, "call"
-    elif is_layer and vars(operation).get("activation") is keras.activations.relu:
-        yield operation, "activation"
-
-
-@contextlib.contextmanager
-def exchanged(holder, name: str, value):
-    """Puts a value in the place of an attribute, and the old one back."""
-    own = name in vars(holder)
-    before = getattr(holder, name)
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(holder, name, before)
-        else:
-            delattr(holder, name)
-
-
-def _redirected_relu(x, leak):
-    if x.shape[0] is None or x.shape[0] % leak.shape[0]:
-        return ops.relu(x)  # the rows are not the clips, or their frames one after the other
-    repeats = x.shape[0] // leak.shape[0]
-    leak = ops.reshape(ops.repeat(leak, repeats), (-1, *[1] * (len(x.shape) - 1)))
-
-    def leaky():
-        off = ops.minimum(x, 0)
-        return ops.relu(x) + ops.cast(leak, x.dtype) * (off - ops.stop_gradient(off))
-
-    return ops.cond(ops.any(leak > 0), leaky, lambda: ops.relu(x))
-
-
-def _is_plain(relu) -> bool:
-    has = vars(relu)  # keras.ops.relu has none of these
-    bent = has.get("negative_slope") or has.get("threshold")
-    return has.get("max_value") is None and not bent
-
-
 def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in network.layers:
-        if _is_graph(layer):
+        if graph.is_graph(layer):
             yield from _flat(layer)
         else:
             yield layer

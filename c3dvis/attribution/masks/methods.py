@@ -144,7 +144,7 @@ def search_for(
     if key not in kept:
         kept.clear()
         kept[key] = MaskSearch(
-            scorer.reader,
+            scorer.shared,
             shape,
             areas=areas,
             variant=variant,
@@ -165,7 +165,7 @@ def _judged(scorer: Scorer, search: MaskSearch, masks):
     run = scorer.compiled(
         "log probabilities",
         lambda: autodiff.compiled(
-            scorer.reader.log_probabilities, variables=scorer.reader.tap.variables
+            scorer.shared.log_probabilities, variables=scorer.shared.tap.variables
         ),
     )
     both = ops.convert_to_tensor(np.concatenate([masks, 1 - masks]))

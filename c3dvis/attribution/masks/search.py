@@ -73,7 +73,7 @@ class MaskSearch(keras.Model):
     One compiled step serves every clip and every class.
 
     Args:
-        reader: What a `Scorer` about one class reads the network with.
+        shared: That of a `Scorer` about one class.
         shape: `(T, H, W, C)` of the clips.
         areas: Share of ones of each mask, in (0, 1).
         variant: "preserve", "delete" or "dual".
@@ -85,7 +85,7 @@ class MaskSearch(keras.Model):
 
     def __init__(
         self,
-        reader,
+        shared,
         shape: tuple[int, ...],
         *,
         areas: tuple[float, ...],
@@ -96,7 +96,7 @@ class MaskSearch(keras.Model):
         optimizer: keras.optimizers.Optimizer,
     ):
         super().__init__(name="mask_search", dtype="float32")
-        self.reader, self.tap = reader, reader.tap
+        self.shared, self.tap = shared, shared.tap
         self.areas, self.variant, self.energy = areas, variant, energy
         self.masks, self.exact = masks, exact
         frames, height, width, channels = shape
@@ -199,7 +199,7 @@ class MaskSearch(keras.Model):
         shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}
         clips = perturbations.blend(self.table, ops.concatenate(shown[self.variant]))
         rows = ops.broadcast_to(columns, (clips.shape[0], columns.shape[-1]))
-        present, absent = self.reader.log_probabilities(clips, rows)
+        present, absent = self.shared.log_probabilities(clips, rows)
         if self.variant == "dual":
             return present[: len(self.areas)] + absent[len(self.areas) :]
         return present if self.variant == "preserve" else absent

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from c3dvis import rewire
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.models import layers
 
 
 def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
@@ -37,16 +39,14 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
     Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net",
     https://arxiv.org/abs/1412.6806
     """
-    reader = scorer.reader
+    shared, guided = scorer.shared, functools.partial(rewire.quick_call, relu=_guided_relu)
 
     def score(clips, columns):
-        with layers.relus_exchanged(reader.tap, _guided_relu):
-            return reader.score(clips, columns)
+        return shared.score(clips, columns, guided)
 
     run = scorer.compiled("guided backpropagation", lambda: scorer.differentiated(score))
     scores, gradients = scorer.in_batches(run, clip[None])
-    with layers.relus_exchanged(reader.tap, _guided_relu) as count:
-        settings = {"relus": count}
+    settings = {"relus": rewire.relu_count(shared.tap)}
     heatmap = gradients[0].sum(axis=-1)
     return Attribution(
         clip, heatmap, float(scores[0]), scorer.objective, "guided_backpropagation", settings

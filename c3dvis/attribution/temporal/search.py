@@ -86,7 +86,7 @@ class TemporalSearch(keras.Model):
 
     def __init__(self, scorer: Scorer, shape: tuple[int, ...], by: str):
         super().__init__(name="temporal_search", dtype="float32")
-        self.reader, self.tap = scorer.reader, scorer.reader.tap
+        self.shared, self.tap = scorer.shared, scorer.shared.tap
         self.matrices = temporal.matrices(by)
         self.logits = self.add_weight(shape=(1, shape[0]), name="logits")
         self.clip = self.add_weight(shape=shape, trainable=False, name="clip")
@@ -119,7 +119,7 @@ class TemporalSearch(keras.Model):
         masks = ops.sigmoid(self.logits)
         self.seen.assign(masks)
         clips = temporal.mix_frames(self.clip, self.matrices(masks))
-        losses = temporal.cost(masks) + ops.exp(self.reader.log_probabilities(clips, columns)[0])
+        losses = temporal.cost(masks) + ops.exp(self.shared.log_probabilities(clips, columns)[0])
         better = losses < self.best_loss
         self.best.assign(ops.where(better[:, None], masks, self.best))
         self.best_loss.assign(ops.where(better, losses, self.best_loss))
@@ -162,8 +162,7 @@ class _Watch(keras.callbacks.Callback):
         self.masks: list[np.ndarray] = []
 
     def on_train_batch_end(self, batch, logs=None):
-        # Under JAX, `fit` keeps the weights to itself until it is asked for them.
-        getattr(self.model, "jax_state_sync", lambda: None)()
+        autodiff.synchronize(self.model)
         self.losses.append(float(ops.convert_to_numpy(self.model.last_loss)[0]))
         self.masks.append(np.array(ops.convert_to_numpy(self.model.seen)[0]))
         if not np.isfinite(self.losses[-1]):

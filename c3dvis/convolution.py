@@ -12,26 +12,13 @@ That convolution is computed frame by frame in two dimensions, with the kernel's
 further channels that are moved into place and added: the same sum in less time.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras
 from keras import ops
-
-from c3dvis.models import layers
 
 # Of a clip. With more, the backend's gradient at stride 1 is as quick, and so are its values.
 _FEW_CHANNELS = 4
-
-
-@contextlib.contextmanager
-def restated(network: keras.Model) -> Iterator[None]:
-    """Inside the block, a network's 3-D convolutions have the quicker gradient, if there is one."""
-    with contextlib.ExitStack() as changes:
-        for layer in _convolutions(network):
-            changes.enter_context(layers.exchanged(layer, "convolution_op", _operation(layer)))
-        yield
 
 
 def conv(x, kernel, strides, padding: str, dilations):
@@ -119,25 +106,6 @@ def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] 
             return None
         axes.append(_Axis(length, size, stride, max(missing, 0) // 2, outputs))
     return axes
-
-
-def _convolutions(network: keras.Model) -> list[keras.layers.Conv3D]:
-    found = {}
-    for layer in layers.flat(network):
-        while hasattr(layer, "layer"):
-            layer = layer.layer
-        if type(layer) is keras.layers.Conv3D and layer.groups == 1 and layer.built:
-            if layer.quantization_mode is None:
-                found[id(layer)] = layer
-    return list(found.values())
-
-
-def _operation(layer: keras.layers.Conv3D):
-    def operation(inputs, kernel):
-        kernel = ops.stop_gradient(kernel)  # a tensor: a function's own gradient reads no variables
-        return conv(inputs, kernel, layer.strides, layer.padding, layer.dilation_rate)
-
-    return operation
 
 
 def _cells(x, axes: Sequence[_Axis]):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from c3dvis import autodiff
-from c3dvis.models import input_convolution
+from c3dvis import autodiff, convolution, rewire
 
 DRAW = np.random.default_rng(0)
 # Odd and even lengths, some of them shorter than a kernel.
@@ -49,13 +48,13 @@ def assert_close(quick, plain, case, most=1e-5):
 
 def noting_restated(monkeypatch):
     """A list that grows whenever a gradient is computed as restated."""
-    used, own = [], input_convolution._gradient
+    used, own = [], convolution._gradient
 
     def noted(*arguments):
         used.append(arguments)
         return own(*arguments)
 
-    monkeypatch.setattr(input_convolution, "_gradient", noted)
+    monkeypatch.setattr(convolution, "_gradient", noted)
     return used
 
 
@@ -67,7 +66,7 @@ def case(size, channels: int, outputs: int, strides, padding: str):
         return ops.conv(x, kernel, strides, padding, "channels_last")
 
     def quick(x):
-        return input_convolution.conv(x, kernel, strides, padding, 1)
+        return convolution.conv(x, kernel, strides, padding, 1)
 
     return plain, quick, clips(channels)
 
@@ -100,7 +99,7 @@ def test_the_backend_s_own_where_it_moves_a_kernel_shorter_than_its_stride(monke
     used = noting_restated(monkeypatch)
     kernel = DRAW.normal(size=(1, 1, 1, 2, 3)).astype(np.float32)
     given = DRAW.random((1, 6, 5, 5, 2), np.float32)
-    made = input_convolution.conv(given, kernel, (3, 1, 1), "same", 1)
+    made = convolution.conv(given, kernel, (3, 1, 1), "same", 1)
     np.testing.assert_array_equal(made, ops.conv(given, kernel, (3, 1, 1), "same", "channels_last"))
     assert not used
 
@@ -125,11 +124,9 @@ def test_a_network_s_layers_have_it_where_it_is_quicker(options, expected, monke
     given = DRAW.random((2, 6, 9, 8, 3), np.float32)
     plain = gradient(network, given)
     used = noting_restated(monkeypatch)
-    with input_convolution.restated(network):
-        quick = gradient(network, given)
-    assert_close(quick, plain, options)
+    assert_close(gradient(rewire.quicker(network), given), plain, options)
     assert len(used) == expected
-    # Outside the block the layers are as they were.
+    # The network's own layers are as they were.
     used.clear()
     gradient(network, given)
     assert not used
@@ -141,7 +138,7 @@ def test_bfloat16_is_kept():
         given = clips(3)
 
         def convolved(x, kernel=kernel, strides=strides):
-            made = input_convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", 1)
+            made = convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", 1)
             assert keras.backend.standardize_dtype(made.dtype) == "bfloat16"
             return ops.cast(made, "float32")
 
