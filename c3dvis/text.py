@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from markupsafe import Markup
 
@@ -53,3 +54,15 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def in_short(names: Iterable[str]) -> str:
+    """A list of at most seven names, the last always among them.
+
+    >>> in_short("abcdefghij")
+    'a, b, c, d, e, ..., j (10 in all)'
+    """
+    names = list(names)
+    if len(names) > 7:
+        return f"{', '.join(names[:5])}, ..., {names[-1]} ({len(names)} in all)"
+    return ", ".join(names) or "(none)"

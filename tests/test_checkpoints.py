@@ -14,8 +14,8 @@ import pytest
 from keras.src.saving import serialization_lib
 
 from c3dvis import models
-from c3dvis.checkpoints.load import READERS
-from c3dvis.checkpoints.words import in_short
+from c3dvis.checkpoints.load import FORMATS
+from c3dvis.text import in_short
 
 SMALL = {"width": 0.02, "input_shape": (16, 16, 16, 3), "classes": 4}
 CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
@@ -498,9 +498,9 @@ def test_a_file_damaged_inside_is_refused(tmp_path, source, target, layout):
 
 
 def test_every_reader_survives_a_path_that_is_no_file(tmp_path):
-    for reader in READERS:
+    for format in FORMATS:
         for path in (tmp_path, tmp_path / "missing"):
-            assert not reader.recognises(path)
+            assert not format.recognises(path)
 
 
 # Files of another network.

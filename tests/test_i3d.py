@@ -18,8 +18,7 @@ import tensorflow as tf
 from i3d_reference import ENDPOINTS, reference, relative_error
 
 from c3dvis import models
-from c3dvis.checkpoints.stored import StoredWeight
-from c3dvis.checkpoints.translated import assign_translated
+from c3dvis.checkpoints.match import StoredWeight, assign_translated
 from c3dvis.models import i3d
 from c3dvis.models.i3d import from_keras_port, from_pytorch, keras_name, published_name
 
@@ -687,7 +686,7 @@ def test_a_hole_in_the_keras_port_is_refused(network, arrays, tmp_path):
 def load_state_dict(monkeypatch, tmp_path):
     """Loads tensors by way of a safetensors file: a header in JSON, then the bytes."""
     entry = models.Entry(name="i3d", module="c3dvis.models.i3d", builder="I3D")
-    monkeypatch.setattr(models, "NETWORKS", (entry,))
+    monkeypatch.setattr("c3dvis.models.table.NETWORKS", (entry,))
 
     def load(network, tensors):
         header, data = {}, b""

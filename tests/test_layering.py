@@ -38,7 +38,7 @@ MIDDLE = {"maximize", "attribution", "responses"}
 # A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
 MAY_IMPORT = {
     **{room: GROUND for room in GROUND},
-    "checkpoints": GROUND | {"models"},
+    "checkpoints": GROUND,
     "models": GROUND | {"checkpoints", "weights"},
     **{room: GROUND | {"models"} for room in MIDDLE},
     "callbacks": GROUND | MIDDLE | {"models"},

@@ -18,7 +18,7 @@ import pytest
 
 from c3dvis import models
 from c3dvis.checkpoints import archives
-from c3dvis.models import chosen, published
+from c3dvis.models import chosen, published, table
 from c3dvis.models.__main__ import main
 
 NAME = "c3d-tiny"
@@ -260,7 +260,7 @@ def test_the_command_refuses_other_names(arguments, reason, capsys):
 
 def test_the_command_prints_where_the_file_lies(without_pip, monkeypatch, capsys):
     entry = replace(models.entry("c3d"), published="tiny", kwargs=KWARGS)
-    monkeypatch.setattr(models, "NETWORKS", (entry,))
+    monkeypatch.setattr(table, "NETWORKS", (entry,))
     assert main(["--get", NAME]) == 0
     assert capsys.readouterr().out == f"{published.place(NAME)}\n"
     assert main(["--check", str(published.place(NAME)), "--model", "c3d"]) == 0

@@ -248,8 +248,8 @@ def payloads(path):
         ),
         "collections.abc.sys.modules.get": stacked,
         "collections.OrderedDict.fromkeys": global_op("collections", "OrderedDict.fromkeys"),
-        "c3dvis.checkpoints.pytorch_pickles.Refused": (
-            global_op("c3dvis.checkpoints.pytorch_pickles", "Refused") + b")R"
+        "c3dvis.checkpoints.pytorch_files.Refused": (
+            global_op("c3dvis.checkpoints.pytorch_files", "Refused") + b")R"
         ),
         # The opcode INST names and calls at once.
         "subprocess.getoutput": b"(" + op(command) + b"isubprocess\ngetoutput\n",

@@ -11,10 +11,10 @@ from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.checkpoints.load import load_weights
-    from c3dvis.checkpoints.stored import LoadReport
+    from c3dvis.checkpoints.match import LoadReport
 
 __all__ = ["LoadReport", "load_weights"]
 
-_FILES = {"LoadReport": "stored", "load_weights": "load"}
+_FILES = {"LoadReport": "match", "load_weights": "load"}
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

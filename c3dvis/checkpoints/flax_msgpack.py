@@ -11,8 +11,8 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
+from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.trees import Tree, plain_tree
-from c3dvis.checkpoints.words import unreadable
 
 # How Flax packs what msgpack has no type for.
 _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3

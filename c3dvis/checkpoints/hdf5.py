@@ -12,9 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from c3dvis.checkpoints.stored import Stored, StoredLayer, StoredWeight
-from c3dvis.checkpoints.weight_checks import THEANO_ADVICE
-from c3dvis.checkpoints.words import in_short
+from c3dvis.checkpoints.checks import THEANO_ADVICE
+from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
+from c3dvis.text import in_short
 
 # Groups of a Keras-1 or -2 file that are no layers.
 _NO_LAYERS = ("optimizer_weights", "top_level_model_weights")

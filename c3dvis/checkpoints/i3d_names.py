@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from c3dvis.checkpoints.stored import Stored
+from c3dvis.checkpoints.match import Stored
 
 # The layer that a network without its top does not have.
 CLASSIFIER = "Logits.Conv3d_0c_1x1.conv_3d"

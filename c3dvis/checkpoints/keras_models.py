@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import zipfile
@@ -14,10 +13,9 @@ import h5py
 import numpy as np
 
 from c3dvis.checkpoints import hdf5
+from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras_weights import named_as, one_line
-from c3dvis.checkpoints.stored import Stored, StoredLayer, StoredWeight
-from c3dvis.checkpoints.weight_checks import check_finite
-from c3dvis.checkpoints.words import unreadable
+from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
@@ -43,8 +41,8 @@ def is_keras_archive(path: Path) -> bool:
 def load_keras_model(path: str | os.PathLike):
     """Opens a whole model saved by Keras: `.keras`, or the older HDF5.
 
-    Only what Keras's safe mode allows is opened: the layers of Keras and of this package, and
-    classes that you have registered. Code in the file is never run.
+    Only what Keras's safe mode allows is opened: the layers of Keras, and classes that have been
+    registered; `c3dvis.models.load_keras_model` registers this package's. No code in it is run.
 
     Args:
         path: A file of a whole model; its content decides what it is, not its name.
@@ -55,15 +53,6 @@ def load_keras_model(path: str | os.PathLike):
     Raises:
         ValueError: If the file is none of these or damaged, holds a Lambda layer or an unknown
             class, or has weights that are not finite.
-
-    Example:
-        >>> import tempfile
-        >>> from c3dvis import models
-        >>> network = models.C3D(width=0.02, input_shape=(16, 16, 16, 3), classes=2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     network.save(f"{folder}/small.keras")
-        ...     models.load_keras_model(f"{folder}/small.keras").output_shape
-        (None, 2)
     """
     import keras
 
@@ -75,7 +64,6 @@ def load_keras_model(path: str | os.PathLike):
     else:
         raise unreadable(path, "a whole Keras model (.keras, or HDF5)")
     _refuse_code(config, path)
-    _register_own_layers()
     try:
         with named_as(path, suffix) as named:
             network = keras.saving.load_model(named, compile=False, safe_mode=True)
@@ -172,11 +160,3 @@ def _code(config: Any) -> Iterator[str]:
     elif isinstance(config, list):
         for part in config:
             yield from _code(part)
-
-
-def _register_own_layers() -> None:
-    """Importing a family's module registers its layer classes with Keras."""
-    from c3dvis.models import NETWORKS
-
-    for entry in NETWORKS:
-        importlib.import_module(entry.module)

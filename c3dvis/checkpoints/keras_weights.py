@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 
 from c3dvis.checkpoints import hdf5
-from c3dvis.checkpoints.stored import LoadReport, weighted_layers
-from c3dvis.checkpoints.weight_checks import check_finite, check_shape, refuse_unused_normalization
-from c3dvis.checkpoints.words import in_short
+from c3dvis.checkpoints.checks import check_finite, check_shape, refuse_unused_normalization
+from c3dvis.checkpoints.match import LoadReport, weighted_layers
+from c3dvis.text import in_short
 
 
 def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.restricted_pickles import (
     Dict,
     Function,
@@ -25,7 +26,6 @@ from c3dvis.checkpoints.restricted_pickles import (
     shown,
 )
 from c3dvis.checkpoints.trees import Tree, plain_tree
-from c3dvis.checkpoints.words import unreadable
 
 ADVICE = (
     "If you trust the file, save it once more as dictionaries of plain arrays: "

@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from c3dvis.checkpoints.words import unreadable
+from c3dvis.checkpoints.checks import unreadable
 
 _LENGTH_BYTES = 8  # of the number at the start: how long the header is
 _LONGEST_HEADER = 100_000_000  # bytes, as the format's own reader has it

@@ -1,12 +1,10 @@
 """Puts PyTorch's tensors into a Keras network: their names, the order of their axes, their hash.
 
-Which layer a tensor belongs to is said by the network's family: each module of the table
-`c3dvis.models.NETWORKS` may have a function `from_pytorch(name)` that gives, for a name without a
-wrapper's prefix (`module.`), the layer and its weight in PyTorch's words (`weight`, `bias`,
-`running_mean`, `running_var`), or None. All families are asked, and the one that finds a place for
-the most tensors is right; so a network of your own loads as well, if its layers have PyTorch's
-names. Then each tensor needs its place and each weight its tensor; only those of the family's
-`CLASSIFIER` may be left over, where the network was built without its top.
+Which layer a tensor belongs to is said by the network's family (`match.Family.from_pytorch`). All
+families are tried, and the one that finds a place for the most tensors is right; so a network of
+your own loads as well, if its layers have PyTorch's names. Then each tensor needs its place and
+each weight its tensor; only those of the family's classifier may be left over, where the network
+was built without its top.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,15 @@ import numpy as np
 
 from c3dvis import graph
 from c3dvis.checkpoints import pytorch_files, safetensors_files
-from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
-from c3dvis.checkpoints.translated import Place, assign_translated, best_fit, families
+from c3dvis.checkpoints.match import (
+    Family,
+    LoadReport,
+    Place,
+    StoredWeight,
+    assign_translated,
+    best_fit,
+    weighted_layers,
+)
 
 # Wrappers around a network that put their own name before each of its names.
 _PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
@@ -41,21 +46,23 @@ _NO_WEIGHT = "num_batches_tracked"
 _HASH = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]")
 
 
-def load_pytorch(network, path: Path) -> LoadReport:
+def load_pytorch(network, path: Path, families: Iterable[Family]) -> LoadReport:
     """Loads a PyTorch file (.pth, .pt) into a network, or changes nothing."""
-    return _load(network, path, "PyTorch", pytorch_files.read_tensors)
+    return _load(network, path, families, "PyTorch", pytorch_files.read_tensors)
 
 
-def load_safetensors(network, path: Path) -> LoadReport:
+def load_safetensors(network, path: Path, families: Iterable[Family]) -> LoadReport:
     """Loads a safetensors file with PyTorch's names into a network, or changes nothing."""
-    return _load(network, path, "safetensors", safetensors_files.read_tensors)
+    return _load(network, path, families, "safetensors", safetensors_files.read_tensors)
 
 
-def _load(network, path: Path, format: str, read: Callable) -> LoadReport:
+def _load(
+    network, path: Path, families: Iterable[Family], format: str, read: Callable
+) -> LoadReport:
     _check_hash(path)
     targets = {layer.name: layer for layer in weighted_layers(network)}
     tensors = _unwrapped(read(path))
-    places, classifier = _places(targets, tensors)
+    places, classifier = _places(targets, tensors, families)
     weights = [_weight(name, value, targets, places.get(name)) for name, value in tensors.items()]
     return assign_translated(network, str(path), format, weights, places.get, classifier=classifier)
 
@@ -85,13 +92,16 @@ def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return kept
 
 
-def _places(targets: Mapping[str, Any], names: Collection[str]) -> tuple[dict[str, Place], str]:
+def _places(
+    targets: Mapping[str, Any], names: Collection[str], families: Iterable[Family]
+) -> tuple[dict[str, Place], str]:
     """Layer and variable of each known name, by the family that fits best, and its classifier."""
     ways = []
-    for module in families("from_pytorch"):
-        translated = {name: module.from_pytorch(name) for name in names}
-        places = {name: _place(targets, *found) for name, found in translated.items() if found}
-        ways.append((places, getattr(module, "CLASSIFIER", "")))
+    for family in families:
+        if family.from_pytorch is not None:
+            translated = {name: family.from_pytorch(name) for name in names}
+            places = {name: _place(targets, *place) for name, place in translated.items() if place}
+            ways.append((places, family.classifier))
     return best_fit(targets, ways)
 
 

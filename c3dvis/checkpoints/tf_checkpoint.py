@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from c3dvis.checkpoints.i3d_names import CLASSIFIER, keras_name, published_name
-from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
-from c3dvis.checkpoints.translated import assign_translated
+from c3dvis.checkpoints.match import LoadReport, StoredWeight, assign_translated, weighted_layers
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")

@@ -4,20 +4,27 @@ A path is the names from the root to the leaf: `conv1/kernel`. What comes before
 layer, with dots for slashes, as in this package's networks; the last is the weight, in Flax's words
 (`kernel`, `scale`, `bias`, `mean`, `var`) or in Haiku's and Sonnet's (`w`, `b`, `offset`). Flax's
 collections `params` and `batch_stats` are laid over each other. A family whose published paths are
-others has a function `from_flax(path)`, which gives layer and weight, or None.
+others has a function for them (`match.Family.from_flax`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from c3dvis.checkpoints.stored import LoadReport, StoredWeight, weighted_layers
-from c3dvis.checkpoints.translated import Place, assign_translated, best_fit, families
-from c3dvis.checkpoints.words import in_short
+from c3dvis.checkpoints.match import (
+    Family,
+    LoadReport,
+    Place,
+    StoredWeight,
+    assign_translated,
+    best_fit,
+    weighted_layers,
+)
+from c3dvis.text import in_short
 
 Tree = dict[str, Any]  # of trees and arrays
 
@@ -67,21 +74,24 @@ def _name(key: Any) -> str:
     return key
 
 
-def load_tree(network, path: Path, format: str, tree: Tree) -> LoadReport:
+def load_tree(
+    network, path: Path, families: Iterable[Family], format: str, tree: Tree
+) -> LoadReport:
     """Puts a tree into a network, all or nothing.
 
     Args:
         network: A Keras model that has been built.
         path: The file, as messages show it.
+        families: Those whose names are known.
         format: Its format, in words.
         tree: Of arrays.
 
     Raises:
-        ValueError: If a weight has no array or an array no weight, or what `stored.assign` refuses.
+        ValueError: If a weight has no array or an array no weight, or what `match.assign` refuses.
     """
     targets = {layer.name: layer for layer in weighted_layers(network)}
     arrays, notes = _weights(tree, path)
-    places, classifier = _places(targets, arrays)
+    places, classifier = _places(targets, arrays, families)
     weights = [_weight(name, value, targets, places.get(name)) for name, value in arrays.items()]
     return assign_translated(
         network, str(path), format, weights, places.get, classifier=classifier, notes=notes
@@ -118,10 +128,12 @@ def _leaves(part: Any, path: str):
         yield from _leaves(inner, f"{path}/{name}" if path else name)
 
 
-def _places(targets: Mapping[str, Any], names) -> tuple[dict[str, Place], str]:
+def _places(
+    targets: Mapping[str, Any], names, families: Iterable[Family]
+) -> tuple[dict[str, Place], str]:
     """Layer and variable of each path, by the way that fits best, and the family's classifier."""
-    ways = [(_plain_place, "")]
-    ways += [(family.from_flax, family.CLASSIFIER) for family in families("from_flax")]
+    ways: list[tuple[Callable[[str], Place | None], str]] = [(_plain_place, "")]
+    ways += [(one.from_flax, one.classifier) for one in families if one.from_flax is not None]
 
     def named(translate) -> dict[str, Place]:
         found = {name: translate(name) for name in names}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from c3dvis import models
 from c3dvis.command_line import (
     Parser,
     choice_of_filters,
@@ -71,7 +72,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from c3dvis.gallery import make, network
 
     settings = network.Settings(
-        model=chosen.model or "c3d-motion",
+        model=models.DEFAULT if chosen.model is None else chosen.model,
         weights=chosen.weights,
         keras_model=chosen.keras_model,
         labels=chosen.labels,
@@ -118,9 +119,10 @@ def _say(line: str) -> None:
 def _compare(chosen: argparse.Namespace) -> int:
     if chosen.compare is not None:
         return chosen.compare
-    own = chosen.keras_model is not None or chosen.weights is not None
-    bundled = (chosen.model or "c3d-motion").endswith("-motion")
-    return _COMPARE_BUNDLED if bundled and not own else 0
+    if chosen.keras_model is not None or chosen.weights is not None:
+        return 0
+    name = models.DEFAULT if chosen.model is None else chosen.model
+    return _COMPARE_BUNDLED if models.entry(name).knows_motion else 0
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:

@@ -38,7 +38,7 @@ class Settings:
         batch_size: Clips made at once; None finds it by itself.
     """
 
-    model: str = "c3d-motion"
+    model: str = models.DEFAULT
     weights: str | None = None
     keras_model: str | None = None
     labels: str | None = None

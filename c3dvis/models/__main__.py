@@ -13,6 +13,7 @@ from typing import Any
 
 from c3dvis import models
 from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
+from c3dvis.models import table
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: what they take, where they were published, where weights are to be
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parse(arguments)
     if chosen.check is None and chosen.get is None:
         try:
-            print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
+            print("\n\n".join(map(_described, table.NETWORKS)), flush=True)
         except BrokenPipeError:
             return leave_pipe()
         return 0
@@ -96,7 +97,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _check_get(parser: Parser, chosen: argparse.Namespace) -> None:
     if any(one is not None for one in (chosen.check, chosen.model, chosen.classes)):
         parser.error("Expected --get NAME alone. Received: it and others.")
-    known = [f"{one.name}-{one.published}" for one in models.NETWORKS if one.published is not None]
+    known = [f"{one.name}-{one.published}" for one in table.NETWORKS if one.published is not None]
     if chosen.get not in known:
         parser.error(
             f"Expected --get {' or '.join(known)}; other weights are not fetched by c3dvis. "
@@ -158,19 +159,19 @@ def _row(head: str, text: str) -> str:
 
 def _check(file: str, name: str, classes: int | None) -> int:
     """Prints what a file is and how it fits, line by line as it is found out."""
-    from c3dvis.checkpoints import load
+    from c3dvis.checkpoints.load import format_of
 
     path = Path(file)
-    format = next((r.format for r in load.READERS if r.recognises(path)), "of none known")
+    format = format_of(path)
     _print_files(path)
-    print(_row("format", format))
+    print(_row("format", "of none known" if format is None else format.name))
     others = {} if classes is None else {"classes": classes}
     network = models.build(name, weights=None, **others)
     print(_row("network", f"{name}, {network.count_params():,} values"))
     try:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            report = load.load_weights(network, path)
+            report = models.load_weights(network, path)
     except ValueError as error:
         print(_line("fits", f"no: {error}"))
         return 1
@@ -182,7 +183,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
     print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))
     _print_layers("missing", report.missing)
     _print_layers("unused", report.unused)
-    notes = [*report.notes, *(str(w.message) for w in told if w.category is UserWarning)]
+    notes = [*report.notes, *(str(w.message) for w in caught if w.category is UserWarning)]
     for note in notes:
         print(_line("note", note))
     print(_row("fits", "yes, but for what is missing" if report.missing else "yes"))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from c3dvis.checkpoints.load import load_weights, locate
+from c3dvis.models.loading import load_weights, locate
 
 # Means over the centre crop of the mean cube of Sports-1M, in grey levels of 0 to 255, as blue,
 # green, red: the order in which Caffe's networks read colour.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from c3dvis.checkpoints.load import load_weights, locate
+from c3dvis.models.loading import load_weights, locate
 
 _KERNEL_DECAY = 0.01
 

@@ -16,7 +16,7 @@ from c3dvis.checkpoints.i3d_names import (
     published_name,
     unit_name,
 )
-from c3dvis.checkpoints.load import load_weights, locate
+from c3dvis.models.loading import load_weights, locate
 
 __all__ = [
     "CLASSIFIER",

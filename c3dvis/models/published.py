@@ -25,6 +25,7 @@ import numpy as np
 
 from c3dvis import models
 from c3dvis.checkpoints import archives, hdf5, numpy_pickles, trees
+from c3dvis.models.loading import families
 
 _FOLDER = "c3dvis"  # inside Keras's own, ~/.keras
 _MEGABYTE = 10**6
@@ -182,7 +183,7 @@ def _make(path: Path, wanted: Published) -> None:
         _check_archive(archive, wanted)
         tree = numpy_pickles.loads(_member(archive, wanted))
         network = models.build(wanted.network, weights=None, **wanted.kwargs)
-        trees.load_tree(network, archive, "pickled arrays", tree)
+        trees.load_tree(network, archive, families(), "pickled arrays", tree)
         if known(network) is not wanted:
             raise ValueError(
                 f"Expected the weights of {wanted.title}. Received: others in '{archive}', though "

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from c3dvis.checkpoints.load import load_weights, locate
+from c3dvis.models.loading import load_weights, locate
 from c3dvis.models.residual import (
     Size,
     Standardize,

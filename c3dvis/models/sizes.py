@@ -6,6 +6,7 @@ Nothing here imports Keras.
 from __future__ import annotations
 
 from c3dvis import models
+from c3dvis.models import table
 
 
 def built(
@@ -65,7 +66,7 @@ def _others(entry: models.Entry) -> str:
     """Networks like it, with weights as it has them, that take any size."""
     names = [
         other.name
-        for other in models.NETWORKS
+        for other in table.NETWORKS
         if not other.fixed_by
         and (bool(other.weights), bool(other.source)) == (bool(entry.weights), bool(entry.source))
     ]

@@ -7,7 +7,7 @@ import os
 import keras
 from keras import layers, ops
 
-from c3dvis.checkpoints.load import load_weights, locate
+from c3dvis.models.loading import load_weights, locate
 from c3dvis.models.residual import (
     Standardize,
     added,

