@@ -9,8 +9,9 @@ The public modules are imported on first use, so that `import c3dvis` loads neit
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
+
+from c3dvis.clone import find_weights
 
 if TYPE_CHECKING:
     from c3dvis import (
@@ -40,13 +41,7 @@ __all__ = [
     "responses",
 ]
 
-# Installed, c3dvis.weights lies in this folder. In a clone it is the folder weights/ beside it, and
-# `python -m c3dvis.gallery` run in a clone takes the clone's package even where one is installed.
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_CLONE = os.path.dirname(_HERE)
-if not os.path.isdir(os.path.join(_HERE, "weights")):
-    if os.path.isfile(os.path.join(_CLONE, "weights", "__init__.py")):
-        __path__.append(_CLONE)
+find_weights()
 
 
 def __getattr__(name: str) -> Any:

@@ -77,8 +77,7 @@ def test_figures_in_the_page_of_limits_are_those_of_the_measured_pages():
 
 
 def public_modules() -> Iterator:
-    # Of the package's own folder: in a clone __path__ has the weights' parent too.
-    for found in pkgutil.walk_packages([str(Path(c3dvis.__file__).parent)], "c3dvis."):
+    for found in pkgutil.walk_packages(c3dvis.__path__, "c3dvis."):
         name = found.name
         if name.split(".")[1] not in c3dvis.__all__ or name.endswith("__main__"):
             continue  # the package's own tools, and commands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 GROUND = {
     "autodiff",
     "clips",
+    "clone",
     "command_line",
     "convolution",
     "files",
@@ -234,6 +236,24 @@ def test_the_weights_are_found_in_a_clone():
     code = "import importlib.resources as r; print(r.files('c3dvis.weights') / 'README.md')"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert Path(run.stdout.strip()) == ROOT / "weights" / "README.md", run.stderr
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "docs", "notebooks"])
+def test_other_folders_of_a_clone_are_no_part_of_the_package(folder):
+    assert (ROOT / folder).is_dir()
+    assert importlib.util.find_spec(f"c3dvis.{folder}") is None
+
+
+def test_the_package_finds_its_weights_installed_too(tmp_path):
+    """As a wheel lays it out: the weights in the package's folder, and no clone around it."""
+    package = tmp_path / "c3dvis"
+    package.mkdir()
+    for name in ("__init__.py", "clone.py"):
+        shutil.copy(PACKAGE / name, package)
+    shutil.copytree(ROOT / "weights", package / "weights", ignore=shutil.ignore_patterns("*.h5"))
+    code = "import importlib.resources as r; print(r.files('c3dvis.weights') / 'README.md')"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert Path(run.stdout.strip()) == package / "weights" / "README.md", run.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The table of networks: every entry builds, names are checked, nothing heavy loads too early."""
 
+import importlib.util
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-import c3dvis
 from c3dvis import models, motion
 
 
@@ -16,11 +16,12 @@ def bundled_folder(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    monkeypatch.delitem(sys.modules, "c3dvis.weights", raising=False)
-    monkeypatch.delattr(c3dvis, "weights", raising=False)
-    monkeypatch.setattr(c3dvis, "__path__", [str(tmp_path), *c3dvis.__path__])
-    yield folder
-    sys.modules.pop("c3dvis.weights", None)
+    spec = importlib.util.spec_from_file_location(
+        "c3dvis.weights", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "c3dvis.weights", module)
+    return folder
 
 
 def trained_looking(network):

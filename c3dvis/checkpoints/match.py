@@ -260,7 +260,7 @@ def assign_translated(
             `assign` refuses.
     """
     wanted = {
-        (layer.name, variable.name): None
+        (layer.name, variable.name): tuple(variable.shape)
         for layer in weighted_layers(network)
         for variable in layer.weights
     }
@@ -324,17 +324,18 @@ def _places(
 
 
 def _without_ones(
-    found: dict[Place, StoredWeight], wanted: Iterable[Place], path: str
+    found: dict[Place, StoredWeight], wanted: Mapping[Place, tuple[int, ...]], path: str
 ) -> tuple[dict[Place, StoredWeight], tuple[str, ...]]:
     """Leaves out the gammas of batch normalization that the network lacks: they must be ones."""
-    wanted = set(wanted)
     gammas = {
         place: weight
         for place, weight in found.items()
         if place[1] == "gamma" and place not in wanted and (place[0], "beta") in wanted
     }
     for (layer, _), weight in gammas.items():
-        if not np.array_equal(weight.read(), np.ones(weight.shape)):
+        # Read only where it is as long as its beta: a file can claim any length.
+        fits = weight.shape == wanted[layer, "beta"]
+        if not fits or not np.array_equal(weight.read(), np.ones(weight.shape)):
             raise ValueError(
                 f"Expected a gamma of ones for layer {layer!r}, as the network has none (I3D: "
                 f"gamma=True gives it one). Received: other values in {weight.name!r} of '{path}'."

@@ -13,6 +13,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,27 @@ _HASH = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]")
 
 def load_pytorch(network, path: Path, families: Iterable[Family]) -> LoadReport:
     """Loads a PyTorch file (.pth, .pt) into a network, or changes nothing."""
-    return _load(network, path, families, "PyTorch", pytorch_files.read_tensors)
+    return _load(network, path, families, "PyTorch", _read_pytorch)
 
 
 def load_safetensors(network, path: Path, families: Iterable[Family]) -> LoadReport:
     """Loads a safetensors file with PyTorch's names into a network, or changes nothing."""
-    return _load(network, path, families, "safetensors", safetensors_files.read_tensors)
+    return _load(network, path, families, "safetensors", safetensors_files.stored_tensors)
+
+
+def _read_pytorch(path: Path) -> dict[str, StoredWeight]:
+    def stored(name: str, value: np.ndarray) -> StoredWeight:
+        return StoredWeight(name, value.shape, lambda: value)
+
+    return {name: stored(name, value) for name, value in pytorch_files.read_tensors(path).items()}
 
 
 def _load(
-    network, path: Path, families: Iterable[Family], format: str, read: Callable
+    network,
+    path: Path,
+    families: Iterable[Family],
+    format: str,
+    read: Callable[[Path], Mapping[str, StoredWeight]],
 ) -> LoadReport:
     _check_hash(path)
     targets = {layer.name: layer for layer in weighted_layers(network)}
@@ -81,7 +93,7 @@ def _check_hash(path: Path) -> None:
         )
 
 
-def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _unwrapped(tensors: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
     """Tensors by their names in the network itself, without those that are no weights."""
     kept = {name: value for name, value in tensors.items() if name.rpartition(".")[2] != _NO_WEIGHT}
     while kept:
@@ -112,11 +124,15 @@ def _place(targets: Mapping[str, Any], layer: str, weight: str) -> Place:
 
 
 def _weight(
-    name: str, value: np.ndarray, targets: Mapping[str, Any], place: Place | None
+    name: str, tensor: StoredWeight, targets: Mapping[str, Any], place: Place | None
 ) -> StoredWeight:
-    if place is not None and place[0] in targets and place[1] == "kernel":
-        value = _kernel(targets[place[0]], value)
-    return StoredWeight(name, value.shape, lambda: value)
+    """A tensor with its axes in Keras's order."""
+    if place is None or place[0] not in targets or place[1] != "kernel":
+        return StoredWeight(name, tensor.shape, tensor.read)
+    convert = partial(_kernel, targets[place[0]])
+    # The shape is that of a number laid out as the tensor, so that nothing is read for it.
+    shape = convert(np.broadcast_to(np.float32(0), tensor.shape)).shape
+    return StoredWeight(name, shape, lambda: convert(tensor.read()))
 
 
 def _kernel(layer, value: np.ndarray) -> np.ndarray:

@@ -102,8 +102,12 @@ def _open(prefix: Path):
         raise ValueError(
             f"Expected '{_index(prefix)}', the index of the checkpoint. Received: its data alone."
         )
+    if prefix.is_dir():  # TensorFlow would take the newest checkpoint in it
+        raise ValueError(
+            f"Expected a checkpoint '{prefix}' without a folder of the same name. Received: both."
+        )
     try:
-        return tf.compat.v1.train.NewCheckpointReader(str(prefix))
+        return tf.train.load_checkpoint(str(prefix))
     except Exception as reason:  # TensorFlow raises different classes for different damage
         raise _damaged(_index(prefix), reason) from reason
 
