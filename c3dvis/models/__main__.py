@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import models
-from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
+from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back, whole
 from c3dvis.models import table
 
 _DESCRIPTION = """
@@ -75,15 +75,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", metavar="NAME", help="the network that it should fit")
     parser.add_argument(
-        "--classes", type=int, metavar="N", help="its classes, where they are not as listed"
+        "--classes", type=whole(1), metavar="N", help="its classes, where they are not as listed"
     )
     chosen = parser.parse_args(arguments)
     if chosen.get is not None:
         _check_get(parser, chosen)
     if (chosen.check is None) != (chosen.model is None):
-        parser.error("Expected --check FILE and --model NAME together. Received: one of them.")
-    if chosen.classes is not None and (chosen.check is None or chosen.classes < 1):
-        parser.error("Expected --classes N from 1, with --check. Received: otherwise.")
+        alone = "--model" if chosen.check is None else "--check"
+        parser.error(f"Expected --check FILE and --model NAME together. Received: {alone} alone.")
+    if chosen.classes is not None and chosen.check is None:
+        parser.error(
+            "Expected --classes N together with --check FILE and --model NAME. "
+            f"Received: --classes {chosen.classes} without them."
+        )
     if chosen.check is not None:
         try:
             models.entry(chosen.model)
@@ -95,8 +99,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _check_get(parser: Parser, chosen: argparse.Namespace) -> None:
-    if any(one is not None for one in (chosen.check, chosen.model, chosen.classes)):
-        parser.error("Expected --get NAME alone. Received: it and others.")
+    others = [
+        f"--{name}" for name in ("check", "model", "classes") if vars(chosen)[name] is not None
+    ]
+    if others:
+        parser.error(f"Expected --get NAME alone. Received: it and {', '.join(others)}.")
     known = [f"{one.name}-{one.published}" for one in table.NETWORKS if one.published is not None]
     if chosen.get not in known:
         parser.error(

@@ -9,6 +9,13 @@ import keras
 import numpy as np
 from keras import layers
 
+from c3dvis.models.checks import (
+    check_channels,
+    check_fixed,
+    check_input_shape,
+    check_numbers,
+    scaled,
+)
 from c3dvis.models.loading import load_weights, locate
 
 # Means over the centre crop of the mean cube of Sports-1M, in grey levels of 0 to 255, as blue,
@@ -114,8 +121,8 @@ def C3D(
     https://arxiv.org/abs/1412.0767
     """
     input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
-    _check_shape(input_shape, include_top, include_preprocessing)
-    _check_options(classes, width, pool5, dropout, fc)
+    check_numbers(classes, width, dropout)
+    _check(input_shape, include_top, include_preprocessing, pool5, fc)
     path = None if weights is None else locate(weights)  # a wrong name is told before building
     inputs = layers.Input(input_shape, name="clip")
     # At the edges, precision is that of the stored weights: bfloat16 cannot tell 200 from 201, and
@@ -126,14 +133,14 @@ def C3D(
         x = CaffeInput(name="caffe_input", dtype=precise)(x)
     for convolutions, pool, window in _STAGES:
         for layer_name, channels in convolutions:
-            x = _convolution(x, layer_name, _scaled(channels, width), batch_normalization)
+            x = _convolution(x, layer_name, scaled(channels, width), batch_normalization)
         if pool == "pool5":
             edge = _POOL5_PADDING[pool5]
             padding = ((0, 0), edge, edge)
             x = layers.ZeroPadding3D(padding, "channels_last", name="zeropad5")(x)
         x = layers.MaxPooling3D(window, data_format="channels_last", name=pool)(x)
     if include_top:
-        units = _scaled(_FC_UNITS, width) if fc is None else fc
+        units = scaled(_FC_UNITS, width) if fc is None else fc
         x = layers.Flatten(data_format="channels_last", name="flatten")(x)
         for number in (6, 7):
             x = _hidden(x, f"fc{number}", units, batch_normalization)
@@ -170,48 +177,20 @@ def _normalized(x, name: str):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
-
-
-def _check_shape(input_shape: tuple, include_top: bool, include_preprocessing: bool) -> None:
-    if len(input_shape) != 4 or input_shape[3] is None:
-        raise ValueError(
-            "Expected input_shape as (frames, height, width, channels). "
-            f"Received: input_shape={input_shape}."
-        )
-    if include_top and None in input_shape:
-        raise ValueError(
-            "Expected fixed frames, height and width, as fc6 needs them (or include_top=False). "
-            f"Received: input_shape={input_shape}."
-        )
-    if any(length is not None and length < _SMALLEST for length in input_shape[:3]):
-        raise ValueError(
-            f"Expected clips of at least {_SMALLEST} frames of {_SMALLEST} x {_SMALLEST} pixels, "
-            f"as C3D halves them four times. Received: input_shape={input_shape}."
-        )
-    if include_preprocessing and input_shape[3] != 3:
-        raise ValueError(
-            "Expected 3 channels, red, green and blue, as the preprocessing turns them into "
-            "Caffe's input (include_preprocessing=False takes any number). "
-            f"Received: input_shape={input_shape}."
-        )
-
-
-def _check_options(classes, width, pool5, dropout, fc) -> None:
+def _check(input_shape, include_top, include_preprocessing, pool5, fc) -> None:
+    reason = ", as C3D halves them four times"
+    check_input_shape(input_shape, smallest=_SMALLEST, reason=reason)
+    if include_top:
+        check_fixed(input_shape, slice(0, 3), "fc6 needs them")
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")
     if pool5 not in _POOL5_PADDING:
         raise ValueError(
             f"Expected pool5 to be {' or '.join(map(repr, _POOL5_PADDING))}. "
             f"Received: pool5={pool5!r}."
         )
-    if not width > 0:
-        raise ValueError(f"Expected a width above 0. Received: width={width}.")
-    if classes < 1:
-        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
     if fc is not None and fc < 1:
         raise ValueError(f"Expected at least 1 unit in fc6 and fc7. Received: fc={fc}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")
 
 
 def fold_batch_normalization(trained: keras.Model, plain: keras.Model) -> None:

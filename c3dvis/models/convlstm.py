@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from c3dvis.models.checks import check_fixed, check_input_shape, check_numbers, scaled
 from c3dvis.models.loading import load_weights, locate
 
 _KERNEL_DECAY = 0.01
@@ -73,8 +74,9 @@ def ConvLSTM(
     networks and convolutional LSTM networks", https://arxiv.org/abs/2002.00367
     """
     input_shape = (16, 224, 224, 3) if input_shape is None else tuple(input_shape)
-    channels = [max(1, round(number * width)) for number in filters]
-    _check(input_shape, include_top, classes, channels, shared_normalization, dropout, width)
+    check_numbers(classes, width, dropout)
+    channels = [scaled(number, width) for number in filters]
+    _check(input_shape, include_top, channels, shared_normalization)
     _check_size(input_shape, len(channels), kernel_size, padding)
     path = None if weights is None else locate(weights)
     inputs = layers.Input(input_shape, name="clip")
@@ -124,26 +126,13 @@ def _check_size(input_shape, blocks: int, kernel_size: tuple[int, int], padding:
         )
 
 
-def _check(input_shape, include_top, classes, channels, shared, dropout, width) -> None:
-    if len(input_shape) != 4 or input_shape[3] is None:
-        raise ValueError(
-            "Expected input_shape as (frames, height, width, channels). "
-            f"Received: input_shape={input_shape}."
-        )
-    if include_top and None in input_shape:
-        raise ValueError(
-            "Expected fixed frames, height and width, as the dense layer needs them (or "
-            f"include_top=False). Received: input_shape={input_shape}."
-        )
+def _check(input_shape, include_top, channels, shared) -> None:
+    check_input_shape(input_shape)
+    if include_top:
+        check_fixed(input_shape, slice(0, 3), "the dense layer needs them")
     if not channels:
         raise ValueError("Expected the filters of at least one block. Received: filters=().")
     if shared and len(set(channels)) > 1:
         raise ValueError(
             f"Expected equal filters where one normalization is shared. Received: {channels}."
         )
-    if not width > 0:
-        raise ValueError(f"Expected a width above 0. Received: width={width}.")
-    if classes < 1:
-        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")

@@ -16,6 +16,13 @@ from c3dvis.checkpoints.i3d_names import (
     published_name,
     unit_name,
 )
+from c3dvis.models.checks import (
+    check_channels,
+    check_fixed,
+    check_input_shape,
+    check_numbers,
+    scaled,
+)
 from c3dvis.models.loading import load_weights, locate
 
 __all__ = [
@@ -148,9 +155,14 @@ def I3D(
     so fits that size only. Here it averages all positions whatever the size, and 2 time steps, or
     one where there is one.
     """
-    _check_options(modality, classes, width, temporal_strides, dropout)
+    check_numbers(classes, width, dropout)
+    _check_options(modality, temporal_strides)
     input_shape = (64, 224, 224, _CHANNELS[modality]) if input_shape is None else tuple(input_shape)
-    _check_shape(input_shape, include_top, include_preprocessing, modality)
+    check_input_shape(input_shape)
+    if include_top:
+        check_fixed(input_shape, slice(1, 3), "the head averages over them")
+    if include_preprocessing:
+        check_channels(input_shape, _CHANNELS[modality], f" for modality={modality!r}")
     path = None if weights is None else locate(weights)  # a wrong name is told before building
     inputs = layers.Input(input_shape, name="clip")
     # At the edges, precision is that of the stored weights, whatever it is in between.
@@ -173,17 +185,17 @@ def I3D(
 
 def _trunk(x, width: float, temporal_strides: tuple[int, int, int], gamma: bool):
     first, fourth, fifth = temporal_strides
-    x = _unit(x, "Conv3d_1a_7x7", _scaled(64, width), 7, (first, 2, 2), gamma)
+    x = _unit(x, "Conv3d_1a_7x7", scaled(64, width), 7, (first, 2, 2), gamma)
     x = _pool(x, "MaxPool3d_2a_3x3", (1, 3, 3), (1, 2, 2))
-    x = _unit(x, "Conv3d_2b_1x1", _scaled(64, width), 1, 1, gamma)
-    x = _unit(x, "Conv3d_2c_3x3", _scaled(192, width), 3, 1, gamma)
+    x = _unit(x, "Conv3d_2b_1x1", scaled(64, width), 1, 1, gamma)
+    x = _unit(x, "Conv3d_2c_3x3", scaled(192, width), 3, 1, gamma)
     x = _pool(x, "MaxPool3d_3a_3x3", (1, 3, 3), (1, 2, 2))
     for block, channels in _MIXED.items():
         if block == "Mixed_4b":
             x = _pool(x, "MaxPool3d_4a_3x3", (3, 3, 3), (fourth, 2, 2))
         elif block == "Mixed_5b":
             x = _pool(x, "MaxPool3d_5a_2x2", (2, 2, 2), (fifth, 2, 2))
-        x = _mixed(x, block, [_scaled(count, width) for count in channels], gamma)
+        x = _mixed(x, block, [scaled(count, width) for count in channels], gamma)
     return x
 
 
@@ -232,47 +244,14 @@ def _head(x, classes: int, dropout: float, dtype: str):
     return layers.GlobalAveragePooling3D(name="Logits", **options)(x)
 
 
-def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
-
-
-def _check_options(modality, classes, width, temporal_strides, dropout) -> None:
+def _check_options(modality, temporal_strides) -> None:
     if modality not in _CHANNELS:
         raise ValueError(
             f"Expected modality to be {' or '.join(map(repr, _CHANNELS))}. "
             f"Received: modality={modality!r}."
         )
-    if not width > 0:
-        raise ValueError(f"Expected a width above 0. Received: width={width}.")
-    if classes < 1:
-        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
     if len(temporal_strides) != 3 or any(stride < 1 for stride in temporal_strides):
         raise ValueError(
             "Expected three strides in time, each 1 or more. "
             f"Received: temporal_strides={temporal_strides}."
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")
-
-
-def _check_shape(
-    input_shape: tuple, include_top: bool, include_preprocessing: bool, modality: str
-) -> None:
-    if len(input_shape) != 4 or input_shape[3] is None:
-        raise ValueError(
-            "Expected input_shape as (frames, height, width, channels). "
-            f"Received: input_shape={input_shape}."
-        )
-    if any(length is not None and length < 1 for length in input_shape):
-        raise ValueError(f"Expected lengths of 1 or more. Received: input_shape={input_shape}.")
-    if include_top and None in input_shape[1:3]:
-        raise ValueError(
-            "Expected fixed height and width, as the head averages over them (or "
-            f"include_top=False). Received: input_shape={input_shape}."
-        )
-    if include_preprocessing and input_shape[3] != _CHANNELS[modality]:
-        raise ValueError(
-            f"Expected {_CHANNELS[modality]} channels for modality={modality!r} "
-            "(include_preprocessing=False takes any number). "
-            f"Received: input_shape={input_shape}."
         )

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from c3dvis.models.checks import check_channels, check_input_shape, check_numbers
+
 # PyTorch's defaults; its momentum of 0.1 is that of the new value, Keras's that of the old one.
 _EPSILON = 1e-5
 _MOMENTUM = 0.9
@@ -87,32 +89,11 @@ def stage_end(x, name: str):
     return layers.Identity(name=name)(x)
 
 
-def scaled(channels: int, width: float) -> int:
-    """A number of channels times the width, at least one."""
-    return max(1, round(channels * width))
-
-
 def check_arguments(
     input_shape: tuple[int | None, ...], include_preprocessing: bool, classes: int, width: float
 ) -> None:
     """Refuses arguments that no residual network takes."""
-    if len(input_shape) != 4 or input_shape[3] is None:
-        raise ValueError(
-            "Expected input_shape as (frames, height, width, channels). "
-            f"Received: input_shape={input_shape}."
-        )
-    if any(length is not None and length < 1 for length in input_shape):
-        raise ValueError(
-            "Expected clips of at least 1 frame of 1 x 1 pixels. "
-            f"Received: input_shape={input_shape}."
-        )
-    if include_preprocessing and input_shape[3] != 3:
-        raise ValueError(
-            "Expected 3 channels, red, green and blue, as the preprocessing standardizes them "
-            "(include_preprocessing=False takes any number). "
-            f"Received: input_shape={input_shape}."
-        )
-    if classes < 1:
-        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
-    if not width > 0:
-        raise ValueError(f"Expected a width above 0. Received: width={width}.")
+    check_numbers(classes, width)
+    check_input_shape(input_shape)
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")

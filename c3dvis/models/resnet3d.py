@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from c3dvis.models.checks import scaled
 from c3dvis.models.loading import load_weights, locate
 from c3dvis.models.residual import (
     Size,
@@ -16,7 +17,6 @@ from c3dvis.models.residual import (
     check_arguments,
     convolution,
     normalized,
-    scaled,
     stage_end,
 )
 

@@ -7,6 +7,7 @@ import os
 import keras
 from keras import layers, ops
 
+from c3dvis.models.checks import check_numbers, scaled
 from c3dvis.models.loading import load_weights, locate
 from c3dvis.models.residual import (
     Standardize,
@@ -15,7 +16,6 @@ from c3dvis.models.residual import (
     convolution,
     normalized,
     padded,
-    scaled,
     stage_end,
 )
 
@@ -136,8 +136,7 @@ def TSM(
     """
     input_shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
     check_arguments(input_shape, include_preprocessing, classes, width)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")
+    check_numbers(classes, width, dropout)
     path = None if weights is None else locate(weights)  # a wrong name is told before building
     inputs = layers.Input(input_shape, name="clip")
     # Both ends are computed in the precision of the stored weights.
@@ -146,11 +145,12 @@ def TSM(
     if include_preprocessing:
         constants = (IMAGENET_MEANS, IMAGENET_DEVIATIONS)
         x = Standardize(*constants, name="standardize", dtype=precise)(x)
-    x = _stem(x, _scaled(_STEM_CHANNELS, width))
+    x = _stem(x, scaled(_STEM_CHANNELS, width, least=_SHIFT_PARTS))
     for stage, (blocks, channels) in enumerate(_STAGES, 1):
+        count = scaled(channels, width, least=_SHIFT_PARTS)
         for block in range(blocks):
             stride = 2 if stage > 1 and block == 0 else 1
-            x = _bottleneck(x, f"layer{stage}.{block}", _scaled(channels, width), stride)
+            x = _bottleneck(x, f"layer{stage}.{block}", count, stride)
         x = stage_end(x, f"layer{stage}")
     if include_top:
         x = layers.Dropout(dropout, name="dropout")(FramePooling(name="avgpool")(x))
@@ -195,7 +195,3 @@ def _bottleneck(x, name: str, channels: int, stride: int):
         shortcut = convolution(shortcut, f"{name}.downsample.0", widened, (1, 1, 1), strides)
         shortcut = normalized(shortcut, f"{name}.downsample.1")
     return added(x, shortcut, name)
-
-
-def _scaled(channels: int, width: float) -> int:
-    return max(_SHIFT_PARTS, scaled(channels, width))

@@ -1,0 +1,73 @@
+"""Checks of the arguments that the builders of networks share."""
+
+from __future__ import annotations
+
+InputShape = tuple[int | None, ...]
+
+
+def scaled(channels: int, width: float, *, least: int = 1) -> int:
+    """A number of channels times the width, at least `least`."""
+    return max(least, round(channels * width))
+
+
+def check_numbers(classes: int, width: float, dropout: float = 0.0) -> None:
+    """Refuses a number of classes, a width or a dropout rate that no network has."""
+    if not width > 0:
+        raise ValueError(f"Expected a width above 0. Received: width={width}.")
+    if classes < 1:
+        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")
+
+
+def check_input_shape(input_shape: InputShape, *, smallest: int = 1, reason: str = "") -> None:
+    """Refuses what is no `(T, H, W, C)`, or has an axis that is too short; T, H and W may be None.
+
+    Args:
+        input_shape: As given to a builder.
+        smallest: Least frames, rows and columns.
+        reason: Why, to follow "at least ... pixels", such as ", as C3D halves them four times".
+    """
+    if len(input_shape) != 4 or input_shape[3] is None:
+        raise ValueError(
+            "Expected input_shape as (frames, height, width, channels). "
+            f"Received: input_shape={input_shape}."
+        )
+    short = any(length is not None and length < smallest for length in input_shape[:3])
+    if short or input_shape[3] < 1:
+        frames = "1 frame" if smallest == 1 else f"{smallest} frames"
+        raise ValueError(
+            f"Expected clips of at least {frames} of {smallest} x {smallest} pixels{reason}. "
+            f"Received: input_shape={input_shape}."
+        )
+
+
+def check_fixed(input_shape: InputShape, axes: slice, reason: str) -> None:
+    """Refuses None among the axes that a network's top needs.
+
+    Args:
+        input_shape: `(T, H, W, C)`.
+        axes: Those of T, H and W that must be given.
+        reason: Why, to follow "as", such as "fc6 needs them".
+    """
+    if None in input_shape[axes]:
+        *others, last = ("frames", "height", "width")[axes]
+        raise ValueError(
+            f"Expected fixed {', '.join(others)} and {last}, as {reason} (or include_top=False). "
+            f"Received: input_shape={input_shape}."
+        )
+
+
+def check_channels(input_shape: InputShape, channels: int, what: str) -> None:
+    """Refuses a number of channels that a network's preprocessing does not take.
+
+    Args:
+        input_shape: `(T, H, W, C)`.
+        channels: How many it takes.
+        what: Which, to follow "channels", such as ", red, green and blue".
+    """
+    if input_shape[3] != channels:
+        raise ValueError(
+            f"Expected {channels} channels{what} (include_preprocessing=False takes any number). "
+            f"Received: input_shape={input_shape}."
+        )
