@@ -9,6 +9,7 @@ import zipfile
 
 import h5py
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 from keras.src.saving import serialization_lib
@@ -697,6 +698,97 @@ def test_a_whole_model_with_a_claim_of_two_gib_is_refused(tmp_path, source):
         hostile("2 GiB", file, "model_weights/conv2/conv2/bias", tmp_path)
     with pytest.raises(ValueError, match=r"a dataset of shape \(536870912,\)"):
         models.load_keras_model(tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize(
+    "dtype, message",
+    [
+        ("c8", "Expected numbers in '/layers/conv3d_1/vars/1' of .* Received: complex64"),
+        ("S8", r"Expected numbers in .* Received: \|S8"),
+        ("S450000000", r"a dataset of shape \(3,\) \(1,350,000,000 bytes\) at"),
+        ("S300000000", "Expected numbers in"),
+        (h5py.string_dtype(), "Expected numbers in .* Received: object"),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_no_number_is_refused_before_it_is_read(
+    tmp_path, source, target, dtype, message, whole, no_reading
+):
+    """A few megabytes, packed, can be gigabytes of text; a bias of complex numbers would load."""
+    path = tmp_path / "weights.weights.h5"
+    source.save_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["layers/conv3d_1/vars/1"]
+        file.create_dataset("layers/conv3d_1/vars/1", (3,), dtype, chunks=(1,))
+    if not whole:
+        refused(target, path, message)
+        return
+    source.save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+        archive.writestr("config.json", config)
+        archive.write(path, "model.weights.h5")
+    refused(target, tmp_path / "bad.keras", "Expected numbers in|a dataset of shape")
+
+
+def test_a_dataset_of_a_type_that_numpy_lacks_is_refused(tmp_path, source, target):
+    path = tmp_path / "weights.weights.h5"
+    source.save_weights(path)
+    with h5py.File(path, "a") as file:
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(file.id, b"time", h5py.h5t.UNIX_D32LE, space)
+    refused(target, path, "a dataset of an unknown type at '/time'")
+
+
+def test_weights_in_bfloat16_load(tmp_path, source, target):
+    path = tmp_path / "weights.weights.h5"
+    source.save_weights(path)
+    with h5py.File(path, "a") as file:
+        value = file["layers/conv3d_1/vars/1"][()].astype(ml_dtypes.bfloat16)
+        del file["layers/conv3d_1/vars/1"]
+        file["layers/conv3d_1/vars/1"] = value
+        file["layers/conv3d_1/vars/1"].attrs["dtype"] = "bfloat16"
+    models.load_weights(target, path)
+    bias = target.get_layer("conv2").bias.numpy()
+    np.testing.assert_array_equal(bias, value.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        ("deflated", "damaged"),
+        ("version", "a zip archive of something else, or cut short"),
+        ("class", "opens in safe mode"),
+        ("deep", "damaged|too deep"),
+        ("text", "damaged"),
+    ],
+)
+def test_a_damaged_archive_is_refused_in_one_sentence(tmp_path, source, target, damage, message):
+    source.save(tmp_path / "whole.keras")
+    path = tmp_path / "bad.keras"
+    with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    if damage == "class":
+        parts["config.json"] = parts["config.json"].replace(b'"Conv3D"', b'["Conv3D"]')
+    elif damage == "deep":
+        parts["config.json"] = b'{"config": ' * 5000 + b"1" + b"}" * 5000
+    elif damage == "text":
+        parts["config.json"] = b"\xff\xfe\xfd"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    if damage == "deflated":
+        with zipfile.ZipFile(path) as archive:
+            start = archive.getinfo("config.json").header_offset + 30 + len("config.json")
+        raw = bytearray(path.read_bytes())
+        raw[start : start + 4] = b"\xff\xff\xff\xff"
+        path.write_bytes(raw)
+    elif damage == "version":
+        raw = path.read_bytes()
+        at = raw.index(b"PK\1\2") + 6
+        path.write_bytes(raw[:at] + b"\xf8" + raw[at + 1 :])
+    refused(target, path, message)
 
 
 @pytest.mark.parametrize("layout", ["keras1", "keras3"])

@@ -107,12 +107,15 @@ def test_the_files_of_a_checkpoint_are_listed_each_with_its_hash(tmp_path, capsy
 @pytest.mark.parametrize(
     "arguments, reason",
     [
-        (["--check", "x.h5"], "together"),
-        (["--model", "i3d"], "together"),
+        (["--check", "x.h5"], "together. Received: --check alone"),
+        (["--model", "i3d"], "together. Received: --model alone"),
         (["--check", "x.h5", "--model", "i3d"], "'x.h5', which isn't there"),
         (["--check", __file__, "--model", "i3b"], "Did you mean 'i3d'"),
-        (["--classes", "3"], "--classes"),
-        (["--check", __file__, "--model", "i3d", "--classes", "0"], "--classes"),
+        (["--classes", "3"], "--model NAME. Received: --classes 3 without them"),
+        (
+            ["--check", __file__, "--model", "i3d", "--classes", "0"],
+            "a whole number from 1. Received: '0'",
+        ),
         (["more"], "unrecognized"),
     ],
 )

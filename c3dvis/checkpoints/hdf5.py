@@ -21,6 +21,7 @@ _NO_LAYERS = ("optimizer_weights", "top_level_model_weights")
 # A dataset can claim any size while the file stores nothing of it. Above this, in bytes, only the
 # shape of a weight of the network is read.
 _LARGE = 2**30
+_LARGEST_NUMBER = 8  # bytes, of a float64
 
 
 def is_hdf5(path: Path) -> bool:
@@ -77,9 +78,14 @@ def _refuse_unsafe_dataset(item: h5py.Dataset, where: str, path: Path, shapes) -
         raise _unsafe(path, f"a virtual dataset at {where!r}")
     if item.external:
         raise _unsafe(path, f"external storage at {where!r}")
-    claimed = math.prod(item.shape or ()) * item.dtype.itemsize
+    try:
+        itemsize = item.dtype.itemsize
+    except TypeError as reason:  # one that NumPy lacks, such as a time
+        raise _unsafe(path, f"a dataset of an unknown type at {where!r}") from reason
+    claimed = math.prod(item.shape or ()) * itemsize
     stored = item.id.get_storage_size()
     known = claimed <= stored if shapes is None else item.shape in shapes
+    known = known and itemsize <= _LARGEST_NUMBER
     if claimed > _LARGE and not known:
         raise _unsafe(path, f"a dataset of shape {item.shape} ({claimed:,} bytes) at {where!r}")
 
@@ -95,6 +101,15 @@ def _kind(link) -> str:
     return {h5py.ExternalLink: "an external link", h5py.SoftLink: "a soft link"}.get(
         type(link), "a link of unknown kind"
     )
+
+
+def refuse_no_numbers(dataset: h5py.Dataset, path: Path) -> None:
+    """Refuses texts, complex numbers and whatever else is no real number, before it is read."""
+    is_bfloat16 = dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
+    if dataset.dtype.kind not in "fiub" and not is_bfloat16:
+        raise ValueError(
+            f"Expected numbers in {dataset.name!r} of '{path}'. Received: {dataset.dtype}."
+        )
 
 
 def is_keras3(file: h5py.File) -> bool:
@@ -158,10 +173,7 @@ def _weights(group: h5py.Group, path: Path) -> Iterator[StoredWeight]:
                 f"Expected a dataset {name!r}, as {group.name!r} of '{path}' lists it. "
                 f"Received: {in_short(sorted(group, key=_natural))}."
             )
-        if dataset.dtype.kind not in "fiu":
-            raise ValueError(
-                f"Expected numbers in {dataset.name!r} of '{path}'. Received: {dataset.dtype}."
-            )
+        refuse_no_numbers(dataset, path)
         yield StoredWeight(name, dataset.shape, partial(dataset.__getitem__, ()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
+# What reading a damaged archive raises. RuntimeError: a part with a password, or of an unknown way
+# to compress; endless nesting.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError),
+    *(json.JSONDecodeError, UnicodeDecodeError),
+)
 # Classes of Keras whose configuration holds code, or the path of some.
 _CODE = {
     "__lambda__": "a Python lambda",
@@ -34,7 +41,7 @@ def is_keras_archive(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return {_CONFIG, _WEIGHTS} <= set(archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):
         return False  # a cut or overwritten table of contents
 
 
@@ -103,8 +110,11 @@ def _archive_config(path: Path) -> Any:
                 )
             with archive.open(_WEIGHTS) as inner, h5py.File(inner, "r") as file:
                 hdf5.refuse_unsafe(file, path, None)
+                for group in hdf5.keras3_groups(file):
+                    for dataset in group.values():
+                        hdf5.refuse_no_numbers(dataset, path)
             return json.loads(archive.read(_CONFIG))
-    except (zipfile.BadZipFile, OSError, RuntimeError, KeyError, json.JSONDecodeError) as reason:
+    except _DAMAGE as reason:
         raise ValueError(
             f"Expected a whole Keras model. Received: '{path}', which is damaged "
             f"({one_line(reason)})."
@@ -121,7 +131,7 @@ def _hdf5_config(path: Path) -> Any:
         )
     try:
         return json.loads(text)
-    except (ValueError, TypeError) as reason:  # no JSON, or no text at all
+    except (ValueError, TypeError, RecursionError) as reason:  # no JSON, or no text at all
         raise ValueError(
             f"Expected a whole Keras model. Received: '{path}', whose model_config is damaged "
             f"({one_line(reason)})."
@@ -133,10 +143,16 @@ def _refuse_code(config: Any, path: Path) -> None:
 
     Keras's safe mode refuses it too, but not after `enable_unsafe_deserialization()`.
     """
-    found = next(_code(config), None)
-    if found is not None:
+    try:
+        code = next(_code(config), None)
+    except RecursionError as reason:
         raise ValueError(
-            f"Expected a model without code in it. Received: '{path}' with {found}, which is code "
+            f"Expected a whole Keras model. Received: '{path}', whose configuration is nested too "
+            "deep."
+        ) from reason
+    if code is not None:
+        raise ValueError(
+            f"Expected a model without code in it. Received: '{path}' with {code}, which is code "
             "that opening the file would run; if you trust it, open it yourself with "
             "keras.saving.load_model(..., safe_mode=False) and pass the model."
         )
@@ -153,7 +169,7 @@ def _code(config: Any) -> Iterator[str]:
         marked = isinstance(stored, dict) and stored.get("class_name") == "__lambda__"
         if kind == "Lambda" and (marked or isinstance(stored, list)):
             yield f"a Lambda layer {inner.get('name')!r}"
-        elif kind in _CODE:
+        elif isinstance(kind, str) and kind in _CODE:
             yield f"{_CODE[kind]} {inner.get('name', '')!r}"
         for part in config.values():
             yield from _code(part)

@@ -26,6 +26,9 @@ def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...
     """
     targets = {layer.name: layer for layer in _leaves(network) if layer.weights}
     groups = [group for group in hdf5.keras3_groups(file) if len(group)]
+    for group in groups:
+        for dataset in group.values():
+            hdf5.refuse_no_numbers(dataset, path)
     named = {str(group.attrs.get("name", group.parent.name)): group for group in groups}
     for name, layer in targets.items():
         group = named.get(name, ())

@@ -63,7 +63,7 @@ def is_pytorch(path: Path) -> bool:
         try:
             with zipfile.ZipFile(path) as archive:
                 return any(map(_is_pickle, archive.namelist()))
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, NotImplementedError):  # of an unknown version
             return False
     with path.open("rb") as file:
         return is_binary_pickle(file.read(2))

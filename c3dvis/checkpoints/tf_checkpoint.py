@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from c3dvis.checkpoints import tf_index
 from c3dvis.checkpoints.i3d_names import CLASSIFIER, keras_name, published_name
 from c3dvis.checkpoints.match import LoadReport, StoredWeight, assign_translated, weighted_layers
+from c3dvis.text import in_short
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
 _SONNET_VARIABLES = {"kernel": "w", "bias": "b"}
 _COUNTERS = ("global_step",)  # of a training run; no weights
+_LONGEST_INDEX = 64 * 2**20  # bytes; that of a video network has less than one MiB
+_MOST_AXES = 254  # of a tensor of TensorFlow
 
 
 def is_tf_checkpoint(path: Path) -> bool:
@@ -47,9 +51,8 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
             not fit. Nothing is assigned then.
     """
     prefix = _prefix(path)
-    reader = _open(prefix)
-    shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-    _check_shards(prefix, shapes, reader.get_variable_to_dtype_map())
+    reader, shapes, dtypes = _open(prefix)
+    _check_shards(prefix, shapes, dtypes)
     # TensorFlow 1 names what an optimizer keeps of a variable as if it lay inside the variable.
     slots = {name for name in shapes if name.rpartition("/")[0] in shapes}
     names = sorted(shapes.keys() - slots - set(_COUNTERS))
@@ -60,6 +63,7 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
         known = {sonnet: keras for keras, sonnet in _SONNET_VARIABLES.items()}
         return keras_name(layer), known.get(variable, variable)
 
+    _refuse_no_numbers(prefix, {name: dtypes[name] for name in names})
     weights = [_weight(reader, name, shapes[name], prefix) for name in names]
     notes = (f"{len(slots)} slots of an optimizer left out",) if slots else ()
     format = "TensorFlow 1 checkpoint"
@@ -95,7 +99,8 @@ def _shards(prefix: Path) -> dict[Path, re.Match]:
     return {file: match for file, match in found.items() if match is not None}
 
 
-def _open(prefix: Path):
+def _open(prefix: Path) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, Any]]:
+    """TensorFlow's reader of a checkpoint, and of each variable the shape and the type."""
     import tensorflow as tf
 
     if not _index(prefix).is_file():
@@ -107,9 +112,47 @@ def _open(prefix: Path):
             f"Expected a checkpoint '{prefix}' without a folder of the same name. Received: both."
         )
     try:
-        return tf.train.load_checkpoint(str(prefix))
+        _check_index(_index(prefix))
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        return reader, {name: tuple(shape) for name, shape in shapes.items()}, dtypes
     except Exception as reason:  # TensorFlow raises different classes for different damage
         raise _damaged(_index(prefix), reason) from reason
+
+
+def _check_index(path: Path) -> None:
+    """Goes through an index, as TensorFlow ends the process where it cannot read a record."""
+    from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto
+
+    length = path.stat().st_size
+    if length > _LONGEST_INDEX:
+        raise ValueError(f"an index of {length:,} bytes")
+    for name, record in tf_index.records(path.read_bytes()):
+        if not name:
+            continue  # the header, of which TensorFlow says itself what is wrong
+        entry = BundleEntryProto.FromString(record)
+        sizes = [dim.size for dim in entry.shape.dim]
+        if entry.shape.unknown_rank or len(sizes) > _MOST_AXES or min(sizes, default=0) < 0:
+            raise ValueError(f"a variable of shape {sizes!r:.60}")
+        if math.prod(size or 1 for size in sizes) >= 2**63:
+            raise ValueError(f"a variable of shape {sizes!r:.60}")
+        if len(set(map(_extents, entry.slices))) != len(entry.slices):
+            raise ValueError("a part of a variable that is listed twice")
+
+
+def _extents(part) -> tuple[tuple[int, int], ...]:
+    """Start and length on each axis of a part of a variable; -1 is the whole length."""
+    return tuple((e.start, e.length if e.HasField("length") else -1) for e in part.extent)
+
+
+def _refuse_no_numbers(prefix: Path, dtypes: Mapping[str, Any]) -> None:
+    wrong = [name for name, dtype in dtypes.items() if not (dtype.is_floating or dtype.is_integer)]
+    if wrong:
+        raise ValueError(
+            f"Expected variables that are numbers. Received: '{prefix}' with {in_short(wrong)}, "
+            f"of the type {dtypes[wrong[0]].name}."
+        )
 
 
 def _damaged(path: Path, reason: BaseException) -> ValueError:
