@@ -21,11 +21,11 @@ import pathlib
 class __legacy__:
     @staticmethod
     def prepare_metadata_for_build_wheel(folder, config_settings=None):
-        made = pathlib.Path(folder, {folder!r})
-        made.mkdir()
+        info = pathlib.Path(folder, {folder!r})
+        info.mkdir()
         text = "Metadata-Version: 2.1\\nName: {project}\\nVersion: {version}\\n"
-        (made / "METADATA").write_text(text)
-        return made.name
+        (info / "METADATA").write_text(text)
+        return info.name
 """
 _OPTIONS = (
     *("--no-deps", "--no-binary", ":all:", "--require-hashes"),
@@ -84,8 +84,8 @@ def _build_system(project: str, version: str, folder: Path) -> str:
     return str(package.parent)
 
 
-def _reason(told: str) -> str:
-    """The first error that pip tells; the last line where it calls none so."""
-    lines = [" ".join(line.split()) for line in told.splitlines() if line.strip()]
+def _reason(stderr: str) -> str:
+    """The first error of pip; its last line where no line is marked as one."""
+    lines = [" ".join(line.split()) for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines[-1:] or ["no reason told"])[0].removeprefix("ERROR: ")[:300]
+    return (errors or lines[-1:] or ["no reason given"])[0].removeprefix("ERROR: ")[:300]

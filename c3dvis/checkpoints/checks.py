@@ -62,11 +62,11 @@ def check_shape(layer: str, variable, name: str, shape: tuple[int, ...], path: s
 
 def refuse_unused_normalization(network, unused: Iterable[str], path: str) -> None:
     """A network without the batch normalization it was trained with computes something else."""
-    found = [name for name in unused if _NORMALIZATION.search(name)]
-    if found and not any(_NORMALIZATION.search(type(layer).__name__) for layer in network.layers):
+    lost = [name for name in unused if _NORMALIZATION.search(name)]
+    if lost and not any(_NORMALIZATION.search(type(layer).__name__) for layer in network.layers):
         raise ValueError(
             "Expected the weights of a network without batch normalization. Received: "
-            f"'{path}' with {in_short(found)}; load it into the network that was trained (C3D: "
+            f"'{path}' with {in_short(lost)}; load it into the network that was trained (C3D: "
             "batch_normalization=True), then use fold_batch_normalization."
         )
 
@@ -83,16 +83,16 @@ def check_finite(layer: str, value: np.ndarray, path: str) -> None:
 
 def warn_unconverted(network, missing: Iterable[str], *, stacklevel: int) -> None:
     """Warns of fully connected layers that a file lacks, or has at their initial values."""
-    found = {name: "not in the file" for name in missing}
+    untrained = {name: "not in the file" for name in missing}
     for layer in network.layers:
-        if is_dense(layer) and layer.name not in found:
+        if is_dense(layer) and layer.name not in untrained:
             state = _initial_state([np.asarray(value) for value in layer.get_weights()])
             if state is not None:
-                found[layer.name] = state
-    if found:
-        reasons = ", ".join(f"{name} ({reason})" for name, reason in found.items())
+                untrained[layer.name] = state
+    if untrained:
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in untrained.items())
         message = f"Layers that look never trained or never converted: {reasons}."
-        if "fc6" in found or "fc8" in found:
+        if "fc6" in untrained or "fc8" in untrained:
             message += (
                 " A published converter of C3D's weights transfers no fully connected layer, and "
                 "another forgets to permute the rows of fc6 from channels first to channels last; "

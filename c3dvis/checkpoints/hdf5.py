@@ -163,9 +163,9 @@ def read_legacy(file: h5py.File, path: Path) -> Stored:
 def _weights(group: h5py.Group, path: Path) -> Iterator[StoredWeight]:
     names = _listed(group, "weight_names")
     if names is None:
-        found: list[str] = []
-        group.visititems(lambda name, item: found.append(name) if _is_dataset(item) else None)
-        names = sorted(found, key=_natural)
+        paths: list[str] = []
+        group.visititems(lambda name, item: paths.append(name) if _is_dataset(item) else None)
+        names = sorted(paths, key=_natural)
     for name in names:
         dataset = group.get(name)
         if not _is_dataset(dataset):

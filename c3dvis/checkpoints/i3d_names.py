@@ -80,10 +80,10 @@ def from_keras_port(name: str) -> str | None:
         >>> from_keras_port("Conv3d_3b_1b_3x3_conv"), from_keras_port("Conv3d_1a_7x7_bn")
         ('Mixed_3b.Branch_1.Conv3d_0b_3x3.conv_3d', 'Conv3d_1a_7x7.batch_norm')
     """
-    found = re.fullmatch(r"(Conv3d_(\d[a-z])_(?:(\d[ab])_)?\dx\d)_(conv|bn)", name)
-    if found is None:
+    match = re.fullmatch(r"(Conv3d_(\d[a-z])_(?:(\d[ab])_)?\dx\d)_(conv|bn)", name)
+    if match is None:
         return None
-    whole, block, unit, kind = found.groups()
+    whole, block, unit, kind = match.groups()
     if whole == "Conv3d_6a_1x1":
         return CLASSIFIER if kind == "conv" else None
     if unit is not None and unit not in _UNITS:
@@ -107,10 +107,10 @@ def from_pytorch(name: str) -> tuple[str, str] | None:
         >>> from_pytorch("Mixed_3b.b1a.bn.running_var")
         ('Mixed_3b.Branch_1.Conv3d_0a_1x1.batch_norm', 'running_var')
     """
-    found = re.fullmatch(r"(\w+)(?:\.(b0|b[1-3][ab]))?\.(conv3d|bn)\.(\w+)", name)
-    if found is None:
+    match = re.fullmatch(r"(\w+)(?:\.(b0|b[1-3][ab]))?\.(conv3d|bn)\.(\w+)", name)
+    if match is None:
         return None
-    block, branch, kind, weight = found.groups()
+    block, branch, kind, weight = match.groups()
     if block == "logits":
         return (CLASSIFIER, weight) if kind == "conv3d" and branch is None else None
     unit = {"b0": "0a"}.get(branch, branch.removeprefix("b")) if branch else None
@@ -136,10 +136,10 @@ def from_flax(path: str) -> tuple[str, str] | None:
         >>> from_flax("RGB/inception_i3d/Conv3d_1a_7x7/conv_3d/w")
         ('Conv3d_1a_7x7.conv_3d', 'w')
     """
-    found = _TREE.fullmatch(path)
-    if found is None:
+    match = _TREE.fullmatch(path)
+    if match is None:
         return None
-    unit, kind, weight = found.groups()
+    unit, kind, weight = match.groups()
     block, _, rest = unit.partition("/")
     # The port has mended the irregular name.
     if kind in _FLAX_LAYERS and rest == _UNITS["2b"].replace(".", "/"):

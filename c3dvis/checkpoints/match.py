@@ -110,13 +110,13 @@ class LoadReport:
 
 def weighted_layers(network) -> list:
     """The layers of a network that have weights, in order."""
-    found = [layer for layer in network.layers if layer.weights]
-    if not found:
+    layers = [layer for layer in network.layers if layer.weights]
+    if not layers:
         raise ValueError(
             "Expected a network that has been built (call it once on an Input). "
             f"Received: {network.name!r}, which has no weights."
         )
-    return found
+    return layers
 
 
 def assign(network, stored: Stored) -> LoadReport:
@@ -126,7 +126,7 @@ def assign(network, stored: Stored) -> LoadReport:
 
     Args:
         network: A Keras model that has been built.
-        stored: What a reader found; its weights are read here, once their shapes are known to fit.
+        stored: The file; its weights are read here, once their shapes are known to fit.
 
     Raises:
         ValueError: If no layer matches, a shape differs, a value is not finite, or a layer is
@@ -264,21 +264,21 @@ def assign_translated(
         for layer in weighted_layers(network)
         for variable in layer.weights
     }
-    found, surplus = _places(weights, translate, path)
-    found, left_out = _without_ones(found, wanted, path)
+    by_place, surplus = _places(weights, translate, path)
+    by_place, left_out = _without_ones(by_place, wanted, path)
     topless = classifier not in {layer for layer, _ in wanted}
     surplus += [
         weight.name
-        for place, weight in found.items()
+        for place, weight in by_place.items()
         if place not in wanted and not (topless and place[0] == classifier)
     ]
-    missing = ["/".join(place) for place in wanted if place not in found]
+    missing = ["/".join(place) for place in wanted if place not in by_place]
     if missing or surplus:
         raise ValueError(
             f"Expected an array for each weight of {network.name!r}, and no others. Received: "
             f"'{path}' without {in_short(missing)}, and with {in_short(surplus)} besides."
         )
-    return assign(network, Stored(path, format, _by_layer(found), (*notes, *left_out)))
+    return assign(network, Stored(path, format, _by_layer(by_place), (*notes, *left_out)))
 
 
 def best_fit(
@@ -307,29 +307,29 @@ def _places(
     weights: Iterable[StoredWeight], translate: Callable[[str], Place | None], path: str
 ) -> tuple[dict[Place, StoredWeight], list[str]]:
     """Where each array belongs, and the names of those that are not known."""
-    found: dict[Place, StoredWeight] = {}
+    by_place: dict[Place, StoredWeight] = {}
     unknown = []
     for weight in weights:
         place = translate(weight.name)
         if place is None:
             unknown.append(weight.name)
-        elif place in found:
+        elif place in by_place:
             raise ValueError(
                 f"Expected one array for each weight. Received: '{path}' with "
-                f"{found[place].name!r} and {weight.name!r} for the same."
+                f"{by_place[place].name!r} and {weight.name!r} for the same."
             )
         else:
-            found[place] = weight
-    return found, unknown
+            by_place[place] = weight
+    return by_place, unknown
 
 
 def _without_ones(
-    found: dict[Place, StoredWeight], wanted: Mapping[Place, tuple[int, ...]], path: str
+    by_place: dict[Place, StoredWeight], wanted: Mapping[Place, tuple[int, ...]], path: str
 ) -> tuple[dict[Place, StoredWeight], tuple[str, ...]]:
     """Leaves out the gammas of batch normalization that the network lacks: they must be ones."""
     gammas = {
         place: weight
-        for place, weight in found.items()
+        for place, weight in by_place.items()
         if place[1] == "gamma" and place not in wanted and (place[0], "beta") in wanted
     }
     for (layer, _), weight in gammas.items():
@@ -341,12 +341,12 @@ def _without_ones(
                 f"gamma=True gives it one). Received: other values in {weight.name!r} of '{path}'."
             )
     note = (f"{len(gammas)} gammas left out, all ones",) if gammas else ()
-    return {place: weight for place, weight in found.items() if place not in gammas}, note
+    return {place: weight for place, weight in by_place.items() if place not in gammas}, note
 
 
-def _by_layer(found: dict[Place, StoredWeight]) -> tuple[StoredLayer, ...]:
+def _by_layer(by_place: dict[Place, StoredWeight]) -> tuple[StoredLayer, ...]:
     layers: dict[str, list[StoredWeight]] = {}
-    for (layer, variable), weight in found.items():
+    for (layer, variable), weight in by_place.items():
         # Under the name that Keras gives it: by its own, an array might be taken for another.
         named = StoredWeight(f"{layer}/{variable}", weight.shape, weight.read)
         layers.setdefault(layer, []).append(named)

@@ -81,14 +81,14 @@ def _load(
 
 def _check_hash(path: Path) -> None:
     """Refuses a file that is not the one whose hash its name carries."""
-    found = _HASH.search(path.name)
-    if found is None:
+    match = _HASH.search(path.name)
+    if match is None:
         return
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(found[1]):
+    if not digest.startswith(match[1]):
         raise ValueError(
-            f"Expected a file whose SHA-256 begins with {found[1]}, as its name says. Received: "
+            f"Expected a file whose SHA-256 begins with {match[1]}, as its name says. Received: "
             f"'{path}', whose SHA-256 is {digest}; it is damaged or another file."
         )
 

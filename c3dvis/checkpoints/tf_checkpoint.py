@@ -88,15 +88,15 @@ def _index(prefix: Path) -> Path:
 
 
 def _shards(prefix: Path) -> dict[Path, re.Match]:
-    """The data files of a prefix, each with its number and count as its name tells them."""
+    """The data files of a prefix, each with the number and count in its name."""
     if not prefix.name or not prefix.parent.is_dir():
         return {}
-    found = {
+    shards = {
         file: _SHARD.fullmatch(file.name.removeprefix(prefix.name))
         for file in sorted(prefix.parent.iterdir())
         if file.name.startswith(f"{prefix.name}.data-")
     }
-    return {file: match for file, match in found.items() if match is not None}
+    return {file: match for file, match in shards.items() if match is not None}
 
 
 def _open(prefix: Path) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, Any]]:
@@ -189,13 +189,13 @@ def _scope(network, names: Iterable[str], prefix: Path) -> str:
     layer = weighted_layers(network)[0]
     variable = layer.weights[0].name
     first = f"{published_name(layer.name)}/{_SONNET_VARIABLES.get(variable, variable)}"
-    found = [name.removesuffix(first) for name in names if f"/{name}".endswith(f"/{first}")]
-    if len(found) > 1:
+    scopes = [name.removesuffix(first) for name in names if f"/{name}".endswith(f"/{first}")]
+    if len(scopes) > 1:
         raise ValueError(
             f"Expected the variables of one network. Received: '{prefix}' with those of "
-            f"{' and '.join(map(repr, found))}."
+            f"{' and '.join(map(repr, scopes))}."
         )
-    return found[0] if found else ""
+    return scopes[0] if scopes else ""
 
 
 def _weight(reader, name: str, shape: tuple[int, ...], prefix: Path) -> StoredWeight:

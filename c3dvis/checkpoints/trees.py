@@ -136,8 +136,8 @@ def _places(
     ways += [(one.from_flax, one.classifier) for one in families if one.from_flax is not None]
 
     def named(translate) -> dict[str, Place]:
-        found = {name: translate(name) for name in names}
-        return {name: _place(targets, *place) for name, place in found.items() if place}
+        translated = {name: translate(name) for name in names}
+        return {name: _place(targets, *place) for name, place in translated.items() if place}
 
     return best_fit(targets, [(named(translate), classifier) for translate, classifier in ways])
 

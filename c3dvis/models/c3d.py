@@ -123,7 +123,7 @@ def C3D(
     input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
     check_numbers(classes, width, dropout)
     _check(input_shape, include_top, include_preprocessing, pool5, fc)
-    path = None if weights is None else locate(weights)  # a wrong name is told before building
+    path = None if weights is None else locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     # At the edges, precision is that of the stored weights: bfloat16 cannot tell 200 from 201, and
     # a softmax in it loses the small probabilities.

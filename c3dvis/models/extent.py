@@ -52,10 +52,10 @@ def clip_shape(
             raise ValueError(f"Expected {name} as a whole number above 0. Received: {wants!r}.")
         if has is not None and wants is not None and has != wants:
             raise ValueError(f"Expected {name} {has}, as the network takes. Received: {wants}.")
-        found = has or wants or otherwise
-        if found is None:
+        length = has or wants or otherwise
+        if length is None:
             raise ValueError(f"Expected {name} to be given, as this network takes any.")
-        shape.append(int(found))
+        shape.append(int(length))
     if own[3] is None:
         raise ValueError("Expected a network that says how many channels it takes. Received: any.")
     return shape[0], shape[1], shape[2], int(own[3])

@@ -163,7 +163,7 @@ def I3D(
         check_fixed(input_shape, slice(1, 3), "the head averages over them")
     if include_preprocessing:
         check_channels(input_shape, _CHANNELS[modality], f" for modality={modality!r}")
-    path = None if weights is None else locate(weights)  # a wrong name is told before building
+    path = None if weights is None else locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     # At the edges, precision is that of the stored weights, whatever it is in between.
     precise = keras.config.dtype_policy().variable_dtype

@@ -42,10 +42,10 @@ def preprocess_input(video: ArrayLike, network, *, short: str | None = None) -> 
     """
     frames, height, width, channels = _taken(network)
     array = np.asarray(video)
-    found = array if array.ndim == 5 else array[None]
-    if not len(found):
+    videos = array if array.ndim == 5 else array[None]
+    if not len(videos):
         raise ValueError(f"Expected at least one clip. Received: shape {array.shape}.")
-    return np.stack([_fitted(clip, frames, (height, width), channels, short) for clip in found])
+    return np.stack([_fitted(clip, frames, (height, width), channels, short) for clip in videos])
 
 
 def _taken(network) -> tuple[int | None, int | None, int | None, int | None]:

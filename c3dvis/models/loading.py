@@ -118,7 +118,7 @@ def locate(weights: str | os.PathLike) -> Path:
 
 
 def bundled_file(name: str) -> Path:
-    """The file of weights that come with the package; a ValueError tells the nearest names."""
+    """The file of weights that come with the package; a ValueError names the nearest."""
     known = bundled()
     if name not in known:
         from c3dvis.models import published

@@ -137,7 +137,7 @@ def TSM(
     input_shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
     check_arguments(input_shape, include_preprocessing, classes, width)
     check_numbers(classes, width, dropout)
-    path = None if weights is None else locate(weights)  # a wrong name is told before building
+    path = None if weights is None else locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     # Both ends are computed in the precision of the stored weights.
     precise = keras.config.dtype_policy().variable_dtype
