@@ -51,8 +51,7 @@ def check_fixed(input_shape: InputShape, axes: slice, reason: str) -> None:
         reason: Why, to follow "as", such as "fc6 needs them".
     """
     if None in input_shape[axes]:
-        names: tuple[str, ...] = ("frames", "height", "width")[axes]
-        *others, last = names
+        *others, last = ["frames", "height", "width"][axes]
         raise ValueError(
             f"Expected fixed {', '.join(others)} and {last}, as {reason} (or include_top=False). "
             f"Received: input_shape={input_shape}."
