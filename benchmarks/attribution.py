@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute, baselines, methods, metrics, temporal
-from c3dvis.attribution.methods import window
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal import windows
 from c3dvis.attribution.temporal.report import TemporalReport, temporal_report
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
@@ -185,12 +185,12 @@ def _means(several: Sequence[Scores]) -> Scores:
 def freezing(network: keras.Model, known: Known) -> tuple[float, float]:
     """The freeze loss of the exact best window, and of a published search's mask, snapped."""
     scorer = Scorer(network, objectives.logit(known.label))
-    exact = window.best_window(scorer, known.clip, "freeze").loss
+    exact = windows.best_window(scorer, known.clip, "freeze").loss
     objective = objectives.logit(known.label)
     options = {"method": "freeze", "settings": "published PyTorch"}
     found = attribute(network, known.clip, objective, **options)
-    mask = temporal.snapped(found.frame_mask)[None].astype(np.float32)
-    cost = float(ops.convert_to_numpy(temporal.cost(ops.convert_to_tensor(mask)))[0])
+    mask = temporal.binarize(found.frame_mask)[None].astype(np.float32)
+    cost = float(ops.convert_to_numpy(temporal.penalty(ops.convert_to_tensor(mask)))[0])
     return exact, cost + float(temporal.probabilities(scorer, known.clip, mask, "freeze")[0])
 
 
