@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Quality:
-    """What one search found in one clip.
+    """The result of one search on one clip.
 
     Attributes:
         rewards: Log p with only each area's mask kept.
@@ -88,8 +88,8 @@ def clips_of(case: Case) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
     index = _FIRST_CLIP
     while True:
         if index % 10 in CLASSES:
-            made = world.batch(index, 1)
-            yield made.clips[0], int(made.labels[0]), made.masks[0]
+            batch = world.batch(index, 1)
+            yield batch.clips[0], int(batch.labels[0]), batch.masks[0]
         index += 1
 
 
@@ -138,8 +138,8 @@ def time_fast(case: Case, clip: np.ndarray, label: int, steps: int) -> None:
     def call(steps: int) -> tuple[float, int]:
         scorer = Scorer(case.network, objectives.logit(label))
         began = time.perf_counter()
-        found = step.attribute(scorer, clip, areas=case.areas, steps=steps)
-        return time.perf_counter() - began, found.settings["steps"]
+        attribution = step.attribute(scorer, clip, areas=case.areas, steps=steps)
+        return time.perf_counter() - began, attribution.settings["steps"]
 
     if not case.first:
         case.first, _ = call(steps)
@@ -220,8 +220,8 @@ def comparison(pairs: Sequence[tuple[Quality, Quality]], areas, iterations: int)
         "| ---: | --- |" + " ---: |" * (len(heads) + 1),
     ]
     for index, pair in enumerate(pairs):
-        for name, found in zip((f"published, {iterations}", "STEP"), pair, strict=True):
-            numbers = [*found.rewards, *found.at_area, found.overlap]
+        for name, result in zip((f"published, {iterations}", "STEP"), pair, strict=True):
+            numbers = [*result.rewards, *result.at_area, result.overlap]
             lines.append(f"| {index} | {name} | {' | '.join(f'{n:.3f}' for n in numbers)} |")
     return lines
 

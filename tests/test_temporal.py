@@ -207,6 +207,7 @@ def test_the_loss_goes_down_and_is_that_of_the_mask(scorer, clip, method, settin
     found = attribution.attribute(
         scorer.network, clip, scorer.objective, method=method, settings=settings, steps=20
     )
+    assert found.method == method
     assert found.settings["loss"] <= found.settings["first_loss"]
     assert found.frame_mask.shape == (FRAMES,) and found.heatmap.shape == SHAPE[:3]
     assert 0 <= found.frame_mask.min() and found.frame_mask.max() <= 1

@@ -54,9 +54,9 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
     ]
     for i, row in enumerate(report.rows):
         clip, model = i // 2, list(networks.values())[i % 2]
-        guess = int(predicted[i % 2, clip])
+        label = int(predicted[i % 2, clip])
         found = attribution.attribute(
-            model, CLIPS[clip], objectives.logit(guess), method="window", by="freeze"
+            model, CLIPS[clip], objectives.logit(label), method="window", by="freeze"
         )
         mask = found.frame_mask[None]
         clips = [
@@ -64,14 +64,14 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
             temporal.perturb(CLIPS[clip], mask, "freeze"),
             temporal.perturb(CLIPS[clip], mask, "reverse"),
         ]
-        expected = [float(model(one, training=False)[0, guess]) for one in clips]
+        expected = [float(model(one, training=False)[0, label]) for one in clips]
         assert (row.original, row.frozen, row.reversed) == pytest.approx(expected, abs=1e-5)
-        assert row.predicted == model.class_names[guess]
+        assert row.predicted == model.class_names[label]
         assert list(row.frames) == found.frame_mask.astype(bool).tolist()
         assert row.freeze_drop == pytest.approx((expected[0] - expected[1]) / expected[0], abs=1e-4)
 
 
-def test_the_own_class_is_told_where_the_guess_is_another(report, networks, predicted):
+def test_the_true_class_is_scored_where_another_is_predicted(report, networks, predicted):
     labels = [int(predicted[0, 0]), 0, (int(predicted[0, 2]) + 1) % 3]
     wrong = 0
     for i, row in enumerate(report.rows):
