@@ -23,8 +23,7 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is the last convolutional layer
-            (`cam.default_layer`).
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
         weights: Whether gradients are averaged over the whole "clip", as for images, or over each
             "frame" of the layer, as for the sequences of a ConvLSTM.
         signed: Whether to leave out the ReLU, so that negative values are shown, too.
@@ -41,7 +40,7 @@ def attribute(
         >>> from c3dvis.attribution import attribute
         >>> clip = np.full((16, 64, 64, 3), 0.5, np.float32)
         >>> attribute(models.build("c3d-motion"), clip, method="grad_cam").settings["layer"]
-        'conv5b'
+        'conv3b'
 
     Selvaraju et al. 2016, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization", https://arxiv.org/abs/1610.02391; a frame at a time: Mänttäri, Broomé et al.

@@ -27,7 +27,7 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is the last convolutional layer.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
         weights: One set of weights for the whole "clip", or one for each "frame" of the layer.
 
     Returns:

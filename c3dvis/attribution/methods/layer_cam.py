@@ -18,7 +18,7 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is the last convolutional layer.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
             Earlier layers have finer maps.
 
     Returns:

@@ -33,7 +33,7 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is the last convolutional layer.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
         confidence: The softmax "probability" of the class, or the objective's "score". None is the
             probability for one logit, else the score.
         baseline: The clip whose confidence is subtracted, as in `integrated_gradients`; None
