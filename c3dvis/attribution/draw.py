@@ -18,7 +18,7 @@ NORMALIZE = ("clip", "frame")
 # (https://jfly.uni-koeln.de/color/), more saturated, as they are drawn over grey.
 FOR = np.array([0.95, 0.38, 0.0], np.float32)
 AGAINST = np.array([0.0, 0.4, 0.8], np.float32)
-_BACKGROUND = np.float32(1.0)
+_PAPER = np.float32(1.0)
 _EMPTY_MARK = np.float32(0.88)
 _UNDERLINE = np.float32(0.15)
 # Grey levels of black and white under the colours: light, as blue does not show on dark.
@@ -132,7 +132,7 @@ def animation(
     pictures += [] if perturbed is None else [clips.to_rgb(perturbed)]
     pictures = [_enlarged(picture) for picture in pictures]
     frames, height = pictures[0].shape[:2]
-    gap = np.full((frames, height, _GAP, 3), _BACKGROUND)
+    gap = np.full((frames, height, _GAP, 3), _PAPER)
     parts: list = [pictures[0]]
     for picture in pictures[1:]:
         parts += [gap, picture]
@@ -146,7 +146,7 @@ def frame_bar(
 ) -> NDArray[np.float32]:
     """One mark for each frame from left to right, the current underlined: `(height, width, 3)`."""
     ends = np.round(np.linspace(0, width, len(weights) + 1)).astype(int)
-    drawn = np.full((2 * _GAP + _MARK_HEIGHT, width, 3), _BACKGROUND)
+    drawn = np.full((2 * _GAP + _MARK_HEIGHT, width, 3), _PAPER)
     colors = _colored(weights, np.full((len(weights), 1), _EMPTY_MARK))
     for frame, (left, right) in enumerate(zip(ends, ends[1:], strict=False)):
         inner = slice(left, right - 1 if right - left > 3 else right)  # a gap, unless too narrow
@@ -172,7 +172,7 @@ def contact_sheet(
     pictures = [clips.to_rgb(clip), drawn]
     pictures += [] if perturbed is None else [clips.to_rgb(perturbed)]
     frames, _, width = pictures[0].shape[:3]
-    gap = np.full((frames, 2, width, 3), _BACKGROUND)
+    gap = np.full((frames, 2, width, 3), _PAPER)
     parts: list = []
     for picture in pictures:
         parts += [picture, gap]
@@ -204,7 +204,7 @@ def _colored(values: NDArray[np.float32], backdrop: NDArray[np.float32]) -> NDAr
 
 
 def _enlarged(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every pixel repeated, until the shorter side has `_SMALLEST_SIDE` pixels."""
+    """Every pixel repeated, so often that the shorter side is well seen."""
     times = -(-_SMALLEST_SIDE // min(picture.shape[1:3]))
     return picture.repeat(times, axis=1).repeat(times, axis=2)
 

@@ -214,5 +214,5 @@ class MaskSearch(keras.Model):
         return ops.mean(ops.reshape(losses, (-1, frames)), axis=-1)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        # A sum, not a mean: so the gradient of a mask does not depend on the number of areas.
+        # A sum, not a mean: no mask depends on how many areas are searched beside it.
         return ops.sum(y_pred)

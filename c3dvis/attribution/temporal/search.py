@@ -139,8 +139,8 @@ class TemporalSearch(keras.Model):
         settings: Settings,
     ) -> MaskResult:
         """Optimises the mask of a clip, starting at a window `(T,)`."""
-        for variable, initial in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(initial)
+        for variable, start in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(start)
         self.optimizer.learning_rate = settings.learning_rate
         self.clip.assign(clip)
         self.logits.assign(np.where(window, settings.logit, -settings.logit)[None])
