@@ -53,9 +53,9 @@ def read(scorer: Scorer, clip: NDArray[np.float32], layer: str | None) -> Readin
 def default_layer(scorer: Scorer, clip_shape: tuple[int, ...]) -> str:
     """The last convolutional layer whose grid has 4 frames, 14 rows and 14 columns or more.
 
-    Of a clip with fewer, all of its own. Without such a layer, it is the last one with a spatial
-    output. A convolution stands for the last layer on its grid: the end of a residual block or the
-    concatenation of branches, after their normalization and ReLU. Nested models are searched too.
+    A smaller clip needs no more than its own. Without such a layer, it is the last one with a
+    spatial output. The result is the last layer on the grid of that convolution: normalization,
+    ReLU, residual sums and concatenations that follow are included. Nested models are searched too.
 
     Raises:
         ValueError: A network without a convolution with a spatial output that leads to the
