@@ -180,7 +180,13 @@ def test_the_default_layer_of_the_networks():
 
 
 @pytest.mark.parametrize(
-    ("stride", "name"), [((1, 2, 2), "fine"), ((1, 4, 4), "coarse"), ((4, 1, 1), "coarse")]
+    ("stride", "name"),
+    [
+        ((1, 1, 1), "coarse"),  # 4 x 16 x 16
+        ((2, 1, 1), "fine"),  # 2 x 16 x 16 has too few frames
+        ((1, 2, 2), "fine"),  # 4 x 8 x 8 too few rows and columns
+        ((1, 4, 4), "coarse"),  # no other is finer than 8 x 8
+    ],
 )
 def test_a_coarse_map_is_the_default_only_where_there_is_no_finer_one(stride, name):
     start = L.Input((8, 32, 32, 3))
