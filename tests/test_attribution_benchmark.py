@@ -96,7 +96,7 @@ def test_the_page_shows_shares_best_methods_and_differences(white_box):
 def test_the_sentence_names_the_network_that_loses_more_by_reversal(reversed_scores, said):
     report = TemporalReport(
         tuple(
-            Row(str(clip), network, "left", 1.0, 0.1, score, None, None, (True,))
+            Row(str(clip), network, "left", 1.0, 0.1, score, None, (True,))
             for clip in range(4)
             for network, score in zip("AB", reversed_scores, strict=True)
         ),
