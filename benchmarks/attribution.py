@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute, baselines, methods, metrics, temporal
-from c3dvis.attribution.methods import window
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal import windows
 from c3dvis.attribution.temporal.report import TemporalReport, temporal_report
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
@@ -91,8 +91,8 @@ class Verdict:
 
 
 @dataclass
-class Found:
-    """What was found on one network.
+class NetworkResult:
+    """The results of one network.
 
     Attributes:
         name: Of the network.
@@ -150,12 +150,14 @@ def verify(network: keras.Model, known: Known) -> Verdict:
 # The measures
 
 
-def measure(found: Attribution, known: Known) -> Scores:
+def measure(attribution: Attribution, known: Known) -> Scores:
     """All metrics that say something of this method's answer."""
-    if found.method in TEMPORAL:
-        return _timing(found.frame_mask, known, threshold=0.5)
-    spatial = {name: metric(found.heatmap, known.mask) for name, metric in SPATIAL_METRICS.items()}
-    return spatial | _timing(metrics.frame_profile(found.heatmap), known, threshold=None)
+    if attribution.method in TEMPORAL:
+        return _timing(attribution.frame_mask, known, threshold=0.5)
+    spatial = {
+        name: metric(attribution.heatmap, known.mask) for name, metric in SPATIAL_METRICS.items()
+    }
+    return spatial | _timing(metrics.frame_profile(attribution.heatmap), known, threshold=None)
 
 
 def _timing(profile, known: Known, threshold: float | None) -> Scores:
@@ -167,13 +169,13 @@ def _timing(profile, known: Known, threshold: float | None) -> Scores:
 
 def by_chance(known: Known, seed: int) -> tuple[Scores, Scores]:
     """Mean metrics of random maps, and of masks whose frames are on by the toss of a coin."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     maps, masks = [], []
     for _ in range(_RANDOM_MAPS):
-        heat = draw.random(known.mask.shape)
+        heat = rng.random(known.mask.shape)
         spatial = {name: metric(heat, known.mask) for name, metric in SPATIAL_METRICS.items()}
         maps.append(spatial | _timing(metrics.frame_profile(heat), known, threshold=None))
-        frames = (draw.random(len(heat)) > 0.5).astype(float)
+        frames = (rng.random(len(heat)) > 0.5).astype(float)
         masks.append(_timing(frames, known, threshold=0.5))
     return _means(maps), _means(masks)
 
@@ -185,12 +187,12 @@ def _means(several: Sequence[Scores]) -> Scores:
 def freezing(network: keras.Model, known: Known) -> tuple[float, float]:
     """The freeze loss of the exact best window, and of a published search's mask, snapped."""
     scorer = Scorer(network, objectives.logit(known.label))
-    exact = window.best_window(scorer, known.clip, "freeze").loss
+    exact = windows.best_window(scorer, known.clip, "freeze").loss
     objective = objectives.logit(known.label)
     options = {"method": "freeze", "settings": "published PyTorch"}
-    found = attribute(network, known.clip, objective, **options)
-    mask = temporal.snapped(found.frame_mask)[None].astype(np.float32)
-    cost = float(ops.convert_to_numpy(temporal.cost(ops.convert_to_tensor(mask)))[0])
+    attribution = attribute(network, known.clip, objective, **options)
+    mask = temporal.binarize(attribution.frame_mask)[None].astype(np.float32)
+    cost = float(ops.convert_to_numpy(temporal.penalty(ops.convert_to_tensor(mask)))[0])
     return exact, cost + float(temporal.probabilities(scorer, known.clip, mask, "freeze")[0])
 
 
@@ -204,13 +206,15 @@ def frozen(name: str, clips: Sequence[int]) -> list[tuple[float, float]]:
     return [freezing(_network_of(name), _held_out(i)) for i in clips]
 
 
-def examined(name: str, candidates: int) -> Found:
+def examined(name: str, candidates: int) -> NetworkResult:
     """The verdict of a network on the first held-out clips, and what chance makes of the good."""
-    found = Found(name, [verify(_network_of(name), _held_out(i)) for i in range(candidates)])
-    chance = [by_chance(_held_out(i), i) for i in found.verified]
-    found.scores["random map"] = [maps for maps, _ in chance]
-    found.scores["random frames"] = [frames for _, frames in chance]
-    return found
+    result = NetworkResult(
+        name, [verify(_network_of(name), _held_out(i)) for i in range(candidates)]
+    )
+    chance = [by_chance(_held_out(i), i) for i in result.verified]
+    result.scores["random map"] = [maps for maps, _ in chance]
+    result.scores["random frames"] = [frames for _, frames in chance]
+    return result
 
 
 _network_of = lru_cache(maxsize=None)(models.build)
@@ -218,8 +222,8 @@ _network_of = lru_cache(maxsize=None)(models.build)
 
 def _measured(network: keras.Model, known: Known, method: str) -> Scores:
     plain = method.removesuffix(_SMOOTHED)
-    found = attribute(network, known.clip, objectives.logit(known.label), method=plain)
-    return measure(found if method == plain else found.smoothed(), known)
+    attribution = attribute(network, known.clip, objectives.logit(known.label), method=plain)
+    return measure(attribution if method == plain else attribution.smoothed(), known)
 
 
 def _progress(line: str) -> None:
@@ -253,12 +257,12 @@ def white_box() -> tuple[keras.Model, Known]:
 
 
 def _bright_square() -> Known:
-    draw = np.random.default_rng(0)
-    clip = np.repeat(draw.uniform(0.1, 0.3, (1, 32, 32, 3)), 8, axis=0).astype(np.float32)
+    rng = np.random.default_rng(0)
+    clip = np.repeat(rng.uniform(0.1, 0.3, (1, 32, 32, 3)), 8, axis=0).astype(np.float32)
     mask = np.zeros(clip.shape[:3], bool)
     for frame in range(2, 6):
         mask[frame, 12:20, 4 + 3 * frame : 12 + 3 * frame] = True
-    clip[mask] = draw.uniform(0.8, 1.0, (int(mask.sum()), 3))
+    clip[mask] = rng.uniform(0.8, 1.0, (int(mask.sum()), 3))
     return Known(clip, 0, mask, (2, 6))
 
 
@@ -302,7 +306,7 @@ clips; with so few clips they are rough. Methods that need hundreds of passes ({
 
 
 def page(
-    found: Sequence[Found],
+    results: Sequence[NetworkResult],
     white: Mapping[str, Sequence[Scores]] | None,
     report: TemporalReport | None,
     settings: Mapping,
@@ -310,8 +314,8 @@ def page(
     """The whole page, as Markdown."""
     limit = 0.1 + _ABOVE_CHANCE
     text = _HEAD.format(seed=HELD_OUT_SEED, dilation=_DILATION, limit=limit, **settings)
-    parts = [_targets(found), _shares(found), *map(_network, found), _rivals(found)]
-    parts += ["" if white is None else _white(white), _freezing(found)]
+    parts = [_targets(results), _shares(results), *map(_network, results), _rivals(results)]
+    parts += ["" if white is None else _white(white), _freezing(results)]
     parts += ["" if report is None else _order(report)]
     return "\n\n".join([text.rstrip(), *filter(None, parts)]) + "\n"
 
@@ -330,9 +334,9 @@ def _interval(values: Sequence[float], form: str = ".2f") -> str:
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def _shares(found: Sequence[Found]) -> str:
+def _shares(results: Sequence[NetworkResult]) -> str:
     rows = []
-    for one in found:
+    for one in results:
         shares = [np.mean([getattr(v, name) for v in one.verdicts]) for name in _VERDICT]
         rows.append([one.name, str(len(one.verdicts)), *(f"{share:.0%}" for share in shares)])
     return "## Verified clips\n\n" + _table(("network", "looked at", *_VERDICT), rows)
@@ -341,7 +345,7 @@ def _shares(found: Sequence[Found]) -> str:
 _VERDICT = ("right", "keeps", "falls", "verified")
 
 
-def _network(one: Found) -> str:
+def _network(one: NetworkResult) -> str:
     return f"## {one.name}\n\n" + _scores(one.scores)
 
 
@@ -354,7 +358,7 @@ def _scores(scores: Mapping[str, Sequence[Scores]]) -> str:
     return _table(("method", "clips", *METRICS), rows)
 
 
-def best(one: Found, metric: str) -> tuple[str, float]:
+def best(one: NetworkResult, metric: str) -> tuple[str, float]:
     """The method with the highest mean, and that."""
     means = {
         method: _means(some)[metric]
@@ -364,9 +368,9 @@ def best(one: Found, metric: str) -> tuple[str, float]:
     return max(means.items(), key=lambda pair: pair[1], default=("none", float("nan")))
 
 
-def _targets(found: Sequence[Found]) -> str:
+def _targets(results: Sequence[NetworkResult]) -> str:
     rows = []
-    for one in found:
+    for one in results:
         cells = [f"{best(one, m)[1]:.2f} ({best(one, m)[0]})" for m in list(SPATIAL_METRICS)[:3]]
         kept = [row["temporal IoU"] for row in one.scores.get("window", ())]
         rows.append([one.name, *cells, _interval(kept)])
@@ -378,9 +382,9 @@ def _targets(found: Sequence[Found]) -> str:
     return f"## Beside the targets\n\n{wanted}\n\n" + _table(head, rows)
 
 
-def _rivals(found: Sequence[Found]) -> str:
+def _rivals(results: Sequence[NetworkResult]) -> str:
     rows = []
-    for one in found:
+    for one in results:
         mine = one.scores.get("step", [])
         for rival in RIVALS:
             theirs = one.scores.get(rival, [])[: len(mine)]
@@ -414,9 +418,9 @@ def _white(scores: Mapping[str, Sequence[Scores]]) -> str:
     return f"## White box\n\n{text}\n\n" + _scores(scores)
 
 
-def _freezing(found: Sequence[Found]) -> str:
+def _freezing(results: Sequence[NetworkResult]) -> str:
     rows = []
-    for one in found:
+    for one in results:
         if one.freezing:
             exact, searched = np.array(one.freezing).T
             never = int((exact <= searched + 1e-6).sum())
@@ -499,10 +503,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(chosen.processes, mp_context=context) as pool:
         white, report = None, None
         verdicts = [pool.submit(examined, name, chosen.candidates) for name in chosen.networks]
-        found = [future.result() for future in verdicts]
-        for one in found:
+        results = [future.result() for future in verdicts]
+        for one in results:
             _progress(f"{one.name}: {len(one.verified)} of {chosen.candidates} clips verified")
-        tasks = _submitted(pool, found, chosen)
+        tasks = _submitted(pool, results, chosen)
         for future in as_completed(tasks):
             what, one = tasks[future]
             answer = future.result()
@@ -514,20 +518,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 one.scores[what] = answer
             _progress(f"{what} done" if one is None else f"{one.name}: {what} done")
             if chosen.out is not None:
-                chosen.out.write_text(page(found, white, report, settings), encoding="utf-8")
+                chosen.out.write_text(page(results, white, report, settings), encoding="utf-8")
     if chosen.out is None:
-        print(page(found, white, report, settings))
+        print(page(results, white, report, settings))
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, found: Sequence[Found], chosen: argparse.Namespace
-) -> dict[Future, tuple[str, Found | None]]:
+    pool: ProcessPoolExecutor, results: Sequence[NetworkResult], chosen: argparse.Namespace
+) -> dict[Future, tuple[str, NetworkResult | None]]:
     """All tasks, the quick ones first, with what each is about."""
-    tasks: dict[Future, tuple[str, Found | None]] = {}
+    tasks: dict[Future, tuple[str, NetworkResult | None]] = {}
 
     def submit(some: Sequence[str], most: int) -> None:
         for method in some:
-            for one in found:
+            for one in results:
                 task = pool.submit(measured, one.name, method, one.verified[:most])
                 tasks[task] = method, one
 
@@ -536,7 +540,7 @@ def _submitted(
     tasks[pool.submit(white_box_scores, chosen.methods)] = ("white box", None)
     submit([method for method in slow if method in FIRST], chosen.slow_methods_clips)
     tasks[pool.submit(compare_order, chosen.clips)] = ("order", None)
-    for one in found if "freeze" in chosen.methods else ():
+    for one in results if "freeze" in chosen.methods else ():
         task = pool.submit(frozen, one.name, one.verified[: chosen.slow_methods_clips])
         tasks[task] = "freezing", one
     submit([method for method in slow if method not in FIRST], chosen.slow_methods_clips)

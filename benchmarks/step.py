@@ -24,7 +24,7 @@ from keras import ops
 from machine import state
 
 from c3dvis import autodiff, models, objectives
-from c3dvis.attribution.masks import methods, perturbations
+from c3dvis.attribution.masks import extremal, perturbations
 from c3dvis.attribution.masks.generators import MaskGenerator
 from c3dvis.attribution.methods import step
 from c3dvis.attribution.scorer import Scorer
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Quality:
-    """What one search found in one clip.
+    """The result of one search on one clip.
 
     Attributes:
         rewards: Log p with only each area's mask kept.
@@ -88,8 +88,8 @@ def clips_of(case: Case) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
     index = _FIRST_CLIP
     while True:
         if index % 10 in CLASSES:
-            made = world.batch(index, 1)
-            yield made.clips[0], int(made.labels[0]), made.masks[0]
+            batch = world.batch(index, 1)
+            yield batch.clips[0], int(batch.labels[0]), batch.masks[0]
         index += 1
 
 
@@ -138,8 +138,8 @@ def time_fast(case: Case, clip: np.ndarray, label: int, steps: int) -> None:
     def call(steps: int) -> tuple[float, int]:
         scorer = Scorer(case.network, objectives.logit(label))
         began = time.perf_counter()
-        found = step.attribute(scorer, clip, areas=case.areas, steps=steps)
-        return time.perf_counter() - began, found.settings["steps"]
+        attribution = step.attribute(scorer, clip, areas=case.areas, steps=steps)
+        return time.perf_counter() - began, attribution.settings["steps"]
 
     if not case.first:
         case.first, _ = call(steps)
@@ -160,7 +160,7 @@ def quality(scorer: Scorer, clip, masks, padded, areas, evidence) -> Quality:
 
     counts = [round(area * padded[0].size) for area in areas]
     hard = [mask >= np.sort(mask, axis=None)[-n] for mask, n in zip(masks, counts, strict=True)]
-    heatmap = methods.together(masks, MaskGenerator(clip.shape[1:3]).sigma)
+    heatmap = extremal.combine_masks(masks, MaskGenerator(clip.shape[1:3]).sigma)
     highest = heatmap >= np.sort(heatmap, axis=None)[-evidence.sum()]
     return Quality(
         rewards=rewards(masks),
@@ -182,9 +182,11 @@ def compare(case: Case, clip, label: int, evidence, iterations: int) -> tuple[Qu
     padded = padded.reshape(*grid.shape[:2], *padded.shape[1:])
     inside = slice(axis.margin, axis.margin + size[0]), slice(axis.margin, axis.margin + size[1])
     slow = quality(scorer, clip, padded[..., *inside], padded, case.areas, evidence)
-    search = methods.search_for(scorer, clip.shape, step.ENERGY, areas=case.areas)
+    search = extremal.mask_search(scorer, clip.shape, step.ENERGY, areas=case.areas)
     search.load(perturbations.pyramid(clip))
-    masks, _ = methods.find_masks(search, scorer.columns, steps=methods.FAST_STEPS, reference=False)
+    masks, _ = extremal.find_masks(
+        search, scorer.columns, steps=extremal.FAST_STEPS, reference=False
+    )
     wide = ops.convert_to_numpy(search.masks(search.grid))
     return slow, quality(scorer, clip, masks, wide, case.areas, evidence)
 
@@ -218,8 +220,8 @@ def comparison(pairs: Sequence[tuple[Quality, Quality]], areas, iterations: int)
         "| ---: | --- |" + " ---: |" * (len(heads) + 1),
     ]
     for index, pair in enumerate(pairs):
-        for name, found in zip((f"published, {iterations}", "STEP"), pair, strict=True):
-            numbers = [*found.rewards, *found.at_area, found.overlap]
+        for name, result in zip((f"published, {iterations}", "STEP"), pair, strict=True):
+            numbers = [*result.rewards, *result.at_area, result.overlap]
             lines.append(f"| {index} | {name} | {' | '.join(f'{n:.3f}' for n in numbers)} |")
     return lines
 
@@ -240,9 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--areas", type=float, nargs="+", default=[0.1])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each of the two")
     parser.add_argument("--iterations", type=int, default=10, help="published ones timed a turn")
-    parser.add_argument("--steps", type=int, default=methods.FAST_STEPS, help="most steps of STEP")
+    parser.add_argument("--steps", type=int, default=extremal.FAST_STEPS, help="most steps of STEP")
     parser.add_argument("--full", type=int, default=0, help="clips searched at full length")
-    parser.add_argument("--full-areas", type=float, nargs="+", default=list(methods.AREAS))
+    parser.add_argument("--full-areas", type=float, nargs="+", default=list(extremal.AREAS))
     parser.add_argument("--full-iterations", type=int, default=step_reference.ITERATIONS)
     parser.add_argument("--skip-large", action="store_true", help="leave out R(2+1)D-18")
     parser.add_argument("--out", type=Path, help="file to write the tables to")

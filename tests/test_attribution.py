@@ -1,6 +1,8 @@
 """Attribution: one call for every method, and the scorer that they all ask."""
 
 import gc
+import importlib
+import inspect
 import json
 import weakref
 
@@ -11,7 +13,7 @@ from keras import ops
 from same_bits import assert_same
 
 from c3dvis import attribution, objectives
-from c3dvis.attribution import attribute
+from c3dvis.attribution import attribute, explain
 from c3dvis.attribution.scorer import Scorer, _per_thread
 from c3dvis.models import layers as network_layers
 
@@ -160,9 +162,19 @@ def test_the_network_is_left_as_it_was(clips, method):
     np.testing.assert_array_equal(before, network.predict(clips, verbose=0))
 
 
-def test_methods_are_the_files_that_have_them():
+def test_a_method_is_a_file_of_its_name_with_its_options_described():
     assert set(QUICK) <= set(attribution.methods.names())
-    assert not {"cam", "explain", "scorer", "draw", "baselines"} & set(attribution.methods.names())
+    for name in attribution.methods.names():
+        function = explain.check(name, ())
+        options = list(inspect.signature(function).parameters)[2:]
+        explain.check(name, options)
+        doc = inspect.getdoc(function)
+        assert [option for option in options if f"    {option}: " not in doc] == []
+        # Of a method that shares its function, the file says what is its own.
+        assert importlib.import_module(f"{attribution.methods.__name__}.{name}").__doc__
+    for machinery in ("cam", "explain", "scorer", "extremal", "search"):
+        with pytest.raises(ValueError, match="Expected the name of a method"):
+            explain.check(machinery, ())
 
 
 def test_the_default_objective_is_the_predicted_class(networks, clips):
@@ -215,9 +227,9 @@ def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
         ([wrong()], {"method": "cam"}, "Expected the name of a method"),
         ([wrong()], {"method": 3}, "Received: 3"),
         ([wrong()], {"method": "grad_cam", "wieghts": "clip"}, "'weights'. Received: 'wieghts'"),
-        ([wrong()], {"method": "gradient_x_input", "steps": 3}, "none at all. Received: 'steps'"),
+        ([wrong()], {"method": "gradient_x_input", "steps": 3}, "it has none. Received: 'steps'"),
         ([wrong(), "left"], {}, "Expected an objective.*Received: 'left'"),
-        ([wrong(), objectives.logit([0, 1])], {}, "of 1, one a clip. Received: 2 units"),
+        ([wrong(), objectives.logit([0, 1])], {}, "of 1, one for each clip. Received: 2 units"),
         ([wrong(), objectives.logit(3)], {}, "0 to 2. Received: 3"),
         ([wrong(), objectives.channel("conv", 0)], {}, "Received: 'conv'"),
         ([wrong(), objectives.alignment("conv1")], {}, "compares clips"),

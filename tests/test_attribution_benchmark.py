@@ -78,11 +78,11 @@ def test_the_page_shows_shares_best_methods_and_differences(white_box):
         for value in (0.75, 0.25)
     )
     verdicts = [benchmark.Verdict(True, True, i < 3) for i in range(4)]
-    found = benchmark.Found("some", verdicts, {"step": bad, "grad_cam": good})
-    assert found.verified == [0, 1, 2]
-    assert benchmark.best(found, "tube IoU") == ("grad_cam", pytest.approx(0.76))
+    result = benchmark.NetworkResult("some", verdicts, {"step": bad, "grad_cam": good})
+    assert result.verified == [0, 1, 2]
+    assert benchmark.best(result, "tube IoU") == ("grad_cam", pytest.approx(0.76))
     settings = dict.fromkeys(("options", "state", "candidates", "clips", "slow"), "")
-    text = benchmark.page([found], None, None, {**settings, "slow_methods": ""})
+    text = benchmark.page([result], None, None, {**settings, "slow_methods": ""})
     assert "| some | 4 | 100% | 100% | 75% | 75% |" in text
     step_beside_grad_cam = next(line for line in text.splitlines() if "| some | grad_cam" in line)
     assert "-0.50 [-0.50, -0.50]" in step_beside_grad_cam
@@ -96,7 +96,7 @@ def test_the_page_shows_shares_best_methods_and_differences(white_box):
 def test_the_sentence_names_the_network_that_loses_more_by_reversal(reversed_scores, said):
     report = TemporalReport(
         tuple(
-            Row(str(clip), network, "left", 1.0, 0.1, score, None, None, (True,))
+            Row(str(clip), network, "left", 1.0, 0.1, score, None, (True,))
             for clip in range(4)
             for network, score in zip("AB", reversed_scores, strict=True)
         ),

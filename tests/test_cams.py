@@ -168,13 +168,33 @@ def test_the_default_layer_of_the_networks():
 
     small = {"input_shape": (8, 64, 64, 3), "classes": 3}
     c3d = models.C3D(input_shape=(16, 64, 64, 3), classes=3, width=0.05)
-    assert default(c3d) == "conv5b"
+    assert default(c3d) == "conv3b"  # 8 x 16 x 16, before 4 x 8 x 8
     assert default(c3d, objectives.channel("conv3b", 0)) == "conv3b"
     assert default(c3d, objectives.neuron("conv3b", 0)) == "conv3a"
-    assert default(models.I3D(**small, width=0.1)) == "Mixed_5c"
-    assert default(models.R3D(**small, width=0.1)) == "layer4"
-    assert default(models.TSM(**small, width=0.1)) == "layer4"
-    assert default(models.ConvLSTM(**small, filters=(3, 3), kernel_size=(3, 3))) == "convlstm2"
+    assert default(models.I3D(**small, width=0.1)) == "Conv3d_2c_3x3"
+    assert default(models.R3D(**small, width=0.1)) == "layer2"
+    assert default(models.ConvLSTM(**small, filters=(3, 3), kernel_size=(3, 3))) == "convlstm1"
+    # At the published size, the grid of 14 x 14 that Grad-CAM was published with.
+    published = models.C3D(input_shape=(16, 112, 112, 3), classes=3, width=0.05)
+    assert default(published) == "conv4b"
+
+
+@pytest.mark.parametrize(
+    ("stride", "name"),
+    [
+        ((1, 1, 1), "coarse"),  # 4 x 16 x 16
+        ((2, 1, 1), "fine"),  # 2 x 16 x 16 has too few frames
+        ((1, 2, 2), "fine"),  # 4 x 8 x 8 too few rows and columns
+        ((1, 4, 4), "coarse"),  # no other is finer than 8 x 8
+    ],
+)
+def test_a_coarse_map_is_the_default_only_where_there_is_no_finer_one(stride, name):
+    start = L.Input((8, 32, 32, 3))
+    x = L.Conv3D(2, 3, strides=stride, padding="same", name="fine")(start)
+    x = L.Conv3D(2, 3, strides=(2, 2, 2), padding="same", name="coarse")(x)
+    network = keras.Model(start, L.Dense(3)(L.GlobalAveragePooling3D()(x)))
+    scorer = Scorer(network, objectives.logit(0))
+    assert cam.default_layer(scorer, (8, 32, 32, 3)) == name
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 8, 3), (None, None, None, 3)])
@@ -288,7 +308,7 @@ def test_a_layer_behind_the_objective_is_refused(clip):
     with pytest.raises(ValueError, match="on the way to the objective.*'above'"):
         attribute(network, clip, objectives.channel("below", 0), method="grad_cam", layer="above")
     flat = keras.Model(start, L.Dense(2)(L.Flatten()(start)))
-    with pytest.raises(ValueError, match="name a layer. Received: none"):
+    with pytest.raises(ValueError, match="name a layer. Received: a network without"):
         attribute(flat, clip, method="grad_cam")
 
 

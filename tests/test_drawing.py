@@ -101,8 +101,8 @@ def test_the_two_colours_differ_for_every_eye(eye):
 def test_panels_stand_side_by_side(channels):
     clip = np.random.default_rng(0).random((*SHAPE[:3], channels), np.float32)
     heat = heatmap(one=((2, 1, 1), 1.0))
-    two = found(clip, heat).panels()
-    three = found(clip, heat, perturbed=1 - clip).panels()
+    two = found(clip, heat).animation()
+    three = found(clip, heat, perturbed=1 - clip).animation()
     assert len(two) == len(three) == 5 and two.shape[1] == three.shape[1] > 12
     panel = (two.shape[2] - 4) // 2
     assert three.shape[2] == 3 * panel + 2 * 4 and panel % 10 == 0
@@ -115,7 +115,7 @@ def test_panels_stand_side_by_side(channels):
 
 def test_the_bar_has_a_mark_a_frame_and_underlines_the_present_one():
     marks = np.array([0, 1, -1, 0.5], np.float32)
-    bars = [draw.bar(marks, 40, now) for now in range(4)]
+    bars = [draw.frame_bar(marks, 40, now) for now in range(4)]
     line = bars[0][8]
     middles = line[[4, 14, 24, 34]]
     assert middles[0, 0] == middles[0, 1] == middles[0, 2]
@@ -129,12 +129,12 @@ def test_the_bar_has_a_mark_a_frame_and_underlines_the_present_one():
 
 def test_marks_are_the_frame_mask_or_the_heat_of_each_frame():
     heat = heatmap(one=((1, 1, 1), 2.0), two=((3, 1, 1), -4.0))
-    np.testing.assert_allclose(draw.frame_marks(heat), [0, 0.5, 0, -1, 0])
-    assert not draw.frame_marks(np.zeros_like(heat)).any()
+    np.testing.assert_allclose(draw.frame_weights(heat), [0, 0.5, 0, -1, 0])
+    assert not draw.frame_weights(np.zeros_like(heat)).any()
     clip = np.zeros(SHAPE, np.float32)
     mask = np.array([1, 0, 0, 0, 1], np.float32)
-    masked = found(clip, heat, frame_mask=mask).panels()
-    expected = draw.bar(mask, masked.shape[2], 2)
+    masked = found(clip, heat, frame_mask=mask).animation()
+    expected = draw.frame_bar(mask, masked.shape[2], 2)
     np.testing.assert_array_equal(masked[2, -len(expected) :], expected)
 
 
@@ -144,7 +144,7 @@ def test_saved_animations_read_back(tmp_path, clip, ending):
     one.save(tmp_path / f"found{ending}", fps=5)
     back = clips.read(tmp_path / f"found{ending}")
     assert len(back) == 5
-    assert np.abs(back - one.panels()).mean() < 0.03
+    assert np.abs(back - one.animation()).mean() < 0.03
 
 
 def test_a_saved_picture_has_a_column_a_frame(tmp_path, clip):
@@ -164,9 +164,9 @@ def test_options_of_the_overlay_reach_the_file(tmp_path, clip):
 
 @pytest.mark.parametrize("shape", [SHAPE, (90, 40, 60, 3), (16, 224, 224, 3)])
 def test_a_notebook_shows_a_small_animation(shape):
-    draw = np.random.default_rng(0)
-    clip = draw.random(shape, np.float32)  # noise: nothing compresses worse
-    one = found(clip, draw.standard_normal(shape[:3]).astype(np.float32))
+    rng = np.random.default_rng(0)
+    clip = rng.random(shape, np.float32)  # noise: nothing compresses worse
+    one = found(clip, rng.standard_normal(shape[:3]).astype(np.float32))
     shown = one._repr_html_()
     assert len(shown) <= 300_000
     assert "left &amp; right" in shown and "left & right" not in shown

@@ -14,7 +14,7 @@ from c3dvis.attribution.masks.generators import (
     SeparableMasks,
     default_sigma,
 )
-from c3dvis.attribution.masks.start import _chosen, _ranks
+from c3dvis.attribution.masks.start import _ranks, _top_cells
 from c3dvis.autodiff import value_and_gradient
 
 GENERATORS = {"radial": RadialMasks, "separable": SeparableMasks}
@@ -193,7 +193,7 @@ CLIP = np.random.default_rng(3).random((3, 10, 12, 2), np.float32)
 def test_a_mask_of_ones_is_the_clip_and_of_zeros_the_strongest_level(kind):
     levels = perturbations.pyramid(CLIP, kind)
     assert levels.shape == (8, *CLIP.shape) and levels.dtype == np.float32
-    table = ops.convert_to_tensor(perturbations.ladder(levels))
+    table = ops.convert_to_tensor(perturbations.level_table(levels))
     masks = np.stack([np.ones(CLIP.shape[:3]), np.zeros(CLIP.shape[:3])]).astype(np.float32)
     made = ops.convert_to_numpy(perturbations.blend(table, ops.convert_to_tensor(masks)))
     np.testing.assert_allclose(made, [CLIP, levels[0]], atol=1e-6)
@@ -201,14 +201,14 @@ def test_a_mask_of_ones_is_the_clip_and_of_zeros_the_strongest_level(kind):
 
 def test_between_two_levels_a_mask_mixes_them():
     levels = perturbations.pyramid(CLIP, "blur", levels=5)
-    table = ops.convert_to_tensor(perturbations.ladder(levels))
+    table = ops.convert_to_tensor(perturbations.level_table(levels))
     masks = np.full((1, *CLIP.shape[:3]), 0.35, np.float32)  # 0.4 of the way from level 1 to 2
     made = ops.convert_to_numpy(perturbations.blend(table, ops.convert_to_tensor(masks)))
     np.testing.assert_allclose(made[0], 0.6 * levels[1] + 0.4 * levels[2], atol=1e-5)
 
 
 def test_fading_is_multiplying():
-    table = ops.convert_to_tensor(perturbations.ladder(perturbations.pyramid(CLIP, "fade")))
+    table = ops.convert_to_tensor(perturbations.level_table(perturbations.pyramid(CLIP, "fade")))
     masks = np.random.default_rng(4).random((2, *CLIP.shape[:3]), np.float32)
     made = ops.convert_to_numpy(perturbations.blend(table, ops.convert_to_tensor(masks)))
     np.testing.assert_allclose(made, CLIP * masks[..., None], atol=1e-6)
@@ -238,5 +238,5 @@ def test_wrong_perturbations_are_refused(options, message):
 def test_the_start_holds_the_highest_cells():
     ranks = _ranks(np.array([[3.0, -1.0, 5.0, 4.0]]))
     np.testing.assert_allclose(ranks, [[0.5, 0.25, 1.0, 0.75]])
-    chosen = _chosen(ranks.reshape(1, 2, 2), np.array([0.5]))
+    chosen = _top_cells(ranks.reshape(1, 2, 2), np.array([0.5]))
     np.testing.assert_allclose(chosen.reshape(-1), [0.5, 0, 1, 1])

@@ -1,4 +1,4 @@
-"""Metrics of heatmaps: answers known by hand, ties that count by chance, random maps beside."""
+"""Metrics of heatmaps: answers known by hand, ties that count by chance, chance levels."""
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ def test_the_hole_counts_in_the_box_and_not_in_the_mask():
 
 
 def test_random_maps_point_as_often_as_chance():
-    by_chance = metrics.beside_random(metrics.pointing_game, MAPS["zero"], MASK, maps=3000)
+    by_chance = metrics.compare_to_chance(metrics.pointing_game, MAPS["zero"], MASK, maps=3000)
     assert by_chance.random == pytest.approx(FRAME_SHARES.mean(), abs=0.02)
     assert by_chance.random == pytest.approx(by_chance.value, abs=0.02)
 
@@ -95,7 +95,7 @@ def test_half_the_tube_is_a_third_of_the_union():
 
 
 def test_random_maps_overlap_by_chance():
-    scores = metrics.beside_random(metrics.tube_iou, MAPS["perfect"], MASK, maps=500)
+    scores = metrics.compare_to_chance(metrics.tube_iou, MAPS["perfect"], MASK, maps=500)
     assert scores.value == 1
     assert scores.random == pytest.approx(VOLUME_SHARE / (2 - VOLUME_SHARE), abs=0.01)
 
@@ -158,7 +158,7 @@ def test_the_profile_of_a_heatmap_is_its_positive_heat():
         (MAPS["zero"], MASK.astype(int), "Received: int64"),
         (MAPS["zero"], np.zeros(SHAPE, bool), "Expected a mask with evidence"),
         (MAPS["zero"][0], MASK[0], "Expected a heatmap of shape"),
-        (np.full(SHAPE, np.nan), MASK, "Expected a heatmap of finite numbers. Received: 256"),
+        (np.full(SHAPE, np.nan), MASK, "Expected a finite heatmap. Received: 256"),
     ],
 )
 def test_wrong_maps_are_told(metric, heat, mask, message):
@@ -371,14 +371,17 @@ def test_rank_correlation_of_known_maps():
         (lambda q: metrics.insertion(q, CLIP, np.ones(SHAPE), baseline="black"), "'blur', 'fade'"),
         (lambda q: metrics.deletion(q, CLIP, np.ones(SHAPE), steps=0), "Expected 1 step"),
         (lambda q: metrics.insertion(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
-        (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=(5, 1, 1)), "1 block"),
-        (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), share=1), "leaves some"),
+        (
+            lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=(5, 1, 1)),
+            "blocks from 1 up to",
+        ),
+        (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), share=1), "removes some"),
         (lambda q: metrics.mu_fidelity(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
         (lambda q: metrics.sensitivity(lambda c: c[..., 0], CLIP, radius=0), "radius above 0"),
         (lambda q: metrics.pointing_game(MASK * 1.0, MASK, region="disc"), "'mask' or 'box'"),
         (lambda q: metrics.pointing_game(MASK * 1.0, MASK, per="video"), "'frame' or 'clip'"),
         (lambda q: metrics.cascading_randomization(q.network, len, []), "one clip or more"),
-        (lambda q: metrics.beside_random(len, MASK, maps=0), "1 random map"),
+        (lambda q: metrics.compare_to_chance(len, MASK, maps=0), "1 random map"),
         (lambda q: metrics.bootstrap([1, 2], level=95), "between 0 and 1"),
     ],
 )

@@ -10,7 +10,7 @@ from keras import ops
 
 from c3dvis import objectives
 from c3dvis.attribution import attribute
-from c3dvis.attribution.masks import methods, perturbations
+from c3dvis.attribution.masks import extremal, perturbations
 from c3dvis.attribution.masks.generators import RadialMasks
 from c3dvis.attribution.masks.search import Energy, MaskSearch
 from c3dvis.attribution.methods import step
@@ -178,7 +178,7 @@ def test_dual_is_both_rewards(network, clip):
     scorer, search = settled(network, clip, "dual")
     masks = np.random.default_rng(2).random((2, *SHAPE[:3]), np.float32)
     both = ops.convert_to_numpy(search.rewards(ops.convert_to_tensor(masks), scorer.columns))
-    table = ops.convert_to_tensor(perturbations.ladder(perturbations.pyramid(clip)))
+    table = ops.convert_to_tensor(perturbations.level_table(perturbations.pyramid(clip)))
     kept = perturbations.blend(table, ops.convert_to_tensor(masks))
     removed = perturbations.blend(table, ops.convert_to_tensor(1 - masks))
     expected = scorer.log_probabilities(kept)[0] + scorer.log_probabilities(removed)[1]
@@ -229,11 +229,11 @@ def test_the_rewards_are_those_of_the_clips(network, clip):
 
 def test_the_smallest_area_that_is_enough_is_shown():
     kept = np.log([[0.2, 0.85, 0.9], [0.8, 0.15, 0.1]])
-    assert methods._shown(kept, kept, 0.9, "preserve") == 1
-    assert methods._shown(kept, kept, 1.0, "preserve") == 2
+    assert extremal._smallest_sufficient(kept, kept, 0.9, "preserve") == 1
+    assert extremal._smallest_sufficient(kept, kept, 1.0, "preserve") == 2
     removed = np.log([[0.5, 0.4, 0.05], [0.5, 0.6, 0.95]])
-    assert methods._shown(kept, removed, 0.9, "delete") == 2
-    assert methods._shown(kept, np.log([[0.5, 0.5, 0.5]] * 2), 0.9, "delete") == 2
+    assert extremal._smallest_sufficient(kept, removed, 0.9, "delete") == 2
+    assert extremal._smallest_sufficient(kept, np.log([[0.5, 0.5, 0.5]] * 2), 0.9, "delete") == 2
 
 
 def test_a_plateau_ends_the_search(network, clip):

@@ -10,9 +10,9 @@ from keras import ops
 
 from c3dvis import attribution, autodiff, objectives
 from c3dvis.attribution import temporal
-from c3dvis.attribution.methods import window
+from c3dvis.attribution.methods import freeze, window
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.attribution.temporal import search
+from c3dvis.attribution.temporal import search, windows
 
 FRAMES = 8
 SHAPE = (FRAMES, 12, 10, 3)
@@ -71,9 +71,9 @@ LOOPS = {"freeze": frozen, "reverse": reversed_runs}
 
 
 def masks_of_all_kinds():
-    draw = np.random.default_rng(1)
-    yield from draw.random((5, FRAMES))
-    yield from draw.integers(0, 2, (5, FRAMES))
+    rng = np.random.default_rng(1)
+    yield from rng.random((5, FRAMES))
+    yield from rng.integers(0, 2, (5, FRAMES))
     yield np.zeros(FRAMES)
     yield np.ones(FRAMES)
     yield [0.9, 0.05, 0.8, 0.3, 0.2, 0.1, 0.11, 0.7]
@@ -180,9 +180,9 @@ def test_with_a_stride_it_is_the_best_of_those_left(scorer, clip, by):
 
 
 def test_sixteen_frames_take_136_passes_at_most():
-    windows = window.all_windows(16)
-    assert len(windows) == len({tuple(w) for w in windows.tolist()}) == 136
-    assert (windows[:, 0] < windows[:, 1]).all() and windows.min() == 0 and windows.max() == 16
+    every = windows.all_windows(16)
+    assert len(every) == len({tuple(w) for w in every.tolist()}) == 136
+    assert (every[:, 0] < every[:, 1]).all() and every.min() == 0 and every.max() == 16
 
 
 @pytest.mark.parametrize("first, end", [(0, 4), (2, 7), (5, 8)])
@@ -198,7 +198,7 @@ def test_the_window_of_a_white_box_is_where_it_looks(first, end):
 
 
 def test_a_stride_leaves_windows_out_but_not_the_clips_end():
-    assert window.all_windows(7, 3).tolist() == [[0, 3], [0, 6], [0, 7], [3, 6], [3, 7], [6, 7]]
+    assert windows.all_windows(7, 3).tolist() == [[0, 3], [0, 6], [0, 7], [3, 6], [3, 7], [6, 7]]
 
 
 @pytest.mark.parametrize("settings", search.SETTINGS)
@@ -207,13 +207,14 @@ def test_the_loss_goes_down_and_is_that_of_the_mask(scorer, clip, method, settin
     found = attribution.attribute(
         scorer.network, clip, scorer.objective, method=method, settings=settings, steps=20
     )
+    assert found.method == method
     assert found.settings["loss"] <= found.settings["first_loss"]
     assert found.frame_mask.shape == (FRAMES,) and found.heatmap.shape == SHAPE[:3]
     assert 0 <= found.frame_mask.min() and found.frame_mask.max() <= 1
     made = LOOPS[method](clip, found.frame_mask)
     np.testing.assert_allclose(found.perturbed, made, atol=1e-5)
     share = float(scorer.network(made[None], training=False)[0][1])
-    again = share + float(temporal.cost(found.frame_mask[None])[0])
+    again = share + float(temporal.penalty(found.frame_mask[None])[0])
     assert found.settings["loss"] == pytest.approx(again, abs=1e-4)
     assert (found.heatmap == found.frame_mask[:, None, None]).all()
 
@@ -233,14 +234,14 @@ def flicker():
 def test_the_search_moves_a_mask_from_a_bad_start_to_a_good_one(white_box, flicker):
     """With the paper's small learning rate it cannot, which is why it is not the default."""
     found = {
-        name: search.find(
-            white_box, flicker, "freeze", replace(settings, start="centred", least_change=0.0)
+        name: search.find_mask(
+            white_box, flicker, "freeze", replace(settings, start="centred", min_delta=0.0)
         )
         for name, settings in search.SETTINGS.items()
     }
     start = search.centred_window(white_box, flicker, "freeze")
     slow = found["published TensorFlow"]
-    assert (temporal.snapped(slow.mask) == start).all()
+    assert (temporal.binarize(slow.mask) == start).all()
     assert slow.first_loss - slow.loss < 0.02
     for name in ("default", "published PyTorch"):
         assert found[name].loss < slow.loss - 0.02
@@ -248,40 +249,40 @@ def test_the_search_moves_a_mask_from_a_bad_start_to_a_good_one(white_box, flick
 
 def test_a_search_that_overshoots_answers_with_the_best_mask_and_not_the_last(white_box, flicker):
     wild = replace(search.SETTINGS["published PyTorch"], learning_rate=4.0, steps=25)
-    found = search.find(white_box, flicker, "freeze", replace(wild, least_change=0.0))
-    costs = ops.convert_to_numpy(temporal.cost(found.seen))
-    losses = temporal.probabilities(white_box, flicker, found.seen, "freeze") + costs
+    found = search.find_mask(white_box, flicker, "freeze", replace(wild, min_delta=0.0))
+    costs = ops.convert_to_numpy(temporal.penalty(found.history))
+    losses = temporal.probabilities(white_box, flicker, found.history, "freeze") + costs
     assert losses[-1] > losses.min() + 1e-3  # or this tests nothing
-    np.testing.assert_array_equal(found.mask, found.seen[losses.argmin()])
+    np.testing.assert_array_equal(found.mask, found.history[losses.argmin()])
     assert found.loss == pytest.approx(losses.min(), abs=1e-5)
 
 
 def test_the_default_answers_with_zeros_and_ones_and_the_best_of_them(white_box, flicker):
-    found = search.find(white_box, flicker, "reverse", search.SETTINGS["default"])
-    seen = np.unique(temporal.snapped(found.seen), axis=0).astype(np.float32)
-    costs = ops.convert_to_numpy(temporal.cost(seen))
+    found = search.find_mask(white_box, flicker, "reverse", search.SETTINGS["default"])
+    seen = np.unique(temporal.binarize(found.history), axis=0).astype(np.float32)
+    costs = ops.convert_to_numpy(temporal.penalty(seen))
     losses = temporal.probabilities(white_box, flicker, seen, "reverse") + costs
     assert set(found.mask.tolist()) <= {0.0, 1.0}
     assert found.loss == pytest.approx(losses.min(), abs=1e-6)
-    exact = window.best_window(white_box, flicker, "reverse")
+    exact = windows.best_window(white_box, flicker, "reverse")
     assert found.first_loss == pytest.approx(exact.loss, abs=1e-6)
 
 
 def test_no_mask_of_one_run_beats_the_exact_window(white_box, flicker):
     exact = window.attribute(white_box, flicker, by="freeze").settings["loss"]
     for name in search.SETTINGS:
-        answer = attribution.freeze.attribute(white_box, flicker, settings=name)
-        mask = temporal.snapped(answer.frame_mask).astype(np.float32)
+        answer = freeze.attribute(white_box, flicker, settings=name)
+        mask = temporal.binarize(answer.frame_mask).astype(np.float32)
         assert np.abs(np.diff(mask, prepend=0)).sum() <= 2  # one run
         made = temporal.perturb(flicker, mask[None], "freeze")
-        cost = float(temporal.cost(mask[None])[0])
+        cost = float(temporal.penalty(mask[None])[0])
         assert float(white_box.probabilities(made)[0]) + cost >= exact - 1e-6
 
 
 def test_the_search_stops_where_the_loss_stands_still(white_box, flicker):
     settings = search.SETTINGS["published PyTorch"]
-    loose = search.find(white_box, flicker, "freeze", replace(settings, least_change=0.01))
-    strict = search.find(white_box, flicker, "freeze", replace(settings, least_change=0.0))
+    loose = search.find_mask(white_box, flicker, "freeze", replace(settings, min_delta=0.01))
+    strict = search.find_mask(white_box, flicker, "freeze", replace(settings, min_delta=0.0))
     assert loose.steps < 100 and strict.steps == settings.steps
 
 

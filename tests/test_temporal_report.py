@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from c3dvis import attribution, objectives
 from c3dvis.attribution import temporal
+from c3dvis.attribution.temporal import page
 from c3dvis.attribution.temporal.report import Row, TemporalReport, temporal_report
 
 SHAPE = (6, 8, 8, 3)
@@ -53,9 +54,9 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
     ]
     for i, row in enumerate(report.rows):
         clip, model = i // 2, list(networks.values())[i % 2]
-        guess = int(predicted[i % 2, clip])
+        label = int(predicted[i % 2, clip])
         found = attribution.attribute(
-            model, CLIPS[clip], objectives.logit(guess), method="window", by="freeze"
+            model, CLIPS[clip], objectives.logit(label), method="window", by="freeze"
         )
         mask = found.frame_mask[None]
         clips = [
@@ -63,36 +64,36 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
             temporal.perturb(CLIPS[clip], mask, "freeze"),
             temporal.perturb(CLIPS[clip], mask, "reverse"),
         ]
-        expected = [float(model(one, training=False)[0, guess]) for one in clips]
+        expected = [float(model(one, training=False)[0, label]) for one in clips]
         assert (row.original, row.frozen, row.reversed) == pytest.approx(expected, abs=1e-5)
-        assert row.guess == model.class_names[guess]
+        assert row.predicted == model.class_names[label]
         assert list(row.frames) == found.frame_mask.astype(bool).tolist()
         assert row.freeze_drop == pytest.approx((expected[0] - expected[1]) / expected[0], abs=1e-4)
 
 
-def test_the_own_class_is_told_where_the_guess_is_another(report, networks, predicted):
+def test_the_true_class_is_scored_where_another_is_predicted(report, networks, predicted):
     labels = [int(predicted[0, 0]), 0, (int(predicted[0, 2]) + 1) % 3]
     wrong = 0
     for i, row in enumerate(report.rows):
         clip, model = i // 2, list(networks.values())[i % 2]
         if predicted[i % 2, clip] == labels[clip]:
-            assert row.correct is None and row.predicted is None
+            assert row.correct is None
         else:
             wrong += 1
             own = float(model(CLIPS[clip][None], training=False)[0, labels[clip]])
-            assert row.correct == pytest.approx(own, abs=1e-5) and row.predicted == row.guess
+            assert row.correct == pytest.approx(own, abs=1e-5)
     assert 0 < wrong < len(report.rows)
 
 
 def test_without_labels_nothing_is_wrong(networks):
     report = temporal_report({"one": networks["first"]}, CLIPS[:1], method="freeze", steps=2)
-    assert report.rows[0].correct is None and report.rows[0].predicted is None
+    assert report.rows[0].correct is None
     assert report.method == "freeze"
 
 
-def made(frozen, reversed_, name="net", clip="0", guess="wave"):
+def made(frozen, reversed_, name="net", clip="0", predicted="wave"):
     frames = (False, True, True, False)
-    return Row(clip, name, guess, 0.8, frozen, reversed_, None, None, frames)
+    return Row(clip, name, predicted, 0.8, frozen, reversed_, None, frames)
 
 
 def test_the_summary_holds_means_and_median_drops():
@@ -108,7 +109,7 @@ def tables(markdown: str) -> list[list[list[str]]]:
     return cells(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
 
 
-def cells(page: str) -> list[list[list[str]]]:
+def cells(text: str) -> list[list[list[str]]]:
     class Reader(html.parser.HTMLParser):
         def __init__(self):
             super().__init__()
@@ -132,13 +133,13 @@ def cells(page: str) -> list[list[list[str]]]:
                 self.tables[-1][-1][-1] += data
 
     reader = Reader()
-    reader.feed(page)
+    reader.feed(text)
     assert not reader.scripts
     return reader.tables
 
 
 def test_markdown_holds_every_row_side_by_side(report):
-    clips, networks = tables(report.to_markdown())
+    clips, networks = tables(page.to_markdown(report))
     assert len(clips) == 4 and {len(row) for row in clips} == {13}
     assert clips[0][1:4] == ["first OS", "first FS", "first RS"] and clips[0][7] == "second OS"
     for line, row in zip(clips[1:], report.rows[::2], strict=True):
@@ -148,9 +149,9 @@ def test_markdown_holds_every_row_side_by_side(report):
 
 
 def test_names_are_shown_and_never_read_as_markup():
-    row = Row(HOSTILE, HOSTILE, HOSTILE, 0.8, 0.1, 0.2, 0.3, HOSTILE, (True, False))
+    row = Row(HOSTILE, HOSTILE, HOSTILE, 0.8, 0.1, 0.2, 0.3, (True, False))
     report = TemporalReport((row,), HOSTILE)
-    clips, networks = tables(report.to_markdown())
+    clips, networks = tables(page.to_markdown(report))
     shown = HOSTILE.replace("\n", "⟨U+000A⟩")
     assert [text.strip() for text in clips[1]] == [
         shown,
@@ -161,17 +162,17 @@ def test_names_are_shown_and_never_read_as_markup():
         shown,
         "█·",
     ]
-    page = cells(report.to_html())
-    assert page[0][2][0].strip() == shown and page[0][2][5] == shown
-    assert page[1][1][0] == shown and len(networks) == 2
+    in_page = cells(page.to_html(report))
+    assert in_page[0][2][0].strip() == shown and in_page[0][2][5] == shown
+    assert in_page[1][1][0] == shown and len(networks) == 2
 
 
 def test_the_page_marks_each_frame(report):
-    page = report.to_html()
+    text = page.to_html(report)
     on = sum(sum(row.frames) for row in report.rows)
-    assert page.count('<i class="on">') == on
-    assert page.count('<i class="off">') == len(report.rows) * SHAPE[0] - on
-    assert "http" not in page  # it needs no other file
+    assert text.count('<i class="on">') == on
+    assert text.count('<i class="off">') == len(report.rows) * SHAPE[0] - on
+    assert "http" not in text  # it needs no other file
 
 
 def test_without_pandas_the_data_frame_says_what_to_do(report, monkeypatch):

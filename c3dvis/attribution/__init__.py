@@ -1,6 +1,6 @@
-"""Which pixels and which frames of a clip decided what a network makes of it.
+"""Attribution: the pixels and frames of a clip that decided the score of a network.
 
-Nothing here imports Keras until it is used.
+Keras is imported when a name is first used.
 """
 
 from __future__ import annotations

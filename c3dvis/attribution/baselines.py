@@ -1,4 +1,4 @@
-"""Clips that stand for "nothing there": black, blurred, noise, or the first frame frozen."""
+"""Baselines: clips without evidence, which are black, blurred, noise, or the first frame frozen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from c3dvis import clips
 
 NAMES = ("black", "blur", "noise", "first_frame")
 
-# Standard deviation of the blur as a share of the shorter side: 20 pixels of 112, as the most
+# Standard deviation of the blur as a share of the shorter side: 20 pixels of 112, as for the most
 # blurred level of the reference clips of "Towards Visually Explaining Video Understanding Networks
 # with Perturbation" (Li et al. 2021, https://arxiv.org/abs/2005.00375).
 _BLUR = 20 / 112
@@ -20,11 +20,11 @@ _BLUR = 20 / 112
 def baseline(
     kind: str | NDArray[np.float32], clip: NDArray[np.float32], *, seed: int = 0
 ) -> NDArray[np.float32]:
-    """A clip without the evidence of another.
+    """The baseline of a clip: the same without its evidence.
 
     Args:
-        kind: "black"; "blur", every frame so blurred that only its large areas are left; "noise",
-            uniform in [0, 1] at every pixel; "first_frame", frozen; or a clip of one's own.
+        kind: "black"; "blur", every frame blurred until only its large areas are left; "noise",
+            uniform in [0, 1] at every pixel; "first_frame", frozen; or a clip.
         clip: float32 `(T, H, W, C)` in [0, 1].
         seed: Of the noise.
 
@@ -56,22 +56,22 @@ def baseline(
 
 
 def blur(clip: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Every frame of a clip in [0, 1] under `gaussian`."""
+    """A clip in [0, 1] whose frames are blurred by `gaussian`."""
     return np.clip(gaussian(clip, sigma), 0, 1).astype(np.float32)
 
 
 def gaussian(frames: NDArray, sigma: float) -> NDArray[np.float64]:
-    """Frames `(T, H, W, ...)` under a Gaussian of `sigma` pixels above 0; edges are repeated."""
+    """Frames `(T, H, W, ...)` blurred by a Gaussian of `sigma` pixels; edges are repeated."""
     rows = np.tensordot(_gaussian(frames.shape[1], sigma), frames, (1, 1))  # (H, T, W, ...)
     both = np.tensordot(_gaussian(frames.shape[2], sigma), rows, (1, 2))  # (W, H, T, ...)
     return np.moveaxis(both, (2, 1, 0), (0, 1, 2))
 
 
 def _gaussian(length: int, sigma: float) -> NDArray[np.float64]:
-    """`(length, length)`: what each pixel of a line takes from each, rows summing to 1."""
+    """Matrix `(length, length)` that blurs a line of pixels; its rows sum to 1."""
     reach = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1)
     weights = np.exp(-0.5 * (reach / sigma) ** 2)
-    taken = np.clip(np.arange(length)[:, None] + reach, 0, length - 1)
+    sources = np.clip(np.arange(length)[:, None] + reach, 0, length - 1)
     matrix = np.zeros((length, length))
-    np.add.at(matrix, (np.arange(length)[:, None], taken), weights / weights.sum())
+    np.add.at(matrix, (np.arange(length)[:, None], sources), weights / weights.sum())
     return matrix

@@ -16,6 +16,9 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
 
 WEIGHTS = ("clip", "frame")
+# Least frames, rows and columns of the grid of a default layer. Grad-CAM was published with the 14
+# rows and columns of VGG-16; coarser maps of the bundled networks are near chance.
+_FINE_GRID = (4, 14, 14)
 
 
 @dataclass(frozen=True)
@@ -48,30 +51,35 @@ def read(scorer: Scorer, clip: NDArray[np.float32], layer: str | None) -> Readin
 
 
 def default_layer(scorer: Scorer, clip_shape: tuple[int, ...]) -> str:
-    """The last convolutional map: the last layer on the grid of the last convolution with places.
+    """The last convolutional layer whose grid has 4 frames, 14 rows and 14 columns or more.
 
-    So it is the end of a residual block or the concatenation of branches, after their
-    normalization and ReLU, and not a convolution within. Nested models are searched too.
+    A smaller clip needs no more than its own. Without such a layer, it is the last one with a
+    spatial output. The result is the last layer on the grid of that convolution: normalization,
+    ReLU, residual sums and concatenations that follow are included. Nested models are searched too.
 
     Raises:
-        ValueError: A network without such a layer on the way to the objective.
+        ValueError: A network without a convolution with a spatial output that leads to the
+            objective.
     """
+    finest = tuple(map(min, _FINE_GRID, clip_shape))
     on_the_way = {id(layer) for layer in layers.flat(scorer.shared.tap)}
-    found, grid = None, None
+    last, last_fine = None, None  # (name, grid)
     for info in layers.describe(scorer.network):
         if info.reason is not None or id(info.layer) not in on_the_way:
             continue
-        own = _grid(scorer, info, clip_shape)
-        if _is_convolution(info) and len(own) >= 2 and math.prod(own[-2:]) > 1:
-            found, grid = info.name, own
-        elif own == grid:
-            found = info.name
-    if found is None:
+        grid = _grid(scorer, info, clip_shape)
+        is_map = _is_convolution(info) and len(grid) >= 2 and math.prod(grid[-2:]) > 1
+        if is_map or (last and last[1] == grid):
+            last = info.name, grid
+        fine = all(n >= least for n, least in zip(grid[::-1], finest[::-1], strict=False))
+        if (is_map and fine) or (last_fine and last_fine[1] == grid):
+            last_fine = info.name, grid
+    if last is None:
         raise ValueError(
-            "Expected a network with a convolution whose output has places, on the way to the "
-            "objective; name a layer. Received: none such."
+            "Expected a network with a convolution that has a spatial output and leads to the "
+            "objective; name a layer. Received: a network without one."
         )
-    return found
+    return (last_fine or last)[0]
 
 
 def weighted(reading: Reading, weights: NDArray[np.float32]) -> NDArray[np.float32]:

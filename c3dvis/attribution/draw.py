@@ -1,4 +1,4 @@
-"""Draws heatmaps over clips, and what a method found side by side."""
+"""Draws heatmaps over clips: overlays, animations, contact sheets."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from c3dvis import clips
 POLARITIES = ("both", "positive", "negative")
 NORMALIZE = ("clip", "frame")
 
-# Vermilion and blue of the palette that Okabe and Ito chose so that the colour-blind can tell its
-# colours apart (https://jfly.uni-koeln.de/color/), a little purer, as they lie on grey.
+# Vermilion and blue of the palette of Okabe and Ito for the colour-blind
+# (https://jfly.uni-koeln.de/color/), more saturated, as they are drawn over grey.
 FOR = np.array([0.95, 0.38, 0.0], np.float32)
 AGAINST = np.array([0.0, 0.4, 0.8], np.float32)
 _PAPER = np.float32(1.0)
 _EMPTY_MARK = np.float32(0.88)
-_NOW = np.float32(0.15)
-# Grey levels between which the clip is shown under the colours: light, as blue is lost on dark.
+_UNDERLINE = np.float32(0.15)
+# Grey levels of black and white under the colours: light, as blue does not show on dark.
 _FADED = (0.4, 1.0)
-# Of the strongest colour, under which the clip is still to be seen; and its exponent, below 1, so
-# that half of the largest value is well seen.
+# Of the strongest colour, so that the clip shows through; and its exponent, below 1, so that half
+# of the largest value is visible.
 _OPACITY, _OPACITY_EXPONENT = 0.9, 0.7
-# Of the shorter side, how much a border takes.
+# A border is one pixel for so many of the shorter side.
 _BORDER_SHARE = 16
 # Pixels.
 _GAP = 4
 _MARK_HEIGHT = 8
 _SMALLEST_SIDE = 112
-# Red, green and blue in what the eye sees as brightness (ITU-R BT.601).
+# Weights of red, green and blue in luma (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -44,7 +44,7 @@ def overlay(
     normalize: str = "clip",
     percentile: float = 99.9,
 ) -> NDArray[np.float32]:
-    """A heatmap in colours over the grey clip: vermilion is for, blue against, zero transparent.
+    """A heatmap in colours over the grey clip: vermilion is positive, blue negative, 0 transparent.
 
     Args:
         clip: float32 `(T, H, W, C)` in [0, 1].
@@ -52,8 +52,8 @@ def overlay(
         polarity: "both", or only "positive" or "negative" values.
         normalize: Whether the strongest colour stands for the largest value of the whole "clip"
             or of each "frame".
-        percentile: Of the absolute values, above 0 and up to 100: what is taken for the largest,
-            as a few pixels often stand out.
+        percentile: Percentile of the absolute values, above 0 and up to 100, that is taken for the
+            largest value, as a few pixels are often outliers.
 
     Returns:
         float32 `(T, H, W, 3)` in [0, 1].
@@ -63,17 +63,17 @@ def overlay(
 
     Example:
         >>> drawn = overlay(np.zeros((1, 1, 2, 3), np.float32), np.array([[[0.0, 5.0]]]))
-        >>> drawn[0, 0, 0].tolist() == drawn[0, 0, 0, :1].tolist() * 3  # zero: the clip, in grey
+        >>> drawn[0, 0, 0].tolist() == drawn[0, 0, 0, :1].tolist() * 3  # 0 is transparent
         True
     """
     values = scaled(heatmap, polarity=polarity, normalize=normalize, percentile=percentile)
     return _colored(values, _faded(clip))
 
 
-def framed(
+def highlight_frames(
     clip: NDArray[np.float32], heatmap: NDArray[np.float32], **options: Any
 ) -> NDArray[np.float32]:
-    """A clip whose frames are told apart by their heat, the same all over a frame.
+    """A clip whose frames are highlighted by their heat, the same for all pixels of a frame.
 
     Args:
         clip: float32 `(T, H, W, C)` in [0, 1].
@@ -81,22 +81,22 @@ def framed(
         **options: Those of `overlay`.
 
     Returns:
-        float32 `(T, H, W, 3)` in [0, 1]: the hotter a frame, the more of its own colours it has,
-        within a border of the overlay's colours; the others are grey.
+        float32 `(T, H, W, 3)` in [0, 1]: hot frames in their own colours within a border in those
+        of the overlay, the others in grey.
     """
     values = scaled(heatmap, **options)
     border = np.ones(values.shape[1:], bool)
     inner = max(1, min(border.shape) // _BORDER_SHARE)
     border[inner:-inner, inner:-inner] = False
-    own = np.abs(values)[..., None]
-    shown = (own * clips.to_rgb(clip) + (1 - own) * _faded(clip)).astype(np.float32)
-    return np.where(border[..., None], _colored(values, shown), shown)
+    opacity = np.abs(values)[..., None]
+    mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * _faded(clip)).astype(np.float32)
+    return np.where(border[..., None], _colored(values, mixed), mixed)
 
 
 def scaled(
     heatmap: NDArray[np.float32], *, polarity: str, normalize: str, percentile: float
 ) -> NDArray[np.float32]:
-    """A heatmap brought to [-1, 1]; `overlay` describes the arguments."""
+    """A heatmap scaled to [-1, 1]; `overlay` describes the arguments."""
     _check_choice("polarity", polarity, POLARITIES)
     _check_choice("normalize", normalize, NORMALIZE)
     if not 0 < percentile <= 100:
@@ -105,25 +105,25 @@ def scaled(
         heatmap = np.maximum(heatmap, 0) if polarity == "positive" else np.minimum(heatmap, 0)
     axes = (1, 2) if normalize == "frame" else None
     most = np.percentile(np.abs(heatmap), percentile, axis=axes, keepdims=True)
-    # Of a heatmap with a handful of pixels above zero the percentile may be zero.
+    # The percentile is zero if only a few pixels are not.
     most = np.where(most > 0, most, np.abs(heatmap).max(axis=axes, keepdims=True))
-    whole = np.divide(heatmap, most, out=np.zeros(heatmap.shape, np.float32), where=most > 0)
-    return np.clip(whole, -1, 1)
+    values = np.divide(heatmap, most, out=np.zeros(heatmap.shape, np.float32), where=most > 0)
+    return np.clip(values, -1, 1)
 
 
-def panels(
+def animation(
     clip: NDArray[np.float32],
     drawn: NDArray[np.float32],
     perturbed: NDArray[np.float32] | None,
-    marks: NDArray[np.float32],
+    weights: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Clip, overlay and perturbed clip side by side, with a bar of one mark a frame below.
+    """Clip, overlay and perturbed clip side by side, over a bar with one mark for each frame.
 
     Args:
         clip: float32 `(T, H, W, C)`.
         drawn: float32 `(T, H, W, 3)`, of `overlay`.
         perturbed: float32 `(T, H, W, C)`, or None.
-        marks: float32 `(T,)` in [-1, 1]: how strongly each frame is marked, and for or against.
+        weights: float32 `(T,)` in [-1, 1], of each frame's mark.
 
     Returns:
         float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
@@ -137,32 +137,34 @@ def panels(
     for picture in pictures[1:]:
         parts += [gap, picture]
     row = np.concatenate(parts, axis=2)
-    bars = np.stack([bar(marks, row.shape[2], now) for now in range(frames)])
+    bars = np.stack([frame_bar(weights, row.shape[2], frame) for frame in range(frames)])
     return np.concatenate([row, bars], axis=1)
 
 
-def bar(marks: NDArray[np.float32], width: int, now: int | None = None) -> NDArray[np.float32]:
-    """One mark a frame from left to right, the present one underlined: `(height, width, 3)`."""
-    ends = np.round(np.linspace(0, width, len(marks) + 1)).astype(int)
+def frame_bar(
+    weights: NDArray[np.float32], width: int, current: int | None = None
+) -> NDArray[np.float32]:
+    """One mark for each frame from left to right, the current underlined: `(height, width, 3)`."""
+    ends = np.round(np.linspace(0, width, len(weights) + 1)).astype(int)
     drawn = np.full((2 * _GAP + _MARK_HEIGHT, width, 3), _PAPER)
-    colors = _colored(marks, np.full((len(marks), 1), _EMPTY_MARK))
+    colors = _colored(weights, np.full((len(weights), 1), _EMPTY_MARK))
     for frame, (left, right) in enumerate(zip(ends, ends[1:], strict=False)):
-        inner = slice(left, right - 1 if right - left > 3 else right)  # a gap, where there is room
+        inner = slice(left, right - 1 if right - left > 3 else right)  # a gap, unless too narrow
         drawn[_GAP : _GAP + _MARK_HEIGHT, inner] = colors[frame]
-        if frame == now:
-            drawn[_GAP + _MARK_HEIGHT + 1 : -1, inner] = _NOW
+        if frame == current:
+            drawn[_GAP + _MARK_HEIGHT + 1 : -1, inner] = _UNDERLINE
     return drawn
 
 
-def sheet(
+def contact_sheet(
     clip: NDArray[np.float32],
     drawn: NDArray[np.float32],
     perturbed: NDArray[np.float32] | None,
-    marks: NDArray[np.float32],
+    weights: NDArray[np.float32],
     *,
     columns: int = 16,
 ) -> NDArray[np.float32]:
-    """The same as `panels` in one picture: a column a frame, its mark at the foot.
+    """The panels of `animation` in one picture: a column for each frame, its mark at the bottom.
 
     Returns:
         float32 `(height, width, 3)` in [0, 1].
@@ -174,13 +176,13 @@ def sheet(
     parts: list = []
     for picture in pictures:
         parts += [picture, gap]
-    colors = _colored(marks, np.full((frames, 1), _EMPTY_MARK))
-    foot = np.broadcast_to(colors[:, None, None], (frames, _MARK_HEIGHT, width, 3))
-    tall = np.concatenate([*parts, foot], axis=1)
+    colors = _colored(weights, np.full((frames, 1), _EMPTY_MARK))
+    marks = np.broadcast_to(colors[:, None, None], (frames, _MARK_HEIGHT, width, 3))
+    tall = np.concatenate([*parts, marks], axis=1)
     return clips.sheet(tall, columns=min(columns, frames), pad=2)
 
 
-def frame_marks(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
+def frame_weights(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum of each frame's heat as a share of the largest, `(T,)` in [-1, 1]."""
     sums = heatmap.sum(axis=(1, 2), dtype=np.float64)
     most = np.abs(sums).max()

@@ -104,10 +104,10 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
 def _record(found: Attribution, key: str) -> dict[str, Any]:
     return {
         "key": key,
-        "asked": found.asked,
+        "asked": found.objective_name,
         "score": found.score,
         "settings": dict(found.settings),
-        "width": int(found.panels().shape[2]),
+        "width": int(found.animation().shape[2]),
     }
 
 

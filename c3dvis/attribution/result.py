@@ -1,4 +1,4 @@
-"""What a method found in one clip, and how it shows itself."""
+"""`Attribution`: the heatmap of one clip, and how it is shown."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _SMOOTHING = 1.5 / 64
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Which pixels and frames of a clip decided an objective, according to one method.
+    """The pixels and frames of a clip that decided an objective, according to one method.
 
-    In a notebook it shows itself as an animation.
+    In a notebook it is shown as an animation.
 
     Attributes:
         clip: float32 `(T, H, W, C)` in [0, 1], the clip that was explained.
-        heatmap: float32 `(T, H, W)`, signed and not normalised: above zero is for the objective,
-            below is against it. What a value means is the method's affair.
-        score: What the objective gives the clip.
+        heatmap: float32 `(T, H, W)`, signed and not normalised: positive values are for the
+            objective, negative against it; their unit is that of the method.
+        score: The objective's score of the clip.
         objective: What was explained, of one unit.
         method: Name of the method.
-        settings: Its options, and what it notes of its run, for JSON.
-        perturbed: float32 `(T, H, W, C)`, the clip as the method changed it; None where it
-            changes none.
-        frame_mask: float32 `(T,)` in [0, 1], how much each frame was found to matter; None where
-            the method has no such mask.
+        settings: Options and results of the method, for JSON.
+        perturbed: float32 `(T, H, W, C)`, the clip as the method changed it; None if it changes
+            none.
+        frame_mask: float32 `(T,)` in [0, 1], the importance of each frame; None if the method has
+            no such mask.
     """
 
     clip: NDArray[np.float32]
@@ -58,11 +58,10 @@ class Attribution:
             _check_shape("frame_mask", self.frame_mask, self.clip.shape[:1])
 
     def smoothed(self, sigma: float | None = None) -> Attribution:
-        """The same with how much each place matters, for or against: objects rather than specks.
+        """The same with the blurred absolute values of its heatmap: objects rather than specks.
 
-        Gradients change their sign from pixel to pixel within one object. The absolute values of
-        the heatmap under a small blur cover it better where it is known
-        (benchmarks/attribution.py); what speaks for and what against is lost.
+        Gradients change their sign from pixel to pixel within one object. Absolute values under a
+        small blur cover known objects better (benchmarks/attribution.py); the sign is lost.
 
         Args:
             sigma: Standard deviation of the blur within a frame, in pixels; None is 1.5 pixels on
@@ -80,8 +79,8 @@ class Attribution:
             >>> clip = np.zeros((1, 8, 8, 3), np.float32)
             >>> heat = np.zeros((1, 8, 8), np.float32)
             >>> heat[0, 4, 3:5] = -1, 1
-            >>> found = Attribution(clip, heat, 1.0, objectives.logit(0), "gradient")
-            >>> float(found.smoothed(1.0).heatmap.sum().round(2))
+            >>> attribution = Attribution(clip, heat, 1.0, objectives.logit(0), "gradient")
+            >>> float(attribution.smoothed(1.0).heatmap.sum().round(2))
             2.0
         """
         sigma = _SMOOTHING * min(self.clip.shape[1:3]) if sigma is None else sigma
@@ -96,16 +95,16 @@ class Attribution:
         """The heatmap in colours over the grey clip: vermilion is for the objective, blue against.
 
         Args:
-            polarity: "both", or only what is "positive" or "negative".
+            polarity: "both", or only "positive" or "negative" values.
             normalize: Whether the strongest colour stands for the largest value of the whole
                 "clip" or of each "frame".
-            percentile: Of the absolute values: what is taken for the largest, up to 100.
+            percentile: Percentile of the absolute values that is taken for the largest, up to 100.
 
         Returns:
-            float32 `(T, H, W, 3)` in [0, 1]. Of a method that finds frames and no pixels, the clip
-            with those frames in their own colours and a vermilion border, the others in grey.
+            float32 `(T, H, W, 3)` in [0, 1]. For a mask of frames, the clip with those frames in
+            their own colours and a vermilion border, the others in grey.
         """
-        overlay = draw.overlay if self.frame_mask is None else draw.framed
+        overlay = draw.overlay if self.frame_mask is None else draw.highlight_frames
         return overlay(
             self.clip,
             self.heatmap,
@@ -114,11 +113,11 @@ class Attribution:
             percentile=percentile,
         )
 
-    def panels(self, **options: Any) -> NDArray[np.float32]:
+    def animation(self, **options: Any) -> NDArray[np.float32]:
         """Clip, overlay and perturbed clip (if there is one) side by side, over a bar of frames.
 
-        The bar has one mark a frame, with the present frame underlined: the method's mask of
-        frames, or the sum of each frame's heat where it has none.
+        The bar has one mark for each frame, the current frame underlined: the mask of frames, or
+        the sum of each frame's heat if there is none.
 
         Args:
             **options: Those of `overlay`.
@@ -126,48 +125,51 @@ class Attribution:
         Returns:
             float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
         """
-        return draw.panels(self.clip, self.overlay(**options), self.perturbed, self._marks())
+        return draw.animation(
+            self.clip, self.overlay(**options), self.perturbed, self._frame_weights()
+        )
 
     def save(self, path: str | os.PathLike[str], *, fps: float = 8, **options: Any) -> None:
-        """Writes the panels to a file.
+        """Writes the animation to a file.
 
         Args:
-            path: Ending in .gif, .mp4 or .webp for an animation, in .png for a picture with a
-                column a frame.
+            path: Ending in .gif, .mp4 or .webp for an animation, in .png for a contact sheet with
+                a column for each frame.
             fps: Frames a second.
             **options: Those of `overlay`.
 
         Raises:
-            ValueError: For another ending, or a folder that isn't there.
+            ValueError: Another ending, or a folder that does not exist.
 
         Example:
             >>> import tempfile
             >>> from c3dvis import objectives
             >>> clip = np.zeros((4, 8, 8, 3), np.float32)
-            >>> found = Attribution(clip, clip[..., 0], 1.0, objectives.logit(0), "gradient")
+            >>> heatmap = np.zeros((4, 8, 8), np.float32)
+            >>> attribution = Attribution(clip, heatmap, 1.0, objectives.logit(0), "gradient")
             >>> with tempfile.TemporaryDirectory() as folder:
-            ...     found.save(f"{folder}/found.gif")
+            ...     attribution.save(f"{folder}/gradient.gif")
             ...     os.listdir(folder)
-            ['found.gif']
+            ['gradient.gif']
         """
         if Path(path).suffix.lower() == ".png":
             drawn = self.overlay(**options)
-            picture = draw.sheet(self.clip, drawn, self.perturbed, self._marks())
+            picture = draw.contact_sheet(self.clip, drawn, self.perturbed, self._frame_weights())
             clips.write(path, picture[None], fps=fps)
         else:
-            clips.write(path, self.panels(**options), fps=fps)
+            clips.write(path, self.animation(**options), fps=fps)
 
-    def _marks(self) -> NDArray[np.float32]:
-        return draw.frame_marks(self.heatmap) if self.frame_mask is None else self.frame_mask
+    def _frame_weights(self) -> NDArray[np.float32]:
+        return draw.frame_weights(self.heatmap) if self.frame_mask is None else self.frame_mask
 
     @property
-    def asked(self) -> str:
-        """What was explained, for people: "logit of moving left"."""
+    def objective_name(self) -> str:
+        """The objective in words: "logit of moving left"."""
         return in_words(self.objective)
 
     def _repr_html_(self) -> str:
-        caption = f"{self.method}: {self.asked}, score {self.score:.3f}"
-        return showing.figure(self.panels(), caption)
+        caption = f"{self.method}: {self.objective_name}, score {self.score:.3f}"
+        return showing.figure(self.animation(), caption)
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

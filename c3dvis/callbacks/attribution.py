@@ -118,7 +118,7 @@ class AttributionCallback(EpochCallback):
                     **self._options,
                 )
                 answer = cast(Attribution, found)  # of one clip
-                entry = Entry(answer.score, answer.panels())
+                entry = Entry(answer.score, answer.animation())
             except Exception as error:
                 entry = Entry(trouble=words(error))
             yield entry

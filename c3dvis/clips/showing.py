@@ -126,7 +126,7 @@ def scrub(clip: ArrayLike) -> Any:
     """Shows one frame of a clip at a time in a notebook, with a slider to move through them.
 
     Args:
-        clip: `(T, H, W, C)` in [0, 1], such as a clip, or the `panels()` of an attribution.
+        clip: `(T, H, W, C)` in [0, 1], such as a clip, or the `animation()` of an attribution.
 
     Returns:
         An ipywidgets box of a slider over the frames and the picture of one of them.

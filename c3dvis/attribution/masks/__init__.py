@@ -1,1 +1,1 @@
-"""Searching for masks of pixels: what the extremal perturbations have in common."""
+"""Masks of pixels, optimised so that what they show or hide decides the class."""

@@ -1,4 +1,4 @@
-"""What a mask costs: how far it is from its area, and from being made of one solid core."""
+"""Losses of masks: their distance from the wanted area, and from solid cores."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 CORE = (7, 11, 11)
-"""Frames, rows and columns of the ellipsoid of which a core is made."""
+"""Frames, rows and columns of the ellipsoid that is a core."""
 
 _BINS = 2048
 # Share of its box that an ellipsoid fills: pi / 6, rounded as published.
@@ -16,16 +16,15 @@ _ELLIPSOID = 0.5236
 def area_loss(masks, areas, *, exact: bool = False):
     """Mean squared distance of a mask's sorted values to the 0/1 template of its area.
 
-    With `n` values, the smallest `int(n * (1 - area))` should be 0 and the others 1. Only the
-    division into the two groups needs an order, and a histogram finds the value that divides them:
-    it gives the same loss and gradient, but that values which share the dividing bin, a
-    2048th wide, share its ones evenly. That is also what ties get on average where ties are sorted
-    at random, as the published code does.
+    With `n` values, the smallest `int(n * (1 - area))` should be 0 and the others 1. The loss needs
+    no sorting, only the value that divides the two groups, which a histogram of 2048 bins finds.
+    Loss and gradient are the same, but for values in the dividing bin, which share its ones evenly:
+    what ties get on average where they are sorted at random, as in the published code.
 
     Args:
         masks: Tensor `(N, values)` in [0, 1].
         areas: Shares of ones, `(N,)`.
-        exact: Sort instead.
+        exact: Whether to sort instead.
 
     Returns:
         Tensor `(N,)`.
@@ -42,12 +41,12 @@ def area_loss(masks, areas, *, exact: bool = False):
         template = np.arange(count) >= count - ones[:, None]
         return ops.mean((ops.sort(masks, axis=-1) - template.astype(np.float32)) ** 2, axis=-1)
     template = ops.stop_gradient(_template(ops.stop_gradient(masks), ones))
-    # Where the template is between 0 and 1 it is a share of ones: the distance is a mean of both.
+    # A template between 0 and 1 is a share of ones: the expected squared distance to 0 and 1.
     return ops.mean(masks * masks + (1 - 2 * masks) * template, axis=-1)
 
 
 def _template(masks, ones: np.ndarray):
-    """For each value the share of ones that falls on it, by a histogram of each row."""
+    """For each value its share of the ones, by a histogram of each row."""
     rows, width = len(ones), _BINS + 1
     bins = ops.cast(masks * _BINS, "int32") + width * np.arange(rows, dtype=np.int32)[:, None]
     flat = ops.reshape(bins, (-1,))
@@ -60,7 +59,7 @@ def _template(masks, ones: np.ndarray):
 
 
 def core_loss(masks, areas, *, core: tuple[int, int, int] = CORE):
-    """How far a mask is from a few solid ellipsoids: the core loss of STEP.
+    """Distance of a mask from a few solid ellipsoids: the core loss of STEP.
 
     The mask's mean in an ellipsoid is taken at every frame and every `core[1]` rows and
     `core[2]` columns. As many of these means as ellipsoids fit into the area should be 1, the
@@ -89,20 +88,20 @@ def core_loss(masks, areas, *, core: tuple[int, int, int] = CORE):
 def ellipsoid(shape: tuple[int, int, int]) -> np.ndarray:
     """The largest ellipsoid in a box: float32 0 and 1."""
     frames, rows, columns = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape)
-    # What lies on the surface is in or out by rounding, as where this was published.
+    # Whether a point of the surface is inside depends on rounding, as in the published code.
     distance = np.sqrt(frames[:, None, None] ** 2 + rows[:, None] ** 2 + columns**2)
     return (distance <= 1).astype(np.float32)
 
 
 def _means(masks, kernel: np.ndarray):
-    """Means under a kernel of 0 and 1, at every frame and at rows and columns side by side."""
+    """Means under a kernel of 0 and 1, at every frame and on adjacent tiles of rows and columns."""
     (long, high, wide), (count, frames, height, width) = kernel.shape, masks.shape
     down, across = height // high, width // wide
     tiles = ops.reshape(
         masks[:, :, : down * high, : across * wide], (count, frames, down, high, across, wide)
     )
     tiles = ops.reshape(ops.transpose(tiles, (0, 1, 2, 4, 3, 5)), (-1, high * wide))
-    # Each frame under each frame of the kernel, of which those that belong together are added.
+    # Each frame under each frame of the kernel; then a kernel's frames are added.
     sums = ops.matmul(tiles, kernel.reshape(long, -1).T / kernel.sum())
     sums = ops.reshape(sums, (count, frames, down, across, long))
     last = frames - long + 1

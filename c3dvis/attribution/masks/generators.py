@@ -1,7 +1,8 @@
-"""Smooth masks from a coarse grid of numbers: what a search for a mask optimises.
+"""Smooth masks from a coarse grid of numbers, which the search optimises.
 
-Every cell of the grid is a soft disc of its own value, and a mask is their smooth maximum, so that
-no mask can have details finer than a disc (Fong et al. 2019, https://arxiv.org/abs/1910.08485).
+Every cell of the grid is a soft disc of its own value, and a mask is the smooth maximum of the
+discs, so that no mask has details finer than a disc (Fong et al. 2019,
+https://arxiv.org/abs/1910.08485).
 """
 
 import math
@@ -19,7 +20,7 @@ STEP = 7
 
 @dataclass(frozen=True)
 class Axis:
-    """How the pixels of one axis of a frame read the cells of a grid.
+    """The cells of a grid that the pixels of one axis read.
 
     A mask reaches beyond its frame by `margin` pixels on each side, so that a disc at the edge has
     nearly the same area as one in the middle.
@@ -63,7 +64,7 @@ class Axis:
         return cells, np.abs(pixels - self.margin - self.step * cells)
 
     def selection(self) -> np.ndarray:
-        """A row a pixel and tap, with a one at the cell that it reads: `(padded * taps, cells)`."""
+        """One-hot cells, `(padded * taps, cells)`: a row for each pixel and tap."""
         cells, _ = self.taps()
         return (cells.reshape(-1, 1) == np.arange(self.cells)).astype(np.float32)
 
@@ -79,7 +80,7 @@ def default_sigma(height: int, width: int) -> int:
 
 
 class MaskGenerator:
-    """From grids to masks with margins.
+    """Turns grids into masks with margins.
 
     Args:
         size: `(height, width)` of the frames in pixels.

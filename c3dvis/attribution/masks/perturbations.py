@@ -1,7 +1,7 @@
-"""Clips perturbed under a mask: blurred or faded, more the lower the mask.
+"""Clips perturbed under a mask: blurred or faded, the more the lower the mask.
 
-A clip is perturbed to a few levels once. A mask then chooses among the levels at every pixel: 1 is
-the clip itself, 0 its strongest perturbation, and what lies between is interpolated linearly
+A clip is perturbed at a few levels once. A mask then selects a level at every pixel: 1 is the clip
+itself, 0 its strongest perturbation; values between are interpolated linearly
 (Fong et al. 2019, https://arxiv.org/abs/1910.08485).
 """
 
@@ -58,7 +58,7 @@ def pyramid(
 
 
 def check_kind(kind: str) -> str:
-    """The name of a perturbation, or an error with the near misses."""
+    """Returns the name of a perturbation; raises ValueError with near misses for another."""
     kinds = ("blur", "fade")
     if kind not in kinds:
         near = difflib.get_close_matches(str(kind), kinds, 1) or kinds
@@ -68,10 +68,10 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def ladder(levels: np.ndarray) -> np.ndarray:
-    """A pyramid as a table that `blend` can look up: `((L - 1) * T * H * W, 2 * C)`.
+def level_table(levels: np.ndarray) -> np.ndarray:
+    """A pyramid as the lookup table of `blend`: `((L - 1) * T * H * W, 2 * C)`.
 
-    A row is one pixel at one level, and what has to be added to reach the next level.
+    A row holds one pixel at one level, and its difference to the next level.
     """
     rows = np.concatenate([levels[:-1], np.diff(levels, axis=0)], axis=-1)
     return rows.reshape(-1, rows.shape[-1])
@@ -81,7 +81,7 @@ def blend(table, masks):
     """Clips under masks.
 
     Args:
-        table: From `ladder`, of a clip `(T, H, W, C)`, as a tensor.
+        table: Of `level_table`, for a clip `(T, H, W, C)`, as a tensor.
         masks: Tensor `(N, T, H, W)` in [0, 1]; 1 keeps the clip.
 
     Returns:
@@ -90,12 +90,10 @@ def blend(table, masks):
     pixels = math.prod(masks.shape[1:])
     steps, channels = table.shape[0] // pixels, table.shape[1] // 2
     height = masks * steps
-    # At 1 the pixel stands on the last step's far end, so that the gradient does not end there.
+    # A mask of 1 belongs to the last step, so that its gradient is not zero.
     step = ops.clip(ops.floor(height), 0, steps - 1)
     rows = ops.reshape(ops.cast(step, "int32"), (-1, pixels)) * pixels
     rows = rows + ops.arange(pixels, dtype="int32")
-    found = ops.reshape(ops.take(table, rows, axis=0), (-1, *masks.shape[1:], 2 * channels))
-    return (
-        found[..., :channels]
-        + (height - ops.stop_gradient(step))[..., None] * found[..., channels:]
-    )
+    pairs = ops.reshape(ops.take(table, rows, axis=0), (-1, *masks.shape[1:], 2 * channels))
+    level, difference = pairs[..., :channels], pairs[..., channels:]
+    return level + (height - ops.stop_gradient(step))[..., None] * difference

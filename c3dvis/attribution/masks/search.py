@@ -1,4 +1,4 @@
-"""The search for masks that keep or remove what decides, as `fit` of a Keras model."""
+"""The search for masks that keep or remove the class, as `fit` of a Keras model."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ _WINDOW, _PROGRESS = 10, 0.005
 
 @dataclass(frozen=True)
 class Energy:
-    """What a mask is searched by, the lower the better.
+    """The energy that a mask minimises.
 
     `area * growth ** iteration * area_loss + core * core_loss - reward * R`, where R is log p of
     the class where only the mask's pixels are kept (preserve), log(1 - p) where they are removed
@@ -26,11 +26,11 @@ class Energy:
 
     Attributes:
         reward: Weight of R.
-        area: Weight of the distance from the wanted area.
-        growth: Factor of that weight an iteration.
+        area: Weight of the area loss.
+        growth: Factor by which that weight grows each iteration.
         core: Weight of the core loss.
-        core_from: The core loss counts after this iteration.
-        per_frame: Whether each frame has the wanted area, rather than the volume.
+        core_from: Iteration after which the core loss counts.
+        per_frame: Whether the area is that of each frame rather than of the volume.
     """
 
     reward: float
@@ -50,13 +50,13 @@ class Clipped(keras.constraints.Constraint):
 
 
 class Plateau(keras.callbacks.Callback):
-    """Ends a search whose energy has stopped falling from one stretch of ten steps to the next."""
+    """Ends a search whose mean energy of ten steps is no lower than that of the ten before."""
 
     def on_train_begin(self, logs=None):
         self.steps, self.total, self.last = 0, 0.0, None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Compares the energies; Keras reports their mean from the first step on."""
+        """Compares the energies; the loss that Keras reports is their mean since the first step."""
         self.steps = batch + 1
         if self.steps % _WINDOW:
             return
@@ -73,11 +73,11 @@ class MaskSearch(keras.Model):
     One compiled step serves every clip and every class.
 
     Args:
-        shared: That of a `Scorer` about one class.
+        shared: The shared part of a `Scorer` of one logit.
         shape: `(T, H, W, C)` of the clips.
         areas: Share of ones of each mask, in (0, 1).
         variant: "preserve", "delete" or "dual".
-        energy: What is made small.
+        energy: What the masks minimise.
         masks: Generator of masks from grids.
         exact: Sort the mask's values instead of dividing them by a histogram.
         optimizer: A Keras optimizer of its own.
@@ -127,26 +127,26 @@ class MaskSearch(keras.Model):
     non_trainable_weights = non_trainable_variables
 
     def load(self, levels: np.ndarray) -> None:
-        """Takes a clip, as its pyramid `(L, T, H, W, C)`."""
-        self.table.assign(perturbations.ladder(levels))
+        """Sets the clip, given as its pyramid `(L, T, H, W, C)`."""
+        self.table.assign(perturbations.level_table(levels))
 
     def sensitivity(self, columns: np.ndarray, points: int) -> np.ndarray:
-        """Mean gradient of R on the way from a mask of zeros to one of ones.
+        """Mean gradient of R along the straight path from a mask of zeros to one of ones.
 
         Args:
-            columns: Which class, as a `Scorer` gives it, `(1, k)`.
-            points: At least how many masks on the way are looked at; as many at once as there are
-                areas.
+            columns: The class, as `Scorer.columns`, `(1, k)`.
+            points: Number of points of the path, rounded up to a multiple of the number of areas,
+                which are computed at once.
 
         Returns:
             float32 `(T, rows, columns)`, for the cells of a grid.
         """
         batch = len(self.areas)
         points = -(-points // batch) * batch
-        ways = ((np.arange(points) + 0.5) / points).astype(np.float32)
+        alphas = ((np.arange(points) + 0.5) / points).astype(np.float32)
         total = np.zeros(self.grid.shape[1:], np.float32)
         for first in range(0, points, batch):
-            part = ways[first : first + batch].reshape(-1, 1, 1, 1)
+            part = alphas[first : first + batch].reshape(-1, 1, 1, 1)
             _, gradient = self._with_gradient(np.broadcast_to(part, self.grid.shape), columns)
             total += ops.convert_to_numpy(gradient).sum(axis=0)
         return total / points
@@ -161,9 +161,9 @@ class MaskSearch(keras.Model):
         """Searches the masks of the clip.
 
         Args:
-            grid: Where to begin, `(areas, T, rows, columns)` in [0, 1].
-            columns: Which class, as a `Scorer` gives it, `(1, k)`.
-            iterations: One a step; the energy's weights depend on them.
+            grid: The initial grid, `(areas, T, rows, columns)` in [0, 1].
+            columns: The class, as `Scorer.columns`, `(1, k)`.
+            iterations: One for each step; the weights of the energy depend on them.
             callbacks: Keras callbacks of `fit`.
 
         Returns:
@@ -178,11 +178,11 @@ class MaskSearch(keras.Model):
         return ops.convert_to_numpy(self.masks.crop(self.masks(self.grid)))
 
     def call(self, inputs, training=None):
-        """Energies `(areas,)`, by `(iterations, columns)` of one row: when, and of which class."""
+        """Energies `(areas,)`; inputs are `(iterations, columns)` of one row."""
         return self.energies(self.grid, *inputs)
 
     def energies(self, grid, iterations, columns):
-        """Energies `(areas,)` of masks given by their grid, `(areas, T, rows, columns)`."""
+        """Energies `(areas,)` of the masks of a grid `(areas, T, rows, columns)`."""
         wide, energy, iteration = self.masks(grid), self.energy, iterations[0, 0]
         total = energy.area * energy.growth**iteration * self._area_loss(wide)
         if energy.core:
@@ -195,7 +195,7 @@ class MaskSearch(keras.Model):
         return total - energy.reward * self.rewards(self.masks.crop(wide), columns)
 
     def rewards(self, masks, columns):
-        """What the energy calls R, `(areas,)`, of masks `(areas, T, H, W)`."""
+        """R of the energy, `(areas,)`, for masks `(areas, T, H, W)`."""
         shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}
         clips = perturbations.blend(self.table, ops.concatenate(shown[self.variant]))
         rows = ops.broadcast_to(columns, (clips.shape[0], columns.shape[-1]))

@@ -1,4 +1,4 @@
-"""The methods of attribution, and nothing else: a file each, whose name is the method's."""
+"""The methods of attribution: one file for each, of the method's name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import pkgutil
 
 
 def names() -> tuple[str, ...]:
-    """Names of the methods: the files of this folder.
+    """Names of the methods, which are those of the files in this folder.
 
     Example:
         >>> from c3dvis.attribution import methods
         >>> "integrated_gradients" in methods.names()
         True
     """
-    # What begins with an underscore is not a method.
-    files = (file.name for file in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in files if not name.startswith("_")))
+    return tuple(sorted(file.name for file in pkgutil.iter_modules(__path__)))

@@ -23,24 +23,24 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with places; None is the last convolutional map
-            (`cam.default_layer`).
-        weights: Whether gradients are averaged over the whole "clip", as for images, or each
-            "frame" of the layer gets weights of its own, as for the sequences of a ConvLSTM.
-        signed: Whether to leave out the ReLU, so that what is against the objective shows, too.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        weights: Whether gradients are averaged over the whole "clip", as for images, or over each
+            "frame" of the layer, as for the sequences of a ConvLSTM.
+        signed: Whether to leave out the ReLU, so that negative values are shown, too.
 
     Returns:
-        A heatmap interpolated to every frame and pixel. The settings tell the layer and its grid.
+        A heatmap interpolated to every frame and pixel. The settings hold the layer and its grid.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+        ValueError: A layer that is unknown, has no spatial output, or does not lead to the
+            objective.
 
     Example:
         >>> from c3dvis import models
         >>> from c3dvis.attribution import attribute
         >>> clip = np.full((16, 64, 64, 3), 0.5, np.float32)
         >>> attribute(models.build("c3d-motion"), clip, method="grad_cam").settings["layer"]
-        'conv5b'
+        'conv3b'
 
     Selvaraju et al. 2016, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization", https://arxiv.org/abs/1610.02391; a frame at a time: Mänttäri, Broomé et al.
@@ -48,7 +48,7 @@ def attribute(
     """
     axes = cam.places(weights)
     reading = cam.read(scorer, clip, layer)
-    found = cam.weighted(reading, reading.gradient.mean(axis=axes, keepdims=True))
+    grid_map = cam.weighted(reading, reading.gradient.mean(axis=axes, keepdims=True))
+    grid_map = grid_map if signed else np.maximum(grid_map, 0)
     settings = {"weights": weights, "signed": signed}
-    shown = found if signed else np.maximum(found, 0)
-    return cam.answer(scorer, clip, reading, shown, "grad_cam", settings)
+    return cam.answer(scorer, clip, reading, grid_map, "grad_cam", settings)

@@ -1,4 +1,4 @@
-"""Grad-CAM++: Grad-CAM whose weights look at the places where a channel raises the score."""
+"""Grad-CAM++: Grad-CAM weighted by the positions at which a channel raises the score."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ def attribute(
 ) -> Attribution:
     """ReLU of the sum of weight x activation; weights are sums of positive gradients x alpha.
 
-    For each place, `alpha = g^2 / (2 g^2 + sum(activation) g^3)`, `g` being the gradient, then
-    divided by its own sum over the places of its channel. That division is not in the paper but in
-    the authors' code, and in the other implementations. The score stands for a logarithm, as in
-    the paper; the exponential of it, a factor of all weights alike, is left out.
+    At each position, `alpha = g^2 / (2 g^2 + sum(activation) g^3)`, `g` being the gradient, divided
+    by its sum over the positions of the channel. That division is not in the paper but in the
+    authors' code, and in other implementations. As in the paper, the class score is the
+    exponential of the objective's; that factor, common to all weights, is left out.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with places; None is the last convolutional map.
-        weights: A set of weights for the whole "clip", or one for each "frame" of the layer.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        weights: One set of weights for the whole "clip", or one for each "frame" of the layer.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+        ValueError: A layer that is unknown, has no spatial output, or does not lead to the
+            objective.
 
     Example:
         >>> from c3dvis import models
@@ -54,12 +55,12 @@ def attribute(
     # Divided by the gradient's square, above and below.
     alpha = _ratio((gradient != 0).astype(np.float64), 2 + total * gradient)
     alpha = _ratio(alpha, alpha.sum(axis=axes, keepdims=True))
-    each = (np.maximum(gradient, 0) * alpha).sum(axis=axes, keepdims=True)
-    found = np.maximum(cam.weighted(reading, each.astype(np.float32)), 0)
+    channel_weights = (np.maximum(gradient, 0) * alpha).sum(axis=axes, keepdims=True)
+    grid_map = np.maximum(cam.weighted(reading, channel_weights.astype(np.float32)), 0)
     settings = {"weights": weights}
-    return cam.answer(scorer, clip, reading, found, "grad_cam_plus_plus", settings)
+    return cam.answer(scorer, clip, reading, grid_map, "grad_cam_plus_plus", settings)
 
 
 def _ratio(above: NDArray, below: NDArray) -> NDArray:
-    """A quotient; zero where it is divided by zero."""
+    """A quotient; zero where the divisor is."""
     return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)

@@ -1,4 +1,4 @@
-"""The gradient of the score: how much each pixel would change it."""
+"""The gradient of the score: how fast it changes with each pixel."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32], *, magnitude: bool = Fa
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         magnitude: Whether to take the largest absolute value of the channels in place of their
-            sum, as the paper does.
+            sum, as in the paper.
 
     Returns:
-        A heatmap in score a unit of brightness. Its sum over a region is how fast the score rises
-        when the region becomes brighter.
+        A heatmap in score per unit of brightness. Its sum over a region is how fast the score
+        rises when the region becomes brighter.
 
     Simonyan et al. 2013, "Deep Inside Convolutional Networks: Visualising Image Classification
     Models and Saliency Maps", https://arxiv.org/abs/1312.6034

@@ -1,4 +1,4 @@
-"""Gradient x input: how much each pixel adds to the score, were the network linear."""
+"""Gradient x input: the contribution of each pixel to the score of a linear network."""
 
 from __future__ import annotations
 

@@ -20,28 +20,28 @@ def attribute(
     tolerance: float = 0.01,
     seed: int = 0,
 ) -> Attribution:
-    """Mean gradient on the straight way from a baseline to the clip, times the way.
+    """Mean gradient on the straight path from a baseline to the clip, times their difference.
 
-    The parts add up to the difference of the two scores (completeness). How nearly they do tells
-    how good the sum is in place of the integral: steps are doubled until it is good enough. The
-    trapezoidal rule is used, since its points are kept when steps double.
+    The attributions add up to the difference of the two scores (completeness). The error of that
+    sum is that of the numerical integral: steps are doubled until it is below the tolerance. The
+    trapezoidal rule is used, since its points are reused when steps double.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         baseline: "blur", "black", "noise", "first_frame" (frozen: what is left to explain is the
-            motion), or a clip of the same shape. A blurred clip keeps what is of no concern, such
-            as brightness; from black, dark pixels get nothing, whatever they say (Sturmfels et
-            al. 2020, https://distill.pub/2020/attribution-baselines/).
-        steps: Into how many the way is divided at first.
-        max_steps: Where doubling ends at the latest.
-        tolerance: Largest error of the sum, as a share of the difference of the scores.
+            motion), or a clip of the same shape. A blurred clip keeps irrelevant features such as
+            brightness; with black, dark pixels get no attribution even where they matter
+            (Sturmfels et al. 2020, https://distill.pub/2020/attribution-baselines/).
+        steps: Initial number of steps of the path.
+        max_steps: Steps are not doubled beyond this.
+        tolerance: Largest error of the sum, relative to the difference of the scores.
         seed: Of the noise.
 
     Returns:
-        A heatmap in units of the score, summed over colour channels. Its settings tell the
-        `steps` at the end, the `completeness_error` reached as a share of the difference, whether
-        that is `complete` within the tolerance, and the `baseline_score`.
+        A heatmap in units of the score, summed over colour channels. Its settings hold the final
+        number of `steps`, the relative `completeness_error`, whether that is within the tolerance
+        (`complete`), and the `baseline_score`.
 
     Raises:
         ValueError: An unknown baseline, or steps out of range.
@@ -50,8 +50,7 @@ def attribute(
         >>> from c3dvis import models
         >>> from c3dvis.attribution import attribute
         >>> clip = np.random.default_rng(0).random((16, 64, 64, 3), np.float32)
-        >>> found = attribute(models.build("c3d-motion"), clip, max_steps=16)
-        >>> found.settings["steps"]
+        >>> attribute(models.build("c3d-motion"), clip, max_steps=16).settings["steps"]
         16
 
     Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks",
@@ -65,15 +64,15 @@ def attribute(
         raise ValueError(f"Expected a tolerance above 0. Received: {tolerance}.")
     start = build_baseline(baseline, clip, seed=seed)
     baseline_score, score = (float(s) for s in scorer.scores(np.stack([start, clip])))
-    way = clip - start
-    ends = _gradient_sum(scorer, start, way, np.array([0.0, 1.0])) / 2
-    inner = _gradient_sum(scorer, start, way, np.arange(1, steps) / steps)
+    difference = clip - start
+    ends = _gradient_sum(scorer, start, difference, np.array([0.0, 1.0])) / 2
+    inner = _gradient_sum(scorer, start, difference, np.arange(1, steps) / steps)
     while True:
-        heatmap = ((ends + inner) / steps * way).sum(axis=-1)
-        error = _error(float(heatmap.sum()), score - baseline_score)
+        heatmap = ((ends + inner) / steps * difference).sum(axis=-1)
+        error = _relative_error(float(heatmap.sum()), score - baseline_score)
         if error <= tolerance or 2 * steps > max_steps:
             break
-        inner += _gradient_sum(scorer, start, way, (np.arange(steps) + 0.5) / steps)
+        inner += _gradient_sum(scorer, start, difference, (np.arange(steps) + 0.5) / steps)
         steps *= 2
     settings = {
         "baseline": baseline if isinstance(baseline, str) else "given",
@@ -96,20 +95,20 @@ def attribute(
 
 
 def _gradient_sum(
-    scorer: Scorer, start: NDArray, way: NDArray, places: NDArray[np.float64]
+    scorer: Scorer, start: NDArray, difference: NDArray, alphas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum of the gradients at places from 0 to 1 on the way, a batch of them at once."""
+    """Sum of the gradients at points of the path, from 0 at its start to 1, batch by batch."""
     total = np.zeros(start.shape)
     rows = scorer.rows(start.shape)
-    for first in range(0, len(places), rows):
-        part = places[first : first + rows].astype(np.float32)
-        clips = start + part[:, None, None, None, None] * way
+    for first in range(0, len(alphas), rows):
+        batch = alphas[first : first + rows].astype(np.float32)
+        clips = start + batch[:, None, None, None, None] * difference
         total += scorer.gradients(clips)[1].sum(axis=0, dtype=np.float64)
     return total
 
 
-def _error(total: float, difference: float) -> float:
-    """Distance of a sum from what it should be, as a share of that."""
+def _relative_error(total: float, difference: float) -> float:
+    """Error of a sum of attributions, relative to the difference of the scores."""
     distance = abs(total - difference)
-    # Where nothing is to be shared out, nothing may be.
+    # If the scores are equal, the attributions must sum to 0.
     return distance / abs(difference) if difference else float(distance > 0)

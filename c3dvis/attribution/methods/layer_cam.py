@@ -13,19 +13,20 @@ from c3dvis.attribution.scorer import Scorer
 def attribute(
     scorer: Scorer, clip: NDArray[np.float32], *, layer: str | None = None
 ) -> Attribution:
-    """ReLU of the sum over channels of activation x positive gradient, place by place.
+    """ReLU of the sum over channels of activation x positive gradient, position by position.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with places; None is the last convolutional map. Earlier layers
-            give finer maps.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+            Earlier layers have finer maps.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+        ValueError: A layer that is unknown, has no spatial output, or does not lead to the
+            objective.
 
     Example:
         >>> from c3dvis import models
@@ -39,5 +40,5 @@ def attribute(
     https://doi.org/10.1109/TIP.2021.3089943
     """
     reading = cam.read(scorer, clip, layer)
-    found = np.maximum(cam.weighted(reading, np.maximum(reading.gradient, 0)), 0)
-    return cam.answer(scorer, clip, reading, found, "layer_cam", {})
+    grid_map = np.maximum(cam.weighted(reading, np.maximum(reading.gradient, 0)), 0)
+    return cam.answer(scorer, clip, reading, grid_map, "layer_cam", {})

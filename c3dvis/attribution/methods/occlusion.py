@@ -27,8 +27,8 @@ def attribute(
 ) -> Attribution:
     """Drop of the score when a spatiotemporal block is hidden, as the block slides over the clip.
 
-    Every pixel gets the mean drop of all blocks that hide it. Blocks at the ends of an axis are
-    moved inside, so that all are of the same size.
+    The heat of a pixel is the mean drop over all blocks that hide it. Blocks at the end of an axis
+    are shifted inside, so that all have the same size.
 
     Args:
         scorer: The network and the objective.
@@ -36,15 +36,15 @@ def attribute(
         block: Frames, rows and columns of the block; None is a quarter of the clip's frames and
             a sixth of its rows and columns.
         stride: From one block to the next along each axis; None is half a block.
-        perturbation: What hides: "blur", over 20 pixels, or "fade", black.
+        perturbation: What replaces a block: "blur", of 20 pixels, or "fade", black.
 
     Returns:
-        A heatmap in units of the score. `perturbed` is the clip without the block that it needs
-        most; `settings` say how many blocks there were.
+        A heatmap in units of the score. `perturbed` is the clip without the block of the largest
+        drop; `settings` hold the number of blocks.
 
     Raises:
         ValueError: A block that is empty or larger than the clip, a stride below 1 or one that
-            leaves pixels out, or an unknown perturbation.
+            skips pixels, or an unknown perturbation.
 
     Example:
         >>> from c3dvis import models
@@ -52,15 +52,15 @@ def attribute(
         >>> from c3dvis.motion import MovingEvidence
         >>> clip = MovingEvidence(seed=1).batch(0, 1).clips[0]
         >>> network = models.build("c3d-motion")
-        >>> found = attribute(network, clip, method="occlusion", block=(8, 32, 32))
-        >>> found.heatmap.shape, found.settings["blocks"]
+        >>> attribution = attribute(network, clip, method="occlusion", block=(8, 32, 32))
+        >>> attribution.heatmap.shape, attribution.settings["blocks"]
         ((16, 64, 64), 27)
 
     Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
     """
     block = _block(clip.shape, block)
     stride = _stride(block, stride)
-    # What hides is the strongest of two levels, the other being the clip itself.
+    # The stronger of two levels; the other is the clip itself.
     hidden = perturbations.pyramid(clip, perturbation, levels=2)[0]
     blocks = list(_blocks(clip.shape, block, stride))
     score = float(scorer.scores(clip[None])[0])
@@ -114,7 +114,7 @@ def _blocks(shape: tuple[int, ...], block: Block, stride: Block) -> Iterator[tup
 
 
 def _scores(scorer: Scorer, clip, hidden, blocks) -> NDArray[np.float32]:
-    """Scores without each block; only a batch of clips exists at a time."""
+    """Scores without each block; at most one batch of clips exists at a time."""
     rows = scorer.rows(clip.shape)
     parts = [blocks[i : i + rows] for i in range(0, len(blocks), rows)]
     return np.concatenate(
@@ -123,6 +123,6 @@ def _scores(scorer: Scorer, clip, hidden, blocks) -> NDArray[np.float32]:
 
 
 def _without(clip, hidden, where: tuple[slice, ...]) -> NDArray[np.float32]:
-    made = clip.copy()
-    made[where] = hidden[where]
-    return made
+    occluded = clip.copy()
+    occluded[where] = hidden[where]
+    return occluded

@@ -1,4 +1,4 @@
-"""Score-CAM: a layer's channels, each weighted by the score of the clip seen through it."""
+"""Score-CAM: a layer's channels, each weighted by the score of the clip masked by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.objectives import Logit
 
 CONFIDENCES = ("probability", "score")
-_EPSILON = 1e-7  # of the range of a map that is the same everywhere
+_EPSILON = 1e-7  # added to the range of a map, which is 0 for a constant one
 
 
 def attribute(
@@ -24,29 +24,29 @@ def attribute(
     baseline: str | NDArray[np.float32] | None = "black",
     channels: int | None = None,
 ) -> Attribution:
-    """ReLU of the sum of weight x activation; a weight is what its channel alone lets through.
+    """ReLU of the sum of weight x activation; a weight is the score of the masked clip.
 
-    Each channel's map is drawn on the clip, stretched to [0, 1] and multiplied with the clip. The
-    channel's weight is by how much the network is surer of that than of the baseline. No gradient
-    is needed, but a forward pass for every channel.
+    Each channel's map is upsampled, scaled to [0, 1] and multiplied with the clip. The weight of
+    the channel is the confidence in the product less that in the baseline. No gradient is needed,
+    but a forward pass for every channel.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with places; None is the last convolutional map.
-        confidence: How sure the network is: the softmax "probability" of the class, or the
-            objective's "score". None is the probability for one logit, else the score.
-        baseline: What weights are counted from, as in `integrated_gradients`; None counts them
-            from zero, as the authors' code does.
-        channels: Look only at so many channels, those that vary most over their places; None
-            is all.
+        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        confidence: The softmax "probability" of the class, or the objective's "score". None is the
+            probability for one logit, else the score.
+        baseline: The clip whose confidence is subtracted, as in `integrated_gradients`; None
+            subtracts nothing, as the authors' code.
+        channels: Number of channels, those of the largest variance over their positions; None is
+            all.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, or is not on the way to the objective;
-            a probability of what is not one logit.
+        ValueError: A layer that is unknown, has no spatial output, or does not lead to the
+            objective; the probability of an objective that is not one logit.
 
     Example:
         >>> from c3dvis import models
@@ -61,21 +61,22 @@ def attribute(
     """
     confidence = _confidence(scorer) if confidence is None else confidence
     if confidence not in CONFIDENCES:
-        raise ValueError(f"Expected confidence {CONFIDENCES}. Received: {confidence!r}.")
-    ask = scorer.probabilities if confidence == "probability" else scorer.scores
+        names = " or ".join(map(repr, CONFIDENCES))
+        raise ValueError(f"Expected confidence {names}. Received: {confidence!r}.")
+    confidences = scorer.probabilities if confidence == "probability" else scorer.scores
     reading = cam.read(scorer, clip, layer)
     maps = np.moveaxis(reading.activation, -1, 0)
-    maps = maps[_most_varied(maps, channels)]
-    weights = _seen_through(ask, clip, maps, scorer.rows(clip.shape))
+    maps = maps[_largest_variance(maps, channels)]
+    weights = _masked_confidences(confidences, clip, maps, scorer.rows(clip.shape))
     if baseline is not None:
-        weights = weights - ask(build_baseline(baseline, clip)[None])
-    found = np.maximum(np.tensordot(weights, maps, 1), 0)
+        weights = weights - confidences(build_baseline(baseline, clip)[None])
+    grid_map = np.maximum(np.tensordot(weights, maps, 1), 0)
     settings = {
         "confidence": confidence,
         "baseline": baseline if baseline is None or isinstance(baseline, str) else "given",
         "channels": len(maps),
     }
-    return cam.answer(scorer, clip, reading, found, "score_cam", settings)
+    return cam.answer(scorer, clip, reading, grid_map, "score_cam", settings)
 
 
 def _confidence(scorer: Scorer) -> str:
@@ -84,22 +85,25 @@ def _confidence(scorer: Scorer) -> str:
     return "probability" if is_logit else "score"
 
 
-def _most_varied(maps: NDArray[np.float32], channels: int | None) -> NDArray[np.int64]:
-    """The channels to look at, in their order."""
+def _largest_variance(maps: NDArray[np.float32], channels: int | None) -> NDArray[np.int64]:
+    """Indices of the channels of the largest variance, in their order."""
     if channels is None:
         return np.arange(len(maps))
     if not 1 <= channels <= len(maps):
         raise ValueError(f"Expected channels from 1 to {len(maps)}. Received: {channels}.")
-    varied = maps.std(axis=(1, 2, 3))
-    return np.sort(np.argsort(-varied, kind="stable")[:channels])
+    deviations = maps.std(axis=(1, 2, 3))
+    return np.sort(np.argsort(-deviations, kind="stable")[:channels])
 
 
-def _seen_through(ask, clip, maps: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """What the network makes of the clip through each map, float32 `(len(maps),)`."""
-    answers = []
+def _masked_confidences(
+    confidences, clip, maps: NDArray[np.float32], rows: int
+) -> NDArray[np.float32]:
+    """Confidence in the clip masked by each map, float32 `(len(maps),)`."""
+    batches = []
     for first in range(0, len(maps), rows):
-        drawn = cam.upsample(maps[first : first + rows], clip.shape[:3])
-        low = drawn.min(axis=(1, 2, 3), keepdims=True)
-        high = drawn.max(axis=(1, 2, 3), keepdims=True)
-        answers.append(ask(((drawn - low) / (high - low + _EPSILON))[..., None] * clip))
-    return np.concatenate(answers)
+        masks = cam.upsample(maps[first : first + rows], clip.shape[:3])
+        low = masks.min(axis=(1, 2, 3), keepdims=True)
+        high = masks.max(axis=(1, 2, 3), keepdims=True)
+        masks = (masks - low) / (high - low + _EPSILON)
+        batches.append(confidences(masks[..., None] * clip))
+    return np.concatenate(batches)

@@ -1,4 +1,4 @@
-"""SmoothGrad: the gradient under noise, averaged, as one gradient alone is noisy itself."""
+"""SmoothGrad: the mean gradient of noisy copies of the clip, as a single gradient is noisy."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def attribute(
     noise: float = 0.15,
     seed: int = 0,
 ) -> Attribution:
-    """What gradients of noisy copies of the clip have in common, summed over colour channels.
+    """Mean gradient of noisy copies of the clip, summed over colour channels.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         kind: "plain", the mean of the gradients, signed; "squared", the mean of their squares;
             "variance", their variance over the samples (VarGrad). The last two are not negative.
-        samples: Noisy copies.
+        samples: Number of noisy copies.
         noise: Standard deviation of the noise as a share of the clip's range, from its lowest to
             its highest value. As in the paper, noisy copies may leave [0, 1].
         seed: Of the noise.
 
     Returns:
-        A heatmap in score a unit of brightness, or in the square of that.
+        A heatmap in score per unit of brightness, or in the square of that.
 
     Raises:
         ValueError: An unknown kind, fewer than 1 sample (2 for a variance), negative noise.
@@ -53,24 +53,24 @@ def attribute(
     _check(kind, samples, noise, seed)
     deviation = noise * float(clip.max() - clip.min())
     total, squares = np.zeros(clip.shape), np.zeros(clip.shape)
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     rows = scorer.rows(clip.shape)
     for first in range(0, samples, rows):
-        # One after the other, so that the noise does not depend on how many go at once.
+        # Drawn one by one, so that the noise does not depend on the batch size.
         count = min(rows, samples - first)
-        noises = [random.standard_normal(clip.shape, np.float32) for _ in range(count)]
+        noises = [rng.standard_normal(clip.shape, np.float32) for _ in range(count)]
         for gradient in scorer.gradients(clip + np.float32(deviation) * np.stack(noises))[1]:
             total += gradient
             squares += np.square(gradient, dtype=np.float64)
     mean = total / samples
     match kind:
         case "plain":
-            found = mean
+            pixels = mean
         case "squared":
-            found = squares / samples
+            pixels = squares / samples
         case _:
-            found = np.maximum(squares / samples - mean**2, 0)  # rounding may fall below zero
-    heatmap = found.sum(axis=-1).astype(np.float32)
+            pixels = np.maximum(squares / samples - mean**2, 0)  # rounding may fall below zero
+    heatmap = pixels.sum(axis=-1).astype(np.float32)
     settings = {"kind": kind, "samples": samples, "noise": noise, "seed": seed}
     score = float(scorer.scores(clip[None])[0])
     return Attribution(clip, heatmap, score, scorer.objective, "smooth_grad", settings)

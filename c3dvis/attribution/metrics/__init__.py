@@ -1,6 +1,6 @@
-"""How good a heatmap is: against evidence that is known, and against the network itself."""
+"""Metrics of heatmaps: against known evidence, and against the network itself."""
 
-from c3dvis.attribution.metrics.chance import Beside, Interval, beside_random, bootstrap
+from c3dvis.attribution.metrics.chance import Interval, WithChance, bootstrap, compare_to_chance
 from c3dvis.attribution.metrics.curves import Curve, deletion, insertion
 from c3dvis.attribution.metrics.localization import pointing_game, relevance_mass, tube_iou
 from c3dvis.attribution.metrics.randomization import (
@@ -12,13 +12,13 @@ from c3dvis.attribution.metrics.stability import mu_fidelity, sensitivity
 from c3dvis.attribution.metrics.timing import frame_profile, temporal_hit, temporal_iou
 
 __all__ = [
-    "Beside",
     "Curve",
     "Interval",
     "Stage",
-    "beside_random",
+    "WithChance",
     "bootstrap",
     "cascading_randomization",
+    "compare_to_chance",
     "deletion",
     "frame_profile",
     "insertion",

@@ -1,4 +1,4 @@
-"""What a metric is worth: the same for a random map, and how far it may be off."""
+"""The chance level of a metric, and confidence intervals of its mean."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a metric gives a heatmap, and what it gives a random one.
+class WithChance:
+    """A metric of a heatmap, and its chance level.
 
     Attributes:
-        value: Of the heatmap.
-        random: Of random heatmaps of the same shape.
+        value: The metric of the heatmap.
+        random: The same of random heatmaps of the same shape.
     """
 
     value: Any
@@ -22,59 +22,59 @@ class Beside:
 
 
 class Interval(NamedTuple):
-    """A mean, and the interval in which it lies."""
+    """A mean and its confidence interval."""
 
     mean: float
     low: float
     high: float
 
 
-def beside_random(
+def compare_to_chance(
     metric: Callable[..., float],
     heatmap: ArrayLike,
     *arguments: Any,
     maps: int = 20,
     seed: int = 0,
     **options: Any,
-) -> Beside:
-    """A metric of a heatmap, beside its mean over random heatmaps.
+) -> WithChance:
+    """A metric of a heatmap, and its mean over random heatmaps.
 
     Args:
-        metric: Such as `pointing_game`; it takes a heatmap first.
+        metric: Function whose first argument is a heatmap, such as `pointing_game`.
         heatmap: Of any shape.
-        *arguments: What the metric takes behind the heatmap.
+        *arguments: Further arguments of the metric.
         maps: Number of random heatmaps, uniform in [0, 1) at every pixel.
-        seed: Of them.
-        **options: Of the metric.
+        seed: Of the random heatmaps.
+        **options: Options of the metric.
 
     Example:
         >>> import numpy as np
-        >>> from c3dvis.attribution.metrics import beside_random, pointing_game
+        >>> from c3dvis.attribution.metrics import compare_to_chance, pointing_game
         >>> mask = np.arange(100).reshape(1, 10, 10) < 50
-        >>> scores = beside_random(pointing_game, mask.astype(float), mask, maps=1000)
+        >>> scores = compare_to_chance(pointing_game, mask.astype(float), mask, maps=1000)
         >>> scores.value, round(scores.random, 1)
         (1.0, 0.5)
     """
     if maps < 1:
         raise ValueError(f"Expected 1 random map or more. Received: {maps}.")
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     shape = np.shape(heatmap)
-    by_chance = [metric(draw.random(shape), *arguments, **options) for _ in range(maps)]
-    return Beside(metric(heatmap, *arguments, **options), float(np.mean(by_chance)))
+    random = [metric(rng.random(shape), *arguments, **options) for _ in range(maps)]
+    return WithChance(metric(heatmap, *arguments, **options), float(np.mean(random)))
 
 
 def bootstrap(
     values: ArrayLike, *, level: float = 0.95, samples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """The mean of some values, and the percentile interval in which it lies.
+    """The mean of values and its bootstrap percentile interval.
 
-    To compare two methods on the same clips, give the differences clip by clip.
+    To compare two methods on the same clips, pass the difference for each clip.
 
     Args:
         values: `(N,)`, two or more.
-        level: Share of the resampled means that lie in the interval.
-        samples: Number of times that the values are drawn anew, with repetition.
-        seed: Of the draws.
+        level: Confidence level: the share of the resampled means in the interval.
+        samples: Number of resamples, drawn with replacement.
+        seed: Of the resamples.
 
     Returns:
         Mean, lower and upper end.
@@ -97,8 +97,8 @@ def bootstrap(
         raise ValueError(f"Expected a level between 0 and 1. Received: {level}.")
     if samples < 1:
         raise ValueError(f"Expected 1 sample or more. Received: {samples}.")
-    draw = np.random.default_rng(seed)
-    chosen = (draw.integers(len(array), size=len(array)) for _ in range(samples))
-    means = [array[indices].mean() for indices in chosen]
+    rng = np.random.default_rng(seed)
+    resamples = (rng.integers(len(array), size=len(array)) for _ in range(samples))
+    means = [array[indices].mean() for indices in resamples]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(array.mean()), float(low), float(high))

@@ -1,4 +1,4 @@
-"""How the probability of a class grows and falls as the hottest pixels are shown and hidden."""
+"""Insertion and deletion: the probability of a class as the hottest pixels are shown or hidden."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis.attribution import baselines
 from c3dvis.attribution.metrics import ties
-from c3dvis.attribution.metrics.chance import Beside
+from c3dvis.attribution.metrics.chance import WithChance
 from c3dvis.attribution.scorer import Scorer
 
 _BASELINES = MappingProxyType({"blur": "blur", "fade": "black", "freeze": "first_frame"})
@@ -40,25 +40,25 @@ def insertion(
     baseline: str = "blur",
     steps: int = 16,
     seed: int = 0,
-) -> Beside:
-    """Shows the clip pixel by pixel, the hottest first; a large area is good.
+) -> WithChance:
+    """Insertion: shows the clip pixel by pixel, the hottest first; a larger area is better.
 
     Pixels of all frames are in one order; equal ones are in random order, so that a constant map
-    is a random one.
+    is at chance level.
 
     Args:
-        scorer: About one logit.
+        scorer: A scorer of one logit.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
-        baseline: What is there before: "blur"; "fade", black; "freeze", the first frame
+        baseline: The clip before insertion: "blur"; "fade", black; "freeze", the first frame
             throughout, so that what is inserted is motion.
-        steps: Number of equal parts in which the pixels come.
+        steps: Number of equal parts in which pixels are inserted.
         seed: Of the random map and the order of equal pixels.
 
     Returns:
-        `value` and `random`, both a `Curve`: of the heatmap and of a random one. A random map
-        belongs beside it: with "fade" it can even be the best at deletion, as noise that is cut
-        out of a clip disturbs a network more than a missing object.
+        `value` and `random`, both a `Curve`: of the heatmap and of a random one. Compare with the
+        random one: with "fade" it can even be the best at deletion, as noise that is cut out of a
+        clip disturbs a network more than a missing object.
 
     Raises:
         ValueError: An unknown baseline, a heatmap of another shape, or an objective that is not
@@ -88,19 +88,20 @@ def deletion(
     baseline: str = "blur",
     steps: int = 16,
     seed: int = 0,
-) -> Beside:
-    """Takes the clip away pixel by pixel, the hottest first; a small area is good.
+) -> WithChance:
+    """Deletion: hides the clip pixel by pixel, the hottest first; a smaller area is better.
 
     Args:
-        scorer: About one logit.
+        scorer: A scorer of one logit.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
-        baseline: What is there after: "blur"; "fade", black; "freeze", the first frame throughout.
-        steps: Number of equal parts in which the pixels go.
+        baseline: The clip after deletion: "blur"; "fade", black; "freeze", the first frame
+            throughout.
+        steps: Number of equal parts in which pixels are deleted.
         seed: Of the random map and the order of equal pixels.
 
     Returns:
-        `value` and `random`, both a `Curve`, as of `insertion`, which is the safer of the two.
+        `value` and `random`, both a `Curve`, as of `insertion`, which is the more reliable.
 
     Raises:
         ValueError: As `insertion`.
@@ -128,24 +129,22 @@ def _baseline(name: str, clip: NDArray[np.float32]) -> NDArray[np.float32]:
     return baselines.baseline(_BASELINES[name], clip)
 
 
-def _curves(scorer, before, after, heatmap: ArrayLike, steps: int, seed: int) -> Beside:
+def _curves(scorer, before, after, heatmap: ArrayLike, steps: int, seed: int) -> WithChance:
     if steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
     heat = ties.finite(heatmap, 3, "heatmap")
     if heat.shape != before.shape[:3]:
         raise ValueError(f"Expected a heatmap of {before.shape[:3]}. Received: {heat.shape}.")
-    draw = np.random.default_rng(seed)
-    by_chance = draw.random(heat.shape)
-    pair = [
-        _curve(scorer, before, after, heat, by_chance, steps),
-        _curve(scorer, before, after, by_chance, by_chance, steps),
-    ]
-    return Beside(*pair)
+    random = np.random.default_rng(seed).random(heat.shape)
+    return WithChance(
+        _curve(scorer, before, after, heat, random, steps),
+        _curve(scorer, before, after, random, random, steps),
+    )
 
 
-def _curve(scorer, before, after, heat, second: NDArray[np.float64], steps: int) -> Curve:
-    """Goes from one clip to another by descending heat; `second` decides among equals."""
-    order = np.lexsort((-second.ravel(), -heat.ravel()))
+def _curve(scorer, before, after, heat, tie_break: NDArray[np.float64], steps: int) -> Curve:
+    """Turns one clip into another by descending heat; `tie_break` orders equal pixels."""
+    order = np.lexsort((-tie_break.ravel(), -heat.ravel()))
     rank = np.empty(heat.size, np.int64)
     rank[order] = np.arange(heat.size)
     rank = rank.reshape(*heat.shape, 1)

@@ -1,4 +1,4 @@
-"""Whether a heatmap lies on the pixels that are known to be the evidence."""
+"""Localization: whether a heatmap is highest on the pixels of the known evidence."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,18 +12,18 @@ _UNITS = ("frame", "clip")
 def pointing_game(
     heatmap: ArrayLike, mask: ArrayLike, *, region: str = "mask", per: str = "frame"
 ) -> float:
-    """How often the hottest pixel lies on the evidence.
+    """Pointing game: how often the hottest pixel is on the evidence.
 
     Args:
         heatmap: `(T, H, W)`, signed.
         mask: bool `(T, H, W)`, true on the evidence.
         region: "mask", or "box": the smallest upright rectangle around the mask of each frame.
-        per: "frame", the share of the frames with evidence whose hottest pixel lies on it; or
-            "clip", one hottest pixel of the clip.
+        per: "frame", the share of the frames with evidence whose hottest pixel is on it; or
+            "clip", whether the hottest pixel of the clip is.
 
     Returns:
-        From 0 to 1. Of pixels that are equally hot, the share that lies on the evidence: chance
-        for a constant map.
+        From 0 to 1. Of equally hot pixels, the share on the evidence: chance level for a constant
+        map.
 
     Raises:
         ValueError: Shapes that differ, no evidence, an unknown region or unit.
@@ -47,23 +47,22 @@ def pointing_game(
     if region == "box":
         evidence = np.stack([_box(frame) for frame in evidence])
     if per == "clip":
-        return ties.hit(heat, evidence)
+        return ties.argmax_in(heat, evidence)
     frames = np.flatnonzero(evidence.any(axis=(1, 2)))
-    return float(np.mean([ties.hit(heat[frame], evidence[frame]) for frame in frames]))
+    return float(np.mean([ties.argmax_in(heat[frame], evidence[frame]) for frame in frames]))
 
 
 def tube_iou(heatmap: ArrayLike, mask: ArrayLike) -> float:
-    """Overlap of the hottest pixels with the tube that the evidence sweeps through the clip.
+    """Intersection over union of the hottest pixels and the evidence's tube through the clip.
 
-    The heatmap is cut at the tube's own share of the volume, so that only its order counts:
-    intersection over union of as many pixels as the tube has.
+    As many pixels of the heatmap are taken as the tube has, so that only their order counts.
 
     Args:
         heatmap: `(T, H, W)`, signed.
         mask: bool `(T, H, W)`, true on the evidence.
 
     Returns:
-        From 0 to 1. Pixels tied at the cut belong to it by their share: for a constant map,
+        From 0 to 1. Pixels tied at the threshold count by their share: for a constant map,
         `s / (2 - s)` where s is the tube's share of the volume.
 
     Raises:
@@ -78,19 +77,19 @@ def tube_iou(heatmap: ArrayLike, mask: ArrayLike) -> float:
     """
     heat, evidence = _pair(heatmap, mask)
     size = int(evidence.sum())
-    common = float(ties.highest(heat, size)[evidence].sum())
+    common = float(ties.top_k_mask(heat, size)[evidence].sum())
     return common / (2 * size - common)
 
 
 def relevance_mass(heatmap: ArrayLike, mask: ArrayLike) -> float:
-    """Share of the positive heat that lies on the evidence.
+    """Relevance mass: the share of the positive heat that is on the evidence.
 
     Args:
         heatmap: `(T, H, W)`, signed; what is below zero counts as none.
         mask: bool `(T, H, W)`, true on the evidence.
 
     Returns:
-        From 0 to 1; the evidence's share of the volume where no heat is positive.
+        From 0 to 1; the evidence's share of the volume if no heat is positive.
 
     Raises:
         ValueError: Shapes that differ, or no evidence.

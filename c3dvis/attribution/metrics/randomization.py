@@ -1,4 +1,4 @@
-"""Whether a heatmap depends on what the network has learned: layer by layer, that is spoiled."""
+"""Cascading weight randomization: whether a heatmap depends on the network's weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from c3dvis.models import layers
 
 @dataclass(frozen=True)
 class Stage:
-    """Heatmaps after one more layer has lost what it learned.
+    """Heatmaps after one more layer was randomized.
 
     Attributes:
-        layer: Its name; it and all layers above have lost it.
-        similarities: float64 `(N,)`, rank correlation of each clip's heatmap with its first one.
+        layer: Its name; it and all later layers are randomized.
+        similarities: float64 `(N,)`, rank correlation of each clip's heatmap with its original.
     """
 
     layer: str
@@ -36,23 +36,23 @@ def cascading_randomization(
     *,
     seed: int = 0,
 ) -> list[Stage]:
-    """Heatmaps as the network's layers are randomized one after the other, the last first.
+    """Compares heatmaps as the network's layers are randomized one by one, the last first.
 
-    A map that stays the same shows the clip, not what the network has learned. Each weight's
-    values are shuffled in place of being drawn from the initializer that it once had: so their
-    sizes stay right for the layers behind, batch normalization stays valid, and weights from a
-    file can be spoiled too. Afterwards, and after an error, the network is as it was.
+    A heatmap that stays the same shows the clip, not what the network has learned. The values of
+    each weight are shuffled rather than drawn from its initializer: so they keep their scale, batch
+    normalization stays valid, and weights loaded from a file can be randomized too. Afterwards, and
+    after an error, the network has its own weights again.
 
     Args:
         network: The network that `explain` explains.
-        explain: Gives the heatmap of a clip, such as
+        explain: Function from a clip to its heatmap, such as
             `lambda clip: attribute(network, clip, objective).heatmap`. Name the objective: the
             predicted class changes with the weights.
         clips: One clip or more, `(T, H, W, C)` each.
         seed: Of the shuffling.
 
     Returns:
-        One `Stage` a layer with weights, from the output to the input.
+        One `Stage` for each layer with weights, from the output to the input.
 
     Raises:
         ValueError: No clip.
@@ -75,16 +75,15 @@ def cascading_randomization(
     if not len(clips):
         raise ValueError("Expected one clip or more. Received: none.")
     names = [info.name for info in layers.describe(network) if info.weights]
-    draw = np.random.default_rng(seed)
-    first = [np.asarray(explain(clip)) for clip in clips]
+    rng = np.random.default_rng(seed)
+    originals = [np.asarray(explain(clip)) for clip in clips]
     stages = []
-    with _kept(network):
+    with _restored(network):
         for name in reversed(names):
-            _shuffle(
-                functools.reduce(lambda m, part: m.get_layer(part), name.split("/"), network), draw
-            )
-            now = [explain(clip) for clip in clips]
-            pairs = zip(first, now, strict=True)
+            layer = functools.reduce(lambda m, part: m.get_layer(part), name.split("/"), network)
+            _shuffle(layer, rng)
+            randomized = [explain(clip) for clip in clips]
+            pairs = zip(originals, randomized, strict=True)
             stages.append(Stage(name, np.array([rank_correlation(a, b) for a, b in pairs])))
     return stages
 
@@ -97,7 +96,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
         second: Of the same shape.
 
     Returns:
-        From -1 to 1; 1 for equal heatmaps, even constant ones; 0 where only one is constant.
+        From -1 to 1; 1 for equal heatmaps, even constant ones; 0 if only one is constant.
 
     Raises:
         ValueError: Shapes that differ.
@@ -108,7 +107,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     """
     a, b = (ties.finite(heatmap, 3, "heatmap") for heatmap in (first, second))
     if a.shape != b.shape:
-        raise ValueError(f"Expected heatmaps of one shape. Received: {a.shape} and {b.shape}.")
+        raise ValueError(f"Expected heatmaps of the same shape. Received: {a.shape} and {b.shape}.")
     if np.array_equal(a, b):
         return 1.0
     if not np.ptp(a) or not np.ptp(b):
@@ -117,22 +116,22 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks of all values; equal ones share the mean of theirs."""
+    """Ranks of all values; ties get their mean rank."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
 
 
-def _shuffle(layer: keras.layers.Layer, draw: np.random.Generator) -> None:
+def _shuffle(layer: keras.layers.Layer, rng: np.random.Generator) -> None:
     for weight in layer.weights:
         values = ops.convert_to_numpy(weight.value)
-        # Not the state of a layer's random numbers.
+        # Integer weights are the random state of layers such as dropout.
         if keras.backend.is_float_dtype(weight.dtype):
-            weight.assign(draw.permutation(values.ravel()).reshape(values.shape))
+            weight.assign(rng.permutation(values.ravel()).reshape(values.shape))
 
 
 @contextmanager
-def _kept(network: keras.Model) -> Iterator[None]:
-    """Puts every weight of a network back at the end."""
+def _restored(network: keras.Model) -> Iterator[None]:
+    """Restores the weights of a network on exit."""
     before = [np.array(ops.convert_to_numpy(weight.value)) for weight in network.weights]
     try:
         yield

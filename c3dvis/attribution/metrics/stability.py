@@ -1,4 +1,4 @@
-"""Whether a heatmap moves little when the clip does, and whether it foretells what removal does."""
+"""Sensitivity to noise in the clip, and faithfulness (μFidelity)."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis.attribution import baselines
 from c3dvis.attribution.metrics import ties
-from c3dvis.attribution.metrics.chance import Beside
+from c3dvis.attribution.metrics.chance import WithChance
 from c3dvis.attribution.scorer import Scorer
 
 _RANDOM_MAPS = 20
@@ -21,20 +21,20 @@ def sensitivity(
     samples: int = 8,
     seed: int = 0,
 ) -> float:
-    """The largest relative change of a heatmap under small noise in the clip; small is good.
+    """Max-sensitivity: the largest relative change of a heatmap under noise; smaller is better.
 
     `max |E(x + d) - E(x)| / |E(x)|` over random `d` with values in [-radius, radius].
 
     Args:
-        explain: Gives the heatmap of a clip, such as
+        explain: Function from a clip to its heatmap, such as
             `lambda clip: attribute(network, clip, objective).heatmap`.
-        clip: float32 `(T, H, W, C)` in [0, 1]; with noise, it is clipped to that range.
-        radius: Of the noise, in units of brightness.
+        clip: float32 `(T, H, W, C)` in [0, 1]; noisy clips are clipped to that range.
+        radius: Largest absolute value of the noise.
         samples: Number of noisy clips.
         seed: Of the noise.
 
     Returns:
-        From 0; infinite where a map of zeros becomes another.
+        From 0; infinite if a heatmap of zeros changes.
 
     Raises:
         ValueError: No samples, or a radius that is not above 0.
@@ -52,14 +52,14 @@ def sensitivity(
         raise ValueError(
             f"Expected 1 sample or more and a radius above 0. Received: {samples}, {radius}."
         )
-    draw = np.random.default_rng(seed)
-    own = ties.finite(explain(clip), 3, "heatmap")
+    rng = np.random.default_rng(seed)
+    original = ties.finite(explain(clip), 3, "heatmap")
     changes = []
     for _ in range(samples):
-        noise = draw.uniform(-radius, radius, clip.shape).astype(np.float32)
-        moved = ties.finite(explain(np.clip(clip + noise, 0, 1)), 3, "heatmap")
-        changes.append(np.linalg.norm(moved - own))
-    largest, size = max(changes), np.linalg.norm(own)
+        noise = rng.uniform(-radius, radius, clip.shape).astype(np.float32)
+        noisy = ties.finite(explain(np.clip(clip + noise, 0, 1)), 3, "heatmap")
+        changes.append(np.linalg.norm(noisy - original))
+    largest, size = max(changes), np.linalg.norm(original)
     if not size:
         return float("inf") if largest else 0.0
     return float(largest / size)
@@ -75,24 +75,22 @@ def mu_fidelity(
     subsets: int = 64,
     baseline: str | NDArray[np.float32] = "black",
     seed: int = 0,
-) -> Beside:
-    """Correlation between the heat of a random set of blocks and what the score loses without it.
+) -> WithChance:
+    """μFidelity: correlation of the heat of random sets of blocks and the drop without them.
 
     Args:
-        scorer: About an objective of any kind.
+        scorer: A scorer of any objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         heatmap: `(T, H, W)`, signed.
         blocks: Number of blocks along time, height and width.
-        share: Of the blocks that a set holds.
-        subsets: Number of sets, at least 3; so many forward passes.
-        baseline: What stands in a block that is removed: "black", "blur", "noise",
-            "first_frame", or a clip.
-        seed: Of the sets and the random maps.
+        share: Share of the blocks in a set.
+        subsets: Number of sets, at least 3, with a forward pass for each.
+        baseline: What replaces removed blocks: "black", "blur", "noise", "first_frame", or a clip.
+        seed: Of the sets and the random heatmaps.
 
     Returns:
         `value` and `random`: Pearson correlation of the heatmap, and its mean over random
-        heatmaps, both in [-1, 1]. A map whose sets all have the same heat has 0: it foretells
-        nothing.
+        heatmaps, both in [-1, 1]; 0 if all sets have the same heat.
 
     Raises:
         ValueError: A heatmap of another shape, or options out of range.
@@ -113,42 +111,44 @@ def mu_fidelity(
     if heat.shape != clip.shape[:3]:
         raise ValueError(f"Expected a heatmap of {clip.shape[:3]}. Received: {heat.shape}.")
     if not all(1 <= n <= length for n, length in zip(blocks, heat.shape, strict=True)):
-        raise ValueError(f"Expected from 1 block to one a pixel an axis. Received: {blocks}.")
+        raise ValueError(
+            f"Expected blocks from 1 up to {heat.shape} on each axis. Received: {blocks}."
+        )
     count = round(share * np.prod(blocks))
     if not 0 < count < np.prod(blocks) or subsets < 3:
         raise ValueError(
-            "Expected a share that leaves some blocks and takes some, and 3 subsets or more. "
+            "Expected a share that removes some blocks and not all, and 3 subsets or more. "
             f"Received: {share}, {subsets}."
         )
-    draw = np.random.default_rng(seed)
-    owner = _owners(heat.shape, blocks)
-    chosen = [draw.permutation(int(np.prod(blocks)))[:count] for _ in range(subsets)]
-    drops = _drops(scorer, clip, baselines.baseline(baseline, clip), owner, chosen)
-    by_chance = [
-        _foretold(draw.random(heat.shape), owner, chosen, drops) for _ in range(_RANDOM_MAPS)
+    rng = np.random.default_rng(seed)
+    labels = _block_labels(heat.shape, blocks)
+    sets = [rng.permutation(int(np.prod(blocks)))[:count] for _ in range(subsets)]
+    drops = _drops(scorer, clip, baselines.baseline(baseline, clip), labels, sets)
+    random = [
+        _correlation(rng.random(heat.shape), labels, sets, drops) for _ in range(_RANDOM_MAPS)
     ]
-    return Beside(_foretold(heat, owner, chosen, drops), float(np.mean(by_chance)))
+    return WithChance(_correlation(heat, labels, sets, drops), float(np.mean(random)))
 
 
-def _owners(shape, blocks) -> NDArray[np.int64]:
-    """Which block each pixel belongs to, `(T, H, W)`."""
+def _block_labels(shape, blocks) -> NDArray[np.int64]:
+    """The index of each pixel's block, `(T, H, W)`."""
     along = [np.arange(length) * n // length for length, n in zip(shape, blocks, strict=True)]
     return np.asarray(np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), blocks))
 
 
-def _drops(scorer, clip, absent, owner, chosen) -> NDArray[np.float64]:
-    """How much the score falls when each set of blocks is removed."""
+def _drops(scorer, clip, absent, labels, sets) -> NDArray[np.float64]:
+    """Drop of the score when each set of blocks is removed."""
     size = scorer.rows(clip.shape)
     scores: list[float] = []
-    for first in range(0, len(chosen), size):
-        removed = [np.isin(owner, blocks)[..., None] for blocks in chosen[first : first + size]]
+    for first in range(0, len(sets), size):
+        removed = [np.isin(labels, blocks)[..., None] for blocks in sets[first : first + size]]
         scores += list(scorer.scores(np.stack([np.where(r, absent, clip) for r in removed])))
     return float(scorer.scores(clip[None])[0]) - np.array(scores, np.float64)
 
 
-def _foretold(heat, owner, chosen, drops: NDArray[np.float64]) -> float:
-    a_block = np.bincount(owner.ravel(), heat.ravel())
-    sums = np.array([a_block[blocks].sum() for blocks in chosen])
+def _correlation(heat, labels, sets, drops: NDArray[np.float64]) -> float:
+    block_heat = np.bincount(labels.ravel(), heat.ravel())
+    sums = np.array([block_heat[blocks].sum() for blocks in sets])
     # Sums of equal blocks still differ in their last digits.
     if np.ptp(sums) <= 1e-9 * np.abs(sums).max() or not np.ptp(drops):
         return 0.0

@@ -1,4 +1,4 @@
-"""Whether a heatmap, or a mask of frames, lies on the frames that hold the evidence."""
+"""Temporal localization: whether a heatmap or frame mask is highest where the evidence is."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,14 @@ def frame_profile(heatmap: ArrayLike) -> NDArray[np.float64]:
 
 
 def temporal_hit(profile: ArrayLike, window: Sequence[int]) -> float:
-    """Whether the frame that counts most lies in the window of the evidence.
+    """Temporal hit: whether the highest frame is in the window of the evidence.
 
     Args:
-        profile: `(T,)`, how much each frame counts: a mask of frames, or `frame_profile`.
+        profile: `(T,)`, a mask of frames, or a `frame_profile`.
         window: First frame of the evidence, and the frame after its last.
 
     Returns:
-        0 or 1; of frames that count equally, the share in the window.
+        0 or 1; of tied frames, the share in the window.
 
     Raises:
         ValueError: A profile of another shape, or a window that is empty or leaves the clip.
@@ -42,22 +42,22 @@ def temporal_hit(profile: ArrayLike, window: Sequence[int]) -> float:
         1.0
     """
     values = ties.finite(profile, 1, "profile")
-    return ties.hit(values, _inside(window, len(values)))
+    return ties.argmax_in(values, _inside(window, len(values)))
 
 
 def temporal_iou(
     profile: ArrayLike, window: Sequence[int], *, threshold: float | None = None
 ) -> float:
-    """Overlap of the frames that count with the window of the evidence.
+    """Temporal IoU: intersection over union of the highest frames and the window of the evidence.
 
     Args:
-        profile: `(T,)`, how much each frame counts: a mask of frames, or `frame_profile`.
+        profile: `(T,)`, a mask of frames, or a `frame_profile`.
         window: First frame of the evidence, and the frame after its last.
-        threshold: Frames above it count, such as 0.5 for a mask; None takes as many frames as the
-            window has, for profiles of which only the order means something.
+        threshold: Frames above it are taken, such as 0.5 for a mask; None takes as many frames as
+            the window has, for profiles whose order alone is meaningful.
 
     Returns:
-        Intersection over union, from 0 to 1. Frames tied at the cut count by their share.
+        From 0 to 1. Frames tied at the threshold count by their share.
 
     Raises:
         ValueError: A profile of another shape, or a window that is empty or leaves the clip.
@@ -70,7 +70,7 @@ def temporal_iou(
     values = ties.finite(profile, 1, "profile")
     inside = _inside(window, len(values))
     if threshold is None:
-        taken = ties.highest(values, int(inside.sum()))
+        taken = ties.top_k_mask(values, int(inside.sum()))
     else:
         taken = (values > threshold).astype(np.float64)
     common = taken[inside].sum()

@@ -1,17 +1,17 @@
-"""Which frames decide: frames frozen or reversed under a mask, the search for it, the report."""
+"""Masks of frames: frames frozen or reversed under a mask, the search for it, the report."""
 
 from c3dvis.attribution.temporal.perturb import (  # noqa: F401
     AREA_WEIGHT,
     PERTURBATIONS,
+    binarize,
     check_masks,
-    cost,
+    frame_heatmap,
     freeze_matrices,
     matrices,
     mix_frames,
+    penalty,
     perturb,
     probabilities,
     reverse_matrices,
-    snapped,
-    spread,
     variation,
 )

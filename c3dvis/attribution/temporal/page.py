@@ -1,26 +1,23 @@
-"""A temporal report as Markdown and as a page of HTML."""
+"""Renders a temporal report as Markdown and as a page of HTML."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import jinja2
 
+from c3dvis.attribution.temporal.report import Row, TemporalReport
 from c3dvis.text import markdown, visible
-
-if TYPE_CHECKING:
-    from c3dvis.attribution.temporal.report import Row, TemporalReport
 
 _COLUMNS = ("OS", "FS", "RS", "CS", "P", "frames")
 _LEGEND = (
-    "OS: score (softmax) of the class that the network guesses; FS: its score with the mask's "
-    "frames frozen; RS: with them reversed; CS: score of the clip's own class and P: the "
-    "network's guess, where they differ; frames: the mask."
+    "OS: softmax score of the predicted class; FS: its score with the frames of the mask frozen; "
+    "RS: with them reversed; CS: score of the true class, and P: the predicted class, where they "
+    "differ; frames: the mask."
 )
 _SUMMARY = ("network", "OS", "FS", "RS", "drop by freezing", "drop by reversal", "frames")
-_SUMMARY_LEGEND = "Scores and frames are means over the clips; drops, as shares of OS, are medians."
+_SUMMARY_LEGEND = "Scores and frames are means over the clips; drops, relative to OS, are medians."
 
 _PAGE = """\
 <!doctype html>
@@ -89,8 +86,15 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid #dcdfe3; text-align: le
 """
 
 
-def markdown_tables(report: TemporalReport) -> str:
-    """The report as two Markdown tables with their legends."""
+def to_markdown(report: TemporalReport) -> str:
+    """Renders a report as two Markdown tables: the clips, and a summary of the networks.
+
+    Args:
+        report: Of `temporal_report`.
+
+    Returns:
+        Markdown, with a legend above each table.
+    """
     several = len(report.networks) > 1
     heads = ["clip"]
     for network in report.networks:
@@ -104,8 +108,15 @@ def markdown_tables(report: TemporalReport) -> str:
     )
 
 
-def html_page(report: TemporalReport) -> str:
-    """The report as a page of HTML that needs no other file."""
+def to_html(report: TemporalReport) -> str:
+    """Renders a report as a page, with a red mark for each frame of a mask, green for others.
+
+    Args:
+        report: Of `temporal_report`.
+
+    Returns:
+        HTML that needs no other file.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(spans=_spans, visible=visible)
     return environment.from_string(_PAGE).render(
@@ -128,9 +139,9 @@ def _by_clip(report: TemporalReport) -> Iterable[tuple[str, Sequence[Row]]]:
 
 
 def _texts(row: Row) -> list[str]:
-    correct = "" if row.correct is None else f"{row.correct:.3f}"
-    scores = (row.original, row.frozen, row.reversed)
-    return [*(f"{score:.3f}" for score in scores), correct, row.predicted or ""]
+    scores = [f"{score:.3f}" for score in (row.original, row.frozen, row.reversed)]
+    wrong = ["", ""] if row.correct is None else [f"{row.correct:.3f}", row.predicted]
+    return scores + wrong
 
 
 def _marks(row: Row) -> str:
@@ -138,7 +149,7 @@ def _marks(row: Row) -> str:
 
 
 def _spans(frames: Sequence[bool]) -> str:
-    """The frames of a mask in words.
+    """The frames of a mask as ranges.
 
     >>> _spans([False, True, True, False, True])
     'frames 1-2, 4'

@@ -14,59 +14,60 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis.attribution.scorer import Scorer
 
 AREA_WEIGHT = 0.01
-"""What a frame of the mask costs, in probability."""
+"""Penalty of each frame of the mask, in probability."""
 VARIATION_WEIGHT = 0.02
-"""What the cubed total variation of the mask costs, in probability."""
+"""Penalty of the cubed total variation of the mask, in probability."""
 
-# Frames of a higher mask belong to a run that reverse mirrors.
-_RUN = 0.1
-# Masks count as on above it where they are shown or measured.
-_SNAP = 0.5
+# Frames whose mask is higher belong to a run that `reverse_matrices` mirrors.
+_RUN_THRESHOLD = 0.1
+# Frames whose mask is higher are on where a mask is shown or measured.
+_BINARY_THRESHOLD = 0.5
 
 
 def freeze_matrices(masks):
-    """What freezing does to frames, `(N, T, T)`, of masks `(N, T)` in [0, 1].
+    """Matrices `(N, T, T)` that freeze frames under masks `(N, T)` in [0, 1].
 
-    The first frame stays, and each frame holds on to the one before it by as much as its mask:
+    The first frame stays; each other frame is replaced by the one before it in proportion to its
+    mask:
     `x'_0 = x_0`, `x'_t = (1 - m_t) x_t + m_t x'_{t-1}`.
 
     Mänttäri et al. 2020, "Interpreting Video Features: a Comparison of 3D Convolutional Networks
     and Convolutional LSTM Networks", https://arxiv.org/abs/2002.00367
     """
     frames = masks.shape[-1]
-    held = masks * np.r_[0, np.ones(frames - 1)].astype(np.float32)
-    made = (1 - held)[..., None] * ops.eye(frames)
+    product = masks * np.r_[0, np.ones(frames - 1)].astype(np.float32)
+    matrices = (1 - product)[..., None] * ops.eye(frames)
+    # Each round doubles the number of earlier frames: `product` is that of so many masks.
     reach = 1
-    # Each round doubles how far back a frame can hold: `held` is the product of that many masks.
     while reach < frames:
-        made = made + held[..., None] * _later(made, reach)
-        held = held * _later(held, reach)
+        matrices = matrices + product[..., None] * _delay(matrices, reach)
+        product = product * _delay(product, reach)
         reach *= 2
-    return made
+    return matrices
 
 
 def reverse_matrices(masks):
-    """What reversing does to frames, `(N, T, T)`, of masks `(N, T)` in [0, 1].
+    """Matrices `(N, T, T)` that reverse frames under masks `(N, T)` in [0, 1].
 
     Each run of frames whose mask is above 0.1 is mirrored in time; a frame is blended with its
-    mirror image by as much as its own mask. In the published code both frames of a pair are
-    blended by the mask of the first of them, and that of the second has no gradient.
+    mirror image in proportion to its own mask. In the published code the mask of the first frame of
+    a pair blends both, and that of the second has no gradient.
 
     Mänttäri et al. 2020, https://arxiv.org/abs/2002.00367
     """
     frames = masks.shape[-1]
     times = np.arange(frames)
-    still = (masks <= _RUN)[:, None]
+    still = (masks <= _RUN_THRESHOLD)[:, None]
     past, future = times[None] <= times[:, None], times[None] >= times[:, None]
     before = ops.max(ops.where(ops.logical_and(still, past), times, -1), axis=-1)
     after = ops.min(ops.where(ops.logical_and(still, future), times, frames), axis=-1)
     mirror = ops.one_hot(before + after - times, frames)
-    moved = ops.where(masks > _RUN, masks, 0.0)[..., None]
+    moved = ops.where(masks > _RUN_THRESHOLD, masks, 0.0)[..., None]
     return (1 - moved) * ops.eye(frames) + moved * mirror
 
 
 PERTURBATIONS = MappingProxyType({"freeze": freeze_matrices, "reverse": reverse_matrices})
-"""Functions of masks `(N, T)` that give matrices `(N, T, T)`, by name."""
+"""Functions from masks `(N, T)` to matrices `(N, T, T)`, by name."""
 
 
 def mix_frames(clip, matrices):
@@ -114,7 +115,7 @@ def probabilities(
 ) -> NDArray[np.float32]:
     """Probability of the class for a clip under each mask, `(N,)`.
 
-    No more perturbed clips exist at once than the network takes.
+    At most one batch of perturbed clips exists at a time.
     """
     masks, size = check_masks(masks, len(clip)), scorer.rows(clip.shape)
     firsts = range(0, len(masks), size)
@@ -124,7 +125,7 @@ def probabilities(
 
 
 def matrices(by: str) -> Callable:
-    """The function of masks that a perturbation's name stands for."""
+    """The function of `PERTURBATIONS` of this name."""
     if by not in PERTURBATIONS:
         names = " or ".join(map(repr, PERTURBATIONS))
         raise ValueError(f"Expected a perturbation of time, {names}. Received: {by!r}.")
@@ -142,23 +143,23 @@ def variation(masks):
     return ops.sum(cubes[:, :-1], axis=-1) + ops.sum(cubes[:, 1:], axis=-1)
 
 
-def cost(masks):
-    """What masks `(N, T)` cost by their size and by how much they vary, `(N,)`."""
+def penalty(masks):
+    """Penalty `(N,)` of the size and variation of masks `(N, T)`."""
     return AREA_WEIGHT * ops.sum(masks, axis=-1) + VARIATION_WEIGHT * variation(masks)
 
 
-def snapped(mask: ArrayLike) -> NDArray[np.bool_]:
-    """Which frames of a mask are on, as it is shown and measured."""
-    return np.asarray(mask) > _SNAP
+def binarize(mask: ArrayLike) -> NDArray[np.bool_]:
+    """The frames of a mask that are on: above 0.5."""
+    return np.asarray(mask) > _BINARY_THRESHOLD
 
 
-def spread(mask: NDArray[np.float32], clip: NDArray) -> NDArray[np.float32]:
+def frame_heatmap(mask: NDArray[np.float32], clip: NDArray) -> NDArray[np.float32]:
     """A mask of frames as a heatmap `(T, H, W)`: the same for all pixels of a frame."""
     return np.repeat(mask, np.prod(clip.shape[1:3])).reshape(clip.shape[:3]).astype(np.float32)
 
 
 def check_masks(masks: ArrayLike, frames: int) -> NDArray[np.float32]:
-    """Masks as float32 `(N, T)`, or what is wrong with them."""
+    """Masks as float32 `(N, T)`; ValueError for another shape, or values outside [0, 1]."""
     array = np.asarray(masks, np.float32)
     if array.ndim != 2 or array.shape[1] != frames:
         raise ValueError(f"Expected masks of shape (N, {frames}). Received: {array.shape}.")
@@ -168,7 +169,7 @@ def check_masks(masks: ArrayLike, frames: int) -> NDArray[np.float32]:
     return array
 
 
-def _later(rows, frames: int):
-    """`(N, T, ...)` moved later by some frames; zeros come in from before the clip."""
+def _delay(rows, frames: int):
+    """`(N, T, ...)` shifted later by some frames, zeros before."""
     padding = [(0, 0), (frames, 0)] + [(0, 0)] * (len(rows.shape) - 2)
     return ops.pad(rows[:, :-frames], padding)

@@ -1,4 +1,4 @@
-"""How far networks fall when the frames that decide are frozen or reversed: a table of clips."""
+"""Drops of networks' scores when the frames that decide are frozen or reversed, as a table."""
 
 from __future__ import annotations
 
@@ -16,43 +16,40 @@ from c3dvis.attribution import temporal
 from c3dvis.attribution.explain import attribute
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.attribution.temporal.page import html_page, markdown_tables
 
 
 @dataclass(frozen=True)
 class Row:
-    """One clip seen by one network; scores are probabilities after the softmax.
+    """One clip and one network; scores are probabilities after the softmax.
 
     Attributes:
         clip: Name of the clip.
         network: Name of the network.
-        guess: The class that the network gives the clip, and that the mask explains.
-        original: OS, score of that class for the clip.
-        frozen: FS, its score for the clip frozen by the mask.
-        reversed: RS, its score for the clip reversed by the mask.
-        correct: CS, score of the clip's own class where the network gives another; else None.
-        predicted: P, the network's class where it isn't the clip's own; else None.
-        frames: The mask, snapped: a bool a frame.
+        predicted: P, the predicted class, which the mask explains.
+        original: OS, score of the predicted class for the clip.
+        frozen: FS, its score for the clip frozen under the mask.
+        reversed: RS, its score for the clip reversed under the mask.
+        correct: CS, score of the true class if another is predicted; else None.
+        frames: The binary mask, one bool for each frame.
     """
 
     clip: str
     network: str
-    guess: str
+    predicted: str
     original: float
     frozen: float
     reversed: float
     correct: float | None
-    predicted: str | None
     frames: tuple[bool, ...]
 
     @property
     def freeze_drop(self) -> float:
-        """Share of the original score that freezing takes."""
+        """Drop of the score by freezing, relative to the original."""
         return 1 - self.frozen / self.original
 
     @property
     def reverse_drop(self) -> float:
-        """Share of the original score that reversing takes."""
+        """Drop of the score by reversal, relative to the original."""
         return 1 - self.reversed / self.original
 
 
@@ -63,7 +60,7 @@ class Summary:
     Attributes:
         network: Its name.
         original, frozen, reversed: Means of the scores OS, FS and RS.
-        freeze_drop, reverse_drop: Medians of the shares of OS that are lost.
+        freeze_drop, reverse_drop: Medians of the relative drops.
         frames: Mean number of frames in the mask.
     """
 
@@ -78,11 +75,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class TemporalReport:
-    """What `temporal_report` found.
+    """The rows of a `temporal_report`; `temporal.page` renders them.
 
     Attributes:
-        rows: One `Row` a clip and network: all networks of the first clip, then of the next.
-        method: The method that made the masks.
+        rows: One `Row` for each clip and network: all networks of the first clip, then of the next.
+        method: The method that found the masks.
     """
 
     rows: tuple[Row, ...]
@@ -94,24 +91,16 @@ class TemporalReport:
         return list(dict.fromkeys(row.network for row in self.rows))
 
     def summary(self) -> list[Summary]:
-        """One `Summary` a network."""
+        """One `Summary` for each network."""
         return [
             _summary([row for row in self.rows if row.network == name]) for name in self.networks
         ]
 
-    def to_markdown(self) -> str:
-        """The clips with the networks side by side, and what they come to, as Markdown tables."""
-        return markdown_tables(self)
-
-    def to_html(self) -> str:
-        """The same as a page, with a red mark for each frame of a mask and a green one else."""
-        return html_page(self)
-
     def to_frame(self):
-        """The rows as a pandas data frame, a column an attribute and one for each drop.
+        """The rows as a pandas data frame, with a column for each attribute and drop.
 
         Raises:
-            ImportError: Where pandas isn't installed.
+            ImportError: If pandas is not installed.
         """
         try:
             pandas = importlib.import_module("pandas")
@@ -139,25 +128,25 @@ def temporal_report(
     batch_size: int = 8,
     **options: Any,
 ) -> TemporalReport:
-    """How far networks fall when the frames that decide are frozen, and when they are reversed.
+    """Drops of networks' scores when the frames that decide are frozen, and when they are reversed.
 
-    For each clip and network, the method finds a mask of frames for the class that the network
-    guesses. The score of this class is then read for the clip as it is (OS), frozen by the mask
-    (FS) and reversed by it (RS), the mask snapped at 0.5. A network that reads order in time
-    loses much by reversal; one that reads appearance hardly any.
+    For each clip and network, the method finds a mask of frames for the predicted class. The score
+    of this class is then computed for the clip as it is (OS), frozen under the mask (FS) and
+    reversed under it (RS), the mask binarized at 0.5. Reversal lowers the score of a network that
+    uses temporal order, and hardly that of one that uses appearance.
 
     Args:
         networks: Networks that take these clips, by name.
         clips: `(N, T, H, W, C)` in [0, 1].
-        labels: The clips' own classes, as indices or names; None if they aren't known.
+        labels: The true classes of the clips, as indices or names; None if unknown.
         names: Names of the clips; None numbers them from 0.
-        method: One whose answer has a `frame_mask`: "freeze", "reverse" or "window".
-        preprocess: For the networks named, a function of clips in [0, 1] that gives what it takes.
+        method: One whose attributions have a `frame_mask`: "freeze", "reverse" or "window".
+        preprocess: For networks by name, a function that turns clips in [0, 1] into its input.
         batch_size: Most clips computed at once.
         **options: Of the method.
 
     Returns:
-        A `TemporalReport`: rows, Markdown, HTML, a data frame.
+        A `TemporalReport`; `temporal.page.to_markdown` and `to_html` render it.
 
     Raises:
         ValueError: No networks or clips, labels or names of another number, a clip that a network
@@ -170,7 +159,7 @@ def temporal_report(
         >>> some = MovingEvidence(seed=1).batch(0, 1)
         >>> networks = {"C3D": models.build("c3d-motion")}
         >>> report = temporal_report(networks, some.clips, some.labels, method="window", stride=4)
-        >>> report.rows[0].guess, report.rows[0].predicted
+        >>> report.rows[0].predicted, report.rows[0].correct
         ('moving left', None)
 
     Mänttäri et al. 2020, "Interpreting Video Features: a Comparison of 3D Convolutional Networks
@@ -188,22 +177,23 @@ def temporal_report(
     unknown = set(preprocess or ()) - set(networks)
     if unknown:
         raise ValueError(f"Expected preprocess for {list(networks)}. Received: {sorted(unknown)}.")
-    shown = [str(i) for i in range(len(array))] if names is None else [str(n) for n in names]
+    clip_names = list(map(str, range(len(array)) if names is None else names))
+    true = [None] * len(array) if labels is None else labels
     columns = []
     for name, network in networks.items():
-        asked = _Asked(name, network, (preprocess or {}).get(name), batch_size)
+        column = _Column(name, network, (preprocess or {}).get(name), batch_size)
         columns.append(
             [
-                asked.row(shown[i], clip, None if labels is None else labels[i], method, options)
-                for i, clip in enumerate(array)
+                column.row(clip_name, clip, label, method, options)
+                for clip_name, clip, label in zip(clip_names, array, true, strict=True)
             ]
         )
-    rows = tuple(row for several in zip(*columns, strict=True) for row in several)
+    rows = tuple(row for of_clip in zip(*columns, strict=True) for row in of_clip)
     return TemporalReport(rows, method)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Column:
     """One network of a report."""
 
     name: str
@@ -212,7 +202,7 @@ class _Asked:
     batch_size: int
 
     def row(self, name: str, clip: NDArray[np.float32], label, method: str, options) -> Row:
-        found = attribute(
+        attribution = attribute(
             self.network,
             clip,
             method=method,
@@ -220,36 +210,34 @@ class _Asked:
             batch_size=self.batch_size,
             **options,
         )
-        assert isinstance(found, Attribution)  # of one clip
-        if found.frame_mask is None:
+        assert isinstance(attribution, Attribution)  # of one clip
+        if attribution.frame_mask is None:
             raise ValueError(
                 "Expected a method that finds a mask of frames: 'freeze', 'reverse' or 'window'. "
                 f"Received: {method!r}."
             )
-        frames = temporal.snapped(found.frame_mask)
+        frames = temporal.binarize(attribution.frame_mask)
         masks = frames[None].astype(np.float32)
-        changed = [temporal.perturb(clip, masks, by)[0] for by in ("freeze", "reverse")]
-        scorer = self._question(found.objective)
-        original, frozen, backwards = map(float, scorer.probabilities(np.stack([clip, *changed])))
-        guess = self._class_name(scorer)
+        perturbed = [temporal.perturb(clip, masks, by)[0] for by in ("freeze", "reverse")]
+        scorer = self._scorer(attribution.objective)
+        original, frozen, reversed_ = scorer.probabilities(np.stack([clip, *perturbed])).tolist()
         correct = None
         if label is not None:
-            own = self._question(objectives.logit(label if isinstance(label, str) else int(label)))
+            own = self._scorer(objectives.logit(label if isinstance(label, str) else int(label)))
             if own.columns[0, 0] != scorer.columns[0, 0]:
                 correct = float(own.probabilities(clip[None])[0])
         return Row(
             clip=name,
             network=self.name,
-            guess=guess,
+            predicted=self._class_name(scorer),
             original=original,
             frozen=frozen,
-            reversed=backwards,
+            reversed=reversed_,
             correct=correct,
-            predicted=None if correct is None else guess,
             frames=tuple(map(bool, frames)),
         )
 
-    def _question(self, objective: objectives.Objective) -> Scorer:
+    def _scorer(self, objective: objectives.Objective) -> Scorer:
         return Scorer(
             self.network, objective, preprocess=self.preprocess, batch_size=self.batch_size
         )

@@ -1,8 +1,12 @@
-"""The search for a mask of the frames that decide, as `fit` of a Keras model."""
+"""The search for a mask of frames that freezes or reverses what decides, as `fit` of a Keras model.
+
+The methods freeze and reverse differ in their perturbation only. `method` makes either.
+"""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
@@ -13,9 +17,9 @@ from numpy.typing import NDArray
 
 from c3dvis import autodiff
 from c3dvis.attribution import temporal
-from c3dvis.attribution.methods.window import best_window
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal.windows import best_window
 
 # Share of the fully frozen clip's drop that the first window must reach (Mänttäri et al. 2020).
 _SHARE_OF_DROP = 0.9
@@ -29,57 +33,55 @@ class Settings:
         learning_rate: Of Adam.
         steps: Most steps of it.
         start: "window", the exact best one (see `window`), or "centred", the paper's.
-        logit: What the mask begins with in its window before the sigmoid, and with a minus outside.
-        snap: Whether the answer is the best of the masks seen once each is snapped to zeros and
-            ones, rather than the best as it is.
-        least_change: The search ends when a step changes the loss by less; 0 never ends it.
+        logit: Initial logit of the mask inside its window; outside it is the negative.
+        binary: Whether the result is the best of all masks of the search after each is binarized,
+            rather than the best as it is.
+        min_delta: The search ends when a step changes the loss by less; 0 never ends it.
     """
 
     learning_rate: float
     steps: int
     start: str
     logit: float
-    snap: bool
-    least_change: float = 0.0
+    binary: bool
+    min_delta: float = 0.0
 
 
 SETTINGS = MappingProxyType(
     {
-        "default": Settings(0.2, 60, "window", logit=4.0, snap=True, least_change=1e-5),
-        "published TensorFlow": Settings(0.001, 300, "centred", logit=5.0, snap=False),
-        "published PyTorch": Settings(
-            0.2, 300, "centred", logit=5.0, snap=False, least_change=1e-5
-        ),
+        "default": Settings(0.2, 60, "window", logit=4.0, binary=True, min_delta=1e-5),
+        "published TensorFlow": Settings(0.001, 300, "centred", logit=5.0, binary=False),
+        "published PyTorch": Settings(0.2, 300, "centred", logit=5.0, binary=False, min_delta=1e-5),
     }
 )
-"""By name. The published ones are those of the two halves of the authors' code, of which the second
-means to stop where the loss stands still, but compares it with a number that never changes."""
+"""By name. The published ones are those of the two halves of the authors' code. The second should
+stop when the loss no longer changes, but compares it with a constant."""
 
 
 @dataclass(frozen=True)
-class Found:
+class MaskResult:
     """The best mask of a search.
 
     Attributes:
         mask: float32 `(T,)` in [0, 1].
         loss: Its loss.
-        first_loss: The loss of the mask that the search began with.
-        steps: Steps taken.
-        seen: float32 `(steps + 1, T)`, every mask on the way, the first one included.
+        first_loss: The loss of the initial mask.
+        steps: Steps run.
+        history: float32 `(steps + 1, T)`, the initial mask and that of each step.
     """
 
     mask: NDArray[np.float32]
     loss: float
     first_loss: float
     steps: int
-    seen: NDArray[np.float32]
+    history: NDArray[np.float32]
 
 
 class TemporalSearch(keras.Model):
     """A mask of the frames of one clip, whose logits are the only trainable weights.
 
     Args:
-        scorer: A scorer about one class; the search serves every class of its network.
+        scorer: A scorer of one logit; the search serves every class of its network.
         shape: `(T, H, W, C)` of the clips.
         by: "freeze" or "reverse".
     """
@@ -91,7 +93,7 @@ class TemporalSearch(keras.Model):
         self.logits = self.add_weight(shape=(1, shape[0]), name="logits")
         self.clip = self.add_weight(shape=shape, trainable=False, name="clip")
         self.best = self.add_weight(shape=(1, shape[0]), trainable=False, name="best")
-        self.seen = self.add_weight(shape=(1, shape[0]), trainable=False, name="seen")
+        self.current = self.add_weight(shape=(1, shape[0]), trainable=False, name="current")
         self.best_loss = self.add_weight(shape=(1,), trainable=False, name="best_loss")
         self.last_loss = self.add_weight(shape=(1,), trainable=False, name="last_loss")
         self.compile(
@@ -115,11 +117,11 @@ class TemporalSearch(keras.Model):
     non_trainable_weights = non_trainable_variables
 
     def call(self, columns, training=None):
-        """The mask's loss `(1,)`: what it costs, and the probability of the class under it."""
+        """The mask's loss `(1,)`: its penalty, and the probability of the class under it."""
         masks = ops.sigmoid(self.logits)
-        self.seen.assign(masks)
+        self.current.assign(masks)
         clips = temporal.mix_frames(self.clip, self.matrices(masks))
-        losses = temporal.cost(masks) + ops.exp(self.shared.log_probabilities(clips, columns)[0])
+        losses = temporal.penalty(masks) + ops.exp(self.shared.log_probabilities(clips, columns)[0])
         better = losses < self.best_loss
         self.best.assign(ops.where(better[:, None], masks, self.best))
         self.best_loss.assign(ops.where(better, losses, self.best_loss))
@@ -135,72 +137,114 @@ class TemporalSearch(keras.Model):
         columns: NDArray[np.int32],
         window: NDArray[np.bool_],
         settings: Settings,
-    ) -> Found:
-        """Improves a mask of a clip from a window `(T,)` on."""
+    ) -> MaskResult:
+        """Optimises the mask of a clip, starting at a window `(T,)`."""
         for variable, start in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(start)
         self.optimizer.learning_rate = settings.learning_rate
         self.clip.assign(clip)
         self.logits.assign(np.where(window, settings.logit, -settings.logit)[None])
         self.best_loss.assign([np.inf])
-        watch = _Watch(settings.least_change)
-        # The last step is there to read the loss of the mask that the one before it made.
+        history = _History(settings.min_delta)
+        # One step more, for the loss of the mask of the last one.
         rows = np.repeat(columns, settings.steps + 1, axis=0)
-        autodiff.fit(self, rows, batch_size=1, callbacks=[watch], verbose=0)
-        losses, seen = watch.losses, np.stack(watch.masks)
+        autodiff.fit(self, rows, batch_size=1, callbacks=[history], verbose=0)
+        losses, masks = history.losses, np.stack(history.masks)
         mask = ops.convert_to_numpy(self.best)[0]
-        return Found(mask, min(losses), losses[0], len(losses) - 1, seen)
+        return MaskResult(mask, min(losses), losses[0], len(losses) - 1, masks)
 
 
-class _Watch(keras.callbacks.Callback):
-    """Notes the mask and the loss of every step; ends the search when the loss stands still."""
+class _History(keras.callbacks.Callback):
+    """Records the mask and loss of every step; ends the search when the loss no longer changes."""
 
-    def __init__(self, least_change: float):
+    def __init__(self, min_delta: float):
         super().__init__()
-        self.least_change = least_change
+        self.min_delta = min_delta
         self.losses: list[float] = []
         self.masks: list[np.ndarray] = []
 
     def on_train_batch_end(self, batch, logs=None):
         autodiff.synchronize(self.model)
         self.losses.append(float(ops.convert_to_numpy(self.model.last_loss)[0]))
-        self.masks.append(np.array(ops.convert_to_numpy(self.model.seen)[0]))
+        self.masks.append(np.array(ops.convert_to_numpy(self.model.current)[0]))
         if not np.isfinite(self.losses[-1]):
             raise ValueError(
-                "Expected a network that gives finite scores to perturbed clips. "
+                "Expected finite scores of perturbed clips. "
                 f"Received: {self.losses[-1]} at step {batch}."
             )
-        changed = abs(self.losses[-1] - self.losses[-2]) if batch else np.inf
-        if changed < self.least_change:
+        change = abs(self.losses[-1] - self.losses[-2]) if batch else np.inf
+        if change < self.min_delta:
             self.model.stop_training = True
 
 
-def explain(
-    scorer: Scorer, clip: NDArray[np.float32], *, by: str, settings: str, steps: int | None
-) -> Attribution:
-    """What `freeze` and `reverse` do alike; see there."""
-    chosen = _settings(settings, steps)
-    found = find(scorer, clip, by, chosen)
-    noted = {
-        "settings": settings,
-        **asdict(chosen),
-        "steps": found.steps,
-        "first_loss": found.first_loss,
-        "loss": found.loss,
-    }
-    return Attribution(
-        clip=clip,
-        heatmap=temporal.spread(found.mask, clip),
-        score=float(scorer.scores(clip[None])[0]),
-        objective=scorer.objective,
-        method=by,
-        settings=noted,
-        perturbed=temporal.perturb(clip, found.mask[None], by)[0],
-        frame_mask=found.mask,
-    )
+def method(by: str) -> Callable[..., Attribution]:
+    """The method that perturbs frames in this way.
+
+    Args:
+        by: "freeze" or "reverse", which is also the method's name.
+
+    Returns:
+        A function of a `Scorer` and a clip, whose docstring describes its options.
+    """
+
+    def attribute(
+        scorer: Scorer,
+        clip: NDArray[np.float32],
+        *,
+        settings: str = "default",
+        steps: int | None = None,
+    ) -> Attribution:
+        """A mask of the frames whose perturbation lowers the probability of a class.
+
+        Minimises `0.01 * sum(m) + 0.02 * TV(m) + p`, where p is the probability of the class for
+        the clip frozen or reversed under the mask (`temporal.freeze_matrices`,
+        `temporal.reverse_matrices`) and TV the sum of the cubed differences between neighbours.
+
+        Args:
+            scorer: The network and the objective, one logit.
+            clip: float32 `(T, H, W, C)` in [0, 1].
+            settings: "default" starts at the exact best window, and its result is the best binary
+                mask of the search. "published TensorFlow" and "published PyTorch" start at the
+                smallest centred window with 90 % of the effect of the whole frozen clip, and their
+                result is the best mask as it is; their learning rates are those of the two halves
+                of the authors' code (0.001, which hardly leaves that window in 300 steps, and 0.2).
+                A frame half on is a double exposure, which can lower the probability for reasons
+                that have nothing to do with time: such a mask may have little effect when it is
+                binarized.
+            steps: Most steps of Adam; None is that of the settings.
+
+        Returns:
+            `frame_mask` is the best mask of the search, whose loss is never above that of the
+            initial one; the heatmap is this mask, the same for all pixels of a frame; `perturbed`
+            is the clip frozen or reversed by it. `settings` hold the losses of the initial mask and
+            of this one.
+
+        Raises:
+            ValueError: Unknown settings, no steps, or an objective that is not one logit.
+        """
+        chosen = _settings(settings, steps)
+        result = find_mask(scorer, clip, by, chosen)
+        return Attribution(
+            clip=clip,
+            heatmap=temporal.frame_heatmap(result.mask, clip),
+            score=float(scorer.scores(clip[None])[0]),
+            objective=scorer.objective,
+            method=by,
+            settings={
+                "settings": settings,
+                **asdict(chosen),
+                "steps": result.steps,
+                "first_loss": result.first_loss,
+                "loss": result.loss,
+            },
+            perturbed=temporal.perturb(clip, result.mask[None], by)[0],
+            frame_mask=result.mask,
+        )
+
+    return attribute
 
 
-def find(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Settings) -> Found:
+def find_mask(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Settings) -> MaskResult:
     """The best mask of a clip by one of the perturbations."""
     if settings.start == "centred":
         window = centred_window(scorer, clip, by)
@@ -209,27 +253,29 @@ def find(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Settings)
     search = scorer.compiled(
         ("temporal search", by, clip.shape), lambda: TemporalSearch(scorer, clip.shape, by)
     )
-    found = search.search(clip, scorer.columns, window, settings)
-    return _snapped(scorer, clip, by, found) if settings.snap else found
+    result = search.search(clip, scorer.columns, window, settings)
+    return _best_binary(scorer, clip, by, result) if settings.binary else result
 
 
-def _snapped(scorer: Scorer, clip: NDArray[np.float32], by: str, found: Found) -> Found:
-    """The best of the masks on the way, as zeros and ones."""
-    masks = temporal.snapped(found.seen).astype(np.float32)
-    few, which = np.unique(masks, axis=0, return_inverse=True)
-    costs = ops.convert_to_numpy(temporal.cost(ops.convert_to_tensor(few)))
-    losses = temporal.probabilities(scorer, clip, few, by) + costs
+def _best_binary(
+    scorer: Scorer, clip: NDArray[np.float32], by: str, result: MaskResult
+) -> MaskResult:
+    """The best of all masks of the search after they are binarized."""
+    binary = temporal.binarize(result.history).astype(np.float32)
+    masks, index = np.unique(binary, axis=0, return_inverse=True)
+    penalties = ops.convert_to_numpy(temporal.penalty(ops.convert_to_tensor(masks)))
+    losses = temporal.probabilities(scorer, clip, masks, by) + penalties
     best = int(losses.argmin())
-    first = float(losses[which.reshape(-1)[0]])
-    return replace(found, mask=few[best], loss=float(losses[best]), first_loss=first)
+    first = float(losses[index.reshape(-1)[0]])
+    return replace(result, mask=masks[best], loss=float(losses[best]), first_loss=first)
 
 
 def centred_window(scorer: Scorer, clip: NDArray[np.float32], by: str) -> NDArray[np.bool_]:
-    """The window that the search of the paper begins with, bool `(T,)`.
+    """The initial window of the paper's search, bool `(T,)`.
 
-    The smallest centred one, as many frames away from both ends, whose drop of probability is at
-    least 90 % of the fully frozen clip's; all frames where none is. (The published code takes the
-    first that falls short.)
+    The smallest window in the middle of the clip whose drop of probability is at least 90 % of that
+    of the fully frozen clip; all frames if none is. (The published code takes the first window
+    below 90 %.)
     """
     frames = len(clip)
     margins = np.arange((frames + 1) // 2)[:, None]
@@ -238,8 +284,8 @@ def centred_window(scorer: Scorer, clip: NDArray[np.float32], by: str) -> NDArra
     ends = np.stack([np.zeros(frames), np.ones(frames)])
     original, full = temporal.probabilities(scorer, clip, ends, "freeze")
     left = temporal.probabilities(scorer, clip, masks, by)
-    enough = original - left >= _SHARE_OF_DROP * (original - full)
-    return masks[np.flatnonzero(enough).max(initial=0)]
+    sufficient = original - left >= _SHARE_OF_DROP * (original - full)
+    return masks[np.flatnonzero(sufficient).max(initial=0)]
 
 
 def _settings(name: str, steps: int | None) -> Settings:
