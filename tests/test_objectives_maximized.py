@@ -42,7 +42,7 @@ def test_every_objective_rises_and_every_network_is_read(name, case):
         assert made.clip.min() >= 0 and made.clip.max() <= 1
     rises = np.array([made.score for made in after]) - before
     # Clips that are made together may give a little for each other.
-    assert (rises.sum() if objective.joint else rises.min()) > 0
+    assert (rises.sum() if objective.batchwise else rises.min()) > 0
 
 
 @pytest.mark.parametrize("case", ["direction", "frame", "difference", "caricature", "penalty"])
@@ -141,8 +141,8 @@ def test_a_term_that_need_not_rise_leaves_relus_alone():
     }
     shapes = {"conv": (*SHAPE[:3], 2), objectives.CLIP: SHAPE}
     for objective, expected in cases_of.items():
-        columns = ops.convert_to_tensor(objective.columns(shapes))
-        np.testing.assert_array_equal(objective.awaited(columns), expected)
+        columns = ops.convert_to_tensor(objective.unit_indices(shapes))
+        np.testing.assert_array_equal(objective.needs_activation(columns), expected)
 
 
 # Clips that are made together.

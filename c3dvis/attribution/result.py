@@ -15,7 +15,7 @@ from c3dvis import clips
 from c3dvis.attribution import baselines, draw
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
-from c3dvis.objectives.words import in_words
+from c3dvis.objectives.describe import describe
 
 # Of the shorter side: 1.5 pixels of 64. Chosen by tube IoU on the clips of seed 1234.
 _SMOOTHING = 1.5 / 64
@@ -163,7 +163,7 @@ class Attribution:
     @property
     def asked(self) -> str:
         """What was explained, for people: "logit of moving left"."""
-        return in_words(self.objective)
+        return describe(self.objective)
 
     def _repr_html_(self) -> str:
         caption = f"{self.method}: {self.asked}, score {self.score:.3f}"

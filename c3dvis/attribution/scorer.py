@@ -77,7 +77,7 @@ class Scorer:
             )
         if len(objective) != 1:
             raise ValueError(f"Expected an objective of one unit. Received: {len(objective)}.")
-        if objective.joint:
+        if objective.batchwise:
             raise ValueError(
                 "Expected an objective that scores a clip by itself. "
                 "Received: one that compares clips with each other."

@@ -129,7 +129,7 @@ class Maximizer(keras.Model):
                 "Expected two units or more, as the objective compares clips; a unit can be given "
                 f"several times: channel(layer, [7] * 4). Received: {len(objective)}."
             )
-        self.objective = objective = layers.bound(objective, network, preprocess=preprocess)
+        self.objective = objective = layers.with_targets(objective, network, preprocess=preprocess)
         self.class_names = getattr(network, "class_names", None)
         usual = defaults.of(objective)
         shape = clip_shape(network, frames=frames, size=size)
