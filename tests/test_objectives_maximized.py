@@ -173,9 +173,9 @@ def test_clips_that_are_compared_are_moved_alike():
     both = objectives.channel("block", [0, 1])
     for objective, alike in ((both, False), (both + objectives.alignment("block"), True)):
         maximizer = Maximizer(network, objective)
-        _, draws = maximizer.steps_of(maximizer.restart(objective), 4)
-        assert np.array_equal(draws[::2], draws[1::2]) == alike
-        assert not np.array_equal(draws[0], draws[2])
+        _, uniforms = maximizer.steps_of(maximizer.restart(objective), 4)
+        assert np.array_equal(uniforms[::2], uniforms[1::2]) == alike
+        assert not np.array_equal(uniforms[0], uniforms[2])
 
 
 def test_clips_that_are_compared_are_all_made_at_once():
@@ -225,7 +225,7 @@ def test_a_penalty_as_an_objective_is_a_regularizer():
     rows = maximizer.steps_of(maximizer.restart(maximizer.objective), 1)
     outside.restart(unit)
     for mine, other in zip(
-        outside.parametrization.parts, maximizer.parametrization.parts, strict=True
+        outside.parametrization.latents, maximizer.parametrization.latents, strict=True
     ):
         mine.assign(other)
     here = ops.convert_to_numpy(maximizer(rows))

@@ -13,8 +13,7 @@ from c3dvis import clips, objectives
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
-from c3dvis.maximize import Made, Maximizer, parametrizations
-from c3dvis.maximize.maximizer import check_run
+from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, run
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
@@ -83,7 +82,7 @@ class GalleryCallback(EpochCallback):
         log_dir: str | os.PathLike[str] | None = None,
         **options: Any,
     ):
-        check_run(steps, seed)
+        run.check(steps, seed)
         self._steps, self._seed, self._options = steps, seed, options
         self._maximizers: list[Maximizer] = []
         asked = _objectives(units)
@@ -149,7 +148,7 @@ def _objectives(units: Units) -> list[Objective]:
     return found
 
 
-def _entry(made: Made, channels: int) -> Entry:
+def _entry(made: MaximizedClip, channels: int) -> Entry:
     """A clip with its score, or why there is none to show."""
     if made.status == "no gradient":
         return Entry(trouble="nothing in the clip changed its score")

@@ -23,8 +23,8 @@ class _Weighted:
     def __post_init__(self):
         weights = vars(self)
         if not all(0 <= weight < math.inf for weight in weights.values()):
-            told = ", ".join(f"{name}={weight}" for name, weight in weights.items())
-            raise ValueError(f"Expected weights of 0 or more. Received: {told}.")
+            received = ", ".join(f"{name}={weight}" for name, weight in weights.items())
+            raise ValueError(f"Expected weights of 0 or more. Received: {received}.")
 
 
 @dataclass(frozen=True, kw_only=True)

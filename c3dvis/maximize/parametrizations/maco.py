@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from c3dvis.maximize.parametrizations import colours as colour_choices
+from c3dvis.maximize.parametrizations import _colours as colour_choices
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 from c3dvis.maximize.parametrizations.fourier import inverse, mirrored, natural_amplitude
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
 # Of the weights at the start: the shorter they are, the further a step turns their phases.
 _LENGTH = 0.3
@@ -79,7 +79,7 @@ class MaCo(Parametrization):
         }
         return {**super().get_config(), **own}
 
-    def lay_out(self):
+    def setup(self):
         frames, height, width, channels = self.signal_shape
         self.spectrum_shape = (channels, width // 2 + 1, frames, height)
         # Width leads, as in `Fourier`.
@@ -111,16 +111,16 @@ class MaCo(Parametrization):
             )
         return np.transpose(self.magnitude, (3, 2, 0, 1)).copy()
 
-    def start(self, draw):
-        return [_LENGTH * draw.standard_normal(self.spectrum_shape) for _ in range(2)]
+    def start(self, rng):
+        return [_LENGTH * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
 
-    def signal(self, parts):
-        real, imaginary = self.spectrum(parts)
+    def signal(self, latents):
+        real, imaginary = self.spectrum(latents)
         return inverse(real, imaginary, self.signal_shape[2])
 
-    def spectrum(self, parts):
+    def spectrum(self, latents):
         """Real and imaginary parts `(N, K, W // 2 + 1, T, H)` of the held magnitude."""
-        real, imaginary = parts
+        real, imaginary = latents
         real = ops.where(self.own_mirror, real + _mirror(real), real)
         imaginary = ops.where(self.own_mirror, imaginary - _mirror(imaginary), imaginary)
         if self.hold_time:
