@@ -25,6 +25,7 @@ GROUND = {
     "convolution",
     "files",
     "graph",
+    "input_optimizer",
     "lazy",
     "motion",
     "objectives",

@@ -356,7 +356,10 @@ def test_what_shares_a_compiled_step():
 def test_only_what_compares_clips_is_joint():
     both = objectives.channel("conv", [0, 1]) + objectives.diversity("conv")
     assert both.batchwise and both[:1].batchwise and objectives.alignment("conv").batchwise
-    assert not objectives.caricature("conv", GIVEN).batchwise and not objectives.layer("conv").batchwise
+    assert (
+        not objectives.caricature("conv", GIVEN).batchwise
+        and not objectives.layer("conv").batchwise
+    )
 
 
 def test_given_arrays_are_copied():
@@ -406,7 +409,10 @@ def test_a_part_of_an_objective():
         (lambda: objectives.logit("lift").unit_indices(SHAPES, NAMES), "'left'.*Received: 'lift'"),
         (lambda: objectives.logit("left").unit_indices(SHAPES), "no class names"),
         (lambda: objectives.logit(3).unit_indices(SHAPES), "3 classes.*0 to 2"),
-        (lambda: objectives.log_odds(0).unit_indices({objectives.LOGITS: (1,)}), "Received: one class"),
+        (
+            lambda: objectives.log_odds(0).unit_indices({objectives.LOGITS: (1,)}),
+            "Received: one class",
+        ),
         (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).unit_indices(SHAPES), "inside"),
         (lambda: objectives.neuron("conv", 0, position=(0, 0)).unit_indices(SHAPES), "inside"),
         (
@@ -418,7 +424,10 @@ def test_a_part_of_an_objective():
         (lambda: objectives.neuron("conv", 0, position=3).unit_indices(SHAPES), "inside"),
         (lambda: objectives.frame("conv", 5).unit_indices(SHAPES), "0 to 4. Received: 5"),
         (lambda: objectives.frame("conv", 0, frame=2).unit_indices(SHAPES), "0 to 1. Received: 2"),
-        (lambda: objectives.frame("conv", 0, frame=-1).unit_indices(SHAPES), "0 to 1. Received: -1"),
+        (
+            lambda: objectives.frame("conv", 0, frame=-1).unit_indices(SHAPES),
+            "0 to 1. Received: -1",
+        ),
         (lambda: objectives.frame("fc", 0).unit_indices(SHAPES), "number of frames"),
         (lambda: objectives.frame("conv", 0, frame=0.5), "whole numbers"),
         (lambda: objectives.layer(7), "name of a layer"),
@@ -429,13 +438,16 @@ def test_a_part_of_an_objective():
         (lambda: objectives.direction("conv", ["a", "b"]), "vector of numbers"),
         (lambda: objectives.direction("conv", np.ones(5), power=-1), "power of 0 or more"),
         (
-            lambda: objectives.direction_neuron("conv", np.ones(5), position=(0, 3, 0)).unit_indices(
-                SHAPES
-            ),
+            lambda: objectives.direction_neuron(
+                "conv", np.ones(5), position=(0, 3, 0)
+            ).unit_indices(SHAPES),
             "inside",
         ),
         (lambda: objectives.interpolation("conv", 0, "conv", 1, clips=1), "2 clips or more"),
-        (lambda: objectives.interpolation("conv", 0, "conv", 5).unit_indices(SHAPES), "Received: 5"),
+        (
+            lambda: objectives.interpolation("conv", 0, "conv", 5).unit_indices(SHAPES),
+            "Received: 5",
+        ),
         (lambda: objectives.interpolation("conv", 0.5, "conv", 1), "whole numbers"),
         (lambda: objectives.penalty(0.5), "function of clips"),
         (lambda: objectives.caricature("conv", 255 * GIVEN), r"in \[0, 1\]"),

@@ -48,7 +48,10 @@ def test_a_batch_that_memory_does_not_hold_is_halved(network):
 @pytest.mark.parametrize("method", ["restart", "build"])
 def test_memory_may_run_out_before_the_first_step(network, monkeypatch, method):
     """`restart` fills the weights of the clips; `build` makes them, in the constructor."""
-    objective, inner = objectives.channel("conv", range(5)), getattr(parametrizations.Pixels, method)
+    objective, inner = (
+        objectives.channel("conv", range(5)),
+        getattr(parametrizations.Pixels, method),
+    )
 
     def hungry(self, given):
         clips = len(given) if method == "restart" else given[0]

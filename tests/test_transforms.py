@@ -33,11 +33,13 @@ def draws_for(layer, count=SHAPE[0], seed=1):
 
 
 def run(layer, clips, uniforms):
-    return ops.convert_to_numpy(layer(ops.convert_to_tensor(clips), ops.convert_to_tensor(uniforms)))
+    return ops.convert_to_numpy(
+        layer(ops.convert_to_tensor(clips), ops.convert_to_tensor(uniforms))
+    )
 
 
 def test_every_kind_is_tested():
-    not_kinds = {"Resampling", "Transform", "apply", "default"}
+    not_kinds = {"Resampling", "Transform", "apply", "default", "names"}
     assert set(EACH) == set(transforms.__all__) - not_kinds
 
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from c3dvis.maximize.smoothing import doubling, halving
 from c3dvis.maximize.transforms import Transform
-from c3dvis.maximize.transforms.resampling import resample
+from c3dvis.maximize.transforms._resampling import resample
 
 __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 

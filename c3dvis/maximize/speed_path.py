@@ -210,7 +210,7 @@ class _Batch:
             self.clips[weight], self.latents[weight] = self._run(weight)
 
     def improve(self, weight: float, neighbour: float) -> None:
-        """Optimizes again, from the neighbour's clips, those that these dominate at their own weight.
+        """Optimizes the clips at a weight again, from the neighbour's, where these dominate them.
 
         So no unit is shown by a poor clip where a better one is known. It is done where the
         energies are in the wrong order, which is only where one of the two clips is dominated (if

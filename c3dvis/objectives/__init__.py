@@ -16,6 +16,7 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 | less of what a function of the clip measures | `- penalty(function)` |
 """
 
+from c3dvis import lazy
 from c3dvis.objectives.basic import (
     Channel,
     Energy,
@@ -78,6 +79,22 @@ __all__ = [
     "layer",
     "log_odds",
     "logit",
+    "names",
     "neuron",
     "penalty",
 ]
+
+
+def names() -> list[str]:
+    """Names of the functions that make objectives: all that the files of this folder define.
+
+    Example:
+        >>> names()[:4]
+        ['activation_difference', 'alignment', 'caricature', 'channel']
+    """
+
+    def makes_objectives(value) -> bool:
+        returned = getattr(value, "__annotations__", {}).get("return")
+        return not isinstance(value, type) and returned in (Objective, "Objective")
+
+    return list(lazy.members(__name__, makes_objectives))

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import GREY, Transform
+from c3dvis.maximize.transforms._resampling import GREY, Transform
 
 
 class ColourNoise(Transform):

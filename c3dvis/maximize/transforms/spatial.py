@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import GREY, Resampling, Transform, interpolation, whole
+from c3dvis.maximize.transforms._resampling import GREY, Resampling, Transform, interpolation, whole
 
 
 class Pad(Transform):

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import Resampling, interpolation, whole
+from c3dvis.maximize.transforms._resampling import Resampling, interpolation, whole
 
 
 class TemporalJitter(Resampling):
