@@ -214,7 +214,7 @@ class Maximizer(InputOptimizer):
             seed: The start and the transforms of a unit depend on it and on the unit alone.
         """
         if objective.signature != self.objective.signature:
-            raise ValueError("Expected an objective of the kind this Maximizer was made for.")
+            raise ValueError("Expected an objective of the kind given to the constructor.")
         unit_indices = self._unit_indices(objective)
         if self.batchwise and len(unit_indices) != self.batch_size:
             raise ValueError(
@@ -274,8 +274,9 @@ class Maximizer(InputOptimizer):
 
         def one_batch(batch: Objective) -> list[MaximizedClip]:
             unit_indices = self.restart(batch, seed=seed)
-            options = {"seed": seed, "callbacks": callbacks, "verbose": verbose}
-            return self.optimize(unit_indices, steps, **options)
+            return self.optimize(
+                unit_indices, steps, seed=seed, callbacks=callbacks, verbose=verbose
+            )
 
         yield from run.in_batches(self, objective, one_batch)
 

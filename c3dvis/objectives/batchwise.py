@@ -6,7 +6,7 @@ from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.products import gram
 from c3dvis.objectives.terms import WholeTerm, source
 
-# Smallest length of a Gram matrix that is told from zero.
+# Lengths of Gram matrices below this count as zero.
 _LENGTH = 1e-8
 
 
@@ -56,7 +56,7 @@ def alignment(layer: str, *, before_activation: bool = False) -> Objective:
 
     Each clip gets minus half the mean squared difference to each of its neighbours, the clips
     before and after it, so that the sum over the clips counts every pair of neighbours once. It is
-    added to an objective of several clips, which are then made together.
+    added to an objective of several clips, all of whose clips are then made together.
 
     Args:
         layer: Name of the layer; `CLIP` compares the clips themselves.

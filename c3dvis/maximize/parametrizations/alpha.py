@@ -40,9 +40,9 @@ class Alpha(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = Alpha(reward=0.1)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Alpha(reward=0.1)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 4)
     """
 

@@ -19,7 +19,7 @@ _TINY = 1e-10
 class MaCo(Parametrization):
     """Phases of a 3-D Fourier transform whose magnitude is held (Fel et al. 2023).
 
-    No pattern can drown the others by its contrast, so what a unit answers to has to be told by
+    No pattern can drown the others by its contrast, so what a unit responds to must show in
     where waves meet. Magnitude constrained optimization is of images, whose mean magnitude is
     measured on ImageNet; here it is over height, width and time and, as no set of natural films
     comes with this package, that of the law that `Fourier` describes, or what `magnitude` gives.
@@ -43,9 +43,9 @@ class MaCo(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = MaCo(contrast=1.5)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = MaCo(contrast=1.5)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
 
     Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude

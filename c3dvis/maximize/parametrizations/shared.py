@@ -31,9 +31,9 @@ class Shared(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = Shared(between="clips", factors=(4, 8))
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Shared(between="clips", factors=(4, 8))
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 

@@ -27,9 +27,9 @@ class TextureFlow(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = TextureFlow(points=(2, 3))
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = TextureFlow(points=(2, 3))
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 

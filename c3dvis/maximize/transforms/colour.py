@@ -38,7 +38,7 @@ class ColourNoise(Transform):
     def call(self, clips, uniforms):
         if clips.shape[-1] != self.channels:
             raise ValueError(
-                f"Expected clips of {self.channels} channels, as ColourNoise was made for. "
+                f"Expected clips of {self.channels} channels, as ColourNoise was built for. "
                 f"Received: {clips.shape[-1]}."
             )
         changes = ops.reshape(2 * uniforms - 1, (-1, 2, 1, 1, 1, self.channels))
