@@ -147,7 +147,7 @@ class _TemporalPenalty(keras.layers.Layer):
     def call(self, clips):
         return self.weight * _energy(clips)
 
-    def set_weights_of(self, weights: np.ndarray, batch_size: int) -> None:
+    def set_clip_weights(self, weights: np.ndarray, batch_size: int) -> None:
         """Weights `(units,)` for a batch, which a maximizer fills with units over again."""
         if self.weight.shape != (batch_size,):
             del self.weight
@@ -248,7 +248,7 @@ class _Batch:
         if start is not None:
             for latent, other in zip(latents, start, strict=True):
                 latent.assign(other)
-        self.penalty.set_weights_of(weight * self.scale, self.maximizer.batch_size)
+        self.penalty.set_clip_weights(weight * self.scale, self.maximizer.batch_size)
         clips = self.maximizer.optimize(unit_indices, self.steps, seed=self.seed)
         return clips, [np.array(ops.convert_to_numpy(latent)) for latent in latents]
 

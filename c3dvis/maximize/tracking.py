@@ -45,7 +45,7 @@ class Tracking(keras.layers.Layer):
             self.add_weight(shape=latent.shape, initializer="zeros", name="last_finite")
             for latent in latents
         ]
-        # A layer that is not built makes `fit` trace the model once more.
+        # It is never called, which is when Keras would build it.
         self.built = True
 
     def restart(self, latents: Sequence[keras.Variable]) -> None:
