@@ -87,7 +87,7 @@ def bare_step(network: keras.Model, objective, count: int, dtype: str | None) ->
     shape = network.inputs[0].shape[1:]
     cut = Cut(network, objective, shape[:3], dtype=dtype)
     shapes = dict(zip(objective.layers, (tuple(o.shape[1:]) for o in cut.tap.outputs), strict=True))
-    columns = ops.convert_to_tensor(objective[:count].columns(shapes))
+    columns = ops.convert_to_tensor(objective[:count].unit_indices(shapes))
 
     def score(clips):
         read, found = cut(clips, columns)
@@ -103,7 +103,7 @@ def uncut_step(network: keras.Model, objective, count: int) -> Contender:
     shape = network.inputs[0].shape[1:]
     tap = layers.tap(network, objective.layers)
     columns = ops.convert_to_tensor(
-        objective[:count].columns({objective.layers[0]: tuple(tap.outputs[0].shape[1:])})
+        objective[:count].unit_indices({objective.layers[0]: tuple(tap.outputs[0].shape[1:])})
     )
 
     def score(clips):

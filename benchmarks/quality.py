@@ -22,20 +22,12 @@ from c3dvis import clips, models
 from c3dvis.command_line import numbers
 from c3dvis.gallery.make import Outcome, Selection, Settings, make
 from c3dvis.gallery.plan import CLASSES
+from c3dvis.maximize import parametrizations
 
 NETWORKS = tuple(
     f"{name}-motion" for name in ("c3d", "i3d", "r3d", "r2plus1d", "mc3", "tsm", "convlstm")
 )
-PARAMETRIZATIONS = (
-    "fourier",
-    "pixels",
-    "pyramid",
-    "cppn",
-    "maco",
-    "texture-flow",
-    "shared",
-    "alpha",
-)
+PARAMETRIZATIONS = ("fourier", *(n for n in parametrizations.names() if n != "fourier"))
 HELD_OUT = 512
 
 

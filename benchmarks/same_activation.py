@@ -167,7 +167,7 @@ def _until(network, objective, targets):
 
     tap = layers.tap(network, objective.layers)
     shapes = {objective.layers[0]: tuple(tap.outputs[0].shape[1:])}
-    columns = objective.columns(shapes)
+    columns = objective.unit_indices(shapes)
 
     class Until(keras.callbacks.Callback):
         start = 0.0

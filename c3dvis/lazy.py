@@ -1,8 +1,9 @@
-"""Names of a package that are imported on first use (PEP 562), so that commands answer at once."""
+"""Names of a package that are imported on first use (PEP 562), and what its files define."""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,3 +33,24 @@ def exports(
         return sorted({*vars(sys.modules[package]), *files})
 
     return get, names
+
+
+def members(package: str, wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    """What the public files of a package define, by name, so that no list has to be kept by hand.
+
+    Args:
+        package: Its `__name__`; a file is public unless its name begins with an underscore.
+        wanted: Function of a value that says whether it is meant.
+
+    Example:
+        >>> "Jitter" in members("c3dvis.maximize.transforms", lambda value: isinstance(value, type))
+        True
+    """
+    importlib.import_module(package)
+    values: dict[str, Any] = {}
+    for file in pkgutil.iter_modules(sys.modules[package].__path__):
+        if not file.name.startswith("_"):
+            module = importlib.import_module(f"{package}.{file.name}")
+            own = {n: v for n, v in vars(module).items() if not n.startswith("_") and wanted(v)}
+            values |= {n: v for n, v in own.items() if v.__module__ == module.__name__}
+    return dict(sorted(values.items()))

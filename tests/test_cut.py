@@ -100,7 +100,7 @@ def cut_down(cut):
 def check(network, objective, *, count=3, rtol=1e-5, dtype=None):
     cut = Cut(network, objective, SHAPE[:3], dtype=dtype)
     shapes = {n: tuple(o.shape[1:]) for n, o in zip(objective.layers, cut.tap.outputs, strict=True)}
-    columns = objective.columns(shapes)
+    columns = objective.unit_indices(shapes)
     columns = ops.convert_to_tensor(columns[np.arange(count) % len(columns)])
     inputs = clips(count)
     results = []
@@ -216,7 +216,7 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     network = plain()
     cut = Cut(network, objective, SHAPE[:3], dtype="bfloat16")
     shapes = {objective.layers[0]: tuple(cut.tap.outputs[0].shape[1:])}
-    columns = ops.convert_to_tensor(objective.columns(shapes))
+    columns = ops.convert_to_tensor(objective.unit_indices(shapes))
     found = autodiff.value_and_gradient(lambda x: cut_down(cut)(x, columns))(clips(2))
     right = autodiff.value_and_gradient(lambda x: whole(network, objective)(x, columns))(clips(2))
     a, b = (ops.convert_to_numpy(one[1]).ravel() for one in (found, right))

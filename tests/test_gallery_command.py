@@ -22,7 +22,7 @@ from c3dvis.gallery import network as networks
 from c3dvis.gallery import render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, dry_run
-from c3dvis.maximize import Made
+from c3dvis.maximize import MaximizedClip
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE_LAYERS = ["CON", "Conv1", "conv1", "..", "<img onerror=alert(1)>", "n" * 300]
@@ -57,7 +57,7 @@ class Instant:
             Instant.made.append((self.layer, channel))
             noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
             failed = 2 if Instant.status == "failed" else None
-            yield Made(noise, 1.0 + channel, Instant.status, failed)
+            yield MaximizedClip(noise, 1.0 + channel, Instant.status, failed)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
             pass
 
         def make(self, objective, **_):
-            yield render.Made(np.zeros((6, 16, 16, 3), np.float32), 1.0, "ok")
+            yield render.MaximizedClip(np.zeros((6, 16, 16, 3), np.float32), 1.0, "ok")
             raise RuntimeError("out of luck\nsecond line")
 
     monkeypatch.setattr(render, "Maximizer", Breaks)

@@ -27,6 +27,7 @@ GROUND = {
     "convolution",
     "files",
     "graph",
+    "input_optimizer",
     "lazy",
     "motion",
     "objectives",

@@ -10,6 +10,7 @@ from c3dvis import objectives
 from c3dvis.maximize import Maximizer
 from c3dvis.maximize.callbacks import Snapshots, StopWhenStalled
 from c3dvis.maximize.regularizers import Norm
+from c3dvis.maximize.tracking import Tracking
 
 SHAPE = (4, 6, 6, 3)
 
@@ -165,24 +166,23 @@ def test_a_failed_clip_does_not_break_its_film():
     assert all(np.isfinite(film).all() for film in snapshots.films)
 
 
-class Told:
+class FakeMaximizer:
     """What `StopWhenStalled` reads of a Maximizer, to be set by hand."""
 
-    def __init__(self, count, *, joint=False):
-        self.batch_size, self.joint, self.stop_training = count, joint, False
-        self.best, self.steps_run = keras.Variable(np.zeros(count)), keras.Variable(np.zeros(count))
-        self.parametrization = self
-        self.parts, self.account = [keras.Variable(np.zeros((count, 2)))], [self.steps_run]
+    def __init__(self, count, *, batchwise=False):
+        self.batch_size, self.batchwise, self.stop_training = count, batchwise, False
+        self.latents = [keras.Variable(np.zeros((count, 2)))]
+        self.tracking = Tracking(self.latents, clips=count, terms=1)
 
     def step(self, callback, best, *, steps=1):
-        self.best.assign(best)
-        self.steps_run.assign(self.steps_run + steps)
-        self.parts[0].assign(self.parts[0] + steps)
+        self.tracking.best.assign(best)
+        self.tracking.steps.assign(self.tracking.steps + steps)
+        self.latents[0].assign(self.latents[0] + steps)
         callback.on_train_batch_end(0)
 
 
 def test_a_clip_stalls_when_it_rises_by_less_than_a_share_of_its_rise():
-    stop, model = StopWhenStalled(patience=3, least_rise=0.1), Told(2)
+    stop, model = StopWhenStalled(patience=3, least_rise=0.1), FakeMaximizer(2)
     stop.set_model(model)
     stop.on_train_begin()
     # The first has risen by 2 when 0.19, less than a tenth, is too little in three steps; the
@@ -195,12 +195,12 @@ def test_a_clip_stalls_when_it_rises_by_less_than_a_share_of_its_rise():
         model.step(stop, (1.2, 9.6))
     assert list(stop.stalled_at) == [6, 10] and model.stop_training
     stop.on_train_end()
-    np.testing.assert_array_equal(ops.convert_to_numpy(model.parts[0]), [[6, 6], [10, 10]])
-    np.testing.assert_array_equal(ops.convert_to_numpy(model.steps_run), [6, 10])
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.latents[0]), [[6, 6], [10, 10]])
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.tracking.steps), [6, 10])
 
 
 def test_steps_are_counted_where_several_run_at_once():
-    stop, model = StopWhenStalled(patience=8), Told(1)
+    stop, model = StopWhenStalled(patience=8), FakeMaximizer(1)
     stop.set_model(model)
     stop.on_train_begin()
     for best in (1, 2, 2, 2):
@@ -209,14 +209,14 @@ def test_steps_are_counted_where_several_run_at_once():
 
 
 def test_clips_that_depend_on_each_other_stay_as_they_are():
-    stop, model = StopWhenStalled(patience=1), Told(2, joint=True)
+    stop, model = StopWhenStalled(patience=1), FakeMaximizer(2, batchwise=True)
     stop.set_model(model)
     stop.on_train_begin()
     for best in ((0, 0), (0, 1), (0, 1)):
         model.step(stop, best)
     stop.on_train_end()
     assert list(stop.stalled_at) == [2, 3] and model.stop_training
-    np.testing.assert_array_equal(ops.convert_to_numpy(model.parts[0]), [[3, 3], [3, 3]])
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.latents[0]), [[3, 3], [3, 3]])
 
 
 def stalling(units, *, weights=(1.0, -1.0), steps=600, breaks_above=2.0, **options):

@@ -241,7 +241,7 @@ def test_fourier_starts_with_the_spectrum_it_promises():
     )
     layer.build((4, 16, 24, 22, 3))
     layer.restart([np.random.default_rng(i) for i in range(4)])
-    signal = ops.convert_to_numpy(layer.signal(layer.parts))
+    signal = ops.convert_to_numpy(layer.signal(layer.latents))
     assert 0.9 < signal.std() < 1.1
     power = (np.abs(np.fft.fftn(signal, axes=(1, 2, 3))) ** 2).mean(axis=(0, 4))
     time, row, column = np.meshgrid(*(np.fft.fftfreq(n) for n in (16, 24, 22)), indexing="ij")

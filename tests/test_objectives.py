@@ -24,7 +24,7 @@ GIVEN = np.random.default_rng(1).random((2, 3, 4, 4, 3)).astype(np.float32)  # t
 
 
 def score(objective, activations):
-    columns = objective.columns(SHAPES, NAMES)
+    columns = objective.unit_indices(SHAPES, NAMES)
     return np.asarray(objective.score(activations, columns))
 
 
@@ -158,7 +158,7 @@ def test_interpolation_ends_are_the_channels_and_the_middle_is_their_mean(activa
 def test_a_part_of_an_interpolation_keeps_its_weights(activations):
     whole = objectives.interpolation("conv", 4, "fc", 2, clips=5)
     part = whole[3:]
-    assert len(part) == 2 and part.template == whole.template
+    assert len(part) == 2 and part.signature == whole.signature
     first = score(objectives.channel("conv", 4), activations)
     last = score(objectives.channel("fc", 2), activations)
     expected = [0.25 * first[0] + 0.75 * last[0], last[1]]
@@ -201,7 +201,7 @@ def test_diversity_is_worst_for_equal_clips_and_best_for_other_channels(three):
 
 
 def test_activation_difference_is_the_mean_square(activations):
-    likeness = objectives.activation_difference("conv", GIVEN).bound(seen)
+    likeness = objectives.activation_difference("conv", GIVEN).with_targets(seen)
     targets = [seen(clip, ["conv"])["conv"][0] for clip in GIVEN]
     expected = [-np.mean((x - t) ** 2) for x, t in zip(activations["conv"], targets, strict=True)]
     np.testing.assert_allclose(score(likeness, activations), expected, rtol=1e-5)
@@ -209,7 +209,7 @@ def test_activation_difference_is_the_mean_square(activations):
 
 
 def test_style_difference_is_that_of_gram_matrices(activations):
-    style = objectives.activation_difference("conv", GIVEN, style=True).bound(seen)
+    style = objectives.activation_difference("conv", GIVEN, style=True).with_targets(seen)
     targets = [seen(clip, ["conv"])["conv"][0] for clip in GIVEN]
     expected = [
         -np.mean((gram(x) - gram(t)) ** 2)
@@ -222,7 +222,7 @@ def test_style_difference_is_that_of_gram_matrices(activations):
 
 @pytest.mark.parametrize("power", [0, 1, 3])
 def test_caricature_is_the_product_with_the_clips_own_activations(activations, power):
-    drawn = objectives.caricature("conv", GIVEN, power=power).bound(seen)
+    drawn = objectives.caricature("conv", GIVEN, power=power).with_targets(seen)
     targets = [seen(clip, ["conv"])["conv"][0] for clip in GIVEN]
     expected = [
         np.sum(x * t) / 24 * max(0.1, cosine(x, t)) ** power
@@ -232,7 +232,7 @@ def test_caricature_is_the_product_with_the_clips_own_activations(activations, p
 
 
 def test_a_caricature_is_highest_in_the_clips_own_direction():
-    drawn = objectives.caricature("conv", GIVEN[0], power=2).bound(seen)
+    drawn = objectives.caricature("conv", GIVEN[0], power=2).with_targets(seen)
     target = seen(GIVEN[0], ["conv"])["conv"][0]
     draw = np.random.default_rng(0)
     best = score(drawn, {"conv": target[None]})[0]
@@ -272,7 +272,7 @@ def test_penalty_is_what_the_function_gives(activations):
 def test_every_objective_reads_before_or_after_the_activation(make, activations):
     name = {True: NEURON_READS, False: "conv"}
     for before in (True, False):
-        objective = make(before_activation=before).bound(seen)
+        objective = make(before_activation=before).with_targets(seen)
         assert objective.layers == (name[before],)
         # The other reading is not there to be read.
         assert score(objective, {name[before]: activations["conv"]}).shape == (2,)
@@ -281,7 +281,7 @@ def test_every_objective_reads_before_or_after_the_activation(make, activations)
 def test_features_and_chosen_agree_for_units_with_arrays_of_their_own(activations):
     for objective in (
         objectives.direction("conv", np.random.default_rng(0).normal(size=(4, 5)), power=1),
-        objectives.caricature("conv", np.concatenate([GIVEN, GIVEN[::-1]])).bound(seen),
+        objectives.caricature("conv", np.concatenate([GIVEN, GIVEN[::-1]])).with_targets(seen),
     ):
         (table,) = (np.asarray(f) for f in objective.features(activations))
         assert table.shape == (2, 4)
@@ -298,8 +298,8 @@ AT_ZERO = {
     "layer": objectives.layer("conv"),
     "diversity": objectives.diversity("conv"),
     "alignment": objectives.alignment("conv"),
-    "caricature": objectives.caricature("conv", GIVEN[0], power=1.5).bound(seen),
-    "style": objectives.activation_difference("conv", GIVEN[0], style=True).bound(seen),
+    "caricature": objectives.caricature("conv", GIVEN[0], power=1.5).with_targets(seen),
+    "style": objectives.activation_difference("conv", GIVEN[0], style=True).with_targets(seen),
 }
 
 
@@ -330,45 +330,48 @@ def test_a_combination_equals_its_parts(activations):
 
 def test_new_objectives_obey_the_laws_of_arithmetic(activations):
     a = objectives.direction("conv", VECTORS, power=1)
-    b = objectives.caricature("conv", GIVEN).bound(seen)
+    b = objectives.caricature("conv", GIVEN).with_targets(seen)
     c = objectives.layer("fc") + objectives.alignment("fc")
     one, two, three = (score(x, activations) for x in (a, b, c))
     np.testing.assert_allclose(score(2 * a + 3 * b, activations), 2 * one + 3 * two, rtol=1e-4)
     np.testing.assert_allclose(score(a - b, activations), one - two, rtol=1e-4)
     np.testing.assert_allclose(score(-(a - 2 * c), activations), 2 * three - one, rtol=1e-4)
-    parts = (2 * a - 3 * b).parts(activations, (2 * a - 3 * b).columns(SHAPES))
+    parts = (2 * a - 3 * b).term_scores(activations, (2 * a - 3 * b).unit_indices(SHAPES))
     np.testing.assert_allclose(parts, [2 * one, -3 * two], rtol=1e-4)
 
 
 def test_what_shares_a_compiled_step():
     """Units of one set of arrays do, whether or not a network has seen the clips."""
     clips = objectives.activation_difference("conv", GIVEN)
-    assert clips.template == clips[0].template == clips.bound(seen).template
-    assert hash(clips.template) == hash(clips.bound(seen)[1].template)
-    assert clips.template != objectives.activation_difference("conv", GIVEN[::-1]).template
-    assert clips.template != objectives.activation_difference("conv", GIVEN, style=True).template
+    assert clips.signature == clips[0].signature == clips.with_targets(seen).signature
+    assert hash(clips.signature) == hash(clips.with_targets(seen)[1].signature)
+    assert clips.signature != objectives.activation_difference("conv", GIVEN[::-1]).signature
+    assert clips.signature != objectives.activation_difference("conv", GIVEN, style=True).signature
     rows = objectives.direction("conv", VECTORS)
-    assert rows[1].template == rows.template == objectives.direction("conv", VECTORS).template
-    assert rows.template != objectives.direction("conv", VECTORS, power=1).template
+    assert rows[1].signature == rows.signature == objectives.direction("conv", VECTORS).signature
+    assert rows.signature != objectives.direction("conv", VECTORS, power=1).signature
     assert repr(rows) != repr(objectives.direction("conv", VECTORS + 1e-3))
 
 
 def test_only_what_compares_clips_is_joint():
     both = objectives.channel("conv", [0, 1]) + objectives.diversity("conv")
-    assert both.joint and both[:1].joint and objectives.alignment("conv").joint
-    assert not objectives.caricature("conv", GIVEN).joint and not objectives.layer("conv").joint
+    assert both.batchwise and both[:1].batchwise and objectives.alignment("conv").batchwise
+    assert (
+        not objectives.caricature("conv", GIVEN).batchwise
+        and not objectives.layer("conv").batchwise
+    )
 
 
 def test_given_arrays_are_copied():
     vectors = np.eye(5)
     rows = objectives.direction("conv", vectors)
-    before = rows.template
+    before = rows.signature
     vectors[:] = 7
-    assert rows.template == before == objectives.direction("conv", np.eye(5)).template
+    assert rows.signature == before == objectives.direction("conv", np.eye(5)).signature
 
 
 def test_clips_must_have_been_seen_by_a_network(activations):
-    with pytest.raises(ValueError, match="a network has seen.*bound"):
+    with pytest.raises(ValueError, match="activations of its reference clips.*with_targets"):
         score(objectives.caricature("conv", GIVEN), activations)
 
 
@@ -390,52 +393,61 @@ def test_one_unit_serves_all_clips_of_the_others(activations):
 def test_a_part_of_an_objective():
     whole = objectives.channel("conv", range(5)) + objectives.logit(1)
     assert len(whole[1:3]) == 2
-    np.testing.assert_array_equal(whole[1:3].columns(SHAPES), whole.columns(SHAPES)[1:3])
-    np.testing.assert_array_equal(whole[4].columns(SHAPES), [[4, 1]])
-    assert whole[1:3].template == whole.template
+    np.testing.assert_array_equal(whole[1:3].unit_indices(SHAPES), whole.unit_indices(SHAPES)[1:3])
+    np.testing.assert_array_equal(whole[4].unit_indices(SHAPES), [[4, 1]])
+    assert whole[1:3].signature == whole.signature
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: objectives.channel("conv", -1).columns(SHAPES), "0 to 4. Received: -1"),
-        (lambda: objectives.channel("conv", 5).columns(SHAPES), "0 to 4. Received: 5"),
+        (lambda: objectives.channel("conv", -1).unit_indices(SHAPES), "0 to 4. Received: -1"),
+        (lambda: objectives.channel("conv", 5).unit_indices(SHAPES), "0 to 4. Received: 5"),
         (lambda: objectives.channel("conv", 1.5), "whole numbers"),
         (lambda: objectives.channel("conv", []), "Received: none"),
         (lambda: objectives.channel(3, 0), "name of a layer"),
-        (lambda: objectives.logit("lift").columns(SHAPES, NAMES), "'left'.*Received: 'lift'"),
-        (lambda: objectives.logit("left").columns(SHAPES), "no class names"),
-        (lambda: objectives.logit(3).columns(SHAPES), "3 classes.*0 to 2"),
-        (lambda: objectives.log_odds(0).columns({objectives.LOGITS: (1,)}), "Received: one class"),
-        (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).columns(SHAPES), "inside"),
-        (lambda: objectives.neuron("conv", 0, position=(0, 0)).columns(SHAPES), "inside"),
+        (lambda: objectives.logit("lift").unit_indices(SHAPES, NAMES), "'left'.*Received: 'lift'"),
+        (lambda: objectives.logit("left").unit_indices(SHAPES), "no class names"),
+        (lambda: objectives.logit(3).unit_indices(SHAPES), "3 classes.*0 to 2"),
+        (
+            lambda: objectives.log_odds(0).unit_indices({objectives.LOGITS: (1,)}),
+            "Received: one class",
+        ),
+        (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).unit_indices(SHAPES), "inside"),
+        (lambda: objectives.neuron("conv", 0, position=(0, 0)).unit_indices(SHAPES), "inside"),
         (
             lambda: objectives.channel("conv", [0, 1]) + objectives.channel("conv", range(3)),
             "same number of units",
         ),
         (lambda: objectives.channel("conv", [0, 1])[2:], "choice among 2"),
-        (lambda: objectives.neuron("conv", 0, position=(0.5, 0, 0)).columns(SHAPES), "inside"),
-        (lambda: objectives.neuron("conv", 0, position=3).columns(SHAPES), "inside"),
-        (lambda: objectives.frame("conv", 5).columns(SHAPES), "0 to 4. Received: 5"),
-        (lambda: objectives.frame("conv", 0, frame=2).columns(SHAPES), "0 to 1. Received: 2"),
-        (lambda: objectives.frame("conv", 0, frame=-1).columns(SHAPES), "0 to 1. Received: -1"),
-        (lambda: objectives.frame("fc", 0).columns(SHAPES), "number of frames"),
+        (lambda: objectives.neuron("conv", 0, position=(0.5, 0, 0)).unit_indices(SHAPES), "inside"),
+        (lambda: objectives.neuron("conv", 0, position=3).unit_indices(SHAPES), "inside"),
+        (lambda: objectives.frame("conv", 5).unit_indices(SHAPES), "0 to 4. Received: 5"),
+        (lambda: objectives.frame("conv", 0, frame=2).unit_indices(SHAPES), "0 to 1. Received: 2"),
+        (
+            lambda: objectives.frame("conv", 0, frame=-1).unit_indices(SHAPES),
+            "0 to 1. Received: -1",
+        ),
+        (lambda: objectives.frame("fc", 0).unit_indices(SHAPES), "number of frames"),
         (lambda: objectives.frame("conv", 0, frame=0.5), "whole numbers"),
         (lambda: objectives.layer(7), "name of a layer"),
-        (lambda: objectives.direction("conv", np.ones(4)).columns(SHAPES), "5 channels.*of 4"),
+        (lambda: objectives.direction("conv", np.ones(4)).unit_indices(SHAPES), "5 channels.*of 4"),
         (lambda: objectives.direction("conv", np.zeros(5)), "none of zeros"),
         (lambda: objectives.direction("conv", [math.nan] * 5), "finite"),
         (lambda: objectives.direction("conv", np.ones((1, 2, 5))), r"shape \(1, 2, 5\)"),
         (lambda: objectives.direction("conv", ["a", "b"]), "vector of numbers"),
         (lambda: objectives.direction("conv", np.ones(5), power=-1), "power of 0 or more"),
         (
-            lambda: objectives.direction_neuron("conv", np.ones(5), position=(0, 3, 0)).columns(
-                SHAPES
-            ),
+            lambda: objectives.direction_neuron(
+                "conv", np.ones(5), position=(0, 3, 0)
+            ).unit_indices(SHAPES),
             "inside",
         ),
         (lambda: objectives.interpolation("conv", 0, "conv", 1, clips=1), "2 clips or more"),
-        (lambda: objectives.interpolation("conv", 0, "conv", 5).columns(SHAPES), "Received: 5"),
+        (
+            lambda: objectives.interpolation("conv", 0, "conv", 5).unit_indices(SHAPES),
+            "Received: 5",
+        ),
         (lambda: objectives.interpolation("conv", 0.5, "conv", 1), "whole numbers"),
         (lambda: objectives.penalty(0.5), "function of clips"),
         (lambda: objectives.caricature("conv", 255 * GIVEN), r"in \[0, 1\]"),

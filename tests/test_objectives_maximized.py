@@ -42,7 +42,7 @@ def test_every_objective_rises_and_every_network_is_read(name, case):
         assert made.clip.min() >= 0 and made.clip.max() <= 1
     rises = np.array([made.score for made in after]) - before
     # Clips that are made together may give a little for each other.
-    assert (rises.sum() if objective.joint else rises.min()) > 0
+    assert (rises.sum() if objective.batchwise else rises.min()) > 0
 
 
 @pytest.mark.parametrize("case", ["direction", "frame", "difference", "caricature", "penalty"])
@@ -141,8 +141,8 @@ def test_a_term_that_need_not_rise_leaves_relus_alone():
     }
     shapes = {"conv": (*SHAPE[:3], 2), objectives.CLIP: SHAPE}
     for objective, expected in cases_of.items():
-        columns = ops.convert_to_tensor(objective.columns(shapes))
-        np.testing.assert_array_equal(objective.awaited(columns), expected)
+        columns = ops.convert_to_tensor(objective.unit_indices(shapes))
+        np.testing.assert_array_equal(objective.needs_activation(columns), expected)
 
 
 # Clips that are made together.
@@ -173,9 +173,9 @@ def test_clips_that_are_compared_are_moved_alike():
     both = objectives.channel("block", [0, 1])
     for objective, alike in ((both, False), (both + objectives.alignment("block"), True)):
         maximizer = Maximizer(network, objective)
-        _, draws = maximizer.steps_of(maximizer.restart(objective), 4)
-        assert np.array_equal(draws[::2], draws[1::2]) == alike
-        assert not np.array_equal(draws[0], draws[2])
+        _, uniforms = maximizer.steps_of(maximizer.restart(objective), 4)
+        assert np.array_equal(uniforms[::2], uniforms[1::2]) == alike
+        assert not np.array_equal(uniforms[0], uniforms[2])
 
 
 def test_clips_that_are_compared_are_all_made_at_once():
@@ -225,7 +225,7 @@ def test_a_penalty_as_an_objective_is_a_regularizer():
     rows = maximizer.steps_of(maximizer.restart(maximizer.objective), 1)
     outside.restart(unit)
     for mine, other in zip(
-        outside.parametrization.parts, maximizer.parametrization.parts, strict=True
+        outside.parametrization.latents, maximizer.parametrization.latents, strict=True
     ):
         mine.assign(other)
     here = ops.convert_to_numpy(maximizer(rows))

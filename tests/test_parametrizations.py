@@ -10,8 +10,8 @@ from PIL import Image
 
 from c3dvis import clips, objectives
 from c3dvis.maximize import Maximizer, parametrizations, scores
-from c3dvis.maximize.parametrizations import grids
-from c3dvis.maximize.parametrizations.colours import to_clips, to_signals
+from c3dvis.maximize.parametrizations import _grids as grids
+from c3dvis.maximize.parametrizations._colours import to_clips, to_signals
 from c3dvis.models.i3d import FlowInput
 
 EXTENT = (8, 24, 24)
@@ -37,7 +37,7 @@ def decoded(layer) -> np.ndarray:
 
 
 def signal(layer) -> np.ndarray:
-    return ops.convert_to_numpy(layer.signal([ops.convert_to_tensor(p) for p in layer.parts]))
+    return ops.convert_to_numpy(layer.signal([ops.convert_to_tensor(p) for p in layer.latents]))
 
 
 class Decodes(keras.Model):
@@ -71,12 +71,12 @@ def test_clips_are_finite_and_in_range_and_every_weight_counts(kind, channels):
     assert made.shape == (2, 4, 12, 11, channels + transparent) and made.dtype == np.float32
     assert np.isfinite(made).all() and made.min() >= 0 and made.max() <= 1
     assert made.std() > 0.01
-    before = [ops.convert_to_numpy(part) for part in layer.parts]
-    assert {id(p) for p in layer.parts} == {id(v) for v in layer.trainable_variables}
+    before = [ops.convert_to_numpy(part) for part in layer.latents]
+    assert {id(p) for p in layer.latents} == {id(v) for v in layer.trainable_variables}
     # Plain descent moves no weight whose gradient is 0; towards noise, so that nothing cancels.
     noise = np.random.default_rng(0).random(made.shape, np.float32)
     fit(layer, noise, 1, keras.optimizers.SGD(1e4))
-    for old, part in zip(before, layer.parts, strict=True):
+    for old, part in zip(before, layer.latents, strict=True):
         # Imaginary parts of real coefficients don't count, and the mean of MaCo's phases.
         assert np.mean(ops.convert_to_numpy(part) != old) > 0.9
 
@@ -202,7 +202,7 @@ def test_texture_flow_fits_a_picture_that_moves():
 @pytest.mark.parametrize("width", [10, 11])
 def test_fourier_is_the_inverse_transform_of_numpy(width):
     layer = started("fourier", (2, 6, 8, width, 3))
-    real, imaginary = (ops.convert_to_numpy(part) * layer.amplitude for part in layer.parts)
+    real, imaginary = (ops.convert_to_numpy(part) * layer.amplitude for part in layer.latents)
     spectrum = np.transpose(real + 1j * imaginary, (0, 3, 4, 2, 1))  # to (N, T, H, W', K)
     expected = np.fft.irfftn(spectrum, s=(6, 8, width), axes=(1, 2, 3))
     np.testing.assert_allclose(signal(layer), expected, atol=1e-5)
@@ -265,9 +265,9 @@ def test_maco_takes_a_magnitude_measured_on_clips():
 
 def test_a_constant_flow_moves_the_picture_as_a_whole():
     layer = started(parametrizations.TextureFlow(speed=2.0), (1, 6, 12, 10, 1))
-    velocity = np.zeros(layer.parts[-1].shape, np.float32)
+    velocity = np.zeros(layer.latents[-1].shape, np.float32)
     velocity[..., 0], velocity[..., 1] = 0.5, -1.0  # 1 pixel to the right, 2 up
-    layer.parts[-1].assign(velocity)
+    layer.latents[-1].assign(velocity)
     made = signal(layer)[0]
     for frame in range(6):
         steps = frame - 3
@@ -277,9 +277,9 @@ def test_a_constant_flow_moves_the_picture_as_a_whole():
 
 def test_half_a_pixel_is_the_mean_of_two():
     layer = started(parametrizations.TextureFlow(parametrizations.Pixels()), (1, 2, 4, 6, 1))
-    velocity = np.zeros(layer.parts[-1].shape, np.float32)
+    velocity = np.zeros(layer.latents[-1].shape, np.float32)
     velocity[..., 0] = -0.5
-    layer.parts[-1].assign(velocity)
+    layer.latents[-1].assign(velocity)
     before, picture = signal(layer)[0]
     np.testing.assert_allclose(before, (picture + np.roll(picture, 1, axis=1)) / 2, atol=1e-6)
 
@@ -298,7 +298,7 @@ def test_a_level_grid_stays_level(make, length, points):
 
 def test_a_pyramid_adds_up_its_grids():
     layer = started(parametrizations.Pyramid(levels=2, fineness=1.0), (1, 2, 4, 4, 1))
-    fine, coarse = (ops.convert_to_numpy(part) for part in layer.parts)
+    fine, coarse = (ops.convert_to_numpy(part) for part in layer.latents)
     assert fine.shape == (1, 2, 4, 4, 1) and coarse.shape == (1, 1, 2, 2, 1)
     half = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
     expected = fine[0, :, :, :, 0] + half @ coarse[0, 0, :, :, 0] @ half.T
@@ -309,7 +309,7 @@ def test_a_pyramid_adds_up_its_grids():
 
 
 def test_a_pyramid_has_no_more_levels_than_halvings():
-    assert len(started(parametrizations.Pyramid(levels=9), (1, 4, 8, 8, 3)).parts) == 4
+    assert len(started(parametrizations.Pyramid(levels=9), (1, 4, 8, 8, 3)).latents) == 4
 
 
 def test_a_cppn_is_the_same_picture_at_any_size():
@@ -333,7 +333,7 @@ def test_shared_grids_add_the_same_to_all(between, axis):
     assert np.abs(first).max() > 1
     np.testing.assert_allclose(added, np.broadcast_to(first, added.shape), atol=1e-5)
     assert np.abs(np.diff(added, axis=2)).max() > 0.1
-    assert layer.joint == (between == "clips")
+    assert layer.batchwise == (between == "clips")
 
 
 def test_clips_that_share_are_made_at_once():
@@ -357,13 +357,13 @@ def test_a_background_shows_where_a_clip_is_clear():
     draw = np.random.default_rng(0)
     clip = draw.random((2, *EXTENT, 4), np.float32)
     clip[..., 3] = (np.arange(24) >= 12)[:, None]  # clear above, opaque below
-    made = ops.convert_to_numpy(over(clip, draw.random((2, over.draws), np.float32)))
+    made = ops.convert_to_numpy(over(clip, draw.random((2, over.uniforms), np.float32)))
     assert made.shape == (2, *EXTENT, 3) and made.min() >= 0 and made.max() <= 1
     np.testing.assert_array_equal(made[:, :, 12:], clip[:, :, 12:, :, :3])
     background = made[:, :, :12]
     assert background.std() > 0.05 and np.abs(background[0] - background[1]).mean() > 0.05
     assert np.abs(np.diff(background, axis=3)).max() < 0.2  # smooth
-    grey = ops.convert_to_numpy(over(clip, np.full((2, over.draws), 0.5, np.float32)))
+    grey = ops.convert_to_numpy(over(clip, np.full((2, over.uniforms), 0.5, np.float32)))
     np.testing.assert_allclose(grey[:, :, :12], 0.5)
 
 
@@ -403,7 +403,7 @@ def test_the_reward_presses_by_a_share_of_the_mean_pull():
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
 def test_clear_clips_read_back_with_their_alpha(tmp_path, ending):
     layer = started("alpha")
-    for part in layer.opacity.parts:
+    for part in layer.opacity.latents:
         part.assign(np.random.default_rng(0).normal(-0.6, 2, part.shape))
     clip = decoded(layer)[0]
     alpha = clip[..., 3]
@@ -440,7 +440,7 @@ def test_signals_of_clips_give_the_clips(colours, channels):
 
 def test_grey_has_three_equal_channels_from_one():
     layer = started(parametrizations.Fourier(colours="grey"))
-    assert layer.parts[0].shape[1] == 1
+    assert layer.latents[0].shape[1] == 1
     made = decoded(layer)
     assert made.shape[-1] == 3
     np.testing.assert_array_equal(made, made[..., :1].repeat(3, -1))

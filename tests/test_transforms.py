@@ -29,15 +29,17 @@ GROWS = {"Pad": 4, "Jitter": -3}
 
 
 def draws_for(layer, count=SHAPE[0], seed=1):
-    return np.random.default_rng(seed).random((count, layer.draws), np.float32)
+    return np.random.default_rng(seed).random((count, layer.uniforms), np.float32)
 
 
-def run(layer, clips, draws):
-    return ops.convert_to_numpy(layer(ops.convert_to_tensor(clips), ops.convert_to_tensor(draws)))
+def run(layer, clips, uniforms):
+    return ops.convert_to_numpy(
+        layer(ops.convert_to_tensor(clips), ops.convert_to_tensor(uniforms))
+    )
 
 
 def test_every_kind_is_tested():
-    not_kinds = {"Resampling", "Transform", "apply", "default"}
+    not_kinds = {"Resampling", "Transform", "apply", "default", "names"}
     assert set(EACH) == set(transforms.__all__) - not_kinds
 
 
@@ -59,44 +61,44 @@ def test_neutral_settings_change_nothing(kind):
 def test_a_change_and_another_for_each_draw(kind):
     layer, _ = EACH[kind]
     made = [run(layer, CLIPS[:1], draws_for(layer, 1, seed)) for seed in range(8)]
-    assert max(np.abs(one - made[0]).max() for one in made) > 0.05 or layer.draws == 0
+    assert max(np.abs(one - made[0]).max() for one in made) > 0.05 or layer.uniforms == 0
 
 
 @pytest.mark.parametrize("kind", sorted(set(EACH) - IN_TIME))
 def test_one_draw_serves_all_frames(kind):
     """A still clip stays still, and a frame becomes the same among any other frames."""
     layer, _ = EACH[kind]
-    draws = draws_for(layer)
+    uniforms = draws_for(layer)
     still = np.repeat(CLIPS[:, :1], 6, axis=1)
-    made = run(layer, still, draws)
+    made = run(layer, still, uniforms)
     np.testing.assert_allclose(made, np.repeat(made[:, :1], 6, axis=1), atol=1e-6)
-    np.testing.assert_allclose(run(layer, CLIPS, draws)[:, 0], made[:, 0], atol=1e-6)
+    np.testing.assert_allclose(run(layer, CLIPS, uniforms)[:, 0], made[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(IN_TIME))
 def test_one_draw_serves_all_pixels(kind):
     layer, _ = EACH[kind]
-    draws = draws_for(layer)
+    uniforms = draws_for(layer)
     flicker = np.broadcast_to(CLIPS[:, :, :1, :1], SHAPE)
-    made = run(layer, flicker, draws)
+    made = run(layer, flicker, uniforms)
     np.testing.assert_allclose(made, np.broadcast_to(made[:, :, :1, :1], SHAPE), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", EACH)
 def test_a_clip_is_changed_alike_whatever_is_beside_it(kind):
     layer, _ = EACH[kind]
-    draws = draws_for(layer)
-    together = run(layer, CLIPS, draws)
-    alone = run(layer, CLIPS[2:], draws[2:])
+    uniforms = draws_for(layer)
+    together = run(layer, CLIPS, uniforms)
+    alone = run(layer, CLIPS[2:], uniforms[2:])
     np.testing.assert_allclose(together[2:], alone, atol=1e-6)
 
 
-def gradient(layer, clips, draws, weights):
+def gradient(layer, clips, uniforms, weights):
     """Of `sum(weights * layer(clips))`, by the training step of a model whose weights are clips."""
     holder = _Holds(clips, layer, weights)
-    model = keras.Sequential([keras.Input((layer.draws,)), holder])
+    model = keras.Sequential([keras.Input((layer.uniforms,)), holder])
     model.compile(keras.optimizers.SGD(1.0), loss=lambda _, total: ops.sum(total))
-    model.fit(draws, np.zeros(len(draws)), batch_size=len(draws), shuffle=False, verbose=0)
+    model.fit(uniforms, np.zeros(len(uniforms)), batch_size=len(uniforms), shuffle=False, verbose=0)
     return clips - ops.convert_to_numpy(holder.clips)
 
 
@@ -106,22 +108,22 @@ class _Holds(keras.layers.Layer):
         self.clips = self.add_weight(shape=clips.shape, initializer=lambda *_, **__: clips)
         self.layer, self.weighted_by = layer, weights
 
-    def call(self, draws):
-        made = self.layer(ops.convert_to_tensor(self.clips), draws)
+    def call(self, uniforms):
+        made = self.layer(ops.convert_to_tensor(self.clips), uniforms)
         return ops.sum(self.weighted_by * made**2, axis=(1, 2, 3, 4))[:, None]
 
 
 @pytest.mark.parametrize("kind", EACH)
 def test_the_gradient_equals_finite_differences(kind):
     layer, _ = EACH[kind]
-    clips, draws = CLIPS[:2, :5, :6, :5], draws_for(layer, 2)
-    made = run(layer, clips, draws)
+    clips, uniforms = CLIPS[:2, :5, :6, :5], draws_for(layer, 2)
+    made = run(layer, clips, uniforms)
     draw = np.random.default_rng(2)
     weights = draw.standard_normal(made.shape).astype(np.float32)
     direction = draw.standard_normal(clips.shape).astype(np.float32)
-    got = np.sum(gradient(layer, clips, draws, weights) * direction)
+    got = np.sum(gradient(layer, clips, uniforms, weights) * direction)
     # All are affine in the clips, so a sum of squares has no error of third order.
-    up, down = (np.float64(run(layer, clips + s * direction, draws)) for s in (0.25, -0.25))
+    up, down = (np.float64(run(layer, clips + s * direction, uniforms)) for s in (0.25, -0.25))
     wanted = np.sum(weights * (up**2 - down**2)) / 0.5
     assert got == pytest.approx(wanted, rel=1e-3, abs=1e-2)
 
@@ -144,9 +146,9 @@ def turned(frame, angle):
 
 
 def test_rotation_reads_between_four_pixels():
-    draws = np.array([[0.0], [0.4], [0.95]], np.float32)
-    made = run(transforms.Rotate(40), CLIPS, draws)
-    for clip, got, draw in zip(CLIPS, made, draws[:, 0], strict=True):
+    uniforms = np.array([[0.0], [0.4], [0.95]], np.float32)
+    made = run(transforms.Rotate(40), CLIPS, uniforms)
+    for clip, got, draw in zip(CLIPS, made, uniforms[:, 0], strict=True):
         angle = math.radians(40) * (2 * float(draw) - 1)
         for frame, turned_frame in zip(clip, got, strict=True):
             np.testing.assert_allclose(turned_frame, turned(frame, angle), atol=1e-5)
@@ -206,8 +208,8 @@ def test_temporal_jitter_holds_and_does_not_roll():
 def test_colour_noise_is_a_gain_about_grey_and_an_offset():
     layer = transforms.ColourNoise(0.5, 0.1)
     # Gains 0.5, 1 and 1.5, offsets 0.1, 0 and -0.1.
-    draws = np.array([[0, 0.5, 1, 1, 0.5, 0]], np.float32)
-    made = run(layer, np.full((1, 2, 2, 2, 3), 0.9, np.float32), draws)
+    uniforms = np.array([[0, 0.5, 1, 1, 0.5, 0]], np.float32)
+    made = run(layer, np.full((1, 2, 2, 2, 3), 0.9, np.float32), uniforms)
     np.testing.assert_allclose(made[0, 0, 0, 0], [0.8, 0.9, 1.0], atol=1e-6)
 
 
@@ -236,8 +238,8 @@ def test_clips_of_one_pixel_or_frame(kind):
 def test_made_again_from_its_settings(kind):
     layer, _ = EACH[kind]
     again = type(layer).from_config(layer.get_config())
-    draws = draws_for(layer)
-    np.testing.assert_array_equal(run(again, CLIPS, draws), run(layer, CLIPS, draws))
+    uniforms = draws_for(layer)
+    np.testing.assert_array_equal(run(again, CLIPS, uniforms), run(layer, CLIPS, uniforms))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from c3dvis import clips
 from c3dvis.attribution import baselines, draw
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
-from c3dvis.objectives.words import in_words
+from c3dvis.objectives.describe import describe
 
 # Of the shorter side: 1.5 pixels of 64. Chosen by tube IoU on the clips of seed 1234.
 _SMOOTHING = 1.5 / 64
@@ -165,7 +165,7 @@ class Attribution:
     @property
     def objective_name(self) -> str:
         """The objective in words: "logit of moving left"."""
-        return in_words(self.objective)
+        return describe(self.objective)
 
     def _repr_html_(self) -> str:
         caption = f"{self.method}: {self.objective_name}, score {self.score:.3f}"

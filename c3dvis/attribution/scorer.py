@@ -77,7 +77,7 @@ class Scorer:
             )
         if len(objective) != 1:
             raise ValueError(f"Expected an objective of one unit. Received: {len(objective)}.")
-        if objective.joint:
+        if objective.batchwise:
             raise ValueError(
                 "Expected an objective that scores a clip by itself. "
                 "Received: one that compares clips with each other."
@@ -90,7 +90,7 @@ class Scorer:
         self.batch_size = batch_size
         self.shared = _shared(network, objective, preprocess)
         shapes = self.shared.shapes
-        self.columns = objective.columns(shapes, getattr(network, "class_names", None))
+        self.columns = objective.unit_indices(shapes, getattr(network, "class_names", None))
 
     @property
     def clip_shape(self) -> tuple[int | None, ...]:
@@ -292,7 +292,7 @@ class _Shared:
             )
         self.tap = layers.tap(network, objective.layers)
         self._shadow = rewire.Shadow(self.tap)
-        self.kind = layers.bound(objective, network, preprocess=preprocess)
+        self.kind = layers.with_targets(objective, network, preprocess=preprocess)
         self.preprocess = preprocess
         self.functions: dict[Hashable, Any] = {}
         self.shapes = {
@@ -386,7 +386,7 @@ _per_thread = _PerThread()
 
 def _shared(network: keras.Model, objective: Objective, preprocess: Callable | None) -> _Shared:
     """What scorers of this kind of objective share, made once for a network in each thread."""
-    key = (objective.template, preprocess)
+    key = (objective.signature, preprocess)
     kept = _per_thread.kept.setdefault(network, {})
     if key in kept:
         kept[key] = kept.pop(key)  # the latest is at the end

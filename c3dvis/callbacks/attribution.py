@@ -19,7 +19,7 @@ from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
 from c3dvis.objectives import Objective
-from c3dvis.objectives.words import in_words
+from c3dvis.objectives.describe import describe
 
 _ABOUT = (
     "The clip, and beside it what decided the network as it was after an epoch of its training: "
@@ -88,7 +88,7 @@ class AttributionCallback(EpochCallback):
         self._method, self._preprocess, self._options = method, preprocess, options
         super().__init__(
             asked,
-            named([f"clip {i}, {in_words(one)}" for i, one in enumerate(asked)]),
+            named([f"clip {i}, {describe(one)}" for i, one in enumerate(asked)]),
             folder,
             kind="attribution",
             settings={"method": method, "options": options, "clip": self.clips.shape[1:]},

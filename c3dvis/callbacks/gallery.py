@@ -13,10 +13,9 @@ from c3dvis import clips, objectives
 from c3dvis.callbacks.epochs import EpochCallback, words
 from c3dvis.callbacks.history import Entry
 from c3dvis.callbacks.units import named
-from c3dvis.maximize import Made, Maximizer, parametrizations
-from c3dvis.maximize.maximizer import check_run
+from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, run
 from c3dvis.objectives import Objective
-from c3dvis.objectives.words import in_words
+from c3dvis.objectives.describe import describe
 
 _ABOUT = (
     "Each clip began as noise, a unit's always as the same, and was changed step by step until the "
@@ -83,13 +82,13 @@ class GalleryCallback(EpochCallback):
         log_dir: str | os.PathLike[str] | None = None,
         **options: Any,
     ):
-        check_run(steps, seed)
+        run.check(steps, seed)
         self._steps, self._seed, self._options = steps, seed, options
         self._maximizers: list[Maximizer] = []
         asked = _objectives(units)
         super().__init__(
             asked,
-            named([in_words(one[i]) for one in asked for i in range(len(one))]),
+            named([describe(one[i]) for one in asked for i in range(len(one))]),
             folder,
             kind="gallery",
             settings={"steps": steps, "seed": seed, "options": options},
@@ -103,7 +102,7 @@ class GalleryCallback(EpochCallback):
         self._maximizers = [Maximizer(network, one, **self._options) for one in self.objectives]
         for one, maximizer in zip(self.objectives, self._maximizers, strict=True):
             shapes = dict(zip(one.layers, maximizer.shapes, strict=True))
-            one.columns(shapes, maximizer.class_names)  # refuses units that aren't there
+            one.unit_indices(shapes, maximizer.class_names)  # refuses units that aren't there
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
@@ -149,7 +148,7 @@ def _objectives(units: Units) -> list[Objective]:
     return found
 
 
-def _entry(made: Made, channels: int) -> Entry:
+def _entry(made: MaximizedClip, channels: int) -> Entry:
     """A clip with its score, or why there is none to show."""
     if made.status == "no gradient":
         return Entry(trouble="nothing in the clip changed its score")

@@ -50,7 +50,7 @@ class NetworkCopy:
         Raises:
             ValueError: Such an objective, or one that names a layer that isn't there.
         """
-        bound = layers.bound(objective, self.network)
+        bound = layers.with_targets(objective, self.network)
         if any(a is not b for (_, a), (_, b) in zip(bound.terms, objective.terms, strict=True)):
             raise ValueError(
                 "Expected an objective without a clip of its own, as what the network makes of it "

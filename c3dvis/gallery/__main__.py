@@ -19,6 +19,7 @@ from c3dvis.command_line import (
 )
 from c3dvis.gallery import engines
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
+from c3dvis.maximize import parametrizations
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments, say_size
 
 _DESCRIPTION = """
@@ -179,8 +180,7 @@ def _add_clips(group: Any) -> None:
         "--parametrization",
         default="fourier",
         metavar="NAME",
-        help="what clips are made of: fourier (default), pixels, pyramid, cppn, maco, "
-        "texture-flow, shared or alpha",
+        help=f"what clips are made of: {', '.join(parametrizations.names())} (default fourier)",
     )
     group.add_argument(
         "--dtype",

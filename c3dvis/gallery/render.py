@@ -13,7 +13,7 @@ import numpy as np
 from c3dvis import clips, files, motion, objectives, rewire
 from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
-from c3dvis.maximize import Made, Maximizer, parametrizations, scores
+from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, scores
 from c3dvis.models import layers
 from c3dvis.models.chosen import class_count, preprocess
 from c3dvis.models.extent import clip_shape
@@ -101,7 +101,7 @@ class Renderer:
             for unit in left:
                 yield self._write_error(unit, error)
 
-    def _write(self, unit: Unit, made: Made, best: float | None) -> dict[str, Any]:
+    def _write(self, unit: Unit, made: MaximizedClip, best: float | None) -> dict[str, Any]:
         record = self._record(unit, made.status)
         score = _finite(made.score)
         record |= {"score": score, "best_held_out": best, "ratio": ratio(score, best)}
@@ -117,7 +117,7 @@ class Renderer:
         files.write_json(self.out / unit.path("json"), record)
         return record
 
-    def _taken_for(self, unit: Unit, made: Made) -> str:
+    def _taken_for(self, unit: Unit, made: MaximizedClip) -> str:
         """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))

@@ -1,7 +1,28 @@
-"""Clips that excite a unit of a network."""
+"""Clips that excite a unit of a network.
 
-from c3dvis.maximize.maximizer import Made, Maximizer, maximize
-from c3dvis.maximize.scores import scores
-from c3dvis.maximize.tempo import SlowToFast, slow_to_fast
+Nothing here imports Keras until it is used.
+"""
 
-__all__ = ["Made", "Maximizer", "SlowToFast", "maximize", "scores", "slow_to_fast"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from c3dvis import lazy
+
+if TYPE_CHECKING:
+    from c3dvis.maximize.maximizer import MaximizedClip, Maximizer, maximize
+    from c3dvis.maximize.score import scores
+    from c3dvis.maximize.speed_path import SlowToFast, slow_to_fast
+
+__all__ = ["MaximizedClip", "Maximizer", "SlowToFast", "maximize", "scores", "slow_to_fast"]
+
+_FILES = {
+    "MaximizedClip": "maximizer",
+    "Maximizer": "maximizer",
+    "SlowToFast": "speed_path",
+    "maximize": "maximizer",
+    "scores": "score",
+    "slow_to_fast": "speed_path",
+}
+
+__getattr__, __dir__ = lazy.exports(__name__, _FILES)

@@ -39,7 +39,7 @@ class Snapshots(keras.callbacks.Callback):
         >>> from c3dvis.maximize import callbacks, maximize
         >>> network, forming = models.build("c3d-motion"), callbacks.Snapshots(every=2)
         >>> options = {"steps": 4, "steps_per_execution": 2, "callbacks": [forming]}
-        >>> made = maximize(network, objectives.channel("conv1", 0), **options)
+        >>> clips = maximize(network, objectives.channel("conv1", 0), **options)
         >>> forming.steps, forming.films[0].shape
         ([0, 2, 4], (3, 64, 64, 3))
     """
@@ -83,14 +83,14 @@ class Snapshots(keras.callbacks.Callback):
                 clip_files.write(self.folder / f"forming-{i}.gif", self.films[i], fps=self.fps)
 
     def _keep(self, step: int) -> None:
-        made = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
+        clips = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
         # A clip that failed is black from there on.
-        self.clips.append(np.round(255 * np.nan_to_num(made)).astype(np.uint8))
+        self.clips.append(np.round(255 * np.nan_to_num(clips)).astype(np.uint8))
         self.steps.append(step)
 
 
 def _steps_run(model) -> int:
-    return int(ops.convert_to_numpy(model.steps_run).max())
+    return int(ops.convert_to_numpy(model.tracking.steps).max())
 
 
 class StopWhenStalled(keras.callbacks.Callback):
@@ -112,7 +112,7 @@ class StopWhenStalled(keras.callbacks.Callback):
         >>> from c3dvis import models, objectives
         >>> from c3dvis.maximize import callbacks, maximize
         >>> network, stop = models.build("c3d-motion"), callbacks.StopWhenStalled(patience=2)
-        >>> made = maximize(network, objectives.channel("conv1", 0), steps=9, callbacks=[stop])
+        >>> clips = maximize(network, objectives.channel("conv1", 0), steps=9, callbacks=[stop])
     """
 
     def __init__(self, patience: int = 16, *, least_rise: float = 0.01):
@@ -133,7 +133,7 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = _steps_run(self.model)
-        best = ops.convert_to_numpy(self.model.best)
+        best = ops.convert_to_numpy(self.model.tracking.best)
         self._first = np.where(np.isfinite(self._first), self._first, best)
         known = np.isfinite(self._best)
         so_far = np.subtract(self._best, self._first, out=np.zeros(len(best)), where=known)
@@ -146,7 +146,7 @@ class StopWhenStalled(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        if self.model.joint:
+        if self.model.batchwise:
             return
         rows = self.stalled_at >= 0
         for kept, variable in zip(self._kept, self._variables(), strict=True):
@@ -156,10 +156,10 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def _keep(self, rows: np.ndarray, step: int) -> None:
         self.stalled_at[rows] = step
-        if rows.any() and not self.model.joint:
+        if rows.any() and not self.model.batchwise:
             for kept, variable in zip(self._kept, self._variables(), strict=True):
                 kept[rows] = ops.convert_to_numpy(variable)[rows]
 
     def _variables(self) -> list[keras.Variable]:
-        """All that a clip has of its own, and what is told of it."""
-        return [*self.model.parametrization.parts, *self.model.account]
+        """The latents and what is tracked; rows are clips."""
+        return [*self.model.latents, *self.model.tracking.variables]

@@ -1,8 +1,8 @@
 """Gradient conditioning: layers that leave clips alone and change the gradient that comes back.
 
-They are transforms without draws. Those that come first in a `Maximizer`'s list see the gradient
-with respect to the clip itself, of the score less the penalties of its regularizers; further down
-the list, that of the score with respect to the clip as transformed so far.
+They are transforms that take no random numbers. Those that come first in a `Maximizer`'s list see
+the gradient with respect to the clip itself, of the score less the penalties of its regularizers;
+further down the list, that of the score with respect to the clip as transformed so far.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from keras import ops
 
 from c3dvis.maximize.smoothing import doubling, halving
 from c3dvis.maximize.transforms import Transform
-from c3dvis.maximize.transforms.resampling import resample
+from c3dvis.maximize.transforms._resampling import resample
 
 __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 
@@ -20,14 +20,14 @@ __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 _ROUNDING = 1e-5
 
 
-class _Conditioning(Transform):
+class Conditioning(Transform):
     """Identity whose gradient is `condition(gradient)`."""
 
     def condition(self, gradient):
         """Gradient `(N, T, H, W, C)` to one of the same shape, clip by clip."""
         raise NotImplementedError
 
-    def call(self, clips, draws=None):
+    def call(self, clips, uniforms=None):
         @ops.custom_gradient
         def identity(clips):
             def gradient(*arguments, upstream=None):
@@ -39,7 +39,7 @@ class _Conditioning(Transform):
         return identity(clips)
 
 
-class UnitGradient(_Conditioning):
+class UnitGradient(Conditioning):
     """Each clip's gradient divided by its standard deviation.
 
     Steps are then of one size for all units and from the first to the last, which plain gradient
@@ -61,7 +61,7 @@ class UnitGradient(_Conditioning):
         return _unit(_to_largest_1(gradient), floor=0.0)
 
 
-class LaplacianGradient(_Conditioning):
+class LaplacianGradient(Conditioning):
     """Each clip's gradient split in bands of frequency, each divided by its standard deviation.
 
     What a network's gradient has too much of, the finest noise, is brought to the size of the
@@ -93,10 +93,10 @@ class LaplacianGradient(_Conditioning):
             up = {axis: doubling(rest.shape[axis]) for axis in axes}
             bands.append((rest - resample(half, up), up))
             rest = half
-        made = _unit(rest, _ROUNDING)
+        total = _unit(rest, _ROUNDING)
         for band, up in reversed(bands):
-            made = resample(made, up) + _unit(band, _ROUNDING)
-        return made
+            total = resample(total, up) + _unit(band, _ROUNDING)
+        return total
 
 
 def split(transforms: Sequence[keras.layers.Layer]) -> tuple[list, list]:
@@ -115,7 +115,7 @@ def split(transforms: Sequence[keras.layers.Layer]) -> tuple[list, list]:
         [1, 2]
     """
     first = 0
-    while first < len(transforms) and isinstance(transforms[first], _Conditioning):
+    while first < len(transforms) and isinstance(transforms[first], Conditioning):
         first += 1
     return list(transforms[:first]), list(transforms[first:])
 

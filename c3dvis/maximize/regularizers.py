@@ -10,25 +10,51 @@ from dataclasses import dataclass
 from keras import ops
 
 from c3dvis.maximize.smoothing import smoothing
-from c3dvis.maximize.transforms.resampling import GREY, resample
+from c3dvis.maximize.transforms._resampling import GREY, resample
 
-__all__ = ["Blur", "Norm", "TemporalSmoothness", "TotalVariation"]
+__all__ = ["Blur", "Norm", "Regularizer", "TemporalSmoothness", "TotalVariation", "names"]
 
 _ALL = (1, 2, 3, 4)
 
 
-class _Weighted:
-    """Refuses weights below 0, and those that are no number."""
+class Regularizer:
+    """A penalty on clips; a subclass is a frozen dataclass whose fields are its weights.
+
+    Weights below 0, and those that are no number, are refused.
+    """
 
     def __post_init__(self):
         weights = vars(self)
         if not all(0 <= weight < math.inf for weight in weights.values()):
-            told = ", ".join(f"{name}={weight}" for name, weight in weights.items())
-            raise ValueError(f"Expected weights of 0 or more. Received: {told}.")
+            received = ", ".join(f"{name}={weight}" for name, weight in weights.items())
+            raise ValueError(f"Expected weights of 0 or more. Received: {received}.")
+
+    def __call__(self, clips):
+        """Clips `(N, T, H, W, C)` to penalties `(N,)`."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, float]:
+        """The arguments that make one like it, as Keras objects have them."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, float]) -> "Regularizer":
+        """One with the arguments of another; see `get_config`."""
+        return cls(**config)
+
+
+def names() -> list[str]:
+    """Names of the regularizers.
+
+    Example:
+        >>> names()
+        ['Blur', 'Norm', 'TemporalSmoothness', 'TotalVariation']
+    """
+    return sorted(kind.__name__ for kind in Regularizer.__subclasses__())
 
 
 @dataclass(frozen=True, kw_only=True)
-class TotalVariation(_Weighted):
+class TotalVariation(Regularizer):
     """Mean absolute difference between neighbours in space and in time, weighted apart.
 
     With `spatial=1`, a checkerboard of black and white costs as much as 2 units of activation earn
@@ -51,7 +77,6 @@ class TotalVariation(_Weighted):
     temporal: float = 0.0
 
     def __call__(self, clips):
-        """Clips `(N, T, H, W, C)` to penalties `(N,)`."""
         total = ops.zeros(clips.shape[:1], "float32")
         for weight, axis in ((self.temporal, 1), (self.spatial, 2), (self.spatial, 3)):
             if weight:
@@ -60,7 +85,7 @@ class TotalVariation(_Weighted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemporalSmoothness(_Weighted):
+class TemporalSmoothness(Regularizer):
     """Mean squared first and second differences between frames: change, and change of change.
 
     The first makes a clip slow; the second lets it go, but steadily: what moves or brightens
@@ -85,7 +110,6 @@ class TemporalSmoothness(_Weighted):
     second: float = 0.0
 
     def __call__(self, clips):
-        """Clips `(N, T, H, W, C)` to penalties `(N,)`."""
         total = ops.zeros(clips.shape[:1], "float32")
         for weight in (self.first, self.second):
             if weight:
@@ -95,7 +119,7 @@ class TemporalSmoothness(_Weighted):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Norm(_Weighted):
+class Norm(Regularizer):
     """Mean distance from grey, to a power: the L-p norm before its root.
 
     The distance is 0 at grey and 1 at black and at white. With a power of 2 all contrast costs;
@@ -121,12 +145,11 @@ class Norm(_Weighted):
             raise ValueError(f"Expected a power of 1 or more. Received: {self.power}.")
 
     def __call__(self, clips):
-        """Clips `(N, T, H, W, C)` to penalties `(N,)`."""
         return self.weight * ops.mean((2 * ops.abs(clips - GREY)) ** self.power, _ALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blur(_Weighted):
+class Blur(Regularizer):
     """Mean squared difference from a blurred copy, in space and in time, weighted apart.
 
     The copy is blurred by the kernel 1, 4, 6, 4, 1. So what is finer than a few pixels costs, and
@@ -147,7 +170,6 @@ class Blur(_Weighted):
     temporal: float = 0.0
 
     def __call__(self, clips):
-        """Clips `(N, T, H, W, C)` to penalties `(N,)`."""
         total = ops.zeros(clips.shape[:1], "float32")
         for weight, axes in ((self.spatial, (2, 3)), (self.temporal, (1,))):
             if weight:

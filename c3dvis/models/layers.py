@@ -102,7 +102,7 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
     return keras.Model(network.inputs, [_read(network, name) for name in names], name="tap")
 
 
-def bound(
+def with_targets(
     objective: Objective, network: keras.Model, *, preprocess: Callable | None = None
 ) -> Objective:
     """The objective for one network: with what the clips that it was given, if any, do there.
@@ -122,7 +122,7 @@ def bound(
         outputs = tap(network, names)([ops.convert_to_tensor(inputs)], training=False)
         return dict(zip(names, outputs if len(names) > 1 else [outputs], strict=True))
 
-    return objective.bound(read)
+    return objective.with_targets(read)
 
 
 def _check_takes(network: keras.Model, shape: tuple[int, ...], preprocess) -> None:

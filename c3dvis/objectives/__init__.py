@@ -16,33 +16,31 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 | less of what a function of the clip measures | `- penalty(function)` |
 """
 
-from c3dvis.objectives.batches import Alignment, Diversity, alignment, diversity
-from c3dvis.objectives.directions import Direction, DirectionNeuron, direction, direction_neuron
-from c3dvis.objectives.given import (
-    Caricature,
-    Difference,
-    StyleDifference,
-    activation_difference,
-    caricature,
-)
-from c3dvis.objectives.objective import Objective
-from c3dvis.objectives.readings import (
+from c3dvis import lazy
+from c3dvis.objectives.basic import (
     Channel,
     Energy,
     Frame,
     Interpolated,
-    Logit,
-    LogOdds,
     Neuron,
     Penalty,
     channel,
     frame,
     interpolation,
     layer,
-    log_odds,
-    logit,
     neuron,
     penalty,
+)
+from c3dvis.objectives.batchwise import Alignment, Diversity, alignment, diversity
+from c3dvis.objectives.classes import Logit, LogOdds, log_odds, logit
+from c3dvis.objectives.directions import Direction, DirectionNeuron, direction, direction_neuron
+from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.references import (
+    Caricature,
+    Difference,
+    StyleDifference,
+    activation_difference,
+    caricature,
 )
 from c3dvis.objectives.terms import BEFORE_ACTIVATION, CLIP, LOGITS, Position, Term, Unit
 
@@ -81,6 +79,22 @@ __all__ = [
     "layer",
     "log_odds",
     "logit",
+    "names",
     "neuron",
     "penalty",
 ]
+
+
+def names() -> list[str]:
+    """Names of the functions that make objectives: all that the files of this folder define.
+
+    Example:
+        >>> names()[:4]
+        ['activation_difference', 'alignment', 'caricature', 'channel']
+    """
+
+    def makes_objectives(value) -> bool:
+        returned = getattr(value, "__annotations__", {}).get("return")
+        return not isinstance(value, type) and returned in (Objective, "Objective")
+
+    return list(lazy.members(__name__, makes_objectives))

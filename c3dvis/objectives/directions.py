@@ -35,7 +35,7 @@ class Direction(Match):
         dots = dot(ops.cast(activation, "float32"), vectors, (-1,), self.power)
         return ops.mean(dots, axis=tuple(range(1, len(dots.shape)))) if ones else dots
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         width = self.vectors.array.shape[1]
         if width != shape[-1]:
             name = self.layer.removesuffix(BEFORE_ACTIVATION)
@@ -43,7 +43,7 @@ class Direction(Match):
                 f"Expected a number for each of the {shape[-1]} channels of layer {name!r}. "
                 f"Received: vectors of {width}."
             )
-        return super().columns(shape, class_names)
+        return super().unit_indices(shape, class_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ class DirectionNeuron(Direction):
         position = position_in(self.position, tuple(activation.shape[1:-1]))
         return super().match(activation[(slice(None), *position)], targets)
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         position_in(self.position, shape[:-1])
-        return super().columns(shape, class_names)
+        return super().unit_indices(shape, class_names)
 
 
 def direction(
@@ -92,7 +92,7 @@ def direction(
     """
     rows = _vectors(vectors)
     reads, units = source(layer, before_activation), tuple(range(len(rows)))
-    return _one(Direction(reads, units, vectors=rows, power=checked_power(power)))
+    return Objective.of(Direction(reads, units, vectors=rows, power=checked_power(power)))
 
 
 def direction_neuron(
@@ -123,7 +123,7 @@ def direction_neuron(
     """
     rows = _vectors(vectors)
     reads, units = source(layer, before_activation), tuple(range(len(rows)))
-    return _one(
+    return Objective.of(
         DirectionNeuron(reads, units, vectors=rows, power=checked_power(power), position=position)
     )
 
@@ -139,7 +139,3 @@ def _vectors(vectors) -> Values:
     if not (np.isfinite(rows).all() and rows.any(axis=1).all()):
         raise ValueError("Expected finite vectors, none of zeros. Received: one that is not.")
     return Values(rows)
-
-
-def _one(term: Match) -> Objective:
-    return Objective(((1.0, term),))

@@ -31,6 +31,11 @@ class Objective:
                 f"Received: {sorted(lengths)} units."
             )
 
+    @classmethod
+    def of(cls, term: Term) -> "Objective":
+        """The objective of one term with weight 1."""
+        return cls(((1.0, term),))
+
     def __len__(self) -> int:
         """Number of clips that this objective asks for."""
         return max(len(term) for _, term in self.terms)
@@ -72,57 +77,57 @@ class Objective:
         return tuple(dict.fromkeys(term.layer for _, term in self.terms))
 
     @property
-    def template(self) -> tuple:
+    def signature(self) -> tuple:
         """What two objectives must share to be computed by one compiled step."""
         return tuple((weight, replace(term, units=())) for weight, term in self.terms)
 
     @property
-    def joint(self) -> bool:
-        """Whether it compares clips with each other, so that they must be made together."""
-        return any(term.joint for _, term in self.terms)
+    def batchwise(self) -> bool:
+        """Whether a clip's score depends on the other clips, so that all must be made together."""
+        return any(term.batchwise for _, term in self.terms)
 
-    def bound(self, read: Read) -> "Objective":
-        """The same objective for one network: with what the clips it was given do there.
+    def with_targets(self, read: Read) -> "Objective":
+        """The same objective for one network, with the activations of its reference clips there.
 
         Args:
             read: Function of a clip `(T, H, W, C)` and layer names that gives the clip's
                 activations `(1, ...)` by name.
         """
-        return Objective(tuple((weight, term.bound(read)) for weight, term in self.terms))
+        return Objective(tuple((weight, term.with_targets(read)) for weight, term in self.terms))
 
-    def columns(
+    def unit_indices(
         self,
         shapes: Mapping[str, tuple[int | None, ...]],
         class_names: Sequence[str] | None = None,
     ) -> np.ndarray:
-        """Which feature of each term each clip reads, int32 `(len(self), terms)`."""
-        each = [t.columns(shapes[t.layer], class_names) for _, t in self.terms]
-        return np.stack([np.broadcast_to(columns, len(self)) for columns in each], axis=-1)
+        """Index of each clip's unit in each term's features: int32 `(len(self), terms)`."""
+        each = [t.unit_indices(shapes[t.layer], class_names) for _, t in self.terms]
+        return np.stack([np.broadcast_to(indices, len(self)) for indices in each], axis=-1)
 
     def features(self, activations: Mapping) -> list:
         """For each term the numbers `(N, F)` from which its units choose."""
         return [term.features(activations[term.layer]) for _, term in self.terms]
 
-    def parts(self, activations: Mapping, columns) -> list:
-        """For each term what it adds to the score of each clip, `(N,)`."""
+    def term_scores(self, activations: Mapping, unit_indices) -> list:
+        """What each term adds to the score of each clip: a list of `(N,)`."""
         from keras import ops
 
         each = []
         for i, (weight, term) in enumerate(self.terms):
-            chosen = term.chosen(activations[term.layer], columns[:, i])
+            chosen = term.chosen(activations[term.layer], unit_indices[:, i])
             each.append(weight * ops.cast(chosen, "float32"))
         return each
 
-    def score(self, activations: Mapping, columns):
-        """One number a clip, `(N,)`, where clip `i` is scored by the unit in `columns[i]`."""
-        return sum(self.parts(activations, columns))
+    def score(self, activations: Mapping, unit_indices):
+        """One number a clip, `(N,)`, where clip `i` is scored by the unit in `unit_indices[i]`."""
+        return sum(self.term_scores(activations, unit_indices))
 
-    def awaited(self, columns):
-        """Which terms each clip needs to rise, bool `(N, terms)`: the network's, not penalties."""
+    def needs_activation(self, unit_indices):
+        """Which terms must become active for each clip, bool `(N, terms)`: never penalties."""
         from keras import ops
 
-        each = [
-            ops.logical_and(term.awaited(columns[:, i]), weight > 0 and term.layer != CLIP)
-            for i, (weight, term) in enumerate(self.terms)
-        ]
+        each = []
+        for i, (weight, term) in enumerate(self.terms):
+            of_network = weight > 0 and term.layer != CLIP
+            each.append(ops.logical_and(term.needs_activation(unit_indices[:, i]), of_network))
         return ops.stack(each, axis=-1)

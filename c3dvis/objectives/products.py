@@ -9,16 +9,15 @@ _LEAST_COSINE = 0.1
 _LENGTH = 1e-4
 
 
-def dot(found, targets, axes: tuple[int, ...], power: float):
+def dot(vectors, targets, axes: tuple[int, ...], power: float):
     """Dot product over some axes, times a power of the cosine; with a gradient at zeros, too."""
     from keras import ops
 
-    dots = ops.sum(found * targets, axis=axes)
+    dots = ops.sum(vectors * targets, axis=axes)
     if not power:
         return dots
     lengths = [
-        ops.sqrt(ops.sum(ops.square(vectors), axis=axes) + _LENGTH**2)
-        for vectors in (found, targets)
+        ops.sqrt(ops.sum(ops.square(each), axis=axes) + _LENGTH**2) for each in (vectors, targets)
     ]
     cosines = dots / (lengths[0] * lengths[1])
     return dots * ops.maximum(cosines, _LEAST_COSINE) ** power

@@ -35,8 +35,8 @@ class Term:
     layer: str
     units: tuple[Unit, ...]
 
-    # Whether a clip's number depends on the clips beside it, too.
-    joint = False
+    # Whether a clip's number depends on the other clips of the batch.
+    batchwise = False
 
     def __len__(self) -> int:
         return len(self.units)
@@ -45,37 +45,42 @@ class Term:
         """The same reading for some of the units."""
         return replace(self, units=tuple(self.units[i] for i in indices))
 
-    def bound(self, read: Read) -> "Term":
-        """The same reading with the activations of the clips it was given, if it was."""
+    def with_targets(self, read: Read) -> "Term":
+        """The same term with the activations of its reference clips, if it has some."""
         return self
 
     def features(self, activation):
         """Activation `(N, ..., C)` to the numbers `(N, F)` from which units choose."""
         raise NotImplementedError
 
-    def chosen(self, activation, columns):
-        """The numbers `(N,)` of the units in `columns`, `(N,)`."""
+    def chosen(self, activation, unit_indices):
+        """The numbers `(N,)` of the units in `unit_indices`, `(N,)`."""
         from keras import ops
 
         features = self.features(activation)
-        return ops.take_along_axis(features, columns[:, None], axis=-1)[:, 0]
+        return ops.take_along_axis(features, unit_indices[:, None], axis=-1)[:, 0]
 
-    def awaited(self, columns):
-        """Whether each clip needs this term to rise, bool `(N,)`: then its ReLUs must not stay off.
+    def needs_activation(self, unit_indices):
+        """Whether this term must become active for each clip, bool `(N,)`.
+
+        Then the ReLUs that it reads must not stay off.
 
         Args:
-            columns: `(N,)`, as `columns()` gives them.
+            unit_indices: `(N,)`, as the method of that name returns them.
         """
-        return columns >= 0
+        return unit_indices >= 0
 
-    def columns(
+    def unit_indices(
         self, shape: tuple[int | None, ...], class_names: Sequence[str] | None
     ) -> np.ndarray:
-        """Which feature each unit reads: int32 `(len(self),)`; refuses units that aren't there.
+        """The index of each unit in `features`: int32 `(len(self),)`.
 
         Args:
             shape: Of the layer's output, without the batch axis.
             class_names: Names of the network's classes where it has them.
+
+        Raises:
+            ValueError: A unit that the layer does not have.
         """
         name = self.layer.removesuffix(BEFORE_ACTIVATION)
         channels = [index_of(unit, shape[-1], f"Layer {name!r}") for unit in self.units]
@@ -88,7 +93,7 @@ class WholeTerm(Term):
 
     units: tuple[Unit, ...] = (0,)
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         return np.zeros(1, np.int32)
 
 
@@ -111,12 +116,12 @@ class Match(Term):
         each = ops.map(lambda target: self.match(activation, target[None]), self.targets())
         return ops.transpose(each)
 
-    def chosen(self, activation, columns):
+    def chosen(self, activation, unit_indices):
         from keras import ops
 
-        return self.match(activation, ops.take(self.targets(), columns, axis=0))
+        return self.match(activation, ops.take(self.targets(), unit_indices, axis=0))
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         return np.array(self.units, np.int32)
 
 
@@ -151,11 +156,11 @@ def source(layer: str, before_activation: bool = False) -> str:
 
 def units_of(units) -> tuple[Unit, ...]:
     """One channel or class, or several, as a tuple."""
-    several = isinstance(units, Iterable) and not isinstance(units, str)
-    made = tuple(u if isinstance(u, str) else whole(u) for u in (units if several else [units]))
-    if not made:
+    several = units if isinstance(units, Iterable) and not isinstance(units, str) else [units]
+    units = tuple(unit if isinstance(unit, str) else whole(unit) for unit in several)
+    if not units:
         raise ValueError("Expected at least one channel or class. Received: none.")
-    return made
+    return units
 
 
 def whole(unit) -> int:

@@ -9,6 +9,7 @@ from keras import ops
 from c3dvis import autodiff
 from c3dvis.attribution.masks import energies, perturbations
 from c3dvis.attribution.masks.generators import MaskGenerator
+from c3dvis.input_optimizer import InputOptimizer
 
 VARIANTS = ("preserve", "delete", "dual")
 
@@ -67,7 +68,7 @@ class Plateau(keras.callbacks.Callback):
         self.last = mean
 
 
-class MaskSearch(keras.Model):
+class MaskSearch(InputOptimizer):
     """Masks of one clip, one an area, whose grids are the only trainable weights.
 
     One compiled step serves every clip and every class.
@@ -104,27 +105,16 @@ class MaskSearch(keras.Model):
         self.grid = self.add_weight(shape=grid, constraint=Clipped(), name="grid")
         rows = (perturbations.LEVELS - 1) * frames * height * width
         self.table = self.add_weight(shape=(rows, 2 * channels), trainable=False, name="table")
-        self.compile(optimizer=optimizer, jit_compile=bool(keras.distribution.list_devices("gpu")))
-        # Built now, as a graph that makes variables is traced twice.
-        self.optimizer.build([self.grid])
-        self._fresh = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
-        self.built = True
+        self.compile(optimizer=optimizer)
         self._with_gradient = autodiff.value_and_gradient(
             lambda grid, columns: self.rewards(self.masks.crop(self.masks(grid)), columns),
             variables=self.variables,
         )
 
-    # The network's own `trainable` flags stay as their owner set them.
     @property
-    def trainable_variables(self):
+    def latents(self) -> list[keras.Variable]:
+        """The grids."""
         return [self.grid]
-
-    @property
-    def non_trainable_variables(self):
-        return [v for v in self.variables if v is not self.grid]
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
 
     def load(self, levels: np.ndarray) -> None:
         """Sets the clip, given as its pyramid `(L, T, H, W, C)`."""
@@ -170,8 +160,7 @@ class MaskSearch(keras.Model):
             float32 `(areas, T, H, W)` in [0, 1].
         """
         self.grid.assign(grid)
-        for variable, start in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(start)
+        self.restart_optimizer()
         steps = len(iterations)
         rows = (np.reshape(iterations, (steps, 1)).astype(np.float32), np.repeat(columns, steps, 0))
         autodiff.fit(self, rows, batch_size=1, verbose=0, callbacks=callbacks)
@@ -212,7 +201,3 @@ class MaskSearch(keras.Model):
         flat = ops.reshape(wide, (len(self.areas) * frames, -1))
         losses = energies.area_loss(flat, np.repeat(self.areas, frames), exact=self.exact)
         return ops.mean(ops.reshape(losses, (-1, frames)), axis=-1)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        # A sum, not a mean: no mask depends on how many areas are searched beside it.
-        return ops.sum(y_pred)

@@ -20,6 +20,7 @@ from c3dvis.attribution import temporal
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.attribution.temporal.windows import best_window
+from c3dvis.input_optimizer import InputOptimizer
 
 # Share of the fully frozen clip's drop that the first window must reach (Mänttäri et al. 2020).
 _SHARE_OF_DROP = 0.9
@@ -77,7 +78,7 @@ class MaskResult:
     history: NDArray[np.float32]
 
 
-class TemporalSearch(keras.Model):
+class TemporalSearch(InputOptimizer):
     """A mask of the frames of one clip, whose logits are the only trainable weights.
 
     Args:
@@ -96,25 +97,12 @@ class TemporalSearch(keras.Model):
         self.current = self.add_weight(shape=(1, shape[0]), trainable=False, name="current")
         self.best_loss = self.add_weight(shape=(1,), trainable=False, name="best_loss")
         self.last_loss = self.add_weight(shape=(1,), trainable=False, name="last_loss")
-        self.compile(
-            optimizer=keras.optimizers.Adam(),
-            jit_compile=bool(keras.distribution.list_devices("gpu")),
-        )
-        self.optimizer.build([self.logits])
-        self._fresh = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
-        self.built = True
+        self.compile(optimizer=keras.optimizers.Adam())
 
-    # The network's own `trainable` flags stay as their owner set them.
     @property
-    def trainable_variables(self):
+    def latents(self) -> list[keras.Variable]:
+        """The logits of the mask."""
         return [self.logits]
-
-    @property
-    def non_trainable_variables(self):
-        return [v for v in self.variables if v is not self.logits]
-
-    trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
 
     def call(self, columns, training=None):
         """The mask's loss `(1,)`: its penalty, and the probability of the class under it."""
@@ -128,9 +116,6 @@ class TemporalSearch(keras.Model):
         self.last_loss.assign(losses)
         return losses
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return ops.sum(y_pred)
-
     def search(
         self,
         clip: NDArray[np.float32],
@@ -139,8 +124,7 @@ class TemporalSearch(keras.Model):
         settings: Settings,
     ) -> MaskResult:
         """Optimises the mask of a clip, starting at a window `(T,)`."""
-        for variable, start in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(start)
+        self.restart_optimizer()
         self.optimizer.learning_rate = settings.learning_rate
         self.clip.assign(clip)
         self.logits.assign(np.where(window, settings.logit, -settings.logit)[None])

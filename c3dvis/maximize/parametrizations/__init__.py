@@ -1,20 +1,32 @@
-"""How clips are made of weights: Keras layers that own weights and decode them to clips.
+"""How clips are made of latents: Keras layers that own latents and decode them to clips.
 
 A parametrization decides which clips are easy to reach. Pixels move one by one and give
 high-frequency noise; Fourier coefficients scaled as in natural films move whole patterns
 (Olah et al. 2017, https://distill.pub/2017/feature-visualization).
+
+Each is a file of this folder, whose name is the parametrization's. Nothing here imports Keras until
+it is used.
 """
 
-from c3dvis.maximize.parametrizations.alpha import Alpha, rgba
-from c3dvis.maximize.parametrizations.colours import flow_in_pixels
-from c3dvis.maximize.parametrizations.cppn import CPPN
-from c3dvis.maximize.parametrizations.flow import TextureFlow
-from c3dvis.maximize.parametrizations.fourier import Fourier
-from c3dvis.maximize.parametrizations.maco import MaCo, magnitude_of
-from c3dvis.maximize.parametrizations.parametrization import Parametrization
-from c3dvis.maximize.parametrizations.pixels import Pixels
-from c3dvis.maximize.parametrizations.pyramid import Pyramid
-from c3dvis.maximize.parametrizations.shared import Shared
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from c3dvis import lazy
+
+if TYPE_CHECKING:
+    from c3dvis.maximize.parametrizations._colours import flow_in_pixels
+    from c3dvis.maximize.parametrizations._parametrization import Parametrization
+    from c3dvis.maximize.parametrizations.alpha import Alpha, rgba
+    from c3dvis.maximize.parametrizations.cppn import CPPN
+    from c3dvis.maximize.parametrizations.fourier import Fourier
+    from c3dvis.maximize.parametrizations.maco import MaCo, magnitude_of
+    from c3dvis.maximize.parametrizations.pixels import Pixels
+    from c3dvis.maximize.parametrizations.pyramid import Pyramid
+    from c3dvis.maximize.parametrizations.shared import Shared
+    from c3dvis.maximize.parametrizations.texture_flow import TextureFlow
 
 __all__ = [
     "Alpha",
@@ -33,26 +45,34 @@ __all__ = [
     "rgba",
 ]
 
-_BY_NAME = {
-    "fourier": Fourier,
-    "pixels": Pixels,
-    "pyramid": Pyramid,
-    "cppn": CPPN,
-    "maco": MaCo,
-    "texture-flow": TextureFlow,
-    "shared": Shared,
-    "alpha": Alpha,
+_FILES = {
+    "Alpha": "alpha",
+    "CPPN": "cppn",
+    "Fourier": "fourier",
+    "MaCo": "maco",
+    "Parametrization": "_parametrization",
+    "Pixels": "pixels",
+    "Pyramid": "pyramid",
+    "Shared": "shared",
+    "TextureFlow": "texture_flow",
+    "flow_in_pixels": "_colours",
+    "magnitude_of": "maco",
+    "rgba": "alpha",
 }
+
+__getattr__, __dir__ = lazy.exports(__name__, _FILES)
 
 
 def names() -> list[str]:
-    """What `build` takes as a name.
+    """What `build` takes as a name: the files of this folder.
 
     Example:
-        >>> names()[:2]
-        ['fourier', 'pixels']
+        >>> names()[:3]
+        ['alpha', 'cppn', 'fourier']
     """
-    return list(_BY_NAME)
+    # What begins with an underscore is no parametrization.
+    files = sorted(file.name for file in pkgutil.iter_modules(__path__))
+    return [name.replace("_", "-") for name in files if not name.startswith("_")]
 
 
 def build(parametrization: str | Parametrization) -> Parametrization:
@@ -68,11 +88,21 @@ def build(parametrization: str | Parametrization) -> Parametrization:
         >>> build("fourier").get_config()["temporal_exponent"]
         1.25
     """
+    from c3dvis.maximize.parametrizations._parametrization import Parametrization
+
     if isinstance(parametrization, Parametrization):
         return parametrization.copy()
-    if parametrization not in _BY_NAME:
+    if parametrization not in names():
         raise ValueError(
-            f"Expected a Parametrization or one of {', '.join(map(repr, _BY_NAME))}. "
+            f"Expected a Parametrization or one of {', '.join(map(repr, names()))}. "
             f"Received: {parametrization!r}."
         )
-    return _BY_NAME[parametrization]()
+    module = importlib.import_module(f".{parametrization.replace('-', '_')}", __name__)
+    (kind,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Parametrization)
+        and value.__module__ == module.__name__
+    )
+    return kind()

@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips
-from c3dvis.maximize.conditioning import _Conditioning as Conditioning
-from c3dvis.maximize.parametrizations import grids
+from c3dvis.maximize.conditioning import Conditioning
+from c3dvis.maximize.parametrizations import _grids
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.pyramid import Pyramid
 from c3dvis.maximize.transforms import Transform
 
@@ -40,9 +40,9 @@ class Alpha(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = Alpha(reward=0.1)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Alpha(reward=0.1)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 4)
     """
 
@@ -62,16 +62,16 @@ class Alpha(Wrapper):
         self.inner.build(clips_shape)
         self.opacity.build((*clips_shape[:-1], 1))
         self.clips_shape = (*clips_shape[:-1], clips_shape[-1] + 1)
-        self.parts = [*self.inner.parts, *self.opacity.parts]
+        self.latents = [*self.inner.latents, *self.opacity.latents]
         self.transforms = (Clearing(self.reward), OverBackground(self.inner.clips_shape[1:]))
 
-    def restart(self, draws):
-        self.inner.restart(draws)
-        self.opacity.restart(draws)
+    def restart(self, rngs):
+        self.inner.restart(rngs)
+        self.opacity.restart(rngs)
 
     def decode(self):
-        parts = [ops.convert_to_tensor(part) for part in self.opacity.parts]
-        alpha = ops.sigmoid(_SHARPNESS * self.opacity.signal(parts) + _OPAQUE)
+        latents = [ops.convert_to_tensor(latent) for latent in self.opacity.latents]
+        alpha = ops.sigmoid(_SHARPNESS * self.opacity.signal(latents) + _OPAQUE)
         return ops.concatenate([self.inner.decode(), alpha], axis=-1)
 
 
@@ -117,7 +117,7 @@ def rgba(clip: np.ndarray) -> np.ndarray:
 
 
 class OverBackground(Transform):
-    """Lays clips with alpha over smooth noise of random colours; draws of 0.5 are plain grey.
+    """Lays clips with alpha over smooth noise of random colours; uniforms of 0.5 are grey.
 
     Args:
         shape: `(T, H, W, C)` of the clips without alpha.
@@ -140,14 +140,15 @@ class OverBackground(Transform):
         *extent, channels = shape
         size = [min(n, m) for n, m in zip(extent, (points[0], points[1], points[1]), strict=True)]
         self.grid = (*size, channels)
-        self.draws = math.prod(self.grid)
-        self.matrices = [grids.linear(n, m) for n, m in zip(extent, size, strict=True)]
+        self.uniforms = math.prod(self.grid)
+        self.matrices = [_grids.linear(n, m) for n, m in zip(extent, size, strict=True)]
 
     def get_config(self):
-        return {**super().get_config(), "shape": self.shape, "points": self.points}
+        own = {"shape": self.shape, "points": self.points, "contrast": self.contrast}
+        return {**super().get_config(), **own}
 
-    def call(self, clips, draws):
-        grid = ops.reshape(draws - 0.5, (clips.shape[0], *self.grid)) * self.contrast + 0.5
-        background = grids.stretch(grid, self.matrices)
+    def call(self, clips, uniforms):
+        grid = ops.reshape(uniforms - 0.5, (clips.shape[0], *self.grid)) * self.contrast + 0.5
+        background = _grids.stretch(grid, self.matrices)
         alpha = clips[..., -1:]
         return clips[..., :-1] * alpha + background * (1 - alpha)

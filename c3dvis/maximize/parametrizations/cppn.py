@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 
 # Of arctan and its square, for normally distributed input: so that each has mean 0, deviation 1.
 _DEVIATION = 0.6712
@@ -34,9 +34,9 @@ class CPPN(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = CPPN(layers=3, units=8)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = CPPN(layers=3, units=8)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
 
     Stanley 2007, "Compositional pattern producing networks",
@@ -65,7 +65,7 @@ class CPPN(Parametrization):
         scale = {"detail": self.detail, "stiffness": self.stiffness}
         return {**super().get_config(), **size, **scale}
 
-    def lay_out(self):
+    def setup(self):
         *extent, channels = self.signal_shape
         # Of deviation 1 along each axis, so that time counts as much as height and width.
         axes = [np.sqrt(3) * ((2 * np.arange(n) + 1) / n - 1) for n in extent]
@@ -81,22 +81,22 @@ class CPPN(Parametrization):
             for shape in self.shapes
         ]
 
-    def start(self, draw):
+    def start(self, rng):
         return [np.zeros(shape) for shape in self.shapes]
 
-    def restart(self, draws):
-        super().restart(draws)
+    def restart(self, rngs):
+        super().restart(rngs)
         for place in self.starts:
-            drawn = [draw.standard_normal(place.shape[1:]) for draw in draws]
+            drawn = [rng.standard_normal(place.shape[1:]) for rng in rngs]
             place.assign(np.stack(drawn).astype(np.float32))
 
-    def signal(self, parts):
+    def signal(self, latents):
         frames, height, width, channels = self.signal_shape
         features = ops.convert_to_tensor(self.coordinates)
-        for index, (part, start) in enumerate(zip(parts, self.starts, strict=True)):
+        for index, (latent, start) in enumerate(zip(latents, self.starts, strict=True)):
             if index:
                 features = _compound(features)
-            weights = (start + part / self.stiffness) / math.sqrt(part.shape[1])
+            weights = (start + latent / self.stiffness) / math.sqrt(latent.shape[1])
             features = ops.matmul(features, weights)
         return ops.reshape(features, (-1, frames, height, width, channels))
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
@@ -25,9 +25,9 @@ class Fourier(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = Fourier(spatial_exponent=1.5, colours="grey")
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Fourier(spatial_exponent=1.5, colours="grey")
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 
@@ -48,7 +48,7 @@ class Fourier(Parametrization):
         own = {"spatial_exponent": self.spatial_exponent, "deviation": self.deviation}
         return {**super().get_config(), **own, "temporal_exponent": self.temporal_exponent}
 
-    def lay_out(self):
+    def setup(self):
         frames, height, width, channels = self.signal_shape
         # Width leads, as the inverse over time and height runs over the last two axes.
         self.spectrum_shape = (channels, width // 2 + 1, frames, height)
@@ -60,11 +60,11 @@ class Fourier(Parametrization):
         power = 2 * np.sum(mirrored(width)[:, None, None] * amplitude**2)
         self.amplitude = (amplitude * frames * height * width / np.sqrt(power)).astype(np.float32)
 
-    def start(self, draw):
-        return [self.deviation * draw.standard_normal(self.spectrum_shape) for _ in range(2)]
+    def start(self, rng):
+        return [self.deviation * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
 
-    def signal(self, parts):
-        real, imaginary = (part * self.amplitude for part in parts)
+    def signal(self, latents):
+        real, imaginary = (latent * self.amplitude for latent in latents)
         return inverse(real, imaginary, self.signal_shape[2])
 
 

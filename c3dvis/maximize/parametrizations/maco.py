@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from c3dvis.maximize.parametrizations import colours as colour_choices
+from c3dvis.maximize.parametrizations import _colours as colour_choices
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 from c3dvis.maximize.parametrizations.fourier import inverse, mirrored, natural_amplitude
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
 
 # Of the weights at the start: the shorter they are, the further a step turns their phases.
 _LENGTH = 0.3
@@ -19,7 +19,7 @@ _TINY = 1e-10
 class MaCo(Parametrization):
     """Phases of a 3-D Fourier transform whose magnitude is held (Fel et al. 2023).
 
-    No pattern can drown the others by its contrast, so what a unit answers to has to be told by
+    No pattern can drown the others by its contrast, so what a unit responds to must show in
     where waves meet. Magnitude constrained optimization is of images, whose mean magnitude is
     measured on ImageNet; here it is over height, width and time and, as no set of natural films
     comes with this package, that of the law that `Fourier` describes, or what `magnitude` gives.
@@ -43,9 +43,9 @@ class MaCo(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = MaCo(contrast=1.5)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = MaCo(contrast=1.5)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
 
     Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude
@@ -79,7 +79,7 @@ class MaCo(Parametrization):
         }
         return {**super().get_config(), **own}
 
-    def lay_out(self):
+    def setup(self):
         frames, height, width, channels = self.signal_shape
         self.spectrum_shape = (channels, width // 2 + 1, frames, height)
         # Width leads, as in `Fourier`.
@@ -111,16 +111,16 @@ class MaCo(Parametrization):
             )
         return np.transpose(self.magnitude, (3, 2, 0, 1)).copy()
 
-    def start(self, draw):
-        return [_LENGTH * draw.standard_normal(self.spectrum_shape) for _ in range(2)]
+    def start(self, rng):
+        return [_LENGTH * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
 
-    def signal(self, parts):
-        real, imaginary = self.spectrum(parts)
+    def signal(self, latents):
+        real, imaginary = self.spectrum(latents)
         return inverse(real, imaginary, self.signal_shape[2])
 
-    def spectrum(self, parts):
+    def spectrum(self, latents):
         """Real and imaginary parts `(N, K, W // 2 + 1, T, H)` of the held magnitude."""
-        real, imaginary = parts
+        real, imaginary = latents
         real = ops.where(self.own_mirror, real + _mirror(real), real)
         imaginary = ops.where(self.own_mirror, imaginary - _mirror(imaginary), imaginary)
         if self.hold_time:

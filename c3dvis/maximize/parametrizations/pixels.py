@@ -2,7 +2,7 @@
 
 import keras
 
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 
 # How far a weight of 1 moves the signal: steps are spread over all pixels, where those of `Fourier`
 # go to a few waves, and 1 would be too slow.
@@ -19,9 +19,9 @@ class Pixels(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = Pixels(deviation=0.05)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Pixels(deviation=0.05)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 
@@ -32,8 +32,8 @@ class Pixels(Parametrization):
     def get_config(self):
         return {**super().get_config(), "deviation": self.deviation}
 
-    def start(self, draw):
-        return [self.deviation * draw.standard_normal(self.signal_shape)]
+    def start(self, rng):
+        return [self.deviation * rng.standard_normal(self.signal_shape)]
 
-    def signal(self, parts):
-        return _REACH * parts[0]
+    def signal(self, latents):
+        return _REACH * latents[0]

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from c3dvis.maximize.parametrizations import grids
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, positive
+from c3dvis.maximize.parametrizations import _grids
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
 
 # How far a weight of 1 moves the signal, over all levels. Steps of the weights are spread over all
 # that a clip shows, where those of `Fourier` go to a few waves: 1 would be too slow.
@@ -26,9 +26,9 @@ class Pyramid(Parametrization):
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
-        >>> made = Pyramid(levels=3, fineness=0.5)
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Pyramid(levels=3, fineness=0.5)
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 
@@ -44,23 +44,23 @@ class Pyramid(Parametrization):
         own = {"levels": self.levels, "fineness": self.fineness, "deviation": self.deviation}
         return {**super().get_config(), **own}
 
-    def lay_out(self):
+    def setup(self):
         *extent, channels = self.signal_shape
         sizes = [[-(-n // 2**level) for n in extent] for level in range(self.levels)]
         sizes = [size for i, size in enumerate(sizes) if size not in sizes[:i]]
         self.grid_shapes = [(*size, channels) for size in sizes]
         self.matrices = [
-            [grids.linear(n, points) for n, points in zip(extent, size, strict=True)]
+            [_grids.linear(n, points) for n, points in zip(extent, size, strict=True)]
             for size in sizes
         ]
         gains = self.fineness ** -np.arange(len(sizes), dtype=float)
         self.gains = [float(gain) for gain in _REACH * gains / np.linalg.norm(gains)]
 
-    def start(self, draw):
-        return [self.deviation * draw.standard_normal(shape) for shape in self.grid_shapes]
+    def start(self, rng):
+        return [self.deviation * rng.standard_normal(shape) for shape in self.grid_shapes]
 
-    def signal(self, parts):
+    def signal(self, latents):
         return sum(
-            gain * grids.stretch(part, matrices)
-            for gain, part, matrices in zip(self.gains, parts, self.matrices, strict=True)
+            gain * _grids.stretch(latent, matrices)
+            for gain, latent, matrices in zip(self.gains, latents, self.matrices, strict=True)
         )

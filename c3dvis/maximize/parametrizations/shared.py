@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from c3dvis.maximize.parametrizations import grids
+from c3dvis.maximize.parametrizations import _grids
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper
 
 _BETWEEN = ("frames", "clips")
 
@@ -31,9 +31,9 @@ class Shared(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = Shared(between="clips", factors=(4, 8))
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = Shared(between="clips", factors=(4, 8))
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 
@@ -55,7 +55,7 @@ class Shared(Wrapper):
         if not self.factors or any(f != int(f) or f < 1 for f in self.factors):
             raise ValueError(f"Expected whole factors of 1 or more. Received: {self.factors}.")
         self.between = between
-        self.joint = self.joint or between == "clips"
+        self.batchwise = self.batchwise or between == "clips"
 
     def get_config(self):
         own = {"between": self.between, "factors": list(self.factors)}
@@ -71,19 +71,19 @@ class Shared(Wrapper):
             size = [-(-n // factor) for n in extent]
             size[0] = 1 if still else size[0]
             rows = self.clips_shape[0] if still else 1
-            self.shared.append(self.add_part((rows, *size, channels)))
-            self.matrices.append([grids.linear(n, m) for n, m in zip(extent, size, strict=True)])
-        self.parts = [*self.inner.parts, *self.shared]
+            self.shared.append(self.add_latent((rows, *size, channels)))
+            self.matrices.append([_grids.linear(n, m) for n, m in zip(extent, size, strict=True)])
+        self.latents = [*self.inner.latents, *self.shared]
 
-    def restart(self, draws):
-        self.inner.restart(draws)
-        for part in self.shared:
-            part.assign(np.zeros(part.shape, np.float32))
+    def restart(self, rngs):
+        self.inner.restart(rngs)
+        for latent in self.shared:
+            latent.assign(np.zeros(latent.shape, np.float32))
 
-    def signal(self, parts):
-        own = len(self.inner.parts)
+    def signal(self, latents):
+        own = len(self.inner.latents)
         coarse = [
-            grids.stretch(part, matrices)
-            for part, matrices in zip(parts[own:], self.matrices, strict=True)
+            _grids.stretch(latent, matrices)
+            for latent, matrices in zip(latents[own:], self.matrices, strict=True)
         ]
-        return self.inner.signal(parts[:own]) + sum(coarse[1:], coarse[0])
+        return self.inner.signal(latents[:own]) + sum(coarse[1:], coarse[0])

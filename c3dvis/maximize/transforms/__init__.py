@@ -1,13 +1,14 @@
-"""Small random changes of a clip at every step, so that what is found does not hang on a pixel.
+"""Small random changes of a clip at every step, so that the result is robust to small shifts.
 
-Each is a Keras layer. It gets its random numbers with the clips, so many in [0, 1) a clip, and
+Each is a Keras layer. It takes its random numbers with the clips, so many in [0, 1) a clip, and
 uses them for all frames of the clip alike: a transform moves the camera, it does not shake it.
 """
 
 import keras
 
+from c3dvis import lazy
+from c3dvis.maximize.transforms._resampling import Resampling, Transform, apply
 from c3dvis.maximize.transforms.colour import ColourNoise
-from c3dvis.maximize.transforms.resampling import Resampling, Transform, apply
 from c3dvis.maximize.transforms.spatial import Crop, Jitter, Pad, Rotate, Scale
 from c3dvis.maximize.transforms.temporal import Freeze, Speed, TemporalJitter
 
@@ -25,7 +26,22 @@ __all__ = [
     "Transform",
     "apply",
     "default",
+    "names",
 ]
+
+
+def names() -> list[str]:
+    """Names of the transforms: the layers that the files of this folder define.
+
+    Example:
+        >>> names()[:3]
+        ['ColourNoise', 'Crop', 'Freeze']
+    """
+
+    def is_transform(value) -> bool:
+        return isinstance(value, type) and issubclass(value, Transform)
+
+    return list(lazy.members(__name__, is_transform))
 
 
 def default(

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import GREY, Transform
+from c3dvis.maximize.transforms._resampling import GREY, Transform
 
 
 class ColourNoise(Transform):
@@ -19,8 +19,8 @@ class ColourNoise(Transform):
 
     Example:
         >>> noise = ColourNoise(gain=0.2, offset=0.1, channels=1)
-        >>> made = noise(ops.full((1, 1, 1, 1, 1), 0.75), ops.ones((1, 2)))
-        >>> float(ops.squeeze(made))  # 0.5 + 1.2 * 0.25 + 0.1
+        >>> tinted = noise(ops.full((1, 1, 1, 1, 1), 0.75), ops.ones((1, 2)))
+        >>> float(ops.squeeze(tinted))  # 0.5 + 1.2 * 0.25 + 0.1
         0.9
     """
 
@@ -33,14 +33,14 @@ class ColourNoise(Transform):
         if channels < 1:
             raise ValueError(f"Expected 1 channel or more. Received: {channels}.")
         self.gain, self.offset, self.channels = gain, offset, channels
-        self.draws = 2 * channels
+        self.uniforms = 2 * channels
 
-    def call(self, clips, draws):
+    def call(self, clips, uniforms):
         if clips.shape[-1] != self.channels:
             raise ValueError(
-                f"Expected clips of {self.channels} channels, as ColourNoise was made for. "
+                f"Expected clips of {self.channels} channels, as ColourNoise was built for. "
                 f"Received: {clips.shape[-1]}."
             )
-        changes = ops.reshape(2 * draws - 1, (-1, 2, 1, 1, 1, self.channels))
+        changes = ops.reshape(2 * uniforms - 1, (-1, 2, 1, 1, 1, self.channels))
         gain, offset = 1 + self.gain * changes[:, 0], self.offset * changes[:, 1]
         return GREY + gain * (clips - GREY) + offset

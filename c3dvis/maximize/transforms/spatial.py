@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import GREY, Resampling, Transform, interpolation, whole
+from c3dvis.maximize.transforms._resampling import GREY, Resampling, Transform, interpolation, whole
 
 
 class Pad(Transform):
@@ -23,7 +23,7 @@ class Pad(Transform):
         super().__init__(**kwargs)
         self.pixels = whole(pixels, "pixels")
 
-    def call(self, clips, draws):
+    def call(self, clips, uniforms):
         border = (self.pixels, self.pixels)
         return ops.pad(clips, [(0, 0), (0, 0), border, border, (0, 0)], constant_values=GREY)
 
@@ -39,14 +39,14 @@ class Jitter(Resampling):
         (1, 4, 6, 6, 3)
     """
 
-    draws = 2
+    uniforms = 2
 
     def __init__(self, pixels: int, **kwargs):
         super().__init__(**kwargs)
         self.pixels = whole(pixels, "pixels")
 
-    def matrices(self, shape, draws):
-        offsets = ops.floor(draws * (self.pixels + 1))
+    def matrices(self, shape, uniforms):
+        offsets = ops.floor(uniforms * (self.pixels + 1))
         return {
             axis: interpolation(
                 ops.arange(shape[axis] - self.pixels, dtype="float32") + offsets[:, i, None],
@@ -68,7 +68,7 @@ class Scale(Resampling):
         (1, 4, 8, 8, 3)
     """
 
-    draws = 1
+    uniforms = 1
 
     def __init__(self, smallest: float = 0.9, largest: float = 1.1, **kwargs):
         super().__init__(**kwargs)
@@ -76,14 +76,14 @@ class Scale(Resampling):
             raise ValueError(f"Expected 0 < smallest <= largest. Received: {smallest}, {largest}.")
         self.smallest, self.largest = smallest, largest
 
-    def matrices(self, shape, draws):
-        factors = self.smallest + (self.largest - self.smallest) * draws
-        made = {}
+    def matrices(self, shape, uniforms):
+        factors = self.smallest + (self.largest - self.smallest) * uniforms
+        matrices = {}
         for axis in (2, 3):
             centre = (shape[axis] - 1) / 2
             away = ops.arange(shape[axis], dtype="float32") - centre
-            made[axis] = interpolation(centre + away / factors, shape[axis])
-        return made
+            matrices[axis] = interpolation(centre + away / factors, shape[axis])
+        return matrices
 
 
 class Crop(Resampling):
@@ -100,7 +100,7 @@ class Crop(Resampling):
         (1, 4, 8, 8, 3)
     """
 
-    draws = 3
+    uniforms = 3
 
     def __init__(self, smallest: float = 0.8, **kwargs):
         super().__init__(**kwargs)
@@ -108,15 +108,15 @@ class Crop(Resampling):
             raise ValueError(f"Expected smallest in (0, 1]. Received: {smallest}.")
         self.smallest = smallest
 
-    def matrices(self, shape, draws):
-        share = self.smallest + (1 - self.smallest) * draws[:, :1]
-        made = {}
+    def matrices(self, shape, uniforms):
+        share = self.smallest + (1 - self.smallest) * uniforms[:, :1]
+        matrices = {}
         for i, axis in ((1, 2), (2, 3)):
-            start = draws[:, i : i + 1] * (1 - share) * shape[axis]
+            start = uniforms[:, i : i + 1] * (1 - share) * shape[axis]
             # Of pixels' middles, so that the window's edges fall on the clip's.
             middles = ops.arange(shape[axis], dtype="float32") + 0.5
-            made[axis] = interpolation(start + middles * share - 0.5, shape[axis])
-        return made
+            matrices[axis] = interpolation(start + middles * share - 0.5, shape[axis])
+        return matrices
 
 
 class Rotate(Transform):
@@ -135,7 +135,7 @@ class Rotate(Transform):
         [2.0, 0.0, 3.0, 1.0]
     """
 
-    draws = 1
+    uniforms = 1
 
     def __init__(self, degrees: float = 10.0, **kwargs):
         super().__init__(**kwargs)
@@ -143,9 +143,9 @@ class Rotate(Transform):
             raise ValueError(f"Expected degrees from 0 to 180. Received: {degrees}.")
         self.degrees = degrees
 
-    def call(self, clips, draws):
+    def call(self, clips, uniforms):
         count, frames, height, width, channels = clips.shape
-        angles = (2 * draws - 1) * (self.degrees * math.pi / 180)
+        angles = (2 * uniforms - 1) * (self.degrees * math.pi / 180)
         # Pixels lead: each is read once with all its frames and channels.
         pixels = ops.reshape(ops.transpose(clips, (0, 2, 3, 1, 4)), (-1, frames * channels))
         first = np.arange(count, dtype=np.int32)[:, None] * (height * width)

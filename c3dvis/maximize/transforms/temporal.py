@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from c3dvis.maximize.transforms.resampling import Resampling, interpolation, whole
+from c3dvis.maximize.transforms._resampling import Resampling, interpolation, whole
 
 
 class TemporalJitter(Resampling):
@@ -20,14 +20,14 @@ class TemporalJitter(Resampling):
         [0.0, 0.0, 1.0, 2.0]
     """
 
-    draws = 1
+    uniforms = 1
 
     def __init__(self, frames: int, **kwargs):
         super().__init__(**kwargs)
         self.frames = whole(frames, "frames")
 
-    def matrices(self, shape, draws):
-        shifts = ops.floor(draws * (2 * self.frames + 1)) - self.frames
+    def matrices(self, shape, uniforms):
+        shifts = ops.floor(uniforms * (2 * self.frames + 1)) - self.frames
         return {1: interpolation(ops.arange(shape[1], dtype="float32") + shifts, shape[1])}
 
 
@@ -47,7 +47,7 @@ class Speed(Resampling):
         [0.0, 0.0, 2.0, 4.0, 4.0]
     """
 
-    draws = 1
+    uniforms = 1
 
     def __init__(self, slowest: float = 0.8, fastest: float = 1.25, **kwargs):
         super().__init__(**kwargs)
@@ -55,9 +55,9 @@ class Speed(Resampling):
             raise ValueError(f"Expected 0 < slowest <= fastest. Received: {slowest}, {fastest}.")
         self.slowest, self.fastest = slowest, fastest
 
-    def matrices(self, shape, draws):
+    def matrices(self, shape, uniforms):
         span = math.log(self.fastest / self.slowest)
-        factors = self.slowest * ops.exp(span * draws)
+        factors = self.slowest * ops.exp(span * uniforms)
         middle = (shape[1] - 1) / 2
         away = ops.arange(shape[1], dtype="float32") - middle
         return {1: interpolation(middle + away * factors, shape[1])}
@@ -78,16 +78,16 @@ class Freeze(Resampling):
         [0.0, 1.0, 1.0, 3.0]
     """
 
-    draws = 2
+    uniforms = 2
 
     def __init__(self, frames: int, **kwargs):
         super().__init__(**kwargs)
         self.frames = whole(frames, "frames")
 
-    def matrices(self, shape, draws):
+    def matrices(self, shape, uniforms):
         longest = min(self.frames, shape[1])
-        lengths = ops.floor(draws[:, :1] * (longest + 1))
-        first = ops.floor(draws[:, 1:] * (shape[1] - lengths + 1))
+        lengths = ops.floor(uniforms[:, :1] * (longest + 1))
+        first = ops.floor(uniforms[:, 1:] * (shape[1] - lengths + 1))
         times = ops.arange(shape[1], dtype="float32")
         held = ops.logical_and(times >= first, times < first + lengths)
         return {1: interpolation(ops.where(held, first, times), shape[1])}

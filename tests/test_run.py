@@ -1,4 +1,4 @@
-"""Batches that memory does not hold are halved; how many clips are made at once is found."""
+"""Batches that memory does not hold are halved; the batch size is chosen."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from c3dvis import objectives
-from c3dvis.maximize import Maximizer, batching, maximize
+from c3dvis.maximize import Maximizer, batch_size, maximize, parametrizations, run
 from c3dvis.maximize.cut import Cut
 
 SHAPE = (4, 12, 12, 3)
@@ -45,6 +45,36 @@ def test_a_batch_that_memory_does_not_hold_is_halved(network):
     np.testing.assert_array_equal(again[0].clip, with_room[3])
 
 
+@pytest.mark.parametrize("method", ["restart", "build"])
+def test_memory_may_run_out_before_the_first_step(network, monkeypatch, method):
+    """`restart` fills the weights of the clips; `build` makes them, in the constructor."""
+    objective, inner = (
+        objectives.channel("conv", range(5)),
+        getattr(parametrizations.Pixels, method),
+    )
+
+    def hungry(self, given):
+        clips = len(given) if method == "restart" else given[0]
+        if clips > 2:
+            raise ResourceExhaustedError("OOM when allocating tensor")
+        return inner(self, given)
+
+    options = {"steps": 2, "parametrization": "pixels"}
+    with_room = maximize(network, objective, batch_size=2, **options)
+    monkeypatch.setattr(parametrizations.Pixels, method, hungry)
+    np.testing.assert_array_equal(maximize(network, objective, batch_size=5, **options), with_room)
+
+
+def test_a_smaller_batch_leaves_no_weights_of_the_larger_one(network):
+    objective = objectives.channel("conv", range(4))
+    halved, small = (
+        Maximizer(network, objective, batch_size=size, parametrization="alpha") for size in (4, 2)
+    )
+    halved.allocate(2)
+    shapes = [[tuple(v.shape) for v in maximizer.variables] for maximizer in (halved, small)]
+    assert halved.batch_size == 2 and sorted(shapes[0]) == sorted(shapes[1])
+
+
 def test_memory_for_not_even_one_clip_is_told_with_advice(network, monkeypatch):
     monkeypatch.setattr(Hungry, "most", 0)
     with pytest.raises(MemoryError, match=r"1 clips of shape \(4, 12, 12, 3\).*size="):
@@ -77,7 +107,7 @@ class XlaRuntimeError(RuntimeError):
     ],
 )
 def test_out_of_memory_is_known_by_name(error, expected):
-    assert batching.is_out_of_memory(error) is expected
+    assert run.is_out_of_memory(error) is expected
 
 
 def test_tensorflow_s_own_error_is_known():
@@ -85,7 +115,7 @@ def test_tensorflow_s_own_error_is_known():
         pytest.skip("the error is TensorFlow's, and another backend runs")
     from tensorflow.errors import ResourceExhaustedError
 
-    assert batching.is_out_of_memory(ResourceExhaustedError(None, None, "OOM"))
+    assert run.is_out_of_memory(ResourceExhaustedError(None, None, "OOM"))
 
 
 def big(recurrent=False):
@@ -96,16 +126,16 @@ def big(recurrent=False):
     return keras.Model(clip, x)
 
 
-def found(network, objective):
-    return batching.found(Cut(network, objective, (8, 64, 64)), (8, 64, 64, 3))
+def chosen(network, objective):
+    return batch_size.choose_batch_size(Cut(network, objective, (8, 64, 64)), (8, 64, 64, 3))
 
 
 def test_small_work_and_loops_are_done_in_larger_batches(monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
-    monkeypatch.setattr(batching, "free_memory", lambda: 2**40)
-    assert found(big(), objectives.channel("conv", 0)) == 4
-    assert found(big(), objectives.neuron("conv", 0)) == 16
-    assert found(big(recurrent=True), objectives.channel("lstm", 0)) == 16
+    monkeypatch.setattr(batch_size, "free_memory", lambda: 2**40)
+    assert chosen(big(), objectives.channel("conv", 0)) == 4
+    assert chosen(big(), objectives.neuron("conv", 0)) == 16
+    assert chosen(big(recurrent=True), objectives.channel("lstm", 0)) == 16
 
 
 def test_a_small_memory_makes_small_batches(monkeypatch):
@@ -113,16 +143,16 @@ def test_a_small_memory_makes_small_batches(monkeypatch):
     objective = objectives.channel("conv", 0)
     # Clip and activations: 8 * 64 * 64 positions of 3 + 3 + 4 float32 numbers, each four times.
     clip = 8 * 64 * 64 * 10 * 4 * 4
-    monkeypatch.setattr(batching, "free_memory", lambda: 2 * 2 * clip)
-    assert found(big(), objective) == 2
-    monkeypatch.setattr(batching, "free_memory", lambda: 1)
-    assert found(big(), objective) == 1
-    monkeypatch.setattr(batching, "free_memory", lambda: None)
-    assert found(big(), objective) == 4
+    monkeypatch.setattr(batch_size, "free_memory", lambda: 2 * 2 * clip)
+    assert chosen(big(), objective) == 2
+    monkeypatch.setattr(batch_size, "free_memory", lambda: 1)
+    assert chosen(big(), objective) == 1
+    monkeypatch.setattr(batch_size, "free_memory", lambda: None)
+    assert chosen(big(), objective) == 4
 
 
 def test_free_memory_is_a_plausible_number():
-    free = batching.free_memory()
+    free = batch_size.free_memory()
     assert free is None or 2**20 < free < 2**50
 
 

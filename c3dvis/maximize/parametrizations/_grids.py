@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from c3dvis.maximize.transforms.resampling import resample
+from c3dvis.maximize.transforms._resampling import resample
 
 
 def linear(length: int, points: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How many clips are made at once, and what to do where memory does not hold them."""
+"""How many clips are made at once."""
 
 import os
 
@@ -16,7 +16,7 @@ _COPIES = 4
 _SHARE_OF_MEMORY = 0.5
 
 
-def found(cut: Cut, clip_shape: tuple[int, ...]) -> int:
+def choose_batch_size(cut: Cut, clip_shape: tuple[int, ...]) -> int:
     """A batch size for a cut network: from the work a clip is, and the memory at hand.
 
     Args:
@@ -52,17 +52,3 @@ def free_memory() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a backend, or Python, had no memory left.
-
-    By name, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
-    `OutOfMemoryError` of torch, and JAX's runtime error that says RESOURCE_EXHAUSTED.
-    """
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
-        return True
-    return bool(names & {"XlaRuntimeError", "JaxRuntimeError"}) and "RESOURCE_EXHAUSTED" in str(
-        error
-    )

@@ -63,8 +63,8 @@ def scores(
         (3, 2)
     """
     several = [objective] if isinstance(objective, Objective) else list(objective)
-    several = [layers.bound(one, network, preprocess=preprocess) for one in several]
-    joint = any(one.joint for one in several)
+    several = [layers.with_targets(one, network, preprocess=preprocess) for one in several]
+    batchwise = any(one.batchwise for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
     tapped = layers.tap(network, names)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in tapped.inputs]
@@ -72,7 +72,7 @@ def scores(
     outputs = dict(zip(names, read, strict=True))
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     class_names = getattr(network, "class_names", None)
-    columns = [one.columns(shapes, class_names) for one in several]
+    columns = [one.unit_indices(shapes, class_names) for one in several]
     outcome = {
         str(i): _Scores(one, columns[i])([outputs[n] for n in one.layers])
         for i, one in enumerate(several)
@@ -81,7 +81,7 @@ def scores(
     found = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         _check(batch)
-        size = _whole_batch(batch) if joint else batch_size
+        size = _whole_batch(batch) if batchwise else batch_size
         given = batch if preprocess is None else preprocess(batch)
         made = reader.predict(given, batch_size=size, verbose=0)
         for i, one in enumerate(several):

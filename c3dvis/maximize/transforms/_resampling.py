@@ -11,19 +11,19 @@ GREY = 0.5
 
 
 class Transform(keras.layers.Layer):
-    """A layer that changes clips by random numbers that it is given.
+    """A layer that changes clips by uniform random numbers that it is given.
 
     Attributes:
-        draws: How many random numbers in [0, 1) it takes a clip and step.
+        uniforms: How many of these numbers, in [0, 1), it takes for a clip and step.
     """
 
-    draws = 0
+    uniforms = 0
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def call(self, clips, draws):
-        """Clips `(N, T, H, W, C)` and `(N, self.draws)` to clips."""
+    def call(self, clips, uniforms):
+        """Clips `(N, T, H, W, C)` and `(N, self.uniforms)` to clips."""
         raise NotImplementedError
 
 
@@ -34,21 +34,21 @@ class Resampling(Transform):
     each other, they are one product.
     """
 
-    def matrices(self, shape, draws) -> dict:
+    def matrices(self, shape, uniforms) -> dict:
         """Axis of the clips to matrices `(N, output length, input length)`."""
         raise NotImplementedError
 
-    def call(self, clips, draws):
-        return apply([self], clips, draws)
+    def call(self, clips, uniforms):
+        return apply([self], clips, uniforms)
 
 
-def apply(transforms, clips, draws):
+def apply(transforms, clips, uniforms):
     """All transforms, one after the other; resamplings that follow each other are one.
 
     Args:
         transforms: The layers.
         clips: `(N, T, H, W, C)`.
-        draws: `(N, D)` uniform in [0, 1), D the sum of the layers' `draws`.
+        uniforms: `(N, D)` uniform in [0, 1), D the sum of the layers' `uniforms`.
 
     Returns:
         The clips, `(N, T, H, W, C)`, of the size that the transforms leave.
@@ -61,8 +61,8 @@ def apply(transforms, clips, draws):
     """
     used, pending = 0, dict[int, Any]()
     for transform in transforms:
-        own = draws[:, used : used + transform.draws]
-        used += transform.draws
+        own = uniforms[:, used : used + transform.uniforms]
+        used += transform.uniforms
         if not isinstance(transform, Resampling):
             clips = transform(resample(clips, pending), own)
             pending.clear()
@@ -80,9 +80,9 @@ def resample(clips, matrices: Mapping[int, Any]):
         rest = shape[1:axis] + shape[axis + 1 :]
         order = [0, axis, *(a for a in range(1, len(shape)) if a != axis)]
         flat = ops.reshape(ops.transpose(clips, order), (shape[0], shape[axis], -1))
-        made = ops.reshape(ops.matmul(matrix, flat), (shape[0], matrix.shape[-2], *rest))
+        product = ops.reshape(ops.matmul(matrix, flat), (shape[0], matrix.shape[-2], *rest))
         back = [order.index(a) for a in range(len(shape))]
-        clips = ops.transpose(made, back)
+        clips = ops.transpose(product, back)
     return clips
 
 

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.parametrizations import colours as colour_choices
+from c3dvis.maximize.parametrizations import _colours as colour_choices
 
 
 class Parametrization(keras.layers.Layer):
-    """Owns the weights of a batch of clips; `decode()` gives the clips.
+    """Owns the latents of a batch of clips and decodes them to the clips.
 
-    A subclass gives `start`, the weights that one clip starts from, and `signal`, weights to
-    unbounded clips. Its weights are scaled so that steps of 0.1, in root mean square over a part,
-    suit them: those of the default optimizer.
+    A subclass has `start`, which returns the latents that one clip starts from, and `signal`,
+    which decodes latents to unbounded clips. Latents are scaled so that steps of 0.1, in root mean
+    square over a latent, suit them: those of the default optimizer.
 
     Args:
         colours: "decorrelated", in which the three channels are independent directions of natural
@@ -22,13 +22,13 @@ class Parametrization(keras.layers.Layer):
             Clips of other than three channels have independent ones in any case.
 
     Attributes:
-        parts: The weights, each `(N, ...)`; one row for all clips where they share it.
+        latents: The trainable weights, each `(N, ...)`; one row for all clips where they share it.
         transforms: Layers that clips go through before any others, on their way to a network.
-        joint: Whether clips of a batch share weights, so that they depend on each other.
+        batchwise: Whether clips of a batch share weights, so that they depend on each other.
     """
 
     transforms: tuple[keras.layers.Layer, ...] = ()
-    joint = False
+    batchwise = False
 
     def __init__(self, *, colours: str = "decorrelated", **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -48,34 +48,34 @@ class Parametrization(keras.layers.Layer):
         self.clips_shape = tuple(clips_shape)
         channels = colour_choices.channels(self.colours, self.clips_shape[-1])
         self.signal_shape = (*self.clips_shape[1:-1], channels)
-        self.lay_out()
-        shapes = [part.shape for part in self.start(np.random.default_rng(0))]
-        self.parts = [self.add_part((self.clips_shape[0], *shape)) for shape in shapes]
+        self.setup()
+        shapes = [latent.shape for latent in self.start(np.random.default_rng(0))]
+        self.latents = [self.add_latent((self.clips_shape[0], *shape)) for shape in shapes]
 
-    def add_part(self, shape):
-        """A weight `(N, ...)`, 0 until `restart`."""
-        return self.add_weight(shape=shape, initializer="zeros", name="part")
+    def add_latent(self, shape):
+        """A trainable weight `(N, ...)`, 0 until `restart`."""
+        return self.add_weight(shape=shape, initializer="zeros", name="latent")
 
-    def lay_out(self) -> None:
-        """Works out what depends on `signal_shape` `(T, H, W, K)`, before the first start."""
+    def setup(self) -> None:
+        """Sets what depends on `signal_shape` `(T, H, W, K)`, before the first start."""
 
-    def start(self, draw: np.random.Generator) -> list[np.ndarray]:
-        """Weights of one clip before the first step."""
+    def start(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Latents of one clip before the first step."""
         raise NotImplementedError
 
-    def signal(self, parts):
-        """Weights to clips `(N, T, H, W, K)` of any real values, 0 for grey."""
+    def signal(self, latents):
+        """Latents to clips `(N, T, H, W, K)` of any real values, 0 for grey."""
         raise NotImplementedError
 
-    def restart(self, draws: list[np.random.Generator]) -> None:
+    def restart(self, rngs: list[np.random.Generator]) -> None:
         """Puts each clip at a new start, drawn from its own generator."""
-        starts = [self.start(draw) for draw in draws]
-        for i, part in enumerate(self.parts):
-            part.assign(np.stack([start[i] for start in starts]).astype(np.float32))
+        starts = [self.start(rng) for rng in rngs]
+        for i, latent in enumerate(self.latents):
+            latent.assign(np.stack([start[i] for start in starts]).astype(np.float32))
 
     def decode(self):
         """The clips, float32 `(N, T, H, W, C)` in [0, 1]."""
-        signals = self.signal([ops.convert_to_tensor(part) for part in self.parts])
+        signals = self.signal([ops.convert_to_tensor(latent) for latent in self.latents])
         return colour_choices.to_clips(signals, self.colours, self.clips_shape[-1])
 
     def call(self, inputs=None):
@@ -94,7 +94,7 @@ class Wrapper(Parametrization):
             raise ValueError(f"Expected a Parametrization to wrap. Received: {inner!r}.")
         super().__init__(colours=inner.colours, **kwargs)
         self.inner = inner.copy()
-        self.joint = self.inner.joint
+        self.batchwise = self.inner.batchwise
 
     def get_config(self):
         config = super().get_config()

@@ -1,4 +1,4 @@
-"""The slow/fast knob: energies fall with the weight, activations don't fall more than it allows."""
+"""Energies fall with the weight of the temporal penalty, and scores by no more than it allows."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from keras import ops
 from same_bits import assert_same
 
 from c3dvis import objectives
-from c3dvis.maximize import Maximizer, maximize, slow_to_fast, tempo
+from c3dvis.maximize import MaximizedClip, Maximizer, maximize, slow_to_fast, speed_path
 
 SHAPE = (6, 8, 8, 1)
 WEIGHTS = (10.0, 1.0, 0.3, 0.1, 0.0)
@@ -96,36 +96,35 @@ def two_basins() -> keras.Model:
     return network
 
 
-def test_a_clip_that_another_outdoes_is_made_again_from_there():
+def test_a_clip_that_another_dominates_is_optimized_again_from_there():
     """Near white the second reward is within reach; the free clip does not get there by itself."""
     network, objective = two_basins(), objectives.channel("both", 0)
-    price = tempo._Price()
+    penalty = speed_path._TemporalPenalty()
     maximizer = Maximizer(
-        network, objective, regularizers=[price], parametrization="pixels", transforms=[]
+        network, objective, regularizers=[penalty], parametrization="pixels", transforms=[]
     )
-    price.build(maximizer.parametrization.clips_shape)
-    batch = tempo._Batch(maximizer, price, objective, steps=40, seed=0)
+    batch = speed_path._Batch(maximizer, penalty, objective, steps=40, seed=0)
     batch.make(1.0)
-    (free,) = batch.made[0.0]
+    (free,) = batch.clips[0.0]
     # As if the heavier weight's clip had found the other place.
-    white = [np.full_like(part, 6) for part in batch.parts[1.0]]
-    found, parts = batch._run(1.0, start=white)
-    batch.made[1.0], batch.parts[1.0] = found, parts
-    assert found[0].score > free.score
+    white = [np.full_like(latent, 6) for latent in batch.latents[1.0]]
+    clips, latents = batch._run(1.0, start=white)
+    batch.clips[1.0], batch.latents[1.0] = clips, latents
+    assert clips[0].score > free.score
     # Energies in the right order: nothing is done, though the free clip is outdone.
     batch.improve(0.0, 1.0)
-    assert batch.made[0.0][0] is free
+    assert batch.clips[0.0][0] is free
     # In the wrong order the free clip is made again, and is the better for it.
     still = np.zeros_like(free.clip) + free.clip[:1]
-    batch.made[0.0][0] = tempo.Made(still, free.score, "ok")
+    batch.clips[0.0][0] = MaximizedClip(still, free.score, "ok")
     batch.improve(0.0, 1.0)
-    (again,) = batch.made[0.0]
+    (again,) = batch.clips[0.0]
     # White in both, as far as weight decay lets it be.
-    assert again.score > 0.99 * found[0].score > free.score and again.clip.mean() > 0.9
+    assert again.score > 0.99 * clips[0].score > free.score and again.clip.mean() > 0.9
     # The heavier weight's clip is made again where it is clearly outdone, in the right order too.
-    batch.made[1.0][0] = tempo.Made(still, 0.0, "ok")
+    batch.clips[1.0][0] = MaximizedClip(still, 0.0, "ok")
     batch.improve(1.0, 0.0)
-    (heavy,) = batch.made[1.0]
+    (heavy,) = batch.clips[1.0]
     assert heavy.score > 0.9 * again.score
 
 
@@ -137,7 +136,7 @@ def test_one_trace_for_all_weights(monkeypatch):
             super().__init__(*arguments, **options)
             used.append(self)
 
-    monkeypatch.setattr(tempo, "Maximizer", Recorded)
+    monkeypatch.setattr(speed_path, "Maximizer", Recorded)
     slow_to_fast(changes_and_brightness(), objectives.channel("conv", range(4)), steps=2)
     (maximizer,) = used
     assert maximizer.traces == 1
@@ -145,12 +144,12 @@ def test_one_trace_for_all_weights(monkeypatch):
 
 def test_half_as_many_at_once_where_memory_does_not_hold_them(monkeypatch):
     class TooLarge(Maximizer):
-        def fit(self, *arguments, **options):
+        def restart(self, *arguments, **options):
             if self.batch_size > 1:
                 raise MemoryError("as in a test")
-            return super().fit(*arguments, **options)
+            return super().restart(*arguments, **options)
 
-    monkeypatch.setattr(tempo, "Maximizer", TooLarge)
+    monkeypatch.setattr(speed_path, "Maximizer", TooLarge)
     objective = objectives.channel("conv", [0, 1])
     options = {**OPTIONS, "steps": 3}
     halved = slow_to_fast(changes_and_brightness(), objective, weights=(1, 0), **options)
@@ -175,7 +174,7 @@ def test_other_penalties_are_kept():
 def test_temporal_energy_of_frames_in_turn():
     clips = np.zeros((2, 4, 2, 2, 3), np.float32)
     clips[0, 1::2] = 1
-    np.testing.assert_array_equal(tempo.temporal_energy(clips), [1, 0])
+    np.testing.assert_array_equal(speed_path.temporal_energy(clips), [1, 0])
 
 
 @pytest.mark.parametrize(

@@ -6,36 +6,36 @@ from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.products import gram
 from c3dvis.objectives.terms import WholeTerm, source
 
-# Smallest length of a Gram matrix that is told from zero.
+# Lengths of Gram matrices below this count as zero.
 _LENGTH = 1e-8
 
 
 @dataclass(frozen=True)
-class Joint(WholeTerm):
+class Batchwise(WholeTerm):
     """One number a clip that depends on all clips of the batch."""
 
-    joint = True
+    batchwise = True
 
-    def awaited(self, columns):
-        # It rests where all clips are equal; no ReLU has to turn on for it.
-        return columns < 0
+    def needs_activation(self, unit_indices):
+        # It is constant where all clips are equal; no ReLU has to turn on for it.
+        return unit_indices < 0
 
 
 @dataclass(frozen=True)
-class Alignment(Joint):
+class Alignment(Batchwise):
     """Half the squared difference to each neighbour, negative."""
 
     def features(self, activation):
         from keras import ops
 
-        found = ops.cast(activation, "float32")
-        squares = ops.square(found[1:] - found[:-1])
-        pairs = ops.mean(squares, axis=tuple(range(1, len(found.shape))))
+        activation = ops.cast(activation, "float32")
+        squares = ops.square(activation[1:] - activation[:-1])
+        pairs = ops.mean(squares, axis=tuple(range(1, len(activation.shape))))
         return -(ops.pad(pairs, (0, 1)) + ops.pad(pairs, (1, 0)))[:, None] / 2
 
 
 @dataclass(frozen=True)
-class Diversity(Joint):
+class Diversity(Batchwise):
     """Mean cosine between a clip's Gram matrix and each other's, negative."""
 
     def features(self, activation):
@@ -56,7 +56,7 @@ def alignment(layer: str, *, before_activation: bool = False) -> Objective:
 
     Each clip gets minus half the mean squared difference to each of its neighbours, the clips
     before and after it, so that the sum over the clips counts every pair of neighbours once. It is
-    added to an objective of several clips, which are then made together.
+    added to an objective of several clips, all of whose clips are then made together.
 
     Args:
         layer: Name of the layer; `CLIP` compares the clips themselves.
@@ -65,14 +65,14 @@ def alignment(layer: str, *, before_activation: bool = False) -> Objective:
     Example:
         >>> from c3dvis import objectives
         >>> between = objectives.interpolation("conv3b", 7, "conv3b", 9)
-        >>> (between + objectives.alignment("conv2")).joint
+        >>> (between + objectives.alignment("conv2")).batchwise
         True
 
     lucid also counts pairs two, three and four apart, with less weight. Mordvintsev et al. 2018,
     "Differentiable Image Parameterizations",
     https://distill.pub/2018/differentiable-parameterizations
     """
-    return Objective(((1.0, Alignment(source(layer, before_activation))),))
+    return Objective.of(Alignment(source(layer, before_activation)))
 
 
 def diversity(layer: str, *, before_activation: bool = False) -> Objective:
@@ -94,4 +94,4 @@ def diversity(layer: str, *, before_activation: bool = False) -> Objective:
     Olah et al. 2017, https://distill.pub/2017/feature-visualization. lucid gives the sum, where
     this gives minus the mean.
     """
-    return Objective(((1.0, Diversity(source(layer, before_activation))),))
+    return Objective.of(Diversity(source(layer, before_activation)))

@@ -1,4 +1,4 @@
-"""Objectives that read activations as they are: channels, neurons, frames, layers, classes."""
+"""Objectives that read activations as they are: channels, neurons, frames and layers."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,12 +9,9 @@ import numpy as np
 from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.terms import (
     CLIP,
-    LOGITS,
     Position,
     Term,
     WholeTerm,
-    class_index,
-    index_of,
     position_in,
     source,
     units_of,
@@ -50,15 +47,15 @@ class Interpolated(Channel):
         weighted = means[:, :, None] * np.array(self.weights, np.float32)
         return ops.reshape(weighted, (-1, means.shape[1] * len(self.weights)))
 
-    def awaited(self, columns):
+    def needs_activation(self, unit_indices):
         from keras import ops
 
         count = len(self.weights)
-        return ops.take(np.array(self.weights, np.float32), columns % count) > 0
+        return ops.take(np.array(self.weights, np.float32), unit_indices % count) > 0
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         pairs = [unit for unit in self.units if isinstance(unit, tuple)]
-        channels = Channel(self.layer, tuple(c for c, _ in pairs)).columns(shape, class_names)
+        channels = Channel(self.layer, tuple(c for c, _ in pairs)).unit_indices(shape, class_names)
         indices = np.array([i for _, i in pairs], np.int32)
         return (channels * len(self.weights) + indices).astype(np.int32)
 
@@ -78,8 +75,8 @@ class Neuron(Term):
 
         return ops.reshape(activation, (-1, math.prod(activation.shape[1:])))
 
-    def columns(self, shape, class_names):
-        channels = super().columns(shape, class_names)
+    def unit_indices(self, shape, class_names):
+        channels = super().unit_indices(shape, class_names)
         extent = shape[:-1]
         position = position_in(self.position, extent)
         return (np.ravel_multi_index(position, extent) * shape[-1] + channels).astype(np.int32)
@@ -102,7 +99,7 @@ class Frame(Term):
         axes = tuple(range(1, len(activation.shape) - 2))
         return ops.mean(activation[:, frame], axis=axes) if axes else activation[:, frame]
 
-    def columns(self, shape, class_names):
+    def unit_indices(self, shape, class_names):
         if len(shape) < 2 or shape[0] is None:
             raise ValueError(
                 f"Expected a layer with a fixed number of frames. Received: shape {shape}."
@@ -111,7 +108,7 @@ class Frame(Term):
             raise ValueError(
                 f"Expected a frame of the layer, from 0 to {shape[0] - 1}. Received: {self.frame}."
             )
-        return super().columns(shape, class_names)
+        return super().unit_indices(shape, class_names)
 
 
 @dataclass(frozen=True)
@@ -123,48 +120,6 @@ class Energy(WholeTerm):
 
         squares = ops.square(ops.cast(activation, "float32"))
         return ops.mean(squares, axis=tuple(range(1, len(activation.shape))))[:, None]
-
-
-@dataclass(frozen=True)
-class OfClass(Term):
-    """A number for each class, by the scores before the softmax."""
-
-    def columns(self, shape, class_names):
-        if len(shape) != 1:
-            raise ValueError(f"Expected an output of one score a class. Received: shape {shape}.")
-        found = []
-        for unit in self.units:
-            if isinstance(unit, str):
-                unit = class_index(unit, class_names)
-            found.append(index_of(unit, shape[-1], "The network's output", "class"))
-        return np.array(found, np.int32)
-
-
-@dataclass(frozen=True)
-class Logit(OfClass):
-    """The score of a class before the softmax."""
-
-    def features(self, activation):
-        return activation
-
-
-@dataclass(frozen=True)
-class LogOdds(OfClass):
-    """The score of a class before the softmax, less the log-sum-exp of the others'."""
-
-    def features(self, activation):
-        from keras import ops
-
-        scores = ops.cast(activation, "float32")
-        own = np.eye(scores.shape[-1], dtype=bool)
-        others = ops.logsumexp(ops.where(own, -1e30, scores[:, None]), axis=-1)
-        return scores - others
-
-    def columns(self, shape, class_names):
-        found = super().columns(shape, class_names)
-        if shape[-1] < 2:
-            raise ValueError("Expected two classes or more for log odds. Received: one class.")
-        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +135,13 @@ class Penalty(WholeTerm):
     def features(self, activation):
         from keras import ops
 
-        made = self.function(ops.cast(activation, "float32"))
-        if len(made.shape) != 1:
+        penalties = self.function(ops.cast(activation, "float32"))
+        if len(penalties.shape) != 1:
             raise ValueError(
                 "Expected a penalty that turns clips (N, T, H, W, C) into (N,). "
-                f"Received: one that gives shape {tuple(made.shape)}."
+                f"Received: one that returns shape {tuple(penalties.shape)}."
             )
-        return made[:, None]
+        return penalties[:, None]
 
 
 def channel(
@@ -204,7 +159,7 @@ def channel(
         >>> len(objectives.channel("conv3b", range(8)))
         8
     """
-    return _one(Channel(source(layer, before_activation), units_of(channels)))
+    return Objective.of(Channel(source(layer, before_activation), units_of(channels)))
 
 
 def neuron(
@@ -230,7 +185,7 @@ def neuron(
         >>> corner = objectives.neuron("conv3b", 7, position=(0, 0, 0))
         >>> centre_less_corner = objectives.neuron("conv3b", 7) - corner
     """
-    return _one(Neuron(source(layer, before_activation), units_of(channels), position))
+    return Objective.of(Neuron(source(layer, before_activation), units_of(channels), position))
 
 
 def frame(
@@ -255,7 +210,7 @@ def frame(
         >>> appears = last - objectives.frame("conv3b", 7, frame=0)
     """
     moment = None if frame is None else whole(frame)
-    return _one(Frame(source(layer, before_activation), units_of(channels), moment))
+    return Objective.of(Frame(source(layer, before_activation), units_of(channels), moment))
 
 
 def layer(layer: str, *, before_activation: bool = False) -> Objective:
@@ -272,39 +227,7 @@ def layer(layer: str, *, before_activation: bool = False) -> Objective:
     Mordvintsev et al. 2015, "Inceptionism",
     https://research.google/blog/inceptionism-going-deeper-into-neural-networks
     """
-    return _one(Energy(source(layer, before_activation)))
-
-
-def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
-    """Score of a class before the softmax, also where the network ends in a softmax.
-
-    Args:
-        classes: Index or name of a class, or several: one clip each.
-        output: Name of the output, where the network has several.
-
-    Example:
-        >>> from c3dvis import objectives
-        >>> objective = objectives.logit("moving left") - 0.5 * objectives.logit("moving right")
-    """
-    return _one(Logit(LOGITS + output, units_of(classes)))
-
-
-def log_odds(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
-    """log(p / (1 - p)) of a class by the softmax: its score, and that no other's is higher.
-
-    A logit alone can rise while another class's rises more, so that the network takes the clip for
-    that. Unlike a probability, log odds do not saturate. Where the network ends in a sigmoid, a
-    class's log odds are its `logit`.
-
-    Args:
-        classes: Index or name of a class, or several: one clip each.
-        output: Name of the output, where the network has several.
-
-    Example:
-        >>> from c3dvis import objectives
-        >>> objective = objectives.log_odds(range(10))
-    """
-    return _one(LogOdds(LOGITS + output, units_of(classes)))
+    return Objective.of(Energy(source(layer, before_activation)))
 
 
 def interpolation(
@@ -381,8 +304,4 @@ def penalty(function: Callable) -> Objective:
     """
     if not callable(function):
         raise ValueError(f"Expected a function of clips. Received: {function!r}.")
-    return _one(Penalty(CLIP, function=function))
-
-
-def _one(term: Term) -> Objective:
-    return Objective(((1.0, term),))
+    return Objective.of(Penalty(CLIP, function=function))

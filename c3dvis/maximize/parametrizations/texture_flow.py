@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.parametrizations import grids
+from c3dvis.maximize.parametrizations import _grids
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper, positive
 from c3dvis.maximize.parametrizations.fourier import Fourier
-from c3dvis.maximize.parametrizations.parametrization import Parametrization, Wrapper, positive
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
@@ -27,9 +27,9 @@ class TextureFlow(Wrapper):
         **kwargs: name.
 
     Example:
-        >>> made = TextureFlow(points=(2, 3))
-        >>> made.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=made)` does
-        >>> tuple(made.decode().shape)
+        >>> layer = TextureFlow(points=(2, 3))
+        >>> layer.build((2, 8, 16, 16, 3))  # as `maximize(..., parametrization=layer)` does
+        >>> tuple(layer.decode().shape)
         (2, 8, 16, 16, 3)
     """
 
@@ -59,21 +59,21 @@ class TextureFlow(Wrapper):
         self.inner.build((clips, 1, height, width, channels))
         self.signal_shape = (frames, *self.inner.signal_shape[1:])
         moments, places = self.points
-        velocity = self.add_part((clips, moments, places, places, 2))
-        self.parts = [*self.inner.parts, velocity]
-        moved = np.cumsum(grids.smooth(frames, moments), axis=0)
+        velocity = self.add_latent((clips, moments, places, places, 2))
+        self.latents = [*self.inner.latents, velocity]
+        moved = np.cumsum(_grids.smooth(frames, moments), axis=0)
         moved -= moved[frames // 2]
-        self.matrices = [moved, grids.smooth(height, places), grids.smooth(width, places)]
+        self.matrices = [moved, _grids.smooth(height, places), _grids.smooth(width, places)]
 
-    def restart(self, draws):
-        self.inner.restart(draws)
-        velocity = self.parts[-1]
-        starts = [self.deviation * draw.standard_normal(velocity.shape[1:]) for draw in draws]
+    def restart(self, rngs):
+        self.inner.restart(rngs)
+        velocity = self.latents[-1]
+        starts = [self.deviation * rng.standard_normal(velocity.shape[1:]) for rng in rngs]
         velocity.assign(np.stack(starts).astype(np.float32))
 
-    def signal(self, parts):
-        picture = self.inner.signal(parts[:-1])[:, 0]
-        return _warped(picture, self.speed * grids.stretch(parts[-1], self.matrices))
+    def signal(self, latents):
+        picture = self.inner.signal(latents[:-1])[:, 0]
+        return _warped(picture, self.speed * _grids.stretch(latents[-1], self.matrices))
 
 
 def _warped(picture, displacement):

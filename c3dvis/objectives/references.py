@@ -14,68 +14,69 @@ from c3dvis.objectives.terms import Match, Read, Values, source
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenClips(Match):
-    """Compares with the activations of clips; `bound` reads them from a network.
+class ReferenceTerm(Match):
+    """Compares with the activations of clips; `with_targets` reads them from a network.
 
     Attributes:
         clips: `(U, T, H, W, C)`.
-        found: What the clips' activations are compared by, `(U, ...)`; None before `bound`.
+        representations: Of the clips' activations, `(U, ...)`; None before.
     """
 
     clips: Values
-    found: Any = field(default=None, compare=False, repr=False)
+    representations: Any = field(default=None, compare=False, repr=False)
 
-    def prepared(self, activation):
+    def representation(self, activation):
         """What is compared: the activations themselves, or something made of them."""
         return activation
 
-    def bound(self, read: Read) -> "GivenClips":
+    def with_targets(self, read: Read) -> "ReferenceTerm":
         from keras import ops
 
-        each = [read(clip, (self.layer,))[self.layer] for clip in self.clips.array]
-        found = ops.concatenate([self.prepared(ops.cast(one, "float32")) for one in each])
-        return replace(self, found=found)
+        activations = [read(clip, (self.layer,))[self.layer] for clip in self.clips.array]
+        each = [self.representation(ops.cast(one, "float32")) for one in activations]
+        return replace(self, representations=ops.concatenate(each))
 
     def targets(self):
-        if self.found is None:
+        if self.representations is None:
             raise ValueError(
-                "Expected an objective whose clips a network has seen: use `Objective.bound`. "
-                "Received: one without their activations."
+                "Expected an objective with the activations of its reference clips: use "
+                "`Objective.with_targets`. Received: one without."
             )
-        return self.found
+        return self.representations
 
     def match(self, activation, targets):
         from keras import ops
 
-        found = self.prepared(ops.cast(activation, "float32"))
-        _check_alike(tuple(found.shape[1:]), tuple(targets.shape[1:]))
-        return self.compare(found, targets)
+        representation = self.representation(ops.cast(activation, "float32"))
+        _check_alike(tuple(representation.shape[1:]), tuple(targets.shape[1:]))
+        return self.compare(representation, targets)
 
-    def compare(self, found, targets):
-        """What is compared, of clips and of targets, to numbers `(N,)`."""
+    def compare(self, representation, targets):
+        """Representations `(N, ...)` of clips and of targets to numbers `(N,)`."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(GivenClips):
+class Difference(ReferenceTerm):
     """Minus the mean squared difference."""
 
-    def compare(self, found, targets):
+    def compare(self, representation, targets):
         from keras import ops
 
-        return -ops.mean(ops.square(found - targets), axis=tuple(range(1, len(found.shape))))
+        axes = tuple(range(1, len(representation.shape)))
+        return -ops.mean(ops.square(representation - targets), axis=axes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleDifference(Difference):
     """The same between Gram matrices."""
 
-    def prepared(self, activation):
+    def representation(self, activation):
         return gram(activation)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caricature(GivenClips):
+class Caricature(ReferenceTerm):
     """Dot product over the whole layer times a cosine power.
 
     Attributes:
@@ -84,12 +85,12 @@ class Caricature(GivenClips):
 
     power: float = 0.0
 
-    def compare(self, found, targets):
+    def compare(self, representation, targets):
         from keras import ops
 
-        axes = tuple(range(1, len(found.shape)))
-        positions = ops.cast(ops.prod(ops.shape(found)[1:-1]), "float32")
-        return dot(found, targets, axes, self.power) / positions
+        axes = tuple(range(1, len(representation.shape)))
+        positions = ops.cast(ops.prod(ops.shape(representation)[1:-1]), "float32")
+        return dot(representation, targets, axes, self.power) / positions
 
 
 def activation_difference(
@@ -124,7 +125,7 @@ def activation_difference(
     kind = StyleDifference if style else Difference
     given = _clips(clips)
     reads, units = source(layer, before_activation), tuple(range(len(given)))
-    return _one(kind(reads, units, clips=given))
+    return Objective.of(kind(reads, units, clips=given))
 
 
 def caricature(
@@ -156,7 +157,7 @@ def caricature(
     """
     given = _clips(clips)
     reads, units = source(layer, before_activation), tuple(range(len(given)))
-    return _one(Caricature(reads, units, clips=given, power=checked_power(power)))
+    return Objective.of(Caricature(reads, units, clips=given, power=checked_power(power)))
 
 
 def _check_alike(shape: Sequence[int | None], given: Sequence[int | None]) -> None:
@@ -173,7 +174,3 @@ def _clips(given) -> Values:
     if array.ndim == 5 and len(array):
         return Values([clip_values.check(clip) for clip in array])
     return Values(clip_values.check(array)[None])
-
-
-def _one(term: Match) -> Objective:
-    return Objective(((1.0, term),))

@@ -1,18 +1,18 @@
 """Objectives in words, for people."""
 
+from c3dvis.objectives.classes import Logit, LogOdds, OfClass
 from c3dvis.objectives.objective import Objective
-from c3dvis.objectives.readings import Logit, LogOdds, OfClass
 
 _OF_CLASSES: dict[type[OfClass], str] = {Logit: "logit", LogOdds: "log odds"}
 
 
-def in_words(objective: Objective) -> str:
+def describe(objective: Objective) -> str:
     """An objective for people.
 
     >>> from c3dvis.objectives import channel, log_odds, logit
-    >>> in_words(logit("moving left") - 0.5 * channel("conv3b", 7))
+    >>> describe(logit("moving left") - 0.5 * channel("conv3b", 7))
     'logit of moving left + -0.5 x channel 7 of conv3b'
-    >>> in_words(log_odds(3))
+    >>> describe(log_odds(3))
     'log odds of 3'
     """
     parts = []

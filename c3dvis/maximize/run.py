@@ -1,0 +1,96 @@
+"""Runs over batches of units, with smaller batches where memory does not hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import TYPE_CHECKING, TypeVar
+
+from c3dvis.objectives import Objective
+
+if TYPE_CHECKING:
+    from c3dvis.maximize.maximizer import Maximizer
+
+Result = TypeVar("Result")
+
+
+def in_batches(
+    maximizer: Maximizer, objective: Objective, run: Callable[[Objective], list[Result]]
+) -> Iterator[Result]:
+    """The results of a run for each unit, in order.
+
+    Args:
+        maximizer: Whose `batch_size` says how many units a run gets. It is halved where memory
+            does not hold them, and stays so.
+        objective: All units.
+        run: Function of the objective of one batch that returns one result for each of its units.
+
+    Raises:
+        MemoryError: Memory does not hold the smallest batch.
+    """
+    first = 0
+    while first < len(objective):
+
+        def one_batch(first: int = first) -> list[Result]:
+            size = len(objective) if maximizer.batchwise else maximizer.batch_size
+            return run(objective[first : first + size])
+
+        results = halving(maximizer, one_batch)
+        first += len(results)
+        yield from results
+
+
+def halving(
+    maximizer: Maximizer, work: Callable[[], Result], *, batch_size: int | None = None
+) -> Result:
+    """What `work` returns, with half the batch size each time memory does not hold the whole.
+
+    Args:
+        maximizer: Whose batch size is halved.
+        work: Uses the maximizer.
+        batch_size: To begin with; None is the maximizer's own.
+
+    Raises:
+        MemoryError: Memory does not hold the smallest batch.
+    """
+    while True:
+        try:
+            if batch_size is not None:
+                maximizer.allocate(batch_size)
+            return work()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            batch_size = _half(maximizer, error)
+
+
+def _half(maximizer: Maximizer, error: Exception) -> int:
+    size = maximizer.batch_size
+    if size <= maximizer.min_batch_size:
+        raise MemoryError(
+            f"Expected memory for {size} clips of shape {maximizer.clip_shape} at once, the "
+            "fewest that can be made. Give a smaller size= or fewer frames= where the network "
+            "takes them, dtype='bfloat16', or a layer less deep."
+        ) from error
+    return max(size // 2, maximizer.min_batch_size)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a backend, or Python, had no memory left.
+
+    By name, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
+    `OutOfMemoryError` of torch, and JAX's runtime error that says RESOURCE_EXHAUSTED.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
+        return True
+    of_jax = bool(names & {"XlaRuntimeError", "JaxRuntimeError"})
+    return of_jax and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def check(steps: int, seed: int) -> None:
+    """Refuses steps and a seed that no run can have."""
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"Expected a whole number of steps, 1 step or more. Received: {steps!r}.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"Expected a whole number, a seed of 0 or more. Received: {seed!r}.")

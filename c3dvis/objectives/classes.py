@@ -1,0 +1,83 @@
+"""Objectives of classes: by the scores before the softmax."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.terms import LOGITS, Term, class_index, index_of, units_of
+
+
+@dataclass(frozen=True)
+class OfClass(Term):
+    """A number for each class, by the scores before the softmax."""
+
+    def unit_indices(self, shape, class_names):
+        if len(shape) != 1:
+            raise ValueError(f"Expected an output of one score a class. Received: shape {shape}.")
+        indices = []
+        for unit in self.units:
+            if isinstance(unit, str):
+                unit = class_index(unit, class_names)
+            indices.append(index_of(unit, shape[-1], "The network's output", "class"))
+        return np.array(indices, np.int32)
+
+
+@dataclass(frozen=True)
+class Logit(OfClass):
+    """The score of a class before the softmax."""
+
+    def features(self, activation):
+        return activation
+
+
+@dataclass(frozen=True)
+class LogOdds(OfClass):
+    """The score of a class before the softmax, less the log-sum-exp of the others'."""
+
+    def features(self, activation):
+        from keras import ops
+
+        scores = ops.cast(activation, "float32")
+        own = np.eye(scores.shape[-1], dtype=bool)
+        others = ops.logsumexp(ops.where(own, -1e30, scores[:, None]), axis=-1)
+        return scores - others
+
+    def unit_indices(self, shape, class_names):
+        indices = super().unit_indices(shape, class_names)
+        if shape[-1] < 2:
+            raise ValueError("Expected two classes or more for log odds. Received: one class.")
+        return indices
+
+
+def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+    """Score of a class before the softmax, also where the network ends in a softmax.
+
+    Args:
+        classes: Index or name of a class, or several: one clip each.
+        output: Name of the output, where the network has several.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> objective = objectives.logit("moving left") - 0.5 * objectives.logit("moving right")
+    """
+    return Objective.of(Logit(LOGITS + output, units_of(classes)))
+
+
+def log_odds(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+    """log(p / (1 - p)) of a class by the softmax: its score, and that no other's is higher.
+
+    A logit alone can rise while another class's rises more, so that the network takes the clip for
+    that. Unlike a probability, log odds do not saturate. Where the network ends in a sigmoid, a
+    class's log odds are its `logit`.
+
+    Args:
+        classes: Index or name of a class, or several: one clip each.
+        output: Name of the output, where the network has several.
+
+    Example:
+        >>> from c3dvis import objectives
+        >>> objective = objectives.log_odds(range(10))
+    """
+    return Objective.of(LogOdds(LOGITS + output, units_of(classes)))
