@@ -9,8 +9,8 @@ import markdown_it
 import pytest
 
 from c3dvis import files
-from c3dvis.gallery import names, page
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery import page
+from c3dvis.gallery.plan import CLASSES, OWN_NAMES, Unit
 from c3dvis.text import visible
 
 HOSTILE = [
@@ -56,7 +56,7 @@ class Reader(html.parser.HTMLParser):
 
 def write_gallery(out, parts, *, compare=0, network="small"):
     """A gallery's folder as a run leaves it; `parts` is layer to records, None for one not made."""
-    folders = names.folder_names([layer for layer in parts if layer != CLASSES])
+    folders = files.safe_names([one for one in parts if one != CLASSES], taken=OWN_NAMES)
     sections = []
     for layer, records in parts.items():
         units = [

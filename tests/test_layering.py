@@ -25,6 +25,7 @@ GROUND = {
     "convolution",
     "files",
     "graph",
+    "identity",
     "lazy",
     "motion",
     "objectives",

@@ -5,13 +5,13 @@ Units depend on nothing but the settings, so any engine makes the same files.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from c3dvis.gallery import plan
 from c3dvis.gallery.plan import Unit
+from c3dvis.text import unknown
 
 if TYPE_CHECKING:
     from c3dvis.gallery.network import Settings
@@ -87,8 +87,7 @@ def build(name: str) -> Engine:
         ValueError: If there is none of that name, or it needs what is not installed.
     """
     if name not in ENGINES:
-        near = difflib.get_close_matches(name, ENGINES, 1, 0.4) or list(ENGINES)
-        raise ValueError(f"Expected an engine, such as {near[0]!r}. Received: {name!r}.")
+        raise unknown("an engine", name, ENGINES)
     return ENGINES[name]()
 
 

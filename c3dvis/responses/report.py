@@ -20,8 +20,6 @@ from c3dvis.responses.maps import FeatureMaps, feature_maps, still
 _FPS = 8
 _FILTERS = 8
 _FRAMES, _SIDE = 16, 256
-# Small clips and kernels are enlarged to at least this height, in pixels.
-_LEAST_HEIGHT = 112
 
 
 def write(chosen: argparse.Namespace) -> int:
@@ -148,8 +146,7 @@ def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.Sect
 
 
 def _gif(out: Path, name: str, clip: NDArray[np.float32], caption: str) -> pages.Picture:
-    factor = -(-_LEAST_HEIGHT // clip.shape[1])
-    large = clip.repeat(factor, axis=1).repeat(factor, axis=2)
+    large = clips.enlarge(clip)
     out.mkdir(parents=True, exist_ok=True)
     clips.write(out / f"{name}.gif", large, fps=_FPS)
     return pages.Picture(f"{name}.gif", caption, large.shape[2])
