@@ -76,16 +76,22 @@ def safe_names(
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:LONGEST_NAME].strip(".-")
         unchanged = plain == name != "" and plain.split(".")[0].lower() not in _DEVICES
         if not unchanged or plain.lower() in used:
-            plain = _with_digest(plain.replace(".", "_").strip("_") or empty, name, used)
+            plain = unique_name(name, name, empty=empty)
+            source = name
+            while plain.lower() in used:  # another name has the one that this would get
+                source += "'"
+                plain = unique_name(name, source, empty=empty)
         used.add(plain.lower())
         safe[name] = plain
     return safe
 
 
-def _with_digest(stem: str, name: str, used: Collection[str]) -> str:
-    digest = name.encode("utf-8", "surrogatepass")
-    while True:  # once, unless another name has the one that this would get
-        digest = hashlib.sha256(digest).digest()
-        candidate = f"{stem}-{digest.hex()[:8]}"
-        if candidate.lower() not in used:
-            return candidate
+def unique_name(name: str, source: str, *, empty: str = "file") -> str:
+    """A safe name that shows `name` and ends in eight digits of the SHA-256 of `source`.
+
+    >>> unique_name("wave.mp4", "/clips/wave.mp4")
+    'wave_mp4-551cbc2c'
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME].strip("_-") or empty
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain}-{digest[:8]}"

@@ -25,6 +25,7 @@ from c3dvis.callbacks.isolation import run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
 from c3dvis.callbacks.units import named
 from c3dvis.files import read_json
+from c3dvis.maximize import parametrizations
 
 SHAPE = (4, 16, 16, 3)
 EPOCHS = 3
@@ -410,6 +411,18 @@ def test_a_folder_that_cannot_be_written_warns(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="attribution of epoch 1 was not finished.*No space"):
         fit(network_of(), [explained(tmp_path)], epochs=1)
     assert not list(tmp_path.glob("*/epoch-*"))
+
+
+def test_a_folder_of_other_objects_among_the_settings_is_refused(tmp_path):
+    def begun(exponent):
+        fourier = parametrizations.Fourier(spatial_exponent=exponent)
+        callback = GalleryCallback({"conv1": 0}, tmp_path, steps=1, parametrization=fourier)
+        callback._history.begin()
+
+    begun(3.0)
+    begun(3.0)
+    with pytest.raises(ValueError, match="begun with.*'spatial_exponent': 3.0.* there, .* now"):
+        begun(0.5)
 
 
 @pytest.fixture

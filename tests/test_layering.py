@@ -29,6 +29,7 @@ GROUND = {
     "lazy",
     "motion",
     "objectives",
+    "output_folder",
     "pages",
     "pooling",
     "receptive_field",

@@ -152,7 +152,7 @@ class History:
         moving = film(shown, [f"epoch {record['epoch']}" for record in picked])
         clips.write(path, moving, fps=self.fps)
 
-    def _section(self, unit: Tracked) -> pages.Section:
+    def _section(self, unit: Tracked) -> pages.PictureGroup:
         records = list(self._records(unit))
         made = [record for record in records if record["width"]]
         pictures = []
@@ -165,7 +165,7 @@ class History:
             name = f"{unit.stem}/{self._gif(unit, record).name}"
             pictures.append(pages.Picture(name, caption, record["width"]))
         missing = [f"Epoch {r['epoch']}: {r['error_message']}." for r in records if not r["width"]]
-        return pages.Section(unit.title, " ".join(missing), pictures)
+        return pages.PictureGroup(unit.title, " ".join(missing), pictures)
 
     def _records(self, unit: Tracked) -> Iterator[dict[str, Any]]:
         """Records in the order of epochs, without those whose GIF is gone."""

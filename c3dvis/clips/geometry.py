@@ -15,6 +15,10 @@ SHORT = ("loop", "hold")
 """What can be done with a clip that has fewer frames than asked for."""
 
 
+class TooFewFrames(ValueError):
+    """A clip has fewer frames than asked for, and nobody said what to do then."""
+
+
 def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
     """Resize every frame, keeping the picture's proportions.
 
@@ -141,7 +145,7 @@ def choose(
         return list(there)
     if short is None:
         where = f" (start={start}, step={step or 1})" if start or step else ""
-        raise ValueError(
+        raise TooFewFrames(
             f'Expected at least {frames} frames; short="loop" or "hold" makes do with fewer. '
             f"Received: {len(there)} frames{where}."
         )

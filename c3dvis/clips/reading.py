@@ -114,7 +114,7 @@ def excerpt(
         try:
             wanted = choose(source.count, frames, start=start, step=step, short=short)
         except ValueError as error:
-            raise ValueError(f"{error} File: {str(path)!r}.") from error
+            raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
             clip = _load(source, wanted, size)
             return Excerpt(clip, tuple(wanted), source.count, source.size)

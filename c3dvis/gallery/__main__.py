@@ -12,13 +12,21 @@ from c3dvis.command_line import (
     Parser,
     choice_of_filters,
     folder_argument,
-    leave_pipe,
-    startup_notes_kept_back,
+    load_keras,
+    run,
+    say,
     whole,
 )
 from c3dvis.gallery import engines
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
-from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments, say_size
+from c3dvis.models import entry
+from c3dvis.models.chosen import (
+    DEFAULT_MODEL,
+    add_arguments,
+    add_size_arguments,
+    check_arguments,
+    say_size,
+)
 
 _DESCRIPTION = """
 Makes a gallery of a video network: for each filter and class a clip that excites it, as GIF and as
@@ -41,6 +49,7 @@ exit codes: 0 all made; 1 some units failed, or files could not be written; 2 wr
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
+_MOTION = "c3dvis.motion:CLASSES"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,30 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parse(given)
     resume = shlex.join(["python", "-m", "c3dvis.gallery", *given])
-    try:
-        with startup_notes_kept_back():
-            import keras
-
-            keras.distribution.list_devices("gpu")
-        return _run(chosen)
-    except KeyboardInterrupt:
-        print(f"\nStopped; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return leave_pipe()
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 1
+    return run(lambda: _run(chosen), resume=resume)
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from c3dvis.gallery import make, network
+    load_keras()
+    from c3dvis.gallery import make
 
-    settings = network.Settings(
-        model=chosen.model or "c3d-motion",
+    settings = make.Settings(
+        model=chosen.model or DEFAULT_MODEL,
         weights=chosen.weights,
         keras_model=chosen.keras_model,
         labels=chosen.labels,
@@ -91,7 +85,7 @@ def _run(chosen: argparse.Namespace) -> int:
         filters=chosen.filters,
         classes=chosen.classes and tuple(chosen.classes),
     )
-    say_size(settings, _say)
+    say_size(settings, say)
     if chosen.list_layers:
         make.list_layers(settings)
         return 0
@@ -103,23 +97,19 @@ def _run(chosen: argparse.Namespace) -> int:
         chosen.out,
         selection=selection,
         engine=chosen.engine,
-        report=_say,
+        report=say,
         bar=sys.stdout.isatty(),
     )
     failed = len(outcome.failed)
-    print(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
+    say(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
     return 1 if failed else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _compare(chosen: argparse.Namespace) -> int:
     if chosen.compare is not None:
         return chosen.compare
     own = chosen.keras_model is not None or chosen.weights is not None
-    bundled = (chosen.model or "c3d-motion").endswith("-motion")
+    bundled = entry(chosen.model or DEFAULT_MODEL).classes == _MOTION
     return _COMPARE_BUNDLED if bundled and not own else 0
 
 

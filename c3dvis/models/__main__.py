@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import models
-from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back
+from c3dvis.command_line import Parser, load_keras, print_error, run
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: what they take, where they were published, where weights are to be
@@ -36,26 +36,17 @@ _INDENT = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     chosen = _parse(arguments)
-    if chosen.check is None and chosen.get is None:
-        try:
-            print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
-        except BrokenPipeError:
-            return leave_pipe()
-        return 0
-    try:
-        if chosen.get is not None:
-            return _get(chosen.get)
-        with startup_notes_kept_back():
-            import keras
+    return run(lambda: _run(chosen))
 
-            keras.distribution.list_devices("gpu")
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.get is not None:
+        return _get(chosen.get)
+    if chosen.check is not None:
+        load_keras()
         return _check(chosen.check, chosen.model, chosen.classes)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"error: {_shown(str(error))}", file=sys.stderr)
-        return 1
+    print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
+    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,7 +73,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if (chosen.check is None) != (chosen.model is None):
         parser.error("Expected --check FILE and --model NAME together. Received: one of them.")
     if chosen.classes is not None and (chosen.check is None or chosen.classes < 1):
-        parser.error("Expected --classes N from 1, with --check. Received: otherwise.")
+        parser.error(
+            "Expected --classes of 1 or more, and --check FILE with it. Received: another."
+        )
     if chosen.check is not None:
         try:
             models.entry(chosen.model)
@@ -109,14 +102,11 @@ def _get(name: str) -> int:
     from c3dvis.models import published
 
     if not published.place(name).is_file():  # else it may be done without Keras
-        with startup_notes_kept_back():
-            import keras
-
-            keras.distribution.list_devices("gpu")
+        load_keras()
     try:
         print(published.fetch(name))
     except ValueError as error:
-        print(f"error: {_shown(str(error))}", file=sys.stderr)
+        print_error(error)
         return 1
     return 0
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import keras
 
 
+# The network of commands that are not told another.
+DEFAULT_MODEL = "c3d-motion"
+
+
 class Choice(Protocol):
     """What `add_arguments` parses, or anything else with these attributes.
 
@@ -48,7 +52,9 @@ class Choice(Protocol):
 def add_arguments(group: Any) -> None:
     """Adds --model, --keras-model, --weights, --labels and --value-range to a parser's group."""
     one = group.add_mutually_exclusive_group()
-    one.add_argument("--model", metavar="NAME", help="a network of c3dvis (default c3d-motion)")
+    one.add_argument(
+        "--model", metavar="NAME", help=f"a network of c3dvis (default {DEFAULT_MODEL})"
+    )
     one.add_argument("--keras-model", metavar="FILE", help="a Keras model of your own")
     group.add_argument(
         "--weights",
@@ -111,7 +117,7 @@ def for_real_clips(chosen: argparse.Namespace) -> argparse.Namespace:
 
     In fewer pixels a network takes a real clip for something else, however sure it is.
     """
-    model = "c3d-motion" if chosen.model is None else chosen.model
+    model = DEFAULT_MODEL if chosen.model is None else chosen.model
     size = chosen.size
     if size is None and chosen.keras_model is None:
         size = models.entry(model).shape[1:3]
