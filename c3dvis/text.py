@@ -72,8 +72,9 @@ def unknown(what: str, name: Any, names: Iterable[str]) -> ValueError:
     Traceback (most recent call last):
     ValueError: Expected a method, such as 'grad_cam', 'gradient'. Received: 'grad_cm'.
     """
-    expected = f"Expected {what}, such as {nearest(name, names)}. Received: {name!r}."
-    return ValueError(expected)
+    known = list(names)
+    which = f", such as {nearest(name, known)}" if known else "; there is none"
+    return ValueError(f"Expected {what}{which}. Received: {name!r}.")
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:

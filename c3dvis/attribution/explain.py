@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from c3dvis.attribution import methods
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.objectives import Objective
+from c3dvis.text import unknown
 
 
 def attribute(
@@ -90,10 +90,7 @@ def _module(name: str) -> ModuleType:
 def _method(name: str) -> Callable[..., Attribution]:
     if name in methods.names():
         return _module(name).attribute
-    near = difflib.get_close_matches(str(name), methods.names(), 3, 0.4) or methods.names()
-    raise ValueError(
-        f"Expected the name of a method, such as {', '.join(map(repr, near))}. Received: {name!r}."
-    )
+    raise unknown("the name of a method", name, methods.names())
 
 
 def _check_options(method: str, explain: Callable, options: Iterable[str]) -> None:
@@ -104,9 +101,7 @@ def _check_options(method: str, explain: Callable, options: Iterable[str]) -> No
     ]
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.4) or known
-            some = ", ".join(map(repr, near)) or "none at all"
-            raise ValueError(f"Expected an option of {method!r}: {some}. Received: {name!r}.")
+            raise unknown(f"an option of {method!r}", name, known)
 
 
 def _checked(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:

@@ -7,7 +7,6 @@ the network; `weight_checks` is what is checked on the way.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from c3dvis.checkpoints.i3d_names import rename_keras_port
 from c3dvis.checkpoints.stored import LoadReport, assign
 from c3dvis.checkpoints.weight_checks import warn_unconverted
 from c3dvis.checkpoints.words import unreadable
+from c3dvis.text import unknown
 
 _BUNDLED = "c3dvis.weights"
 _BUNDLED_SUFFIX = ".weights.h5"
@@ -153,13 +153,11 @@ def bundled_file(name: str) -> Path:
     if name not in known:
         from c3dvis.models import published
 
-        near = difflib.get_close_matches(name, known, 3, 0.4) or known
-        near = difflib.get_close_matches(name, published.names(), 3, 0.7) + near
-        there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
-        raise ValueError(
-            "Expected a path of a weight file, or the name of weights that come with the "
-            f"package or are fetched{there}. Received: {name!r}."
+        expected = (
+            "a path of a weight file, or the name of weights that come with the package or are "
+            "fetched"
         )
+        raise unknown(expected, name, [*published.names(), *known])
     return _folder() / f"{name}{_BUNDLED_SUFFIX}"
 
 

@@ -10,7 +10,6 @@ To add a network: a file with its builder, in the manner of `keras.applications`
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from c3dvis import lazy
+from c3dvis.text import nearest, unknown
 
 if TYPE_CHECKING:
     from c3dvis.checkpoints.keras_models import load_keras_model
@@ -404,12 +404,7 @@ def entry(name: str) -> Entry:
     for candidate in NETWORKS:
         if candidate.name == name:
             return candidate
-    near = difflib.get_close_matches(str(name), names(), 3, 0.4)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(
-        f"Expected the name of a network: {', '.join(map(repr, names()))}. "
-        f"Received: {name!r}.{hint}"
-    )
+    raise unknown("the name of a network", name, names())
 
 
 def class_names(name: str) -> tuple[str, ...] | None:
@@ -447,10 +442,9 @@ def _published(found: Entry, weights: str) -> str:
     if weights == found.published:
         return f"{found.name}-{weights}"
     having = [one.name for one in NETWORKS if one.published == weights]
-    near = difflib.get_close_matches(found.name, having, 3, 0.1) or having
     raise ValueError(
-        f"Expected weights={weights!r} for a network with such weights to fetch: "
-        f"{' or '.join(map(repr, near))}. Received: {found.name!r}, which has "
+        f"Expected weights={weights!r} for a network with such weights to fetch, such as "
+        f"{nearest(found.name, having)}. Received: {found.name!r}, which has "
         f"{'none' if found.published is None else repr(found.published)}."
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import keras
@@ -18,6 +17,7 @@ from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Platea
 from c3dvis.attribution.masks.start import start
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.text import unknown
 
 AREAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
 """Shares of the volume, as published."""
@@ -114,10 +114,7 @@ def together(masks: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 def _checked(variant: str, areas: Sequence[float], steps: int | None) -> tuple[float, ...]:
     """The areas as numbers, or what is wrong with the options."""
     if variant not in VARIANTS:
-        near = difflib.get_close_matches(str(variant), VARIANTS, 1) or VARIANTS
-        raise ValueError(
-            f"Expected a variant, such as {', '.join(map(repr, near))}. Received: {variant!r}."
-        )
+        raise unknown("a variant", variant, VARIANTS)
     if steps is not None and steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
     found = tuple(float(area) for area in areas)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
@@ -16,6 +15,7 @@ from c3dvis.attribution import temporal
 from c3dvis.attribution.methods.window import best_window
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.text import unknown
 
 # Share of the fully frozen clip's drop that the first window must reach (Mänttäri et al. 2020).
 _SHARE_OF_DROP = 0.9
@@ -244,10 +244,7 @@ def centred_window(scorer: Scorer, clip: NDArray[np.float32], by: str) -> NDArra
 
 def _settings(name: str, steps: int | None) -> Settings:
     if name not in SETTINGS:
-        near = difflib.get_close_matches(str(name), SETTINGS, 2, 0.4) or list(SETTINGS)
-        raise ValueError(
-            f"Expected settings, such as {', '.join(map(repr, near))}. Received: {name!r}."
-        )
+        raise unknown("settings", name, SETTINGS)
     if steps is None:
         return SETTINGS[name]
     if steps < 1:
