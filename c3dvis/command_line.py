@@ -178,9 +178,7 @@ def read_clip(
         return excerpt(path, frames=frames, size=size, **times)
     except TooFewFrames as error:
         python = 'short="loop" or "hold" makes do with fewer'
-        command = (
-            "--short loop or --short hold makes do with fewer (a GIF keeps equal frames as one)"
-        )
+        command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
         raise ValueError(str(error).replace(python, command)) from error
 
 

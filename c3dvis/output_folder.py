@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
 def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterator[None]:
     """Makes the folder and keeps other runs out of it; removes what a killed run left half done.
 
+    A folder that was made here and in which nothing was written is removed again.
+
     Args:
         folder: Made where there is none.
         command: As for `check`.
@@ -62,6 +65,7 @@ def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterat
     import filelock
 
     check(folder, command, manifest=manifest)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     # The system frees this lock when a process dies, however it dies.
     lock = filelock.FileLock(folder / _LOCK, timeout=0)
@@ -80,6 +84,8 @@ def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterat
         yield
     finally:
         lock.release()
+        if is_new and {path.name for path in folder.iterdir()} <= {_MARKER, _LOCK}:
+            shutil.rmtree(folder)
 
 
 def _in_flight(folder: Path) -> list[Path]:

@@ -73,7 +73,10 @@ def test_a_short_clip_is_told_in_the_words_of_the_command_line(tmp_path, capsys)
     ]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "Expected at least 16 frames; --short loop or hold" in error and '"' not in error
+    assert (
+        "Expected at least 16 frames; --short loop or --short hold makes do" in error
+        and '"' not in error
+    )
 
 
 def test_somebody_elses_page_is_never_overwritten(tmp_path, clip_file, capsys):

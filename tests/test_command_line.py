@@ -105,6 +105,15 @@ def test_a_folder_belongs_to_the_command_that_began_it(tmp_path):
         output_folder.check(tmp_path / "a", "attribution")
 
 
+def test_a_new_folder_in_which_nothing_was_written_is_removed(tmp_path):
+    for name in ("new", "there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="wrong"):
+            with output_folder.locked(tmp_path / name, "gallery"):
+                raise ValueError("wrong")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_what_a_killed_run_left_is_removed_but_not_behind_a_link(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "elsewhere").mkdir()

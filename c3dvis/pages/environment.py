@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import jinja2
+from markupsafe import Markup
 
 from c3dvis.text import markdown, visible
 
@@ -27,6 +28,6 @@ def environment() -> jinja2.Environment:
     return templates
 
 
-def _sentence(text: str) -> str:
+def _sentence(text: str) -> Markup:
     """Markdown of a text of any length; `markdown` itself cuts labels short."""
-    return " ".join(markdown(word) for word in text.split(" "))
+    return Markup(" ").join(markdown(word) for word in text.split(" "))
