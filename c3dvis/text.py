@@ -103,8 +103,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     >>> print(table(["layer", "score"], [["conv1", "0.5"]]))
     | layer | score |
-    |---|---|
+    | --- | --- |
     | conv1 | 0.5 |
     """
-    top, *others = (f"| {' | '.join(row)} |" for row in [heads, *rows])
-    return "\n".join([top, "|---" * len(heads) + "|", *others])
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

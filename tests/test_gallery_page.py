@@ -198,7 +198,7 @@ def test_no_control_or_direction_mark_reaches_a_page(tmp_path):
 def test_a_long_layer_goes_on_below_in_one_table(tmp_path):
     count = page.COLUMNS + 2
     _, readme = write_gallery(tmp_path, {"conv1": [record(i) for i in range(count)]})
-    assert readme.count("\n|---") == 1
+    assert readme.count("\n| ---") == 1
     heads = [*cells(readme, 0)[1:], *cells(readme, 3)[1:]]
     assert [head for head in heads if head] == [str(i) for i in range(count)]
 
