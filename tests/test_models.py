@@ -98,7 +98,7 @@ def test_arguments_of_the_table_can_be_replaced():
 def test_a_wrong_name_tells_the_nearest():
     with pytest.raises(ValueError, match=r"such as 'c3d-motion'.*Received: 'c3d-motoin'"):
         models.build("c3d-motoin")
-    with pytest.raises(ValueError, match="Expected the name of a network: 'c3d', "):
+    with pytest.raises(ValueError, match="Expected the name of a network, such as 'c3d', "):
         models.build("resnet")
 
 
