@@ -3,6 +3,8 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from c3dvis.text import table
+
 _HEAD = """\
 # Planted truth: do made clips show what a unit looks for?
 
@@ -48,11 +50,11 @@ def page(
     units = next(iter(found.values()))
     text = _HEAD.format(**settings, units="\n".join(_planted(units)))
     text += "\n## Parametrizations\n\nMedians over units, with the worst unit in brackets.\n\n"
-    text += _table(_OVERALL, [[label, *_overall(some)] for label, some in found.items()])
+    text += table(_OVERALL, [[label, *_overall(some)] for label, some in found.items()])
     text += "\n\nUnits within each limit:\n\n" + _limits(found)
     text += "\n\nUnits recovered of each kind:\n\n" + _kinds(found)
     if knob:
-        text += "\n\n" + _KNOB_HEAD + _table(_KNOB, [_knob_row(*row) for row in knob])
+        text += "\n\n" + _KNOB_HEAD + table(_KNOB, [_knob_row(*row) for row in knob])
     if others:
         text += "\n\n" + _OTHERS_HEAD + _others(found, others)
     text += "\n\n## Failures\n\n" + _failures(found)
@@ -103,7 +105,7 @@ def _limits(found: Mapping[str, Sequence]) -> str:
         [label, *(_count(some, lambda o, name=name: name not in o.misses) for name in names)]
         for label, some in found.items()
     ]
-    return _table(["parametrization", *names], rows)
+    return table(["parametrization", *names], rows)
 
 
 def _kinds(found: Mapping[str, Sequence]) -> str:
@@ -112,7 +114,7 @@ def _kinds(found: Mapping[str, Sequence]) -> str:
     for label, some in found.items():
         by_kind = [[one for one in some if one.unit.kind == kind] for kind in kinds]
         rows.append([label, *(_count(part, lambda o: not o.misses) for part in by_kind)])
-    return _table(["parametrization", *kinds], rows)
+    return table(["parametrization", *kinds], rows)
 
 
 _KNOB_HEAD = """\
@@ -173,7 +175,7 @@ def _others(found: Mapping[str, Sequence], others: Sequence) -> str:
         ]
         recovered, was = (sum(not one.misses for one in some) for some in (now, before))
         rows.append([name, setting, kind, f"{recovered} ({was}) of {len(now)}", *values])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _failures(found: Mapping[str, Sequence]) -> str:
@@ -192,7 +194,7 @@ def _failures(found: Mapping[str, Sequence]) -> str:
                 rest = [f"{one.shared:.2f}", f"{one.score:.2f}"]
                 rows.append([label, one.unit.name, *marked, *rest])
     text = "Every unit that was not recovered, with what was outside the limits in bold.\n\n"
-    return text + _table(head, rows) if rows else "None."
+    return text + table(head, rows) if rows else "None."
 
 
 def _planted(found: Sequence) -> list[str]:
@@ -217,8 +219,3 @@ def _form(value: float, form: str) -> str:
     """A number; what rounds to minus nothing is nothing."""
     said = format(value, form)
     return said.lstrip("-") if float(said.rstrip("%")) == 0 else said
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -47,10 +47,10 @@ def ratios(outcome: Outcome) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for unit, record in outcome.records.items():
         own = found.setdefault(unit.layer, [])
-        if record["status"] != "ok":
+        if record.status != "ok":
             own.append(0.0)
-        elif record["ratio"] is not None:
-            own.append(record["ratio"])
+        elif record.ratio is not None:
+            own.append(record.ratio)
     return {layer: own for layer, own in found.items() if own}
 
 
@@ -73,7 +73,7 @@ def ratio_table(found: Mapping[str, Mapping[str, Sequence[float]]], head: str) -
 def recognised(outcome: Outcome, folder: Path, networks: Mapping[str, keras.Model]) -> list[int]:
     """How many of the class clips each network takes for their class."""
     units = [u for u in outcome.units if u.layer == CLASSES and u in outcome.records]
-    shown = [u for u in units if outcome.records[u]["status"] == "ok"]
+    shown = [u for u in units if outcome.records[u].status == "ok"]
     if not shown:
         return [0] * len(networks)
     # A GIF holds equal frames that follow each other once.

@@ -1,4 +1,4 @@
-"""What the package's commands share: errors of one line, kinds of arguments, a quiet start."""
+"""What the package's commands share: exit codes, errors of one line, kinds of arguments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from c3dvis.text import visible
+
+if TYPE_CHECKING:
+    from c3dvis.clips.reading import Excerpt
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,10 +26,85 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {' '.join(message.split())} (--help tells more)\n")
 
 
+def run(work: Callable[[], int], *, resume: str | None = None) -> int:
+    """Runs what a command does; returns its exit code: what `work` returns, 1, 2 or 130.
+
+    Wrong input is one line and exit code 2, files that can't be read or written one line and 1,
+    Ctrl-C 130. Warnings are one line each.
+
+    Args:
+        work: Does it; a ValueError is told as wrong input, an OSError as a file's fault.
+        resume: The command that goes on where this one stopped; None where none does.
+    """
+    _open_streams()
+    go_on = "" if resume is None else f"what is made stays. Go on with:\n  {resume}"
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            return work()
+    except KeyboardInterrupt:
+        print(f"\nStopped; {go_on}" if go_on else "\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return leave_pipe()
+    except ValueError as error:
+        print_error(error)
+        return 2
+    except OSError as error:
+        text = visible(str(error))
+        print(f"error: {text}; {go_on}" if go_on else f"error: {text}", file=sys.stderr)
+        return 1
+
+
+def print_error(error: Exception | str) -> None:
+    """Prints an error as one line, in which no character is one that a terminal would obey."""
+    print(f"error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Prints a line at once; characters that a terminal would obey are spelled out.
+
+    Where what reads the output, such as `head`, has stopped reading, the work goes on.
+    """
+    try:
+        print(visible(line), flush=True)
+    except BrokenPipeError:
+        leave_pipe()
+
+
 def leave_pipe() -> int:
     """Ends quietly where what reads the output, such as `head`, has stopped reading; returns 0."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def load_keras() -> None:
+    """Imports Keras and starts its backend, without the notes that it writes while it starts."""
+    with startup_notes_kept_back():
+        import keras
+
+        keras.distribution.list_devices("gpu")
+
+
+def _open_streams() -> None:
+    """Makes sure that whatever is printed can be: closed streams lead nowhere.
+
+    A file that is opened later would else get the number of a closed stream, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # as not every terminal knows all letters
+
+
+def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -52,6 +133,8 @@ def startup_notes_kept_back() -> Iterator[None]:
 
 def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
     """Refuses --out where a file stands in the way of the folder, by the parser's own error."""
+    if not out:
+        parser.error("argument --out: Expected a folder. Received: an empty name.")
     path = Path(out)
     if any(os.path.isfile(part) for part in (path, *path.parents)):
         parser.error(f"argument --out: Expected a folder. Received: {path}, which is a file.")
@@ -77,6 +160,26 @@ def add_time_arguments(group: Any) -> None:
         choices=("loop", "hold"),
         help="where a clip has too few frames: play it again, or hold its last frame",
     )
+
+
+def read_clip(
+    path: str | Path, chosen: argparse.Namespace, *, frames: int, size: tuple[int, int]
+) -> Excerpt:
+    """Reads a clip as the arguments of `add_time_arguments` say.
+
+    Raises:
+        ValueError: As `c3dvis.clips.read`, in the words of the command line.
+    """
+    from c3dvis.clips.geometry import TooFewFrames
+    from c3dvis.clips.reading import excerpt
+
+    times = {"start": chosen.start, "step": chosen.step, "short": chosen.short}
+    try:
+        return excerpt(path, frames=frames, size=size, **times)
+    except TooFewFrames as error:
+        python = 'short="loop" or "hold" makes do with fewer'
+        command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
+        raise ValueError(str(error).replace(python, command)) from error
 
 
 def whole(lowest: int) -> Callable[[str], int]:

@@ -1,23 +1,44 @@
-"""Text and JSON files, written whole or not at all."""
+"""Files written whole or not at all, and names that are safe for them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import secrets
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
+
+# What a file is called while it is written; a killed process leaves one behind.
+IN_FLIGHT = f".{'[0-9a-f]' * 16}.tmp"
+# Longest name without its digits, in characters, of which none needs more than one byte.
+LONGEST_NAME = 60
+# Windows opens a device under these names, whatever their ending.
+_DEVICES = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all; its folder must exist.
+
+    Raises:
+        OSError: If it cannot be written, with its name; nothing is left behind.
+    """
+    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:  # of the same kind, but with the name that the caller knows
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        partial.write_bytes(text.encode("utf-8"))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -29,5 +50,48 @@ def read_json(path: Path) -> Any:
     """What `write_json` wrote, or None where there is no such file or it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+
+
+def safe_names(
+    names: Iterable[str], *, taken: Collection[str] = (), empty: str = "file"
+) -> dict[str, str]:
+    """A name for a file or folder for each name; no two are equal, even where case is ignored.
+
+    A plain name stays as it is. Another one is cut down to letters, digits and `_ . -`, and eight
+    digits of its SHA-256 are added.
+
+    Args:
+        names: Any text.
+        taken: Names that none may get, in lower case.
+        empty: Stands for a name of which nothing is left.
+
+    >>> safe_names(["conv3b", "Conv3B", ".."], empty="layer")
+    {'conv3b': 'conv3b', 'Conv3B': 'Conv3B-a8a6a5d3', '..': 'layer-5ec1f7e7'}
+    """
+    used = set(taken)
+    safe: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:LONGEST_NAME].strip(".-")
+        unchanged = plain == name != "" and plain.split(".")[0].lower() not in _DEVICES
+        if not unchanged or plain.lower() in used:
+            plain = unique_name(name, name, empty=empty)
+            source = name
+            while plain.lower() in used:  # another name has the one that this would get
+                source += "'"
+                plain = unique_name(name, source, empty=empty)
+        used.add(plain.lower())
+        safe[name] = plain
+    return safe
+
+
+def unique_name(name: str, source: str, *, empty: str = "file") -> str:
+    """A safe name that shows `name` and ends in eight digits of the SHA-256 of `source`.
+
+    >>> unique_name("wave.mp4", "/clips/wave.mp4")
+    'wave_mp4-551cbc2c'
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME].strip("_-") or empty
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain}-{digest[:8]}"

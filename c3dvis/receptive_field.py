@@ -9,7 +9,6 @@ https://doi.org/10.23915/distill.00021).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import keras
 
 from c3dvis import graph
 from c3dvis.graph import Step
+from c3dvis.text import unknown
 
 __all__ = ["Field", "Flat", "Window", "of", "windows"]
 
@@ -144,11 +144,7 @@ def of(
     called = [step for step in flat.steps if f"/{step.name}".endswith(f"/{layer}")]
     if len(called) != 1 or len(called[0].outputs) != 1:
         names = list(dict.fromkeys(step.name for step in flat.steps))
-        near = ", ".join(map(repr, difflib.get_close_matches(layer, names, 3, 0.4) or names[:8]))
-        raise ValueError(
-            f"Expected the name of a layer that is called once, such as {near}. "
-            f"Received: {layer!r}."
-        )
+        raise unknown("the name of a layer that is called once", layer, names)
     key = called[0].outputs[0]
     extent = flat.lengths.get(key)
     if extent is None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
 # Longest label in a Markdown table, in characters.
 _LONGEST_LABEL = 60
+# Names that an error lists where none is near to the one received.
+_MOST_NAMES = 8
 # They turn the direction of the text that follows them.
 _DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
@@ -66,3 +70,53 @@ def in_short(names: Iterable[str]) -> str:
     if len(names) > 7:
         return f"{', '.join(names[:5])}, ..., {names[-1]} ({len(names)} in all)"
     return ", ".join(names) or "(none)"
+
+
+def unknown(what: str, name: Any, names: Iterable[str]) -> ValueError:
+    """The error for a name that is none of those known, with the nearest of them.
+
+    Args:
+        what: What was expected, such as "a method".
+        name: What was received.
+        names: Those known.
+
+    >>> raise unknown("a method", "grad_cm", ["gradient", "grad_cam", "rise"])
+    Traceback (most recent call last):
+    ValueError: Expected a method, such as 'grad_cam', 'gradient'. Received: 'grad_cm'.
+    """
+    known = list(names)
+    which = f", such as {nearest(name, known)}" if known else "; there is none"
+    return ValueError(f"Expected {what}{which}. Received: {name!r}.")
+
+
+def nearest(name: Any, names: Iterable[str]) -> str:
+    """The names similar to one, to be put into a sentence; where none is, the first eight.
+
+    >>> nearest("fourrier", ["pixels", "fourier"]), nearest("x", [])
+    ("'fourier'", 'none')
+    """
+    known = list(names)
+    near = similar(name, known)
+    more = "" if near or len(known) <= _MOST_NAMES else f" and {len(known) - _MOST_NAMES} more"
+    return ", ".join(map(repr, near or known[:_MOST_NAMES])) + more or "none"
+
+
+def similar(name: Any, names: Iterable[str]) -> list[str]:
+    """The names that one may be a misspelling of, at most three, the likeliest first.
+
+    >>> similar("fourrier", ["pixels", "fourier"])
+    ['fourier']
+    """
+    return difflib.get_close_matches(str(name), list(names), 3, 0.4)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; cells are Markdown, so pass names and labels through `markdown`.
+
+    >>> print(table(["layer", "score"], [["conv1", "0.5"]]))
+    | layer | score |
+    | --- | --- |
+    | conv1 | 0.5 |
+    """
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

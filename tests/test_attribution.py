@@ -227,7 +227,7 @@ def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
         ([wrong()], {"method": "cam"}, "Expected the name of a method"),
         ([wrong()], {"method": 3}, "Received: 3"),
         ([wrong()], {"method": "grad_cam", "wieghts": "clip"}, "'weights'. Received: 'wieghts'"),
-        ([wrong()], {"method": "gradient_x_input", "steps": 3}, "it has none. Received: 'steps'"),
+        ([wrong()], {"method": "gradient_x_input", "steps": 3}, "there is none. Received: 'steps'"),
         ([wrong(), "left"], {}, "Expected an objective.*Received: 'left'"),
         ([wrong(), objectives.logit([0, 1])], {}, "of 1, one for each clip. Received: 2 units"),
         ([wrong(), objectives.logit(3)], {}, "0 to 2. Received: 3"),

@@ -46,6 +46,46 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert all(files_of(out)[gif] != first[gif] for gif in gifs)
 
 
+def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path, clip_file):
+    (tmp_path / "labels.txt").write_text("\n".join("ABCDEFGHIJ"))
+    arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (gif,) = (tmp_path / "out").glob("*.gif")
+    assert "gradient: logit of moving left" in (tmp_path / "out" / "index.html").read_text()
+    whole = gif.read_bytes()
+    gif.write_bytes(whole[:100])
+    assert main(arguments) == 0
+    assert gif.read_bytes() == whole
+    assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "gradient: logit of A" in page and "moving left" not in page
+
+
+def test_a_short_clip_is_told_in_the_words_of_the_command_line(tmp_path, capsys):
+    clip = np.random.default_rng(0).random((12, 16, 16, 3))
+    clips.write(tmp_path / "short.gif", clip)
+    arguments = [
+        str(tmp_path / "short.gif"),
+        "--method",
+        "gradient",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert (
+        "Expected at least 16 frames; --short loop or --short hold makes do" in error
+        and '"' not in error
+    )
+
+
+def test_somebody_elses_page_is_never_overwritten(tmp_path, clip_file, capsys):
+    (tmp_path / "README.md").write_text("# My thesis")
+    assert main([str(clip_file), "--method", "gradient", "--out", str(tmp_path)]) == 2
+    assert "README.md is of something else" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
 def test_options_reach_the_method_and_the_clip(tmp_path, clip_file):
     arguments = [str(clip_file), "--method", "smooth_grad", "--option", "samples=3"]
     arguments += ["--start", "1", "--step", "2", "--short", "loop"]

@@ -19,12 +19,13 @@ from PIL import Image
 
 from c3dvis import attribution, callbacks, clips, objectives
 from c3dvis.callbacks import AttributionCallback, GalleryCallback
-from c3dvis.callbacks.apart import apart
 from c3dvis.callbacks.film import film
-from c3dvis.callbacks.history import Entry, History
+from c3dvis.callbacks.history import EpochResult, History
+from c3dvis.callbacks.isolation import run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
 from c3dvis.callbacks.units import named
 from c3dvis.files import read_json
+from c3dvis.maximize import parametrizations
 
 SHAPE = (4, 16, 16, 3)
 EPOCHS = 3
@@ -183,9 +184,11 @@ def test_no_method_of_attribution_moves_a_random_generator(method):
     with warnings.catch_warnings():
         # Methods warn of clips this small and of a network that knows nothing; both are so here.
         warnings.simplefilter("ignore")
-        copy = apart(lambda _: NetworkCopy(network))
+        copy = run_isolated(lambda _: NetworkCopy(network))
         try:
-            apart(lambda _: attribution.attribute(copy.network, CLIPS[0], logit, method=method))
+            run_isolated(
+                lambda _: attribution.attribute(copy.network, CLIPS[0], logit, method=method)
+            )
         except ValueError as error:  # of methods for which the clip is too small
             assert "Expected" in str(error)
     assert [random.random(), np.random.random(), float(keras.random.uniform(()))] == expected
@@ -325,8 +328,8 @@ def test_the_film_of_a_clip_that_stands_still_keeps_its_time(tmp_path):
     still = np.full((5, 16, 16, 3), 0.5, np.float32)
     (unit,) = named(["unit"])
     history = History(tmp_path, {}, fps=8)
-    history.put(unit, 1, Entry(1.0, still))
-    history.put(unit, 2, Entry(2.0, np.linspace(still, 1 - still / 2, 5)[:, 0]))
+    history.put(unit, 1, EpochResult(1.0, still))
+    history.put(unit, 2, EpochResult(2.0, np.linspace(still, 1 - still / 2, 5)[:, 0]))
     history.film(unit)
     with Image.open(tmp_path / unit.stem / "film.gif") as film_file:
         shown = []
@@ -410,6 +413,18 @@ def test_a_folder_that_cannot_be_written_warns(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*/epoch-*"))
 
 
+def test_a_folder_of_other_objects_among_the_settings_is_refused(tmp_path):
+    def begun(exponent):
+        fourier = parametrizations.Fourier(spatial_exponent=exponent)
+        callback = GalleryCallback({"conv1": 0}, tmp_path, steps=1, parametrization=fourier)
+        callback._history.begin()
+
+    begun(3.0)
+    begun(3.0)
+    with pytest.raises(ValueError, match="begun with.*'spatial_exponent': 3.0.* there, .* now"):
+        begun(0.5)
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C raises, also where a shell began the tests in the background, which ignores it."""
@@ -432,7 +447,7 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        apart(work)
+        run_isolated(work)
     assert not [thread for thread in threading.enumerate() if thread.name == "c3dvis"]
 
 

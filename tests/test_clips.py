@@ -241,7 +241,7 @@ def test_steps_and_short_clips():
         ({"frames": 2, "step": 0}, "step an integer from 1"),
         ({"frames": 2, "start": -1}, "start an integer from 0"),
         ({"frames": 2, "start": 5}, "start below the 5 frames"),
-        ({"frames": 2, "short": "lop"}, "did you mean 'loop'"),
+        ({"frames": 2, "short": "lop"}, "such as 'loop'. Received: 'lop'"),
     ],
 )
 def test_sampling_refuses(arguments, message):
@@ -406,8 +406,8 @@ def test_quality_buys_size(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("clip.gfi", {}, r"ending in \.gif, \.webp, \.png.*did you mean '\.gif'"),
-        ("clip", {}, r"ending in \.gif"),
+        ("clip.gfi", {}, r"known ending, such as '\.gif'.*Received: '\.gfi'"),
+        ("clip", {}, r"known ending, such as '\.gif', '\.webp', '\.png'"),
         ("clip.gif", {"fps": 60}, "fps up to 50"),
         ("clip.gif", {"fps": 0.001}, "at most 655.35 s"),
         ("clip.mp4", {"fps": 0}, "Expected fps"),

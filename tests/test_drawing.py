@@ -178,7 +178,7 @@ def test_a_notebook_shows_a_small_animation(shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"polarity": "positiv"}, "did you mean 'positive'"),
+        ({"polarity": "positiv"}, "Expected polarity, such as 'positive'"),
         ({"normalize": "video"}, "'clip', 'frame'. Received: 'video'"),
         ({"percentile": 0}, "percentile"),
         ({"percentile": 101}, "percentile"),
@@ -190,7 +190,7 @@ def test_wrong_options_are_refused(clip, options, message):
 
 
 def test_wrong_files_are_refused(tmp_path, clip):
-    with pytest.raises(ValueError, match="ending in"):
+    with pytest.raises(ValueError, match="known ending"):
         found(clip, heatmap()).save(tmp_path / "found.avi")
     with pytest.raises(ValueError, match="folder that exists"):
         found(clip, heatmap()).save(tmp_path / "none" / "found.png")

@@ -18,10 +18,9 @@ import pytest
 from PIL import Image
 
 from c3dvis import files, models
-from c3dvis.gallery import network as networks
 from c3dvis.gallery import render
 from c3dvis.gallery.__main__ import main
-from c3dvis.gallery.make import Selection, dry_run
+from c3dvis.gallery.make import Selection, Settings, dry_run
 from c3dvis.maximize import MaximizedClip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +62,7 @@ class Instant:
 @pytest.fixture
 def instant(monkeypatch):
     monkeypatch.setattr(render, "Maximizer", Instant)
-    monkeypatch.setattr(render.Renderer, "_taken_for", lambda *_: None)  # asks the network
+    monkeypatch.setattr(render.Renderer, "_predicted_class", lambda *_: None)  # asks the network
     monkeypatch.setattr(Instant, "made", [])
     monkeypatch.setattr(Instant, "status", "ok")
     return Instant
@@ -110,7 +109,11 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
         for i in range(n)
         for e in ("gif", "jpg", "json")
     }
-    assert names - {".gallery.lock"} == expected | {"gallery.json", "index.html", "README.md"}
+    assert names - {".c3dvis.lock", ".c3dvis"} == expected | {
+        "gallery.json",
+        "index.html",
+        "README.md",
+    }
     before = times(out)
     assert gallery(model, out, "--batch-size", "1") == 0
     assert "0 clips to make, 8 there already" in capfd.readouterr().out
@@ -173,8 +176,65 @@ def test_a_folder_of_other_things_is_refused(model, tmp_path, instant, capsys):
     assert "holds other files" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["README.md", "index.html", "gallery.json"])
+@pytest.mark.parametrize("option", ["--layers", "--dry-run"])
+def test_somebody_elses_files_are_never_overwritten(model, tmp_path, instant, capsys, name, option):
+    (tmp_path / name).write_text('{"mine": 1}')
+    more = ["--layers", "conv1"] if option == "--layers" else [option]
+    assert gallery(model, tmp_path, *more) == 2
+    error = capsys.readouterr().err
+    assert f"whose {name} is of something else" in error and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert (tmp_path / name).read_text() == '{"mine": 1}'
+
+
+def test_an_empty_folder_name_is_refused(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        gallery(model, "")
+    assert stopped.value.code == 2 and "Received: an empty name" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layers_folder_that_leads_elsewhere_is_refused(model, tmp_path, instant, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / ".0123456789abcdef.tmp").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "conv2").symlink_to(tmp_path / "elsewhere")
+    assert gallery(model, tmp_path / "out") == 2
+    assert "is a symbolic link" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".0123456789abcdef.tmp"]
+
+
+@pytest.mark.parametrize("damage", ['{"identity": null}', "[" * 100_000, '{"identity": {"se'])
+def test_a_damaged_manifest_is_one_line(model, tmp_path, instant, capsys, damage):
+    assert gallery(model, tmp_path, "--layers", "conv2") == 0
+    (tmp_path / "gallery.json").write_text(damage)
+    assert gallery(model, tmp_path, "--layers", "conv2") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: Expected") and error.count("\n") == 1
+    assert "gallery.json" in error or "not there" in error
+
+
+def test_other_labels_in_the_same_folder_are_refused(model, tmp_path, instant, capsys):
+    for names, code in ((["a", "b", "c"], 0), (["a", "c", "b"], 2)):
+        (tmp_path / "labels.txt").write_text("\n".join(names))
+        labels = ["--labels", str(tmp_path / "labels.txt"), "--classes", "0"]
+        assert gallery(model, tmp_path / "out", *labels) == code
+    assert "class_names_sha256" in capsys.readouterr().err
+
+
+def test_a_network_with_other_layers_and_equal_weights_is_refused(model, tmp_path, instant, capsys):
+    assert gallery(model, tmp_path / "out", "--layers", "conv2") == 0
+    network = models.load_keras_model(model)
+    network.get_layer("conv1").activation = keras.activations.tanh
+    network.save(tmp_path / "small.keras")
+    assert gallery(tmp_path / "small.keras", tmp_path / "out", "--layers", "conv2") == 2
+    assert "architecture_sha256" in capsys.readouterr().err
+
+
 def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, capsys):
-    with filelock.FileLock(tmp_path / ".gallery.lock"):
+    with filelock.FileLock(tmp_path / ".c3dvis.lock"):
         assert gallery(model, tmp_path) == 2
     assert "no other run is writing" in capsys.readouterr().err
     assert gallery(model, tmp_path) == 0
@@ -282,8 +342,14 @@ def test_a_comparison_stands_in_records_and_pages_and_is_made_once(
     assert [(r["best_held_out"], r["ratio"]) for r in records] == [(0.5, 2.0), (-1.0, None)]
     assert "× best of 3 held-out | 2 | – |" in (tmp_path / "out" / "README.md").read_text("utf-8")
     (tmp_path / "out" / "conv1" / "1.json").unlink()
-    monkeypatch.setattr(render, "best_held_out", None)  # the scores are read, not made again
-    assert gallery(*arguments) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "best_held_out", None)  # the scores are read, not made again
+        assert gallery(*arguments) == 0
+    for damage in ("[1, 2]", '{"conv1": {"0": "high"}}', '{"conv1": 3}'):
+        (tmp_path / "out" / "held-out.json").write_text(damage)
+        (tmp_path / "out" / "conv1" / "1.json").unlink()
+        assert gallery(*arguments) == 0
+        assert "scoring 3 held-out clips" in capsys.readouterr().out
 
 
 def test_list_layers_and_dry_run_write_nothing(model, tmp_path, capsys):
@@ -305,10 +371,9 @@ def test_layers_without_weights_are_made_where_they_are_named(model, tmp_path, i
 
 def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, monkeypatch):
     small = models.I3D(input_shape=(16, 32, 32, 3), classes=2, width=0.05)
-    monkeypatch.setattr(networks, "load", lambda settings: small)
-    monkeypatch.setattr(render, "load", lambda settings: small)
+    monkeypatch.setattr("c3dvis.models.chosen.load", lambda settings: small)
     told: list[str] = []
-    arguments = (networks.Settings(model="i3d"), tmp_path / "out")
+    arguments = (Settings(model="i3d"), tmp_path / "out")
     dry_run(*arguments, report=told.append)
     first = [line.split()[0] for line in told[0].splitlines()[2:]]
     assert first == [*models.entry("i3d").layers, "classes", "together"]

@@ -9,8 +9,9 @@ import markdown_it
 import pytest
 
 from c3dvis import files
-from c3dvis.gallery import names, page
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery import page
+from c3dvis.gallery.plan import CLASSES, OWN_NAMES, Section, Unit
+from c3dvis.gallery.record import Record
 from c3dvis.text import visible
 
 HOSTILE = [
@@ -55,33 +56,21 @@ class Reader(html.parser.HTMLParser):
 
 
 def write_gallery(out, parts, *, compare=0, network="small"):
-    """A gallery's folder as a run leaves it; `parts` is layer to records, None for one not made."""
-    folders = names.folder_names([layer for layer in parts if layer != CLASSES])
-    sections = []
+    """A gallery's pages; `parts` is layer to records, None for one not made."""
+    folders = files.safe_names([one for one in parts if one != CLASSES], taken=OWN_NAMES)
+    sections, made = [], {}
     for layer, records in parts.items():
-        units = [
-            Unit(layer, i, (record or {}).get("label"), folders.get(layer, "classes"))
-            for i, record in enumerate(records)
-        ]
-        for unit, record in zip(units, records, strict=True):
-            if record is not None:
-                files.write_json(out / unit.path("json"), record)
-        sections.append(
-            {
-                "layer": layer,
-                "title": "Classes" if layer == CLASSES else layer,
-                "kind": "Conv3D",
-                "shape": [4, None, 8, 9],
-                "channels": 9,
-                "folder": units[0].folder,
-                "units": [(unit.channel, unit.label) for unit in units],
-            }
+        units = tuple(
+            Unit(layer, i, (one or {}).get("label"), folders.get(layer, "classes"))
+            for i, one in enumerate(records)
         )
+        for unit, values in zip(units, records, strict=True):
+            if values is not None:
+                made[unit] = Record.from_json({"layer": layer, "channel": unit.channel, **values})
+        sections.append(Section(layer, "Conv3D", (4, None, 8, 9), 9, units))
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
-    identity |= {"weights_sha256": "abc", "size": None}
-    about = {"network": network, "version": "1.2", "sections": sections}
-    files.write_json(out / "gallery.json", {"identity": identity, **about})
-    page.write(out)
+    identity |= {"weights_sha256": "abc", "size": None, "model": network}
+    page.write(out, identity, sections, made)
     return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 
 
@@ -91,7 +80,7 @@ def record(channel=0, *, label=None, status="ok", **more):
         "label": label,
         "status": status,
         "score": 12.345,
-        "ratio": 2.5,
+        "best_held_out": 4.938,
         "shape": [4, 8, 6, 3],
         "files": files,
         **more,
@@ -116,7 +105,7 @@ def cells(markdown, row):
 
 def test_both_pages_show_every_unit_with_its_numbers(tmp_path):
     parts = {
-        "conv1": [record(0), record(1, score=0.5, ratio=None)],
+        "conv1": [record(0), record(1, score=0.5, best_held_out=None)],
         CLASSES: [record(label="left")],
     }
     index, readme = write_gallery(tmp_path, parts, compare=512)
@@ -143,7 +132,7 @@ def test_what_is_not_a_good_clip_is_marked_and_not_shown_as_one(tmp_path):
         "conv1": [
             record(0, status="no gradient"),
             record(1, status="failed", failed_step=7),
-            record(2, status="error", error="ValueError: no", score=None, ratio=None),
+            record(2, status="error", error="ValueError: no", score=None),
             None,
         ]
     }
@@ -209,7 +198,7 @@ def test_no_control_or_direction_mark_reaches_a_page(tmp_path):
 def test_a_long_layer_goes_on_below_in_one_table(tmp_path):
     count = page.COLUMNS + 2
     _, readme = write_gallery(tmp_path, {"conv1": [record(i) for i in range(count)]})
-    assert readme.count("\n|---") == 1
+    assert readme.count("\n| ---") == 1
     heads = [*cells(readme, 0)[1:], *cells(readme, 3)[1:]]
     assert [head for head in heads if head] == [str(i) for i in range(count)]
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from c3dvis import command_line
-from c3dvis.gallery import names, plan, tables
+from c3dvis import command_line, files
+from c3dvis.gallery import plan, tables
 from c3dvis.gallery.plan import CLASSES, Unit
+
+
+def folder_names(layers):
+    return files.safe_names(layers, taken=plan.OWN_NAMES, empty="layer")
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def test_a_network_without_anything_to_show_is_refused():
 
 
 def test_folder_names_are_safe_and_unique():
-    made = names.folder_names(HOSTILE)
+    made = folder_names(HOSTILE)
     assert list(made) == HOSTILE
     devices = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
     for name in made.values():
@@ -166,17 +170,17 @@ def test_folder_names_are_safe_and_unique():
 
 def test_folder_names_keep_plain_names_and_do_not_depend_on_the_choice():
     plain = ["conv3b", "Mixed_4d", "Conv3d_1a_7x7", "fc6.1", "layer1-0"]
-    assert names.folder_names(plain) == {name: name for name in plain}
+    assert folder_names(plain) == {name: name for name in plain}
     folders = [
         section.units[0].folder
         for section in plan.sections([Layer("A"), Layer("a")], chosen_layers=["a"])
     ]
-    assert folders == [names.folder_names(["A", "a"])["a"]] != ["a"]
+    assert folders == [folder_names(["A", "a"])["a"]] != ["a"]
 
 
 def test_a_name_that_looks_like_a_made_up_one_does_not_collide():
-    made_up = names.folder_names(["a", "A"])["A"]
-    made = names.folder_names(["a", made_up, "A"])
+    made_up = folder_names(["a", "A"])["A"]
+    made = folder_names(["a", made_up, "A"])
     assert len({name.lower() for name in made.values()}) == 3
 
 

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 from same_bits import batches_agree
 
-from c3dvis import motion
+from c3dvis import identity, motion
 from c3dvis.gallery import engines, folder, plan, render
-from c3dvis.gallery import network as networks
 from c3dvis.gallery.make import Selection, plan_of
-from c3dvis.gallery.network import Settings
 from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.record import Record
 from c3dvis.gallery.render import Renderer
+from c3dvis.gallery.settings import Settings
+from c3dvis.models import chosen as choices
 
 SETTINGS = Settings(steps=2, batch_size=2)
 
@@ -51,15 +52,16 @@ def bytes_below(out):
 def test_a_unit_becomes_a_gif_a_strip_and_a_record(network, tmp_path, layer):
     (record,) = Renderer(SETTINGS, tmp_path, network=network).render(units(layer, [1]), {1: 0.5})
     where = tmp_path / ("classes" if layer == CLASSES else layer)
-    assert record == json.loads((where / "1.json").read_text())
+    values = json.loads((where / "1.json").read_text())
+    assert record.to_json() == values and Record.from_json(values) == record
     assert sorted(path.name for path in where.iterdir()) == ["1.gif", "1.jpg", "1.json"]
-    assert record["files"] == {n: (where / n).stat().st_size for n in ("1.gif", "1.jpg")}
+    assert record.files == {n: (where / n).stat().st_size for n in ("1.gif", "1.jpg")}
     with Image.open(where / "1.gif") as gif, Image.open(where / "1.jpg") as strip:
         assert gif.size == (16, 16) and strip.size == (6 * 16, 16)
-    assert (record["layer"], record["channel"], record["status"]) == (layer, 1, "ok")
-    assert record["shape"] == [6, 16, 16, 3]
-    assert record["ratio"] == pytest.approx(record["score"] / 0.5)
-    assert record["settings"]["steps"] == 2 and record["seed"] == 0
+    assert (record.layer, record.channel, record.status) == (layer, 1, "ok")
+    assert record.shape == (6, 16, 16, 3)
+    assert record.ratio == pytest.approx(record.score / 0.5)
+    assert record.settings["steps"] == 2 and record.seed == 0
 
 
 @pytest.mark.parametrize("parametrization", ["fourier", "alpha"])
@@ -72,7 +74,7 @@ def test_a_class_clip_is_shown_to_the_network(tmp_path, parametrization):
     biased.class_names = ["up", "down", "left"]
     settings = Settings(steps=2, parametrization=parametrization)
     made = Renderer(settings, tmp_path, network=biased).render(units(CLASSES, [0, 1]), {})
-    assert [record["taken_for"] for record in made] == ["down", "down"]
+    assert [record.predicted_class for record in made] == ["down", "down"]
 
 
 def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
@@ -109,8 +111,8 @@ def test_a_filter_without_gradient_is_marked_and_has_no_clip(tmp_path):
     kernel[..., 2] = 0
     dead.get_layer("conv1").set_weights([kernel, bias])
     made = list(Renderer(SETTINGS, tmp_path, network=dead).render(units("conv1", [1, 2]), {}))
-    assert [record["status"] for record in made] == ["ok", "no gradient"]
-    assert made[1]["files"] == {}
+    assert [record.status for record in made] == ["ok", "no gradient"]
+    assert made[1].files == {}
     assert not (tmp_path / "conv1" / "2.gif").exists()
 
 
@@ -127,10 +129,10 @@ def test_a_unit_that_turns_nan_is_recorded_with_its_step_and_last_finite_clip(tm
     top.set_weights([np.eye(3).reshape(1, 1, 1, 3, 3), np.zeros(3)])
     settings = Settings(steps=300, batch_size=2)
     made = list(Renderer(settings, tmp_path, network=network).render(units("top", [0, 1]), {}))
-    assert [record["status"] for record in made] == ["failed", "ok"]
-    assert 0 < made[0]["failed_step"] < 300 and made[1]["failed_step"] is None
+    assert [record.status for record in made] == ["failed", "ok"]
+    assert 0 < made[0].failed_step < 300 and made[1].failed_step is None
     # The clip is the last one before, which without its transforms may be too light already.
-    assert made[0]["score"] is None or 0 < made[0]["score"] <= 3 * 0.55
+    assert made[0].score is None or 0 < made[0].score <= 3 * 0.55
     with Image.open(tmp_path / "top" / "0.gif") as gif:
         assert gif.size == (8, 8)
 
@@ -147,10 +149,11 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
     monkeypatch.setattr(render, "Maximizer", Breaks)
     chosen = units("conv1", [0, 1, 4])
     made = list(Renderer(SETTINGS, tmp_path, network=network).render(chosen, {}))
-    assert [record["status"] for record in made] == ["ok", "error", "error"]
-    assert made[1]["error"] == made[2]["error"] == "RuntimeError: out of luck"
+    assert [record.status for record in made] == ["ok", "error", "error"]
+    assert made[1].error == made[2].error == "RuntimeError: out of luck"
     # The next run makes those anew that an error kept from being made.
-    assert [folder.read_record(tmp_path, unit) is None for unit in chosen] == [False, True, True]
+    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))
+    assert list(folder.existing(tmp_path, [section])) == chosen[:1]
 
 
 def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
@@ -197,7 +200,7 @@ def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_pa
     # Both want light; by log odds, neither could get ahead of the other.
     network.get_layer("fc").set_weights([np.ones((2, 2)), np.zeros(2)])
     made = list(Renderer(SETTINGS, tmp_path, network=network).render(units(CLASSES, [0, 1]), {}))
-    assert [record["status"] for record in made] == ["ok", "ok"]
+    assert [record.status for record in made] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,8 @@ def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_pa
     ],
 )
 def test_the_ratio_is_told_only_where_it_means_something(score, best, expected):
-    assert render.ratio(score, best) == expected
+    record = Record(layer="a", channel=0, status="ok", score=score, best_held_out=best)
+    assert record.ratio == expected
 
 
 def test_a_comparison_needs_clips_of_three_channels(tmp_path):
@@ -236,15 +240,15 @@ def test_a_value_range_reaches_the_network(tmp_path):
     (record,) = Renderer(settings, tmp_path, network=network).render(section.units, {})
     with Image.open(tmp_path / "sum" / "0.jpg") as strip:
         mean = np.asarray(strip).mean() / 255
-    assert record["score"] == pytest.approx(3 * (mean * 8 - 3), abs=0.2)
+    assert record.score == pytest.approx(3 * (mean * 8 - 3), abs=0.2)
 
 
 def test_the_hash_tells_weights_apart(network):
     other = small_network()
-    assert networks.fingerprint(network) == networks.fingerprint(other)
+    assert identity.weights_sha256(network) == identity.weights_sha256(other)
     kernel, bias = other.get_layer("fc").get_weights()
     other.get_layer("fc").set_weights([kernel, bias + 1e-6])
-    assert networks.fingerprint(network) != networks.fingerprint(other)
+    assert identity.weights_sha256(network) != identity.weights_sha256(other)
 
 
 def test_labels_are_read_and_counted(tmp_path, network):
@@ -252,20 +256,20 @@ def test_labels_are_read_and_counted(tmp_path, network):
     labels = tmp_path / "labels.txt"
     labels.write_text("a\n<b>\nc\n", encoding="utf-8")
     settings = Settings(keras_model=str(tmp_path / "net.keras"), labels=str(labels))
-    assert list(networks.load(settings).class_names) == ["a", "<b>", "c"]
+    assert list(choices.load(settings).class_names) == ["a", "<b>", "c"]
     labels.write_text("a\nb\n", encoding="utf-8")
     with pytest.raises(ValueError, match="Expected 3 labels.* Received: 2"):
-        networks.load(settings)
+        choices.load(settings)
     labels.unlink()
     with pytest.raises(ValueError, match="text file of labels"):
-        networks.load(settings)
+        choices.load(settings)
 
 
 def test_a_network_that_comes_without_weights_needs_them():
     with pytest.raises(ValueError, match="Expected --weights"):
-        networks.load(Settings(model="c3d"))
+        choices.load(Settings(model="c3d"))
     with pytest.raises(ValueError, match="c3d-motion"):
-        networks.load(Settings(model="c3d-motoin"))
+        choices.load(Settings(model="c3d-motoin"))
 
 
 def test_only_what_decides_the_files_is_part_of_the_identity():
@@ -277,7 +281,7 @@ def test_only_what_decides_the_files_is_part_of_the_identity():
 
 def test_engines_are_found_by_name(monkeypatch):
     assert isinstance(engines.build("serial"), engines.Serial)
-    with pytest.raises(ValueError, match="such as 'serial'. Received: 'seriall'"):
+    with pytest.raises(ValueError, match="such as 'serial'.*Received: 'seriall'"):
         engines.build("seriall")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ValueError, match=r"pip install 'c3dvis\[ray\]'"):
@@ -295,3 +299,59 @@ def test_ray_makes_the_same_files(tmp_path, network):
         assert len(records) == len(chosen)
     assert bytes_below(tmp_path / "serial") == bytes_below(tmp_path / "ray")
     assert plan.groups(chosen, 2)[0] == tuple(chosen[:2])
+
+
+RECORD = Record(
+    layer="conv1",
+    channel=3,
+    label="wave",
+    status="ok",
+    score=1.5,
+    best_held_out=0.5,
+    predicted_class="wave",
+    settings={"steps": 2},
+    shape=(6, 16, 16, 3),
+    files={"3.gif": 9},
+)
+
+
+def test_a_record_survives_json():
+    values = json.loads(json.dumps(RECORD.to_json()))
+    assert Record.from_json(values) == RECORD
+    assert (values["taken_for"], values["ratio"], values["label"]) == ("wave", 3.0, "wave")
+
+
+@pytest.mark.parametrize(
+    "key, wrong",
+    [
+        ("layer", None),
+        ("channel", "3"),
+        ("channel", True),
+        ("status", "fine"),
+        ("score", "high"),
+        ("score", float("nan")),
+        ("taken_for", 7),
+        ("shape", [6, 16, 16]),
+        ("shape", ["1/url(http://evil)", 1, 1, 1]),
+        ("files", None),
+        ("files", ["3.gif"]),
+        ("files", {"3.gif": "9"}),
+    ],
+)
+def test_a_damaged_record_is_refused_and_its_unit_made_anew(tmp_path, key, wrong):
+    damaged = RECORD.to_json() | {key: wrong}
+    with pytest.raises(ValueError, match="of a record. Received: "):
+        Record.from_json(damaged)
+    unit = Unit("conv1", 3, "wave", "conv1")
+    (tmp_path / "conv1").mkdir()
+    (tmp_path / "conv1" / "3.gif").write_bytes(b"GIF89a...")
+    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, (unit,))
+    for values, whole in ((RECORD.to_json(), True), (damaged, False)):
+        (tmp_path / "conv1" / "3.json").write_text(json.dumps(values))
+        assert (unit in folder.existing(tmp_path, [section])) == whole
+
+
+@pytest.mark.parametrize("values", [None, [], "ok", {}, {"layer": "conv1", "channel": 3}])
+def test_what_is_no_record_is_refused(values):
+    with pytest.raises(ValueError, match="Expected a record"):
+        Record.from_json(values)

@@ -224,8 +224,8 @@ def test_each_level_is_less_blurred_than_the_one_before():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"kind": "blurr"}, "Expected a perturbation, 'blur'. Received: 'blurr'"),
-        ({"kind": "noise"}, "Expected a perturbation, 'blur' or 'fade'"),
+        ({"kind": "blurr"}, "Expected a perturbation, such as 'blur'. Received: 'blurr'"),
+        ({"kind": "noise"}, "Expected a perturbation, such as 'blur', 'fade'"),
         ({"levels": 1}, "Expected 2 levels or more"),
         ({"max_sigma": 0}, "Expected a blur above 0 pixels"),
     ],

@@ -162,8 +162,10 @@ def test_snapshots_where_several_steps_run_at_once(at_once, steps):
 def test_a_failed_clip_does_not_break_its_film():
     snapshots = Snapshots(every=4)
     maximizer = maximizer_for(brightness_network(breaks_above=0.6))
-    list(maximizer.make(steps=40, callbacks=[snapshots]))
-    assert all(np.isfinite(film).all() for film in snapshots.films)
+    failed, fine = maximizer.make(steps=40, callbacks=[snapshots])
+    assert (failed.status, fine.status) == ("failed", "ok")
+    assert len(snapshots.films) == 2
+    assert all(len(film) and np.isfinite(film).all() for film in snapshots.films)
 
 
 class FakeMaximizer:

@@ -97,9 +97,9 @@ def test_arguments_of_the_table_can_be_replaced():
 
 
 def test_a_wrong_name_tells_the_nearest():
-    with pytest.raises(ValueError, match=r"Received: 'c3d-motoin'. Did you mean 'c3d-motion'"):
+    with pytest.raises(ValueError, match=r"such as 'c3d-motion'.*Received: 'c3d-motoin'"):
         models.build("c3d-motoin")
-    with pytest.raises(ValueError, match="Expected the name of a network: 'c3d', "):
+    with pytest.raises(ValueError, match="Expected the name of a network, such as 'c3d', "):
         models.build("resnet")
 
 
@@ -118,7 +118,7 @@ def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
     with pytest.raises(ValueError, match=r"\(it has none\). Received: 'c3d-motion'"):
         models.build("c3d-motion")
     (bundled_folder / "c3d-motion.weights.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match="such as 'c3d-motion'. Received: 'c3d-motoin'"):
+    with pytest.raises(ValueError, match="such as 'c3d-motion'.*Received: 'c3d-motoin'"):
         models.C3D(width=0.02, weights="c3d-motoin")
     with pytest.raises(ValueError, match="is empty"):
         models.build("c3d-motion")

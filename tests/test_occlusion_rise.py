@@ -191,7 +191,7 @@ def test_the_seed_draws_the_masks(network, clip):
         ("rise", {"cells": (4, 20, 4)}, "Expected cells"),
         ("rise", {"keep": 1.0}, "Expected a probability between 0 and 1"),
         ("rise", {"seed": -1}, "Expected a seed of 0 or more"),
-        ("rise", {"perturbation": "blurred"}, "Expected a perturbation, 'blur'"),
+        ("rise", {"perturbation": "blurred"}, "Expected a perturbation, such as 'blur'"),
         ("rise", {"masks": 5}, "Expected an option of 'rise'"),
     ],
 )

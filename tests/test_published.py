@@ -228,7 +228,7 @@ def test_the_real_one_is_pinned():
 
 @pytest.mark.parametrize("name", ["r3d", "i3d-flow", "c3d-motion"])
 def test_other_networks_have_no_weights_of_that_name(name):
-    with pytest.raises(ValueError, match=f"to fetch: 'i3d'. Received: '{name}', which has none"):
+    with pytest.raises(ValueError, match=f"such as 'i3d'. Received: '{name}', which has none"):
         models.build(name, weights="kinetics400")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from c3dvis import models
 from c3dvis.gallery.__main__ import main
-from c3dvis.gallery.network import Settings
+from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen, sizes
 
 

@@ -4,13 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from c3dvis.text import table
+
 FOLDER = Path(__file__).parent
 ORDER_CLASSES = ("left then right", "right then left")
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def tables(records: list[dict]) -> dict[str, str]:

@@ -14,8 +14,9 @@ from c3dvis.command_line import (
     Parser,
     add_time_arguments,
     folder_argument,
-    leave_pipe,
-    startup_notes_kept_back,
+    load_keras,
+    run,
+    say,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
@@ -44,29 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parse(given)
     resume = shlex.join(["python", "-m", "c3dvis.attribution", *given])
-    try:
-        with startup_notes_kept_back():
-            import keras
+    return run(lambda: _run(chosen), resume=resume)
 
-            keras.distribution.list_devices("gpu")
-        from c3dvis.attribution import report
 
-        if chosen.list_methods:
-            print("\n".join(methods.names()))
-            return 0
-        made, failed = report.write(chosen, say=lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print(f"\nStopped; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return leave_pipe()
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 1
-    print(f"{chosen.out}/index.html: {made} GIFs, {failed} failed")
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.list_methods:
+        print("\n".join(methods.names()))
+        return 0
+    load_keras()
+    from c3dvis.attribution import report
+
+    made, failed = report.write(chosen)
+    say(f"{chosen.out}/index.html: {made} GIFs, {failed} failed")
     return 1 if failed else 0
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
+from c3dvis.text import unknown
 
 NAMES = ("black", "blur", "noise", "first_frame")
 
@@ -49,10 +48,7 @@ def baseline(
             return np.random.default_rng(seed).random(clip.shape, np.float32)
         case "first_frame":
             return np.repeat(clip[:1], len(clip), axis=0)
-    near = difflib.get_close_matches(kind, NAMES, 1, 0.4) or NAMES
-    raise ValueError(
-        f"Expected a baseline, such as {', '.join(map(repr, near))}. Received: {kind!r}."
-    )
+    raise unknown("a baseline", kind, NAMES)
 
 
 def blur(clip: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
+from c3dvis.text import unknown
 
 POLARITIES = ("both", "positive", "negative")
 NORMALIZE = ("clip", "frame")
@@ -31,7 +31,6 @@ _BORDER_SHARE = 16
 # Pixels.
 _GAP = 4
 _MARK_HEIGHT = 8
-_SMALLEST_SIDE = 112
 # Weights of red, green and blue in luma (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -130,7 +129,7 @@ def animation(
     """
     pictures = [clips.to_rgb(clip), drawn]
     pictures += [] if perturbed is None else [clips.to_rgb(perturbed)]
-    pictures = [_enlarged(picture) for picture in pictures]
+    pictures = [clips.enlarge(picture) for picture in pictures]
     frames, height = pictures[0].shape[:2]
     gap = np.full((frames, height, _GAP, 3), _PAPER)
     parts: list = [pictures[0]]
@@ -203,16 +202,6 @@ def _colored(values: NDArray[np.float32], backdrop: NDArray[np.float32]) -> NDAr
     return np.clip(mixed, 0, 1).astype(np.float32)
 
 
-def _enlarged(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every pixel repeated, so often that the shorter side is well seen."""
-    times = -(-_SMALLEST_SIDE // min(picture.shape[1:3]))
-    return picture.repeat(times, axis=1).repeat(times, axis=2)
-
-
 def _check_choice(name: str, chosen: str, choices: Sequence[str]) -> None:
     if chosen not in choices:
-        near = difflib.get_close_matches(str(chosen), choices, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"Expected {name} {', '.join(map(repr, choices))}. Received: {chosen!r}{hint}"
-        )
+        raise unknown(name, chosen, choices)

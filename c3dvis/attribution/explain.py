@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from c3dvis.attribution import methods
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.objectives import Objective
+from c3dvis.text import unknown
 
 
 def attribute(
@@ -77,13 +77,8 @@ def attribute(
 
 def check(method: str, options: Iterable[str]) -> Callable[..., Attribution]:
     """The function of a method; ValueError for an unknown method or option."""
-    names = methods.names()
-    if method not in names:
-        near = difflib.get_close_matches(str(method), names, 3, 0.4) or names
-        raise ValueError(
-            f"Expected the name of a method, such as {', '.join(map(repr, near))}. "
-            f"Received: {method!r}."
-        )
+    if method not in methods.names():
+        raise unknown("the name of a method", method, methods.names())
     explain = importlib.import_module(f"{methods.__name__}.{method}").attribute
     known = [
         name
@@ -92,9 +87,7 @@ def check(method: str, options: Iterable[str]) -> Callable[..., Attribution]:
     ]
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.4) or known
-            some = ", ".join(map(repr, near)) or "it has none"
-            raise ValueError(f"Expected an option of {method!r}: {some}. Received: {name!r}.")
+            raise unknown(f"an option of {method!r}", name, known)
     return explain
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, objectives, pages
+from c3dvis import __version__, files, identity, objectives, output_folder, pages
 from c3dvis.attribution import explain
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
-from c3dvis.clips.reading import excerpt
+from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
@@ -28,12 +26,11 @@ _USUAL = (16, 112, 112)
 _LONGEST_NAME = 60
 
 
-def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[int, int]:
+def write(chosen: argparse.Namespace) -> tuple[int, int]:
     """Makes what the command's arguments ask for; returns how many GIFs are there, and failures.
 
     Args:
         chosen: As `__main__` parses them.
-        say: Told a line about each GIF.
 
     Raises:
         ValueError: An argument that doesn't fit; a single clip that can't be read or explained.
@@ -48,15 +45,21 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
     several = _is_folder_of_clips(Path(chosen.clip))
     paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
     settings = _settings(chosen, network)
+    with output_folder.locked(Path(chosen.out), "attribution"):
+        return _explain_all(paths, network, target, chosen, settings)
+
+
+def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
+    """The GIFs of all clips and the pages; of several clips, one that can't be read is no error."""
     sections, made, failed = [], 0, 0
     for path in paths:
         try:
-            section, here = _explain(path, network, target, chosen, settings, say)
+            section, here = _explain(path, network, target, chosen, settings)
         except ValueError as error:
-            if not several:
+            if len(paths) == 1 and path == Path(chosen.clip):
                 raise
             say(f"{path.name}: {error}")
-            section, here = pages.Section(path.name, f"Not made: {error}", []), 0
+            section, here = pages.PictureGroup(path.name, f"Not made: {error}", []), 0
             failed += 1
         sections.append(section)
         made += here
@@ -64,18 +67,11 @@ def write(chosen: argparse.Namespace, *, say: Callable[[str], None]) -> tuple[in
     return made, failed
 
 
-def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Section, int]:
+def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGroup, int]:
     """The GIFs of one clip, and its part of the page."""
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
     frames, height, width, _ = shape
-    read = excerpt(
-        path,
-        frames=frames,
-        size=(height, width),
-        start=chosen.start,
-        step=chosen.step,
-        short=chosen.short,
-    )
+    read = read_clip(path, chosen, frames=frames, size=(height, width))
     clip = read.clip
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     out, stem = Path(chosen.out), _stem(path)
@@ -85,30 +81,39 @@ def _explain(path, network, target, chosen, settings, say) -> tuple[pages.Sectio
         gif = record_path.with_suffix(".gif")
         key = _key(clip, method, settings)
         record = files.read_json(record_path)
-        if not (isinstance(record, dict) and record.get("key") == key and gif.is_file()):
+        if not _is_made(record, key, gif):
             answer = explain.attribute(
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
             found = cast(Attribution, answer)  # of one clip
             found = found.smoothed() if chosen.smooth else found
-            record = _record(found, key)
-            out.mkdir(parents=True, exist_ok=True)
             found.save(gif, fps=_FPS, polarity=chosen.polarity, normalize=chosen.normalize)
+            record = _record(found, key, gif)
             files.write_json(record_path, record)
             say(f"{gif}: {record['asked']}, score {record['score']:.3f}")
         pictures.append(pages.Picture(gif.name, f"{method}: {record['asked']}", record["width"]))
     about = f"{_says(network, clip, preprocess)} {read}".strip()
-    return pages.Section(path.name, about, pictures), len(pictures)
+    return pages.PictureGroup(path.name, about, pictures), len(pictures)
 
 
-def _record(found: Attribution, key: str) -> dict[str, Any]:
+def _record(found: Attribution, key: str, gif: Path) -> dict[str, Any]:
     return {
         "key": key,
         "asked": found.objective_name,
         "score": found.score,
         "settings": dict(found.settings),
         "width": int(found.animation().shape[2]),
+        "size": gif.stat().st_size,
     }
+
+
+def _is_made(record: Any, key: str, gif: Path) -> bool:
+    """Whether a GIF is there as its record says; a damaged one is made anew."""
+    if not isinstance(record, dict) or record.get("key") != key or not gif.is_file():
+        return False
+    kinds = {"asked": str, "width": int, "size": int}
+    whole = all(type(record.get(name)) is kind for name, kind in kinds.items())
+    return whole and record["size"] == gif.stat().st_size
 
 
 def _says(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
@@ -158,25 +163,24 @@ def _clips_in(folder: Path) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    """A file name that is safe everywhere; the digits keep clips of like names apart."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", path.name)[:_LONGEST_NAME].strip("_-") or "clip"
-    digest = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{plain}-{digest[:6]}"
+    """Name of a clip's files; its digits keep clips of like names apart."""
+    return files.unique_name(path.name, str(path.resolve()), empty="clip")
 
 
-def _settings(chosen: argparse.Namespace, network: keras.Model) -> str:
-    """All that decides a GIF but the clip and the method, as text."""
+def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
+    """All that decides a GIF and what stands below it, but the clip and the method."""
     names = "target options value_range polarity normalize smooth keras_model model".split()
-    weights = hashlib.sha256()
-    for variable in network.weights:
-        weights.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
-    return repr([getattr(chosen, name) for name in names]) + weights.hexdigest()
+    return {
+        **{name: getattr(chosen, name) for name in names},
+        "class_names": getattr(network, "class_names", None),
+        "weights": identity.weights_sha256(network),
+        "architecture": identity.architecture_sha256(network),
+        "version": __version__,
+    }
 
 
-def _key(clip: NDArray[np.float32], method: str, settings: str) -> str:
-    digest = hashlib.sha256(f"{method}{clip.shape}{settings}".encode())
-    digest.update(np.ascontiguousarray(clip).tobytes())
-    return digest.hexdigest()
+def _key(clip: NDArray[np.float32], method: str, settings: Mapping[str, Any]) -> str:
+    return identity.sha256([clip, method, settings])
 
 
 def _heading(network: keras.Model, smooth: bool) -> tuple[str, str]:

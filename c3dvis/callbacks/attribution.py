@@ -15,8 +15,8 @@ from c3dvis import clips as clips_room
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute, explain
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.callbacks.epochs import EpochCallback, words
-from c3dvis.callbacks.history import Entry
+from c3dvis.callbacks.epochs import EpochCallback, first_line
+from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
@@ -104,7 +104,7 @@ class AttributionCallback(EpochCallback):
             Scorer(network, objective, preprocess=self._preprocess)
             clips_room.check(clip, tuple(network.inputs[0].shape[1:]))
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for clip, objective in zip(self.clips, self.objectives, strict=True):
             if interrupted.is_set():
                 raise KeyboardInterrupt
@@ -118,10 +118,10 @@ class AttributionCallback(EpochCallback):
                     **self._options,
                 )
                 answer = cast(Attribution, found)  # of one clip
-                entry = Entry(answer.score, answer.animation())
+                result = EpochResult(answer.score, answer.animation())
             except Exception as error:
-                entry = Entry(trouble=words(error))
-            yield entry
+                result = EpochResult(error_message=first_line(error))
+            yield result
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)

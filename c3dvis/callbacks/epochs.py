@@ -1,4 +1,4 @@
-"""What both callbacks share: when they act, what they leave alone, and what becomes of trouble."""
+"""What both callbacks share: when they act, what they leave alone, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from c3dvis.callbacks.apart import apart
 from c3dvis.callbacks.event_file import EventFile
-from c3dvis.callbacks.history import Entry, History
+from c3dvis.callbacks.history import EpochResult, History
+from c3dvis.callbacks.isolation import run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
-from c3dvis.callbacks.units import Unit
+from c3dvis.callbacks.units import Tracked
+from c3dvis.identity import described
 from c3dvis.objectives import Objective
 
 
@@ -37,7 +37,7 @@ class EpochCallback(keras.callbacks.Callback):
     """
 
     objectives: list[Objective]
-    units: list[Unit]
+    units: list[Tracked]
     folder: Path
     every: int
     _about: str
@@ -55,7 +55,7 @@ class EpochCallback(keras.callbacks.Callback):
     def __init__(
         self,
         objectives: Sequence[Objective],
-        units: Sequence[Unit],
+        units: Sequence[Tracked],
         folder: str | os.PathLike[str],
         *,
         kind: str,
@@ -75,7 +75,7 @@ class EpochCallback(keras.callbacks.Callback):
         self.objectives, self.units = list(objectives), list(units)
         self.folder, self.every = Path(folder), int(every)
         self._about, self._kind = about, kind
-        self._history = History(self.folder, _plain({"kind": kind, **settings}), fps=fps)
+        self._history = History(self.folder, described({"kind": kind, **settings}), fps=fps)
         self._log_dir = None if log_dir is None else Path(log_dir) / kind
         self._events, self._copy = None, None
         self._trained = self._shown = None
@@ -85,13 +85,13 @@ class EpochCallback(keras.callbacks.Callback):
         """Refuses what can't be made of the network, and keeps what serves for all epochs."""
         raise NotImplementedError
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
-        """What the network as it is now gives for each unit, in order; errors are entries too."""
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
+        """What the network as it is now gives for each unit, in order; errors are results too."""
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
         self._trained = self._shown = None
-        self._copy = apart(lambda interrupted: self._prepared())
+        self._copy = run_isolated(lambda interrupted: self._prepared())
         self._history.begin()
         self._events = None if self._log_dir is None else EventFile(self._log_dir)
 
@@ -141,47 +141,36 @@ class EpochCallback(keras.callbacks.Callback):
     def _carefully(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
         """Warns of all that goes wrong: nothing here is worth a training."""
         try:
-            troubles = apart(work, makes_layers=self._makes_layers)
+            messages = run_isolated(work, makes_layers=self._makes_layers)
         except Exception as error:
-            troubles = [f"The {self._kind} of epoch {epoch} was not finished: {words(error)}."]
-        for trouble in troubles:
-            warnings.warn(trouble, RuntimeWarning, stacklevel=4)
+            messages = [f"The {self._kind} of epoch {epoch} was not finished: {first_line(error)}."]
+        for message in messages:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _make(self, epoch: int, interrupted: threading.Event) -> list[str]:
         """Makes all units of an epoch; says which it could not."""
         assert self._copy is not None
         self._copy.refresh()
-        troubles = []
-        entries = self.made(self._copy.network, interrupted)
-        for unit, entry in zip(self.units, entries, strict=True):
-            if entry.trouble:
-                troubles.append(f"{unit.title} was not made at epoch {epoch}: {entry.trouble}.")
-            gif = self._history.put(unit, epoch, entry)
+        messages = []
+        results = self.made(self._copy.network, interrupted)
+        for unit, result in zip(self.units, results, strict=True):
+            if result.error_message:
+                messages.append(
+                    f"{unit.title} was not made at epoch {epoch}: {result.error_message}."
+                )
+            gif = self._history.put(unit, epoch, result)
             if gif is not None:
                 self._history.film(unit)
                 if self._events is not None:
                     self._events.add_gif(unit.title, epoch, gif)
         self._write_pages()
-        return troubles
+        return messages
 
     def _write_pages(self) -> None:
         self._history.show(self.units, f"{self.model.name} while it is trained", self._about)
 
 
-def words(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of an error."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}".rstrip(". :")
-
-
-def _plain(value: Any) -> Any:
-    """A setting as JSON keeps it; of what is no number, text or list of them, its kind alone."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        return [_plain(one) for one in value]
-    return getattr(value, "__name__", type(value).__name__)

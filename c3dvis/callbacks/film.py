@@ -13,7 +13,6 @@ from c3dvis import clips
 # Most epochs in a film, and most frames of each of them.
 MOST_EPOCHS, MOST_FRAMES = 16, 32
 # Pixels.
-_LEAST_HEIGHT = 112
 _LINE, _BAR, _PAD = 16, 3, 4
 _PAPER, _INK, _DONE, _AHEAD = (255, 255, 255), (28, 31, 35), (98, 106, 115), (214, 217, 220)
 
@@ -41,8 +40,7 @@ def film(shown: Sequence[NDArray[np.float32]], titles: Sequence[str]) -> NDArray
     parts = []
     for i, (clip, title) in enumerate(zip(shown, titles, strict=True)):
         clip = clips.sample(clip, min(len(clip), MOST_FRAMES))
-        times = -(-_LEAST_HEIGHT // clip.shape[1])
-        large = clip.repeat(times, axis=1).repeat(times, axis=2)
+        large = clips.enlarge(clip)
         head = _head(title, large.shape[2], (i + 1) / len(shown))
         heads = np.broadcast_to(head, (len(large), *head.shape))
         parts.append(np.concatenate([heads, large], axis=1))

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from c3dvis import clips, objectives
-from c3dvis.callbacks.epochs import EpochCallback, words
-from c3dvis.callbacks.history import Entry
+from c3dvis.callbacks.epochs import EpochCallback, first_line
+from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
 from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, run
 from c3dvis.objectives import Objective
@@ -108,7 +108,7 @@ class GalleryCallback(EpochCallback):
         super().on_train_end(logs)
         self._maximizers = []
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[Entry]:
+    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for objective, maximizer in zip(self.objectives, self._maximizers, strict=True):
             left = len(objective)
             interrupt = _Interrupt(interrupted)
@@ -116,10 +116,10 @@ class GalleryCallback(EpochCallback):
                 for one in maximizer.make(
                     steps=self._steps, seed=self._seed, callbacks=[interrupt]
                 ):
-                    yield _entry(one, network.inputs[0].shape[-1])
+                    yield _result(one, network.inputs[0].shape[-1])
                     left -= 1
             except Exception as error:
-                yield from [Entry(trouble=words(error))] * left
+                yield from [EpochResult(error_message=first_line(error))] * left
 
 
 class _Interrupt(keras.callbacks.Callback):
@@ -148,11 +148,13 @@ def _objectives(units: Units) -> list[Objective]:
     return found
 
 
-def _entry(made: MaximizedClip, channels: int) -> Entry:
+def _result(made: MaximizedClip, channels: int) -> EpochResult:
     """A clip with its score, or why there is none to show."""
     if made.status == "no gradient":
-        return Entry(trouble="nothing in the clip changed its score")
+        return EpochResult(error_message="nothing in the clip changed its score")
     if made.status == "failed":
-        return Entry(trouble=f"its score was NaN or infinite at step {made.failed_step}")
+        return EpochResult(
+            error_message=f"its score was NaN or infinite at step {made.failed_step}"
+        )
     clip = made.clip if made.clip.shape[-1] == channels else parametrizations.rgba(made.clip)
-    return Entry(made.score, clips.to_rgb(clip))
+    return EpochResult(made.score, clips.to_rgb(clip))

@@ -22,30 +22,28 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, pages
 from c3dvis.callbacks.film import chosen, film
-from c3dvis.callbacks.units import Unit
+from c3dvis.callbacks.units import Tracked
 from c3dvis.files import read_json, write_json
 from c3dvis.text import number
 
 _SETTINGS = "callback.json"
 _RECORD = "epoch-{:04d}"
 _ASIDE = "set-aside-{}"
-# Pixels: small clips are shown enlarged to at least this width.
-_LEAST_WIDTH = 112
 
 
 @dataclass(frozen=True)
-class Entry:
+class EpochResult:
     """What an epoch gave for a unit.
 
     Attributes:
         score: What the objective gives; None where that is not finite or not known.
         frames: float32 `(T, H, W, 3)` in [0, 1]; None where there is nothing to show.
-        trouble: Why not, in words.
+        error_message: Why not, in words.
     """
 
     score: float | None = None
     frames: NDArray[np.float32] | None = None
-    trouble: str = ""
+    error_message: str = ""
 
 
 class History:
@@ -107,7 +105,7 @@ class History:
             os.replace(path, target)
         return aside
 
-    def put(self, unit: Unit, epoch: int, entry: Entry) -> Path | None:
+    def put(self, unit: Tracked, epoch: int, result: EpochResult) -> Path | None:
         """Writes what an epoch gave; returns the GIF if there is one.
 
         Raises:
@@ -115,18 +113,21 @@ class History:
         """
         path = self.folder / unit.stem / f"{_RECORD.format(epoch)}.gif"
         path.parent.mkdir(parents=True, exist_ok=True)
-        record: dict[str, Any] = {"title": unit.title, "epoch": epoch, "trouble": entry.trouble}
-        record["score"] = _finite(entry.score)
+        record: dict[str, Any] = {
+            "title": unit.title,
+            "epoch": epoch,
+            "error_message": result.error_message,
+        }
+        record["score"] = _finite(result.score)
         record["width"] = record["frames"] = None
-        if entry.frames is not None:
-            clips.write(path, entry.frames, fps=self.fps)
-            width = entry.frames.shape[2]
-            record["width"] = width * -(-_LEAST_WIDTH // width)
-            record["frames"] = len(entry.frames)
+        if result.frames is not None:
+            clips.write(path, result.frames, fps=self.fps)
+            record["width"] = clips.enlarge(result.frames[:1]).shape[2]
+            record["frames"] = len(result.frames)
         write_json(path.with_suffix(".json"), record)
-        return None if entry.frames is None else path
+        return None if result.frames is None else path
 
-    def show(self, units: Sequence[Unit], heading: str, about: str) -> None:
+    def show(self, units: Sequence[Tracked], heading: str, about: str) -> None:
         """Writes each unit's film, and the page.
 
         Raises:
@@ -135,7 +136,7 @@ class History:
         sections = [self._section(unit) for unit in units]
         pages.write(self.folder, heading, about, sections)
 
-    def film(self, unit: Unit) -> None:
+    def film(self, unit: Tracked) -> None:
         """Writes a unit's film, of the GIFs that are there; none of nothing."""
         made = [record for record in self._records(unit) if record["width"]]
         path = self.folder / unit.stem / "film.gif"
@@ -151,7 +152,7 @@ class History:
         moving = film(shown, [f"epoch {record['epoch']}" for record in picked])
         clips.write(path, moving, fps=self.fps)
 
-    def _section(self, unit: Unit) -> pages.Section:
+    def _section(self, unit: Tracked) -> pages.PictureGroup:
         records = list(self._records(unit))
         made = [record for record in records if record["width"]]
         pictures = []
@@ -163,10 +164,10 @@ class History:
             caption = f"epoch {record['epoch']}: score {number(record['score'])}"
             name = f"{unit.stem}/{self._gif(unit, record).name}"
             pictures.append(pages.Picture(name, caption, record["width"]))
-        missing = [f"Epoch {r['epoch']}: {r['trouble']}." for r in records if not r["width"]]
-        return pages.Section(unit.title, " ".join(missing), pictures)
+        missing = [f"Epoch {r['epoch']}: {r['error_message']}." for r in records if not r["width"]]
+        return pages.PictureGroup(unit.title, " ".join(missing), pictures)
 
-    def _records(self, unit: Unit) -> Iterator[dict[str, Any]]:
+    def _records(self, unit: Tracked) -> Iterator[dict[str, Any]]:
         """Records in the order of epochs, without those whose GIF is gone."""
         for path in sorted((self.folder / unit.stem).glob("epoch-*.json"), key=_epoch_of):
             record = read_json(path)
@@ -174,7 +175,7 @@ class History:
                 if not record["width"] or path.with_suffix(".gif").is_file():
                     yield record
 
-    def _gif(self, unit: Unit, record: Mapping[str, Any]) -> Path:
+    def _gif(self, unit: Tracked, record: Mapping[str, Any]) -> Path:
         return self.folder / unit.stem / f"{_RECORD.format(record['epoch'])}.gif"
 
 

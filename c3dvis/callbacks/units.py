@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_LONGEST = 60
+from c3dvis.files import safe_names
+
+# The folder's own files, in lower case.
+OWN_NAMES = {"callback.json", "index.html", "readme.md"}
 
 
 @dataclass(frozen=True)
-class Unit:
+class Tracked:
     """One thing that is followed over the epochs.
 
     Attributes:
@@ -23,18 +24,15 @@ class Unit:
     stem: str
 
 
-def named(titles: Sequence[str]) -> list[Unit]:
-    """A unit for each title; equal titles are numbered.
+def named(titles: Sequence[str]) -> list[Tracked]:
+    """What is tracked, for each title; equal titles are numbered.
 
-    >>> [unit.stem for unit in named(["channel 7 of conv3b", "channel 7 of conv3b"])]
-    ['channel-7-of-conv3b-931730', 'channel-7-of-conv3b-2-d9e78c']
+    >>> [one.stem for one in named(["channel 7 of conv3b", "channel 7 of conv3b"])]
+    ['channel_7_of_conv3b-931730ba', 'channel_7_of_conv3b_2-d9e78cb9']
     """
-    made = []
+    numbered = []
     for i, title in enumerate(titles):
         before = list(titles[:i]).count(title)
-        title = f"{title} ({before + 1})" if before else title
-        plain = re.sub(r"[^A-Za-z0-9_]+", "-", title)[:_LONGEST].strip("-")
-        # The digits keep names apart where only letters' case or other marks tell them apart.
-        digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()
-        made.append(Unit(title, f"{plain}-{digest[:6]}"))
-    return made
+        numbered.append(f"{title} ({before + 1})" if before else title)
+    stems = safe_names(numbered, taken=OWN_NAMES, empty="unit")
+    return [Tracked(title, stems[title]) for title in numbered]

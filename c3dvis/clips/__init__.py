@@ -3,7 +3,7 @@
 A clip is a float32 array `(frames, height, width, channels)` with values in [0, 1].
 """
 
-from c3dvis.clips.geometry import resize, sample, sheet
+from c3dvis.clips.geometry import enlarge, resize, sample, sheet
 from c3dvis.clips.reading import read
 from c3dvis.clips.showing import scrub, show
 from c3dvis.clips.values import check, to_rgb, to_uint8
@@ -12,6 +12,7 @@ from c3dvis.clips.writing import write
 
 __all__ = [
     "check",
+    "enlarge",
     "read",
     "read_volume",
     "resize",

@@ -1,6 +1,5 @@
 """The size and the length of a clip: resize, sample in time, contact sheet."""
 
-import difflib
 import operator
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,9 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from c3dvis.clips.values import check, to_rgb
+from c3dvis.text import unknown
 
 SHORT = ("loop", "hold")
 """What can be done with a clip that has fewer frames than asked for."""
+
+
+class TooFewFrames(ValueError):
+    """A clip has fewer frames than asked for, and nobody said what to do then."""
 
 
 def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -37,6 +41,23 @@ def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
     """
     clip, size = check(clip), check_size(size)
     return np.stack([resize_frame(frame, size) for frame in clip])
+
+
+def enlarge(clip: NDArray[np.float32], *, side: int = 112) -> NDArray[np.float32]:
+    """Repeat every pixel, so often that the shorter side has at least `side` pixels.
+
+    Args:
+        clip: `(T, H, W, C)`.
+        side: in pixels.
+
+    Returns:
+        `(T, n H, n W, C)`.
+
+    >>> enlarge(np.zeros((1, 50, 60, 3), np.float32)).shape
+    (1, 150, 180, 3)
+    """
+    times = -(-side // min(clip.shape[1:3]))
+    return clip.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -124,7 +145,7 @@ def choose(
         return list(there)
     if short is None:
         where = f" (start={start}, step={step or 1})" if start or step else ""
-        raise ValueError(
+        raise TooFewFrames(
             f'Expected at least {frames} frames; short="loop" or "hold" makes do with fewer. '
             f"Received: {len(there)} frames{where}."
         )
@@ -148,9 +169,7 @@ def _check_times(
     if start >= count:
         raise ValueError(f"Expected start below the {count} frames there are. Received: {start}.")
     if short is not None and short not in SHORT:
-        near = difflib.get_close_matches(str(short), SHORT, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f'Expected short None, "loop" or "hold". Received: {short!r}{hint}')
+        raise unknown("short None, or the name of a way", short, SHORT)
 
 
 def sheet(

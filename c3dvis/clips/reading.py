@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
@@ -16,6 +15,7 @@ from c3dvis.clips.geometry import check_size, choose, cut_size, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
+from c3dvis.text import similar
 
 MAXIMUM_BYTES = 4 * 2**30
 """Memory that one clip may take. A clip for a network takes a few megabytes; more than this is a
@@ -114,7 +114,7 @@ def excerpt(
         try:
             wanted = choose(source.count, frames, start=start, step=step, short=short)
         except ValueError as error:
-            raise ValueError(f"{error} File: {str(path)!r}.") from error
+            raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
             clip = _load(source, wanted, size)
             return Excerpt(clip, tuple(wanted), source.count, source.size)
@@ -132,8 +132,8 @@ def _source(path: Path) -> Source:
         return Folder.open(path)
     if not path.exists():
         names = os.listdir(path.parent) if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, names, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        near = " or ".join(map(repr, similar(path.name, names)))
+        hint = f"; did you mean {near}?" if near else ""
         raise unreadable(path, f"there is no such file{hint}")
     if not path.is_file():
         raise unreadable(path, "neither a file nor a folder")

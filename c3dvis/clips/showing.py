@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from c3dvis.clips.encoders import ENCODERS
-from c3dvis.clips.geometry import resize, sample
+from c3dvis.clips.geometry import enlarge, resize, sample
 from c3dvis.clips.values import check, to_rgb, to_uint8
 
 MOST_CHARACTERS = 300_000
@@ -104,7 +104,7 @@ def figure(
         most_characters: Of the whole figure; the picture is made smaller until it fits.
     """
     line = html.escape(caption[:_CAPTION_CHARACTERS])
-    shown = _enlarged(sample(clip, min(len(clip), _MOST_FRAMES)))
+    shown = enlarge(sample(clip, min(len(clip), _MOST_FRAMES)), side=_HEIGHTS[0])
     shown = _shrunk(shown, _HEIGHTS[1] / shown.shape[1])
     width = shown.shape[2]
 
@@ -140,7 +140,7 @@ def scrub(clip: ArrayLike) -> Any:
         >>> slider.max
         7
     """
-    pictures = [_png(frame) for frame in _enlarged(to_rgb(check(clip)))]
+    pictures = [_png(frame) for frame in enlarge(to_rgb(check(clip)), side=_HEIGHTS[0])]
     try:
         widgets = importlib.import_module("ipywidgets")
     except ImportError:
@@ -163,12 +163,6 @@ def _encoded(picture: NDArray[np.float32], fps: float) -> str:
     if (pixels == pixels[0]).all():  # a WebP that stands still has no timing to keep
         pixels = pixels[:1]
     return base64.b64encode(ENCODERS[".webp"](pixels, fps, _QUALITY)).decode("ascii")
-
-
-def _enlarged(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every pixel repeated, so often that the clip is well seen."""
-    times = max(1, _HEIGHTS[0] // clip.shape[1])
-    return clip.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _shrunk(clip: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

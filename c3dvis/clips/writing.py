@@ -1,16 +1,16 @@
 """Write a clip to a file: GIF, WebP, APNG, MP4 or a film strip."""
 
-import difflib
 import numbers
 import os
-import secrets
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from c3dvis import files
 from c3dvis.clips.encoders import ENCODERS, Encoder
 from c3dvis.clips.values import check, to_rgb, to_uint8
+from c3dvis.text import unknown
 
 _FPS = (0.001, 1000)
 """Frames a second, lowest and highest: delays are written in milliseconds."""
@@ -68,11 +68,7 @@ def write(
 def _encoder(path: Path) -> Encoder:
     suffix = path.suffix.lower()
     if suffix not in ENCODERS:
-        near = difflib.get_close_matches(suffix, ENCODERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"Expected a file name ending in {', '.join(ENCODERS)}. Received: {str(path)!r}{hint}"
-        )
+        raise unknown("a file name with a known ending", suffix, ENCODERS)
     return ENCODERS[suffix]
 
 
@@ -93,11 +89,4 @@ def _put(path: Path, content: bytes) -> None:
     # writes a JPEG.
     if not path.parent.is_dir():
         raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:  # of the same kind, but with the name that the caller knows
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_bytes(path, content)

@@ -13,8 +13,9 @@ from c3dvis.command_line import (
     Parser,
     choice_of_filters,
     folder_argument,
-    leave_pipe,
-    startup_notes_kept_back,
+    load_keras,
+    run,
+    say,
     whole,
 )
 from c3dvis.gallery import engines
@@ -43,6 +44,7 @@ exit codes: 0 all made; 1 some units failed, or files could not be written; 2 wr
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
+_MOTION = "c3dvis.motion:CLASSES"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,29 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parse(given)
     resume = shlex.join(["python", "-m", "c3dvis.gallery", *given])
-    try:
-        with startup_notes_kept_back():
-            import keras
-
-            keras.distribution.list_devices("gpu")
-        return _run(chosen)
-    except KeyboardInterrupt:
-        print(f"\nStopped; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return leave_pipe()
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; what is made stays. Go on with:\n  {resume}", file=sys.stderr)
-        return 1
+    return run(lambda: _run(chosen), resume=resume)
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from c3dvis.gallery import make, network
+    load_keras()
+    from c3dvis.gallery import make
 
-    settings = network.Settings(
+    settings = make.Settings(
         model=models.DEFAULT if chosen.model is None else chosen.model,
         weights=chosen.weights,
         keras_model=chosen.keras_model,
@@ -93,7 +80,7 @@ def _run(chosen: argparse.Namespace) -> int:
         filters=chosen.filters,
         classes=chosen.classes and tuple(chosen.classes),
     )
-    say_size(settings, _say)
+    say_size(settings, say)
     if chosen.list_layers:
         make.list_layers(settings)
         return 0
@@ -105,16 +92,12 @@ def _run(chosen: argparse.Namespace) -> int:
         chosen.out,
         selection=selection,
         engine=chosen.engine,
-        report=_say,
+        report=say,
         bar=sys.stdout.isatty(),
     )
     failed = len(outcome.failed)
-    print(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
+    say(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
     return 1 if failed else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _compare(chosen: argparse.Namespace) -> int:

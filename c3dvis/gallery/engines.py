@@ -5,17 +5,18 @@ Units depend on nothing but the settings, so any engine makes the same files.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from c3dvis.gallery import plan
 from c3dvis.gallery.plan import Unit
+from c3dvis.text import unknown
 
 if TYPE_CHECKING:
-    from c3dvis.gallery.network import Settings
+    from c3dvis.gallery.record import Record
     from c3dvis.gallery.render import Renderer
+    from c3dvis.gallery.settings import Settings
 
 # Where nobody says how many: enough that tracing a layer's step pays.
 _CLIPS_A_TASK = 8
@@ -27,14 +28,14 @@ Best = Mapping[str, Mapping[int, float | None]]
 class Engine(Protocol):
     """Makes the files of units and yields their records, in any order."""
 
-    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[dict]:
+    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[Record]:
         """Renders `units`, which are sorted by layer."""
 
 
 class Serial:
     """One unit after the other in this process."""
 
-    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[dict]:
+    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[Record]:
         for group in plan.groups(units, size=len(units) or 1):
             yield from renderer.render(group, best.get(group[0].layer, {}))
 
@@ -56,7 +57,7 @@ class Ray:
             ) from None
         self.ray = ray
 
-    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[dict]:
+    def run(self, renderer: Renderer, units: Sequence[Unit], best: Best) -> Iterator[Record]:
         ray, started = self.ray, not self.ray.is_initialized()
         if started:
             ray.init(log_to_driver=False, include_dashboard=False)
@@ -87,8 +88,7 @@ def build(name: str) -> Engine:
         ValueError: If there is none of that name, or it needs what is not installed.
     """
     if name not in ENGINES:
-        near = difflib.get_close_matches(name, ENGINES, 1, 0.4) or list(ENGINES)
-        raise ValueError(f"Expected an engine, such as {near[0]!r}. Received: {name!r}.")
+        raise unknown("an engine", name, ENGINES)
     return ENGINES[name]()
 
 
@@ -96,7 +96,9 @@ def build(name: str) -> Engine:
 _kept: list[tuple[Settings, Path, Renderer]] = []
 
 
-def _render_group(settings: Settings, out: Path, group: Sequence[Unit], best: Mapping) -> list:
+def _render_group(
+    settings: Settings, out: Path, group: Sequence[Unit], best: Mapping
+) -> list[Record]:
     from c3dvis.gallery.render import Renderer
 
     if not _kept or _kept[0][:2] != (settings, out):

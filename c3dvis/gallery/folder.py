@@ -11,70 +11,56 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from c3dvis import output_folder
 from c3dvis.files import read_json, write_json
-from c3dvis.gallery.plan import Unit
+from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.record import Record
 
-# Files under such a name, here and where clips are written, were in flight when a run was killed.
-_IN_FLIGHT = f".{'[0-9a-f]' * 16}.tmp"
+_MANIFEST, _HELD_OUT = "gallery.json", "held-out.json"
 _MISSING = "not there"
-
-
-class InUse(ValueError):
-    """Another run is writing the same folder."""
 
 
 class OtherSettings(ValueError):
     """The folder holds a gallery of other settings or weights."""
 
 
-@contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other runs out of it; removes what a killed run left half done.
-
-    Raises:
-        InUse: If another run has it.
-    """
-    import filelock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    # The system frees this lock when a process dies, however it dies.
-    lock = filelock.FileLock(folder / ".gallery.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InUse(
-            f"Expected a folder that no other run is writing. Received: {folder}; wait for the "
-            "other run, or choose another folder with --out."
-        ) from None
-    try:
-        for leftover in [*folder.glob(_IN_FLIGHT), *folder.glob(f"*/{_IN_FLIGHT}")]:
-            leftover.unlink()
-        yield
-    finally:
-        lock.release()
+def locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps other runs out of a gallery's folder; see `output_folder.locked`."""
+    return output_folder.locked(folder, "gallery", manifest=_MANIFEST)
 
 
-def check(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuses a folder that holds clips of other settings or weights.
+def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]) -> None:
+    """Refuses a folder of something else, or that holds clips of other settings or weights.
 
     Args:
         folder: It need not exist.
         identity: Settings and weights: everything that decides what the files hold.
+        sections: Of the gallery.
 
     Raises:
         OtherSettings: With every difference.
+        ValueError: If running there would write somebody else's files.
     """
+    output_folder.check(folder, "gallery", manifest=_MANIFEST)
+    for section in sections:
+        path = folder / section.units[0].folder
+        if path.is_symlink():
+            raise ValueError(
+                f"Expected a folder for the clips of {section.layer!r}. Received: {path}, which "
+                "is a symbolic link; choose another folder with --out."
+            )
     differences = _differences(folder, identity)
     if not differences or not any(folder.glob("*/*.json")):
         return
-    if read_json(folder / "gallery.json") is None:
+    if read_json(folder / _MANIFEST) is None:
+        manifest = "a damaged" if (folder / _MANIFEST).exists() else "no"
         raise OtherSettings(
             f"Expected an empty folder or a gallery. Received: {folder}, which holds other "
-            "files and no gallery.json; choose another folder with --out."
+            f"files and {manifest} {_MANIFEST}; choose another folder with --out."
         )
     raise OtherSettings(
         f"Expected the settings that {folder} was begun with. Received: "
@@ -82,41 +68,74 @@ def check(folder: Path, identity: Mapping[str, Any]) -> None:
     )
 
 
-def begin(folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Checks a folder that this run has claimed, and writes its gallery.json.
+def begin(
+    folder: Path,
+    identity: Mapping[str, Any],
+    sections: Sequence[Section],
+    about: Mapping[str, Any],
+) -> None:
+    """Checks a folder that this run has locked, and writes its gallery.json.
 
     Args:
         folder: As for `check`.
         identity: As for `check`.
-        about: What else the pages show.
+        sections: As for `check`.
+        about: What else stands in gallery.json.
     """
-    check(folder, identity)
+    check(folder, identity, sections)
     if _differences(folder, identity):  # no clip is made yet: these settings begin it
-        (folder / "held-out.json").unlink(missing_ok=True)
-    write_json(folder / "gallery.json", {"identity": identity, **about})
+        (folder / _HELD_OUT).unlink(missing_ok=True)
+    write_json(folder / _MANIFEST, {"identity": identity, **about})
 
 
-def read_record(folder: Path, unit: Unit) -> dict[str, Any] | None:
-    """The unit's record, or None where it must be made.
+def read_record(folder: Path, unit: Unit) -> Record | None:
+    """The unit's record as it lies in the folder; None where there is none of this unit."""
+    try:
+        record = Record.from_json(read_json(folder / unit.path("json")))
+    except ValueError:
+        return None
+    return record if (record.layer, record.channel) == (unit.layer, unit.channel) else None
 
-    A record counts only if it is of this unit, its files have the sizes it tells and no error
-    kept the unit from being made.
+
+def existing(folder: Path, sections: Iterable[Section]) -> dict[Unit, Record]:
+    """The records of the units that need not be made.
+
+    One counts only if its files have the sizes it tells and no error kept the unit from being made.
     """
-    record = read_json(folder / unit.path("json"))
-    if not isinstance(record, dict) or record.get("status") == "error":
-        return None
-    if (record.get("layer"), record.get("channel")) != (unit.layer, unit.channel):
-        return None
-    for name, size in record.get("files", {}).items():
-        path = folder / unit.folder / name
-        if not path.is_file() or path.stat().st_size != size:
-            return None
-    return record
+    units = [unit for section in sections for unit in section.units]
+    records = {unit: read_record(folder, unit) for unit in units}
+    return {
+        unit: record
+        for unit, record in records.items()
+        if record is not None and record.status != "error" and _has_files(folder, unit, record)
+    }
+
+
+def _has_files(folder: Path, unit: Unit, record: Record) -> bool:
+    paths = [(folder / unit.folder / name, size) for name, size in record.files.items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def read_held_out(folder: Path) -> dict[str, dict[int, float | None]]:
+    """Best scores of held-out clips by layer and channel; empty where there are none to be read."""
+    try:
+        return {
+            layer: {int(channel): None if x is None else float(x) for channel, x in best.items()}
+            for layer, best in read_json(folder / _HELD_OUT).items()
+        }
+    except (AttributeError, TypeError, ValueError):  # not there, or damaged
+        return {}
+
+
+def write_held_out(folder: Path, best: Mapping[str, Mapping[int, float | None]]) -> None:
+    """Keeps the best scores of held-out clips."""
+    write_json(folder / _HELD_OUT, best)
 
 
 def _differences(folder: Path, identity: Mapping[str, Any]) -> list[str]:
-    begun = read_json(folder / "gallery.json")
-    before = begun.get("identity", {}) if isinstance(begun, dict) else {}
+    begun = read_json(folder / _MANIFEST)
+    before = begun.get("identity") if isinstance(begun, dict) else None
+    before = before if isinstance(before, dict) else {}
     return [
         f"{key} {_show(before, key)} there, {_show(identity, key)} now"
         for key in dict.fromkeys([*before, *identity])

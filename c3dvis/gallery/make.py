@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ from typing import Any
 import keras
 
 import c3dvis
-from c3dvis import files
+from c3dvis import identity
 from c3dvis.gallery import engines, folder, page, plan, render, tables
-from c3dvis.gallery import network as networks
-from c3dvis.gallery.network import Settings
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
+from c3dvis.gallery.record import Record
 from c3dvis.gallery.render import Renderer
+from c3dvis.gallery.settings import Settings, default_layers
+from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 
 
@@ -39,13 +42,13 @@ class Outcome:
     """
 
     units: tuple[Unit, ...]
-    records: dict[Unit, dict[str, Any]]
+    records: Mapping[Unit, Record]
 
     @property
     def failed(self) -> list[Unit]:
         """The units whose clip could not be made to the end."""
         bad = ("failed", "error")
-        return [u for u in self.units if u in self.records and self.records[u]["status"] in bad]
+        return [u for u in self.units if u in self.records and self.records[u].status in bad]
 
 
 def plan_of(
@@ -56,20 +59,13 @@ def plan_of(
     """The sections of a gallery of a network; see `c3dvis.gallery.plan.sections`."""
     return plan.sections(
         layers.visualizable(network, weightless=True),
-        class_count=networks.class_count(network),
+        class_count=choices.class_count(network),
         class_names=getattr(network, "class_names", None),
         chosen_layers=selection.layers,
         default_layers=default_layers,
         filters=selection.filters,
         classes=selection.classes,
     )
-
-
-def standing(out: Path, sections: Sequence[Section]) -> Outcome:
-    """What is made already."""
-    units = tuple(unit for section in sections for unit in section.units)
-    found = {unit: folder.read_record(out, unit) for unit in units}
-    return Outcome(units, {unit: record for unit, record in found.items() if record is not None})
 
 
 def make(
@@ -112,21 +108,22 @@ def make(
     selection = Selection() if selection is None else selection
     runner = engines.build(engine)
     renderer = Renderer(settings, out, network=network)
-    sections = plan_of(renderer.network, selection, networks.default_layers(settings))
+    sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])  # a setting that does not fit is told before all else
-    with folder.claimed(out):
-        identity = _identity(renderer.network, settings, selection)
-        _tell_left_out(sections, selection, report)
-        folder.begin(out, identity, _about(settings, sections))
-        return _make_missing(renderer, runner, sections, report, bar)
+    with folder.locked(out):
+        begun_with = _identity(renderer.network, settings, selection)
+        _report_left_out(sections, selection, report)
+        folder.begin(out, begun_with, sections, _about(settings, sections))
+        show = functools.partial(page.write, out, begun_with, sections)
+        return _make_missing(renderer, runner, sections, show, report, bar)
 
 
 def list_layers(settings: Settings, *, report: Report = print) -> None:
     """Reports the layers and classes of a network that a gallery can show."""
-    network = networks.load(settings)
+    network = choices.load(settings)
     names = getattr(network, "class_names", None) or []
     shown = layers.visualizable(network, weightless=True)
-    report(tables.layer_table(shown, names, networks.class_count(network)))
+    report(tables.layer_table(shown, names, choices.class_count(network)))
 
 
 def dry_run(
@@ -139,43 +136,50 @@ def dry_run(
     """Reports what `make` would make, after the same checks; writes nothing."""
     renderer = Renderer(settings, Path(out))
     selection = Selection() if selection is None else selection
-    sections = plan_of(renderer.network, selection, networks.default_layers(settings))
+    sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])
-    folder.check(Path(out), _identity(renderer.network, settings, selection))
-    before = standing(Path(out), sections)
-    report(tables.plan_table(sections, list(before.records)))
-    _tell_left_out(sections, selection, report)
-    report(_to_make(Path(out), before))
+    folder.check(Path(out), _identity(renderer.network, settings, selection), sections)
+    records = folder.existing(Path(out), sections)
+    report(tables.plan_table(sections, list(records)))
+    _report_left_out(sections, selection, report)
+    report(_to_make(Path(out), sections, records))
 
 
 def _make_missing(
     renderer: Renderer,
     runner: engines.Engine,
     sections: Sequence[Section],
+    show: Callable[[Mapping[Unit, Record]], None],
     report: Report,
     bar: bool,
 ) -> Outcome:
-    out, before = renderer.out, standing(renderer.out, sections)
-    missing = [unit for unit in before.units if unit not in before.records]
-    report(_to_make(out, before))
-    page.write(out)
+    """Makes the missing units; `show` writes the pages: at first and once a layer."""
+    units = tuple(unit for section in sections for unit in section.units)
+    records = folder.existing(renderer.out, sections)
+    missing = [unit for unit in units if unit not in records]
+    report(_to_make(renderer.out, sections, records))
+    show(records)
     best = _held_out(renderer, sections, missing, report) if missing else {}
     progress = Progress(sections, missing, report, bar=bar and bool(missing))
-    for record in runner.run(renderer, missing, best):
-        if progress.layer_done(record):
-            page.write(out)
-    page.write(out)
-    # Unlike `standing`, with the records of units that an error kept from being made.
-    after = {unit: files.read_json(out / unit.path("json")) for unit in before.units}
-    return Outcome(before.units, {u: record for u, record in after.items() if record is not None})
+    by_name = {(unit.layer, unit.channel): unit for unit in units}
+    try:
+        for record in runner.run(renderer, missing, best):
+            records[by_name[record.layer, record.channel]] = record
+            if progress.layer_done(record):
+                show(records)
+    except BaseException:  # whatever ended the run, the pages show what is made
+        with contextlib.suppress(OSError):
+            show(records)
+        raise
+    return Outcome(units, records)
 
 
-def _to_make(out: Path, before: Outcome) -> str:
-    there = len(before.records)
-    return f"{out}: {len(before.units) - there} clips to make, {there} there already"
+def _to_make(out: Path, sections: Sequence[Section], records: Mapping[Unit, Record]) -> str:
+    count = sum(len(section.units) for section in sections)
+    return f"{out}: {count - len(records)} clips to make, {len(records)} there already"
 
 
-def _tell_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:
+def _report_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:
     line = plan.left_out(sections) if selection.classes is None else None
     if line is not None:
         report(line)
@@ -188,18 +192,19 @@ def _held_out(
     count = renderer.settings.compare
     if not count:
         return {}
-    path = renderer.out / "held-out.json"
-    kept = files.read_json(path) or {}
-    needed = {unit.layer for unit in missing} - set(kept)
+    best = folder.read_held_out(renderer.out)
+    channels = {section.layer: {unit.channel for unit in section.units} for section in sections}
+    needed = {
+        unit.layer
+        for unit in missing
+        if not channels[unit.layer] <= best.get(unit.layer, {}).keys()
+    }
     if needed:
         report(f"scoring {count} held-out clips for comparison")
         chosen = [section for section in sections if section.layer in needed]
-        kept |= render.best_held_out(renderer.network, chosen, renderer.settings)
-        files.write_json(path, kept)
-    return {
-        layer: {int(channel): best for channel, best in by_channel.items()}
-        for layer, by_channel in kept.items()
-    }
+        best |= render.best_held_out(renderer.network, chosen, renderer.settings)
+        folder.write_held_out(renderer.out, best)
+    return best
 
 
 def _identity(network: keras.Model, settings: Settings, selection: Selection) -> dict[str, Any]:
@@ -208,7 +213,9 @@ def _identity(network: keras.Model, settings: Settings, selection: Selection) ->
         "layers": selection.layers,
         "filters": selection.filters,
         "classes": selection.classes,
-        "weights_sha256": networks.fingerprint(network),
+        "weights_sha256": identity.weights_sha256(network),
+        "architecture_sha256": identity.architecture_sha256(network),
+        "class_names_sha256": identity.sha256(getattr(network, "class_names", None)),
     }
 
 

@@ -1,19 +1,20 @@
-"""Writes a gallery's pages from the files in its folder: index.html, and README.md for GitHub."""
+"""Writes a gallery's pages: index.html, and README.md for GitHub."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from c3dvis import files
-from c3dvis.gallery.plan import CLASSES, Unit
-from c3dvis.text import markdown, number, visible
+from c3dvis import __version__, files
+from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.record import Record
+from c3dvis.pages import environment
+from c3dvis.text import markdown, number, table, visible
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
@@ -23,10 +24,10 @@ _SHOWN_WIDTH = (112, 160)
 
 @dataclass(frozen=True)
 class Tile:
-    """One unit on a page; `record` is empty where it is not made yet."""
+    """One unit on a page; `record` is None where it is not made yet."""
 
     unit: Unit
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Record | None
 
     @property
     def name(self) -> str:
@@ -49,79 +50,94 @@ class Tile:
 
     def _file(self, ending: str) -> str | None:
         path = self.unit.path(ending)
-        return path if path.rpartition("/")[2] in self.record.get("files", {}) else None
+        return path if self.record and path.rpartition("/")[2] in self.record.files else None
 
     @property
     def note(self) -> str:
         """What a reader must know of the clip, in a few words; empty where all is well."""
-        match self.record.get("status"):
-            case None:
-                return "not made yet"
+        record = self.record
+        if record is None:
+            return "not made yet"
+        match record.status:
             case "no gradient":
                 return "no gradient"
             case "failed":
-                return f"failed at step {self.record.get('failed_step')}"
+                return f"failed at step {record.failed_step}"
             case "error":
-                return f"not made: {visible(str(self.record.get('error')))}"
-        taken_for = self.record.get("taken_for")
-        if taken_for is None or taken_for == (self.unit.label or str(self.unit.channel)):
+                return f"not made: {visible(str(record.error))}"
+        expected = (None, self.unit.label or str(self.unit.channel))
+        if record.predicted_class in expected:
             return ""
-        return f"the network says: {visible(taken_for)}"
+        return f"the network says: {visible(str(record.predicted_class))}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Frames, height and width of its clip."""
-        frames, height, width = (self.record.get("shape") or (1, 1, 1))[:3]
+        if self.record is None or self.record.shape is None:
+            return 1, 1, 1
+        frames, height, width, _ = self.record.shape
         return frames, height, width
 
     @property
     def score(self) -> str:
-        return self._figure("score")
+        # What a clip that is not shown reaches would look like a finding.
+        return number(self.record.score if self.record and self.gif else None)
 
     @property
     def ratio(self) -> str:
-        return self._figure("ratio")
-
-    def _figure(self, name: str) -> str:
-        # What a clip that is not shown reaches would look like a finding.
-        return number(self.record.get(name) if self.gif is not None else None)
+        return number(self.record.ratio if self.record and self.gif else None)
 
 
-def write(out: Path) -> None:
-    """Writes index.html and README.md from gallery.json and the records beside it."""
-    gallery = files.read_json(out / "gallery.json")
-    parts = [_part(out, section) for section in gallery["sections"]]
+def write(
+    out: Path,
+    identity: Mapping[str, Any],
+    sections: Sequence[Section],
+    records: Mapping[Unit, Record],
+) -> None:
+    """Writes index.html and README.md.
+
+    Args:
+        out: Folder of the gallery.
+        identity: What `folder.begin` keeps of the run.
+        sections: Of the gallery.
+        records: Those there are; of the other units the pages say that they are not made yet.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    compared = identity["compare"]
+    parts = [_part(section, records, compared) for section in sections]
     tiles = [tile for part in parts for tile in part["tiles"]]
-    compared = gallery["identity"]["compare"]
     values = {
-        **gallery,
+        "identity": identity,
+        "version": __version__,
         "parts": parts,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
         "summary": _summary(tiles),
         "explanation": _explanation(compared),
-        "settings": _settings(gallery),
+        "settings": _settings(identity),
     }
-    for name in ("index.html", "README.md"):
-        files.write_text(out / name, _environment().get_template(name).render(values))
+    for name, template in (("index.html", "gallery.html"), ("README.md", "gallery.md")):
+        files.write_text(out / name, environment().get_template(template).render(values))
 
 
-def _part(out: Path, section: Mapping[str, Any]) -> dict[str, Any]:
-    tiles = [_tile(out, section, *one) for one in section["units"]]
+def _part(section: Section, records: Mapping[Unit, Record], compared: int) -> dict[str, Any]:
+    tiles = [Tile(unit, records.get(unit)) for unit in section.units]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
-    shown = f"{len(tiles)} of {section['channels']}"
-    if section["layer"] == CLASSES:
+    shown = f"{len(tiles)} of {section.channels}"
+    if section.layer == CLASSES:
         about = f"{shown} classes"
     else:
-        extent = " × ".join("any" if n is None else str(n) for n in section["shape"])
-        about = f"{section['kind']} with output {extent}, {shown} filters"
-    return {**section, "tiles": tiles, "about": about, "aspect": "{2}/{1}".format(*shapes[0])}
-
-
-def _tile(out: Path, section: Mapping[str, Any], channel: int, label: str | None) -> Tile:
-    unit = Unit(section["layer"], channel, label, section["folder"])
-    record = files.read_json(out / unit.path("json"))
-    return Tile(unit, record if isinstance(record, dict) else {})
+        extent = " × ".join("any" if n is None else str(n) for n in section.shape)
+        about = f"{section.kind} with output {extent}, {shown} filters"
+    return {
+        "title": section.title,
+        "about": about,
+        "tiles": tiles,
+        "aspect": "{2}/{1}".format(*shapes[0]),
+        "table": _table(tiles, compared),
+    }
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -133,7 +149,7 @@ def _summary(tiles: Sequence[Tile]) -> str:
         parts.append(f"{filters} of {_count(layers, 'layer', 'layers')}")
     if classes:
         parts.append(_count(classes, "class", "classes"))
-    missing = sum(not tile.record for tile in tiles)
+    missing = sum(tile.record is None for tile in tiles)
     return " and ".join(parts) + (f"; {missing} not made yet." if missing else ".")
 
 
@@ -148,25 +164,24 @@ def _explanation(compared: int) -> str:
     return f"{text}; and how many times the best of {compared} held-out clips that is."
 
 
-def _settings(gallery: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the page lists: every setting that is not left to the network."""
     listed = [
         (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
-        for key, value in gallery["identity"].items()
+        for key, value in identity.items()
         if value is not None
     ]
-    return [*listed, ("c3dvis", gallery["version"])]
+    return [*listed, ("c3dvis", __version__)]
 
 
 def _count(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _table(part: Mapping[str, Any], compared: int) -> list[list[Markup]]:
-    """Rows of a layer's Markdown table, filters in columns; a long layer goes on below."""
-    tiles: Sequence[Tile] = part["tiles"]
+def _table(tiles: Sequence[Tile], compared: int) -> Markup:
+    """A layer's Markdown table, filters in columns; a long layer goes on below."""
     width = min(COLUMNS, len(tiles))
-    word = "class" if part["layer"] == CLASSES else "filter"
+    word = "class" if tiles[0].unit.layer == CLASSES else "filter"
     rows = []
     for first in range(0, len(tiles), width):
         block = tiles[first : first + width]
@@ -178,7 +193,7 @@ def _table(part: Mapping[str, Any], compared: int) -> list[list[Markup]]:
         if compared:
             ratios = [Markup(tile.ratio) for tile in block]
             rows.append([Markup(f"× best of {compared} held-out"), *ratios, *blank])
-    return rows
+    return Markup(table(rows[0], rows[1:]))
 
 
 def _heading(tile: Tile) -> Markup:
@@ -192,16 +207,3 @@ def _picture(tile: Tile) -> Markup:
     width = min(max(tile.shape[2], _SHOWN_WIDTH[0]), _SHOWN_WIDTH[1])
     picture = Markup('<img src="{}" width="{}" alt="{}">').format(tile.gif, width, tile.name)
     return picture + Markup("<br>") + markdown(tile.note) if tile.note else picture
-
-
-def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("c3dvis.gallery"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    made.filters |= {"markdown": markdown, "visible": visible, "table": _table}
-    return made

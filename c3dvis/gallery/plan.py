@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from c3dvis.command_line import numbers
-from c3dvis.gallery.names import folder_names
+from c3dvis.files import safe_names
+from c3dvis.text import nearest, unknown
 
 # Filters of a layer that are shown where none are named.
 DEFAULT_FILTERS = 4
@@ -18,6 +18,8 @@ DEFAULT_CLASSES = 10
 MOST_CLASSES = 20
 # The name that a gallery gives to the class scores; no Keras layer can have a "/" in its name.
 CLASSES = "classes/"
+# The gallery's own files and folders, in lower case.
+OWN_NAMES = {"gallery.json", "held-out.json", "index.html", "readme.md", "classes"}
 
 
 class LayerLike(Protocol):
@@ -107,7 +109,7 @@ def sections(
     Raises:
         ValueError: If a layer, filter or class is not there.
     """
-    folders = folder_names([layer.name for layer in layers])
+    folders = safe_names([layer.name for layer in layers], taken=OWN_NAMES, empty="layer")
     found: list[Section] = []
     if chosen_layers is not None or classes is None:
         shown = default_layers if chosen_layers is None else chosen_layers
@@ -123,7 +125,7 @@ def sections(
     if not any(section.units for section in found):
         raise ValueError(
             "Expected a network with convolutions or classes, or layers chosen by name. "
-            f"Received: a network with the layers {_short([layer.name for layer in layers])}."
+            f"Received: a network with the layers {nearest('', [layer.name for layer in layers])}."
         )
     return tuple(section for section in found if section.units)
 
@@ -157,10 +159,7 @@ def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) ->
     for choice in chosen:
         matches = [choice] if choice in names else fnmatch.filter(names, choice)
         if not matches:
-            raise ValueError(
-                f"Expected the name of a layer, such as {_near(choice, names)}. "
-                f"Received: {choice!r}."
-            )
+            raise unknown("the name of a layer", choice, names)
         wanted.update(matches)
     return [layer for layer in layers if layer.name in wanted]
 
@@ -199,7 +198,7 @@ def _class_indices(choice: str, count: int, names: Sequence[str]) -> Sequence[in
     try:
         chosen = numbers(choice)
     except ValueError:
-        expected = f"such as {_near(choice, names)}, " if names else ""
+        expected = f"such as {nearest(choice, names)}, " if names else ""
         raise ValueError(
             f"Expected the name of a class, {expected}or its number from 0 to {count - 1}. "
             f"Received: {choice!r}."
@@ -212,13 +211,3 @@ def _class_indices(choice: str, count: int, names: Sequence[str]) -> Sequence[in
             f"Received: {max(chosen)}."
         )
     return chosen
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    """The nearest names, or the first few where none is near."""
-    return _short(difflib.get_close_matches(name, names, 3, 0.4) or names)
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import keras
 
 from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.record import Record
 
 # Gets one line.
 Report = Callable[[str], None]
@@ -27,15 +27,15 @@ class Progress:
         self.report, self.since = report, time.monotonic()
         self.bar = keras.utils.Progbar(len(missing), unit_name="clip") if bar else None
 
-    def layer_done(self, record: Mapping[str, Any]) -> bool:
-        """Tells of one more record; whether it was its layer's last."""
-        layer = record["layer"]
+    def layer_done(self, record: Record) -> bool:
+        """Reports one more record; returns whether it was its layer's last."""
+        layer = record.layer
         self.left[layer] -= 1
         if self.bar is not None:
             self.bar.add(1)
-        trouble = _trouble(record)
-        if trouble:
-            self.report(f"{self.titles[layer]} {record['channel']}: {trouble}")
+        message = _message(record)
+        if message:
+            self.report(f"{self.titles[layer]} {record.channel}: {message}")
         if self.left[layer]:
             return False
         now = time.monotonic()
@@ -47,12 +47,13 @@ class Progress:
         return True
 
 
-def _trouble(record: Mapping[str, Any]) -> str:
-    match record["status"]:
+def _message(record: Record) -> str:
+    """What went wrong; empty where nothing did."""
+    match record.status:
         case "ok":
             return ""
         case "failed":
-            return f"failed at step {record['failed_step']}, its last finite clip is kept"
+            return f"failed at step {record.failed_step}, its last finite clip is kept"
         case "no gradient":
-            return "no gradient: no change of the clip that it starts from raises it"
-    return f"not made: {record['error']}"
+            return "zero gradient at the initial clip"
+    return f"not made: {record.error}"

@@ -11,11 +11,12 @@ import keras
 import numpy as np
 
 from c3dvis import clips, files, motion, objectives, rewire
-from c3dvis.gallery.network import Settings, load
 from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.record import Record
+from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, scores
+from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.models.chosen import class_count, preprocess
 from c3dvis.models.extent import clip_shape
 
 # Held-out clips computed at once; more gains nothing on a CPU.
@@ -34,7 +35,7 @@ class Renderer:
     def __init__(self, settings: Settings, out: Path, *, network: keras.Model | None = None):
         self.settings = settings
         self.out = Path(out)
-        self.network = load(settings) if network is None else network
+        self.network = choices.load(settings) if network is None else network
         self._layer: str | None = None
         self._maximizer: Maximizer | None = None
         self._logits: keras.Model | None = None
@@ -63,14 +64,12 @@ class Renderer:
                 size=self.settings.size,
                 frames=self.settings.frames,
                 parametrization=self.settings.parametrization,
-                preprocess=preprocess(self.settings.value_range),
+                preprocess=choices.preprocess(self.settings.value_range),
             )
             self._layer = layer
         return self._maximizer
 
-    def render(
-        self, units: Sequence[Unit], best: Mapping[int, float | None]
-    ) -> Iterator[dict[str, Any]]:
+    def render(self, units: Sequence[Unit], best: Mapping[int, float | None]) -> Iterator[Record]:
         """Makes the files of units of one layer and yields their records, in order.
 
         Where making a clip raises an error, the units that are left have records that tell it.
@@ -101,23 +100,27 @@ class Renderer:
             for unit in left:
                 yield self._write_error(unit, error)
 
-    def _write(self, unit: Unit, made: MaximizedClip, best: float | None) -> dict[str, Any]:
-        record = self._record(unit, made.status)
-        score = _finite(made.score)
-        record |= {"score": score, "best_held_out": best, "ratio": ratio(score, best)}
-        record |= {"failed_step": made.failed_step, "shape": list(made.clip.shape)}
-        if unit.layer == CLASSES and made.status == "ok":
-            record["taken_for"] = self._taken_for(unit, made)
+    def _write(self, unit: Unit, made: MaximizedClip, best: float | None) -> Record:
+        sizes = {}
         # A clip that no gradient has moved is noise; showing it would tell something untrue.
         for ending in () if made.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
             clips.write(path, self._drawn(made.clip, ending), fps=self.settings.fps)
-            record["files"][path.name] = path.stat().st_size
-        files.write_json(self.out / unit.path("json"), record)
-        return record
+            sizes[path.name] = path.stat().st_size
+        is_class = unit.layer == CLASSES and made.status == "ok"
+        return self._record(
+            unit,
+            status=made.status,
+            score=_finite(made.score),
+            best_held_out=best,
+            predicted_class=self._predicted_class(unit, made) if is_class else None,
+            failed_step=made.failed_step,
+            shape=made.clip.shape,
+            files=sizes,
+        )
 
-    def _taken_for(self, unit: Unit, made: MaximizedClip) -> str:
+    def _predicted_class(self, unit: Unit, made: MaximizedClip) -> str | None:
         """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))
@@ -135,29 +138,22 @@ class Renderer:
         clip = parametrizations.rgba(clip)
         return clips.to_rgb(clip) if ending == "jpg" else clip
 
-    def _write_error(self, unit: Unit, error: Exception) -> dict[str, Any]:
+    def _write_error(self, unit: Unit, error: Exception) -> Record:
         lines = str(error).strip().splitlines() or [""]
-        record = self._record(unit, "error") | {"error": f"{type(error).__name__}: {lines[0]}"}
-        files.write_json(self.out / unit.path("json"), record)
-        return record
+        return self._record(unit, status="error", error=f"{type(error).__name__}: {lines[0]}")
 
-    def _record(self, unit: Unit, status: str) -> dict[str, Any]:
-        return {
-            "layer": unit.layer,
-            "channel": unit.channel,
-            "label": unit.label,
-            "status": status,
-            "score": None,
-            "best_held_out": None,
-            "ratio": None,
-            "taken_for": None,
-            "failed_step": None,
-            "error": None,
-            "seed": self.settings.seed,
-            "settings": self.settings.identity(),
-            "shape": None,
-            "files": {},
-        }
+    def _record(self, unit: Unit, **values: Any) -> Record:
+        """Writes the unit's record, the last of its files."""
+        record = Record(
+            layer=unit.layer,
+            channel=unit.channel,
+            label=unit.label,
+            seed=self.settings.seed,
+            settings=self.settings.identity(),
+            **values,
+        )
+        files.write_json(self.out / unit.path("json"), record.to_json())
+        return record
 
 
 def best_held_out(
@@ -182,7 +178,7 @@ def best_held_out(
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
     wanted = [_objective(network, s.layer, [unit.channel for unit in s.units]) for s in sections]
     batches = (made.clips for made in world.batches(0, settings.compare, _HELD_OUT_BATCH))
-    found = scores(network, wanted, batches, preprocess=preprocess(settings.value_range))
+    found = scores(network, wanted, batches, preprocess=choices.preprocess(settings.value_range))
     return {
         section.layer: {
             unit.channel: _finite(best)
@@ -192,15 +188,10 @@ def best_held_out(
     }
 
 
-def ratio(score: float | None, best: float | None) -> float | None:
-    """Score over the best of the held-out clips; None where that is not above 0."""
-    return None if score is None or best is None or best <= 0 else score / best
-
-
 def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
     if layer != CLASSES:
         return objectives.channel(layer, channels)
-    alone = layers.output_activation(network) == "sigmoid" or class_count(network) < 2
+    alone = layers.output_activation(network) == "sigmoid" or choices.class_count(network) < 2
     if alone:
         return objectives.logit(channels)
     # The logit shows most of a class; log odds see to it that no other class is shown instead.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import models
-from c3dvis.command_line import Parser, leave_pipe, startup_notes_kept_back, whole
+from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.models import table
 
 _DESCRIPTION = """
@@ -37,26 +37,17 @@ _INDENT = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     chosen = _parse(arguments)
-    if chosen.check is None and chosen.get is None:
-        try:
-            print("\n\n".join(map(_described, table.NETWORKS)), flush=True)
-        except BrokenPipeError:
-            return leave_pipe()
-        return 0
-    try:
-        if chosen.get is not None:
-            return _get(chosen.get)
-        with startup_notes_kept_back():
-            import keras
+    return run(lambda: _run(chosen))
 
-            keras.distribution.list_devices("gpu")
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.get is not None:
+        return _get(chosen.get)
+    if chosen.check is not None:
+        load_keras()
         return _check(chosen.check, chosen.model, chosen.classes)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"error: {_shown(str(error))}", file=sys.stderr)
-        return 1
+    print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
+    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -117,14 +108,11 @@ def _get(name: str) -> int:
     from c3dvis.models import published
 
     if not published.place(name).is_file():  # else it may be done without Keras
-        with startup_notes_kept_back():
-            import keras
-
-            keras.distribution.list_devices("gpu")
+        load_keras()
     try:
         print(published.fetch(name))
     except ValueError as error:
-        print(f"error: {_shown(str(error))}", file=sys.stderr)
+        print_error(error)
         return 1
     return 0
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 
 from c3dvis.models import table
 from c3dvis.models.table import Entry
+from c3dvis.text import nearest
 
 
 def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
@@ -63,9 +63,8 @@ def _published(entry: Entry, weights: str) -> str:
     if weights == entry.published:
         return f"{entry.name}-{weights}"
     names = [other.name for other in table.NETWORKS if other.published == weights]
-    near = difflib.get_close_matches(entry.name, names, 3, 0.1) or names
     raise ValueError(
-        f"Expected weights={weights!r} for a network with such weights to fetch: "
-        f"{' or '.join(map(repr, near))}. Received: {entry.name!r}, which has "
+        f"Expected weights={weights!r} for a network with such weights to fetch, such as "
+        f"{nearest(entry.name, names)}. Received: {entry.name!r}, which has "
         f"{'none' if entry.published is None else repr(entry.published)}."
     )

@@ -1,6 +1,5 @@
 """The layers of a network: which can be visualised, and reading their activations."""
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from keras import ops
 from c3dvis import graph
 from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
 from c3dvis.rewire import WithoutActivation
+from c3dvis.text import unknown
 
 _LAST_ACTIVATIONS = ("softmax", "sigmoid")
 # Layers that are an activation function and nothing else.
@@ -241,11 +241,9 @@ def _names(model: keras.Model) -> list[str]:
 
 def _unknown(network: keras.Model, name: str) -> str:
     usable = [info.name for info in describe(network) if info.reason is None]
-    near = difflib.get_close_matches(name, usable, 3, 0.4)
-    some = near or [info.name for info in visualizable(network)][:8]
-    return (
-        f"Expected the name of a layer, such as {', '.join(map(repr, some))}. Received: {name!r}."
-    )
+    # Where none is near, those with weights come first.
+    shown = [info.name for info in visualizable(network)]
+    return str(unknown("the name of a layer", name, dict.fromkeys([*shown, *usable])))
 
 
 def _logits(network: keras.Model, output_name: str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from importlib import resources
@@ -11,6 +10,7 @@ from pathlib import Path
 from c3dvis.checkpoints import keras_models, load
 from c3dvis.checkpoints.match import Family, LoadReport
 from c3dvis.models import table
+from c3dvis.text import unknown
 
 _BUNDLED = "c3dvis.weights"
 _BUNDLED_SUFFIX = ".weights.h5"
@@ -123,13 +123,11 @@ def bundled_file(name: str) -> Path:
     if name not in known:
         from c3dvis.models import published
 
-        near = difflib.get_close_matches(name, known, 3, 0.4) or known
-        near = difflib.get_close_matches(name, published.names(), 3, 0.7) + near
-        there = f", such as {', '.join(map(repr, near))}" if near else " (it has none)"
-        raise ValueError(
-            "Expected a path of a weight file, or the name of weights that come with the "
-            f"package or are fetched{there}. Received: {name!r}."
+        expected = (
+            "a path of a weight file, or the name of weights that come with the package or are "
+            "fetched"
         )
+        raise unknown(expected, name, [*published.names(), *known])
     return _folder() / f"{name}{_BUNDLED_SUFFIX}"
 
 

@@ -6,11 +6,12 @@ To add a network: a file with its builder, in the manner of `keras.applications`
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from c3dvis.text import unknown
 
 DEFAULT = "c3d-motion"  # where no network is chosen: small, and its weights come with the package
 
@@ -305,12 +306,7 @@ def entry(name: str) -> Entry:
     for candidate in NETWORKS:
         if candidate.name == name:
             return candidate
-    near = difflib.get_close_matches(str(name), names(), 3, 0.4)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(
-        f"Expected the name of a network: {', '.join(map(repr, names()))}. "
-        f"Received: {name!r}.{hint}"
-    )
+    raise unknown("the name of a network", name, names())
 
 
 def class_names(name: str) -> tuple[str, ...] | None:

@@ -1,6 +1,5 @@
 """A term: one reading of one layer, for one unit or many; what objectives are sums of."""
 
-import difflib
 import hashlib
 import numbers
 import operator
@@ -8,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from c3dvis.text import unknown
 
 # No Keras layer has a slash in its name, so that these are never a layer's.
 # The class scores before the softmax, of the output whose name follows.
@@ -216,9 +217,5 @@ def class_index(name: str, class_names: Sequence[str] | None) -> int:
             f"`class_names`). Received: {name!r}."
         )
     if name not in class_names:
-        near = difflib.get_close_matches(name, class_names, 3, 0.4) or list(class_names)[:3]
-        raise ValueError(
-            f"Expected the name of a class, such as {', '.join(map(repr, near))}. "
-            f"Received: {name!r}."
-        )
+        raise unknown("the name of a class", name, class_names)
     return list(class_names).index(name)

@@ -12,8 +12,9 @@ from c3dvis.command_line import (
     add_time_arguments,
     choice_of_filters,
     folder_argument,
-    leave_pipe,
-    startup_notes_kept_back,
+    load_keras,
+    run,
+    say,
     whole,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
@@ -36,25 +37,15 @@ exit codes: 0 all made; 1 files could not be written; 2 wrong arguments; 130 sto
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     chosen = _parse(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with startup_notes_kept_back():
-            import keras
+    return run(lambda: _run(chosen))
 
-            keras.distribution.list_devices("gpu")
-        from c3dvis.responses import report
 
-        made = report.write(chosen)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return leave_pipe()
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{chosen.out}/index.html: {made} GIFs")
+def _run(chosen: argparse.Namespace) -> int:
+    load_keras()
+    from c3dvis.responses import report
+
+    made = report.write(chosen)
+    say(f"{chosen.out}/index.html: {made} GIFs")
     return 0
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, motion, pages
-from c3dvis.clips.reading import excerpt
+from c3dvis import clips, motion, output_folder, pages
+from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
@@ -20,8 +20,6 @@ from c3dvis.responses.maps import FeatureMaps, feature_maps, still
 _FPS = 8
 _FILTERS = 8
 _FRAMES, _SIDE = 16, 256
-# Small clips and kernels are enlarged to at least this height, in pixels.
-_LEAST_HEIGHT = 112
 
 
 def write(chosen: argparse.Namespace) -> int:
@@ -31,9 +29,8 @@ def write(chosen: argparse.Namespace) -> int:
         ValueError: An argument that doesn't fit the network or the clip.
         OSError: If files cannot be written.
     """
-    if chosen.random_kernel is not None:
-        return _random_kernel(chosen)
-    return _layer(chosen)
+    with output_folder.locked(Path(chosen.out), "responses"):
+        return _layer(chosen) if chosen.random_kernel is None else _random_kernel(chosen)
 
 
 def _random_kernel(chosen: argparse.Namespace) -> int:
@@ -61,14 +58,14 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
         out,
         "Response of a random kernel",
         about,
-        [pages.Section("Random kernel", about_clip, pictures)],
+        [pages.PictureGroup("Random kernel", about_clip, pictures)],
     )
     return len(pictures)
 
 
 def _layer(chosen: argparse.Namespace) -> int:
     chosen = choices.for_real_clips(chosen)
-    choices.say_size(chosen, lambda line: print(line, flush=True))
+    choices.say_size(chosen, say)
     network = choices.load(chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
@@ -85,7 +82,7 @@ def _layer(chosen: argparse.Namespace) -> int:
     )
     out = Path(chosen.out)
     sections = [
-        pages.Section(
+        pages.PictureGroup(
             "Feature maps",
             "The clip, and beside it each filter's activation: "
             + _explained[chosen.scale]
@@ -93,7 +90,7 @@ def _layer(chosen: argparse.Namespace) -> int:
             f"{found.maps.shape[2]} positions.",
             _maps(out, "filter", found, chosen.scale),
         ),
-        pages.Section(
+        pages.PictureGroup(
             "The same without motion",
             "The middle frame of the clip throughout: what differs from above is what motion adds.",
             _maps(out, "still", resting, chosen.scale),
@@ -116,14 +113,7 @@ def _clip(
 ) -> tuple[NDArray[np.float32], str]:
     """The clip, and a sentence on what it is."""
     if chosen.clip is not None:
-        read = excerpt(
-            chosen.clip,
-            frames=frames,
-            size=size,
-            start=chosen.start,
-            step=chosen.step,
-            short=chosen.short,
-        )
+        read = read_clip(chosen.clip, chosen, frames=frames, size=size)
         return read.clip, str(read)
     event = motion.CLASSES.index("left then right")
     made = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
@@ -137,19 +127,19 @@ def _maps(out: Path, name: str, found: FeatureMaps, scale: str) -> list[pages.Pi
     ]
 
 
-def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.Section]:
+def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.PictureGroup]:
     if not any(info.name == layer and info.is_convolution for info in layers.describe(network)):
         return []
     shown = kernels(network, layer)
     pictures = [_gif(out, f"kernel-{c}", shown[c], f"kernel {c}") for c in channels]
     return [
-        pages.Section("Kernels", "The filters' own weights, frame by frame; grey is 0.", pictures)
+        pages.PictureGroup(
+            "Kernels", "The filters' own weights, frame by frame; grey is 0.", pictures
+        )
     ]
 
 
 def _gif(out: Path, name: str, clip: NDArray[np.float32], caption: str) -> pages.Picture:
-    factor = -(-_LEAST_HEIGHT // clip.shape[1])
-    large = clip.repeat(factor, axis=1).repeat(factor, axis=2)
-    out.mkdir(parents=True, exist_ok=True)
+    large = clips.enlarge(clip)
     clips.write(out / f"{name}.gif", large, fps=_FPS)
     return pages.Picture(f"{name}.gif", caption, large.shape[2])

@@ -6,7 +6,6 @@ an energy; the file of the method says what the energy is for.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -22,6 +21,7 @@ from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Platea
 from c3dvis.attribution.masks.start import initial_grids
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.text import unknown
 
 AREAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
 """Shares of the volume, as published."""
@@ -197,10 +197,7 @@ def mask_search(
 def _check(variant: str, areas: Sequence[float], steps: int | None) -> tuple[float, ...]:
     """The areas as numbers; ValueError for wrong options."""
     if variant not in VARIANTS:
-        near = difflib.get_close_matches(str(variant), VARIANTS, 1) or VARIANTS
-        raise ValueError(
-            f"Expected a variant, such as {', '.join(map(repr, near))}. Received: {variant!r}."
-        )
+        raise unknown("a variant", variant, VARIANTS)
     if steps is not None and steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
     numbers = tuple(float(area) for area in areas)

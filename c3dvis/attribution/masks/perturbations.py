@@ -5,13 +5,13 @@ itself, 0 its strongest perturbation; values between are interpolated linearly
 (Fong et al. 2019, https://arxiv.org/abs/1910.08485).
 """
 
-import difflib
 import math
 
 import numpy as np
 from keras import ops
 
 from c3dvis.attribution.baselines import blur
+from c3dvis.text import unknown
 
 LEVELS = 8
 MAX_SIGMA = 20.0
@@ -61,10 +61,7 @@ def check_kind(kind: str) -> str:
     """Returns the name of a perturbation; raises ValueError with near misses for another."""
     kinds = ("blur", "fade")
     if kind not in kinds:
-        near = difflib.get_close_matches(str(kind), kinds, 1) or kinds
-        raise ValueError(
-            f"Expected a perturbation, {' or '.join(map(repr, near))}. Received: {kind!r}."
-        )
+        raise unknown("a perturbation", kind, kinds)
     return kind
 
 

@@ -5,7 +5,6 @@ The methods freeze and reverse differ in their perturbation only. `method` makes
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.attribution.temporal.windows import best_window
 from c3dvis.input_optimizer import InputOptimizer
+from c3dvis.text import unknown
 
 # Share of the fully frozen clip's drop that the first window must reach (Mänttäri et al. 2020).
 _SHARE_OF_DROP = 0.9
@@ -274,10 +274,7 @@ def centred_window(scorer: Scorer, clip: NDArray[np.float32], by: str) -> NDArra
 
 def _settings(name: str, steps: int | None) -> Settings:
     if name not in SETTINGS:
-        near = difflib.get_close_matches(str(name), SETTINGS, 2, 0.4) or list(SETTINGS)
-        raise ValueError(
-            f"Expected settings, such as {', '.join(map(repr, near))}. Received: {name!r}."
-        )
+        raise unknown("settings", name, SETTINGS)
     if steps is None:
         return SETTINGS[name]
     if steps < 1:

@@ -1,9 +1,9 @@
 """What the channels of a clip mean: from unbounded signals, 0 for grey, to clips in [0, 1]."""
 
-import difflib
-
 import numpy as np
 from keras import ops
+
+from c3dvis.text import unknown
 
 COLOURS = ("decorrelated", "independent", "grey")
 
@@ -19,10 +19,7 @@ def check(colours: str) -> str:
     """The name of a choice of colours, or a ValueError with the nearest one."""
     if colours in COLOURS:
         return colours
-    near = difflib.get_close_matches(str(colours), COLOURS, 1) or COLOURS
-    raise ValueError(
-        f"Expected colours such as {', '.join(map(repr, near))}. Received: {colours!r}."
-    )
+    raise unknown("colours", colours, COLOURS)
 
 
 def channels(colours: str, clip_channels: int) -> int:

@@ -1,6 +1,5 @@
 """Clips that have their coarse parts in common, and differ in the rest."""
 
-import difflib
 from collections.abc import Sequence
 
 import keras
@@ -9,6 +8,7 @@ import numpy as np
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier
+from c3dvis.text import unknown
 
 _BETWEEN = ("frames", "clips")
 
@@ -47,10 +47,7 @@ class Shared(Wrapper):
     ):
         super().__init__(Fourier() if inner is None else inner, **kwargs)
         if between not in _BETWEEN:
-            near = difflib.get_close_matches(str(between), _BETWEEN, 1) or _BETWEEN
-            raise ValueError(
-                f"Expected between= such as {', '.join(map(repr, near))}. Received: {between!r}."
-            )
+            raise unknown("between", between, _BETWEEN)
         self.factors = tuple(factors)
         if not self.factors or any(f != int(f) or f < 1 for f in self.factors):
             raise ValueError(f"Expected whole factors of 1 or more. Received: {self.factors}.")

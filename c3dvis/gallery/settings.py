@@ -1,19 +1,13 @@
-"""The network of a gallery, and the settings that say what is made of it."""
+"""The settings of a gallery: which network, and what is made of it."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from c3dvis import models
-from c3dvis.models.chosen import built_shape, class_count, load
-
-__all__ = ["Settings", "class_count", "default_layers", "fingerprint", "load"]
+from c3dvis.models.chosen import built_shape
 
 
 @dataclass(frozen=True)
@@ -80,16 +74,6 @@ class Settings:
 def default_layers(settings: Settings) -> tuple[str, ...] | None:
     """The layers shown where none are chosen, by name; None is every convolution."""
     return None if settings.keras_model is not None else models.entry(settings.model).layers
-
-
-def fingerprint(network: keras.Model) -> str:
-    """SHA-256 of the network's weights, in order, with their shapes."""
-    digest = hashlib.sha256()
-    for variable in network.weights:
-        value = np.ascontiguousarray(variable.numpy())
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def _absolute(path: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Work beside a training that leaves no trace in it: a thread of its own, and the dice put back."""
+"""Runs work that must not change a training: in a thread, with `random` put back afterwards."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def apart(work: Callable[[threading.Event], Found], *, makes_layers: bool = True) -> Found:
-    """What `work` gives, done in a thread of its own while this one waits.
+def run_isolated(work: Callable[[threading.Event], Result], *, makes_layers: bool = True) -> Result:
+    """Runs `work` in a thread of its own and waits for what it returns.
 
     Keras and TensorFlow keep per thread what would otherwise leak either way: the dtype policy,
     Keras' random generator, the numbers in the names of layers, the scope of a
@@ -28,20 +28,20 @@ def apart(work: Callable[[threading.Event], Found], *, makes_layers: bool = True
     Raises:
         BaseException: What `work` raises.
     """
-    found: Future[Found] = Future()
+    result: Future[Result] = Future()
     interrupted = threading.Event()
 
     def run() -> None:
         try:
-            found.set_result(work(interrupted))
+            result.set_result(work(interrupted))
         except BaseException as error:  # raised again where it is waited for
-            found.set_exception(error)
+            result.set_exception(error)
 
     state = random.getstate()
     thread = threading.Thread(target=run, name="c3dvis")
     try:
         thread.start()  # which waits for the thread, and can be interrupted there
-        found.exception()  # waits; an interrupted `join` would leave the thread in doubt
+        result.exception()  # waits; an interrupted `join` would leave the thread in doubt
     except BaseException:
         interrupted.set()
         raise
@@ -50,4 +50,4 @@ def apart(work: Callable[[threading.Event], Found], *, makes_layers: bool = True
             thread.join()
         if makes_layers:
             random.setstate(state)
-    return found.result()
+    return result.result()

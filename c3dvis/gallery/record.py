@@ -1,0 +1,126 @@
+"""What a gallery keeps of each unit: how its clip was made and what became of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+# The clip was made to the end; the score became NaN or infinite; nothing in the clip changed the
+# score; an error kept it from being made.
+STATUSES = ("ok", "failed", "no gradient", "error")
+# JSON names of fields, where they differ.
+_JSON_NAMES = {"predicted_class": "taken_for"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What became of one unit.
+
+    Attributes:
+        layer: True name of its layer, or `plan.CLASSES`.
+        channel: Index of the filter or class.
+        label: Name of the class where there is one.
+        status: One of `STATUSES`.
+        score: What the objective gives for the clip; None where that is not finite.
+        best_held_out: Best score of the held-out clips; None where none were scored.
+        predicted_class: Name or number of the class to which the network gives the clip the
+            highest score; of classes only.
+        failed_step: At which the score became NaN or infinite.
+        error: Why no clip was made.
+        seed: Of the run.
+        settings: Of the run.
+        shape: Of the clip, `(T, H, W, C)`.
+        files: Name to size in bytes.
+    """
+
+    layer: str
+    channel: int
+    status: str
+    label: str | None = None
+    score: float | None = None
+    best_held_out: float | None = None
+    predicted_class: str | None = None
+    failed_step: int | None = None
+    error: str | None = None
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, int, int, int] | None = None
+    files: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        """Score over the best of the held-out clips; None where that is not above 0."""
+        if self.score is None or self.best_held_out is None or self.best_held_out <= 0:
+            return None
+        return self.score / self.best_held_out
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON keeps it."""
+        values = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
+        return values | {"ratio": self.ratio, "shape": self.shape and list(self.shape)}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Record:
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"Expected a record. Received: {type(values).__name__}.")
+        given = {
+            one.name: values[key]
+            for one in fields(cls)
+            if (key := _JSON_NAMES.get(one.name, one.name)) in values
+        }
+        for name, value in given.items():
+            if not _CHECKS[name](value):
+                raise ValueError(f"Expected the {name} of a record. Received: {value!r}.")
+        if not {"layer", "channel", "status"} <= given.keys():
+            raise ValueError("Expected a record with layer, channel and status. Received: less.")
+        if given.get("shape") is not None:
+            given["shape"] = tuple(given["shape"])
+        return cls(**given)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_count, value))
+
+
+def _is_files(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_count, value.values()))
+
+
+def _or_none(check):
+    return lambda value: value is None or check(value)
+
+
+_CHECKS = {
+    "layer": _is_text,
+    "channel": _is_count,
+    "status": lambda value: value in STATUSES,
+    "label": _or_none(_is_text),
+    "score": _or_none(_is_number),
+    "best_held_out": _or_none(_is_number),
+    "predicted_class": _or_none(_is_text),
+    "failed_step": _or_none(_is_count),
+    "error": _or_none(_is_text),
+    "seed": _is_count,
+    "settings": lambda value: isinstance(value, Mapping),
+    "shape": _or_none(_is_shape),
+    "files": _is_files,
+}

@@ -1,0 +1,94 @@
+"""The folder that a command writes: one run at a time, and never one of somebody else's files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from c3dvis.files import IN_FLIGHT, read_json, write_json
+
+# Says which command began the folder.
+_MARKER = ".c3dvis"
+_LOCK = ".c3dvis.lock"
+_PAGES = ("index.html", "README.md")
+
+
+class InUse(ValueError):
+    """Another run is writing the same folder."""
+
+
+def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
+    """Refuses a folder with pages that are not of this command.
+
+    Args:
+        folder: It need not exist.
+        command: Such as "gallery".
+        manifest: File that the command itself keeps there, a JSON object with an "identity"; such a
+            folder is of this command, too.
+
+    Raises:
+        ValueError: If running there would overwrite somebody else's file.
+    """
+    marker = read_json(folder / _MARKER)
+    if isinstance(marker, dict) and marker.get("command") == command:
+        return
+    kept = None if manifest is None else read_json(folder / manifest)
+    if isinstance(kept, dict) and "identity" in kept:
+        return
+    names = _PAGES if manifest is None else (manifest, *_PAGES)
+    others = [name for name in names if os.path.lexists(folder / name)]
+    if others:
+        raise ValueError(
+            f"Expected a folder that is new or was begun by this command. Received: {folder}, "
+            f"whose {others[0]} is of something else; choose another folder with --out."
+        )
+
+
+@contextlib.contextmanager
+def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterator[None]:
+    """Makes the folder and keeps other runs out of it; removes what a killed run left half done.
+
+    A folder that was made here and in which nothing was written is removed again.
+
+    Args:
+        folder: Made where there is none.
+        command: As for `check`.
+        manifest: As for `check`.
+
+    Raises:
+        InUse: If another run has it.
+        ValueError: As `check`.
+    """
+    import filelock
+
+    check(folder, command, manifest=manifest)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    # The system frees this lock when a process dies, however it dies.
+    lock = filelock.FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise InUse(
+            f"Expected a folder that no other run is writing. Received: {folder}; wait for the "
+            "other run, or choose another folder with --out."
+        ) from None
+    try:
+        check(folder, command, manifest=manifest)  # again, as another run may just have begun it
+        write_json(folder / _MARKER, {"command": command})
+        for leftover in _in_flight(folder):
+            leftover.unlink()
+        yield
+    finally:
+        lock.release()
+        if is_new and {path.name for path in folder.iterdir()} <= {_MARKER, _LOCK}:
+            shutil.rmtree(folder)
+
+
+def _in_flight(folder: Path) -> list[Path]:
+    """Files that a killed run left half written; none behind a symbolic link."""
+    inner = [path for path in folder.glob(f"*/{IN_FLIGHT}") if not path.parent.is_symlink()]
+    return [path for path in [*folder.glob(IN_FLIGHT), *inner] if path.is_file()]

@@ -1,0 +1,6 @@
+"""Pages in HTML and Markdown: one look, one environment of templates."""
+
+from c3dvis.pages.environment import environment
+from c3dvis.pages.pictures import Picture, PictureGroup, write
+
+__all__ = ["Picture", "PictureGroup", "environment", "write"]

@@ -1,0 +1,33 @@
+"""The templates of all pages, and how text gets into them."""
+
+from __future__ import annotations
+
+import functools
+
+import jinja2
+from markupsafe import Markup
+
+from c3dvis.text import markdown, visible
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates in `templates/`, in which every text is shown as it is.
+
+    Filters: `visible` for HTML; `markdown` for labels and `sentence` for longer texts in Markdown.
+    """
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("c3dvis.pages"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    templates.filters |= {"markdown": markdown, "visible": visible, "sentence": _sentence}
+    return templates
+
+
+def _sentence(text: str) -> Markup:
+    """Markdown of a text of any length; `markdown` itself cuts labels short."""
+    return Markup(" ").join(markdown(word) for word in text.split(" "))

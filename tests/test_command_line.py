@@ -1,0 +1,126 @@
+"""What the commands share: exit codes, one line for what goes wrong, streams that are closed."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from c3dvis import command_line, output_folder
+
+
+def raises(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    "error, code, told",
+    [
+        (ValueError("no\nsuch \x1b[2Jlayer"), 2, "error: no such ⟨U+001B⟩[2Jlayer\n"),
+        (OSError(28, "No space left", "a"), 1, "what is made stays. Go on with:\n  again\n"),
+        (KeyboardInterrupt(), 130, "Stopped; what is made stays. Go on with:\n  again\n"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(capsys, error, code, told):
+    assert command_line.run(raises(error), resume="again") == code
+    shown = capsys.readouterr()
+    assert told in shown.err and "Traceback" not in shown.err and not shown.out
+
+
+def test_without_a_command_that_goes_on_none_is_told(capsys):
+    assert command_line.run(raises(KeyboardInterrupt())) == 130
+    assert command_line.run(raises(OSError(28, "No space left", "a"))) == 1
+    assert "Go on" not in capsys.readouterr().err
+
+
+def test_other_errors_are_not_hidden():
+    with pytest.raises(RuntimeError):
+        command_line.run(raises(RuntimeError("a bug")))
+
+
+def test_a_warning_is_one_line_without_source(capsys):
+    def work():
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("a short\nclip", stacklevel=1)
+        return 0
+
+    assert command_line.run(work) == 0
+    assert capsys.readouterr().err == "warning: a short clip\n"
+
+
+@pytest.mark.parametrize(
+    "streams, out",
+    [(">&- 2>&-", ""), ("2>&-", "caf\\xe9 ready\n"), (">&-", "")],
+)
+def test_closed_streams_and_terminals_without_letters_stop_nothing(tmp_path, streams, out):
+    code = (
+        "import sys; from c3dvis import command_line as c\n"
+        "def work():\n"
+        "    with open('file', 'w') as file:\n"
+        "        c.say('caf\\u00e9 ready'); c.print_error('no'); file.write('whole')\n"
+        "    return 3\n"
+        "sys.exit(c.run(work))\n"
+    )
+    (tmp_path / "code.py").write_text(code)
+    ran = subprocess.run(
+        ["sh", "-c", f"PYTHONIOENCODING=ascii {sys.executable} code.py {streams}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(command_line.__file__).rsplit("/", 2)[0]},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("Traceback")) == (3, out, 0)
+    assert (tmp_path / "file").read_text() == "whole"
+
+
+def test_what_stops_reading_does_not_stop_the_work(tmp_path):
+    code = (
+        "import sys; from c3dvis import command_line as c\n"
+        "def work():\n"
+        "    [c.say('line') for _ in range(20000)]\n"
+        "    open('done', 'w').close()\n"
+        "    return 0\n"
+        "sys.exit(c.run(work))\n"
+    )
+    (tmp_path / "code.py").write_text(code)
+    path = str(command_line.__file__).rsplit("/", 2)[0]
+    command = f"PYTHONPATH={path} {sys.executable} code.py | head -1"
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout == "line\n" and ran.stderr == ""
+    assert (tmp_path / "done").exists()
+
+
+def test_a_folder_belongs_to_the_command_that_began_it(tmp_path):
+    with output_folder.locked(tmp_path / "a", "responses"):
+        (tmp_path / "a" / "README.md").write_text("ours")
+        with pytest.raises(output_folder.InUse, match="no other run is writing"):
+            with output_folder.locked(tmp_path / "a", "responses"):
+                pass
+    output_folder.check(tmp_path / "a", "responses")
+    with pytest.raises(ValueError, match="whose README.md is of something else"):
+        output_folder.check(tmp_path / "a", "attribution")
+
+
+def test_a_new_folder_in_which_nothing_was_written_is_removed(tmp_path):
+    for name in ("new", "there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="wrong"):
+            with output_folder.locked(tmp_path / name, "gallery"):
+                raise ValueError("wrong")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_what_a_killed_run_left_is_removed_but_not_behind_a_link(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "elsewhere")
+    name = ".0123456789abcdef.tmp"
+    for folder in ("a", "elsewhere"):
+        (tmp_path / folder / name).write_text("half")
+    with output_folder.locked(tmp_path / "a", "gallery"):
+        assert not (tmp_path / "a" / name).exists()
+    assert (tmp_path / "elsewhere" / name).exists()
