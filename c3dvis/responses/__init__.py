@@ -1,4 +1,4 @@
-"""What real clips do to a network: feature maps, kernels, and any 3-D kernel's response.
+"""What real clips do to a network: feature maps, kernels, the strongest clips.
 
 Its names are imported on first use, so that the command answers without Keras.
 """
@@ -13,8 +13,21 @@ if TYPE_CHECKING:
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
+    from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
+    from c3dvis.responses.sweeps import sweep
 
-__all__ = ["FeatureMaps", "convolve", "feature_maps", "kernels", "random_kernel", "still"]
+__all__ = [
+    "FeatureMaps",
+    "LayerResponses",
+    "RankedClip",
+    "Sweep",
+    "convolve",
+    "feature_maps",
+    "kernels",
+    "random_kernel",
+    "still",
+    "sweep",
+]
 
 _FILES = {
     "FeatureMaps": "maps",
@@ -22,7 +35,11 @@ _FILES = {
     "feature_maps": "maps",
     "kernels": "layer_kernels",
     "random_kernel": "convolution",
+    "LayerResponses": "sweep_result",
+    "RankedClip": "sweep_result",
+    "Sweep": "sweep_result",
     "still": "maps",
+    "sweep": "sweeps",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

@@ -1,0 +1,151 @@
+"""Clips for a sweep, one after the other: a folder, a list of files, arrays or a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips
+from c3dvis.clips import pictures
+
+VIDEO_SUFFIXES = (
+    *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
+    *(".ogv", ".wmv", ".flv", ".3gp", ".ts"),
+)
+"""Names of files that count as clips of a folder; so does a folder that holds pictures."""
+
+
+@dataclass(frozen=True)
+class NamedClip:
+    """A clip of a sweep, or why there is none.
+
+    Attributes:
+        name: Unique in the sweep: a file's path below the folder, and which part of it.
+        source: What clips of one film have in common.
+        clip: float32 `(T, H, W, C)` in [0, 1]; None if it can't be read.
+        error: Why, in a sentence.
+    """
+
+    name: str
+    source: str
+    clip: NDArray[np.float32] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips that can be gone through again from any of them.
+
+    Attributes:
+        identity: What tells them from others, as JSON keeps it.
+        count: How many there are; None where a dataset does not say.
+        start_at: Function of a number that gives the clips from this one on.
+    """
+
+    identity: Any
+    count: int | None
+    start_at: Callable[[int], Iterator[NamedClip]]
+
+
+def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows: int = 1) -> Clips:
+    """What a sweep goes through.
+
+    Args:
+        given: A folder of videos (and of folders of frames), sorted into folders or not; a list
+            of files; an array or list of clips `(T, H, W, C)` in [0, 1]; a `tf.data.Dataset` of
+            batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
+        frames: Frames that files are read with.
+        size: Height and width that files are read with.
+        windows: Of how many parts of a file, as long as each other, clips are taken.
+
+    Raises:
+        ValueError: Nothing that clips could be read from.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        folder = Path(given)
+        files = list(_files(folder))
+        if not files:
+            raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+        names = [file.relative_to(folder).as_posix() for file in files]
+        return _of_files(files, names, frames, size, windows)
+    if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
+        return _of_batches(lambda: (given[i] for i in range(given.num_batches)), given)
+    if hasattr(given, "element_spec"):  # a tf.data.Dataset
+        return _of_batches(lambda: iter(given), given)
+    listed = list(given) if isinstance(given, Iterable) else []
+    if not listed:
+        raise ValueError(
+            "Expected clips: a folder, files, arrays (T, H, W, C) or a dataset of batches. "
+            f"Received: {type(given).__name__}."
+        )
+    if all(isinstance(one, (str, os.PathLike)) for one in listed):
+        files = [Path(one) for one in listed]
+        return _of_files(files, [str(file) for file in files], frames, size, windows)
+    return _of_arrays(listed)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Videos and folders of frames below a folder, in the order of their names."""
+    if not folder.is_dir():
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())
+            yield from [entry] if pictured else _files(entry)
+        elif entry.suffix.lower() in VIDEO_SUFFIXES:
+            yield entry
+
+
+def _of_files(files, names, frames, size, windows) -> Clips:
+    def start_at(first: int) -> Iterator[NamedClip]:
+        for number in range(first, windows * len(files)):
+            index, window = divmod(number, windows)
+            name = names[index] if windows == 1 else f"{names[index]}#{window}"
+            try:
+                clip = _window(files[index], frames, size, window, windows)
+                yield NamedClip(name, names[index], clip)
+            except ValueError as error:
+                yield NamedClip(name, names[index], None, " ".join(str(error).split()))
+
+    stats = [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)]
+    return Clips({"files": stats, "windows": windows}, windows * len(files), start_at)
+
+
+def _window(file: Path, frames, size, window: int, windows: int) -> NDArray[np.float32]:
+    """Frames spread evenly over one of the equal parts of a file."""
+    if windows == 1:
+        return clips.read(file, frames=frames, size=size, short="hold")
+    whole = clips.read(
+        file, frames=None if frames is None else frames * windows, size=size, short="hold"
+    )
+    length = len(whole) // windows
+    return whole[window * length : (window + 1) * length]
+
+
+def _of_arrays(listed: list) -> Clips:
+    def start_at(first: int) -> Iterator[NamedClip]:
+        for index in range(first, len(listed)):
+            yield NamedClip(str(index), str(index), clips.check(listed[index]))
+
+    return Clips({"arrays": len(listed)}, len(listed), start_at)
+
+
+def _of_batches(begin: Callable[[], Iterator], given: Any) -> Clips:
+    def start_at(first: int) -> Iterator[NamedClip]:
+        index = 0
+        for batch in begin():
+            taken = batch[0] if isinstance(batch, (tuple, list)) else batch
+            for clip in np.asarray(taken):
+                if index >= first:
+                    yield NamedClip(str(index), str(index), clips.check(clip))
+                index += 1
+
+    return Clips({"dataset": type(given).__name__}, None, start_at)

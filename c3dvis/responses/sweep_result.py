@@ -1,0 +1,240 @@
+"""What a sweep gives: scores, statistics and the strongest and weakest clips of every unit."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import files, text
+
+SCHEMA = 1
+"""Of the files of a sweep; another number is another layout."""
+
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class RankedClip:
+    """One of the strongest clips of a unit.
+
+    Attributes:
+        name: Of the clip.
+        index: Its row in the scores.
+        score: Mean of the unit's activation.
+        peak: The greatest activation.
+        place: Where that is in the layer's grid, `(t, y, x)`; see `c3dvis.receptive_field.of`.
+    """
+
+    name: str
+    index: int
+    score: float
+    peak: float
+    place: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerResponses:
+    """The responses of a layer's C units to N clips.
+
+    Attributes:
+        scores: float16 `(N, C)`, float32 where half precision has no such numbers: the mean of
+            the activation over places.
+        mean: float32 `(C,)`, of the scores.
+        deviation: float32 `(C,)`, their standard deviation.
+        zeros: float32 `(C,)`, share of clips to which the unit does not respond at all.
+        strongest: int32 `(k, C)`, rows of the clips of the highest scores, each of another film.
+        peaks: float32 `(k, C)`, the greatest activation in each of these.
+        places: int32 `(k, C, 3)`, where that is in the layer's grid, `(t, y, x)`.
+        weakest: int32 `(k, C)`, rows of the clips of the lowest scores.
+        deciles: int32 `(9, C)`, rows of the clips at 10, 20, ... 90 % of the scores.
+        grid: `(t, h, w)` of the layer's output; 1 where it has no such axis.
+    """
+
+    scores: NDArray[np.floating]
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    zeros: NDArray[np.float32]
+    strongest: NDArray[np.int32]
+    peaks: NDArray[np.float32]
+    places: NDArray[np.int32]
+    weakest: NDArray[np.int32]
+    deciles: NDArray[np.int32]
+    grid: NDArray[np.int32]
+
+    def __repr__(self) -> str:
+        clips, units = self.scores.shape
+        return f"LayerResponses({units} units, {clips} clips)"
+
+
+_ARRAYS = tuple(LayerResponses.__dataclass_fields__)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep(Mapping[str, LayerResponses]):
+    """The responses of the units of some layers to many clips: a mapping from layers' names.
+
+    Attributes:
+        names: Of the clips, in the order of the scores.
+        sources: Of each, the film that it is from.
+        failed: Of each clip that could not be read, why.
+        layers: The responses by layer.
+    """
+
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    failed: Mapping[str, str]
+    layers: Mapping[str, LayerResponses]
+
+    def __getitem__(self, layer: str) -> LayerResponses:
+        if layer not in self.layers:
+            raise text.unknown("the name of a layer of the sweep", layer, self.layers)
+        return self.layers[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        units = sum(layer.scores.shape[1] for layer in self.layers.values())
+        return f"Sweep({len(self.names)} clips, {units} units of {len(self)} layers)"
+
+    def top(self, layer: str, channel: int) -> list[RankedClip]:
+        """The strongest clips of a unit, best first."""
+        responses = self[layer]
+        count = responses.scores.shape[1]
+        if not 0 <= channel < count:
+            raise ValueError(
+                f"Layer {layer!r} has {count} channels. Expected one from 0 to {count - 1}. "
+                f"Received: {channel}."
+            )
+        return [
+            RankedClip(
+                name=self.names[row],
+                index=int(row),
+                score=float(responses.scores[row, channel]),
+                peak=float(responses.peaks[rank, channel]),
+                place=tuple(responses.places[rank, channel].tolist()),
+            )
+            for rank, row in enumerate(responses.strongest[:, channel])
+        ]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes all of it as one `.npz` file, whole or not at all."""
+        about = {
+            "schema": SCHEMA,
+            "names": self.names,
+            "sources": self.sources,
+            "failed": dict(self.failed),
+            "layers": list(self.layers),
+        }
+        arrays = {"about": np.array(json.dumps(about))}
+        for number, layer in enumerate(self.layers.values()):
+            arrays |= {f"{number}/{name}": getattr(layer, name) for name in _ARRAYS}
+        return write_arrays(Path(path), arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Sweep:
+        """Reads what `save` wrote; no code of the file is run.
+
+        Raises:
+            ValueError: If it is no such file, or of another schema.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                about = json.loads(str(stored["about"]))
+                layers = {
+                    name: LayerResponses(**{key: stored[f"{number}/{key}"] for key in _ARRAYS})
+                    for number, name in enumerate(about["layers"])
+                }
+                schema = about["schema"]
+        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"Expected a sweep's file. Received: {path!s}: {reason}.") from error
+        if schema != SCHEMA:
+            raise ValueError(
+                f"Expected a sweep of schema {SCHEMA}. Received: {schema} in {path!s}."
+            )
+        return cls(tuple(about["names"]), tuple(about["sources"]), about["failed"], layers)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:
+    """Writes an `.npz` file, whole or not at all; the same arrays make the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+    files.write_bytes(path, buffer.getvalue())
+    return path
+
+
+def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
+    """The sweep whose parts lie in some files.
+
+    Raises:
+        ValueError: If no clip could be read.
+    """
+    about: dict[str, list[str]] = {"names": [], "sources": [], "failed": [], "errors": []}
+    for part in parts:
+        with np.load(part, allow_pickle=False) as stored:
+            for key, listed in about.items():
+                listed += stored[key].tolist()
+    failed = dict(zip(about["failed"], about["errors"], strict=True))
+    if not about["names"]:
+        first = next(iter(failed.values()), "none")
+        raise ValueError(f"Expected clips that can be read. Received: {first}")
+    sources = np.unique(about["sources"], return_inverse=True)[1]
+    layers = {name: _layer(parts, number, sources, top) for number, name in enumerate(chosen)}
+    return Sweep(tuple(about["names"]), tuple(about["sources"]), failed, layers)
+
+
+def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> LayerResponses:
+    """One layer's responses, of all parts."""
+    read: dict[str, list[NDArray]] = {"scores": [], "peaks": [], "places": [], "grid": []}
+    for part in parts:
+        with np.load(part, allow_pickle=False) as stored:
+            for key, values in read.items():
+                if f"{number}/{key}" in stored:
+                    values.append(stored[f"{number}/{key}"])
+    scores, peaks = np.concatenate(read["scores"]), np.concatenate(read["peaks"])
+    strongest = _ranked(scores, sources, top)
+    units = np.arange(scores.shape[1])
+    grid = read["grid"][0]
+    at = np.concatenate(read["places"])[strongest, units]
+    exact = scores if np.abs(scores).max() > _LARGEST_HALF else scores.astype(np.float16)
+    order = np.argsort(scores, axis=0, kind="stable")
+    positions = np.rint(np.arange(1, 10) / 10 * (len(scores) - 1)).astype(int)
+    return LayerResponses(
+        scores=exact,
+        mean=scores.mean(axis=0, dtype=np.float64).astype(np.float32),
+        deviation=scores.std(axis=0, dtype=np.float64).astype(np.float32),
+        zeros=((scores == 0) & (peaks == 0)).mean(axis=0).astype(np.float32),
+        strongest=strongest,
+        peaks=peaks[strongest, units],
+        places=_three_axes(np.stack(np.unravel_index(at, grid), axis=-1).astype(np.int32), 0),
+        weakest=_ranked(-scores, sources, top),
+        deciles=order[positions].astype(np.int32),
+        grid=_three_axes(grid, 1),
+    )
+
+
+def _ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:
+    """Rows of the highest scores of each unit, `(k, C)`, at most one of a source."""
+    by_source = [np.flatnonzero(sources == source) for source in range(sources.max() + 1)]
+    best = np.stack([rows[scores[rows].argmax(axis=0)] for rows in by_source])
+    units = np.arange(scores.shape[1])
+    order = np.argsort(-scores[best, units], axis=0, kind="stable")[:top]
+    return best[order, units].astype(np.int32)
+
+
+def _three_axes(values: NDArray[np.int32], missing: int) -> NDArray[np.int32]:
+    """Positions or lengths along frames, rows and columns, where a layer has fewer axes."""
+    count = values.shape[-1]
+    rest = np.full((*values.shape[:-1], 3 - count), missing, np.int32)
+    return np.concatenate([rest, values] if count == 2 else [values, rest], axis=-1)

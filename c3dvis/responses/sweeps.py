@@ -1,0 +1,250 @@
+"""What every unit of some layers does with many clips, from one forward pass a clip."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from c3dvis import autodiff, files, identity, rewire
+from c3dvis import clips as clips_room
+from c3dvis.models import layers as network_layers
+from c3dvis.responses import clip_sources
+from c3dvis.responses.sweep_result import SCHEMA, Sweep, collect, write_arrays
+
+__all__ = ["sweep"]
+
+_SETTINGS, _COMPLETE, _PARTS = "sweep.json", "complete.json", "parts"
+# Frames and pixels of clips from files, where the network takes any.
+_FRAMES, _SIDE = 16, 112
+# Clips whose responses are one file, written whole: what a killed run has to do again.
+_PART = 16
+
+
+def sweep(
+    network: keras.Model,
+    clips: Any,
+    *,
+    layers: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    top: int = 9,
+    windows: int = 1,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    preprocess: Callable | None = None,
+    batch_size: int = 4,
+    verbose: int | str = "auto",
+) -> Sweep:
+    """The responses of every unit of some layers to many clips.
+
+    A unit's score is the mean of its activation over places, as `objectives.channel` has it, its
+    peak the greatest activation. One forward pass a clip serves all units of all layers. What is
+    in memory is one batch, then the scores of one layer (10 bytes a clip and unit); all else is on
+    disk.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        clips: A folder of videos, a list of files, an array or list of clips `(T, H, W, C)` in
+            [0, 1], a `tf.data.Dataset` of batches or a Keras `PyDataset`.
+        layers: Names of layers, or `objectives.LOGITS` for class scores; None is every layer with
+            weights.
+        out: Folder that keeps what is done: the same call goes on where it was stopped, and a
+            finished sweep is only read. None keeps nothing.
+        top: Strongest and weakest clips kept of each unit, each of another film.
+        windows: Clips that are taken of each film, from equal parts of it.
+        frames: Frames of clips that are read from files; None is what the network takes, or 16.
+        size: Height and width of those; None is what the network takes, or 112.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+        verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
+
+    Returns:
+        Scores, strongest and weakest clips and statistics of every unit.
+
+    Raises:
+        ValueError: Clips or layers that can't be used, or a folder of another sweep.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> from c3dvis.motion import MovingEvidence
+        >>> clips = MovingEvidence(seed=1).batch(0, 6).clips
+        >>> swept = responses.sweep(models.build("c3d-motion"), clips, layers=["conv2"], verbose=0)
+        >>> swept["conv2"].scores.shape
+        (6, 16)
+    """
+    if top < 1 or windows < 1 or batch_size < 1:
+        raise ValueError(
+            "Expected top, windows and batch_size of 1 or more. "
+            f"Received: {top}, {windows}, {batch_size}."
+        )
+    chosen = _names(network) if layers is None else tuple(layers)
+    tap = network_layers.tap(network, chosen)
+    own = tuple(network.inputs[0].shape[1:])
+    taken = _shape(network, frames, size)
+    given = clip_sources.of(clips, frames=taken[0], size=taken[1:], windows=windows)
+    settings = {
+        "schema": SCHEMA,
+        "weights": identity.weights_sha256(network),
+        "architecture": identity.architecture_sha256(network),
+        "layers": list(chosen),
+        "shape": list(taken),
+        "preprocess": identity.described(preprocess),
+        "clips": given.identity,
+    }
+    with _folder(out) as folder:
+        _begin(folder, settings)
+        if files.read_json(folder / _COMPLETE) is None:
+            measure = _measure(tap, preprocess)
+            for number, part in _parts(folder, given, verbose):
+                content = _responses(part, measure, chosen, batch_size, own)
+                write_arrays(folder / _PARTS / f"{number:06}.npz", content)
+            files.write_json(folder / _COMPLETE, {"schema": SCHEMA})
+        return collect(sorted((folder / _PARTS).glob("*.npz")), chosen, top)
+
+
+def _names(network: keras.Model) -> tuple[str, ...]:
+    return tuple(info.name for info in network_layers.visualizable(network))
+
+
+def _shape(
+    network: keras.Model, frames: int | None, size: tuple[int, int] | None
+) -> tuple[int, int, int]:
+    """Frames, height and width that files are read with."""
+    own = tuple(network.inputs[0].shape[1:4])
+    asked = (frames, *(size or (None, None)))
+    for name, one, other in zip(("frames", "height", "width"), own, asked, strict=True):
+        if None not in (one, other) and one != other:
+            raise ValueError(f"Expected {name} {one}, as the network takes. Received: {other}.")
+    default = (_FRAMES, _SIDE, _SIDE)
+    shape = [a or b or c for a, b, c in zip(own, asked, default, strict=True)]
+    return shape[0], shape[1], shape[2]
+
+
+@contextlib.contextmanager
+def _folder(out: str | Path | None) -> Iterator[Path]:
+    """The folder that keeps what is done; one that goes away at the end where none is asked for."""
+    if out is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"Expected a folder. Received: {str(folder)!r}, which is a file.")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".sweep.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(
+            f"Expected a folder that no other run is writing. Received: {str(folder)!r}."
+        ) from None
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Notes what the folder is of, or refuses it where that is something else."""
+    (folder / _PARTS).mkdir(exist_ok=True)
+    for leftover in (folder / _PARTS).glob(files.IN_FLIGHT):
+        leftover.unlink()
+    before = files.read_json(folder / _SETTINGS)
+    if before is None and not any((folder / _PARTS).glob("*.npz")):
+        files.write_json(folder / _SETTINGS, settings)
+    elif before != settings:
+        known = before if isinstance(before, dict) else {}
+        other = [name for name in settings if known.get(name) != settings[name]]
+        raise ValueError(
+            f"Expected the sweep that {str(folder)!r} was begun with. "
+            f"Received: other {', '.join(other)}."
+        )
+
+
+def _parts(
+    folder: Path, given: clip_sources.Clips, verbose: int | str
+) -> Iterator[tuple[int, list[clip_sources.NamedClip]]]:
+    """The parts that are not done yet, each with its number, with progress."""
+    done = len(list((folder / _PARTS).glob("*.npz")))
+    progress = keras.utils.Progbar(given.count, verbose=int(bool(verbose)), unit_name="clip")
+    if done:
+        progress.update(min(done * _PART, given.count or done * _PART))
+    ahead = given.start_at(done * _PART)
+    number = done
+    while part := list(itertools.islice(ahead, _PART)):
+        yield number, part
+        number += 1
+        progress.add(len(part))
+
+
+def _measure(tap: keras.Model, preprocess: Callable | None) -> Callable:
+    """A compiled function of clips: of each layer's units mean, peak and its place, and the grid.
+
+    Places are counted through the grid of frames, rows and columns, or what the layer has of them.
+    """
+    quick = rewire.quicker(tap)
+
+    def measure(batch):
+        outputs = quick(batch if preprocess is None else preprocess(batch), training=False)
+        measured = []
+        for output in outputs if len(tap.outputs) > 1 else [outputs]:
+            shape = ops.shape(output)
+            places = ops.cast(ops.reshape(output, (shape[0], -1, shape[-1])), "float32")
+            measured += [
+                ops.mean(places, axis=1),
+                ops.max(places, axis=1),
+                ops.cast(ops.argmax(places, axis=1), "int32"),
+                ops.cast(ops.convert_to_tensor(shape[1:-1] or (1,)), "int32"),
+            ]
+        return tuple(measured)
+
+    return autodiff.compiled(measure, variables=tap.variables)
+
+
+def _responses(
+    part: Sequence[clip_sources.NamedClip],
+    measure: Callable,
+    chosen: Sequence[str],
+    batch_size: int,
+    shape: tuple[int | None, ...],
+) -> dict[str, NDArray]:
+    """The arrays of one part.
+
+    Args:
+        part: Clips, and those that could not be read.
+        measure: What `_measure` gives.
+        chosen: Names of the layers.
+        batch_size: Clips computed at once.
+        shape: Of a clip, as the network takes it.
+    """
+    read = [(one, clips_room.check(one.clip, shape)) for one in part if one.clip is not None]
+    failed = [one for one in part if one.clip is None]
+    arrays = {
+        "names": np.array([one.name for one, _ in read], np.str_),
+        "sources": np.array([one.source for one, _ in read], np.str_),
+        "failed": np.array([one.name for one in failed], np.str_),
+        "errors": np.array([one.error for one in failed], np.str_),
+    }
+    batches = []
+    for first in range(0, len(read), batch_size):
+        batch = [clip for _, clip in read[first : first + batch_size]]
+        # One graph serves all batches: what is left over makes no other.
+        padded = np.stack(batch + [batch[-1]] * (batch_size - len(batch)))
+        measured = [np.asarray(ops.convert_to_numpy(m)) for m in measure(padded)]
+        batches.append([m if m.ndim == 1 else m[: len(batch)] for m in measured])
+    for number, layer in enumerate(chosen if batches else ()):
+        for kind, name in enumerate(("scores", "peaks", "places")):
+            arrays[f"{number}/{name}"] = np.concatenate([b[4 * number + kind] for b in batches])
+        arrays[f"{number}/grid"] = batches[0][4 * number + 3]
+        if not np.isfinite(arrays[f"{number}/peaks"]).all():
+            raise ValueError(f"Expected finite activations. Received: NaN in layer {layer!r}.")
+    return arrays
