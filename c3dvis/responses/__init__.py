@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
+    from c3dvis.responses.tuning import MotionTuning, motion_tuning
 
 __all__ = [
     "FeatureMaps",
     "LayerResponses",
+    "MotionTuning",
     "RankedClip",
     "Sweep",
     "convolve",
     "feature_maps",
     "kernels",
+    "motion_tuning",
     "random_kernel",
     "still",
     "sweep",
@@ -38,6 +41,8 @@ _FILES = {
     "LayerResponses": "sweep_result",
     "RankedClip": "sweep_result",
     "Sweep": "sweep_result",
+    "MotionTuning": "tuning",
+    "motion_tuning": "tuning",
     "still": "maps",
     "sweep": "sweeps",
 }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from c3dvis import autodiff, files, identity, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import layers as network_layers
+from c3dvis.models.extent import clip_shape
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import SCHEMA, Sweep, collect, write_arrays
 
@@ -25,7 +26,7 @@ __all__ = ["sweep"]
 
 _SETTINGS, _COMPLETE, _PARTS = "sweep.json", "complete.json", "parts"
 # Frames and pixels of clips from files, where the network takes any.
-_FRAMES, _SIDE = 16, 112
+_USUAL = (16, 112, 112)
 # Clips whose responses are one file, written whole: what a killed run has to do again.
 _PART = 16
 
@@ -89,14 +90,14 @@ def sweep(
     chosen = _names(network) if layers is None else tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
-    taken = _shape(network, frames, size)
-    given = clip_sources.of(clips, frames=taken[0], size=taken[1:], windows=windows)
+    *taken, _ = clip_shape(network, frames=frames, size=size, usual=_USUAL)
+    given = clip_sources.of(clips, frames=taken[0], size=(taken[1], taken[2]), windows=windows)
     settings = {
         "schema": SCHEMA,
         "weights": identity.weights_sha256(network),
         "architecture": identity.architecture_sha256(network),
         "layers": list(chosen),
-        "shape": list(taken),
+        "shape": taken,
         "preprocess": identity.described(preprocess),
         "clips": given.identity,
     }
@@ -113,20 +114,6 @@ def sweep(
 
 def _names(network: keras.Model) -> tuple[str, ...]:
     return tuple(info.name for info in network_layers.visualizable(network))
-
-
-def _shape(
-    network: keras.Model, frames: int | None, size: tuple[int, int] | None
-) -> tuple[int, int, int]:
-    """Frames, height and width that files are read with."""
-    own = tuple(network.inputs[0].shape[1:4])
-    asked = (frames, *(size or (None, None)))
-    for name, one, other in zip(("frames", "height", "width"), own, asked, strict=True):
-        if None not in (one, other) and one != other:
-            raise ValueError(f"Expected {name} {one}, as the network takes. Received: {other}.")
-    default = (_FRAMES, _SIDE, _SIDE)
-    shape = [a or b or c for a, b, c in zip(own, asked, default, strict=True)]
-    return shape[0], shape[1], shape[2]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,363 @@
+"""How units are tuned to motion: direction, speed, frequency, contrast and colour of gratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from c3dvis import autodiff, receptive_field, rewire
+from c3dvis.models import layers
+from c3dvis.models.extent import clip_shape
+from c3dvis.motion import DriftingGabor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["MotionTuning", "motion_tuning"]
+
+_DIRECTIONS = tuple(float(angle) for angle in range(0, 360, 30))  # degrees
+_SPATIAL = (0.04, 0.07, 0.12, 0.2, 0.33)  # cycles a pixel
+_TEMPORAL = (0.0, 0.06, 0.12, 0.2, 0.28, 0.36, 0.44)  # cycles a frame
+_CONTRASTS = (0.0625, 0.125, 0.25, 0.5, 1.0)
+COLOURS: Mapping[str, tuple[float, float, float]] = {
+    "light and dark": (1.0, 1.0, 1.0),
+    "red and cyan": (1.0, -1.0, -1.0),
+    "red and green": (1.0, -1.0, 0.0),
+    "blue and yellow": (-1.0, -1.0, 1.0),
+}
+"""What gratings add to grey at their crests."""
+
+# Rounds of looking nearer at a unit's best grating, each in half the steps of the one before.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class MotionTuning:
+    """The tuning of some units of a layer to drifting gratings.
+
+    Responses are the unit's activation less that to grey. Directions are in degrees: 0 is right,
+    90 up, 180 left, 270 down.
+
+    Attributes:
+        layer: Name of the layer.
+        channels: Index of each of the C units.
+        directions: float32 `(D,)`, degrees.
+        spatial_frequencies: float32 `(S,)`, cycles a pixel.
+        temporal_frequencies: float32 `(F,)`, cycles a frame; the first is 0, where nothing moves.
+        responses: float32 `(C, D, S, F)`.
+        best: The grating that each unit prefers, found between those of the grid.
+        best_response: float32 `(C,)`, the response to it.
+        opposite: float32 `(C,)`, the response to the same grating the other way.
+        standing: float32 `(C,)`, the greatest response to one that stands still.
+        contrasts: float32 `(K,)`, of the best grating.
+        to_contrast: float32 `(C, K)`, responses at these.
+        to_colour: float32 `(C, len(COLOURS))`, responses to the best grating in other colours.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    directions: NDArray[np.float32]
+    spatial_frequencies: NDArray[np.float32]
+    temporal_frequencies: NDArray[np.float32]
+    responses: NDArray[np.float32]
+    best: tuple[DriftingGabor, ...]
+    best_response: NDArray[np.float32]
+    opposite: NDArray[np.float32]
+    standing: NDArray[np.float32]
+    contrasts: NDArray[np.float32]
+    to_contrast: NDArray[np.float32]
+    to_colour: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"MotionTuning({self.layer!r}, {len(self.channels)} units)"
+
+    @property
+    def direction_selectivity(self) -> NDArray[np.float32]:
+        """`(preferred - opposite) / (preferred + opposite)`, from 0 to 1; negative responses are 0.
+
+        1 answers to one direction alone, 0 to both alike; NaN where a unit answers to neither.
+        """
+        preferred, opposite = np.maximum(self.best_response, 0), np.maximum(self.opposite, 0)
+        with np.errstate(invalid="ignore"):
+            return (preferred - opposite) / (preferred + opposite)
+
+    @property
+    def circular_variance(self) -> NDArray[np.float32]:
+        """1 less the length of the mean vector of orientations, from 0 (one) to 1 (all alike).
+
+        Of the responses to all directions at the frequencies of the grid that the unit likes best
+        (Ringach et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002).
+        """
+        curve = np.maximum(self.direction_curve(), 0)
+        turned = np.exp(2j * np.radians(self.directions))
+        with np.errstate(invalid="ignore"):
+            return (1 - np.abs(curve @ turned) / curve.sum(axis=1)).astype(np.float32)
+
+    @property
+    def bandwidth(self) -> NDArray[np.float32]:
+        """Degrees of direction over which the response is above half of its greatest; up to 360."""
+        return np.array([_width(curve, self.directions) for curve in self.direction_curve()])
+
+    def direction_curve(self) -> NDArray[np.float32]:
+        """`(C, D)`: responses to all directions at the best moving frequencies of the grid."""
+        moving = self.responses[..., 1:]
+        units, directions = moving.shape[:2]
+        at = moving.max(axis=1).reshape(units, -1).argmax(axis=1)
+        return moving.reshape(units, directions, -1)[np.arange(units), :, at]
+
+    def speed_map(self) -> NDArray[np.float32]:
+        """`(C, S, F)`: the greatest response over directions at each pair of frequencies."""
+        return self.responses.max(axis=1)
+
+    def plot(self, channel: int) -> Figure:
+        """A polar plot of directions beside a map of spatial and temporal frequency."""
+        from matplotlib.figure import Figure
+
+        unit = self.channels.index(channel)
+        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        polar = figure.add_subplot(1, 2, 1, projection="polar")
+        curve = np.maximum(self.direction_curve()[unit], 0)
+        polar.plot(np.radians([*self.directions, self.directions[0]]), [*curve, curve[0]])
+        polar.set_yticklabels([])
+        best = self.best[unit]
+        polar.set_title(f"{best.direction:.0f}°, {best.speed:.2g} px a frame", fontsize=9)
+        axes = figure.add_subplot(1, 2, 2)
+        shown = axes.pcolormesh(
+            range(len(self.temporal_frequencies)),
+            range(len(self.spatial_frequencies)),
+            self.speed_map()[unit],
+        )
+        axes.set_xticks(range(len(self.temporal_frequencies)), self._labels("temporal"))
+        axes.set_yticks(range(len(self.spatial_frequencies)), self._labels("spatial"))
+        axes.set_xlabel("cycles a frame", fontsize=8)
+        axes.set_ylabel("cycles a pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+        figure.colorbar(shown, ax=axes).ax.tick_params(labelsize=7)
+        figure.suptitle(f"{self.layer}, channel {channel}", fontsize=10)
+        return figure
+
+    def _labels(self, kind: str) -> list[str]:
+        return [f"{value:.2g}" for value in getattr(self, f"{kind}_frequencies")]
+
+
+def motion_tuning(
+    network: keras.Model,
+    layer: str,
+    *,
+    channels: Sequence[int] | None = None,
+    directions: Sequence[float] = _DIRECTIONS,
+    spatial_frequencies: Sequence[float] = _SPATIAL,
+    temporal_frequencies: Sequence[float] = _TEMPORAL,
+    place: str = "field",
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    preprocess: Callable | None = None,
+    batch_size: int = 8,
+) -> MotionTuning:
+    """How units of a layer respond to gratings that drift.
+
+    All units see the same grid of gratings, in one pass; then each unit's best one is looked for
+    nearer by, between the directions and frequencies of the grid.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
+        layer: Name of a layer.
+        channels: Its units, counted from 0; None is all.
+        directions: Degrees.
+        spatial_frequencies: Cycles a pixel, above 0 and up to 0.5.
+        temporal_frequencies: Cycles a frame, from 0 to 0.5; 0 is added where it is missing.
+        place: "field": gratings fill the clip, and a response is the mean over the layer's places;
+            "receptive field": they are windowed to what the unit in the layer's centre sees, and
+            its own activation is the response, the greatest of four phases.
+        frames: Of the clips, where the network takes any.
+        size: Height and width of the clips, where the network takes any.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+
+    Raises:
+        ValueError: An unknown layer, unit or place, or a network of other clips.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> tuning = responses.motion_tuning(
+        ...     models.build("c3d-motion"), "conv2", channels=[0], directions=(0, 90, 180, 270),
+        ...     spatial_frequencies=[0.1], temporal_frequencies=[0.1]
+        ... )
+        >>> tuning.responses.shape
+        (1, 4, 1, 2)
+    """
+    if place not in ("field", "receptive field"):
+        raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
+    *shape, colours = clip_shape(network, frames=frames, size=size, usual=(16, 112, 112))
+    if colours != 3:
+        raise ValueError(f"Expected a network of clips in colour. Received: {colours} channels.")
+    measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
+    units = measure.units(channels)
+    temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))
+    grid = [
+        DriftingGabor(angle, spatial_frequency=s, temporal_frequency=f, width=measure.width)
+        for angle in directions
+        for s in spatial_frequencies
+        for f in temporal
+    ]
+    responses = measure(grid)[:, units].T
+    best = [grid[row.argmax()] for row in responses]
+    steps = (
+        360 / max(len(directions), 2) / 2,
+        _step(spatial_frequencies, logarithmic=True),
+        _step(temporal, logarithmic=False),
+    )
+    best, best_response = _nearer(measure, best, units, steps)
+    opposite = [replace(one, direction=(one.direction + 180) % 360) for one in best]
+    coloured = [replace(one, colour=colour) for one in best for colour in COLOURS.values()]
+    dimmed = [(one, contrast) for one in best for contrast in _CONTRASTS]
+    return MotionTuning(
+        layer=layer,
+        channels=tuple(units),
+        directions=np.array(directions, np.float32),
+        spatial_frequencies=np.array(spatial_frequencies, np.float32),
+        temporal_frequencies=np.array(temporal, np.float32),
+        responses=responses.reshape(
+            len(units), len(directions), len(spatial_frequencies), len(temporal)
+        ),
+        best=tuple(best),
+        best_response=best_response,
+        opposite=measure.own(opposite, units, 1)[:, 0],
+        standing=responses.reshape(len(units), -1, len(temporal))[..., 0].max(axis=1),
+        contrasts=np.array(_CONTRASTS, np.float32),
+        to_contrast=measure.own(dimmed, units, len(_CONTRASTS)),
+        to_colour=measure.own(coloured, units, len(COLOURS)),
+    )
+
+
+class _Measure:
+    """Responses of all units of a layer to gratings, less those to grey."""
+
+    def __init__(self, network, layer, shape, place, preprocess, batch_size):
+        tap = layers.tap(network, [layer])
+        self.shape, self.batch_size = shape, batch_size
+        self.count = tap.outputs[0].shape[-1]
+        self.layer, self.width = layer, None
+        centre = place != "field"
+        # Over a whole field every phase is somewhere; at one place it decides.
+        self._phases = (0.0, 90.0, 180.0, 270.0) if centre else (0.0,)
+        if centre:
+            field = receptive_field.of(network, layer, shape=shape)
+            self.width = min(field.shape[1:]) / 4
+        quick = rewire.quicker(tap)
+
+        def measure(clips):
+            values = quick(clips if preprocess is None else preprocess(clips), training=False)
+            values = ops.cast(values, "float32")
+            if not centre:
+                return ops.mean(ops.reshape(values, (values.shape[0], -1, self.count)), axis=1)
+            for length in values.shape[1:-1]:
+                values = values[:, length // 2]
+            return values
+
+        self._run = autodiff.compiled(measure, variables=tap.variables)
+        self._grey = self._rows([np.full((*shape, 3), 0.5, np.float32)])
+
+    def units(self, channels: Sequence[int] | None) -> list[int]:
+        units = list(range(self.count)) if channels is None else [int(c) for c in channels]
+        wrong = [c for c in units if not 0 <= c < self.count]
+        if wrong or not units:
+            raise ValueError(
+                f"Layer {self.layer!r} has {self.count} channels. Expected channels from 0 to "
+                f"{self.count - 1}. Received: {wrong[0] if wrong else 'none'}."
+            )
+        return units
+
+    def __call__(self, gratings: Iterable) -> NDArray[np.float32]:
+        """`(N, count)`, of gratings or of pairs of a grating and its contrast."""
+        rows = self._rows(self._clip(one, phase) for one in gratings for phase in self._phases)
+        return rows.reshape(-1, len(self._phases), self.count).max(axis=1) - self._grey
+
+    def own(self, gratings: Sequence, units: Sequence[int], each: int) -> NDArray[np.float32]:
+        """`(len(units), each)`: each unit's responses to its own gratings, given unit by unit."""
+        responses = self(gratings).reshape(len(units), each, self.count)
+        return responses[np.arange(len(units)), :, units]
+
+    def _clip(self, grating, phase: float) -> NDArray[np.float32]:
+        one, contrast = grating if isinstance(grating, tuple) else (grating, 1.0)
+        clip = replace(one, phase=phase).clip(frames=self.shape[0], size=self.shape[1:])
+        return clip if contrast == 1 else 0.5 + contrast * (clip - 0.5)
+
+    def _rows(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        rows, batch = [], []
+        for clip in clips:
+            batch.append(clip)
+            if len(batch) == self.batch_size:
+                rows.append(ops.convert_to_numpy(self._run(np.stack(batch))))
+                batch = []
+        if batch:  # one graph serves all batches: what is left over makes no other
+            padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
+            rows.append(ops.convert_to_numpy(self._run(padded))[: len(batch)])
+        return np.concatenate(rows)
+
+
+def _step(values: Sequence[float], *, logarithmic: bool) -> float:
+    """Half the usual distance of neighbours on the grid."""
+    ordered = np.sort(np.log(values) if logarithmic else values)
+    return float(np.median(np.diff(ordered))) / 2 if len(ordered) > 1 else 0.0
+
+
+def _nearer(
+    measure: _Measure,
+    best: list[DriftingGabor],
+    units: Sequence[int],
+    steps: tuple[float, float, float],
+) -> tuple[list[DriftingGabor], NDArray[np.float32]]:
+    """The best gratings between those of the grid, and the responses to them.
+
+    In each round a unit sees its grating a step further and a step back along each of direction,
+    spatial and temporal frequency; it moves to the vertex of the parabola through the three.
+    """
+    for round_ in range(_ROUNDS):
+        reach = [step / 2**round_ for step in steps]
+        moves: list[Sequence[float]] = [(0.0, 0.0, 0.0)]
+        for axis in range(3):
+            moves += [
+                tuple(sign * reach[axis] if i == axis else 0.0 for i in range(3))
+                for sign in (-1, 1)
+            ]
+        tried = [_moved(one, move) for one in best for move in moves]
+        responses = measure.own(tried, units, len(moves))
+        vertices = [
+            tuple(reach[axis] * _vertex(*row[[2 * axis + 1, 0, 2 * axis + 2]]) for axis in range(3))
+            for row in responses
+        ]
+        best = [_moved(one, vertex) for one, vertex in zip(best, vertices, strict=True)]
+    return best, measure.own(best, units, 1)[:, 0]
+
+
+def _moved(one: DriftingGabor, move: Sequence[float]) -> DriftingGabor:
+    turn, octave, faster = move
+    return replace(
+        one,
+        direction=(one.direction + turn) % 360,
+        spatial_frequency=min(0.5, one.spatial_frequency * math.exp(octave)),
+        temporal_frequency=min(0.5, max(0.0, one.temporal_frequency + faster)),
+    )
+
+
+def _vertex(below: float, middle: float, above: float) -> float:
+    """Where the parabola through values at -1, 0 and 1 is greatest, in [-1, 1]."""
+    bend = below - 2 * middle + above
+    if bend >= 0:  # no maximum between them
+        return 0.0 if below == above else math.copysign(1.0, above - below)
+    return float(np.clip((below - above) / (2 * bend), -1, 1))
+
+
+def _width(curve: NDArray[np.float32], directions: NDArray[np.float32]) -> float:
+    """Degrees over which a curve of directions is above half its greatest, linearly between."""
+    order = np.argsort(directions)
+    around = np.interp(np.arange(360), directions[order], curve[order], period=360)
+    return float((around > curve.max() / 2).sum()) if curve.max() > 0 else float("nan")
