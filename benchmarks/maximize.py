@@ -21,8 +21,9 @@ import numpy as np
 import same_activation
 from keras import ops
 from machine import peak, state
+from networks import build
 
-from c3dvis import autodiff, models, objectives
+from c3dvis import autodiff, objectives
 from c3dvis.maximize import Maximizer
 from c3dvis.maximize.cut import Cut
 from c3dvis.models import layers
@@ -31,7 +32,6 @@ LAYERS = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")
 NEURON_LAYER, NEURONS = "conv3b", 16
 # Steps of tf-keras-vis in one turn, and of ours: two runs of the compiled graph.
 THEIR_STEPS, OUR_STEPS = 2, 16
-CLIP = (16, 112, 112, 3)
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,6 @@ class Contender:
 
     run: Callable[[], object]
     amount: int
-
-
-def build(name: str, size: Sequence[int] | None) -> keras.Model:
-    """A full-size C3D of random weights, or a network that comes with the package."""
-    keras.utils.set_random_seed(0)
-    if name != "c3d":
-        return models.build(name)
-    shape = (CLIP[0], *(size or CLIP[1:3]), CLIP[3])
-    return models.build("c3d", weights=None, input_shape=shape)
 
 
 def turns(contenders: Mapping[str, Contender], repeats: int) -> dict[str, float]:

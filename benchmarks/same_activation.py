@@ -106,7 +106,7 @@ def _objective(network, layer: str, count: int):
 def run_theirs(settings: dict) -> dict:
     """Seconds and final score of every filter."""
     import numpy as np
-    from maximize import build
+    from networks import build
 
     from c3dvis.maximize import scores
 
@@ -126,7 +126,7 @@ def run_theirs(settings: dict) -> dict:
 
 def run_ours(settings: dict) -> dict:
     """Seconds of every filter until its target, or of all steps."""
-    from maximize import build
+    from networks import build
 
     from c3dvis import autodiff
     from c3dvis.maximize import Maximizer
