@@ -29,6 +29,7 @@ GROUND = {
     "graph",
     "identity",
     "input_optimizer",
+    "intervals",
     "lazy",
     "motion",
     "objectives",

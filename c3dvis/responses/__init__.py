@@ -11,6 +11,8 @@ from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.responses.convolution import convolve, random_kernel
+    from c3dvis.responses.dependence import MotionDependence, motion_dependence
+    from c3dvis.responses.factors import Factors, appearance_and_motion
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
@@ -18,14 +20,18 @@ if TYPE_CHECKING:
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
 
 __all__ = [
+    "Factors",
     "FeatureMaps",
     "LayerResponses",
+    "MotionDependence",
     "MotionTuning",
     "RankedClip",
     "Sweep",
+    "appearance_and_motion",
     "convolve",
     "feature_maps",
     "kernels",
+    "motion_dependence",
     "motion_tuning",
     "random_kernel",
     "still",
@@ -41,6 +47,10 @@ _FILES = {
     "LayerResponses": "sweep_result",
     "RankedClip": "sweep_result",
     "Sweep": "sweep_result",
+    "Factors": "factors",
+    "appearance_and_motion": "factors",
+    "MotionDependence": "dependence",
+    "motion_dependence": "dependence",
     "MotionTuning": "tuning",
     "motion_tuning": "tuning",
     "still": "maps",

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import autodiff, receptive_field, rewire
-from c3dvis.models import layers
+from c3dvis import receptive_field
 from c3dvis.models.extent import clip_shape
 from c3dvis.motion import DriftingGabor
+from c3dvis.responses.unit_responses import UnitResponses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -199,7 +198,7 @@ def motion_tuning(
     if colours != 3:
         raise ValueError(f"Expected a network of clips in colour. Received: {colours} channels.")
     measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
-    units = measure.units(channels)
+    units = measure.scores.units(channels)
     temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))
     grid = [
         DriftingGabor(angle, spatial_frequency=s, temporal_frequency=f, width=measure.width)
@@ -241,66 +240,33 @@ class _Measure:
     """Responses of all units of a layer to gratings, less those to grey."""
 
     def __init__(self, network, layer, shape, place, preprocess, batch_size):
-        tap = layers.tap(network, [layer])
-        self.shape, self.batch_size = shape, batch_size
-        self.count = tap.outputs[0].shape[-1]
-        self.layer, self.width = layer, None
         centre = place != "field"
-        # Over a whole field every phase is somewhere; at one place it decides.
-        self._phases = (0.0, 90.0, 180.0, 270.0) if centre else (0.0,)
+        self.shape, self.width = shape, None
         if centre:
             field = receptive_field.of(network, layer, shape=shape)
             self.width = min(field.shape[1:]) / 4
-        quick = rewire.quicker(tap)
-
-        def measure(clips):
-            values = quick(clips if preprocess is None else preprocess(clips), training=False)
-            values = ops.cast(values, "float32")
-            if not centre:
-                return ops.mean(ops.reshape(values, (values.shape[0], -1, self.count)), axis=1)
-            for length in values.shape[1:-1]:
-                values = values[:, length // 2]
-            return values
-
-        self._run = autodiff.compiled(measure, variables=tap.variables)
-        self._grey = self._rows([np.full((*shape, 3), 0.5, np.float32)])
-
-    def units(self, channels: Sequence[int] | None) -> list[int]:
-        units = list(range(self.count)) if channels is None else [int(c) for c in channels]
-        wrong = [c for c in units if not 0 <= c < self.count]
-        if wrong or not units:
-            raise ValueError(
-                f"Layer {self.layer!r} has {self.count} channels. Expected channels from 0 to "
-                f"{self.count - 1}. Received: {wrong[0] if wrong else 'none'}."
-            )
-        return units
+        # Over a whole field every phase is somewhere; at one place it decides.
+        self._phases = (0.0, 90.0, 180.0, 270.0) if centre else (0.0,)
+        self.scores = UnitResponses(
+            network, layer, centre=centre, preprocess=preprocess, batch_size=batch_size
+        )
+        self._grey = self.scores([np.full((*shape, 3), 0.5, np.float32)])
 
     def __call__(self, gratings: Iterable) -> NDArray[np.float32]:
         """`(N, count)`, of gratings or of pairs of a grating and its contrast."""
-        rows = self._rows(self._clip(one, phase) for one in gratings for phase in self._phases)
-        return rows.reshape(-1, len(self._phases), self.count).max(axis=1) - self._grey
+        rows = self.scores(self._clip(one, phase) for one in gratings for phase in self._phases)
+        best = rows.reshape(-1, len(self._phases), self.scores.count).max(axis=1)
+        return best - self._grey
 
     def own(self, gratings: Sequence, units: Sequence[int], each: int) -> NDArray[np.float32]:
         """`(len(units), each)`: each unit's responses to its own gratings, given unit by unit."""
-        responses = self(gratings).reshape(len(units), each, self.count)
+        responses = self(gratings).reshape(len(units), each, self.scores.count)
         return responses[np.arange(len(units)), :, units]
 
     def _clip(self, grating, phase: float) -> NDArray[np.float32]:
         one, contrast = grating if isinstance(grating, tuple) else (grating, 1.0)
         clip = replace(one, phase=phase).clip(frames=self.shape[0], size=self.shape[1:])
         return clip if contrast == 1 else 0.5 + contrast * (clip - 0.5)
-
-    def _rows(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-        rows, batch = [], []
-        for clip in clips:
-            batch.append(clip)
-            if len(batch) == self.batch_size:
-                rows.append(ops.convert_to_numpy(self._run(np.stack(batch))))
-                batch = []
-        if batch:  # one graph serves all batches: what is left over makes no other
-            padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
-            rows.append(ops.convert_to_numpy(self._run(padded))[: len(batch)])
-        return np.concatenate(rows)
 
 
 def _step(values: Sequence[float], *, logarithmic: bool) -> float:

@@ -1,6 +1,6 @@
 """Metrics of heatmaps: against known evidence, and against the network itself."""
 
-from c3dvis.attribution.metrics.chance import Interval, WithChance, bootstrap, compare_to_chance
+from c3dvis.attribution.metrics.chance import WithChance, compare_to_chance
 from c3dvis.attribution.metrics.curves import Curve, deletion, insertion
 from c3dvis.attribution.metrics.localization import pointing_game, relevance_mass, tube_iou
 from c3dvis.attribution.metrics.randomization import (
@@ -10,6 +10,7 @@ from c3dvis.attribution.metrics.randomization import (
 )
 from c3dvis.attribution.metrics.stability import mu_fidelity, sensitivity
 from c3dvis.attribution.metrics.timing import frame_profile, temporal_hit, temporal_iou
+from c3dvis.intervals import Interval, bootstrap
 
 __all__ = [
     "Curve",

@@ -1,0 +1,75 @@
+"""Scores of a layer's units for clips, computed in batches of one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from c3dvis import autodiff, rewire
+from c3dvis.models import layers
+
+
+class UnitResponses:
+    """A function of clips that gives the score of every unit of a layer.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        layer: Name of a layer.
+        centre: Whether a unit's score is its activation in the layer's centre, instead of the mean
+            over places, as `objectives.channel` has it.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        layer: str,
+        *,
+        centre: bool = False,
+        preprocess: Callable | None = None,
+        batch_size: int = 8,
+    ):
+        tap = layers.tap(network, [layer])
+        self.layer, self.batch_size = layer, batch_size
+        self.count: int = tap.outputs[0].shape[-1]
+        quick = rewire.quicker(tap)
+
+        def scores(clips):
+            values = quick(clips if preprocess is None else preprocess(clips), training=False)
+            values = ops.cast(values, "float32")
+            if not centre:
+                return ops.mean(ops.reshape(values, (values.shape[0], -1, self.count)), axis=1)
+            for length in values.shape[1:-1]:
+                values = values[:, length // 2]
+            return values
+
+        self._scores = autodiff.compiled(scores, variables=tap.variables)
+
+    def units(self, channels: Sequence[int] | None) -> list[int]:
+        """The units asked for, all if None; ValueError for one that is not there."""
+        units = list(range(self.count)) if channels is None else [int(c) for c in channels]
+        wrong = [c for c in units if not 0 <= c < self.count]
+        if wrong or not units:
+            raise ValueError(
+                f"Layer {self.layer!r} has {self.count} channels. Expected channels from 0 to "
+                f"{self.count - 1}. Received: {wrong[0] if wrong else 'none'}."
+            )
+        return units
+
+    def __call__(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """float32 `(N, count)`, of clips `(T, H, W, C)` one after the other."""
+        rows, batch = [], []
+        for clip in clips:
+            batch.append(clip)
+            if len(batch) == self.batch_size:
+                rows.append(ops.convert_to_numpy(self._scores(np.stack(batch))))
+                batch = []
+        if batch:  # one graph serves all batches: what is left over makes no other
+            padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
+            rows.append(ops.convert_to_numpy(self._scores(padded))[: len(batch)])
+        return np.concatenate(rows)
