@@ -34,15 +34,15 @@ OPTIONS = {
     "window": {"stride": 2},
 }
 QUICK = (
+    "integrated_gradients",
+    "grad_cam",
+    "layer_cam",
     "gradient",
     "gradient_x_input",
-    "guided_backpropagation",
-    "grad_cam",
-    "grad_cam_plus_plus",
-    "layer_cam",
-    "integrated_gradients",
-    "smooth_grad",
     "window",
+    "guided_backpropagation",
+    "grad_cam_plus_plus",
+    "smooth_grad",
 )
 SLOW = (
     "score_cam",
@@ -152,6 +152,9 @@ def main() -> None:
         print(json.dumps(measured(chosen.one, chosen)))
         return
     machine, answers = state(), {}
+    before = _HEAD
+    if chosen.append and chosen.out is not None:
+        before = chosen.out.read_text(encoding="utf-8") + "\n"
     for method in chosen.methods:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", method]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -159,18 +162,18 @@ def main() -> None:
         answers |= made
         for name, answer in made.items():
             print(line(name, answer), flush=True)
-    section = [f"## Clips of {chosen.frames} x {chosen.size} x {chosen.size}", "", *machine, ""]
-    options = {name: OPTIONS[name] for name in chosen.methods if name in OPTIONS}
-    section += [f"Options other than the defaults: `{options}`.", "", *table(answers), ""]
-    page = "\n".join(section)
+        if chosen.out is not None:  # after each method, as a run takes long
+            chosen.out.write_text(before + section(chosen, machine, answers), encoding="utf-8")
     if chosen.out is None:
-        print(page)
-    elif chosen.append:
-        chosen.out.write_text(
-            chosen.out.read_text(encoding="utf-8") + "\n" + page, encoding="utf-8"
-        )
-    else:
-        chosen.out.write_text(_HEAD + page, encoding="utf-8")
+        print(section(chosen, machine, answers))
+
+
+def section(chosen: argparse.Namespace, machine: list[str], answers: dict[str, dict]) -> str:
+    """The page's part on clips of one size."""
+    title = f"## Clips of {chosen.frames} x {chosen.size} x {chosen.size}"
+    options = {name: OPTIONS[name] for name in answers if name in OPTIONS}
+    told = f"Options other than the defaults: `{options}`."
+    return "\n".join([title, "", *machine, "", told, "", *table(answers), ""])
 
 
 def _arguments() -> argparse.Namespace:
