@@ -34,20 +34,20 @@ OPTIONS = {
     "window": {"stride": 2},
 }
 QUICK = (
-    "integrated_gradients",
     "grad_cam",
     "layer_cam",
     "gradient",
     "gradient_x_input",
-    "window",
     "guided_backpropagation",
     "grad_cam_plus_plus",
-    "smooth_grad",
 )
 SLOW = (
+    "integrated_gradients",
+    "window",
+    "smooth_grad",
+    "occlusion",
     "score_cam",
     "rise",
-    "occlusion",
     "extremal_2d",
     "extremal_3d",
     "step",
