@@ -58,7 +58,9 @@ _SMOOTHED = ("integrated_gradients", "smooth_grad")
 _STEPS = 4  # of the curves
 _HEAD = """# Attribution on real clips
 
-Written by `benchmarks/attribution_real.py`, which says what is measured.
+Written by `benchmarks/attribution_real.py`, which says what is measured. Slow methods explain only
+the first clips, so compare a method with the random heatmaps beside it. What heatmaps look like is
+said in [limits.md](limits.md).
 
 """
 
