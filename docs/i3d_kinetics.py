@@ -18,7 +18,7 @@ from c3dvis.gallery.plan import CLASSES
 
 FOLDER = Path(__file__).parent
 IMAGES = "images/i3d-kinetics"
-FILTER_SIZE, CLASS_SIZE = 64, 88  # pixels
+FILTER_SIZE, CLASS_SIZE = 56, 84  # pixels
 _COLUMNS = 5
 
 
