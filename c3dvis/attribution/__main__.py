@@ -37,7 +37,7 @@ examples:
 exit codes: 0 all made; 1 some clips or methods failed, or files could not be written; 2 wrong
 arguments; 130 stopped with Ctrl-C
 """
-_DEFAULT_METHODS = ("integrated_gradients", "window")
+_DEFAULT_METHODS = ("integrated_gradients",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
