@@ -44,8 +44,8 @@ def test_indices_by_hand(network):
     lost = found.index(1, "freeze")
     assert lost.mean == pytest.approx(1) and 0.8 < lost.low < 1 < lost.high < 1.2  # as the ramps
     assert found.index(1, "reverse") == pytest.approx((0, 0, 0), abs=1e-6)
-    assert found.index(2, "reverse").mean == pytest.approx(2, rel=1e-5)
-    np.testing.assert_allclose(found.original[2], 0.1 * np.linspace(0.8, 1.2, 4), rtol=1e-5)
+    assert found.index(2, "reverse").mean == pytest.approx(2, rel=1e-4)
+    np.testing.assert_allclose(found.original[2], 0.1 * np.linspace(0.8, 1.2, 4), rtol=1e-4)
     assert repr(found) == "MotionDependence('units', 3 units, 4 clips)"
 
 
