@@ -1,0 +1,147 @@
+"""Networks as Keras users have them: everything works, or is refused in a sentence of ours.
+
+Each file of `architectures/` says in `REFUSED` what cannot be done with it, and with which words.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import warnings
+from collections.abc import Callable
+
+import architectures
+import keras
+import numpy as np
+import pytest
+
+from c3dvis import clips, objectives, responses
+from c3dvis.attribution import attribute
+from c3dvis.attribution.__main__ import main as attribution
+from c3dvis.gallery.__main__ import main as gallery
+from c3dvis.maximize import maximize
+from c3dvis.models import layers
+
+NAMES = [module.name for module in pkgutil.iter_modules(architectures.__path__)]
+OPTIONS = {
+    "integrated_gradients": {"steps": 4, "max_steps": 8},
+    "occlusion": {"block": (3, 12, 12), "stride": (3, 12, 12)},
+    "step": {"steps": 2, "areas": (0.1,)},
+}
+METHODS = ("gradient", "grad_cam", "integrated_gradients", "occlusion", "step")
+
+
+class Case:
+    """A network, a clip for it, and what is said of it."""
+
+    def __init__(self, name: str):
+        self.module = importlib.import_module(f"architectures.{name}")
+        keras.utils.set_random_seed(0)
+        self.network = self.module.build()
+        given = getattr(self.module, "CLIP", None)
+        inputs = self.network.inputs[0].shape[1:] if self.network.inputs else given
+        own = tuple(given or inputs)
+        self.shape = tuple(n or default for n, default in zip(own, (6, 16, 16, 3), strict=True))
+        self.clip = np.random.default_rng(0).random(self.shape, np.float32)
+        self.any_size = None in own
+        self.size = {"frames": self.shape[0], "size": self.shape[1:3]} if self.any_size else {}
+        target = getattr(self.module, "TARGET", None)
+        self.objective = objectives.logit(0) if target is None else objectives.channel(target, 0)
+        self.refused = getattr(self.module, "REFUSED", {})
+
+    def quick(self) -> dict[str, Callable]:
+        """What the default suite tries."""
+        middle = self.module.LAYERS[1]
+        return {
+            "list": lambda: self.listed(),
+            f"maximize {middle}": lambda: self.maximized(objectives.channel(middle, 0)),
+            "gradient": lambda: self.explained("gradient"),
+            "grad_cam": lambda: self.explained("grad_cam"),
+            f"maps {middle}": lambda: responses.feature_maps(self.network, self.clip, middle),
+        }
+
+    def slow(self, folder) -> dict[str, Callable]:
+        """The rest."""
+        first, _, last = self.module.LAYERS
+        tried: dict[str, Callable] = {"maximize output": lambda: self.maximized(self.objective)}
+        for layer in (first, last):
+            tried[f"maximize {layer}"] = lambda layer=layer: self.maximized(
+                objectives.channel(layer, 0)
+            )
+            tried[f"maps {layer}"] = lambda layer=layer: responses.feature_maps(
+                self.network, self.clip, layer
+            )
+        for method in METHODS[2:]:
+            tried[method] = lambda method=method: self.explained(method)
+        tried["gallery"] = lambda: self.command(gallery, folder)
+        tried["attribution"] = lambda: self.command(attribution, folder)
+        return tried
+
+    def listed(self):
+        names = [info.name for info in layers.visualizable(self.network, weightless=True)]
+        missing = [name for name in self.module.LAYERS if name not in names]
+        assert not missing, f"not listed: {missing}, among {names}"
+
+    def maximized(self, objective):
+        made = maximize(self.network, objective, steps=1, **self.size)
+        assert made.shape == (1, *self.shape) and np.isfinite(made).all()
+
+    def explained(self, method):
+        options = OPTIONS.get(method, {})
+        answer = attribute(self.network, self.clip, self.objective, method=method, **options)
+        assert answer.heatmap.shape == self.shape[:3]
+
+    def command(self, main, folder):
+        path, clip = folder / "network.keras", folder / "clip.gif"
+        if not path.exists():
+            self.network.save(path)
+            shown = clips.to_rgb(self.clip)
+            clips.write(clip, shown)
+        arguments = ["--keras-model", str(path), "--out", str(folder / main.__module__)]
+        if self.any_size:
+            height, width = self.shape[1:3]
+            arguments += ["--frames", str(self.shape[0]), "--size", f"{height}x{width}"]
+        if main is gallery:
+            arguments += ["--filters", "0", "--steps", "1", "--compare", "0"]
+        else:
+            arguments = [str(clip), "--method", "gradient", "--short", "hold", *arguments]
+        code = main(arguments)
+        assert code in (0, 2), f"exit code {code}"
+        if code == 2:
+            raise ValueError("Expected: see the command's own message")
+
+
+def outcomes(tried: dict[str, Callable]) -> dict[str, str]:
+    """Of each thing that was tried and did not work, the words."""
+    said = {}
+    for name, call in tried.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call()
+        except ValueError as error:
+            said[name] = str(error)
+    return said
+
+
+def check(case: Case, tried: dict[str, Callable]) -> None:
+    said = outcomes(tried)
+    refused = {name: words for name, words in case.refused.items() if name in tried}
+    assert set(said) == set(refused), said
+    for name, words in refused.items():
+        assert re.search(words, said[name]), (name, said[name])
+        assert "Exception encountered" not in said[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_clips_and_heatmaps(name):
+    case = Case(name)
+    check(case, case.quick())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_else(name, tmp_path):
+    case = Case(name)
+    check(case, case.slow(tmp_path))
