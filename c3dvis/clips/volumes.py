@@ -157,6 +157,11 @@ def resample(clip: NDArray[np.float32], shape: tuple[int, int, int]) -> NDArray[
 def _stored(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The file's values `(X, Y, Z, C)` and its affine matrix."""
     nibabel = _nibabel()
+    damaged = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.spatialimages.ImageDataError,
+    )
     try:
         image = nibabel.load(path)
         size = 4 * math.prod(image.shape)
@@ -165,7 +170,7 @@ def _stored(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         if size > MAXIMUM_BYTES:
             raise ValueError(f"shape {image.shape}, {size / 2**30:.3g} GiB as float32")
         stored = np.asarray(image.dataobj, np.float32)
-    except (*_ERRORS, nibabel.filebasedimages.ImageFileError) as error:
+    except (*_ERRORS, *damaged) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"Expected a NIfTI file. Received: {str(path)!r}: {reason}.") from error
     if image.affine is None:
