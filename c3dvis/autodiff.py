@@ -167,11 +167,11 @@ def _tensorflow_graph(function: Callable) -> Callable:
 
     # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
     # AutoGraph, as Keras does in `fit`.
-    made = tf.function(function, autograph=False)
+    graph = tf.function(function, autograph=False)
     # Private, as no public way silences it for one function alone.
     # It would tell on standard output of the "frequent retracing" of what is one graph a question.
-    made._omit_frequent_tracing_warning = True
-    return made
+    graph._omit_frequent_tracing_warning = True
+    return graph
 
 
 def _tensorflow_gradient(function: Callable) -> Callable:

@@ -40,14 +40,14 @@ def conv(x, kernel, strides, padding: str, dilations):
     @ops.custom_gradient
     def run(x):
         if x.shape[-1] <= _FEW_CHANNELS and any(axis.stride > 1 for axis in axes):
-            made = ops.conv(_cells(x, axes), _kernel(kernel, axes), 1, "valid", "channels_last")
+            output = ops.conv(_cells(x, axes), _kernel(kernel, axes), 1, "valid", "channels_last")
         else:
-            made = ops.conv(x, kernel, strides, padding, "channels_last")
+            output = ops.conv(x, kernel, strides, padding, "channels_last")
 
         def gradient(*args, upstream=None):
             return _gradient(args[0] if upstream is None else upstream, kernel, axes)
 
-        return made, gradient
+        return output, gradient
 
     return run(x)
 

@@ -109,7 +109,7 @@ class AttributionCallback(EpochCallback):
             if interrupted.is_set():
                 raise KeyboardInterrupt
             try:
-                found = attribute(
+                attributions = attribute(
                     network,
                     clip,
                     objective,
@@ -117,7 +117,7 @@ class AttributionCallback(EpochCallback):
                     preprocess=self._preprocess,
                     **self._options,
                 )
-                answer = cast(Attribution, found)  # of one clip
+                answer = cast(Attribution, attributions)  # of one clip
                 result = EpochResult(answer.score, answer.animation())
             except Exception as error:
                 result = EpochResult(error_message=first_line(error))
@@ -142,8 +142,8 @@ def _objectives(targets, count: int) -> list[Objective]:
             f"Expected {count} classes or objectives, one a clip, or one objective for all. "
             f"Received: {len(several)}."
         )
-    found = [one if isinstance(one, Objective) else objectives.logit(one) for one in several]
-    wrong = next((one for one in found if len(one) != 1), None)
+    listed = [one if isinstance(one, Objective) else objectives.logit(one) for one in several]
+    wrong = next((one for one in listed if len(one) != 1), None)
     if wrong is not None:
         raise ValueError(f"Expected objectives of one unit. Received: one of {len(wrong)}.")
-    return found
+    return listed

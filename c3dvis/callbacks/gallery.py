@@ -136,16 +136,16 @@ class _Interrupt(keras.callbacks.Callback):
 
 def _objectives(units: Units) -> list[Objective]:
     if isinstance(units, Mapping):
-        found = [objectives.channel(layer, channels) for layer, channels in units.items()]
+        listed = [objectives.channel(layer, channels) for layer, channels in units.items()]
     else:
-        found = [units] if isinstance(units, Objective) else list(units)
-    wrong = [one for one in found if not isinstance(one, Objective)]
-    if wrong or not found:
+        listed = [units] if isinstance(units, Objective) else list(units)
+    wrong = [one for one in listed if not isinstance(one, Objective)]
+    if wrong or not listed:
         raise ValueError(
             "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. "
             f"Received: {wrong[0] if wrong else 'none'!r}."
         )
-    return found
+    return listed
 
 
 def _result(made: MaximizedClip, channels: int) -> EpochResult:

@@ -154,13 +154,13 @@ class History:
 
     def _section(self, unit: Tracked) -> pages.PictureGroup:
         records = list(self._records(unit))
-        made = [record for record in records if record["width"]]
+        shown = [record for record in records if record["width"]]
         pictures = []
-        if made and (self.folder / unit.stem / "film.gif").is_file():
+        if shown and (self.folder / unit.stem / "film.gif").is_file():
             caption = "film of the epochs"
             film_file = f"{unit.stem}/film.gif"
-            pictures.append(pages.Picture(film_file, caption, made[-1]["width"]))
-        for record in made:
+            pictures.append(pages.Picture(film_file, caption, shown[-1]["width"]))
+        for record in shown:
             caption = f"epoch {record['epoch']}: score {number(record['score'])}"
             name = f"{unit.stem}/{self._gif(unit, record).name}"
             pictures.append(pages.Picture(name, caption, record["width"]))

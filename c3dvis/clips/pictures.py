@@ -198,14 +198,14 @@ def _check_numbers(path: Path, files: list[Path]) -> None:
     """Refuse two files with one number; warn of numbers left out of a regular series."""
     series: dict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
     for file in files:
-        found = re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem)
-        if found is None:
+        numbered = re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem)
+        if numbered is None:
             continue
-        numbers = series[found[1].lower(), found[3].lower()]
-        if int(found[2]) in numbers:
-            twin = numbers[int(found[2])].name
+        numbers = series[numbered[1].lower(), numbered[3].lower()]
+        if int(numbered[2]) in numbers:
+            twin = numbers[int(numbered[2])].name
             raise unreadable(path, f"{twin!r} and {file.name!r} have the same number")
-        numbers[int(found[2])] = file
+        numbers[int(numbered[2])] = file
     for numbers in series.values():
         _warn_of_missing(path, sorted(numbers))
 

@@ -178,8 +178,8 @@ class Crop(keras.layers.Layer):
         if isinstance(step.layer, keras.layers.AveragePooling3D) and is_padded:
             # A mean over a window that reaches past the end is one over what there is.
             lengths = self.flat.lengths[key]
-            found = windows(step.layer, [lengths]) or _ALONE
-            shares = np.ix_(*map(_shares, found, box, lengths))
+            axes_windows = windows(step.layer, [lengths]) or _ALONE
+            shares = np.ix_(*map(_shares, axes_windows, box, lengths))
             x = x / ops.cast((shares[0] * shares[1] * shares[2])[..., None], x.dtype)
         return x
 
@@ -193,13 +193,13 @@ def _layers(steps: Collection[Step]) -> list[keras.layers.Layer]:
 def _behind_weights(steps: Collection[Step]) -> list[Step]:
     """The steps from the first layers with weights on; without operations of `keras.ops`."""
     behind: set[int] = set()
-    found = []
+    chosen = []
     for step in steps:
         if getattr(step.layer, "weights", None) or behind.intersection(step.inputs):
             behind.update(step.outputs)
             if isinstance(step.layer, keras.layers.Layer):
-                found.append(step)
-    return found
+                chosen.append(step)
+    return chosen
 
 
 def _copy(layer: keras.layers.Layer, name: str, dtype: str | None) -> keras.layers.Layer:

@@ -82,9 +82,9 @@ class Cut:
             read = reader(self.network, key, self.whole) if alone else None
             own = read is not None
             at = None if place is None else _within(place, self.network.boxes[key])
-            made = read or (None if term.layer == CLIP else all_channels(key, self.whole))
+            channel_reader = read or (None if term.layer == CLIP else all_channels(key, self.whole))
             channels = self.network.shape(key)[-1] or 0
-            self._readings.append(_Reading(_placed(term, i, at), made, channels, own, at))
+            self._readings.append(_Reading(_placed(term, i, at), channel_reader, channels, own, at))
         weights = [weight for weight, _ in objective.terms]
         terms = [reading.term for reading in self._readings]
         self.objective = Objective(tuple(zip(weights, terms, strict=True)))
@@ -139,10 +139,10 @@ class _Reading:
 
     def __call__(self, values: Mapping, columns, relu) -> tuple:
         channels = self._channels(columns)
-        found = self.read(values, channels, relu) if self.read else None
-        if found is not None and self.at is not None:
-            found = found[(slice(None), *self.at)]
-        return found, self._columns(columns, channels)
+        activation = self.read(values, channels, relu) if self.read else None
+        if activation is not None and self.at is not None:
+            activation = activation[(slice(None), *self.at)]
+        return activation, self._columns(columns, channels)
 
     def _channels(self, columns):
         if isinstance(self.term, Neuron):
@@ -178,10 +178,10 @@ def _placed(term: Term, number: int, at) -> Term:
     """A term as it reads the `number`th activation, in which its place may be the only one."""
     if term.layer == CLIP:
         return term
-    found: dict[str, Any] = {"layer": str(number)}
+    changes: dict[str, Any] = {"layer": str(number)}
     if at is not None:
-        found |= {"frame": 0} if isinstance(term, Frame) else {"position": (0, 0, 0)}
-    return replace(term, **found)
+        changes |= {"frame": 0} if isinstance(term, Frame) else {"position": (0, 0, 0)}
+    return replace(term, **changes)
 
 
 def _wanted(terms: Sequence[Term], places: Sequence[Box | None], keys: Mapping) -> dict:

@@ -161,5 +161,5 @@ def _normalized(layer: keras.layers.BatchNormalization, x, channels):
         for each in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
     )
     scale = ops.rsqrt(variance + layer.epsilon)
-    made = (ops.cast(x, "float32") - mean) * (scale if gamma is None else scale * gamma)
-    return ops.cast(made if beta is None else made + beta, x.dtype)
+    normalized = (ops.cast(x, "float32") - mean) * (scale if gamma is None else scale * gamma)
+    return ops.cast(normalized if beta is None else normalized + beta, x.dtype)

@@ -78,7 +78,7 @@ def scores(
         for i, one in enumerate(several)
     }
     reader = keras.Model(inputs, outcome)
-    found = []
+    rows = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         _check(batch)
         size = _whole_batch(batch) if batchwise else batch_size
@@ -86,10 +86,10 @@ def scores(
         made = reader.predict(given, batch_size=size, verbose=0)
         for i, one in enumerate(several):
             made[str(i)] += _of_the_clips(one, columns[i], batch, size)
-        found.append(made)
-    if not found:
+        rows.append(made)
+    if not rows:
         raise ValueError("Expected at least one batch of clips. Received: none.")
-    every = [np.concatenate([part[key] for part in found]) for key in outcome]
+    every = [np.concatenate([part[key] for part in rows]) for key in outcome]
     return every[0] if isinstance(objective, Objective) else every
 
 

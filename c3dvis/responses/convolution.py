@@ -51,8 +51,8 @@ def convolve(clip: ArrayLike, kernel: ArrayLike) -> NDArray[np.float32]:
         raise ValueError("Expected a kernel of finite numbers. Received: NaN or infinite ones.")
     several = kernel if kernel.ndim == 5 else kernel[..., None]
     run = _by_planes(len(kernel)) if several.shape[4] <= _FEW else _whole()
-    found = np.asarray(ops.convert_to_numpy(run(clip, several)))
-    return found if kernel.ndim == 5 else found[..., 0]
+    response = np.asarray(ops.convert_to_numpy(run(clip, several)))
+    return response if kernel.ndim == 5 else response[..., 0]
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,10 +77,10 @@ def _by_planes(steps: int) -> Callable:
         planes = ops.reshape(
             ops.transpose(kernels, (1, 2, 3, 0, 4)), (height, width, channels, steps * count)
         )
-        found = ops.conv(clip, planes, padding="valid", data_format="channels_last")
+        response = ops.conv(clip, planes, padding="valid", data_format="channels_last")
         length = clip.shape[0] - steps + 1
         parts = (
-            found[step : step + length, ..., step * count : (step + 1) * count]
+            response[step : step + length, ..., step * count : (step + 1) * count]
             for step in range(steps)
         )
         return sum(parts)

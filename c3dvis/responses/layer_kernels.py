@@ -49,10 +49,10 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
 
 
 def _kernel(network: keras.Model, name: str):
-    found = network
+    model = network
     for part in name.split("/"):
-        found = found.get_layer(part)
-    cell = getattr(found, "cell", found)
+        model = model.get_layer(part)
+    cell = getattr(model, "cell", model)
     inner = getattr(cell, "layer", cell)
     return keras.ops.convert_to_numpy(inner.kernel)
 

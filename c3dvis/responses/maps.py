@@ -59,10 +59,10 @@ class FeatureMaps:
         frames, height, width, _ = self.clip.shape
         shown = clips.to_rgb(self.clip)
         grey = np.repeat(self.scaled(by), 3, axis=-1)
-        made = np.ones((len(grey), frames, height, 2 * width + 2, 3), np.float32)
-        made[..., :width, :] = shown
-        made[..., width + 2 :, :] = grey
-        return made
+        pairs = np.ones((len(grey), frames, height, 2 * width + 2, 3), np.float32)
+        pairs[..., :width, :] = shown
+        pairs[..., width + 2 :, :] = grey
+        return pairs
 
 
 def feature_maps(
