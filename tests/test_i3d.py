@@ -340,7 +340,7 @@ def test_options_reach_the_layers():
         ({"dropout": 1.0}, r"in \[0, 1\). Received: dropout=1.0"),
         ({"input_shape": (16, 32, 32)}, r"\(frames, height, width, channels\). Received"),
         ({"input_shape": (16, 32, 32, None)}, r"\(frames, height, width, channels\). Received"),
-        ({"input_shape": (0, 32, 32, 3)}, "lengths of 1 or more. Received"),
+        ({"input_shape": (0, 32, 32, 3)}, "at least 1 frame of 1 x 1 pixels. Received"),
         ({"input_shape": (16, None, 32, 3)}, "fixed height and width.* Received"),
         ({"input_shape": (16, 32, 32, 2)}, "3 channels for modality='rgb'.* Received"),
         (
