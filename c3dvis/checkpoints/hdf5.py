@@ -130,6 +130,13 @@ def keras3_groups(group: h5py.Group) -> Iterator[h5py.Group]:
             yield from keras3_groups(item)
 
 
+def keras_version(file: h5py.File) -> str:
+    """The version of Keras that wrote a file; "" where it does not say."""
+    places = [file, file.get("model_weights")]
+    texts = [place.attrs.get("keras_version") for place in places if place is not None]
+    return next((_text(text) for text in texts if text is not None), "")
+
+
 def read_legacy(file: h5py.File, path: Path) -> Stored:
     """What a file of Keras 1 or 2 holds: weights alone, or those of a whole model.
 
@@ -154,7 +161,7 @@ def read_legacy(file: h5py.File, path: Path) -> Stored:
         for name in names
         if isinstance(root.get(name), h5py.Group)
     ]
-    version = _text(root.attrs.get("keras_version", file.attrs.get("keras_version", "")))
+    version = keras_version(file)
     label = f"HDF5 of Keras {version}" if version else "HDF5 of Keras 1 or 2"
     layers = [layer for layer in layers if layer.weights]
     return Stored(str(path), label, tuple(layers), tuple(notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from c3dvis.checkpoints import hdf5
+from c3dvis.checkpoints import hdf5, keras2_configs
 from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras_weights import named_as, one_line
+from c3dvis.checkpoints.keras2_weights import assign_in_order
 from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -65,23 +67,51 @@ def load_keras_model(path: str | os.PathLike):
 
     path = Path(path)
     if is_keras_archive(path):
-        suffix, config = ".keras", _archive_config(path)
+        suffix, config, version = ".keras", _archive_config(path), "3"
     elif hdf5.is_hdf5(path):
-        suffix, config = ".h5", _hdf5_config(path)
+        suffix, (config, version) = ".h5", _hdf5_config(path)
     else:
         raise unreadable(path, "a whole Keras model (.keras, or HDF5)")
     _refuse_code(config, path)
-    try:
-        with named_as(path, suffix) as named:
-            network = keras.saving.load_model(named, compile=False, safe_mode=True)
-    except Exception as reason:  # Keras raises whatever the layers of the file raise
-        raise ValueError(
-            f"Expected a model that Keras opens in safe mode; classes of your own have to be "
-            f"registered first. Received: '{path}' ({one_line(reason)})."
-        ) from reason
+    origin = keras2_configs.Origin(path, version)
+    if origin.numbers < (3,):
+        network = _open_old(config, origin)
+    else:
+        try:
+            with named_as(path, suffix) as named:
+                network = keras.saving.load_model(named, compile=False, safe_mode=True)
+        except Exception as reason:  # Keras raises whatever the layers of the file raise
+            raise _not_opened(f"'{path}'", reason) from reason
     for layer in network.layers:
         for value in layer.get_weights():
             check_finite(layer.name, np.asarray(value), str(path))
+    return network
+
+
+def _not_opened(file: str, reason: Exception) -> ValueError:
+    what = one_line(reason)
+    unknown = re.search("Could not locate|Unknown layer", what)
+    advice = "; classes of your own have to be registered first" if unknown else ""
+    return ValueError(
+        f"Expected a model that Keras opens in safe mode{advice}. Received: {file} ({what})."
+    )
+
+
+def _open_old(config: Any, origin: keras2_configs.Origin):
+    """Builds the network of a file of Keras 1 or 2 in Keras 3, and gives it the file's weights."""
+    import keras
+
+    try:
+        mended = keras2_configs.mended(config, origin)
+        network = keras.saving.deserialize_keras_object(mended, safe_mode=True)
+    except ValueError as reason:
+        if str(reason).startswith("Expected "):
+            raise
+        raise _not_opened(str(origin), reason) from reason
+    except Exception as reason:  # of a configuration of any types, mended or built
+        raise _not_opened(str(origin), reason) from reason
+    with hdf5.open_hdf5(origin.path, None) as file:
+        assign_in_order(network, hdf5.read_legacy(file, origin.path))
     return network
 
 
@@ -121,16 +151,20 @@ def _archive_config(path: Path) -> Any:
         ) from reason
 
 
-def _hdf5_config(path: Path) -> Any:
+def _hdf5_config(path: Path) -> tuple[Any, str]:
+    """The configuration of a whole model, and the version of Keras that wrote it."""
     with hdf5.open_hdf5(path, None) as file:
         text = file.attrs.get("model_config")
+        version = hdf5.keras_version(file)
+        if text is not None:
+            hdf5.read_legacy(file, path)  # refuses what is no number, before Keras reads it
     if text is None:
         raise ValueError(
             f"Expected a whole model. Received: '{path}', which holds weights only; build the "
             "network, then use load_weights."
         )
     try:
-        return json.loads(text)
+        return json.loads(text), version
     except (ValueError, TypeError, RecursionError) as reason:  # no JSON, or no text at all
         raise ValueError(
             f"Expected a whole Keras model. Received: '{path}', whose model_config is damaged "
