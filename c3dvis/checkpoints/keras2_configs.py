@@ -7,8 +7,10 @@ of a file runs. Initializers, regularizers and constraints are dropped: they mat
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,13 +103,43 @@ def _functional(config: dict, origin: Origin) -> dict[str, Any]:
     for part in config["layers"]:
         nodes = [_node(node) for node in part["inbound_nodes"]]
         layers.append(mended(part, origin) | {"name": part["name"], "inbound_nodes": nodes})
+    outputs = copy.deepcopy(config["output_layers"])
+    _renumber_calls(layers, outputs)
     return {
         "name": config.get("name"),
         "trainable": config.get("trainable", True),
         "layers": layers,
         "input_layers": _alone(config["input_layers"]),
-        "output_layers": _alone(config["output_layers"]),
+        "output_layers": _alone(outputs),
     }
+
+
+def _renumber_calls(layers: list[dict], outputs: list) -> None:
+    """Numbers the calls of models inside as Keras 3 does, in place.
+
+    In Keras 2 making a functional model is its call 0, in Keras 3 only as outputs are listed.
+    """
+    for layer in layers:
+        if layer["class_name"] not in _MODELS:
+            continue
+        inside = list(_origins([other["inbound_nodes"] for other in layers], layer))
+        ends = list(_origins(outputs, layer))
+        first = min((one[1] for one in [*inside, *ends]), default=0)
+        for one in inside:
+            one[1] -= first
+        for one in ends:
+            one[1] += (layer["class_name"] == "Functional") - first
+
+
+def _origins(part: Any, layer: dict) -> Iterator[list]:
+    """The lists [layer, call, tensor] in nodes or outputs that name a layer."""
+    if isinstance(part, dict):
+        part = list(part.values())
+    if isinstance(part, list) and len(part) == 3 and part[0] == layer["name"]:
+        yield part
+    elif isinstance(part, list):
+        for one in part:
+            yield from _origins(one, layer)
 
 
 def _alone(ends: list) -> list:

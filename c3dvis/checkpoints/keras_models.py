@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,13 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from c3dvis.checkpoints import hdf5, keras2_configs
+from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights
 from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras_weights import named_as, one_line
 from c3dvis.checkpoints.keras2_weights import assign_in_order
 from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
 
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
 # What reading a damaged archive raises. RuntimeError: a part with a password, or of an unknown way
 # to compress; endless nesting.
@@ -67,7 +68,7 @@ def load_keras_model(path: str | os.PathLike):
 
     path = Path(path)
     if is_keras_archive(path):
-        suffix, config, version = ".keras", _archive_config(path), "3"
+        suffix, (config, version) = ".keras", _archive_config(path)
     elif hdf5.is_hdf5(path):
         suffix, (config, version) = ".h5", _hdf5_config(path)
     else:
@@ -110,9 +111,21 @@ def _open_old(config: Any, origin: keras2_configs.Origin):
         raise _not_opened(str(origin), reason) from reason
     except Exception as reason:  # of a configuration of any types, mended or built
         raise _not_opened(str(origin), reason) from reason
-    with hdf5.open_hdf5(origin.path, None) as file:
-        assign_in_order(network, hdf5.read_legacy(file, origin.path))
+    if hdf5.is_hdf5(origin.path):
+        with hdf5.open_hdf5(origin.path, None) as file:
+            assign_in_order(network, hdf5.read_legacy(file, origin.path))
+    else:
+        _load_archived_weights(network, origin)
     return network
+
+
+def _load_archived_weights(network, origin: keras2_configs.Origin) -> None:
+    """Loads the weights of a `.keras` archive, which Keras 2 laid out as Keras 3 does."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(origin.path) as archive:
+        weights = Path(archive.extract(_WEIGHTS, folder))
+        with hdf5.open_hdf5(weights, None) as file:
+            keras_weights.look_through_weights(network, file, origin.path)
+        keras_weights.load_weights_file(network, weights, ())
 
 
 def read_keras_archive(path: Path) -> Stored:
@@ -129,7 +142,8 @@ def read_keras_archive(path: Path) -> Stored:
     return Stored(str(path), "whole Keras 3 model", layers)
 
 
-def _archive_config(path: Path) -> Any:
+def _archive_config(path: Path) -> tuple[Any, str]:
+    """The configuration of a whole model, and the version of Keras that wrote it."""
     try:
         with zipfile.ZipFile(path) as archive:
             length = archive.getinfo(_CONFIG).file_size
@@ -143,7 +157,8 @@ def _archive_config(path: Path) -> Any:
                 for group in hdf5.keras3_groups(file):
                     for dataset in group.values():
                         hdf5.refuse_no_numbers(dataset, path)
-            return json.loads(archive.read(_CONFIG))
+            metadata = json.loads(archive.read(_METADATA)) if _METADATA in archive.namelist() else {}
+            return json.loads(archive.read(_CONFIG)), str(metadata.get("keras_version", "3"))
     except _DAMAGE as reason:
         raise ValueError(
             f"Expected a whole Keras model. Received: '{path}', which is damaged "
