@@ -23,7 +23,13 @@ THEANO_ADVICE = (
 
 def unreadable(path: Path, expected: str) -> ValueError:
     """The error for a file that is of no known format."""
-    if path.is_dir():
+    if (path / "saved_model.pb").is_file():
+        what = (
+            "is a SavedModel: a program of TensorFlow, not layers that can be read. Save it as one "
+            f"file: pip install tf-keras, then tf_keras.models.load_model('{path}').save('model.h5'"
+            "), if you trust it, as that runs it"
+        )
+    elif path.is_dir():
         what = "is a folder"
     elif not path.exists():
         what = "does not exist"

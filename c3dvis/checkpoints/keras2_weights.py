@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
 import numpy as np
 
+from c3dvis.checkpoints import hdf5
 from c3dvis.checkpoints.checks import check_shape
 from c3dvis.checkpoints.keras1_names import weights_today
+from c3dvis.checkpoints.keras2_configs import Origin
 from c3dvis.checkpoints.match import Stored, weighted_layers
 from c3dvis.text import in_short
 
@@ -43,3 +51,44 @@ def assign_in_order(network, stored: Stored) -> None:
 
 def _kind(layer) -> str:
     return type(layer).__name__
+
+
+def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
+    """Warns where weights of Keras 1 or 2 were trained with another recurrent activation.
+
+    A file of weights does not say with which. So all are named that have Keras 3's hard sigmoid, or
+    a sigmoid where Keras's own default was the hard one then.
+    """
+    with h5py.File(path, "r") as file:
+        version = hdf5.keras_version(file)
+        says = str(file.attrs.get("model_config", "hard_sigmoid"))
+        new = hdf5.is_keras3(file)
+    origin = Origin(path, version)
+    if new or origin.numbers >= (3,) or "hard_sigmoid" not in says:
+        return
+    doubtful = [layer.name for layer in _leaves(network) if _is_doubtful(layer, origin)]
+    if doubtful:
+        warnings.warn(
+            f"Recurrent layers that Keras {version or '1'} may have trained with its own "
+            f"hard_sigmoid, clip(0.2 * x + 0.5, 0, 1), and that have another now: "
+            f"{in_short(doubtful)}; if so, build them with "
+            "recurrent_activation=c3dvis.models.keras2_hard_sigmoid.",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _is_doubtful(layer, origin: Origin) -> bool:
+    name = getattr(getattr(layer, "recurrent_activation", None), "__name__", "")
+    was_default = _kind(layer).startswith("ConvLSTM") or origin.numbers < (2, 3)
+    return name == "hard_sigmoid" or (name == "sigmoid" and was_default)
+
+
+def _leaves(layer) -> Iterator[Any]:
+    """The layers of a network, those in wrappers included."""
+    inside = list(getattr(layer, "layers", ()))
+    for name in ("layer", "forward_layer", "backward_layer"):
+        inside += [one for one in [getattr(layer, name, None)] if one is not None]
+    if not inside:
+        yield layer
+    for one in inside:
+        yield from _leaves(one)

@@ -17,12 +17,13 @@ import numpy as np
 
 from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights
 from c3dvis.checkpoints.checks import check_finite, unreadable
-from c3dvis.checkpoints.keras_weights import named_as, one_line
 from c3dvis.checkpoints.keras2_weights import assign_in_order
+from c3dvis.checkpoints.keras_weights import named_as, one_line
 from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
+_LONGEST_METADATA = 2**16  # bytes; versions and a date
 # What reading a damaged archive raises. RuntimeError: a part with a password, or of an unknown way
 # to compress; endless nesting.
 _DAMAGE = (
@@ -157,13 +158,20 @@ def _archive_config(path: Path) -> tuple[Any, str]:
                 for group in hdf5.keras3_groups(file):
                     for dataset in group.values():
                         hdf5.refuse_no_numbers(dataset, path)
-            metadata = json.loads(archive.read(_METADATA)) if _METADATA in archive.namelist() else {}
-            return json.loads(archive.read(_CONFIG)), str(metadata.get("keras_version", "3"))
+            return json.loads(archive.read(_CONFIG)), _archive_version(archive)
     except _DAMAGE as reason:
         raise ValueError(
             f"Expected a whole Keras model. Received: '{path}', which is damaged "
             f"({one_line(reason)})."
         ) from reason
+
+
+def _archive_version(archive: zipfile.ZipFile) -> str:
+    if _METADATA not in archive.namelist():
+        return "3"
+    with archive.open(_METADATA) as file:
+        metadata = json.loads(file.read(_LONGEST_METADATA))
+    return str(metadata.get("keras_version", "3")) if isinstance(metadata, dict) else "3"
 
 
 def _hdf5_config(path: Path) -> tuple[Any, str]:

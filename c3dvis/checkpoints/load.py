@@ -27,6 +27,7 @@ from c3dvis.checkpoints import (
 )
 from c3dvis.checkpoints.checks import unreadable, warn_unconverted
 from c3dvis.checkpoints.i3d_names import rename_keras_port
+from c3dvis.checkpoints.keras2_weights import warn_of_hard_sigmoid
 from c3dvis.checkpoints.match import Family, LoadReport, assign
 
 
@@ -103,7 +104,8 @@ def load_weights(
         ValueError: If the file is of no known format, damaged, unsafe, or does not fit.
 
     Warns:
-        UserWarning: If fully connected layers are missing in the file, or untrained in it.
+        UserWarning: If fully connected layers are missing in the file, or untrained in it, or if
+            recurrent layers may have been trained with another activation (Keras 1 and 2).
     """
     path = Path(path)
     format = format_of(path)
@@ -111,6 +113,8 @@ def load_weights(
         names = " or ".join(known.name for known in FORMATS)
         raise unreadable(path, f"a weight file: {names}")
     report = format.load(network, path, families)
+    if hdf5.is_hdf5(path):
+        warn_of_hard_sigmoid(network, path, stacklevel=stacklevel + 1)
     warn_unconverted(network, report.missing, stacklevel=stacklevel + 1)
     return report
 
