@@ -1,6 +1,7 @@
 """Whole models of Keras 1 and 2, written here as those wrote them, compute what they did."""
 
 import json
+import pickle
 import warnings
 
 import h5py
@@ -143,8 +144,7 @@ def test_a_functional_model_inside_another_counts_its_calls_from_one(tmp_path):
     inner = {"class_name": "Model", "config": {"name": "inner", "layers": layers, **ends}}
     outer = [layers[0], inner | {"name": "inner", "inbound_nodes": node}]
     outer.append(part("Activation", "a", activation="linear") | {"name": "a"})
-    outer[2]["inbound_nodes"] = [[["inner", 1, 0, {"training": False}]]]
-    outer[2]["inbound_nodes"][0][0][3] = {}
+    outer[2]["inbound_nodes"] = [[["inner", 1, 0, {}]]]
     ends = {"input_layers": [["in", 0, 0]], "output_layers": [["a", 0, 0]]}
     config = {"class_name": "Model", "config": {"name": "outer", "layers": outer, **ends}}
     path = write(tmp_path / "old.h5", config, weights, "2.3.1")
@@ -179,8 +179,8 @@ def test_arrays_of_no_numbers_are_refused_unread(tmp_path):
             models.load_keras_model(path)
 
 
-@pytest.mark.parametrize("activation, warns", [("hard_sigmoid", True), ("sigmoid", True)])
-def test_weights_alone_warn_of_another_hard_sigmoid(tmp_path, activation, warns):
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "sigmoid"])
+def test_weights_alone_warn_of_another_hard_sigmoid(tmp_path, activation):
     new, weights = arrays(K.ConvLSTM2D(2, 3, name="a", recurrent_activation=activation))
     path = write(tmp_path / "old.h5", None, weights)
     with h5py.File(path, "a") as file:
@@ -197,3 +197,18 @@ def test_a_saved_model_is_refused_with_the_way_out(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"program")
     with pytest.raises(ValueError, match="is a SavedModel: .*tf_keras.models.load_model.*save"):
         models.load_keras_model(tmp_path)
+
+
+def test_weights_of_other_layers_are_refused_with_their_names_and_no_advice_on_c3d(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    arrays(K.Conv3D(2, 3, name="stem"), K.BatchNormalization(name="bn"))[0].save_weights(path)
+    with pytest.raises(ValueError, match="with layers stem, bn; no name matches") as refusal:
+        models.load_weights(arrays(K.Flatten(), K.Dense(2, name="fc"))[0], path)
+    assert "C3D" not in str(refusal.value) and "<" not in str(refusal.value)
+
+
+def test_a_long_pickle_of_other_things_is_called_that(tmp_path):
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(pickle.dumps({"text": "a" * (17 * 2**20)}))
+    with pytest.raises(ValueError, match="a pickle that torch.save did not write, of other things"):
+        models.load_weights(arrays(K.Flatten(), K.Dense(2))[0], path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from c3dvis.checkpoints import hdf5
 from c3dvis.checkpoints.checks import check_finite, check_shape, refuse_unused_normalization
 from c3dvis.checkpoints.match import LoadReport, weighted_layers
 from c3dvis.text import in_short
+
+_LAYERS = re.compile(r"\[<[^\]]*(\]|\.\.\.$)")  # how Keras writes a list of layers
 
 
 def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:
@@ -38,6 +41,11 @@ def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...
                 check_shape(name, variable, dataset.name, dataset.shape, str(path))
     surplus = sum(map(len, groups)) > len(network.weights)
     unused = tuple(name for name in named if name not in targets) if surplus else ()
+    if unused and not any(name in targets for name in named):
+        raise ValueError(
+            f"Expected weights for layers {in_short(targets)}. Received: '{path}' with layers "
+            f"{in_short(named)}; no name matches, and there are more weights than fit."
+        )
     refuse_unused_normalization(network, unused, str(path))
     return unused
 
@@ -57,7 +65,8 @@ def load_weights_file(network, path: Path, unused: tuple[str, ...]) -> LoadRepor
         except Exception as reason:  # Keras raises whatever the layers raise
             raise ValueError(
                 f"Expected weights for layers {in_short(layer.name for layer in targets)}. "
-                f"Received: '{path}', which does not fit ({one_line(reason)})."
+                f"Received: '{path}' with layers {in_short(_layer_names(path))}, which does not "
+                f"fit ({_LAYERS.sub('some layers', one_line(reason))})."
             ) from reason
         for layer in targets:
             for value in layer.get_weights():
@@ -76,6 +85,12 @@ def _leaves(network) -> Iterator[Any]:
             yield from _leaves(layer)
         else:
             yield layer
+
+
+def _layer_names(path: Path) -> list[str]:
+    with h5py.File(path, "r") as file:
+        groups = [group for group in hdf5.keras3_groups(file) if len(group)]
+        return [str(group.attrs.get("name", group.parent.name)) for group in groups]
 
 
 @contextmanager

@@ -151,8 +151,10 @@ def _read_legacy(path: Path) -> _Contents:
     """The same of the older layout: pickles, and after them each storage with its length."""
     with path.open("rb") as file:
         head = io.BytesIO(file.read(_LONGEST_PICKLE))
-        if TensorUnpickler(head).load() != _LEGACY_MAGIC:
-            raise Refused(f"a pickle that torch.save did not write. {ADVICE}")
+        # Looked for first: a longer pickle of other things would seem to be cut short.
+        magic = _LEGACY_MAGIC.to_bytes(10, "little") in head.getvalue()[:32]
+        if not magic or TensorUnpickler(head).load() != _LEGACY_MAGIC:
+            raise Refused(f"a pickle that torch.save did not write, of other things. {ADVICE}")
         if TensorUnpickler(head).load() != _LEGACY_VERSION:
             raise Refused(f"of an unknown version. {ADVICE}")
         _check_order(TensorUnpickler(head).load()["little_endian"])
