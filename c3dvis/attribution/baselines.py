@@ -23,8 +23,8 @@ def baseline(
 
     Args:
         kind: "black"; "blur", every frame blurred until only its large areas are left; "noise",
-            uniform in [0, 1] at every pixel; "first_frame", frozen; a clip; or a number in [0, 1], the
-            same at every pixel.
+            uniform in [0, 1] at every pixel; "first_frame", frozen; a clip; or a number in
+            [0, 1], the same at every pixel.
         clip: float32 `(T, H, W, C)` in [0, 1].
         seed: Of the noise.
 

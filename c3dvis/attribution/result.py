@@ -197,10 +197,9 @@ class ByMethod(dict[str, Any]):
 
 
 def _side_by_side(attributions: Sequence[Attribution]) -> str:
-    shown = attributions[: showing.MOST_CLIPS]
-    html = showing.show([one.animation() for one in shown], captions=[one.caption for one in shown])
-    rest = len(attributions) - len(shown)
-    return html.html + (f"<p>and {rest} more</p>" if rest else "")
+    return showing.row(
+        [one.animation() for one in attributions], [one.caption for one in attributions]
+    )
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

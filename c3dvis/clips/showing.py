@@ -88,6 +88,18 @@ def show(
     return Shown(f'<div style="{_ROW}">{"".join(figures)}</div>')
 
 
+def row(clips: Sequence[ArrayLike], captions: Sequence[str]) -> str:
+    """HTML of the first 32 of any number of clips, and of how many more there are.
+
+    Args:
+        clips: Each `(T, H, W, C)` in [0, 1].
+        captions: A line for each.
+    """
+    shown = show(clips[:MOST_CLIPS], captions=captions[:MOST_CLIPS]).html
+    rest = len(clips) - MOST_CLIPS
+    return shown if rest <= 0 else f"{shown}<p>and {rest} more</p>"
+
+
 def figure(
     clip: NDArray[np.float32],
     caption: str,

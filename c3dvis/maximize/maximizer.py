@@ -44,6 +44,14 @@ class MaximizedClip:
     status: str
     failed_step: int | None = None
 
+    def __repr__(self) -> str:
+        return f"MaximizedClip({self.status}, score {self.score:.3g}, clip {self.clip.shape})"
+
+    def _repr_html_(self) -> str:
+        return clip_values.show(
+            [self.clip], captions=[f"{self.status}, score {self.score:.3g}"]
+        ).html
+
 
 class Maximizer(InputOptimizer):
     """Makes clips that raise an objective; one compiled step serves all its units.
@@ -127,6 +135,7 @@ class Maximizer(InputOptimizer):
         self.tap, self.computed = self.cut.tap, self.cut.network
         self.shapes = _shapes(self.tap, shape, preprocess)
         self.regularizers = tuple(regularizers)
+        _check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
         chosen = _transforms(transforms, shape, usual)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
@@ -445,6 +454,20 @@ def _shapes(tap: keras.Model, shape: tuple, preprocess: Callable | None) -> list
         outputs = tap.compute_output_spec([keras.KerasTensor(probe.shape, probe.dtype)])
         outputs = outputs if isinstance(outputs, list) else [outputs]
     return [tuple(output.shape[1:]) for output in outputs]
+
+
+def _check_regularizers(regularizers: Sequence[Callable], shape: tuple) -> None:
+    """Refuses functions of arrays, before Keras would say so in its own words."""
+    for regularizer in regularizers:
+        try:
+            regularizer(ops.zeros((1, *shape)))
+        except AttributeError as error:
+            raise ValueError(
+                "Expected regularizers in the operations of keras.ops, such as "
+                f"ops.mean(clips, axis=(1, 2, 3, 4)). Received: one that raises {error}."
+            ) from error
+        except Exception:  # such as one for clips with a channel more: the step itself will tell
+            continue
 
 
 def _even_share(count: int, most: int) -> int:

@@ -43,8 +43,9 @@ def scores(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Its units are the columns of the result; or several objectives. Each as
-            `objectives.of` takes it, though a list is always several. One that compares clips, such as a diversity, compares all those of an array.
+        objective: Its units are the columns of the result; or several objectives. Each is what
+            `objectives.of` takes, though a list is always several. One that compares clips, such as
+            a diversity, compares all those of an array.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
@@ -69,7 +70,9 @@ def scores(
     several = [layers.with_targets(one, network, preprocess=preprocess) for one in several]
     batchwise = any(one.batchwise for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
-    if preprocess is not None and any(_reads_both(term) for one in several for _, term in one.terms):
+    if preprocess is not None and any(
+        _reads_both(term) for one in several for _, term in one.terms
+    ):
         raise ValueError(
             "Expected no preprocess, as a function of the objective reads layers and the clip. "
             f"Received: preprocess={preprocess!r}."
@@ -112,7 +115,9 @@ def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -
         if term.layer == CLIP:
             # Not in `predict`, where functions of clips would not know how many there are.
             chunks = [clips[n : n + size] for n in range(0, len(clips), size)]
-            each = [ops.convert_to_numpy(term.features(term.read({CLIP: chunk}))) for chunk in chunks]
+            each = [
+                ops.convert_to_numpy(term.features(term.read({CLIP: chunk}))) for chunk in chunks
+            ]
             total += weight * np.concatenate(each)[:, columns[:, i]]
     return total
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import objectives
+from c3dvis.clips import showing
 from c3dvis.maximize import run
 from c3dvis.maximize.maximizer import MaximizedClip, Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
@@ -38,6 +39,18 @@ class SlowToFast:
     scores: np.ndarray
     energies: np.ndarray
     statuses: np.ndarray
+
+    def __repr__(self) -> str:
+        weights, units = self.scores.shape
+        return f"SlowToFast({units} units at {weights} weights, clips {self.clips.shape[2:]})"
+
+    def _repr_html_(self) -> str:
+        weights, units = self.scores.shape
+        pairs = [(i, j) for j in range(units) for i in range(weights)]
+        captions = [
+            f"unit {j}, weight {self.weights[i]:g}: score {self.scores[i, j]:.3g}" for i, j in pairs
+        ]
+        return showing.row([self.clips[pair] for pair in pairs], captions)
 
 
 def temporal_energy(clips: np.ndarray) -> np.ndarray:

@@ -71,9 +71,10 @@ def function(function: Callable, layers: Any) -> Objective:
     Example:
         >>> from keras import ops
         >>> from c3dvis import objectives
-        >>> def two_of_them(activations):
-        ...     return ops.mean(activations["conv3b"][..., 3] * activations["conv3b"][..., 7], (1, 2, 3))
-        >>> both = objectives.function(two_of_them, ["conv3b"]) - 0.1 * objectives.layer("conv1")
+        >>> def together(activations):
+        ...     conv = activations["conv3b"]
+        ...     return ops.mean(conv[..., 3] * conv[..., 7], axis=(1, 2, 3))
+        >>> both = objectives.function(together, ["conv3b"]) - 0.1 * objectives.layer("conv1")
     """
     if not callable(function):
         raise ValueError(f"Expected a function of activations. Received: {function!r}.")

@@ -9,7 +9,6 @@ from c3dvis.attribution.baselines import baseline as build_baseline
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
-
 _FIRST_STEPS, _MOST_STEPS = 16, 512
 
 
@@ -33,9 +32,10 @@ def attribute(
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         baseline: "blur", "black", "noise", "first_frame" (frozen: what is left to explain is the
-            motion), a clip of the same shape, or a number in [0, 1], the same everywhere. A blurred clip keeps irrelevant features such as
-            brightness; with black, dark pixels get no attribution even where they matter
-            (Sturmfels et al. 2020, https://distill.pub/2020/attribution-baselines/).
+            motion), a clip of the same shape, or a number in [0, 1], the same everywhere. A blurred
+            clip keeps irrelevant features such as brightness; with black, dark pixels get no
+            attribution even where they matter (Sturmfels et al. 2020,
+            https://distill.pub/2020/attribution-baselines/).
         steps: Steps of the path; None begins with 16 and doubles them.
         max_steps: Steps are not doubled beyond this; None is `steps` where those are given, else
             512.
@@ -67,9 +67,7 @@ def attribute(
     if steps < 1 or max_steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {min(steps, max_steps)}.")
     if steps > max_steps:
-        raise ValueError(
-            f"Expected steps up to max_steps={max_steps}. Received: steps={steps}."
-        )
+        raise ValueError(f"Expected steps up to max_steps={max_steps}. Received: steps={steps}.")
     if not tolerance > 0:
         raise ValueError(f"Expected a tolerance above 0. Received: {tolerance}.")
     start = build_baseline(baseline, clip, seed=seed)
