@@ -65,7 +65,7 @@ def attribute(
         (16, 64, 64)
     """
     options = {name: _named(name, value) for name, value in options.items()}
-    chosen = list(method) if isinstance(method, (list, tuple)) else [method]
+    chosen: list[Any] = list(method) if isinstance(method, (list, tuple)) else [method]
     own = check_several(chosen, options)
     several = _clips(network, clip)
     if objective is None:
