@@ -168,7 +168,14 @@ class StopWhenStalled(keras.callbacks.Callback):
 class Progress(keras.callbacks.ProgbarLogger):
     """Keras's progress bar, which ends at the last step.
 
-    Keras counts a last run of the compiled graph as long as the others, past the end.
+    Keras counts a last run of the compiled graph as long as the others, past the end. `maximize`
+    uses it where `verbose` asks for a bar.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import callbacks, maximize
+        >>> network, options = models.build("c3d-motion"), {"callbacks": [callbacks.Progress()]}
+        >>> clips = maximize(network, objectives.channel("conv1", 0), steps=1, **options)
     """
 
     def on_train_batch_end(self, batch, logs=None):
