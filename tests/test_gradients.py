@@ -141,8 +141,7 @@ def test_steps_double_until_the_sum_is_good_enough(formulas, two_pixels):
             objectives.logit(3),
             baseline="black",
             tolerance=0.01,
-            steps=2,
-            **options,
+            **{"steps": 2, "max_steps": 512, **options},
         )
         return found.settings, found.heatmap.ravel()
 
