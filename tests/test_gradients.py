@@ -141,8 +141,7 @@ def test_steps_double_until_the_sum_is_good_enough(formulas, two_pixels):
             objectives.logit(3),
             baseline="black",
             tolerance=0.01,
-            steps=2,
-            **options,
+            **{"steps": 2, "max_steps": 512, **options},
         )
         return found.settings, found.heatmap.ravel()
 
@@ -177,6 +176,22 @@ def test_memory_is_bounded_by_the_batch(network, clip, monkeypatch):
     seen.clear()
     attribute(network, clip, objectives.logit(0), method="smooth_grad", batch_size=4, samples=9)
     assert max(seen) == 4 and sum(seen) == 9
+
+
+def test_steps_are_as_many_as_asked_for_and_doubled_only_where_nobody_asks(network, clip):
+    asked = attribute(network, clip, objectives.logit(0), steps=3, tolerance=1e-9)
+    assert asked.settings["steps"] == asked.settings["max_steps"] == 3
+    assert not asked.settings["complete"] and "not complete" in repr(asked)
+    doubled = attribute(network, clip, objectives.logit(0), max_steps=40, tolerance=1e-9)
+    assert doubled.settings["steps"] == 32
+
+
+def test_a_number_is_a_baseline_of_that_brightness(network, clip):
+    black, zero = (
+        attribute(network, clip, objectives.logit(0), steps=2, baseline=b) for b in ("black", 0)
+    )
+    np.testing.assert_array_equal(zero.heatmap, black.heatmap)
+    assert zero.settings["baseline"] == 0
 
 
 # SmoothGrad
@@ -293,8 +308,10 @@ def test_a_blur_is_a_gaussian_with_repeated_edges():
     [
         ("integrated_gradients", {"baseline": "blank"}, "'black'.*Received: 'blank'"),
         ("integrated_gradients", {"baseline": np.zeros((4, 8, 8, 1))}, "3 channels"),
-        ("integrated_gradients", {"steps": 0}, "from 1 to max_steps=512. Received: steps=0"),
-        ("integrated_gradients", {"max_steps": 8}, "max_steps=8. Received: steps=16"),
+        ("integrated_gradients", {"steps": 0}, "1 step or more. Received: 0"),
+        ("integrated_gradients", {"max_steps": 0}, "1 step or more. Received: 0"),
+        ("integrated_gradients", {"steps": 16, "max_steps": 8}, "max_steps=8. Received: steps=16"),
+        ("integrated_gradients", {"baseline": 1.5}, r"baseline in \[0, 1\]. Received: 1.5"),
         ("integrated_gradients", {"tolerance": 0}, "tolerance above 0"),
         ("smooth_grad", {"kind": "square"}, "'squared'.*Received: 'square'"),
         ("smooth_grad", {"samples": 0}, "1 samples or more"),

@@ -49,6 +49,7 @@ MAY_IMPORT = {
     **{room: GROUND | {"models"} for room in MIDDLE},
     "callbacks": GROUND | MIDDLE | {"models"},
     "gallery": GROUND | MIDDLE | {"models", "callbacks", "weights"},
+    "__main__": GROUND | MIDDLE | {"models", "gallery"},
     "weights": GROUND | MIDDLE | {"models", "callbacks"},
 }
 # Files besides autodiff.py that may name a backend, each with its reason.

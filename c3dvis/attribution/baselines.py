@@ -17,13 +17,14 @@ _BLUR = 20 / 112
 
 
 def baseline(
-    kind: str | NDArray[np.float32], clip: NDArray[np.float32], *, seed: int = 0
+    kind: str | float | NDArray[np.float32], clip: NDArray[np.float32], *, seed: int = 0
 ) -> NDArray[np.float32]:
     """The baseline of a clip: the same without its evidence.
 
     Args:
         kind: "black"; "blur", every frame blurred until only its large areas are left; "noise",
-            uniform in [0, 1] at every pixel; "first_frame", frozen; or a clip.
+            uniform in [0, 1] at every pixel; "first_frame", frozen; a clip; or a number in
+            [0, 1], the same at every pixel.
         clip: float32 `(T, H, W, C)` in [0, 1].
         seed: Of the noise.
 
@@ -37,6 +38,10 @@ def baseline(
         >>> baseline("black", np.ones((2, 4, 4, 3), np.float32)).max()
         np.float32(0.0)
     """
+    if isinstance(kind, (int, float)):
+        if not 0 <= kind <= 1:
+            raise ValueError(f"Expected a baseline in [0, 1]. Received: {kind!r}.")
+        return np.full_like(clip, kind)
     if not isinstance(kind, str):
         return clips.check(kind, clip.shape)
     match kind:

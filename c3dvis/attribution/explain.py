@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,31 +13,33 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips, objectives
 from c3dvis.attribution import methods
-from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.objectives import Objective
+from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
 
 
 def attribute(
     network: keras.Model,
     clip: ArrayLike,
-    objective: Objective | None = None,
+    objective: Objective | str | int | Sequence | None = None,
     *,
-    method: str = "integrated_gradients",
+    method: str | Sequence[str] = "integrated_gradients",
     preprocess: Callable | None = None,
     batch_size: int = 8,
     **options: Any,
-) -> Attribution | list[Attribution]:
+) -> Attribution | Attributions | ByMethod:
     """The pixels and frames of a clip that decided an objective.
 
     Args:
         network: Functional or Sequential Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: One clip `(T, H, W, C)` of floats in [0, 1], or several `(N, T, H, W, C)`.
-        objective: What to explain; None is the logit of each clip's predicted class. It has one
-            unit for all clips, or one for each clip.
+        objective: What to explain, an objective or what `objectives.of` takes for one: the name of
+            a class, its index, "conv3b:7", ...; None is the logit of each clip's predicted class.
+            It has one unit for all clips, or one for each clip.
         method: One of `c3dvis.attribution.methods.names()`; the module of that name describes it
-            and its options.
+            and its options. Or several, of which each gets those of the options that it has.
         preprocess: Function that turns clips in [0, 1] into the network's input, such as
             `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Pass
             the same function every time: compiled graphs are cached by it.
@@ -45,7 +47,8 @@ def attribute(
         **options: Those of the method.
 
     Returns:
-        One `Attribution`, or a list of one for each of several clips.
+        One `Attribution`, or a list of one for each of several clips. For a list of methods, a dict
+        of these by the method's name.
 
     Raises:
         ValueError: A clip that the network doesn't take; an unknown method, option, layer or
@@ -61,18 +64,45 @@ def attribute(
         >>> attribute(network, clip, objective, method="grad_cam").heatmap.shape
         (16, 64, 64)
     """
-    explain = check(method, options)
+    options = {name: _named(name, value) for name, value in options.items()}
+    chosen: list[Any] = list(method) if isinstance(method, (list, tuple)) else [method]
+    own = check_several(chosen, options)
     several = _clips(network, clip)
     if objective is None:
         units = _predicted(network, several, preprocess, batch_size)
     else:
-        units = _units(objective, len(several))
-    attributions = []
-    for one, unit in zip(several, units, strict=True):
-        scorer = Scorer(network, unit, preprocess=preprocess, batch_size=batch_size)
-        attributions.append(explain(scorer, one, **options))
-        _check_finite(network, attributions[-1])
-    return attributions if np.ndim(clip) == 5 else attributions[0]
+        units = _units(objectives.of(objective, network), len(several))
+    scorers = [
+        Scorer(network, unit, preprocess=preprocess, batch_size=batch_size) for unit in units
+    ]
+    by_method: dict[str, Any] = {}
+    for name in chosen:
+        explain = check(name, own[name])
+        each = [explain(s, one, **own[name]) for s, one in zip(scorers, several, strict=True)]
+        for attribution in each:
+            _check_finite(network, attribution)
+        by_method[name] = Attributions(each) if np.ndim(clip) == 5 else each[0]
+    return by_method[method] if isinstance(method, str) else ByMethod(by_method)
+
+
+def check_several(chosen: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of each of some methods; ValueError for one that none of them has."""
+    if not chosen:
+        raise ValueError("Expected at least one method. Received: none.")
+    known = {name: _options(check(name, ())) for name in chosen}
+    every = list(dict.fromkeys(option for listed in known.values() for option in listed))
+    for name in options:
+        if name not in every:
+            raise unknown(f"an option of {' or '.join(map(repr, chosen))}", name, every)
+    return {
+        name: {option: value for option, value in options.items() if option in listed}
+        for name, listed in known.items()
+    }
+
+
+def _named(option: str, value: Any) -> Any:
+    """An option as methods take it: a Keras layer by its name."""
+    return layer_name(value) if option == "layer" and value is not None else value
 
 
 def check(method: str, options: Iterable[str]) -> Callable[..., Attribution]:
@@ -80,15 +110,19 @@ def check(method: str, options: Iterable[str]) -> Callable[..., Attribution]:
     if method not in methods.names():
         raise unknown("the name of a method", method, methods.names())
     explain = importlib.import_module(f"{methods.__name__}.{method}").attribute
-    known = [
-        name
-        for name, parameter in inspect.signature(explain).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    known = _options(explain)
     for name in options:
         if name not in known:
             raise unknown(f"an option of {method!r}", name, known)
     return explain
+
+
+def _options(explain: Callable) -> list[str]:
+    return [
+        name
+        for name, parameter in inspect.signature(explain).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
 
 
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
@@ -113,11 +147,6 @@ def _predicted(network, several, preprocess, batch_size) -> list[Objective]:
 
 
 def _units(objective: Objective, count: int) -> list[Objective]:
-    if not isinstance(objective, Objective):
-        raise ValueError(
-            "Expected an objective, such as objectives.logit(3), or None for the predicted class. "
-            f"Received: {objective!r}."
-        )
     if len(objective) not in (1, count):
         raise ValueError(
             f"Expected an objective of one unit, or of {count}, one for each clip. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -167,9 +167,39 @@ class Attribution:
         """The objective in words: "logit of moving left"."""
         return describe(self.objective)
 
+    @property
+    def caption(self) -> str:
+        """One line: the method, the objective and its score, and what the method could not do."""
+        complete = self.settings.get("complete", True)
+        incomplete = "" if complete else ", not complete"
+        return f"{self.method}: {self.objective_name}, score {self.score:.3f}{incomplete}"
+
+    def __repr__(self) -> str:
+        return f"Attribution({self.caption}; clip {self.clip.shape})"
+
     def _repr_html_(self) -> str:
-        caption = f"{self.method}: {self.objective_name}, score {self.score:.3f}"
-        return showing.figure(self.animation(), caption)
+        return showing.figure(self.animation(), self.caption)
+
+
+class Attributions(list[Attribution]):
+    """A list of attributions that a notebook shows side by side, up to 32 of them."""
+
+    def _repr_html_(self) -> str:
+        return _side_by_side(self)
+
+
+class ByMethod(dict[str, Any]):
+    """Attributions, or lists of them, by the name of the method; a notebook shows all."""
+
+    def _repr_html_(self) -> str:
+        each = [[one] if isinstance(one, Attribution) else one for one in self.values()]
+        return _side_by_side([attribution for listed in each for attribution in listed])
+
+
+def _side_by_side(attributions: Sequence[Attribution]) -> str:
+    return showing.row(
+        [one.animation() for one in attributions], [one.caption for one in attributions]
+    )
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -21,7 +21,7 @@ from c3dvis.clips.values import check, to_rgb, to_uint8
 MOST_CHARACTERS = 300_000
 """Of HTML in a notebook's cell; what is shown is made smaller until it fits."""
 _MOST_FRAMES = 64
-_MOST_CLIPS = 32
+MOST_CLIPS = 32
 """More of them would each be too small to be seen."""
 _HEIGHTS = (128, 256)
 """Pixels: smaller clips are enlarged up to the first, larger ones shrunk to the second."""
@@ -72,8 +72,8 @@ def show(
     given: Any = clips  # an array too can be indexed, though NumPy's types do not say so
     one = np.ndim(given[0]) == 3 if len(given) else False
     several = [np.asarray(given)] if one else list(given)
-    if not 1 <= len(several) <= _MOST_CLIPS:
-        raise ValueError(f"Expected 1 to {_MOST_CLIPS} clips. Received: {len(several)}.")
+    if not 1 <= len(several) <= MOST_CLIPS:
+        raise ValueError(f"Expected 1 to {MOST_CLIPS} clips. Received: {len(several)}.")
     if captions is None:
         captions = [""] if one else [str(i) for i in range(len(several))]
     if isinstance(captions, str) or len(captions) != len(several):
@@ -86,6 +86,18 @@ def show(
         for clip, caption in zip(several, captions, strict=True)
     ]
     return Shown(f'<div style="{_ROW}">{"".join(figures)}</div>')
+
+
+def row(clips: Sequence[ArrayLike], captions: Sequence[str]) -> str:
+    """HTML of the first 32 of any number of clips, and of how many more there are.
+
+    Args:
+        clips: Each `(T, H, W, C)` in [0, 1].
+        captions: A line for each.
+    """
+    shown = show(clips[:MOST_CLIPS], captions=captions[:MOST_CLIPS]).html
+    rest = len(clips) - MOST_CLIPS
+    return shown if rest <= 0 else f"{shown}<p>and {rest} more</p>"
 
 
 def figure(

@@ -30,7 +30,7 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
 
     >>> check(np.zeros((8, 4, 4, 3)), shape=(16, None, None, 3))
     Traceback (most recent call last):
-    ValueError: Expected a clip of 16 frames. Received: 8 frames (shape (8, 4, 4, 3)).
+    ValueError: Expected a clip of 16 frames. Received: 8 frames (shape (8, 4, 4, 3)); ...
     """
     array = np.asarray(clip)
     _check_shape(array, shape)
@@ -77,8 +77,23 @@ def _check_shape(array: NDArray, shape: Sequence[int | None] | None) -> None:
         expected = ", ".join(name.format(want) for name, want, _ in wrong)
         received = ", ".join(name.format(have) for name, _, have in wrong)
         raise ValueError(
-            f"Expected a clip of {expected}. Received: {received} (shape {array.shape})."
+            f"Expected a clip of {expected}. Received: {received} (shape {array.shape})"
+            f"{_way_to_fit(shape, array)}."
         )
+
+
+def _way_to_fit(shape: Sequence[int | None], array: NDArray) -> str:
+    """The calls that bring a clip to the frames and size expected, where there are such."""
+    frames, height, width, channels = shape
+    if channels not in (None, array.shape[3]):
+        return ""
+    calls = []
+    if frames is not None and frames != len(array):
+        short = ', short="loop"' if frames > len(array) else ""
+        calls.append(f"clips.sample(clip, {frames}{short})")
+    if (height, width) != array.shape[1:3] and None not in (height, width):
+        calls.append(f"clips.resize(clip, ({height}, {width}))")
+    return f"; {' and '.join(calls)} would fit it" if calls else ""
 
 
 def _check_finite(array: NDArray) -> None:

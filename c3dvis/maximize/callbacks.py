@@ -1,4 +1,4 @@
-"""Keras callbacks for the fit of a `Maximizer`: snapshots on the way, and a stop when all is done.
+"""Keras callbacks for the fit of a `Maximizer`: snapshots, progress, and a stop when all is done.
 
 They act after each run of the compiled graph, which is of `steps_per_execution` steps: give the
 `Maximizer` 1 for snapshots of every step.
@@ -13,7 +13,7 @@ from keras import ops
 
 from c3dvis import clips as clip_files
 
-__all__ = ["Snapshots", "StopWhenStalled"]
+__all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -163,3 +163,21 @@ class StopWhenStalled(keras.callbacks.Callback):
     def _variables(self) -> list[keras.Variable]:
         """The latents and what is tracked; rows are clips."""
         return [*self.model.latents, *self.model.tracking.variables]
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar, which ends at the last step.
+
+    Keras counts a last run of the compiled graph as long as the others, past the end. `maximize`
+    uses it where `verbose` asks for a bar.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> from c3dvis.maximize import callbacks, maximize
+        >>> network, options = models.build("c3d-motion"), {"callbacks": [callbacks.Progress()]}
+        >>> clips = maximize(network, objectives.channel("conv1", 0), steps=1, **options)
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        last = batch if self.target is None else min(batch, self.target - 1)
+        super().on_train_batch_end(last, logs)

@@ -19,6 +19,7 @@ from c3dvis.objectives import (
     Channel,
     DirectionNeuron,
     Frame,
+    Function,
     Interpolated,
     Neuron,
     Objective,
@@ -82,7 +83,7 @@ class Cut:
             read = reader(self.network, key, self.whole) if alone else None
             own = read is not None
             at = None if place is None else _within(place, self.network.boxes[key])
-            channel_reader = read or (None if term.layer == CLIP else all_channels(key, self.whole))
+            channel_reader = read or _reader_of_all(term, i, keys, self.whole)
             channels = self.network.shape(key)[-1] or 0
             self._readings.append(_Reading(_placed(term, i, at), channel_reader, channels, own, at))
         weights = [weight for weight, _ in objective.terms]
@@ -112,9 +113,10 @@ class Cut:
         for i, reading in enumerate(self._readings):
             activation, column = reading(values, columns[:, i], relu)
             found.append(column)
-            if activation is not None:
-                precise = ops.cast(activation, "float32") if self.dtype else activation
-                read[reading.term.layer] = precise
+            each = activation if isinstance(activation, dict) else {reading.term.layer: activation}
+            for name, one in each.items():
+                if one is not None:
+                    read[name] = ops.cast(one, "float32") if self.dtype else one
         return read, ops.stack(found, axis=-1)
 
 
@@ -178,18 +180,38 @@ def _placed(term: Term, number: int, at) -> Term:
     """A term as it reads the `number`th activation, in which its place may be the only one."""
     if term.layer == CLIP:
         return term
+    if isinstance(term, Function):
+        return term.reading({name: _numbered(name, number) for name in term.layers})
     changes: dict[str, Any] = {"layer": str(number)}
     if at is not None:
         changes |= {"frame": 0} if isinstance(term, Frame) else {"position": (0, 0, 0)}
     return replace(term, **changes)
 
 
+def _numbered(layer: str, number: int) -> str:
+    """What the `number`th term calls one of several layers that it reads."""
+    return layer if layer == CLIP else f"{number}/{layer}"
+
+
+def _reader_of_all(term: Term, number: int, keys: Mapping, whole: set[int]) -> Callable | None:
+    """What gives a term all channels of what it reads; None where that is the clip alone."""
+    if term.layer == CLIP:
+        return None
+    if not isinstance(term, Function):
+        return all_channels(keys[term.layer], whole)
+    each = {
+        _numbered(name, number): all_channels(keys[name], whole)
+        for name in term.layers
+        if name != CLIP
+    }
+    return lambda *arguments: {name: read(*arguments) for name, read in each.items()}
+
+
 def _wanted(terms: Sequence[Term], places: Sequence[Box | None], keys: Mapping) -> dict:
     """Boxes by key that hold the places of all terms; None where one reads all of a layer."""
     wanted: dict[int, Box | None] = {}
     for term, place in zip(terms, places, strict=True):
-        if term.layer != CLIP:
-            key = keys[term.layer]
+        for key in (keys[name] for name in term.layers if name != CLIP):
             known = wanted.get(key, place)
             wanted[key] = None if known is None or place is None else union(known, place)
     return wanted
@@ -201,7 +223,8 @@ def _within(place: Box, box: Box) -> tuple[slice, ...]:
 
 def _is_alone(term: Term, terms: Sequence[Term], flat: Flat, keys: Mapping) -> bool:
     """Whether nothing needs the other channels of the layer that a term reads."""
-    beside = [keys[t.layer] for t in terms if t.layer not in (term.layer, CLIP)]
-    same = [t for t in terms if t.layer == term.layer]
+    read = [name for t in terms for name in t.layers]
+    beside = [keys[name] for name in read if name not in (term.layer, CLIP)]
+    same = [t for t in terms if term.layer in t.layers]
     of_a_channel = all(type(t) in _OF_A_CHANNEL for t in same) and term.layer != CLIP
     return of_a_channel and keys[term.layer] not in flat.needed(beside)

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from c3dvis import autodiff, rewire
+from c3dvis import autodiff, objectives, rewire
+from c3dvis import clips as clip_values
 from c3dvis.input_optimizer import InputOptimizer
 from c3dvis.maximize import conditioning, defaults, parametrizations, run, transforms
 from c3dvis.maximize.batch_size import choose_batch_size
+from c3dvis.maximize.callbacks import Progress
 from c3dvis.maximize.cut import Cut
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
@@ -41,6 +44,14 @@ class MaximizedClip:
     status: str
     failed_step: int | None = None
 
+    def __repr__(self) -> str:
+        return f"MaximizedClip({self.status}, score {self.score:.3g}, clip {self.clip.shape})"
+
+    def _repr_html_(self) -> str:
+        return clip_values.show(
+            [self.clip], captions=[f"{self.status}, score {self.score:.3g}"]
+        ).html
+
 
 class Maximizer(InputOptimizer):
     """Makes clips that raise an objective; one compiled step serves all its units.
@@ -51,7 +62,8 @@ class Maximizer(InputOptimizer):
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise. Other units of the same kind can be given to `make`.
+        objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:7",
+            the name of a class, ... Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
             `c3dvis.maximize.defaults` says of filters and of classes.
@@ -86,7 +98,7 @@ class Maximizer(InputOptimizer):
     def __init__(
         self,
         network: keras.Model,
-        objective: Objective,
+        objective: Objective | str | int | Sequence,
         *,
         parametrization: str | parametrizations.Parametrization = "fourier",
         transforms: Sequence[keras.layers.Layer] | None = None,
@@ -101,6 +113,7 @@ class Maximizer(InputOptimizer):
         steps_per_execution: int = 8,
     ):
         super().__init__(name="maximizer", dtype="float32")
+        objective = objectives.of(objective, network)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
         if steps_per_execution < 1:
@@ -122,6 +135,7 @@ class Maximizer(InputOptimizer):
         self.tap, self.computed = self.cut.tap, self.cut.network
         self.shapes = _shapes(self.tap, shape, preprocess)
         self.regularizers = tuple(regularizers)
+        _check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
         chosen = _transforms(transforms, shape, usual)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
@@ -206,12 +220,15 @@ class Maximizer(InputOptimizer):
         count = ops.sum(ops.cast(finite, "float32"))
         return {"score": scores / count, "loss": lost - regularized}
 
-    def restart(self, objective: Objective, *, seed: int = 0) -> np.ndarray:
+    def restart(
+        self, objective: Objective, *, seed: int = 0, start: np.ndarray | None = None
+    ) -> np.ndarray:
         """Starts clips for up to `batch_size` units; returns their indices `(batch_size, terms)`.
 
         Args:
             objective: Of the kind given to the constructor.
             seed: The start and the transforms of a unit depend on it and on the unit alone.
+            start: Clips `(units, T, H, W, C)` in [0, 1] to start from; None draws the start.
         """
         if objective.signature != self.objective.signature:
             raise ValueError("Expected an objective of the kind given to the constructor.")
@@ -230,7 +247,10 @@ class Maximizer(InputOptimizer):
         self.count = len(unit_indices)
         unit_indices = unit_indices[np.arange(self.batch_size) % self.count]
         keys = self._keys(unit_indices, seed, _STREAM_START)
-        self.parametrization.restart([np.random.default_rng(key) for key in keys])
+        if start is None:
+            self.parametrization.restart([np.random.default_rng(key) for key in keys])
+        else:
+            self.parametrization.start_from(start[np.arange(self.batch_size) % self.count])
         self.tracking.restart(self.latents)
         self.restart_optimizer()
         return unit_indices
@@ -245,10 +265,11 @@ class Maximizer(InputOptimizer):
 
     def make(
         self,
-        objective: Objective | None = None,
+        objective: Objective | str | int | Sequence | None = None,
         *,
         steps: int = 128,
         seed: int = 0,
+        start: ArrayLike | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 0,
     ) -> Iterator[MaximizedClip]:
@@ -258,6 +279,9 @@ class Maximizer(InputOptimizer):
             objective: Units to make clips for; None is all those of the constructor.
             steps: Steps of the optimizer.
             seed: The same seed makes the same clip, whatever else is made beside it.
+            start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit
+                `(units, T, H, W, C)`, with the parametrizations "pixels" and "fourier"; None
+                starts from noise.
             callbacks: Keras callbacks of `fit`.
             verbose: As in `fit`.
 
@@ -268,17 +292,34 @@ class Maximizer(InputOptimizer):
             ValueError: A unit or setting out of range.
             MemoryError: Memory does not hold the fewest clips that can be made at once.
         """
-        objective = self.objective if objective is None else objective
+        objective = self.objective if objective is None else objectives.of(objective, self)
         run.check(steps, seed)
         self._unit_indices(objective)  # refuses units that the network does not have
+        starts = None if start is None else self._starts(start, len(objective))
+        made = 0
 
         def one_batch(batch: Objective) -> list[MaximizedClip]:
-            unit_indices = self.restart(batch, seed=seed)
+            own = None if starts is None else starts[made : made + len(batch)]
+            unit_indices = self.restart(batch, seed=seed, start=own)
             return self.optimize(
                 unit_indices, steps, seed=seed, callbacks=callbacks, verbose=verbose
             )
 
-        yield from run.in_batches(self, objective, one_batch)
+        for clip in run.in_batches(self, objective, one_batch):
+            made += 1  # a batch begins when all clips of those before have been taken
+            yield clip
+
+    def _starts(self, start: ArrayLike, count: int) -> np.ndarray:
+        """Clips to start from, one a unit, `(count, T, H, W, C)`."""
+        if np.ndim(start) != 5:
+            return np.repeat(clip_values.check(start, self.clip_shape)[None], count, axis=0)
+        given = np.asarray(start)
+        if len(given) != count:
+            raise ValueError(
+                f"Expected one clip to start from, or {count}, one for each unit. "
+                f"Received: {len(given)}."
+            )
+        return np.stack([clip_values.check(clip, self.clip_shape) for clip in given])
 
     def optimize(
         self,
@@ -294,7 +335,7 @@ class Maximizer(InputOptimizer):
             self,
             self.steps_of(unit_indices, steps, seed=seed),
             batch_size=self.batch_size,
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, Progress()] if verbose else list(callbacks),
             verbose=verbose,
         )
         return self.results(unit_indices)
@@ -359,10 +400,11 @@ class Maximizer(InputOptimizer):
 
 def maximize(
     network: keras.Model,
-    objective: Objective,
+    objective: Objective | str | int | Sequence,
     *,
     steps: int = 128,
     seed: int = 0,
+    start: ArrayLike | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 0,
     **options,
@@ -371,9 +413,12 @@ def maximize(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise; one clip is made for each of its units.
+        objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:0-7",
+            the name of a class, its index, a list of these. One clip is made for each unit.
         steps: Steps of the optimizer.
         seed: The same seed makes the same clips.
+        start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit, with
+            the parametrizations "pixels" and "fourier"; None starts from noise.
         callbacks: Keras callbacks of `fit`.
         verbose: As in `fit`.
         **options: Those of `Maximizer`: parametrization, transforms, regularizers, size, ...
@@ -390,9 +435,13 @@ def maximize(
         >>> network = models.build("c3d-motion")
         >>> maximize(network, objectives.channel("conv1", range(2)), steps=4).shape
         (2, 16, 64, 64, 3)
+        >>> maximize(network, "conv1:0-1", steps=4).shape
+        (2, 16, 64, 64, 3)
     """
     maximizer = Maximizer(network, objective, **options)
-    results = maximizer.make(steps=steps, seed=seed, callbacks=callbacks, verbose=verbose)
+    results = maximizer.make(
+        steps=steps, seed=seed, start=start, callbacks=callbacks, verbose=verbose
+    )
     return np.stack([result.clip for result in results])
 
 
@@ -405,6 +454,20 @@ def _shapes(tap: keras.Model, shape: tuple, preprocess: Callable | None) -> list
         outputs = tap.compute_output_spec([keras.KerasTensor(probe.shape, probe.dtype)])
         outputs = outputs if isinstance(outputs, list) else [outputs]
     return [tuple(output.shape[1:]) for output in outputs]
+
+
+def _check_regularizers(regularizers: Sequence[Callable], shape: tuple) -> None:
+    """Refuses functions of arrays, before Keras would say so in its own words."""
+    for regularizer in regularizers:
+        try:
+            regularizer(ops.zeros((1, *shape)))
+        except AttributeError as error:
+            raise ValueError(
+                "Expected regularizers in the operations of keras.ops, such as "
+                f"ops.mean(clips, axis=(1, 2, 3, 4)). Received: one that raises {error}."
+            ) from error
+        except Exception:  # such as one for clips with a channel more: the step itself will tell
+            continue
 
 
 def _even_share(count: int, most: int) -> int:

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import rewire
+from c3dvis import objectives, rewire
 from c3dvis.models import layers
-from c3dvis.objectives import CLIP, Objective
+from c3dvis.objectives import CLIP, Objective, Term
 
 
 class _Scores(keras.layers.Layer):
@@ -26,14 +26,14 @@ class _Scores(keras.layers.Layer):
         total = ops.zeros((ops.shape(activations[0])[0], len(self.columns)), "float32")
         for i, (weight, term) in enumerate(self.objective.terms):
             if term.layer != CLIP:
-                features = ops.cast(term.features(read[term.layer]), "float32")
+                features = ops.cast(term.features(term.read(read)), "float32")
                 total = total + weight * ops.take(features, self.columns[:, i], axis=-1)
         return total
 
 
 def scores(
     network: keras.Model,
-    objective: Objective | Sequence[Objective],
+    objective: Objective | str | int | Sequence,
     clips: np.ndarray | Iterable[np.ndarray],
     *,
     preprocess: Callable | None = None,
@@ -43,8 +43,9 @@ def scores(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Its units are the columns of the result; or several objectives. One that
-            compares clips, such as a diversity, compares all those of an array.
+        objective: Its units are the columns of the result; or several objectives. Each is what
+            `objectives.of` takes, though a list is always several. One that compares clips, such as
+            a diversity, compares all those of an array.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
@@ -62,10 +63,20 @@ def scores(
         >>> scores(models.build("c3d-motion"), objectives.logit([0, 1]), clips).shape
         (3, 2)
     """
+    if isinstance(objective, (str, int)):
+        objective = objectives.of(objective, network)
     several = [objective] if isinstance(objective, Objective) else list(objective)
+    several = [objectives.of(one, network) for one in several]
     several = [layers.with_targets(one, network, preprocess=preprocess) for one in several]
     batchwise = any(one.batchwise for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
+    if preprocess is not None and any(
+        _reads_both(term) for one in several for _, term in one.terms
+    ):
+        raise ValueError(
+            "Expected no preprocess, as a function of the objective reads layers and the clip. "
+            f"Received: preprocess={preprocess!r}."
+        )
     tapped = layers.tap(network, names)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in tapped.inputs]
     read = keras.tree.flatten(rewire.quicker(tapped)(inputs))
@@ -93,6 +104,10 @@ def scores(
     return every[0] if isinstance(objective, Objective) else every
 
 
+def _reads_both(term: Term) -> bool:
+    return CLIP in term.layers and term.layer != CLIP
+
+
 def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -> np.ndarray:
     """What the terms that read the clip itself add to the scores `(N, units)`."""
     total = np.zeros((len(clips), len(columns)), np.float32)
@@ -100,7 +115,9 @@ def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -
         if term.layer == CLIP:
             # Not in `predict`, where functions of clips would not know how many there are.
             chunks = [clips[n : n + size] for n in range(0, len(clips), size)]
-            each = [ops.convert_to_numpy(term.features(chunk)) for chunk in chunks]
+            each = [
+                ops.convert_to_numpy(term.features(term.read({CLIP: chunk}))) for chunk in chunks
+            ]
             total += weight * np.concatenate(each)[:, columns[:, i]]
     return total
 

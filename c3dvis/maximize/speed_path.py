@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from c3dvis import objectives
+from c3dvis.clips import showing
 from c3dvis.maximize import run
 from c3dvis.maximize.maximizer import MaximizedClip, Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
@@ -38,6 +40,18 @@ class SlowToFast:
     energies: np.ndarray
     statuses: np.ndarray
 
+    def __repr__(self) -> str:
+        weights, units = self.scores.shape
+        return f"SlowToFast({units} units at {weights} weights, clips {self.clips.shape[2:]})"
+
+    def _repr_html_(self) -> str:
+        weights, units = self.scores.shape
+        pairs = [(i, j) for j in range(units) for i in range(weights)]
+        captions = [
+            f"unit {j}, weight {self.weights[i]:g}: score {self.scores[i, j]:.3g}" for i, j in pairs
+        ]
+        return showing.row([self.clips[pair] for pair in pairs], captions)
+
 
 def temporal_energy(clips: np.ndarray) -> np.ndarray:
     """Mean squared difference of neighbouring frames, float32 `(N,)`.
@@ -57,7 +71,7 @@ def temporal_energy(clips: np.ndarray) -> np.ndarray:
 
 def slow_to_fast(
     network: keras.Model,
-    objective: Objective,
+    objective: Objective | str | int | Sequence,
     *,
     weights: Sequence[float] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0),
     steps: int = 128,
@@ -84,7 +98,7 @@ def slow_to_fast(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise; all units are shown at all weights.
+        objective: What to raise, as in `maximize`; all units are shown at all weights.
         weights: Shares, 0 or more, in any order; 0 is the clip of `maximize`, unless a better one
             is found on the way.
         steps: Steps of the optimizer for each clip.
@@ -110,6 +124,7 @@ def slow_to_fast(
     if not weights or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"Expected weights of 0 or more. Received: {weights}.")
     run.check(steps, seed)
+    objective = objectives.of(objective, network)
     penalty = _TemporalPenalty()
     maximizer = Maximizer(network, objective, regularizers=[*regularizers, penalty], **options)
     frames = maximizer.clip_shape[0]

@@ -2,7 +2,8 @@
 
 An objective names the layers it reads and maps their activations to one number a clip. It holds
 one unit or many: `channel("conv3b", range(64))` is 64 objectives at once, one clip each.
-Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3b", 8)`.
+Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3b", 8)`. Where an
+objective is taken, text and numbers are, too: "conv3b:7", the name of a class, its index (`of`).
 
 | raise | with |
 |---|---|
@@ -13,10 +14,12 @@ Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3
 | likeness to a clip: its content, its style, what it is to a layer | `activation_difference`, \
 `caricature` |
 | likeness or variety among the clips made | `alignment`, `diversity` |
+| any function of activations | `function` |
 | less of what a function of the clip measures | `- penalty(function)` |
 """
 
 from c3dvis import lazy
+from c3dvis.objectives._given import of
 from c3dvis.objectives.basic import (
     Channel,
     Energy,
@@ -34,6 +37,7 @@ from c3dvis.objectives.basic import (
 from c3dvis.objectives.batchwise import Alignment, Diversity, alignment, diversity
 from c3dvis.objectives.classes import Logit, LogOdds, log_odds, logit
 from c3dvis.objectives.directions import Direction, DirectionNeuron, direction, direction_neuron
+from c3dvis.objectives.functions import Function, function
 from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.references import (
     Caricature,
@@ -57,6 +61,7 @@ __all__ = [
     "Diversity",
     "Energy",
     "Frame",
+    "Function",
     "Interpolated",
     "LogOdds",
     "Logit",
@@ -75,12 +80,14 @@ __all__ = [
     "direction_neuron",
     "diversity",
     "frame",
+    "function",
     "interpolation",
     "layer",
     "log_odds",
     "logit",
     "names",
     "neuron",
+    "of",
     "penalty",
 ]
 

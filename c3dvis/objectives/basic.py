@@ -12,6 +12,7 @@ from c3dvis.objectives.terms import (
     Position,
     Term,
     WholeTerm,
+    one_a_clip,
     position_in,
     source,
     units_of,
@@ -135,13 +136,7 @@ class Penalty(WholeTerm):
     def features(self, activation):
         from keras import ops
 
-        penalties = self.function(ops.cast(activation, "float32"))
-        if len(penalties.shape) != 1:
-            raise ValueError(
-                "Expected a penalty that turns clips (N, T, H, W, C) into (N,). "
-                f"Received: one that returns shape {tuple(penalties.shape)}."
-            )
-        return penalties[:, None]
+        return one_a_clip(self.function, ops.cast(activation, "float32"), "clips")[:, None]
 
 
 def channel(
@@ -150,7 +145,7 @@ def channel(
     """Mean activation of a channel over time and space (of a unit, where a layer has no positions).
 
     Args:
-        layer: Name of the layer.
+        layer: Name of the layer, or the Keras layer itself.
         channels: One index from 0, or several: one clip each.
         before_activation: Whether to read what is before the layer's own activation function.
 

@@ -74,7 +74,7 @@ class Objective:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers read, each once, in the order of the terms."""
-        return tuple(dict.fromkeys(term.layer for _, term in self.terms))
+        return tuple(dict.fromkeys(name for _, term in self.terms for name in term.layers))
 
     @property
     def signature(self) -> tuple:
@@ -106,7 +106,7 @@ class Objective:
 
     def features(self, activations: Mapping) -> list:
         """For each term the numbers `(N, F)` from which its units choose."""
-        return [term.features(activations[term.layer]) for _, term in self.terms]
+        return [term.features(term.read(activations)) for _, term in self.terms]
 
     def term_scores(self, activations: Mapping, unit_indices) -> list:
         """What each term adds to the score of each clip: a list of `(N,)`."""
@@ -114,7 +114,7 @@ class Objective:
 
         each = []
         for i, (weight, term) in enumerate(self.terms):
-            chosen = term.chosen(activations[term.layer], unit_indices[:, i])
+            chosen = term.chosen(term.read(activations), unit_indices[:, i])
             each.append(weight * ops.cast(chosen, "float32"))
         return each
 

@@ -5,6 +5,7 @@ import numbers
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,15 @@ class Term:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all layers read."""
+        return (self.layer,)
+
+    def read(self, activations: Mapping) -> Any:
+        """What `features` takes, of activations by layer name."""
+        return activations[self.layer]
 
     def take(self, indices: Sequence[int]) -> "Term":
         """The same reading for some of the units."""
@@ -148,11 +158,43 @@ class Values:
         return f"Values({self.array.shape}, {digest})"
 
 
-def source(layer: str, before_activation: bool = False) -> str:
-    """What a term reads: a layer's output, or what is before its activation function."""
-    if not isinstance(layer, str):
+def one_a_clip(function: Callable, argument, kind: str):
+    """What a user's function gives: one number a clip, `(N,)`.
+
+    Args:
+        function: In the operations of `keras.ops`.
+        argument: What it is called with.
+        kind: That in words.
+    """
+    try:
+        values = function(argument)
+        shape = tuple(values.shape)
+    except AttributeError as error:
+        # Such as `clips.mean()`, which only arrays have.
+        raise ValueError(
+            f"Expected a function of {kind} in the operations of keras.ops, such as "
+            f"ops.mean(clips, axis=(1, 2, 3, 4)). Received: one that raises {error}."
+        ) from error
+    if len(shape) != 1:
+        raise ValueError(
+            f"Expected a function of {kind} that gives one number a clip, (N,). "
+            f"Received: one that returns shape {shape}."
+        )
+    return values
+
+
+def layer_name(layer) -> str:
+    """The name of a layer, given by its name or as the Keras layer itself."""
+    name = layer if isinstance(layer, str) else getattr(layer, "name", None)
+    if not isinstance(name, str):
         raise ValueError(f"Expected the name of a layer. Received: {layer!r}.")
-    return layer + BEFORE_ACTIVATION if before_activation else layer
+    return name
+
+
+def source(layer, before_activation: bool = False) -> str:
+    """What a term reads: a layer's output, or what is before its activation function."""
+    name = layer_name(layer)
+    return name + BEFORE_ACTIVATION if before_activation else name
 
 
 def units_of(units) -> tuple[Unit, ...]:

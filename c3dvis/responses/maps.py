@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips, rewire
+from c3dvis.clips import showing
 from c3dvis.models import layers
+from c3dvis.objectives.terms import layer_name
 
 _SCALES = ("filter", "layer")
 
@@ -31,6 +33,13 @@ class FeatureMaps:
     layer: str
     channels: tuple[int, ...]
     maps: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"FeatureMaps({self.layer!r}, {len(self.channels)} filters, {self.maps.shape})"
+
+    def _repr_html_(self) -> str:
+        captions = [f"{self.layer}, filter {channel}" for channel in self.channels]
+        return showing.row(list(self.scaled()), captions)
 
     def scaled(self, by: str = "filter") -> NDArray[np.float32]:
         """The maps as grey clips of the frames and size of the clip, for looking at.
@@ -78,7 +87,7 @@ def feature_maps(
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
-        layer: Name of a layer whose output has frames, rows and columns.
+        layer: A layer whose output has frames, rows and columns: its name, or itself.
         channels: Filters, counted from 0; None is all.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
 
@@ -93,6 +102,7 @@ def feature_maps(
         >>> found.maps.shape
         (16, 32, 32, 16)
     """
+    layer = layer_name(layer)
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
     if len(shape) != 4:

@@ -9,32 +9,36 @@ from c3dvis.attribution.baselines import baseline as build_baseline
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
+_FIRST_STEPS, _MOST_STEPS = 16, 512
+
 
 def attribute(
     scorer: Scorer,
     clip: NDArray[np.float32],
     *,
-    baseline: str | NDArray[np.float32] = "blur",
-    steps: int = 16,
-    max_steps: int = 512,
+    baseline: str | float | NDArray[np.float32] = "blur",
+    steps: int | None = None,
+    max_steps: int | None = None,
     tolerance: float = 0.01,
     seed: int = 0,
 ) -> Attribution:
     """Mean gradient on the straight path from a baseline to the clip, times their difference.
 
     The attributions add up to the difference of the two scores (completeness). The error of that
-    sum is that of the numerical integral: steps are doubled until it is below the tolerance. The
-    trapezoidal rule is used, since its points are reused when steps double.
+    sum is that of the numerical integral: unless told how many, steps are doubled until it is below
+    the tolerance. The trapezoidal rule is used, since its points are reused when steps double.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         baseline: "blur", "black", "noise", "first_frame" (frozen: what is left to explain is the
-            motion), or a clip of the same shape. A blurred clip keeps irrelevant features such as
-            brightness; with black, dark pixels get no attribution even where they matter
-            (Sturmfels et al. 2020, https://distill.pub/2020/attribution-baselines/).
-        steps: Initial number of steps of the path.
-        max_steps: Steps are not doubled beyond this.
+            motion), a clip of the same shape, or a number in [0, 1], the same everywhere. A blurred
+            clip keeps irrelevant features such as brightness; with black, dark pixels get no
+            attribution even where they matter (Sturmfels et al. 2020,
+            https://distill.pub/2020/attribution-baselines/).
+        steps: Steps of the path; None begins with 16 and doubles them.
+        max_steps: Steps are not doubled beyond this; None is `steps` where those are given, else
+            512.
         tolerance: Largest error of the sum, relative to the difference of the scores.
         seed: Of the noise.
 
@@ -50,16 +54,20 @@ def attribute(
         >>> from c3dvis import models
         >>> from c3dvis.attribution import attribute
         >>> clip = np.random.default_rng(0).random((16, 64, 64, 3), np.float32)
-        >>> attribute(models.build("c3d-motion"), clip, max_steps=16).settings["steps"]
-        16
+        >>> attribute(models.build("c3d-motion"), clip, steps=8).settings["steps"]
+        8
 
     Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks",
     https://arxiv.org/abs/1703.01365
     """
-    if not 1 <= steps <= max_steps:
-        raise ValueError(
-            f"Expected steps from 1 to max_steps={max_steps}. Received: steps={steps}."
-        )
+    if max_steps is None:
+        max_steps = _MOST_STEPS if steps is None else steps
+    if steps is None:
+        steps = min(_FIRST_STEPS, max_steps)
+    if steps < 1 or max_steps < 1:
+        raise ValueError(f"Expected 1 step or more. Received: {min(steps, max_steps)}.")
+    if steps > max_steps:
+        raise ValueError(f"Expected steps up to max_steps={max_steps}. Received: steps={steps}.")
     if not tolerance > 0:
         raise ValueError(f"Expected a tolerance above 0. Received: {tolerance}.")
     start = build_baseline(baseline, clip, seed=seed)
@@ -75,7 +83,7 @@ def attribute(
         inner += _gradient_sum(scorer, start, difference, (np.arange(steps) + 0.5) / steps)
         steps *= 2
     settings = {
-        "baseline": baseline if isinstance(baseline, str) else "given",
+        "baseline": baseline if isinstance(baseline, (str, int, float)) else "given",
         "steps": steps,
         "max_steps": max_steps,
         "tolerance": tolerance,

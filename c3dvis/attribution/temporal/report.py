@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -84,6 +85,15 @@ class TemporalReport:
 
     rows: tuple[Row, ...]
     method: str
+
+    def __repr__(self) -> str:
+        return f"TemporalReport({self.method}: {len(self.rows)} rows, {', '.join(self.networks)})"
+
+    def _repr_html_(self) -> str:
+        page = importlib.import_module("c3dvis.attribution.temporal.page")
+        height = 160 + 30 * len(self.rows)
+        style = f"width: 100%; height: {min(height, 800)}px; border: 0"
+        return f'<iframe style="{style}" srcdoc="{html.escape(page.to_html(self))}"></iframe>'
 
     @property
     def networks(self) -> list[str]:

@@ -8,6 +8,9 @@ from keras import ops
 
 from c3dvis.maximize.parametrizations import _colours as colour_choices
 
+# Difference of a grey clip's channels that counts as rounding.
+_GREY = 1e-3
+
 
 class Parametrization(keras.layers.Layer):
     """Owns the latents of a batch of clips and decodes them to the clips.
@@ -67,9 +70,39 @@ class Parametrization(keras.layers.Layer):
         """Latents to clips `(N, T, H, W, K)` of any real values, 0 for grey."""
         raise NotImplementedError
 
+    def latents_of(self, signal: np.ndarray) -> list[np.ndarray]:
+        """The latents of one clip that `signal` decodes to a given signal `(T, H, W, K)`.
+
+        A subclass that can make any signal has it.
+        """
+        raise NotImplementedError
+
+    def start_from(self, clips: np.ndarray) -> None:
+        """Puts each clip at a given one; values beyond 0.01 and 0.99 are there.
+
+        Args:
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Raises:
+            ValueError: A parametrization that can't make any clip, or grey clips given colours.
+        """
+        if type(self).latents_of is Parametrization.latents_of:
+            raise ValueError(
+                "Expected a parametrization that can make any clip, 'pixels' or 'fourier', to "
+                f"start from a clip. Received: {self.name!r}."
+            )
+        if self.colours == "grey" and np.ptp(clips, axis=-1).max() > _GREY:
+            raise ValueError(
+                "Expected a grey clip to start from, as the parametrization's colours are 'grey'. "
+                "Received: one in colour."
+            )
+        self._put([self.latents_of(colour_choices.to_signals(c, self.colours)) for c in clips])
+
     def restart(self, rngs: list[np.random.Generator]) -> None:
         """Puts each clip at a new start, drawn from its own generator."""
-        starts = [self.start(rng) for rng in rngs]
+        self._put([self.start(rng) for rng in rngs])
+
+    def _put(self, starts: list[list[np.ndarray]]) -> None:
         for i, latent in enumerate(self.latents):
             latent.assign(np.stack([start[i] for start in starts]).astype(np.float32))
 

@@ -67,6 +67,11 @@ class Fourier(Parametrization):
         real, imaginary = (latent * self.amplitude for latent in latents)
         return inverse(real, imaginary, self.signal_shape[2])
 
+    def latents_of(self, signal):
+        waves = np.fft.fft2(np.fft.rfft(signal, axis=2), axes=(0, 1))
+        waves = np.transpose(waves, (3, 2, 0, 1)) / self.amplitude
+        return [waves.real, waves.imag]
+
 
 def natural_amplitude(
     frames: int, height: int, width: int, spatial_exponent: float, temporal_exponent: float

@@ -37,3 +37,6 @@ class Pixels(Parametrization):
 
     def signal(self, latents):
         return _REACH * latents[0]
+
+    def latents_of(self, signal):
+        return [signal / _REACH]

@@ -1,0 +1,106 @@
+"""Objectives from text and numbers: `"conv3b:7"`, `"moving left"`, `7`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+from c3dvis.command_line import numbers
+from c3dvis.objectives.basic import channel
+from c3dvis.objectives.classes import logit
+from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.terms import Term, WholeTerm
+from c3dvis.text import unknown
+
+if TYPE_CHECKING:
+    import keras
+
+
+def of(given: Any, network: keras.Model) -> Objective:
+    """The objective that text, a number or a list of them means for a network.
+
+    `maximize`, `attribute` and all else that takes an objective pass what they are given through
+    this.
+
+    Args:
+        given: "conv3b:7" or "conv3b:0-3,7", channels of a layer; "moving left", the logit of a
+            class by its name; 7, that of a class by its index; a list of these, one clip each, all
+            of one layer or all of classes; or an objective.
+        network: Keras model, whose `class_names` are the names of its classes.
+
+    Raises:
+        ValueError: Text that is neither a layer's channels nor a class, with the nearest names; or
+            a list of different kinds.
+
+    Example:
+        >>> from c3dvis import models, objectives
+        >>> network = models.build("c3d-motion")
+        >>> objectives.of("conv3b:0-2", network) == objectives.channel("conv3b", range(3))
+        True
+        >>> objectives.of(["moving left", 3], network) == objectives.logit(["moving left", 3])
+        True
+    """
+    if isinstance(given, Objective):
+        return given
+    if isinstance(given, str):
+        return _of_text(given, network)
+    if isinstance(given, Integral) and not isinstance(given, bool):
+        return logit(int(given))
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)):
+        return _joined([of(one, network) for one in given])
+    raise ValueError(
+        'Expected an objective, such as objectives.logit(3), "layer:channel", the name or index of '
+        f"a class, or a list of these. Received: {given!r}."
+    )
+
+
+def _of_text(text: str, network: keras.Model) -> Objective:
+    class_names = getattr(network, "class_names", None) or ()
+    if text in class_names:
+        return logit(text)
+    layer, _, channels = text.rpartition(":")
+    if layer and re.fullmatch(r"[\d\s,-]+", channels):
+        chosen = numbers(channels)
+        assert chosen is not None  # None is "all", which has no digit
+        return channel(layer, chosen)
+    layers = list(dict.fromkeys(_layer_names(network)))
+    if text in layers:
+        raise ValueError(
+            f"Expected a channel behind the layer, such as '{text}:0' or '{text}:0-7', or "
+            f"objectives.layer({text!r}) for all of it. Received: {text!r}."
+        )
+    what = 'an objective: "layer:channel" or the name of a class'
+    raise unknown(what, text, [*class_names, *layers])
+
+
+def _layer_names(network) -> Iterator[str]:
+    for layer in getattr(network, "layers", ()):
+        yield layer.name
+        yield from _layer_names(layer)
+
+
+def _joined(several: Sequence[Objective]) -> Objective:
+    """One objective of the units of several, which differ in nothing else."""
+    if not several:
+        raise ValueError("Expected at least one objective. Received: an empty list.")
+    first = several[0]
+    if any(one.signature != first.signature for one in several):
+        layers = dict.fromkeys(layer for one in several for layer in one.layers)
+        raise ValueError(
+            "Expected a list of one kind: channels of one layer, or classes. "
+            f"Received: objectives of {', '.join(map(repr, layers))}."
+        )
+    terms = []
+    for i, (weight, term) in enumerate(first.terms):
+        each = [_spread(one.terms[i][1], len(one)) for one in several]
+        units = term.units if isinstance(term, WholeTerm) else sum(each, ())
+        terms.append((weight, replace(term, units=units)))
+    return Objective(tuple(terms))
+
+
+def _spread(term: Term, count: int) -> tuple:
+    """A term's units, one a clip."""
+    return term.units * count if len(term) == 1 else term.units
