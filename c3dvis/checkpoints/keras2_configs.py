@@ -65,7 +65,7 @@ def mended(part: dict, origin: Origin) -> dict[str, Any]:
     if kind == "Sequential":
         return _saved("keras", kind, _sequential(config, origin))
     if kind in _MODELS:
-        return _saved("keras.src.models.functional", "Functional", _functional(config, origin))
+        return _saved("keras", "Model", _functional(config, origin))
     return _layer(kind, config, origin)
 
 
@@ -210,7 +210,7 @@ def _unknown(kind: str, config: dict, origin: Origin) -> ValueError:
 
 def _without_needless(layer: type, config: dict, origin: Origin) -> dict[str, Any]:
     """Drops the settings that Keras 3 does not take, if they say nothing."""
-    parameters = inspect.signature(layer.__init__).parameters
+    parameters = inspect.signature(layer.__init__).parameters  # type: ignore[misc]
     common = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     taken = {*parameters, *(_COMMON if common else ())}
     kept = {}
