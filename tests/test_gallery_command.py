@@ -101,6 +101,9 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert gallery(model, out) == 0
     told = capfd.readouterr()
     assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
+    address = (out / "index.html").resolve().as_uri()
+    assert told.out.splitlines()[0] == f"open {address} now: it fills as clips are made"
+    assert "reloads itself" not in (out / "index.html").read_text("utf-8")
     assert told.err == ""
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     expected = {
@@ -376,9 +379,9 @@ def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, 
     arguments = (Settings(model="i3d"), tmp_path / "out")
     dry_run(*arguments, report=told.append)
     first = [line.split()[0] for line in told[0].splitlines()[2:]]
-    assert first == [*models.entry("i3d").layers, "classes", "together"]
+    assert first == ["classes", *reversed(models.entry("i3d").layers), "together"]
     dry_run(*arguments, report=told.append, selection=Selection(layers=("Mixed_4d", "*5c")))
-    assert [line.split()[0] for line in told[2].splitlines()[2:-1]] == ["Mixed_4d", "Mixed_5c"]
+    assert [line.split()[0] for line in told[2].splitlines()[2:-1]] == ["Mixed_5c", "Mixed_4d"]
 
 
 def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, instant, capsys):
