@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -121,6 +123,20 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert gallery(model, out, "--batch-size", "1") == 0
     assert "0 clips to make, 8 there already" in capfd.readouterr().out
     assert times(out) == before
+
+
+def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch):
+    out = tmp_path / "made"
+    chosen = ("--layers", "conv2", "--classes", "1", "--value-range", "-1", "1", "--seed", "3")
+    assert gallery(model, out, *chosen) == 0
+    text = (out / "index.html").read_text("utf-8")
+    codes = [html.unescape(code) for code in re.findall(r'data-code="(.*?)"', text, re.DOTALL)]
+    assert len(codes) == 2
+    monkeypatch.chdir(tmp_path)
+    for code, name in zip(codes, ("classes-1", "conv2-1"), strict=True):
+        exec(f"channel = 1\n{code}", {})
+        made = out / f"{name.replace('-', '/')}.gif"
+        assert (tmp_path / f"{name}.gif").read_bytes() == made.read_bytes()
 
 
 def test_it_makes_only_what_is_missing(model, tmp_path, instant):
