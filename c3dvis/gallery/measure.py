@@ -21,12 +21,16 @@ class Measures:
     """What was measured on a clip.
 
     Attributes:
+        change: How much consecutive frames differ, over how much the clip's values differ from
+            their mean (roots of mean squares of the luminance): 0 where it stands still, about 1.4
+            for noise that flickers; None of a plain clip or a single frame.
         plain_color: Such as "#ff0000", where the whole clip is that one colour; else None.
         drift: Pixels a frame to the right and down of the one translation that explains most of
             the change between frames; None where nothing changes, or no direction can be told.
         drift_share: Share of that change that it explains, at most 1.
     """
 
+    change: float | None = None
     plain_color: str | None = None
     drift: tuple[float, float] | None = None
     drift_share: float | None = None
@@ -50,20 +54,23 @@ def measure(clip: ArrayLike) -> Measures:
     mean = shown.mean(axis=(0, 1, 2))
     if np.sqrt(np.square(shown - mean).mean()) < _PLAIN:
         return Measures(plain_color="#" + "".join(f"{round(255 * value):02x}" for value in mean))
-    return _drift(shown @ _LUMA)
+    return _motion(shown @ _LUMA)
 
 
-def _drift(luminance: NDArray[np.float64]) -> Measures:
+def _motion(luminance: NDArray[np.float64]) -> Measures:
     if min(luminance.shape) < 2:
         return Measures()
-    change = np.diff(luminance, axis=0).ravel()
+    differences = np.diff(luminance, axis=0).ravel()
+    energy = differences @ differences
+    spread = luminance.std()
+    change = float(np.sqrt(energy / differences.size) / spread) if spread else None
     between = (luminance[1:] + luminance[:-1]) / 2
     slopes = np.stack([np.gradient(between, axis=axis).ravel() for axis in (2, 1)], axis=1)
-    energy = change @ change
-    products = slopes.T @ slopes
     # Stripes slide along themselves unseen: the shortest of their translations is taken.
-    drift = -np.linalg.pinv(products, rcond=1e-6, hermitian=True) @ (slopes.T @ change)
+    inverse = np.linalg.pinv(slopes.T @ slopes, rcond=1e-6, hermitian=True)
+    drift = -inverse @ (slopes.T @ differences)
     if not energy or not drift.any():
-        return Measures()
-    rest = change + slopes @ drift
-    return Measures(None, (float(drift[0]), float(drift[1])), float(1 - rest @ rest / energy))
+        return Measures(change)
+    rest = differences + slopes @ drift
+    share = float(1 - rest @ rest / energy)
+    return Measures(change, drift=(float(drift[0]), float(drift[1])), drift_share=share)

@@ -36,7 +36,8 @@ class Record:
         settings: Of the run.
         shape: Of the clip, `(T, H, W, C)`.
         files: Name to size in bytes.
-        plain_color: As `measure.Measures` has it; so are the two that follow.
+        change: As `measure.Measures` has it; so are those that follow.
+        plain_color: Of a clip of one colour.
         drift: Pixels a frame to the right and down.
         drift_share: Share of the change between frames that the drift explains.
     """
@@ -54,6 +55,7 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, int, int, int] | None = None
     files: Mapping[str, int] = field(default_factory=dict)
+    change: float | None = None
     plain_color: str | None = None
     drift: tuple[float, float] | None = None
     drift_share: float | None = None
@@ -140,6 +142,7 @@ _CHECKS = {
     "settings": lambda value: isinstance(value, Mapping),
     "shape": _or_none(_is_shape),
     "files": _is_files,
+    "change": _or_none(_is_number),
     "plain_color": _or_none(_is_color),
     "drift": _or_none(_is_drift),
     "drift_share": _or_none(_is_number),

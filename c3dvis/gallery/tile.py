@@ -160,7 +160,8 @@ class Tile:
         if record is None or self.gif is None:
             return {}
         speed = math.hypot(*self.drift) if self.drift else None
-        values = {"score": record.score, "ratio": record.ratio, "speed": speed}
+        values = {"score": record.score, "ratio": record.ratio}
+        values |= {"change": record.change, "speed": speed}
         return {f"data-{key}": value for key, value in values.items() if value is not None}
 
 
