@@ -1,4 +1,4 @@
-"""The gallery's page in a browser: its player, its keys, and what it costs with 1,000 units.
+"""Pages in a browser: the player, its keys, and what it costs with 1,000 units of a gallery.
 
 Needs Playwright and Chromium: the file that C3DVIS_CHROMIUM names, else `chromium` on PATH.
 """
@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
-from c3dvis import clips
+from c3dvis import clips, pages
 from c3dvis.gallery import page
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
@@ -77,7 +77,7 @@ def opened(browser, address):
     """Opens the page; afterwards nothing may have been asked of another place or gone wrong."""
     wrong, contexts = [], []
 
-    def open_page(*, reduced_motion="no-preference", at=""):
+    def open_page(*, reduced_motion="no-preference", at="", of=address):
         context = browser.new_context(reduced_motion=reduced_motion)
         contexts.append(context)
         shown = context.new_page()
@@ -88,7 +88,7 @@ def opened(browser, address):
             lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
         )
         shown.on("requestfailed", lambda request: wrong.append(request.url))
-        shown.goto(address + at)
+        shown.goto(of + at)
         return shown
 
     yield open_page
@@ -206,3 +206,18 @@ def test_the_buttons_are_named_by_what_they_show(opened):
     named = shown.get_by_role("button", name="Filter 2 of conv1, reached 2, 2 times the best")
     assert named.count() == 1
     assert shown.get_by_role("region", name="Player and layers").locator(".play").count() == 1
+
+
+def test_a_page_of_films_has_the_same_player(opened, tmp_path):
+    films = [
+        pages.film(tmp_path, name, np.random.default_rng(0).random((4, 8, 8, 3)), name)
+        for name in ("one", "two")
+    ]
+    pages.write(tmp_path, "Films", "", [pages.PictureGroup("Both", "", films)])
+    shown = opened(of=(tmp_path / "index.html").as_uri(), reduced_motion="reduce")
+    assert not pressed(shown)
+    shown.keyboard.press("ArrowLeft")
+    shown.wait_for_function("seen.size === 2")
+    assert frame(shown) == 3 and positions(shown, "main") == [100, 100]
+    assert shown.get_by_role("button", name="two").count() == 1
+    assert shown.locator("img:not([alt])").count() == 0

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from c3dvis import clips, files, models
-from c3dvis.gallery import render
+from c3dvis.gallery import make, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, Settings, dry_run
 from c3dvis.maximize import MaximizedClip
@@ -139,6 +139,25 @@ def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch
         again, once = clips.read(tmp_path / f"{name}.gif"), clips.read(made)
         # One unit alone is not rounded as among others.
         np.testing.assert_allclose(again, once, atol=2 / 255)
+
+
+def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, instant, monkeypatch):
+    filling = []
+    monkeypatch.setattr(make, "_PAGES_EVERY", 0)
+    monkeypatch.setattr(make.page, "write", lambda *_, **options: filling.append(options))
+    assert gallery(model, tmp_path / "a") == 0
+    assert [one.get("filling", False) for one in filling] == [True] * 8 + [False]
+    filling.clear()
+    assert gallery(model, tmp_path / "a") == 0
+    assert [one.get("filling", False) for one in filling] == [False]
+    filling.clear()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render.Renderer, "_write", stopped)
+    assert gallery(model, tmp_path / "b") == 130
+    assert [one.get("filling", False) for one in filling] == [True, False]
 
 
 def test_it_makes_only_what_is_missing(model, tmp_path, instant):

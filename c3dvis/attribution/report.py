@@ -95,11 +95,11 @@ def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGrou
             answer = explain.attribute(
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
-            found = cast(Attribution, answer)  # of one clip
-            found = found.smoothed() if chosen.smooth else found
-            drawn = found.animation(polarity=chosen.polarity, normalize=chosen.normalize)
-            film = pages.film(out, name, drawn, f"{method}: {found.objective_name}", fps=_FPS)
-            record = _record(found, key, film, out)
+            attribution = cast(Attribution, answer)  # of one clip
+            attribution = attribution.smoothed() if chosen.smooth else attribution
+            drawn = attribution.animation(polarity=chosen.polarity, normalize=chosen.normalize)
+            film = pages.film(out, name, drawn, f"{method}: {attribution.objective_name}", fps=_FPS)
+            record = _record(attribution, key, film, out)
             files.write_json(record_path, record)
             say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}")
         pictures.append(_picture(name, method, path.name, record))
@@ -107,13 +107,13 @@ def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGrou
     return pages.PictureGroup(path.name, about, pictures), len(pictures)
 
 
-def _record(found: Attribution, key: str, film: pages.Picture, out: Path) -> dict[str, Any]:
+def _record(attribution: Attribution, key: str, film: pages.Picture, out: Path) -> dict[str, Any]:
     names = [film.file, *([] if film.strip is None else [film.strip])]
     return {
         "key": key,
-        "asked": found.objective_name,
-        "score": found.score,
-        "settings": dict(found.settings),
+        "asked": attribution.objective_name,
+        "score": attribution.score,
+        "settings": dict(attribution.settings),
         "shape": list(film.shape),
         "files": {name: (out / name).stat().st_size for name in names},
     }

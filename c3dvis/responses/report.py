@@ -42,8 +42,8 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
             f"frames, rows and columns. Received: {chosen.random_kernel}."
         )
     kernel = random_kernel(chosen.random_kernel, seed=chosen.seed)
-    found = convolve(clip, kernel)
-    maps = FeatureMaps(clip[: len(found)], "random kernel", (0,), found[..., None])
+    response = convolve(clip, kernel)
+    maps = FeatureMaps(clip[: len(response)], "random kernel", (0,), response[..., None])
     out = Path(chosen.out)
     extent = " x ".join(map(str, kernel.shape))
     kernel_clip = (0.5 + kernel / (2 * np.abs(kernel).max())).astype(np.float32)
@@ -74,12 +74,12 @@ def _layer(chosen: argparse.Namespace) -> int:
     frames, height, width, _ = shape
     clip, about_clip = _clip(chosen, frames, (height, width))
     filters = None if chosen.filters == "all" else chosen.filters
-    found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
+    moving = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:
-        shown = found.channels[:_FILTERS]
-        found = FeatureMaps(clip, found.layer, shown, found.maps[..., : len(shown)])
+        shown = moving.channels[:_FILTERS]
+        moving = FeatureMaps(clip, moving.layer, shown, moving.maps[..., : len(shown)])
     resting = feature_maps(
-        network, still(clip), chosen.layer, channels=found.channels, preprocess=preprocess
+        network, still(clip), chosen.layer, channels=moving.channels, preprocess=preprocess
     )
     out = Path(chosen.out)
     sections = [
@@ -88,12 +88,12 @@ def _layer(chosen: argparse.Namespace) -> int:
             "Feature maps",
             "Each filter's activation for the moving clip, and beside it for the still one: what "
             "differs is what motion adds. The numbers are the greatest activations. "
-            + _explained[chosen.scale]
-            + f" The layer has {found.maps.shape[0]} frames of {found.maps.shape[1]} x "
-            f"{found.maps.shape[2]} positions.",
-            _map_pictures(out, found, resting, chosen.scale),
+            + _SCALE_IN_WORDS[chosen.scale]
+            + f" The layer has {moving.maps.shape[0]} frames of {moving.maps.shape[1]} x "
+            f"{moving.maps.shape[2]} positions.",
+            _map_pictures(out, moving, resting, chosen.scale),
         ),
-        *_kernel_section(out, network, chosen.layer, found.channels),
+        *_kernel_section(out, network, chosen.layer, moving.channels),
     ]
     about = f"What filters of {chosen.layer} in {network.name} make of one clip."
     title = f"Responses of {chosen.layer}"
@@ -101,7 +101,7 @@ def _layer(chosen: argparse.Namespace) -> int:
     return sum(len(section.pictures) for section in sections)
 
 
-_explained = {
+_SCALE_IN_WORDS = {
     "filter": "Black and white are a filter's own least and greatest, of both maps together.",
     "layer": "Black and white are the least and greatest of all filters shown, of all maps "
     "together.",
