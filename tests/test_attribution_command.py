@@ -36,6 +36,12 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert len(gifs) == 2 and gifs[0].endswith("-grad_cam.gif")
     page = (out / "index.html").read_text()
     assert all(gif in page for gif in gifs) and "moving left" in page
+    assert all(f'src="{gif[:-4]}.jpg"' in page for gif in gifs) and 'class="play"' in page
+    assert page.count("and what decided it in orange and blue, gra") == 2
+    assert (
+        "coloured discs, nothing of real films" in page
+        and "coloured discs" in (out / "README.md").read_text()
+    )
     with Image.open(out / gifs[0]) as shown:
         assert shown.n_frames > 8
     assert "2 GIFs, 0 failed" in capsys.readouterr().out
@@ -56,6 +62,8 @@ def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path,
     gif.write_bytes(whole[:100])
     assert main(arguments) == 0
     assert gif.read_bytes() == whole
+    gif.with_suffix(".jpg").unlink()
+    assert main(arguments) == 0 and gif.with_suffix(".jpg").is_file()
     assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
     assert "gradient: logit of A" in page and "moving left" not in page

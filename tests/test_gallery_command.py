@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -17,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c3dvis import files, models
-from c3dvis.gallery import render
+from c3dvis import clips, files, models
+from c3dvis.gallery import make, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, Settings, dry_run
 from c3dvis.maximize import MaximizedClip
@@ -101,6 +103,9 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert gallery(model, out) == 0
     told = capfd.readouterr()
     assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
+    address = (out / "index.html").resolve().as_uri()
+    assert told.out.splitlines()[0] == f"open {address} now: it fills as clips are made"
+    assert "reloads itself" not in (out / "index.html").read_text("utf-8")
     assert told.err == ""
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     expected = {
@@ -120,6 +125,41 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert times(out) == before
 
 
+def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch):
+    out = tmp_path / "made"
+    chosen = ("--layers", "conv2", "--classes", "1", "--value-range", "-1", "1", "--seed", "3")
+    assert gallery(model, out, *chosen) == 0
+    text = (out / "index.html").read_text("utf-8")
+    codes = [html.unescape(code) for code in re.findall(r'data-code="(.*?)"', text, re.DOTALL)]
+    assert len(codes) == 2
+    monkeypatch.chdir(tmp_path)
+    for code, name in zip(codes, ("classes-1", "conv2-1"), strict=True):
+        exec(f"channel = 1\n{code}", {})
+        made = out / f"{name.replace('-', '/')}.gif"
+        again, once = clips.read(tmp_path / f"{name}.gif"), clips.read(made)
+        # One unit alone is not rounded as among others.
+        np.testing.assert_allclose(again, once, atol=2 / 255)
+
+
+def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, instant, monkeypatch):
+    filling = []
+    monkeypatch.setattr(make, "_PAGES_EVERY", 0)
+    monkeypatch.setattr(make.page, "write", lambda *_, **options: filling.append(options))
+    assert gallery(model, tmp_path / "a") == 0
+    assert [one.get("filling", False) for one in filling] == [True] * 8 + [False]
+    filling.clear()
+    assert gallery(model, tmp_path / "a") == 0
+    assert [one.get("filling", False) for one in filling] == [False]
+    filling.clear()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render.Renderer, "_write", stopped)
+    assert gallery(model, tmp_path / "b") == 130
+    assert [one.get("filling", False) for one in filling] == [True, False]
+
+
 def test_it_makes_only_what_is_missing(model, tmp_path, instant):
     assert gallery(model, tmp_path) == 0
     (tmp_path / "conv1" / "1.gif").write_bytes(b"GIF89a")  # cut short
@@ -128,7 +168,7 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant):
     (tmp_path / "classes" / "0.json").write_text("{")
     instant.made.clear()
     assert gallery(model, tmp_path) == 0
-    assert instant.made == [("conv1", 1), ("conv2", 0), ("logits/", 0), ("logits/", 2)]
+    assert instant.made == [("logits/", 0), ("logits/", 2), ("conv2", 0), ("conv1", 1)]
     assert check_whole(tmp_path) == 16
 
 
@@ -376,9 +416,9 @@ def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, 
     arguments = (Settings(model="i3d"), tmp_path / "out")
     dry_run(*arguments, report=told.append)
     first = [line.split()[0] for line in told[0].splitlines()[2:]]
-    assert first == [*models.entry("i3d").layers, "classes", "together"]
+    assert first == ["classes", *reversed(models.entry("i3d").layers), "together"]
     dry_run(*arguments, report=told.append, selection=Selection(layers=("Mixed_4d", "*5c")))
-    assert [line.split()[0] for line in told[2].splitlines()[2:-1]] == ["Mixed_4d", "Mixed_5c"]
+    assert [line.split()[0] for line in told[2].splitlines()[2:-1]] == ["Mixed_5c", "Mixed_4d"]
 
 
 def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, instant, capsys):

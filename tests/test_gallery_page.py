@@ -55,7 +55,7 @@ class Reader(html.parser.HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write_gallery(out, parts, *, compare=0, network="small"):
+def write_gallery(out, parts, *, compare=0, network="small", **options):
     """A gallery's pages; `parts` is layer to records, None for one not made."""
     folders = files.safe_names([one for one in parts if one != CLASSES], taken=OWN_NAMES)
     sections, made = [], {}
@@ -70,7 +70,7 @@ def write_gallery(out, parts, *, compare=0, network="small"):
         sections.append(Section(layer, "Conv3D", (4, None, 8, 9), 9, units))
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
     identity |= {"weights_sha256": "abc", "size": None, "model": network}
-    page.write(out, identity, sections, made)
+    page.write(out, identity, sections, made, **options)
     return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 
 
@@ -210,14 +210,81 @@ def test_the_page_stands_alone_and_can_be_stilled(tmp_path):
     assert not re.search(r"https?:|//[a-z]|fetch\(|XMLHttp|@import|url\(", index)
     assert "prefers-reduced-motion" in index and "prefers-color-scheme: dark" in index
     buttons = reader.all("button")
-    assert buttons[0]["id"] == "play"
-    assert buttons[1]["aria-label"] == "Pause or play filter 0 of conv1"
-    assert "--frames:4;--seconds:0.5000s;aspect-ratio:6/8" in buttons[1]["style"]
+    assert buttons[0]["class"] == "play" and "aria-pressed" in buttons[0]
+    assert buttons[1]["class"] == "clip" and buttons[1]["data-frames"] == "4"
+    assert "aspect-ratio:6/8" in buttons[1]["style"] and "aria-label" not in buttons[1]
     ids = [a["id"] for _, a in reader.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert all(a["href"][1:] in ids for a in reader.all("a"))
+    assert all(a["href"][1:] in ids for a in reader.all("a") if a["href"].startswith("#"))
 
 
 def test_a_clip_of_one_frame_does_not_move(tmp_path):
     index, _ = write_gallery(tmp_path, {"conv1": [record(shape=[1, 8, 6, 3])]})
-    assert Reader(index).all("button")[1]["class"] == "clip"
+    assert "data-frames" not in Reader(index).all("button")[1]
+
+
+def test_the_addresses_of_units_stay_and_never_meet(tmp_path):
+    few, _ = write_gallery(tmp_path, {"conv-1": [record()], "conv": [record(0), record(1)]})
+    reader = Reader(few)
+    ids = [a["id"] for _, a in reader.elements if "id" in a]
+    assert len(ids) == len(set(ids)) and {"conv-0", "conv-1", "conv-1-0", "conv"} <= set(ids)
+    assert [a["href"] for a in reader.all("a") if a["href"].endswith("gif")] == [
+        "conv-1/0.gif",
+        "conv/0.gif",
+        "conv/1.gif",
+    ]
+
+
+def test_a_clip_of_one_colour_is_a_swatch_and_a_sentence(tmp_path):
+    parts = {"conv1": [record(0, plain_color="#fe0300"), record(1)]}
+    index, readme = write_gallery(tmp_path, parts)
+    assert [image["src"] for image in Reader(index).all("img")] == ["conv1/1.jpg"]
+    said = "plain red: no pattern, no motion"
+    assert "".join(Reader(index).text).count(said) == 1 and "background:#fe0300" in index
+    assert cells(readme, 1)[1].endswith(f"<br>{said}") and "plain" not in cells(readme, 1)[2]
+
+
+@pytest.mark.parametrize(
+    "color, name",
+    [
+        ("#ffffff", "white"),
+        ("#808080", "grey"),
+        ("#050000", "black"),
+        ("#00ffff", "cyan"),
+        ("#000060", "dark blue"),
+        ("#ff0008", "red"),
+    ],
+)
+def test_plain_colours_have_names(tmp_path, color, name):
+    index, _ = write_gallery(tmp_path, {"conv1": [record(plain_color=color)]})
+    assert f"plain {name}: no pattern" in index
+
+
+def test_a_drift_is_shown_where_it_explains_a_third_of_the_change(tmp_path):
+    moving = {"drift": [0.0, -0.5], "drift_share": 0.34}
+    parts = {"conv1": [record(0, **moving), record(1, **moving | {"drift_share": 0.33})]}
+    index, readme = write_gallery(tmp_path, parts, compare=2)
+    alts = [image["alt"] for image in Reader(index).all("img")]
+    assert alts[0].endswith("2.5 times the best held-out clip, drifts up, 0.5 pixels a frame")
+    assert "drifts" not in alts[1] and index.count('style="rotate:-90deg"') == 1
+    assert cells(readme, 4) == ["drift, pixels a frame", "↑ 0.5", "–"]
+    figures = Reader(index).all("figure")
+    assert [figure.get("data-speed") for figure in figures] == ["0.5", None]
+    assert [float(figure["data-score"]) for figure in figures] == [12.345, 12.345]
+
+
+def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
+    filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
+    (refresh,) = [meta for meta in Reader(filling).all("meta") if "http-equiv" in meta]
+    assert refresh == {"http-equiv": "refresh", "content": "10"}
+    assert "reloads itself every 10 seconds" in "".join(Reader(filling).text)
+    stopped, _ = write_gallery(tmp_path, {"conv1": [record(), None]})
+    assert "refresh" not in stopped and "reloads" not in stopped
+
+
+def test_the_banner_and_the_code_are_text(tmp_path):
+    options = {"banner": "<b>toy</b>", "code": {"conv1": 'print("<b>")'}}
+    index, _ = write_gallery(tmp_path, {"conv1": [record()]}, **options)
+    reader = Reader(index)
+    assert "<b>toy</b>" in "".join(reader.text)
+    assert reader.all("section")[0]["data-code"] == 'print("<b>")'

@@ -101,26 +101,26 @@ def test_what_is_no_choice_of_numbers_is_refused(text):
 @pytest.mark.parametrize(
     "choice, expected",
     [
-        ({}, {"conv1": [0, 1], "conv2": [0, 1, 2, 3], CLASSES: [0, 1, 2]}),
+        ({}, {CLASSES: [0, 1, 2], "conv2": [0, 1, 2, 3], "conv1": [0, 1]}),
         ({"chosen_layers": ["conv2"]}, {"conv2": [0, 1, 2, 3]}),
-        ({"chosen_layers": ["fc", "*v1"]}, {"conv1": [0, 1], "fc": [0, 1, 2, 3]}),
+        ({"chosen_layers": ["fc", "*v1"]}, {"fc": [0, 1, 2, 3], "conv1": [0, 1]}),
         ({"chosen_layers": ["conv2"], "filters": (7, 1)}, {"conv2": [7, 1]}),
         ({"chosen_layers": ["relu1"]}, {"relu1": [0, 1]}),
-        ({"chosen_layers": ["*1"]}, {"conv1": [0, 1], "bn1": [0, 1, 2, 3], "relu1": [0, 1]}),
+        ({"chosen_layers": ["*1"]}, {"relu1": [0, 1], "bn1": [0, 1, 2, 3], "conv1": [0, 1]}),
         (
             {"default_layers": ("fc", "relu1")},
-            {"relu1": [0, 1], "fc": [0, 1, 2, 3], CLASSES: [0, 1, 2]},
+            {CLASSES: [0, 1, 2], "fc": [0, 1, 2, 3], "relu1": [0, 1]},
         ),
         ({"default_layers": ("conv2",), "chosen_layers": ["conv1"]}, {"conv1": [0, 1]}),
         ({"default_layers": ("conv2",), "classes": ["0"]}, {CLASSES: [0]}),
-        ({"filters": "all"}, {"conv1": [0, 1], "conv2": list(range(8)), CLASSES: [0, 1, 2]}),
+        ({"filters": "all"}, {CLASSES: [0, 1, 2], "conv2": list(range(8)), "conv1": [0, 1]}),
         ({"classes": ["moving right"]}, {CLASSES: [1]}),
         ({"classes": ["2", "0-1"]}, {CLASSES: [2, 0, 1]}),
         ({"classes": ["7"]}, {CLASSES: [2]}),  # a name comes before a number
-        ({"classes": ["all"], "chosen_layers": ["conv1"]}, {"conv1": [0, 1], CLASSES: [0, 1, 2]}),
+        ({"classes": ["all"], "chosen_layers": ["conv1"]}, {CLASSES: [0, 1, 2], "conv1": [0, 1]}),
     ],
 )
-def test_a_choice_gives_its_units_in_network_order(choice, expected):
+def test_a_choice_gives_classes_first_and_the_deepest_layer_next(choice, expected):
     assert chosen(**choice) == expected
     assert list(chosen(**choice)) == list(expected)
 
@@ -205,9 +205,9 @@ def test_the_plan_table_counts_what_is_there():
     sections = plan.sections(NETWORK, class_count=3, class_names=NAMES)
     lines = tables.plan_table(sections, sections[1].units[:3]).splitlines()
     assert [line.split() for line in lines[2:]] == [
-        ["conv1", "0-1", "2", "0"],
-        ["conv2", "0-3", "1", "3"],
         ["classes", "0-2", "3", "0"],
+        ["conv2", "0-3", "1", "3"],
+        ["conv1", "0-1", "2", "0"],
         ["together", "6", "3"],
     ]
 

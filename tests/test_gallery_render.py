@@ -173,7 +173,7 @@ def test_held_out_clips_give_the_best_score_of_each_unit():
     clips = world.batch(0, 5).clips
     sections = plan_of(network, Selection(filters=(0, 2)))
     found = render.best_held_out(network, sections, settings)
-    assert list(found) == ["conv1", "conv2", CLASSES]
+    assert list(found) == [CLASSES, "conv2", "conv1"]
     for section in sections:
         best = found[section.layer]
         if section.layer == CLASSES:

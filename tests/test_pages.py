@@ -1,12 +1,13 @@
 """Pages of pictures: what they show, and that no text is more than text."""
 
 import markdown_it
+import numpy as np
 
 from c3dvis import pages
 
 
-def written(folder, about, groups):
-    pages.write(folder, "Title", about, groups)
+def written(folder, about, groups, **options):
+    pages.write(folder, "Title", about, groups, **options)
     return [(folder / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 
 
@@ -26,3 +27,26 @@ def test_a_sentence_is_shown_as_it_is(tmp_path):
     assert "Frames &lt;1&gt; | *2* &amp; 3" in index
     html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(readme)
     assert "Frames &lt;1&gt; | *2* &amp; 3, of a_b:" in html and "<em>" not in html
+
+
+def test_a_film_is_played_from_its_strip_and_described(tmp_path):
+    clip = np.random.default_rng(0).random((4, 8, 6, 3))
+    film = pages.film(tmp_path, "wave", clip, "a caption", alt='a "wave"', fps=5)
+    assert film == pages.Picture("wave.gif", "a caption", 6, 'a "wave"', "wave.jpg", (4, 8, 6))
+    index, readme = written(tmp_path, "", [pages.PictureGroup("one", "", [film])], fps=5)
+    assert 'src="wave.jpg"' in index and 'href="wave.gif"' in index and 'data-frames="4"' in index
+    assert 'alt="a &#34;wave&#34;"' in index and 'alt="a &#34;wave&#34;"' in readme
+    assert 'data-fps="5"' in index and 'role="region" aria-label="Player"' in index
+
+
+def test_a_clip_too_wide_for_a_strip_is_shown_as_its_gif(tmp_path):
+    film = pages.film(tmp_path, "long", np.zeros((700, 1, 100, 1)), "long")
+    assert film.strip is None and not (tmp_path / "long.jpg").exists()
+    index, _ = written(tmp_path, "", [pages.PictureGroup("one", "", [film])])
+    assert '<img src="long.gif" width="100" alt="long"' in index and "<script>" not in index
+
+
+def test_a_banner_comes_first(tmp_path):
+    index, readme = written(tmp_path, "About.", [], banner="Knows <discs>.")
+    assert index.index("Knows &lt;discs&gt;.") < index.index("About.")
+    assert readme.index("Knows &#60;discs&#62;.") < readme.index("About.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from c3dvis import clips, responses
 from c3dvis.responses.__main__ import main
+from c3dvis.responses.maps import with_and_without_motion
 
 
 def triple_loop(clip, kernel):
@@ -163,13 +166,35 @@ def test_the_command_writes_gifs_and_pages(tmp_path, capsys):
     arguments = [str(tmp_path / "own.gif"), "--layer", "conv3a", "--filters", "0,2"]
     assert main([*arguments, "--out", str(out)]) == 0
     names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
-    gifs = {f"{kind}-{c}.gif" for kind in ("filter", "kernel", "still") for c in (0, 2)}
-    assert names == {*gifs, "README.md", "index.html"}
+    gifs = {f"{kind}-{c}.gif" for kind in ("filter", "kernel") for c in (0, 2)}
+    gifs |= {"clip.gif", "still.gif"}
+    strips = {gif.replace(".gif", ".jpg") for gif in gifs}
+    assert names == {*gifs, *strips, "README.md", "index.html"}
     page, markdown = (out / "index.html").read_text(), (out / "README.md").read_text()
     assert all(gif in page and gif in markdown for gif in gifs)
+    assert all(f'src="{strip}"' in page for strip in strips) and "first singular vector" in page
+    assert "knows ten motions of coloured discs, nothing of real films" in page
+    assert all(re.search(rf"<bdi>filter {c}: \S+ moving, \S+ still</bdi>", page) for c in (0, 2))
     with Image.open(out / "filter-2.gif") as shown:
         assert shown.size == (2 * 64 * 2 + 4, 128)
     assert "6 GIFs" in capsys.readouterr().out
+
+
+def test_maps_with_and_without_motion_share_a_scale():
+    clip = np.zeros((2, 2, 2, 3), np.float32)
+    maps = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2)
+    moving = responses.FeatureMaps(clip, "a", (0, 1), maps)
+    resting = responses.FeatureMaps(clip, "a", (0, 1), maps / 2)
+    shown = with_and_without_motion(moving, resting)
+    assert shown.shape == (2, 2, 2, 6, 1) and (shown[:, :, :, 2:4] == 1).all()
+    np.testing.assert_allclose(shown[0, ..., :2, 0], maps[..., 0] / 14)
+    np.testing.assert_allclose(shown[0, ..., 4:, 0], maps[..., 0] / 28)
+    together = with_and_without_motion(moving, resting, "layer")
+    np.testing.assert_allclose(together[1, ..., 4:, 0], maps[..., 1] / 30)
+    with pytest.raises(ValueError, match="Expected maps of the same filters"):
+        with_and_without_motion(moving, responses.FeatureMaps(clip, "a", (0, 2), maps))
+    with pytest.raises(ValueError, match="Expected 'filter' or 'layer'. Received: 'clip'"):
+        with_and_without_motion(moving, resting, "clip")
 
 
 def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +20,11 @@ from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
+from c3dvis.text import number
 
 _FPS = 8
+# Times that a picture is enlarged on the page.
+_SHOWN = 2
 _USUAL = (16, 112, 112)
 _LONGEST_NAME = 60
 
@@ -63,7 +66,14 @@ def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
             failed += 1
         sections.append(section)
         made += here
-        pages.write(Path(chosen.out), *_heading(network, chosen.smooth), sections)
+        pages.write(
+            Path(chosen.out),
+            f"What decided {network.name}",
+            _about(chosen.method, chosen.options, chosen.smooth),
+            sections,
+            banner=choices.toy_note(chosen),
+            fps=_FPS,
+        )
     return made, failed
 
 
@@ -77,43 +87,59 @@ def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGrou
     out, stem = Path(chosen.out), _stem(path)
     pictures = []
     for method in chosen.method:
-        record_path = out / f"{stem}-{method}.json"
-        gif = record_path.with_suffix(".gif")
+        name = f"{stem}-{method}"
+        record_path = out / f"{name}.json"
         key = _key(clip, method, settings)
         record = files.read_json(record_path)
-        if not _is_made(record, key, gif):
+        if not _is_made(record, key, out):
             answer = explain.attribute(
                 network, clip, target, method=method, preprocess=preprocess, **chosen.options
             )
-            found = cast(Attribution, answer)  # of one clip
-            found = found.smoothed() if chosen.smooth else found
-            found.save(gif, fps=_FPS, polarity=chosen.polarity, normalize=chosen.normalize)
-            record = _record(found, key, gif)
+            attribution = cast(Attribution, answer)  # of one clip
+            attribution = attribution.smoothed() if chosen.smooth else attribution
+            drawn = attribution.animation(polarity=chosen.polarity, normalize=chosen.normalize)
+            film = pages.film(out, name, drawn, f"{method}: {attribution.objective_name}", fps=_FPS)
+            record = _record(attribution, key, film, out)
             files.write_json(record_path, record)
-            say(f"{gif}: {record['asked']}, score {record['score']:.3f}")
-        pictures.append(pages.Picture(gif.name, f"{method}: {record['asked']}", record["width"]))
+            say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}")
+        pictures.append(_picture(name, method, path.name, record))
     about = f"{_says(network, clip, preprocess)} {read}".strip()
     return pages.PictureGroup(path.name, about, pictures), len(pictures)
 
 
-def _record(found: Attribution, key: str, gif: Path) -> dict[str, Any]:
+def _record(attribution: Attribution, key: str, film: pages.Picture, out: Path) -> dict[str, Any]:
+    names = [film.file, *([] if film.strip is None else [film.strip])]
     return {
         "key": key,
-        "asked": found.objective_name,
-        "score": found.score,
-        "settings": dict(found.settings),
-        "width": int(found.animation().shape[2]),
-        "size": gif.stat().st_size,
+        "asked": attribution.objective_name,
+        "score": attribution.score,
+        "settings": dict(attribution.settings),
+        "shape": list(film.shape),
+        "files": {name: (out / name).stat().st_size for name in names},
     }
 
 
-def _is_made(record: Any, key: str, gif: Path) -> bool:
-    """Whether a GIF is there as its record says; a damaged one is made anew."""
-    if not isinstance(record, dict) or record.get("key") != key or not gif.is_file():
+def _is_made(record: Any, key: str, out: Path) -> bool:
+    """Whether files are there as their record says; damaged ones are made anew."""
+    if not isinstance(record, dict) or record.get("key") != key:
         return False
-    kinds = {"asked": str, "width": int, "size": int}
-    whole = all(type(record.get(name)) is kind for name, kind in kinds.items())
-    return whole and record["size"] == gif.stat().st_size
+    kinds = {"asked": str, "score": float, "shape": list, "files": dict}
+    if any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+        return False
+    paths = [(out / name, size) for name, size in record["files"].items()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _picture(name: str, method: str, clip_name: str, record: Mapping[str, Any]) -> pages.Picture:
+    caption = f"{method}: {record['asked']}, score {number(record['score'])}"
+    return pages.Picture(
+        f"{name}.gif",
+        caption,
+        _SHOWN * record["shape"][2],
+        alt=f"{clip_name} and what decided it in orange and blue, {caption}",
+        strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
+        shape=tuple(record["shape"]),
+    )
 
 
 def _says(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
@@ -183,10 +209,41 @@ def _key(clip: NDArray[np.float32], method: str, settings: Mapping[str, Any]) ->
     return identity.sha256([clip, method, settings])
 
 
-def _heading(network: keras.Model, smooth: bool) -> tuple[str, str]:
+def _about(methods: Sequence[str], options: Mapping[str, Any], smooth: bool) -> str:
+    """How the pictures are read."""
     colours = (
-        "Vermilion is what matters to the class that is asked about, for it or against it"
+        "Orange is what matters to the class that is asked about, for it or against it"
         if smooth
-        else "Vermilion is for the class that is asked about, blue against it"
+        else "Orange is for the class that is asked about, blue against it"
     )
-    return f"What decided {network.name}", f"{colours}; the bar below has one mark a frame."
+    third = [_THIRD[method] for method in methods if method in _THIRD]
+    if "window" in methods and options.get("by", "keep") == "keep":
+        third.insert(0, _KEPT_WINDOW)
+    return " ".join(
+        [
+            f"{colours}. Each picture shows the clip, then the clip in grey under the heatmap; a "
+            "frame with an orange border is one that decides. The bar below has one mark a frame, "
+            "and the dark line under it is the frame shown.",
+            *third,
+        ]
+    )
+
+
+# What the third picture is, where a method changes the clip.
+_KEPT_WINDOW = (
+    "window: the third picture is the clip with time standing still outside the frames found, "
+    "which the network scores nearly as it does the whole clip."
+)
+_THIRD = {
+    "freeze": "freeze: the third picture is the clip with the frames found standing still, which "
+    "lowers the class.",
+    "reverse": "reverse: the third picture is the clip with the frames found running backwards, "
+    "which lowers the class.",
+    "occlusion": "occlusion: the third picture is the clip without the block whose loss lowers the "
+    "score most.",
+    **{
+        name: f"{name}: the third picture is the clip with all but the smallest region blurred "
+        "that keeps nine tenths of the class's probability."
+        for name in ("step", "extremal_3d", "extremal_2d")
+    },
+}

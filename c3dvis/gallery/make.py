@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import keras
 
 import c3dvis
 from c3dvis import identity
-from c3dvis.gallery import engines, folder, page, plan, render, tables
+from c3dvis.gallery import code, engines, folder, page, plan, render, tables
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
@@ -21,6 +22,9 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.settings import Settings, default_layers
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+
+# Seconds between two writings of the pages while clips are made.
+_PAGES_EVERY = 5
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,14 @@ def make(
         begun_with = _identity(renderer.network, settings, selection)
         _report_left_out(sections, selection, report)
         folder.begin(out, begun_with, sections, _about(settings, sections))
-        show = functools.partial(page.write, out, begun_with, sections)
+        show = functools.partial(
+            page.write,
+            out,
+            begun_with,
+            sections,
+            code=_code(renderer, sections),
+            banner=choices.toy_note(settings),
+        )
         return _make_missing(renderer, runner, sections, show, report, bar)
 
 
@@ -149,29 +160,44 @@ def _make_missing(
     renderer: Renderer,
     runner: engines.Engine,
     sections: Sequence[Section],
-    show: Callable[[Mapping[Unit, Record]], None],
+    show: Callable[..., None],
     report: Report,
     bar: bool,
 ) -> Outcome:
-    """Makes the missing units; `show` writes the pages: at first and once a layer."""
+    """Makes the missing units; `show` writes the pages of records, now and then."""
     units = tuple(unit for section in sections for unit in section.units)
     records = folder.existing(renderer.out, sections)
     missing = [unit for unit in units if unit not in records]
+    show(records, filling=bool(missing))
+    if missing:
+        address = (renderer.out / "index.html").resolve().as_uri()
+        report(f"open {address} now: it fills as clips are made")
     report(_to_make(renderer.out, sections, records))
-    show(records)
-    best = _held_out(renderer, sections, missing, report) if missing else {}
-    progress = Progress(sections, missing, report, bar=bar and bool(missing))
     by_name = {(unit.layer, unit.channel): unit for unit in units}
+    shown_at = time.monotonic()
     try:
+        best = _held_out(renderer, sections, missing, report) if missing else {}
+        progress = Progress(sections, missing, report, bar=bar and bool(missing))
         for record in runner.run(renderer, missing, best):
             records[by_name[record.layer, record.channel]] = record
-            if progress.layer_done(record):
-                show(records)
+            layer_done = progress.layer_done(record)
+            if layer_done or time.monotonic() - shown_at > _PAGES_EVERY:
+                show(records, filling=len(records) < len(units))
+                shown_at = time.monotonic()
     except BaseException:  # whatever ended the run, the pages show what is made
         with contextlib.suppress(OSError):
             show(records)
         raise
     return Outcome(units, records)
+
+
+def _code(renderer: Renderer, sections: Sequence[Section]) -> dict[str, str]:
+    """By layer, the Python that makes a clip."""
+    log_odds = render.excludes(renderer.network)
+    return {
+        section.layer: code.python(renderer.settings, section, log_odds=log_odds)
+        for section in sections
+    }
 
 
 def _to_make(out: Path, sections: Sequence[Section], records: Mapping[Unit, Record]) -> str:

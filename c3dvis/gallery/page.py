@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,79 +12,16 @@ from markupsafe import Markup
 from c3dvis import __version__, files
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.tile import LEAST_SHARE, Tile
 from c3dvis.pages import environment
-from c3dvis.text import markdown, number, table, visible
+from c3dvis.text import markdown, table
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
 # Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
 _SHOWN_WIDTH = (112, 160)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One unit on a page; `record` is None where it is not made yet."""
-
-    unit: Unit
-    record: Record | None
-
-    @property
-    def name(self) -> str:
-        kind = "class" if self.unit.layer == CLASSES else "filter"
-        return f"{kind} {self.unit.channel}"
-
-    @property
-    def description(self) -> str:
-        label = self.unit.label
-        owner = f": {visible(label)}" if label else f" of {visible(self.unit.layer)}"
-        return self.name if self.unit.layer == CLASSES and not label else self.name + owner
-
-    @property
-    def gif(self) -> str | None:
-        return self._file("gif")
-
-    @property
-    def strip(self) -> str | None:
-        return self._file("jpg")
-
-    def _file(self, ending: str) -> str | None:
-        path = self.unit.path(ending)
-        return path if self.record and path.rpartition("/")[2] in self.record.files else None
-
-    @property
-    def note(self) -> str:
-        """What a reader must know of the clip, in a few words; empty where all is well."""
-        record = self.record
-        if record is None:
-            return "not made yet"
-        match record.status:
-            case "no gradient":
-                return "no gradient"
-            case "failed":
-                return f"failed at step {record.failed_step}"
-            case "error":
-                return f"not made: {visible(str(record.error))}"
-        expected = (None, self.unit.label or str(self.unit.channel))
-        if record.predicted_class in expected:
-            return ""
-        return f"the network says: {visible(str(record.predicted_class))}"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Frames, height and width of its clip."""
-        if self.record is None or self.record.shape is None:
-            return 1, 1, 1
-        frames, height, width, _ = self.record.shape
-        return frames, height, width
-
-    @property
-    def score(self) -> str:
-        # What a clip that is not shown reaches would look like a finding.
-        return number(self.record.score if self.record and self.gif else None)
-
-    @property
-    def ratio(self) -> str:
-        return number(self.record.ratio if self.record and self.gif else None)
+# Of a clip of one colour.
+_SWATCH_WIDTH = 24
 
 
 def write(
@@ -93,6 +29,10 @@ def write(
     identity: Mapping[str, Any],
     sections: Sequence[Section],
     records: Mapping[Unit, Record],
+    *,
+    filling: bool = False,
+    code: Mapping[str, str] | None = None,
+    banner: str | None = None,
 ) -> None:
     """Writes index.html and README.md.
 
@@ -101,17 +41,30 @@ def write(
         identity: What `folder.begin` keeps of the run.
         sections: Of the gallery.
         records: Those there are; of the other units the pages say that they are not made yet.
+        filling: Whether more is being made: index.html then reloads itself.
+        code: The Python that makes a unit's clip from its number `channel`, by layer.
+        banner: A sentence that must be read first.
 
     Raises:
         OSError: If a file cannot be written.
     """
     compared = identity["compare"]
+    code = {} if code is None else code
     parts = [_part(section, records, compared) for section in sections]
+    taken = {tile.id for part in parts for tile in part["tiles"]}
+    for part, section in zip(parts, sections, strict=True):
+        folder = section.units[0].folder
+        part |= {
+            "id": folder if folder not in taken else f"{folder}:layer",
+            "code": code.get(section.layer),
+        }
     tiles = [tile for part in parts for tile in part["tiles"]]
     values = {
         "identity": identity,
         "version": __version__,
         "parts": parts,
+        "filling": filling,
+        "banner": banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
         "summary": _summary(tiles),
@@ -159,9 +112,15 @@ def _explanation(compared: int) -> str:
         "strongly. With it stands the activation reached: the filter's mean over the clip, or the "
         "class's logit plus its log odds (the logit alone, where classes do not exclude each other)"
     )
-    if not compared:
-        return f"{text}."
-    return f"{text}; and how many times the best of {compared} held-out clips that is."
+    if compared:
+        text += (
+            f"; and how many times that is what the best of {compared} synthetic clips reaches "
+            "that the network was not trained on (held-out)"
+        )
+    return (
+        f"{text}. An arrow shows the one translation that fits the clip's luminance best, where it "
+        f"explains at least {LEAST_SHARE:.0%} of the change between frames."
+    )
 
 
 def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -193,6 +152,9 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
         if compared:
             ratios = [Markup(tile.ratio) for tile in block]
             rows.append([Markup(f"× best of {compared} held-out"), *ratios, *blank])
+        if any(tile.drift for tile in block):
+            drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
+            rows.append([Markup("drift, pixels a frame"), *drifts, *blank])
     return Markup(table(rows[0], rows[1:]))
 
 
@@ -205,5 +167,9 @@ def _picture(tile: Tile) -> Markup:
     if tile.gif is None:
         return markdown(tile.note)
     width = min(max(tile.shape[2], _SHOWN_WIDTH[0]), _SHOWN_WIDTH[1])
-    picture = Markup('<img src="{}" width="{}" alt="{}">').format(tile.gif, width, tile.name)
-    return picture + Markup("<br>") + markdown(tile.note) if tile.note else picture
+    width = _SWATCH_WIDTH if tile.is_plain else width
+    # Letters and digits only: a label could be taken for Markdown.
+    alt = " of ".join([tile.name, *([] if tile.unit.label else [markdown(tile.unit.layer)])])
+    picture = Markup('<img src="{}" width="{}" alt="{}">').format(tile.gif, width, alt)
+    notes = [markdown(note) for note in (tile.note, tile.plain) if note]
+    return Markup("<br>").join([picture, *notes])

@@ -91,7 +91,9 @@ def sections(
     filters: Sequence[int] | str | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Section, ...]:
-    """The parts of a gallery, in the order of the network.
+    """The parts of a gallery: the classes first, then the layers from the deepest to the first.
+
+    What can be told by name and shows the most is made and seen first.
 
     Where neither layers nor classes are chosen, the default layers are, and every class, or the
     first ten where there are more than twenty. Choosing some of one kind leaves out the other.
@@ -127,7 +129,7 @@ def sections(
             "Expected a network with convolutions or classes, or layers chosen by name. "
             f"Received: a network with the layers {nearest('', [layer.name for layer in layers])}."
         )
-    return tuple(section for section in found if section.units)
+    return tuple(section for section in reversed(found) if section.units)
 
 
 def left_out(sections: Sequence[Section]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 STATUSES = ("ok", "failed", "no gradient", "error")
 # JSON names of fields, where they differ.
 _JSON_NAMES = {"predicted_class": "taken_for"}
+# JSON has them as lists.
+_TUPLES = ("shape", "drift")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,10 @@ class Record:
         settings: Of the run.
         shape: Of the clip, `(T, H, W, C)`.
         files: Name to size in bytes.
+        change: As `measure.Measures` has it; so are those that follow.
+        plain_color: Of a clip of one colour.
+        drift: Pixels a frame to the right and down.
+        drift_share: Share of the change between frames that the drift explains.
     """
 
     layer: str
@@ -48,6 +55,10 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, int, int, int] | None = None
     files: Mapping[str, int] = field(default_factory=dict)
+    change: float | None = None
+    plain_color: str | None = None
+    drift: tuple[float, float] | None = None
+    drift_share: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -59,7 +70,8 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """The record as JSON keeps it."""
         values = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
-        return values | {"ratio": self.ratio, "shape": self.shape and list(self.shape)}
+        lists = {name: values[name] and list(values[name]) for name in _TUPLES}
+        return values | {"ratio": self.ratio, **lists}
 
     @classmethod
     def from_json(cls, values: Any) -> Record:
@@ -80,8 +92,7 @@ class Record:
                 raise ValueError(f"Expected the {name} of a record. Received: {value!r}.")
         if not {"layer", "channel", "status"} <= given.keys():
             raise ValueError("Expected a record with layer, channel and status. Received: less.")
-        if given.get("shape") is not None:
-            given["shape"] = tuple(given["shape"])
+        given |= {name: tuple(given[name]) for name in _TUPLES if given.get(name) is not None}
         return cls(**given)
 
 
@@ -99,6 +110,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_shape(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_count, value))
+
+
+def _is_drift(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_color(value: Any) -> bool:
+    return _is_text(value) and re.fullmatch("#[0-9a-f]{6}", value) is not None
 
 
 def _is_files(value: Any) -> bool:
@@ -123,4 +142,8 @@ _CHECKS = {
     "settings": lambda value: isinstance(value, Mapping),
     "shape": _or_none(_is_shape),
     "files": _is_files,
+    "change": _or_none(_is_number),
+    "plain_color": _or_none(_is_color),
+    "drift": _or_none(_is_drift),
+    "drift_share": _or_none(_is_number),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from c3dvis import clips, files, motion, objectives, rewire
+from c3dvis.gallery.measure import Measures, measure
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.settings import Settings
@@ -109,6 +111,7 @@ class Renderer:
             clips.write(path, self._drawn(made.clip, ending), fps=self.settings.fps)
             sizes[path.name] = path.stat().st_size
         is_class = unit.layer == CLASSES and made.status == "ok"
+        measured = measure(self._drawn(made.clip, "jpg")) if sizes else Measures()
         return self._record(
             unit,
             status=made.status,
@@ -118,6 +121,7 @@ class Renderer:
             failed_step=made.failed_step,
             shape=made.clip.shape,
             files=sizes,
+            **asdict(measured),
         )
 
     def _predicted_class(self, unit: Unit, made: MaximizedClip) -> str | None:
@@ -191,11 +195,15 @@ def best_held_out(
 def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
     if layer != CLASSES:
         return objectives.channel(layer, channels)
-    alone = layers.output_activation(network) == "sigmoid" or choices.class_count(network) < 2
-    if alone:
+    if not excludes(network):
         return objectives.logit(channels)
     # The logit shows most of a class; log odds see to it that no other class is shown instead.
     return objectives.logit(channels) + objectives.log_odds(channels)
+
+
+def excludes(network: keras.Model) -> bool:
+    """Whether the network's classes exclude each other."""
+    return layers.output_activation(network) != "sigmoid" and choices.class_count(network) > 1
 
 
 def _finite(value: float) -> float | None:

@@ -167,6 +167,22 @@ def say_size(choice: Choice, say: Callable[[str], None]) -> None:
         say(line)
 
 
+def toy_note(choice: Choice) -> str | None:
+    """A sentence on what the chosen network doesn't know; None where that can't be told.
+
+    The networks that come with c3dvis were trained on the clips of `c3dvis.motion`.
+    """
+    if choice.keras_model is not None or choice.weights is not None:
+        return None
+    if not models.entry(choice.model).knows_motion:
+        return None
+    return (
+        f"{choice.model} knows ten motions of coloured discs, nothing of real films: what it says "
+        "of another clip means little. For real films give a network its published weights "
+        "(--model, --weights)."
+    )
+
+
 def class_count(network: keras.Model) -> int:
     """Number of classes, 0 where the output is not one score a class."""
     shape = network.output_shape

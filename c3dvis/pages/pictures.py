@@ -24,11 +24,21 @@ class Picture:
         file: Its path, relative to the page.
         caption: A few words below it.
         width: In pixels, as shown.
+        alt: What is seen, for those who do not see it; None is the caption.
+        strip: Path of its film strip, with which the page can pause it; None where there is none.
+        shape: Frames, height and width of the strip.
     """
 
     file: str
     caption: str
     width: int
+    alt: str | None = None
+    strip: str | None = None
+    shape: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def description(self) -> str:
+        return self.caption if self.alt is None else self.alt
 
 
 @dataclass(frozen=True)
@@ -46,21 +56,46 @@ class PictureGroup:
     pictures: Sequence[Picture]
 
 
-def write(folder: Path, title: str, about: str, groups: Sequence[PictureGroup]) -> None:
+def write(
+    folder: Path,
+    title: str,
+    about: str,
+    groups: Sequence[PictureGroup],
+    *,
+    banner: str | None = None,
+    fps: float = 8,
+) -> None:
     """Writes `index.html` and `README.md` into a folder, each whole or not at all.
 
     Every text is shown as it is: none is read as HTML or Markdown.
 
+    Args:
+        folder: Of the page.
+        title: Of the page.
+        about: What is to be known of all pictures.
+        groups: In reading order.
+        banner: A sentence that must be read first.
+        fps: Frames a second of the film strips.
+
     Raises:
         OSError: If a file cannot be written.
     """
-    values = {"title": title, "about": about, "sections": groups, "columns": _COLUMNS}
+    strips = [picture for group in groups for picture in group.pictures if picture.strip]
+    values = {
+        "title": title,
+        "about": about,
+        "sections": groups,
+        "columns": _COLUMNS,
+        "banner": banner,
+        "fps": fps,
+        "frames": max((picture.shape[0] for picture in strips), default=0),
+    }
     for name, template in (("index.html", "pictures.html"), ("README.md", "pictures.md")):
         write_text(folder / name, environment().get_template(template).render(values, table=_table))
 
 
 def _table(row: Sequence[Picture]) -> Markup:
     """A row of pictures as a Markdown table, captions on top."""
-    image = Markup('<img src="{}" width="{}" alt="">')
-    images = [image.format(picture.file, picture.width) for picture in row]
+    image = Markup('<img src="{}" width="{}" alt="{}">')
+    images = [image.format(one.file, one.width, markdown(one.description)) for one in row]
     return Markup(table([markdown(picture.caption) for picture in row], [images]))

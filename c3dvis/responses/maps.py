@@ -15,6 +15,8 @@ from c3dvis.models import layers
 from c3dvis.objectives.terms import layer_name
 
 _SCALES = ("filter", "layer")
+# Pixels between two pictures.
+_GAP = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +55,66 @@ class FeatureMaps:
             float32 `(len(channels), T, H, W, 1)` in [0, 1]; a constant map is black. Each value of
             the layer covers the pixels and frames it stands for: nothing is smoothed.
         """
-        if by not in _SCALES:
-            raise ValueError(f"Expected {' or '.join(map(repr, _SCALES))}. Received: {by!r}.")
-        axes = (0, 1, 2) if by == "filter" else (0, 1, 2, 3)
-        low = self.maps.min(axis=axes, keepdims=True)
-        extent = self.maps.max(axis=axes, keepdims=True) - low
-        grey = (self.maps - low) / np.where(extent > 0, extent, 1)
-        for axis, length in enumerate(self.clip.shape[:3]):
-            grey = grey.take(np.arange(length) * grey.shape[axis] // length, axis=axis)
-        return np.moveaxis(grey, -1, 0)[..., None]
+        return _grey(self.maps, _extremes(by, self.maps), self.clip.shape[:3])
 
     def beside(self, by: str = "filter") -> NDArray[np.float32]:
         """Each filter's map beside the clip, float32 `(len(channels), T, H, 2 W + 2, 3)`."""
         frames, height, width, _ = self.clip.shape
         shown = clips.to_rgb(self.clip)
         grey = np.repeat(self.scaled(by), 3, axis=-1)
-        pairs = np.ones((len(grey), frames, height, 2 * width + 2, 3), np.float32)
+        pairs = np.ones((len(grey), frames, height, 2 * width + _GAP, 3), np.float32)
         pairs[..., :width, :] = shown
-        pairs[..., width + 2 :, :] = grey
+        pairs[..., width + _GAP :, :] = grey
         return pairs
+
+
+def with_and_without_motion(
+    moving: FeatureMaps, resting: FeatureMaps, by: str = "filter"
+) -> NDArray[np.float32]:
+    """Each filter's map of a clip beside that of the clip standing still, on one scale.
+
+    Args:
+        moving: Of the clip.
+        resting: Of the same filters, for `still` of it.
+        by: As in `FeatureMaps.scaled`, over both maps.
+
+    Returns:
+        float32 `(filters, T, H, 2 W + 2, 1)` in [0, 1], a white line between the two.
+
+    Raises:
+        ValueError: An unknown scale, or maps of other filters or shapes.
+    """
+    if moving.channels != resting.channels or moving.maps.shape != resting.maps.shape:
+        raise ValueError(
+            f"Expected maps of the same filters and shape. Received: {moving.channels} of "
+            f"{moving.maps.shape} and {resting.channels} of {resting.maps.shape}."
+        )
+    extremes = _extremes(by, moving.maps, resting.maps)
+    shape = moving.clip.shape[:3]
+    left, right = (_grey(one.maps, extremes, shape) for one in (moving, resting))
+    gap = np.ones((*left.shape[:3], _GAP, 1), np.float32)
+    return np.concatenate([left, gap, right], axis=3)
+
+
+def _extremes(by: str, *maps: NDArray[np.float32]) -> tuple[NDArray, NDArray]:
+    """The least and greatest activation of each filter or of all, over all the maps given."""
+    if by not in _SCALES:
+        raise ValueError(f"Expected {' or '.join(map(repr, _SCALES))}. Received: {by!r}.")
+    axes = (0, 1, 2, 3) if by == "filter" else None
+    together = np.stack(maps)
+    low, high = (f(together, axis=axes, keepdims=True)[0] for f in (np.min, np.max))
+    return low, high
+
+
+def _grey(
+    maps: NDArray[np.float32], extremes: tuple[NDArray, NDArray], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Maps `(t, h, w, filters)` as `(filters, T, H, W, 1)` from black to white."""
+    low, high = extremes
+    grey = (maps - low) / np.where(high > low, high - low, 1)
+    for axis, length in enumerate(shape):
+        grey = grey.take(np.arange(length) * grey.shape[axis] // length, axis=axis)
+    return np.moveaxis(grey, -1, 0)[..., None]
 
 
 def feature_maps(

@@ -15,7 +15,8 @@ from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.layer_kernels import kernels
-from c3dvis.responses.maps import FeatureMaps, feature_maps, still
+from c3dvis.responses.maps import FeatureMaps, feature_maps, still, with_and_without_motion
+from c3dvis.text import number
 
 _FPS = 8
 _FILTERS = 8
@@ -41,14 +42,14 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
             f"frames, rows and columns. Received: {chosen.random_kernel}."
         )
     kernel = random_kernel(chosen.random_kernel, seed=chosen.seed)
-    found = convolve(clip, kernel)
-    maps = FeatureMaps(clip[: len(found)], "random kernel", (0,), found[..., None])
+    response = convolve(clip, kernel)
+    maps = FeatureMaps(clip[: len(response)], "random kernel", (0,), response[..., None])
     out = Path(chosen.out)
     extent = " x ".join(map(str, kernel.shape))
     kernel_clip = (0.5 + kernel / (2 * np.abs(kernel).max())).astype(np.float32)
     pictures = [
-        _gif(out, "response", maps.beside()[0], "clip, and the kernel's response"),
-        _gif(out, "kernel", kernel_clip, "the kernel, grey is 0"),
+        _film(out, "response", maps.beside()[0], "clip, and the kernel's response"),
+        _film(out, "kernel", kernel_clip, "the kernel, grey is 0"),
     ]
     about = (
         f"A kernel of normal noise, {extent}, slides over the clip; each pixel of the right half "
@@ -73,38 +74,37 @@ def _layer(chosen: argparse.Namespace) -> int:
     frames, height, width, _ = shape
     clip, about_clip = _clip(chosen, frames, (height, width))
     filters = None if chosen.filters == "all" else chosen.filters
-    found = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
+    moving = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:
-        shown = found.channels[:_FILTERS]
-        found = FeatureMaps(clip, found.layer, shown, found.maps[..., : len(shown)])
+        shown = moving.channels[:_FILTERS]
+        moving = FeatureMaps(clip, moving.layer, shown, moving.maps[..., : len(shown)])
     resting = feature_maps(
-        network, still(clip), chosen.layer, channels=found.channels, preprocess=preprocess
+        network, still(clip), chosen.layer, channels=moving.channels, preprocess=preprocess
     )
     out = Path(chosen.out)
     sections = [
+        pages.PictureGroup("Clip", about_clip, _clip_pictures(out, clip)),
         pages.PictureGroup(
             "Feature maps",
-            "The clip, and beside it each filter's activation: "
-            + _explained[chosen.scale]
-            + f" The layer has {found.maps.shape[0]} frames of {found.maps.shape[1]} x "
-            f"{found.maps.shape[2]} positions.",
-            _maps(out, "filter", found, chosen.scale),
+            "Each filter's activation for the moving clip, and beside it for the still one: what "
+            "differs is what motion adds. The numbers are the greatest activations. "
+            + _SCALE_IN_WORDS[chosen.scale]
+            + f" The layer has {moving.maps.shape[0]} frames of {moving.maps.shape[1]} x "
+            f"{moving.maps.shape[2]} positions.",
+            _map_pictures(out, moving, resting, chosen.scale),
         ),
-        pages.PictureGroup(
-            "The same without motion",
-            "The middle frame of the clip throughout: what differs from above is what motion adds.",
-            _maps(out, "still", resting, chosen.scale),
-        ),
-        *_kernel_section(out, network, chosen.layer, found.channels),
+        *_kernel_section(out, network, chosen.layer, moving.channels),
     ]
-    about = f"What filters of {chosen.layer} in {network.name} make of one clip. {about_clip}"
-    pages.write(out, f"Responses of {chosen.layer}", about, sections)
+    about = f"What filters of {chosen.layer} in {network.name} make of one clip."
+    title = f"Responses of {chosen.layer}"
+    pages.write(out, title, about, sections, banner=choices.toy_note(chosen), fps=_FPS)
     return sum(len(section.pictures) for section in sections)
 
 
-_explained = {
-    "filter": "black and white are its own least and greatest.",
-    "layer": "black and white are the least and greatest of all filters shown.",
+_SCALE_IN_WORDS = {
+    "filter": "Black and white are a filter's own least and greatest, of both maps together.",
+    "layer": "Black and white are the least and greatest of all filters shown, of all maps "
+    "together.",
 }
 
 
@@ -120,26 +120,51 @@ def _clip(
     return made.clips[0], "A disc goes to the left, then to the right."
 
 
-def _maps(out: Path, name: str, found: FeatureMaps, scale: str) -> list[pages.Picture]:
+def _clip_pictures(out: Path, clip: NDArray[np.float32]) -> list[pages.Picture]:
     return [
-        _gif(out, f"{name}-{channel}", shown, f"filter {channel}")
-        for channel, shown in zip(found.channels, found.beside(scale), strict=True)
+        _film(out, "clip", clip, "the clip"),
+        _film(out, "still", still(clip), "the still clip: its middle frame throughout"),
     ]
+
+
+def _map_pictures(
+    out: Path, moving: FeatureMaps, resting: FeatureMaps, scale: str
+) -> list[pages.Picture]:
+    shown = with_and_without_motion(moving, resting, scale)
+    pictures = []
+    for i, channel in enumerate(moving.channels):
+        greatest = [number(float(one.maps[..., i].max())) for one in (moving, resting)]
+        caption = f"filter {channel}: {greatest[0]} moving, {greatest[1]} still"
+        alt = f"Maps of {moving.layer}, {caption}"
+        pictures.append(_film(out, f"filter-{channel}", shown[i], caption, alt))
+    return pictures
 
 
 def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.PictureGroup]:
     if not any(info.name == layer and info.is_convolution for info in layers.describe(network)):
         return []
     shown = kernels(network, layer)
-    pictures = [_gif(out, f"kernel-{c}", shown[c], f"kernel {c}") for c in channels]
-    return [
-        pages.PictureGroup(
-            "Kernels", "The filters' own weights, frame by frame; grey is 0.", pictures
-        )
+    about = _OF_COLOURS if shown.shape[-1] == 3 else _OF_A_MIXTURE
+    pictures = [
+        _film(out, f"kernel-{c}", shown[c], f"kernel {c}", f"Kernel {c} of {layer}")
+        for c in channels
     ]
+    return [pages.PictureGroup("Kernels", about, pictures)]
 
 
-def _gif(out: Path, name: str, clip: NDArray[np.float32], caption: str) -> pages.Picture:
-    large = clips.enlarge(clip)
-    clips.write(out / f"{name}.gif", large, fps=_FPS)
-    return pages.Picture(f"{name}.gif", caption, large.shape[2])
+_OF_COLOURS = (
+    "The filters' own weights for red, green and blue, frame by frame; grey is 0, and each kernel "
+    "has its own scale."
+)
+_OF_A_MIXTURE = (
+    "A kernel of this layer reads many channels and has no picture of its own. Shown is, frame by "
+    "frame, how it weighs the one mixture of channels that holds most of its energy (its first "
+    "singular vector, with the sign that makes the sum positive): grey is 0, white for and black "
+    "against, and each kernel has its own scale."
+)
+
+
+def _film(
+    out: Path, name: str, clip: NDArray[np.float32], caption: str, alt: str | None = None
+) -> pages.Picture:
+    return pages.film(out, name, clips.enlarge(clip), caption, alt=alt, fps=_FPS)

@@ -1,51 +1,36 @@
-"use strict";
-const root = document.documentElement, play = document.getElementById("play");
-const slider = document.getElementById("frame");
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-const clips = [...document.querySelectorAll(".clip.moving")];
+// Finds, sorts, and shows the Python that makes a clip.
+const units = [...document.querySelectorAll(".unit")];
+const find = document.querySelector(".find"), sort = document.querySelector(".sort");
+const dialog = document.querySelector("dialog");
 
-const allPlay = () => root.dataset.play ? root.dataset.play === "on" : !still.matches;
-const plays = (clip) => clip.dataset.play ? clip.dataset.play === "on" : allPlay();
-
-function label() {
-  play.textContent = allPlay() ? "Pause" : "Play";
-}
-function setAll(on) {
-  root.dataset.play = on ? "on" : "off";
-  for (const clip of clips) delete clip.dataset.play;
-  label();
-}
-// Puts a clip at a frame: an animation's time can be set whether it runs or not.
-function seek(clip, frame) {
-  const count = Number(clip.style.getPropertyValue("--frames"));
-  for (const animation of clip.firstElementChild.getAnimations()) {
-    const { duration } = animation.effect.getTiming();
-    animation.currentTime = (((frame % count) + count) % count + 0.5) / count * duration;
+find.addEventListener("input", () => {
+  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const section of document.querySelectorAll("main > section")) {
+    const title = section.querySelector("h2").textContent;
+    let any = false;
+    for (const unit of section.querySelectorAll(".unit")) {
+      const text = `${title} ${unit.id} ${unit.textContent}`.toLowerCase();
+      unit.hidden = !words.every((word) => text.includes(word));
+      any ||= !unit.hidden;
+    }
+    section.hidden = !any;
   }
-}
-function frameOf(clip) {
-  const [animation] = clip.firstElementChild.getAnimations();
-  if (!animation) return 0;
-  const { progress } = animation.effect.getComputedTiming();
-  return Math.floor(progress * Number(clip.style.getPropertyValue("--frames")));
-}
-
-play.addEventListener("click", () => setAll(!allPlay()));
-slider.addEventListener("input", () => {
-  setAll(false);
-  for (const clip of clips) seek(clip, Number(slider.value));
 });
-for (const clip of clips) {
-  clip.addEventListener("click", () => { clip.dataset.play = plays(clip) ? "off" : "on"; });
-  clip.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
-    const frame = frameOf(clip) + by;
-    clip.dataset.play = "off";
-    seek(clip, frame);
-  });
-}
-still.addEventListener("change", label);
-document.querySelector(".controls").hidden = false;
-label();
+sort.addEventListener("change", () => {
+  // `units` itself is in the order of the numbers; what has no value comes last.
+  const value = (unit) => Number(unit.dataset[sort.value] ?? -1e300);
+  const sorted = sort.value === "channel" ? units : [...units].sort((a, b) => value(b) - value(a));
+  for (const unit of sorted) unit.parentElement.append(unit);
+});
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest(".code");
+  if (!button) return;
+  const unit = button.closest(".unit");
+  const code = `channel = ${unit.dataset.channel}\n${unit.closest("section").dataset.code}`;
+  dialog.querySelector("pre").textContent = code;
+  dialog.showModal();
+  let said = "Copied.";
+  try { await navigator.clipboard.writeText(code); } catch { said = "To be copied by hand:"; }
+  dialog.querySelector(".copied").textContent = said;
+});
+for (const element of document.querySelectorAll(".controls")) element.hidden = false;

@@ -1,0 +1,175 @@
+"""One unit as the pages show it."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass
+
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.record import Record
+from c3dvis.text import number, visible
+
+# A drift is shown where it explains at least this share of the change between frames.
+LEAST_SHARE = 1 / 3
+# Directions in words and as arrows, clockwise from the right.
+_DIRECTIONS = (
+    ("right", "→"),
+    ("down and right", "↘"),
+    ("down", "↓"),
+    ("down and left", "↙"),
+    ("left", "←"),
+    ("up and left", "↖"),
+    ("up", "↑"),
+    ("up and right", "↗"),
+)
+# Names of saturated hues, a twelfth of the circle each.
+_HUES = "red orange yellow lime green turquoise cyan azure blue violet magenta pink".split()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One unit on a page; `record` is None where it is not made yet."""
+
+    unit: Unit
+    record: Record | None
+
+    @property
+    def name(self) -> str:
+        kind = "class" if self.unit.layer == CLASSES else "filter"
+        return f"{kind} {self.unit.channel}"
+
+    @property
+    def description(self) -> str:
+        label = self.unit.label
+        owner = f": {visible(label)}" if label else f" of {visible(self.unit.layer)}"
+        return self.name if self.unit.layer == CLASSES and not label else self.name + owner
+
+    @property
+    def gif(self) -> str | None:
+        return self._file("gif")
+
+    @property
+    def strip(self) -> str | None:
+        return self._file("jpg")
+
+    def _file(self, ending: str) -> str | None:
+        path = self.unit.path(ending)
+        return path if self.record and path.rpartition("/")[2] in self.record.files else None
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the clip, in a few words; empty where all is well."""
+        record = self.record
+        if record is None:
+            return "not made yet"
+        match record.status:
+            case "no gradient":
+                return "no gradient"
+            case "failed":
+                return f"failed at step {record.failed_step}"
+            case "error":
+                return f"not made: {visible(str(record.error))}"
+        expected = (None, self.unit.label or str(self.unit.channel))
+        if record.predicted_class in expected:
+            return ""
+        return f"the network says: {visible(str(record.predicted_class))}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height and width of its clip."""
+        if self.record is None or self.record.shape is None:
+            return 1, 1, 1
+        frames, height, width, _ = self.record.shape
+        return frames, height, width
+
+    @property
+    def score(self) -> str:
+        # What a clip that is not shown reaches would look like a finding.
+        return number(self.record.score if self.record and self.gif else None)
+
+    @property
+    def ratio(self) -> str:
+        return number(self.record.ratio if self.record and self.gif else None)
+
+    @property
+    def id(self) -> str:
+        """Its address within the page, which stays whatever else the page shows."""
+        return f"{self.unit.folder}-{self.unit.channel}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its clip is one colour throughout."""
+        return self.gif is not None and self.record is not None and bool(self.record.plain_color)
+
+    @property
+    def plain(self) -> str:
+        """What is to be said of a clip of one colour."""
+        color = self.record.plain_color if self.record else None
+        return f"plain {_color_name(color)}: no pattern, no motion" if color else ""
+
+    @property
+    def drift(self) -> tuple[float, float] | None:
+        """Pixels a frame to the right and down, where the clip moves as one."""
+        record = self.record
+        if record is None or self.gif is None or record.drift is None:
+            return None
+        return record.drift if (record.drift_share or 0) >= LEAST_SHARE else None
+
+    @property
+    def angle(self) -> float:
+        """Of its drift, in degrees clockwise from the right."""
+        return math.degrees(math.atan2(self.drift[1], self.drift[0])) if self.drift else 0.0
+
+    @property
+    def arrow(self) -> str:
+        """The arrow nearest to its drift; empty where there is none."""
+        return self._direction[1] if self.drift else ""
+
+    @property
+    def speed(self) -> str:
+        """Of its drift, in pixels a frame."""
+        return number(math.hypot(*self.drift) if self.drift else None)
+
+    @property
+    def _direction(self) -> tuple[str, str]:
+        return _DIRECTIONS[round(self.angle / 45) % 8]
+
+    @property
+    def finding(self) -> str:
+        """What was measured on the clip, in words; empty where that says nothing."""
+        if self.is_plain:
+            return self.plain
+        if not self.drift:
+            return ""
+        return f"drifts {self._direction[0]}, {self.speed} pixels a frame"
+
+    def alt(self, compared: int) -> str:
+        """Its clip in words, for those who do not see it."""
+        parts = [self.description[:1].upper() + self.description[1:]]
+        if self.score != "–":
+            parts.append(f"reached {self.score}")
+        if compared and self.ratio != "–":
+            parts.append(f"{self.ratio} times the best held-out clip")
+        return ", ".join([*parts, *filter(None, (self.note, self.finding))])
+
+    @property
+    def sort_values(self) -> dict[str, float]:
+        """Attributes by which the page sorts."""
+        record = self.record
+        if record is None or self.gif is None:
+            return {}
+        speed = math.hypot(*self.drift) if self.drift else None
+        values = {"score": record.score, "ratio": record.ratio}
+        values |= {"change": record.change, "speed": speed}
+        return {f"data-{key}": value for key, value in values.items() if value is not None}
+
+
+def _color_name(color: str) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    if value < 0.15:
+        return "black"
+    if saturation < 0.15:
+        return "white" if value > 0.9 else "grey"
+    return ("dark " if value < 0.5 else "") + _HUES[round(12 * hue) % 12]

@@ -1,0 +1,49 @@
+"""The files of one animation of a page: a GIF, and the film strip that the page plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips
+from c3dvis.pages.pictures import Picture
+
+# Widest picture that a JPEG file holds, and that browsers draw.
+_WIDEST_STRIP = 65_500
+
+
+def film(
+    folder: Path,
+    name: str,
+    clip: NDArray[np.float32],
+    caption: str,
+    *,
+    alt: str | None = None,
+    fps: float = 8,
+    width: int | None = None,
+) -> Picture:
+    """Writes a clip as `name`.gif and, as film strip, `name`.jpg.
+
+    A clip whose strip is too wide for a file has none; the page then shows its GIF.
+
+    Args:
+        folder: Of the page.
+        name: Of the files.
+        clip: `(T, H, W, C)` in [0, 1].
+        caption: As `Picture` has it; so are `alt` and `width`.
+        alt: None is the caption.
+        fps: Frames a second.
+        width: As shown, in pixels; None is the clip's own.
+
+    Raises:
+        OSError: If files cannot be written.
+    """
+    frames, _, own_width, _ = shape = clip.shape
+    clips.write(folder / f"{name}.gif", clip, fps=fps)
+    strip = f"{name}.jpg" if frames * own_width <= _WIDEST_STRIP else None
+    if strip is not None:
+        clips.write(folder / strip, clip)
+    width = own_width if width is None else width
+    return Picture(f"{name}.gif", caption, width, alt, strip, shape[:3])
