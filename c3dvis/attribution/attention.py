@@ -7,6 +7,7 @@ shadow of the network, so that masks count and the network stays as it is.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
     ]
     last = np.abs(gradient[cuts[-1] :].reshape(attends[-1].output_shape)).sum(axis=-1)
     return Reading(
-        float(scores[0]), tuple(attentions), _read(last, attends, np.prod(patches)), patches
+        float(scores[0]), tuple(attentions), _read(last, attends, math.prod(patches)), patches
     )
 
 
@@ -198,7 +199,8 @@ def _site(index: int, step: graph.Step, ids: dict[int, NDArray[np.int64]]) -> Si
             "Expected attention between tokens that can be followed from the patches, in rows "
             f"(N, tokens, channels). Received: layer {step.name!r}, which reads others."
         )
-    return Site(step.name, index, queries, keys, step.layer.num_heads, step.shapes[0][-1])
+    channels = int(step.call.outputs[0].shape[-1])
+    return Site(step.name, index, queries, keys, step.layer.num_heads, channels)
 
 
 def _read(last: NDArray, attends: list[Site], places: int) -> NDArray[np.float64]:

@@ -127,7 +127,8 @@ def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
         ValueError: A network without a convolution of the clip whose stride is its kernel.
     """
     inside = [each for layer in layers.flat(network) for each in graph.sublayers(layer)]
-    grids = {_grid_of(layer, clip_shape) for layer in inside} - {None}
+    found = [_grid_of(layer, clip_shape) for layer in inside]
+    grids = {grid for grid in found if grid is not None}
     if len(grids) != 1:
         received = f"several: {sorted(grids)}" if grids else "none"
         raise ValueError(
@@ -144,12 +145,11 @@ def _grid_of(layer, clip_shape: tuple[int, ...]) -> Grid | None:
         return None
     if layer.kernel.shape[-2] != clip_shape[-1] or min(layer.kernel_size[-2:]) < 2:
         return None
-    frames, *sides, channels = clip_shape
     if isinstance(layer, keras.layers.Conv3D):
-        made = layer.compute_output_shape((1, frames, *sides, channels))[1:4]
-    else:
-        made = (frames, *layer.compute_output_shape((1, *sides, channels))[1:3])
-    return tuple(map(int, made))
+        _, t, h, w, _ = layer.compute_output_shape((1, *clip_shape))
+        return t, h, w
+    _, h, w, _ = layer.compute_output_shape((1, *clip_shape[1:]))
+    return clip_shape[0], h, w
 
 
 def follow(
@@ -169,9 +169,9 @@ def follow(
     Returns:
         Ids as `Layout` has them, of tensors that have tokens, and the grid.
     """
-    chosen = patch_grid(network, clip_shape) if grid is None else tuple(grid)
-    if len(chosen) != 3 or min(chosen) < 1:
-        raise ValueError(f"Expected a grid of three numbers (t, h, w). Received: {grid}.")
+    chosen = patch_grid(network, clip_shape) if grid is None else grid
+    if len(chosen) != 3 or not all(isinstance(n, int) and n > 0 for n in chosen):
+        raise ValueError(f"Expected a grid of three numbers (t, h, w) above 0. Received: {grid}.")
     follower = _Follower(chosen)
     known: dict[int, NDArray[np.int64]] = {}
     for step in steps.steps:
