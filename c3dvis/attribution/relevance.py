@@ -11,6 +11,7 @@ https://arxiv.org/abs/2402.05602
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -31,7 +32,7 @@ _FUNCTIONS = (
 _NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
 
 
-def passed(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[object, object]:
+def passed(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[Any, Any]:
     """What a layer makes, with the gradient that its rule says.
 
     Args:
@@ -61,7 +62,7 @@ def passed(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[o
     return output, _departure(layer, arguments, options, tensors, output)
 
 
-def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[object, object]:
+def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any, Any]:
     """What attention makes: relevance is halved between the two sides of each of its two products.
 
     Args:

@@ -22,7 +22,7 @@ from c3dvis.models import layers
 Grid = tuple[int, int, int]
 
 # Class, register and pooling tokens that one layer may put in front of the places.
-_MOST_LEADING = 16
+_MOST_LEADING = 8
 # Two clips are followed, to see that neither gets into the other's rows. Ids of the second begin
 # here, above all of the first.
 _SECOND = 2**28
@@ -210,9 +210,11 @@ class _Follower:
             return both.reshape(2 * frames, height, width)
         if len(sides) != 1 or sides[0] is None:
             return None
-        for row in (ids.size, height * width):
-            if 0 <= sides[0] - row <= _MOST_LEADING:
-                return self._with_leading(both.reshape(-1, row), sides[0] - row)
+        if sides[0] == height * width:
+            return both.reshape(2 * frames, height * width)
+        leading = sides[0] - ids.size
+        if 0 <= leading <= _MOST_LEADING:
+            return self._with_leading(both, leading)
         return None
 
     def _kept(self, shape, given: list) -> NDArray[np.int64] | None:

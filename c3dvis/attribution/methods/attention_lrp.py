@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -97,7 +98,8 @@ def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Ca
         attentions: list = []
 
         def call(layer, *arguments, **options):
-            step, departure = steps[len(departures)], 0.0
+            step = steps[len(departures)]
+            departure: Any = 0.0
             if len(departures) <= first:
                 output = rewire.quick_call(layer, *arguments, **options)
             elif attention.is_attention(layer):
