@@ -51,15 +51,15 @@ def test_gradient_weighted_attention_of_two_layers_by_hand():
 
 @pytest.fixture(scope="module")
 def one_place():
-    """A pooling token's attention goes to one place, whose brightness is the score."""
+    """A class token's attention goes to one place, whose brightness is the score."""
     clip = keras.Input(SHAPE)
     x = L.Conv3D(3, (2, 4, 4), (2, 4, 4), use_bias=False, name="patches")(clip)
     x = Positions(name="positions")(L.Reshape((8, 3), name="tokens")(x))
-    pool = L.Dense(3, name="token")(x[:, :1])
-    pooled = L.MultiHeadAttention(1, 1, use_bias=False, name="attention")(pool, x)
+    x = divided_attention.ClassToken(name="token")(x)
+    pooled = L.MultiHeadAttention(1, 1, use_bias=False, name="attention")(x[:, :1], x[:, 1:])
     network = keras.Model(clip, L.Dense(2, use_bias=False, name="classes")(pooled[:, 0]))
     network.get_layer("patches").set_weights([np.tile([1 / 32, 0, 0], (2, 4, 4, 1, 1))])
-    network.get_layer("token").set_weights([np.zeros((3, 3)), np.array([0, 0, 1])])
+    network.get_layer("token").set_weights([np.array([[[0, 0, 1]]])])
     query, key, value, output = (np.zeros((3, 1, 1)) for _ in range(4))
     query[2], key[1], value[0] = 1, 1, 1
     output = np.array([[[1.0, 0, 0]]])
