@@ -41,7 +41,12 @@ SLOW = frozenset(
 # Signs that change from pixel to pixel: also read as `Attribution.smoothed` does.
 OF_GRADIENTS = ("gradient", "gradient_x_input", "integrated_gradients", "smooth_grad")
 _SMOOTHED = "_smoothed"
-METHODS = (*methods.names(), *(method + _SMOOTHED for method in OF_GRADIENTS))
+# None of the networks measured here attends.
+OF_ATTENTION = ("attention_gradient", "attention_lrp", "attention_rollout")
+METHODS = (
+    *(method for method in methods.names() if method not in OF_ATTENTION),
+    *(method + _SMOOTHED for method in OF_GRADIENTS),
+)
 # Their heat is the same all over a frame.
 TEMPORAL = frozenset(("freeze", "reverse", "window"))
 # Run before the other slow ones, for a run that is cut short.

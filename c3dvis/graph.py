@@ -23,6 +23,7 @@ __all__ = [
     "is_graph",
     "output_names",
     "producer",
+    "sublayers",
 ]
 
 
@@ -144,6 +145,14 @@ def call_unnoted(layer: keras.layers.Layer, value):
         if node in noted:
             noted.remove(node)
     return result
+
+
+def sublayers(layer) -> Iterator[keras.layers.Layer]:
+    """A layer and all layers inside it, whatever keeps them."""
+    if isinstance(layer, keras.layers.Layer):
+        yield layer
+        for inner in layer._layers:
+            yield from sublayers(inner)
 
 
 def output_names(network: keras.Model) -> list[str]:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from c3dvis import graph
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.models import layers
+from c3dvis.models import layers, tokens
 
 WEIGHTS = ("clip", "frame")
 # Least frames, rows and columns of the grid of a default layer. Grad-CAM was published with the 14
@@ -38,42 +40,62 @@ class Reading:
     gradient: NDArray[np.float32]
 
 
-def read(scorer: Scorer, clip: NDArray[np.float32], layer: str | None) -> Reading:
+def read(
+    scorer: Scorer,
+    clip: NDArray[np.float32],
+    layer: str | None,
+    *,
+    grid: tokens.Grid | None = None,
+) -> Reading:
     """A layer's activation and its gradient; `default_layer` if none is named.
+
+    Args:
+        scorer: The network and the objective.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        layer: Name of a layer, or None.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
 
     Raises:
         ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
     """
     if layer is None:
-        layer = default_layer(scorer, clip.shape)
-    scores, activations, gradients = scorer.layer_gradient(clip[None], layer)
+        layer = default_layer(scorer, clip.shape, grid=grid)
+    scores, activations, gradients = scorer.layer_gradient(clip[None], layer, grid=grid)
     return Reading(layer, float(scores[0]), activations[0], gradients[0])
 
 
-def default_layer(scorer: Scorer, clip_shape: tuple[int, ...]) -> str:
+def default_layer(
+    scorer: Scorer, clip_shape: tuple[int, ...], *, grid: tokens.Grid | None = None
+) -> str:
     """The last convolutional layer whose grid has 4 frames, 14 rows and 14 columns or more.
 
     A smaller clip needs no more than its own. Without such a layer, it is the last one with a
     spatial output. The result is the last layer on the grid of that convolution: normalization,
     ReLU, residual sums and concatenations that follow are included. Nested models are searched too.
 
+    Of a transformer, it is what the last attention reads: behind that, the places that a class
+    token has read have no gradient.
+
     Raises:
         ValueError: A network without a convolution with a spatial output that leads to the
             objective.
     """
+    before_attention = _before_attention(scorer, clip_shape, grid)
+    if before_attention is not None:
+        return before_attention
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     on_the_way = {id(layer) for layer in layers.flat(scorer.shared.tap)}
-    last, last_fine = None, None  # (name, grid)
+    last, last_fine = None, None  # (name, sides)
     for info in layers.describe(scorer.network):
         if info.reason is not None or id(info.layer) not in on_the_way:
             continue
-        grid = _grid(scorer, info, clip_shape)
-        is_map = _is_convolution(info) and len(grid) >= 2 and math.prod(grid[-2:]) > 1
-        if is_map or (last and last[1] == grid):
-            last = info.name, grid
-        fine = all(n >= least for n, least in zip(grid[::-1], finest[::-1], strict=False))
-        if (is_map and fine) or (last_fine and last_fine[1] == grid):
-            last_fine = info.name, grid
+        sides = _sides(scorer, info, clip_shape)
+        is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1
+        if is_map or (last and last[1] == sides):
+            last = info.name, sides
+        fine = all(n >= least for n, least in zip(sides[::-1], finest[::-1], strict=False))
+        if (is_map and fine) or (last_fine and last_fine[1] == sides):
+            last_fine = info.name, sides
     if last is None:
         raise ValueError(
             "Expected a network with a convolution that has a spatial output and leads to the "
@@ -134,12 +156,36 @@ def answer(
     )
 
 
+def _before_attention(
+    scorer: Scorer, clip_shape: tuple[int, ...], grid: tokens.Grid | None
+) -> str | None:
+    """The last layer with all places before the last attention; None of other networks."""
+    whole = graph.flattened(scorer.shared.tap)
+    is_attention = [isinstance(s.layer, keras.layers.MultiHeadAttention) for s in whole.steps]
+    if not any(is_attention):
+        return None
+    last = len(is_attention) - 1 - is_attention[::-1].index(True)
+    try:
+        ids, patches = tokens.follow(whole, scorer.network, clip_shape, grid)
+    except ValueError:  # no patches: what attends may be frames that convolutions have read
+        if grid is not None:
+            raise
+        return None
+    fit = {info.name for info in layers.describe(scorer.network) if info.reason is None}
+    for step in reversed(whole.steps[:last]):
+        found = ids.get(step.outputs[0])
+        has_places = found is not None and tokens.Layout(patches, found).is_whole
+        if has_places and step.name in fit and len(step.shapes[0]) in (3, 5):
+            return step.name
+    return None
+
+
 def _is_convolution(info: layers.LayerInfo) -> bool:
     inner = getattr(info.layer, "layer", info.layer)  # of TimeDistributed and the like
     return info.weights and "Conv" in type(inner).__name__
 
 
-def _grid(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
+def _sides(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
     """Time and space of a layer's output for clips of this shape, without channels."""
     shape = tuple(n for n in info.shape or () if n is not None)
     if shape != info.shape:

@@ -14,7 +14,7 @@ from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import autodiff, rewire
-from c3dvis.models import layers
+from c3dvis.models import layers, tokens
 from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
 
 __all__ = ["Scorer"]
@@ -167,13 +167,15 @@ class Scorer:
         return self.shared.log_probabilities(clips, self._rows(clips))
 
     def layer_gradient(
-        self, clips: ArrayLike, layer: str
+        self, clips: ArrayLike, layer: str, *, grid: tokens.Grid | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Scores, a layer's activations, and the gradient of each score with respect to them.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
-            layer: Name of a layer with places in space, as `c3dvis.models.layers` has it.
+            layer: Name of a layer with places in space, as `c3dvis.models.layers` has it, or with
+                tokens that are places, see `c3dvis.models.tokens`.
+            grid: Frames, rows and columns of the tokens; None finds the patch embedding.
 
         Returns:
             float32 `(N,)`, and twice float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
@@ -184,8 +186,8 @@ class Scorer:
                 objective.
         """
         shape = np.shape(clips)[1:]
-        key = ("layer gradient", layer, shape)
-        run = self.compiled(key, lambda: self._layer_gradient(layer, shape))
+        key = ("layer gradient", layer, shape, grid)
+        run = self.compiled(key, lambda: self._layer_gradient(layer, shape, grid))
         scores, activations, gradients = self.in_batches(run, clips)
         return scores, activations, gradients
 
@@ -234,23 +236,31 @@ class Scorer:
         """How many clips `(T, H, W, C)` are computed at once."""
         return max(1, min(self.batch_size, _MOST_BYTES // self.shared.bytes_of_a_clip(clip_shape)))
 
-    def _layer_gradient(self, name: str, clip_shape: tuple[int, ...]) -> Callable:
+    def _layer_gradient(
+        self, name: str, clip_shape: tuple[int, ...], grid: tokens.Grid | None
+    ) -> Callable:
         """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
         tap = layers.tap(self.network, [name])
         layer = layers.find(self.network, name)
-        if len(tap.outputs[0].shape) not in (4, 5):
+        if len(tap.outputs[0].shape) not in (3, 4, 5):
             raise ValueError(
                 "Expected a layer with places in space, (N, t, h, w, channels) or "
-                f"(N, h, w, channels). Received: layer {name!r} of shape "
+                f"(N, h, w, channels), or with tokens. Received: layer {name!r} of shape "
                 f"{tuple(tap.outputs[0].shape)}."
             )
+        has_tokens = len(tap.outputs[0].shape) == 3
+        layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
         score = _score_of_shifted(self.shared, layer, name)
         # The gradient with respect to nothing added to the activation is that with respect to it.
         run = autodiff.value_and_gradient(score, variables=self.shared.tap.variables)
 
         def layer_gradient(clips, columns):
             shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
+            if layout is not None:
+                shape = (len(clips) * len(layout.ids), *shape[1:])
             (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
+            if layout is not None:
+                return scores, layout.fold(activation), layout.fold(gradient)
             # A layer that sees frames one by one may have them all on its first axis.
             folded = (len(clips), -1, *shape[-3:])
             return scores, ops.reshape(activation, folded), ops.reshape(gradient, folded)

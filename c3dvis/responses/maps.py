@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips, rewire
 from c3dvis.clips import showing
-from c3dvis.models import layers
+from c3dvis.models import layers, tokens
 from c3dvis.objectives.terms import layer_name
 
 _SCALES = ("filter", "layer")
@@ -124,18 +124,21 @@ def feature_maps(
     *,
     channels: Sequence[int] | None = None,
     preprocess: Callable | None = None,
+    grid: tokens.Grid | None = None,
 ) -> FeatureMaps:
     """What each filter of a layer extracts from a clip.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
-        layer: A layer whose output has frames, rows and columns: its name, or itself.
+        layer: A layer whose output has frames, rows and columns, or tokens: its name, or itself.
         channels: Filters, counted from 0; None is all.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
+        grid: Frames, rows and columns of the tokens; None finds the patch embedding.
 
     Raises:
-        ValueError: A clip that the network doesn't take, or an unknown layer or filter.
+        ValueError: A clip that the network doesn't take, an unknown layer or filter, or tokens
+            that can't be followed from the patches.
 
     Example:
         >>> from c3dvis import models, responses
@@ -148,10 +151,10 @@ def feature_maps(
     layer = layer_name(layer)
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
-    if len(shape) != 4:
+    if len(shape) not in (2, 4):
         raise ValueError(
-            f"Expected a layer with frames, rows, columns and channels. Received: layer {layer!r} "
-            f"with output {shape}."
+            "Expected a layer with frames, rows, columns and channels, or tokens. "
+            f"Received: layer {layer!r} with output {shape}."
         )
     inputs = tuple(network.inputs[0].shape[1:])
     clip = clips.check(clip, inputs if len(inputs) == 4 else None)
@@ -162,10 +165,13 @@ def feature_maps(
             f"Layer {layer!r} has {shape[-1]} filters. Expected filters from 0 to {shape[-1] - 1}. "
             f"Received: {wrong[0] if wrong else 'none'}."
         )
+    layout = None
+    if len(shape) == 2:
+        layout = tokens.layout(network, layer, clip.shape, grid=grid)
     taken = clip[None] if preprocess is None else preprocess(clip[None])
-    maps = keras.ops.convert_to_numpy(
-        keras.ops.cast(rewire.quicker(tap)([taken], training=False), "float32")
-    )
+    made = rewire.quicker(tap)([taken], training=False)
+    volumes = made if layout is None else layout.fold(made)
+    maps = keras.ops.convert_to_numpy(keras.ops.cast(volumes, "float32"))
     return FeatureMaps(clip, layer, chosen, np.asarray(maps)[0][..., list(chosen)])
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from c3dvis.attribution import cam
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.models.tokens import Grid
 
 
 def attribute(
@@ -15,6 +16,7 @@ def attribute(
     clip: NDArray[np.float32],
     *,
     layer: str | None = None,
+    grid: Grid | None = None,
     weights: str = "clip",
     signed: bool = False,
 ) -> Attribution:
@@ -24,6 +26,7 @@ def attribute(
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         weights: Whether gradients are averaged over the whole "clip", as for images, or over each
             "frame" of the layer, as for the sequences of a ConvLSTM.
         signed: Whether to leave out the ReLU, so that negative values are shown, too.
@@ -47,7 +50,7 @@ def attribute(
     2020, https://arxiv.org/abs/2002.00367
     """
     axes = cam.places(weights)
-    reading = cam.read(scorer, clip, layer)
+    reading = cam.read(scorer, clip, layer, grid=grid)
     grid_map = cam.weighted(reading, reading.gradient.mean(axis=axes, keepdims=True))
     grid_map = grid_map if signed else np.maximum(grid_map, 0)
     settings = {"weights": weights, "signed": signed}

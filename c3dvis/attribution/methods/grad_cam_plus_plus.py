@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from c3dvis.attribution import cam
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.models.tokens import Grid
 
 
 def attribute(
@@ -15,6 +16,7 @@ def attribute(
     clip: NDArray[np.float32],
     *,
     layer: str | None = None,
+    grid: Grid | None = None,
     weights: str = "clip",
 ) -> Attribution:
     """ReLU of the sum of weight x activation; weights are sums of positive gradients x alpha.
@@ -28,6 +30,7 @@ def attribute(
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         weights: One set of weights for the whole "clip", or one for each "frame" of the layer.
 
     Returns:
@@ -49,7 +52,7 @@ def attribute(
     Networks", https://arxiv.org/abs/1710.11063
     """
     axes = cam.places(weights)
-    reading = cam.read(scorer, clip, layer)
+    reading = cam.read(scorer, clip, layer, grid=grid)
     gradient = reading.gradient.astype(np.float64)
     total = reading.activation.sum(axis=axes, keepdims=True, dtype=np.float64)
     # Divided by the gradient's square, above and below.

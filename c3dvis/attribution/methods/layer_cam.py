@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 from c3dvis.attribution import cam
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.models.tokens import Grid
 
 
 def attribute(
-    scorer: Scorer, clip: NDArray[np.float32], *, layer: str | None = None
+    scorer: Scorer,
+    clip: NDArray[np.float32],
+    *,
+    layer: str | None = None,
+    grid: Grid | None = None,
 ) -> Attribution:
     """ReLU of the sum over channels of activation x positive gradient, position by position.
 
@@ -20,6 +25,7 @@ def attribute(
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
             Earlier layers have finer maps.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative.
@@ -39,6 +45,6 @@ def attribute(
     Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     https://doi.org/10.1109/TIP.2021.3089943
     """
-    reading = cam.read(scorer, clip, layer)
+    reading = cam.read(scorer, clip, layer, grid=grid)
     grid_map = np.maximum(cam.weighted(reading, np.maximum(reading.gradient, 0)), 0)
     return cam.answer(scorer, clip, reading, grid_map, "layer_cam", {})

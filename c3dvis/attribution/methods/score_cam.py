@@ -9,6 +9,7 @@ from c3dvis.attribution import cam
 from c3dvis.attribution.baselines import baseline as build_baseline
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.models.tokens import Grid
 from c3dvis.objectives import Logit
 
 CONFIDENCES = ("probability", "score")
@@ -20,6 +21,7 @@ def attribute(
     clip: NDArray[np.float32],
     *,
     layer: str | None = None,
+    grid: Grid | None = None,
     confidence: str | None = None,
     baseline: str | NDArray[np.float32] | None = "black",
     channels: int | None = None,
@@ -34,6 +36,7 @@ def attribute(
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         confidence: The softmax "probability" of the class, or the objective's "score". None is the
             probability for one logit, else the score.
         baseline: The clip whose confidence is subtracted, as in `integrated_gradients`; None
@@ -64,7 +67,7 @@ def attribute(
         names = " or ".join(map(repr, CONFIDENCES))
         raise ValueError(f"Expected confidence {names}. Received: {confidence!r}.")
     confidences = scorer.probabilities if confidence == "probability" else scorer.scores
-    reading = cam.read(scorer, clip, layer)
+    reading = cam.read(scorer, clip, layer, grid=grid)
     maps = np.moveaxis(reading.activation, -1, 0)
     maps = maps[_largest_variance(maps, channels)]
     weights = _masked_confidences(confidences, clip, maps, scorer.rows(clip.shape))

@@ -1,0 +1,57 @@
+"""Attention rollout: where attention leads from what the score reads back to the patches."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.attribution import attention
+from c3dvis.attribution.result import Attribution
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.models.tokens import Grid
+
+# The residual connection's share of a token, as published.
+_OWN = 0.5
+
+
+def attribute(
+    scorer: Scorer, clip: NDArray[np.float32], *, grid: Grid | None = None
+) -> Attribution:
+    """Attention, averaged over heads and multiplied from layer to layer, half of it residual.
+
+    `A' = A / 2 + I / 2` for each layer; tokens that a layer leaves alone, as the class token where
+    attention is divided, stay as they are. It starts from the tokens that the score reads behind
+    the last attention. It is about where the network looks, not about which class: the objective
+    counts only in what is read.
+
+    Args:
+        scorer: The network, with `keras.layers.MultiHeadAttention`, and the objective.
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        grid: Frames, rows and columns of the patches; None finds the patch embedding.
+
+    Returns:
+        A heatmap of shares, not negative: all places and class tokens have 1 together, on the
+        patches' grid. The settings hold the grid and the layers.
+
+    Raises:
+        ValueError: A network without attention, or whose tokens can't be followed.
+
+    Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers",
+    https://arxiv.org/abs/2005.00928
+    """
+    reading = attention.read(scorer, clip, grid)
+    relevance = rolled_out(reading)
+    return attention.answer(scorer, clip, reading, relevance, "attention_rollout")
+
+
+def rolled_out(reading: attention.Reading) -> NDArray[np.float64]:
+    """Each token's share in what the score reads, float64 `(tokens,)` by id."""
+    relevance = reading.read
+    for layer in reversed(reading.attentions):
+        times = np.bincount(layer.queries.ravel(), minlength=len(relevance))
+        # A class token may attend in several rows, one a frame: its share is split among them.
+        passed_on = (1 - _OWN) * relevance / np.maximum(times, 1)
+        relevance = np.where(times > 0, _OWN * relevance, relevance)
+        rows = np.einsum("bq,bqk->bk", passed_on[layer.queries], layer.weights.mean(axis=1))
+        np.add.at(relevance, layer.keys, rows)
+    return relevance

@@ -1,0 +1,274 @@
+"""Tokens as places: which frame, row and column of a video transformer's grid each token is.
+
+Nothing is guessed from numbers of tokens: the places are followed from the patch embedding through
+the network's reshapes, transposes, rolls, slices and concatenations. So class tokens are told from
+places, and windows, shifted ones too, frames in the batch and attention divided into time and space
+are undone as the network itself has done them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from c3dvis import graph
+from c3dvis.models import layers
+
+Grid = tuple[int, int, int]
+
+# Class, register and pooling tokens that one layer may put in front of the places.
+_MOST_LEADING = 8
+# Two clips are followed, to see that neither gets into the other's rows. Ids of the second begin
+# here, above all of the first.
+_SECOND = 2**28
+# They move values, and change none.
+_MOVES = (
+    *("Concatenate", "ExpandDims", "Flip", "GetItem", "Moveaxis", "Permute", "Reshape", "Roll"),
+    *("Split", "Squeeze", "Stack", "Swapaxes", "Transpose", "Unstack"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the places of a clip are in what a layer makes.
+
+    Attributes:
+        grid: Frames, rows and columns of the patches.
+        ids: int64 `(rows, ...)`, the id of each token in the rows of one clip: `(t * rows + y) *
+            columns + x` for a place, ids above all places for class, register and pooling tokens.
+            There are several rows where windows, frames or places are folded into the batch.
+    """
+
+    grid: Grid
+    ids: NDArray[np.int64]
+
+    def __post_init__(self):
+        self.ids.setflags(write=False)
+
+    @property
+    def places(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each place is there, and once."""
+        found = self.ids[self.ids < self.places]
+        return len(found) == self.places == len(np.unique(found))
+
+    def fold(self, tokens):
+        """Tokens `(N * rows, ..., C)` as the volumes `(N, t, h, w, C)`, without class tokens."""
+        channels = tokens.shape[-1]
+        flat = ops.reshape(tokens, (-1, self.ids.size, channels))
+        order = np.argsort(self.ids.ravel(), kind="stable")[: self.places]
+        return ops.reshape(ops.take(flat, order, axis=1), (-1, *self.grid, channels))
+
+    def position(self, place: Grid) -> tuple[int, ...]:
+        """Position of a place `(t, y, x)` in what the layer makes, for `objectives.neuron`.
+
+        Raises:
+            ValueError: A place outside the grid, or a layer that has several rows for a clip.
+        """
+        if len(place) != 3 or not all(0 <= p < n for p, n in zip(place, self.grid, strict=True)):
+            raise ValueError(f"Expected a place (t, y, x) inside {self.grid}. Received: {place}.")
+        if len(self.ids) != 1:
+            raise ValueError(
+                "Expected a layer with all tokens of a clip in one row. "
+                f"Received: one that has them in {len(self.ids)}."
+            )
+        (index,) = np.argwhere(self.ids[0] == np.ravel_multi_index(place, self.grid))
+        return tuple(map(int, index))
+
+
+def layout(
+    network: keras.Model, layer: str, clip_shape: tuple[int, ...], *, grid: Grid | None = None
+) -> Layout:
+    """Where the places are in what a layer makes.
+
+    Args:
+        network: Functional or Sequential model that takes clips.
+        layer: Name of a layer, as `c3dvis.models.layers` has it.
+        clip_shape: `(T, H, W, C)`.
+        grid: Frames, rows and columns of the patches; None finds the patch embedding, a
+            convolution of clips or frames whose stride is its kernel.
+
+    Raises:
+        ValueError: A layer that is unknown, or whose tokens can't be followed from the patches.
+
+    Example:
+        >>> clip = keras.Input((4, 16, 16, 3))
+        >>> patches = keras.layers.Conv3D(8, (2, 8, 8), strides=(2, 8, 8))(clip)
+        >>> tokens = keras.layers.Reshape((8, 8), name="tokens")(patches)
+        >>> layout(keras.Model(clip, tokens), "tokens", (4, 16, 16, 3)).grid
+        (2, 2, 2)
+    """
+    tap = layers.tap(network, [layer])
+    found, patches = follow(graph.flattened(tap), network, clip_shape, grid)
+    ids = found.get(graph.flattened(tap).outputs[0])
+    tokens = tap.outputs[0].shape
+    if ids is None or not Layout(patches, ids).is_whole:
+        raise ValueError(
+            f"Expected a layer whose tokens are the {patches[0]} x {patches[1]} x {patches[2]} "
+            "patches (and class tokens); name one of the full grid, or give its grid=(t, h, w). "
+            f"Received: layer {layer!r} of shape {tuple(tokens)}, whose tokens can't be followed "
+            "from the patches."
+        )
+    return Layout(patches, ids)
+
+
+def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
+    """Frames, rows and columns that the patch embedding makes of a clip.
+
+    Raises:
+        ValueError: A network without a convolution of the clip whose stride is its kernel.
+    """
+    inside = [each for layer in layers.flat(network) for each in graph.sublayers(layer)]
+    found = [_grid_of(layer, clip_shape) for layer in inside]
+    grids = {grid for grid in found if grid is not None}
+    if len(grids) != 1:
+        received = f"several: {sorted(grids)}" if grids else "none"
+        raise ValueError(
+            "Expected one patch embedding, a convolution of the clip whose stride is its kernel; "
+            f"give grid=(t, h, w). Received: {received}."
+        )
+    return grids.pop()
+
+
+def _grid_of(layer, clip_shape: tuple[int, ...]) -> Grid | None:
+    """The grid of a patch embedding; None of any other layer."""
+    is_conv = isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv3D))
+    if not is_conv or not layer.built or tuple(layer.strides) != tuple(layer.kernel_size):
+        return None
+    if layer.kernel.shape[-2] != clip_shape[-1] or min(layer.kernel_size[-2:]) < 2:
+        return None
+    if isinstance(layer, keras.layers.Conv3D):
+        _, t, h, w, _ = layer.compute_output_shape((1, *clip_shape))
+        return t, h, w
+    _, h, w, _ = layer.compute_output_shape((1, *clip_shape[1:]))
+    return clip_shape[0], h, w
+
+
+def follow(
+    steps: graph.Graph,
+    network: keras.Model,
+    clip_shape: tuple[int, ...],
+    grid: Grid | None = None,
+) -> tuple[dict[int, NDArray[np.int64]], Grid]:
+    """The ids of the tokens of one clip in each tensor of a network that has them, by key.
+
+    Args:
+        steps: Those of the network, or of its part.
+        network: Where the patch embedding is looked for.
+        clip_shape: `(T, H, W, C)`.
+        grid: That of the patches, if it is known.
+
+    Returns:
+        Ids as `Layout` has them, of tensors that have tokens, and the grid.
+    """
+    chosen = patch_grid(network, clip_shape) if grid is None else grid
+    if len(chosen) != 3 or not all(isinstance(n, int) and n > 0 for n in chosen):
+        raise ValueError(f"Expected a grid of three numbers (t, h, w) above 0. Received: {grid}.")
+    follower = _Follower(chosen)
+    known: dict[int, NDArray[np.int64]] = {}
+    for step in steps.steps:
+        known.update(follower.outputs(step, known))
+    whole = {key: _of_one_clip(ids) for key, ids in known.items()}
+    return {key: ids for key, ids in whole.items() if ids is not None}, chosen
+
+
+class _Follower:
+    """Follows ids through steps: of two clips at once, as arrays without the channel axis."""
+
+    def __init__(self, grid: Grid):
+        self.grid = grid
+        self.next_id = math.prod(grid)
+
+    def outputs(self, step: graph.Step, known: dict) -> dict[int, NDArray[np.int64]]:
+        """Ids in what a step makes, by key; those that are not known are left out."""
+        given = [known.get(key) for key in step.inputs]
+        if all(ids is None for ids in given):
+            made = [self._first(shape[1:-1]) for shape in step.shapes] if not known else [None]
+        elif type(step.layer).__name__ in _MOVES:
+            made = self._moved(step, given)
+        else:
+            made = [self._kept(shape, given) for shape in step.shapes]
+        pairs = zip(step.outputs, made, strict=False)
+        return {key: ids for key, ids in pairs if ids is not None}
+
+    def _first(self, sides: tuple[int | None, ...]) -> NDArray[np.int64] | None:
+        """Ids where patches come first: volumes, frames one by one, or rows of tokens."""
+        frames, height, width = self.grid
+        ids = np.arange(math.prod(self.grid))
+        both = np.stack([ids, _SECOND + ids])
+        if sides == self.grid:
+            return both.reshape(2, *self.grid)
+        if sides == (height, width):
+            return both.reshape(2 * frames, height, width)
+        if len(sides) != 1 or sides[0] is None:
+            return None
+        if sides[0] == height * width:
+            return both.reshape(2 * frames, height * width)
+        leading = sides[0] - ids.size
+        if 0 <= leading <= _MOST_LEADING:
+            return self._with_leading(both, leading)
+        return None
+
+    def _kept(self, shape, given: list) -> NDArray[np.int64] | None:
+        """Ids after a layer that works on each token in its place, or puts some in front."""
+        sides = tuple(shape[1:-1])
+        for ids in given:
+            if ids is not None and ids.shape[1:] == sides:
+                return ids
+        for ids in given:
+            if ids is not None and ids.ndim == 2 and len(sides) == 1 and sides[0] is not None:
+                leading = sides[0] - ids.shape[1]
+                if 0 < leading <= _MOST_LEADING:
+                    return self._with_leading(ids, leading)
+        return None
+
+    def _with_leading(self, ids: NDArray, count: int) -> NDArray[np.int64]:
+        return np.concatenate([self._fresh((len(ids), count), ids), ids], axis=1)
+
+    def _fresh(self, shape: tuple[int, ...], beside: NDArray) -> NDArray[np.int64]:
+        """New ids for tokens that are no places, in rows of the same two clips."""
+        half = len(beside) // 2
+        new = self.next_id + np.arange(half * math.prod(shape[1:])).reshape(half, *shape[1:])
+        self.next_id += new.size
+        return np.concatenate([new, _SECOND + new])
+
+    def _moved(self, step: graph.Step, given: list) -> list:
+        """Ids after a step that moves values: it is run on them."""
+        beside = next(ids for ids in given if ids is not None)
+        values = {}
+        for key, ids, tensor in zip(step.inputs, given, step.call.inputs, strict=True):
+            shape = tuple(tensor.shape)
+            if ids is None:
+                if None in shape[1:]:
+                    return [None]
+                ids = self._fresh((len(beside), *shape[1:-1]), beside)
+            if shape[-1] is None:
+                return [None]
+            wide = np.repeat(ids[..., None], shape[-1], axis=-1)
+            values[key] = ops.convert_to_tensor(wide.astype(np.int32))
+        arguments, options = step.arguments(values)
+        made = keras.tree.flatten(step.layer(*arguments, **options))
+        return [_of_channels(ops.convert_to_numpy(tensor)) for tensor in made]
+
+
+def _of_channels(wide: NDArray) -> NDArray[np.int64] | None:
+    """Ids without the channel axis; None where channels are no longer of one token."""
+    if wide.ndim < 2 or not wide.size or (wide != wide[..., :1]).any():
+        return None
+    return wide[..., 0].astype(np.int64)
+
+
+def _of_one_clip(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The first clip's rows; None where the two clips' rows are not one after the other."""
+    half = len(ids) // 2
+    if len(ids) % 2 or not np.array_equal(ids[:half] + _SECOND, ids[half:]):
+        return None
+    return ids[:half]
