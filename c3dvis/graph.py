@@ -1,17 +1,21 @@
 """Walking a network: which layer made a tensor, and its calls in order.
 
-Keras has no public way to ask for either, so this is the only file that names what it keeps
-private: a network's nodes, the history of its tensors, and the functional model in a Sequential.
+Keras has no public way to ask for either, so this file and `c3dvis.opening` are the only ones that
+name what it keeps private: a network's nodes, the history of its tensors, and the functional model
+in a Sequential.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+
+from c3dvis import opening
+from c3dvis.opening import is_graph
 
 __all__ = [
     "Call",
@@ -40,7 +44,13 @@ class Call:
     @property
     def layer(self) -> Any:
         """The layer, or an operation of `keras.ops`."""
-        return self.node.operation
+        return opening.original(self.node.operation)
+
+    @property
+    def inside(self) -> keras.Model | None:
+        """The model that it computes: the layer itself, or one of what is inside it, or none."""
+        called = self.node.operation
+        return called if is_graph(called) else opening.inside(self.node)
 
     @property
     def inputs(self) -> list[keras.KerasTensor]:
@@ -105,21 +115,19 @@ class Graph:
         steps: In the order in which they can be computed.
         inputs: Keys of the network's inputs.
         outputs: Keys of its outputs.
+        made: Keys of what each call of a layer makes, by the layer's `id`; of the layers with
+            layers inside, too.
     """
 
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-
-
-def is_graph(layer) -> bool:
-    """Whether it is a model whose layers can be read: functional, or Sequential and built."""
-    return hasattr(_functional(layer), "_nodes_by_depth")
+    made: Mapping[int, list[tuple[int, ...]]] = field(default_factory=dict)
 
 
 def calls(network: keras.Model, layer) -> list[Call]:
     """The calls of a layer by this network itself; other networks may call it too."""
-    return [call for call in _calls(network) if call.layer is layer]
+    return [call for call in _calls(network) if layer in (call.layer, call.node.operation)]
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:
@@ -156,11 +164,11 @@ def sublayers(layer) -> Iterator[keras.layers.Layer]:
 
 
 def output_names(network: keras.Model) -> list[str]:
-    return list(_functional(network).output_names)
+    return list(opening.functional(network).output_names)
 
 
 def flattened(network: keras.Model) -> Graph:
-    """The calls of a network's layers, those of models inside it in the places of their own.
+    """The calls of a network's layers, those of layers inside others in the places of these.
 
     Example:
         >>> clip = keras.Input((4, 8, 8, 3))
@@ -169,43 +177,63 @@ def flattened(network: keras.Model) -> Graph:
         >>> [step.name for step in graph.steps]
         ['inner/conv', 'relu']
     """
-    fresh = itertools.count()
-    keys = {id(tensor): next(fresh) for tensor in network.inputs}
+    walk = _Walk()
+    keys = {id(tensor): next(walk.fresh) for tensor in network.inputs}
     inputs = tuple(keys.values())
-    steps = tuple(_steps(network, keys, fresh, ""))
-    return Graph(steps, inputs, tuple(keys[id(tensor)] for tensor in network.outputs))
+    walk.through(network, keys, "")
+    outputs = tuple(keys[id(tensor)] for tensor in network.outputs)
+    return Graph(tuple(walk.steps), inputs, outputs, walk.made)
 
 
-def _steps(
-    network: keras.Model, keys: dict[int, int], fresh: Iterator[int], prefix: str
-) -> Iterator[Step]:
-    """The steps of a network.
+class _Walk:
+    """The steps of a network as they are found.
 
-    Args:
-        network: The model.
-        keys: Key of each tensor by its `id`: of the inputs at first, then of all.
+    Attributes:
+        steps: So far.
+        made: As in `Graph`.
         fresh: Keys not yet used.
-        prefix: Of the layers' names.
     """
-    for call in _calls(network):
-        layer, name = call.layer, f"{prefix}{call.layer.name}"
-        inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
-        if is_graph(layer):
-            inner = {id(own): key for own, key in zip(layer.inputs, inputs, strict=True)}
-            yield from _steps(layer, inner, fresh, f"{name}/")
-            outputs = tuple(inner[id(own)] for own in layer.outputs)
-        else:
-            outputs = tuple(next(fresh) for _ in call.outputs)
-            yield Step(name, call, inputs, outputs)
-        keys.update(zip(map(id, call.outputs), outputs, strict=True))
+
+    def __init__(self):
+        self.steps: list[Step] = []
+        self.made: dict[int, list[tuple[int, ...]]] = {}
+        self.fresh = itertools.count()
+        # What has been made of which inputs: several readings of one model share its steps.
+        self._known: dict[tuple, tuple[int, ...]] = {}
+
+    def through(self, network: keras.Model, keys: dict[int, int], prefix: str) -> None:
+        """Finds the steps of a model.
+
+        Args:
+            network: The model.
+            keys: Key of each tensor by its `id`: of the inputs at first, then of all.
+            prefix: Of the layers' names.
+        """
+        for call in _calls(network):
+            inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
+            outputs = self._outputs(call, inputs, f"{prefix}{call.layer.name}")
+            keys.update(zip(map(id, call.outputs), outputs, strict=True))
+            # A layer without its activation says which layer it is computed in the place of.
+            for layer in (call.layer, getattr(call.layer, "windowed", call.layer)):
+                calls = self.made.setdefault(id(layer), [])
+                if outputs not in calls:
+                    calls.append(outputs)
+
+    def _outputs(self, call: Call, inputs: tuple[int, ...], name: str) -> tuple[int, ...]:
+        inner = call.inside
+        if inner is not None:
+            within = {id(own): key for own, key in zip(inner.inputs, inputs, strict=True)}
+            is_inline = opening.is_inline(call.node.operation)
+            self.through(inner, within, f"{name.rpartition('/')[0] if is_inline else name}/")
+            return tuple(within[id(own)] for own in inner.outputs)
+        known = (id(call.node), inputs)
+        if known not in self._known:
+            self._known[known] = tuple(next(self.fresh) for _ in call.outputs)
+            self.steps.append(Step(name, call, inputs, self._known[known]))
+        return self._known[known]
 
 
 def _calls(network: keras.Model) -> Iterator[Call]:
-    nodes = _functional(network)._nodes_by_depth
+    nodes = opening.functional(network)._nodes_by_depth
     for depth in sorted(nodes, reverse=True):
         yield from (Call(node) for node in nodes[depth] if not node.is_input)
-
-
-def _functional(network):
-    """The functional model that a Sequential one keeps inside, or the model itself."""
-    return getattr(network, "_functional", None) or network

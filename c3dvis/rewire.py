@@ -8,7 +8,7 @@ must differ, in its activation, its padding or how it computes a convolution, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from keras import ops
 
 from c3dvis import convolution, graph
 from c3dvis.pooling import max_pool
+from c3dvis.variants import variant
 
 # Of a pool's window along an axis; with more slices than this, one operation is quicker.
 _LONGEST_WINDOW = 4
@@ -41,16 +42,28 @@ class Shadow(keras.Model):
         self._graph = graph.flattened(network)
         self.built = True
 
-    def call(self, inputs, call: Callable | None = None, training=None):
+    def keys(self, layer) -> list[tuple[int, ...]]:
+        """Keys of what each call of a layer of the network makes."""
+        return self._graph.made.get(id(layer), [])
+
+    def call(
+        self,
+        inputs,
+        call: Callable | None = None,
+        changes: Mapping[int, Callable] | None = None,
+        training=None,
+    ):
         """What the network gives: a tensor, or a list of them where it has several outputs.
 
         Args:
             inputs: As the network takes them.
             call: `call(layer, *arguments, **options)` gives what a layer makes; `quick_call` if
                 None.
+            changes: Functions by key, of what a layer makes, that give what is to be in its place.
             training: As in Keras.
         """
         call = quick_call if call is None else call
+        changes = {} if changes is None else changes
         given = zip(keras.tree.flatten(inputs), self.network.inputs, strict=True)
         values = {
             key: ops.convert_to_tensor(value, dtype=own.dtype)
@@ -61,7 +74,8 @@ class Shadow(keras.Model):
             if training is not None and "training" in options:
                 options["training"] = training  # as Keras does; the other layers inherit it
             made = keras.tree.flatten(call(step.layer, *arguments, **options))
-            values.update(zip(step.outputs, made, strict=True))
+            for key, value in zip(step.outputs, made, strict=True):
+                values[key] = changes[key](value) if key in changes else value
         outputs = [values[key] for key in self._graph.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -87,27 +101,6 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
         **options: Of the call.
     """
     return _rewired(layer, relu, padding)(*arguments, **options)
-
-
-def variant(layer, /, **attributes):
-    """Another object of a layer's class, with its weights and all else but some attributes.
-
-    It is for being called at once: what is assigned to the layer's attributes later it does not
-    know (what is assigned to its weights it does).
-
-    Raises:
-        ValueError: An attribute that the layer only passes on, as a recurrent layer its cell's.
-    """
-    for name in attributes:
-        if isinstance(getattr(type(layer), name, None), property):
-            raise ValueError(
-                f"Expected a layer with a {name} of its own. "
-                f"Received: layer {layer.name!r}, a {type(layer).__name__}."
-            )
-    other = object.__new__(type(layer))
-    # Past `__setattr__`, with which Keras notes layers and variables in lists that both share.
-    vars(other).update(vars(layer) | attributes)
-    return other
 
 
 def leaking_relu(leak) -> Callable:

@@ -71,7 +71,8 @@ def default_layer(
 
     A smaller clip needs no more than its own. Without such a layer, it is the last one with a
     spatial output. The result is the last layer on the grid of that convolution: normalization,
-    ReLU, residual sums and concatenations that follow are included. Nested models are searched too.
+    ReLU, residual sums and concatenations that follow are included. Models and layers inside others
+    are searched too.
 
     Of a transformer, it is what the last attention reads: behind that, the places that a class
     token has read have no gradient.
@@ -84,10 +85,9 @@ def default_layer(
     if before_attention is not None:
         return before_attention
     finest = tuple(map(min, _FINE_GRID, clip_shape))
-    on_the_way = {id(layer) for layer in layers.flat(scorer.shared.tap)}
     last, last_fine = None, None  # (name, sides)
     for info in layers.describe(scorer.network):
-        if info.reason is not None or id(info.layer) not in on_the_way:
+        if info.reason is not None or len(scorer.shared.keys(info.layer)) != 1:
             continue
         sides = _sides(scorer, info, clip_shape)
         is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1

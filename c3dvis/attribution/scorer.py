@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 import keras
@@ -315,22 +315,34 @@ class _Shared:
             layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
         )
 
-    def activations(self, clips, call: Callable | None = None) -> dict:
+    def activations(
+        self,
+        clips,
+        call: Callable | None = None,
+        changes: Mapping[int, Callable] | None = None,
+    ) -> dict:
         """What the objective reads of a tensor of clips, by layer name.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
             call: In the place of `rewire.quick_call`, for each layer of the network.
+            changes: As in `rewire.Shadow.call`.
         """
         inputs = clips if self.preprocess is None else self.preprocess(clips)
-        read = self._shadow(inputs, call=call, training=False)
+        read = self._shadow(inputs, call=call, changes=changes, training=False)
         read = read if isinstance(read, list) else [read]
         found = dict(zip(self.kind.layers, read, strict=True))
         # The tap knows only what `preprocess` makes of the clip.
         return found | {CLIP: clips} if CLIP in found else found
 
-    def score(self, clips, columns, call: Callable | None = None):
-        return self.kind.score(self.activations(clips, call), columns)
+    def keys(self, layer) -> list[int]:
+        """Keys of what the calls of a layer make on the way to the objective."""
+        found = [key for keys in self._shadow.keys(layer) for key in keys]
+        return list(dict.fromkeys(found))
+
+    def score(self, clips, columns, call: Callable | None = None, changes: Mapping | None = None):
+        """Scores `(N,)`; `call` and `changes` as in `activations`."""
+        return self.kind.score(self.activations(clips, call, changes), columns)
 
     def class_scores(self, clips, columns):
         (logits,) = self.activations(clips).values()
@@ -362,23 +374,21 @@ def _score_of_shifted(shared: _Shared, layer: keras.layers.Layer, name: str) -> 
 
     It gives what the layer makes, too.
     """
+    passed = shared.keys(layer)
+    if len(passed) != 1:
+        raise ValueError(
+            f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
+            f"passed {len(passed)} times."
+        )
 
     def score(shift, clips, columns):
         seen = []
 
-        def shifted(called, *arguments, **options):
-            output = rewire.quick_call(called, *arguments, **options)
-            if layer not in (called, getattr(called, "layer", None)):
-                return output
+        def shifted(output):
             seen.append(output)
-            return output + ops.cast(shift, output.dtype)
+            return output + ops.cast(ops.reshape(shift, ops.shape(output)), output.dtype)
 
-        scores = shared.score(clips, columns, shifted)
-        if len(seen) != 1:
-            raise ValueError(
-                f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
-                f"passed {len(seen)} times."
-            )
+        scores = shared.score(clips, columns, changes={passed[0]: shifted})
         return scores, seen[0]
 
     return score

@@ -1,12 +1,12 @@
 """The layers of a network: which can be visualised, and reading their activations."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import keras
 from keras import ops
 
-from c3dvis import graph
+from c3dvis import folding, graph, opening
 from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
 from c3dvis.rewire import WithoutActivation
 from c3dvis.text import unknown
@@ -27,11 +27,16 @@ class LayerInfo:
     """A layer, and whether it can be visualised.
 
     Attributes:
-        name: As given to `objectives.channel`; `model/layer` inside a nested model.
+        name: As given to `objectives.channel`; `model/layer` inside a nested model, a wrapper such
+            as `TimeDistributed`, or a layer of one's own.
         kind: Class of the layer, such as "Conv3D".
         shape: Of its output without the batch axis, channels last; None if it has not one output.
+            Frames folded into the batch are its first axis.
         weights: Whether the layer has weights of its own.
         reason: Why it can't be visualised, in words; None if it can.
+        closed: Why layers inside it can't be reached, in words; None if there are none, or they
+            are listed.
+        is_open: Whether the layers inside it are listed before it.
         layer: The layer itself.
     """
 
@@ -40,6 +45,8 @@ class LayerInfo:
     shape: tuple[int | None, ...] | None
     weights: bool
     reason: str | None = None
+    closed: str | None = None
+    is_open: bool = False
     layer: keras.layers.Layer | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -52,7 +59,7 @@ class LayerInfo:
 
 
 def describe(network: keras.Model) -> list[LayerInfo]:
-    """Every layer in network order, those of nested models too, with the reason where it's unfit.
+    """Every layer in network order, those inside others too, with the reason where it's unfit.
 
     Example:
         >>> import keras
@@ -63,7 +70,14 @@ def describe(network: keras.Model) -> list[LayerInfo]:
         [('conv', 2, None)]
     """
     check(network)
-    return list(_walk(network, ""))
+    flat = graph.flattened(network)
+    rows = folding.rows(flat, network.inputs)
+    folded = {
+        layer: rows[calls[0][0]]
+        for layer, calls in flat.made.items()
+        if len(calls) == 1 and calls[0]
+    }
+    return list(_walk(network, folded, ""))
 
 
 def visualizable(network: keras.Model, *, weightless: bool = False) -> list[LayerInfo]:
@@ -93,13 +107,31 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
             itself, as transforms or preprocessing come between, put the clip in its place.
 
     Returns:
-        A model with one output a name, in their order.
+        A model with one output a name, in their order. Where a layer sees frames folded into the
+        batch, `(N * k, ...)`, its output is `(N, k, ...)`.
 
     Raises:
         ValueError: An unknown or unfit layer, with the nearest names.
     """
     check(network)
-    return keras.Model(network.inputs, [_read(network, name) for name in names], name="tap")
+    outputs = [_read(network, name) for name in names]
+    model = keras.Model(network.inputs, outputs, name="tap")
+    flat = graph.flattened(model)
+    rows = folding.rows(flat, network.inputs)
+    if all(rows[key] == 1 for key in flat.outputs):
+        return model
+    pairs = zip(outputs, (rows[key] for key in flat.outputs), strict=True)
+    unfolded = [_unfolded(network, output, count) for output, count in pairs]
+    return keras.Model(network.inputs, unfolded, name="tap")
+
+
+def _unfolded(network: keras.Model, output, count: int):
+    """What a layer makes, with what it has of each clip, such as frames, on an axis of its own."""
+    if count == 1:
+        return output
+    clips = network.inputs[0]
+    layer = folding.Unfold(count if None not in clips.shape[1:] else None, dtype=output.dtype)
+    return graph.call_unnoted(layer, [output, clips])
 
 
 def with_targets(
@@ -155,17 +187,45 @@ def _channels_first(layer) -> bool:
     return getattr(layer, "data_format", None) == "channels_first"
 
 
-def _walk(network: keras.Model, prefix: str) -> Iterator[LayerInfo]:
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.InputLayer):
+def _walk(
+    network: keras.Model, folded: Mapping[int, int], prefix: str, outer: str | None = None
+) -> Iterator[LayerInfo]:
+    """The layers of a model in a network.
+
+    Args:
+        network: The model.
+        folded: Rows of the batch for one clip, by the `id` of each layer that is called once.
+        prefix: Of names.
+        outer: Why nothing in this model can be visualised, or None.
+    """
+    for called in network.layers:
+        layer = opening.original(called)
+        if isinstance(layer, (keras.layers.InputLayer, folding.Fold, folding.Unfold)):
             continue
+        calls = graph.calls(network, called)
+        inner = calls[0].inside if calls else None
+        if inner is not None:
+            part = "" if opening.is_inline(called) else f"{layer.name}/"
+            several = None if len(calls) == 1 else _several(layer, len(calls))
+            yield from _walk(inner, folded, prefix + part, outer or several)
         if graph.is_graph(layer):
-            yield from _walk(layer, f"{prefix}{layer.name}/")
             continue
-        calls = graph.calls(network, layer)
         shape, reason = _fitness(layer, calls)
-        kind, weights = type(layer).__name__, bool(layer.weights)
-        yield LayerInfo(prefix + layer.name, kind, shape, weights, reason, layer)
+        rows = folded.get(id(layer), 1)
+        yield LayerInfo(
+            prefix + layer.name,
+            type(layer).__name__,
+            shape if shape is None or rows == 1 else (rows, *shape),
+            bool(layer.weights),
+            outer or reason,
+            opening.why_closed(calls[0].node) if calls else None,
+            inner is not None,
+            layer,
+        )
+
+
+def _several(layer, count: int) -> str:
+    return f"the network calls {layer.name!r} {count} times"
 
 
 def _fitness(layer, calls: list) -> tuple[tuple[int | None, ...] | None, str | None]:
@@ -198,44 +258,70 @@ def _read(network: keras.Model, name: str):
 
 def _resolve(network: keras.Model, name: str, output):
     """`output(layer, call)` of the layer that a name means: a tensor of this network's graph."""
-    own = {layer.name: layer for layer in network.layers}
+    inline = next((layer for layer in network.layers if opening.is_inline(layer)), None)
+    if inline is not None:
+        return _inside(network, inline, name, output)
+    own = {opening.original(layer).name: layer for layer in network.layers}
     layer = own.get(name) or own.get(name.replace("/", "."))
-    if layer is not None and not graph.is_graph(layer):
+    if layer is not None:
         calls = graph.calls(network, layer)
         _, reason = _fitness(layer, calls)
         if reason is not None:
             raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
-        return output(layer, calls[0])
+        return output(opening.original(layer), calls[0])
     outer, _, rest = name.partition("/")
-    nested = {key: model for key, model in own.items() if graph.is_graph(model)}
+    nested = {key: inner for key, layer in own.items() if (inner := _inner(network, layer))}
     if rest and outer in nested:
-        return _inside(network, nested[outer], rest, output)
-    holders = [model for model in nested.values() if name in _names(model)]
+        return _inside(network, own[outer], rest, output)
+    holders = [key for key, inner in nested.items() if name in _names(inner)]
     if len(holders) == 1:
-        return _inside(network, holders[0], name, output)
+        return _inside(network, own[holders[0]], name, output)
     if holders:
-        choices = " or ".join(repr(f"{model.name}/{name}") for model in holders)
+        choices = " or ".join(repr(f"{key}/{name}") for key in holders)
         raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
+    if outer in own:
+        _check_open(network, own[outer])
     raise ValueError(_unknown(network, name))
 
 
-def _inside(network: keras.Model, model: keras.Model, name: str, output):
-    """The tensor of a layer inside a nested model, where the outer network calls that model."""
-    calls = graph.calls(network, model)
+def _inner(network: keras.Model, layer) -> keras.Model | None:
+    """The model of the layers inside a layer of a network."""
+    return next((call.inside for call in graph.calls(network, layer)), None)
+
+
+def _check_open(network: keras.Model, layer) -> None:
+    reasons = [opening.why_closed(call.node) for call in graph.calls(network, layer)]
+    reason = next(filter(None, reasons), None)
+    if reason is not None:
+        name = opening.original(layer).name
+        raise ValueError(f"The layers inside {name!r} can't be reached: {reason}.")
+
+
+def _inside(network: keras.Model, layer, name: str, output):
+    """The tensor of a layer inside another, where the outer network calls that one."""
+    calls = graph.calls(network, layer)
     if len(calls) != 1:
-        raise ValueError(
-            f"Layer {name!r} can't be visualised: the network calls {model.name!r} {len(calls)} "
-            "times."
-        )
+        reason = _several(opening.original(layer), len(calls))
+        raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
+    model = calls[0].inside
+    assert model is not None
     inner = keras.Model(model.inputs, _resolve(model, name, output))
-    return graph.call_unnoted(inner, calls[0].first_argument)
+    return _called(inner, calls[0])
+
+
+def _called(inner: keras.Model, call: graph.Call):
+    """What a model with the inputs of what a call computes gives in its place."""
+    if graph.is_graph(call.layer):
+        return graph.call_unnoted(inner, call.first_argument)
+    return graph.call_unnoted(inner, call.inputs if len(call.inputs) > 1 else call.inputs[0])
 
 
 def _names(model: keras.Model) -> list[str]:
     """Names inside a model, as its own `_resolve` understands them without a path."""
-    found = [layer.name for layer in model.layers]
+    found = [opening.original(layer).name for layer in model.layers]
     for layer in model.layers:
-        found += _names(layer) if graph.is_graph(layer) else []
+        inner = _inner(model, layer)
+        found += [] if inner is None else _names(inner)
     return found
 
 
@@ -264,8 +350,8 @@ def output_activation(network: keras.Model, output_name: str = "") -> str | None
 def _last_activation(output) -> str | None:
     call, tensor_index = graph.producer(output)
     layer = call.layer
-    if graph.is_graph(layer):
-        return _last_activation(layer.outputs[tensor_index])
+    if call.inside is not None:
+        return _last_activation(call.inside.outputs[tensor_index])
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return type(layer).__name__.lower()
     return _activation_name(layer)
@@ -288,10 +374,13 @@ def _class_output(network: keras.Model, output_name: str):
 
 def _without_softmax(output):
     call, tensor_index = graph.producer(output)
-    layer = call.layer
-    if graph.is_graph(layer):
-        inner = keras.Model(layer.inputs, _without_softmax(layer.outputs[tensor_index]))
-        return graph.call_unnoted(inner, call.first_argument)
+    layer, model = call.layer, call.inside
+    if model is not None:
+        own = _last_activation(model.outputs[tensor_index])
+        if not graph.is_graph(layer) and own not in _LAST_ACTIVATIONS:
+            return output
+        inner = keras.Model(model.inputs, _without_softmax(model.outputs[tensor_index]))
+        return _called(inner, call)
     # As a layer of its own, or as a function such as keras.ops.softmax.
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return call.inputs[0]
@@ -365,7 +454,8 @@ def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in network.layers:
         if graph.is_graph(layer):
             yield from _flat(layer)
-        else:
-            yield layer
-            if isinstance(layer, keras.layers.Wrapper):
-                yield layer.layer
+            continue
+        yield layer
+        wrapped = layer.layer if isinstance(layer, keras.layers.Wrapper) else None
+        if wrapped is not None:
+            yield from _flat(wrapped) if graph.is_graph(wrapped) else [wrapped]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,17 +73,16 @@ def cascading_randomization(
     """
     if not len(clips):
         raise ValueError("Expected one clip or more. Received: none.")
-    names = [info.name for info in layers.describe(network) if info.weights]
+    infos = [info for info in layers.describe(network) if info.weights and not info.is_open]
     rng = np.random.default_rng(seed)
     originals = [np.asarray(explain(clip)) for clip in clips]
     stages = []
     with _restored(network):
-        for name in reversed(names):
-            layer = functools.reduce(lambda m, part: m.get_layer(part), name.split("/"), network)
-            _shuffle(layer, rng)
+        for info in reversed(infos):
+            _shuffle(info.layer, rng)
             randomized = [explain(clip) for clip in clips]
             pairs = zip(originals, randomized, strict=True)
-            stages.append(Stage(name, np.array([rank_correlation(a, b) for a, b in pairs])))
+            stages.append(Stage(info.name, np.array([rank_correlation(a, b) for a, b in pairs])))
     return stages
 
 

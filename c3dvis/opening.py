@@ -1,0 +1,207 @@
+"""What is inside a layer that calls other layers, as a model of those on the same weights.
+
+A model inside `TimeDistributed` is computed on all frames at once, folded into the batch. A layer
+of one's own, or `Bidirectional`, is asked once for what it does with symbolic tensors. What is
+called then are variants of its layers, so that nothing is noted on the layers themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from c3dvis.folding import Fold, Unfold
+from c3dvis.variants import variant
+
+__all__ = ["inside", "is_graph", "is_inline", "original", "why_closed"]
+
+_ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
+# Attributes in which Keras and TensorFlow keep track of a layer's layers.
+_TRACKING = ("_layers", "_functional", "_unconditional", "_self_")
+_lock = threading.RLock()
+# By Keras's record of a call: the model, or why there is none.
+_opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class _Closed(Exception):
+    """Why a layer can't be looked into."""
+
+
+def is_graph(layer) -> bool:
+    """Whether it is a model whose layers can be read: functional, or Sequential and built."""
+    return hasattr(functional(layer), "_nodes_by_depth")
+
+
+def functional(network):
+    """The functional model that a Sequential one keeps inside, or the model itself."""
+    return getattr(network, "_functional", None) or network
+
+
+def original(layer):
+    """The user's own layer, of one that was called in its place."""
+    return vars(layer).get(_ORIGINAL, layer) if hasattr(layer, "__dict__") else layer
+
+
+def is_inline(layer) -> bool:
+    """Whether it is the model in a wrapper, whose layers are named after the wrapper."""
+    return vars(layer).get(_INLINE, False)
+
+
+def inside(node) -> keras.Model | None:
+    """The model of its layers that a call of a layer computes; None where there is none.
+
+    Args:
+        node: Keras's record of the call.
+    """
+    return _look(node)[0]
+
+
+def why_closed(node) -> str | None:
+    """Why what is inside a layer can't be reached, in words; None if it can, or is nothing."""
+    return _look(node)[1]
+
+
+def _look(node) -> tuple[keras.Model | None, str | None]:
+    layer = original(node.operation)
+    if is_graph(layer) or not _has_inside(layer):
+        return None, None
+    with _lock:
+        if node not in _opened:
+            try:
+                _opened[node] = _open(layer, node), None
+            except _Closed as closed:
+                _opened[node] = None, str(closed)
+        return _opened[node]
+
+
+def _has_inside(layer) -> bool:
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return is_graph(layer.layer) or _has_inside(layer.layer)
+    if isinstance(layer, keras.layers.Bidirectional):
+        return True
+    is_own = not type(layer).__module__.startswith(("keras.", "c3dvis."))
+    return is_own and isinstance(layer, keras.layers.Layer) and any(_layers(vars(layer)))
+
+
+def _layers(value) -> Iterator[keras.layers.Layer]:
+    """The layers that are attributes of a layer, in lists and dictionaries of them too."""
+    if isinstance(value, keras.layers.Layer):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _layers(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if not str(name).startswith(_TRACKING):
+                yield from _layers(each)
+
+
+def _open(layer, node) -> keras.Model | None:
+    tensors = node.input_tensors
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in tensors]
+    if isinstance(layer, keras.layers.TimeDistributed):
+        outputs = _frame_by_frame(layer, node, inputs)
+    else:
+        outputs = _traced(layer, node, inputs)
+    made = keras.tree.flatten(outputs)
+    if [t.shape for t in made] != [t.shape for t in node.outputs]:
+        raise _Closed("its code makes something else of tensors of unknown size")
+    model = keras.Model(inputs, made)
+    called = [own for own in model.layers if original(own) is not own]
+    return model if called else None
+
+
+def _frame_by_frame(layer, node, inputs):
+    """What `TimeDistributed` makes of a clip, with all frames in one batch."""
+    _, options = node.arguments.fill_in({})
+    if options.get("mask") is not None or len(inputs) != 1:
+        raise _Closed("it is given a mask")
+    (clips,) = inputs
+    frames = Fold(dtype=layer.dtype_policy)(clips)
+    once = variant(
+        layer.layer,
+        **{_ORIGINAL: layer.layer, _INLINE: is_graph(layer.layer)},
+        _inbound_nodes=[],
+        _outbound_nodes=[],
+    )
+    return Unfold(clips.shape[1], dtype=layer.dtype_policy)([once(frames), clips])
+
+
+def _traced(layer, node, inputs):
+    """What a layer's code makes of symbolic tensors, with variants of its layers."""
+    count = itertools.count()
+    variants: dict[int, Any] = {}
+
+    def swapped(value):
+        if isinstance(value, keras.layers.Layer):
+            if id(value) not in variants:
+                # Keras asks for names that differ. The recurrent layers of a `Bidirectional` are
+                # called one by one, not as one operation.
+                changes = {"use_cudnn": False} if "use_cudnn" in vars(value) else {}
+                variants[id(value)] = variant(
+                    value,
+                    **{_ORIGINAL: value},
+                    _inbound_nodes=[],
+                    _outbound_nodes=[],
+                    name=f"{value.name}_{next(count)}",
+                    **changes,
+                )
+            return variants[id(value)]
+        if isinstance(value, (list, tuple)):
+            return (
+                type(value)(map(swapped, value)) if type(value) is tuple else [*map(swapped, value)]
+            )
+        return {name: swapped(each) for name, each in value.items()}
+
+    changed = {
+        name: swapped(value)
+        for name, value in vars(layer).items()
+        if not name.startswith(_TRACKING) and any(_layers(value))
+    }
+    own_weights = layer._trainable_variables + layer._non_trainable_variables
+    if own_weights and layer.compute_dtype != layer.variable_dtype:
+        raise _Closed("it computes with weights of its own in mixed precision")
+    other = object.__new__(type(layer))
+    vars(other).update(vars(layer) | changed)
+    floats = [keras.backend.is_float_dtype(t.dtype) for t in inputs]
+    cast = [
+        ops.cast(t, layer.compute_dtype)
+        if is_float and layer.autocast and t.dtype != layer.compute_dtype
+        else t
+        for t, is_float in zip(inputs, floats, strict=True)
+    ]
+    tensors = node.input_tensors
+    arguments, options = node.arguments.fill_in(dict(zip(map(id, tensors), cast, strict=True)))
+    try:
+        with keras.StatelessScope():  # the layer's variables stay as they are
+            outputs = other.call(*arguments, **options)
+        _check_live(keras.Model(inputs, keras.tree.flatten(outputs)))
+    except _Closed:
+        raise
+    except Exception as error:  # whatever a user's code says of symbolic tensors
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise _Closed(
+            f"its code can't be followed on tensors of unknown size ({type(error).__name__}: {said})"
+        ) from error
+    return outputs
+
+
+def _check_live(model: keras.Model) -> None:
+    """Refuses numbers that code made of weights, as they would not change with these."""
+    for nodes in functional(model)._nodes_by_depth.values():
+        for node in nodes:
+            if node.is_input:
+                continue
+            for value in keras.tree.flatten((node.arguments.args, node.arguments.kwargs)):
+                if isinstance(value, (keras.KerasTensor, keras.Variable)):
+                    continue
+                if ops.is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype):
+                    raise _Closed("its code computes with weights outside of its layers")
