@@ -75,10 +75,7 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     Returns:
         Rows by key.
     """
-    shapes = {
-        key: (1, *(usual if own is None else own for own, usual in zip(t.shape[1:], _fill(t))))
-        for key, t in zip(graph.inputs, inputs, strict=True)
-    }
+    shapes = {key: _clip(t.shape) for key, t in zip(graph.inputs, inputs, strict=True)}
     is_fixed = all(None not in t.shape[1:] for t in inputs)
     for step in graph.steps:
         found = None
@@ -91,8 +88,10 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     return {key: shape[0] or 1 for key, shape in shapes.items()}
 
 
-def _fill(tensor: keras.KerasTensor) -> tuple[int, ...]:
-    return (*_USUAL, *[1] * len(tensor.shape))
+def _clip(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """The shape of one clip, with usual lengths where any will do."""
+    usual = (*_USUAL, *[1] * len(shape))
+    return 1, *(n or length for n, length in zip(shape[1:], usual, strict=False))
 
 
 def _keeps_the_batch(layer) -> bool:

@@ -189,7 +189,8 @@ def _traced(layer, node, inputs):
     except Exception as error:  # whatever a user's code says of symbolic tensors
         said = (str(error).strip().splitlines() or [""])[0]
         raise _Closed(
-            f"its code can't be followed on tensors of unknown size ({type(error).__name__}: {said})"
+            "its code can't be followed on tensors whose batch size is not known yet "
+            f"({type(error).__name__}: {said})"
         ) from error
     return outputs
 
