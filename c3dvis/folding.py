@@ -1,4 +1,4 @@
-"""Frames folded into the batch: `(N, k, ...)` as `(N * k, ...)`, and which tensors are like that."""
+"""Frames folded into the batch, `(N, k, ...)` as `(N * k, ...)`, and which tensors are like that."""
 
 from __future__ import annotations
 

@@ -133,8 +133,14 @@ def list_layers(settings: Settings, *, report: Report = print) -> None:
     """Reports the layers and classes of a network that a gallery can show."""
     network = choices.load(settings)
     names = getattr(network, "class_names", None) or []
-    shown = layers.visualizable(network, weightless=True)
+    every = layers.describe(network)
+    shown = [info for info in every if info.reason is None]
     report(tables.layer_table(shown, names, choices.class_count(network)))
+    for info in every:
+        if info.reason is not None:
+            report(f"{info.name} can't be shown: {info.reason}.")
+        if info.closed is not None:
+            report(f"Layers inside {info.name} can't be reached: {info.closed}.")
 
 
 def dry_run(
