@@ -1,4 +1,4 @@
-"""Frames folded into the batch, `(N, k, ...)` as `(N * k, ...)`, and which tensors are like that."""
+"""Frames folded into the batch, `(N * k, ...)` for `(N, k, ...)`, and where that is so."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     Returns:
         Rows by key.
     """
+    shapes: dict[int, tuple[int | None, ...]]
     shapes = {key: _clip(t.shape) for key, t in zip(graph.inputs, inputs, strict=True)}
     is_fixed = all(None not in t.shape[1:] for t in inputs)
     for step in graph.steps:

@@ -53,6 +53,11 @@ class Call:
         return called if is_graph(called) else opening.inside(self.node)
 
     @property
+    def why_closed(self) -> str | None:
+        """Why what is inside the layer can't be reached, in words; None if it can, or is nothing."""
+        return opening.why_closed(self.node)
+
+    @property
     def inputs(self) -> list[keras.KerasTensor]:
         return self.node.input_tensors
 

@@ -26,6 +26,7 @@ GROUND = {
     "command_line",
     "convolution",
     "files",
+    "folding",
     "graph",
     "identity",
     "input_optimizer",
@@ -33,12 +34,14 @@ GROUND = {
     "lazy",
     "motion",
     "objectives",
+    "opening",
     "output_folder",
     "pages",
     "pooling",
     "receptive_field",
     "rewire",
     "text",
+    "variants",
 }
 MIDDLE = {"maximize", "attribution", "responses"}
 # A room and the rooms it may import besides itself. `weights` is data and the scripts behind it.
@@ -123,7 +126,7 @@ def test_only_autodiff_names_a_backend():
     assert {name: ones for name, ones in named.items() if ones and name not in allowed} == {}
 
 
-# What Keras keeps private and only graph.py names.
+# What Keras keeps private and only graph.py and opening.py name.
 PRIVATE_TO_KERAS = {
     "_functional",
     "_inbound_nodes",
@@ -150,13 +153,14 @@ def names(source: str) -> Iterator[str]:
     yield from (name for name in imports(source, "c3dvis.x") if name.startswith("keras.src"))
 
 
-def test_only_graph_names_what_is_private_to_keras():
+def test_only_the_walks_of_networks_name_what_is_private_to_keras():
     named = {}
     for _, path in files():
         found = set(names(path.read_text(encoding="utf-8")))
         private = {n for n in found if n in PRIVATE_TO_KERAS or n.startswith("keras.src")}
         named[path.relative_to(ROOT).as_posix()] = private
-    assert "_nodes_by_depth" in named.pop("c3dvis/graph.py")
+    for name in ("graph", "opening"):
+        assert "_nodes_by_depth" in named.pop(f"c3dvis/{name}.py")
     assert {name: ones for name, ones in named.items() if ones} == {}
 
 

@@ -218,7 +218,7 @@ def _walk(
             shape if shape is None or rows == 1 else (rows, *shape),
             bool(layer.weights),
             outer or reason,
-            opening.why_closed(calls[0].node) if calls else None,
+            calls[0].why_closed if calls else None,
             inner is not None,
             layer,
         )
@@ -290,7 +290,7 @@ def _inner(network: keras.Model, layer) -> keras.Model | None:
 
 
 def _check_open(network: keras.Model, layer) -> None:
-    reasons = [opening.why_closed(call.node) for call in graph.calls(network, layer)]
+    reasons = [call.why_closed for call in graph.calls(network, layer)]
     reason = next(filter(None, reasons), None)
     if reason is not None:
         name = opening.original(layer).name
