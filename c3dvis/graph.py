@@ -54,7 +54,7 @@ class Call:
 
     @property
     def why_closed(self) -> str | None:
-        """Why what is inside the layer can't be reached, in words; None if it can, or is nothing."""
+        """Why what is inside the layer can't be reached; None if it can, or is nothing."""
         return opening.why_closed(self.node)
 
     @property

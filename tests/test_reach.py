@@ -141,6 +141,9 @@ class Gated(L.Layer):
     def build(self, shape):
         self.dense.build(shape)
 
+    def compute_output_shape(self, shape):
+        return shape
+
 
 def test_a_layer_that_can_not_be_opened_says_why_and_can_be_read_as_one():
     for how, reason in (("weights", "with weights outside"), ("batch size", "can't be followed")):
