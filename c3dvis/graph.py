@@ -218,11 +218,9 @@ class _Walk:
             inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
             outputs = self._outputs(call, inputs, f"{prefix}{call.layer.name}")
             keys.update(zip(map(id, call.outputs), outputs, strict=True))
-            # A layer without its activation says which layer it is computed in the place of.
-            for layer in (call.layer, getattr(call.layer, "windowed", call.layer)):
-                calls = self.made.setdefault(id(layer), [])
-                if outputs not in calls:
-                    calls.append(outputs)
+            calls = self.made.setdefault(id(call.layer), [])
+            if outputs not in calls:
+                calls.append(outputs)
 
     def _outputs(self, call: Call, inputs: tuple[int, ...], name: str) -> tuple[int, ...]:
         inner = call.inside

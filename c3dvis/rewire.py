@@ -46,6 +46,11 @@ class Shadow(keras.Model):
         """Keys of what each call of a layer of the network makes."""
         return self._graph.made.get(id(layer), [])
 
+    def keys_without_activation(self, layer) -> list[tuple[int, ...]]:
+        """Keys of what is computed in the place of a layer, without its activation."""
+        steps = self._graph.steps
+        return [s.outputs for s in steps if getattr(s.layer, "windowed", None) is layer]
+
     def call(
         self,
         inputs,

@@ -337,8 +337,11 @@ class _Shared:
 
     def keys(self, layer) -> list[int]:
         """Keys of what the calls of a layer make on the way to the objective."""
-        found = [key for keys in self._shadow.keys(layer) for key in keys]
-        return list(dict.fromkeys(found))
+        return [key for keys in self._shadow.keys(layer) for key in keys]
+
+    def keys_without_activation(self, layer) -> list[int]:
+        """Keys of what is computed in the place of a layer, where its activation is left out."""
+        return [key for keys in self._shadow.keys_without_activation(layer) for key in keys]
 
     def score(self, clips, columns, call: Callable | None = None, changes: Mapping | None = None):
         """Scores `(N,)`; `call` and `changes` as in `activations`."""
@@ -374,7 +377,7 @@ def _score_of_shifted(shared: _Shared, layer: keras.layers.Layer, name: str) -> 
 
     It gives what the layer makes, too.
     """
-    passed = shared.keys(layer)
+    passed = [*shared.keys(layer), *shared.keys_without_activation(layer)]
     if len(passed) != 1:
         raise ValueError(
             f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
