@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "call_unnoted",
     "calls",
+    "clip_input",
     "flattened",
     "is_graph",
     "output_names",
@@ -128,6 +129,23 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     made: Mapping[int, list[tuple[int, ...]]] = field(default_factory=dict)
+
+
+def clip_input(network: keras.Model) -> keras.KerasTensor:
+    """The input of a network that takes clips `(N, T, H, W, C)` and nothing else.
+
+    Raises:
+        ValueError: If it takes something else, with what to do where it has several inputs.
+    """
+    inputs = network.inputs
+    if len(inputs) == 1 and len(inputs[0].shape) == 5:
+        return inputs[0]
+    several = "; give the others fixed values: keras.Model(clip, network([clip, fixed]))"
+    shapes = [tuple(tensor.shape) for tensor in inputs]
+    raise ValueError(
+        "Expected a network with one input of shape (N, T, H, W, C). "
+        f"Received: {shapes}{several if len(inputs) > 1 else ''}."
+    )
 
 
 def calls(network: keras.Model, layer) -> list[Call]:

@@ -303,12 +303,7 @@ def _window(kernel: int, stride: int, dilation: int, length: int, *, same: bool)
 
 
 def _clip_lengths(network: keras.Model, shape: Sequence[int] | None) -> Lengths:
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-        shapes = [tuple(tensor.shape) for tensor in network.inputs]
-        raise ValueError(
-            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
-        )
-    own = network.inputs[0].shape[1:4]
+    own = graph.clip_input(network).shape[1:4]
     lengths = own if shape is None else tuple(shape)
     fits = len(lengths) == 3 and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
     if not fits or None in lengths:

@@ -5,7 +5,9 @@ Each file of `architectures/` says in `REFUSED` what cannot be done with it, and
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import pkgutil
 import re
 import warnings
@@ -39,15 +41,12 @@ class Case:
         self.module = importlib.import_module(f"architectures.{name}")
         keras.utils.set_random_seed(0)
         self.network = self.module.build()
-        given = getattr(self.module, "CLIP", None)
-        inputs = self.network.inputs[0].shape[1:] if self.network.inputs else given
-        own = tuple(given or inputs)
+        own = tuple(self.network.inputs[0].shape[1:])
         self.shape = tuple(n or default for n, default in zip(own, (6, 16, 16, 3), strict=True))
         self.clip = np.random.default_rng(0).random(self.shape, np.float32)
         self.any_size = None in own
         self.size = {"frames": self.shape[0], "size": self.shape[1:3]} if self.any_size else {}
-        target = getattr(self.module, "TARGET", None)
-        self.objective = objectives.logit(0) if target is None else objectives.channel(target, 0)
+        self.objective = getattr(self.module, "objective", lambda: objectives.logit(0))()
         self.refused = getattr(self.module, "REFUSED", {})
 
     def quick(self) -> dict[str, Callable]:
@@ -106,10 +105,12 @@ class Case:
             arguments += ["--filters", "0", "--steps", "1", "--compare", "0"]
         else:
             arguments = [str(clip), "--method", "gradient", "--short", "hold", *arguments]
-        code = main(arguments)
-        assert code in (0, 2), f"exit code {code}"
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+            code = main(arguments)
         if code == 2:
-            raise ValueError("Expected: see the command's own message")
+            raise ValueError(errors.getvalue().removeprefix("error: "))
+        assert code == 0, errors.getvalue()
 
 
 def outcomes(tried: dict[str, Callable]) -> dict[str, str]:
@@ -145,3 +146,23 @@ def test_layers_clips_and_heatmaps(name):
 def test_everything_else(name, tmp_path):
     case = Case(name)
     check(case, case.slow(tmp_path))
+
+
+def test_the_advice_for_a_subclassed_model_is_right():
+    """`subclassed.build` does what the refusal of the bare model says."""
+    bare = importlib.import_module("architectures.subclassed").Subclassed()
+    bare(keras.ops.zeros((1, 6, 24, 24, 3)))
+    with pytest.raises(ValueError, match=r"wrap a subclassed model: keras.Model\(clip, model"):
+        layers.visualizable(bare)
+
+
+def test_the_advice_for_several_inputs_is_right():
+    """One stream of two, the other held at grey."""
+    network = importlib.import_module("architectures.two_streams").build()
+    clip = keras.Input((6, 24, 24, 3))
+    flow = keras.ops.zeros_like(clip[..., :2])
+    one = keras.Model(clip, network({"rgb": clip, "flow": flow}))
+    objective = objectives.channel("rgb_conv_2", 0)
+    assert maximize(one, objective, steps=1).shape == (1, 6, 24, 24, 3)
+    answer = attribute(one, np.zeros((6, 24, 24, 3)), objectives.logit(0), method="gradient")
+    assert np.isfinite(answer.heatmap).all()

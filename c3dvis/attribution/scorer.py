@@ -296,11 +296,7 @@ class _Shared:
 
     def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
         layers.check(network)
-        if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-            shapes = [tuple(i.shape) for i in network.inputs]
-            raise ValueError(
-                f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
-            )
+        graph.clip_input(network)
         self.tap = layers.tap(network, objective.layers)
         self._shadow = rewire.Shadow(self.tap)
         self.kind = layers.with_targets(objective, network, preprocess=preprocess)

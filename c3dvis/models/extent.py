@@ -7,6 +7,7 @@ from numbers import Integral
 
 import keras
 
+from c3dvis import graph
 from c3dvis.models import layers
 
 _AXES = ("frames", "height", "width")
@@ -36,14 +37,9 @@ def clip_shape(
         (16, 64, 64, 3)
     """
     layers.check(network)
-    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 5:
-        shapes = [tuple(one.shape) for one in network.inputs]
-        raise ValueError(
-            f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}."
-        )
     if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
         raise ValueError(f"Expected a size (height, width). Received: {size!r}.")
-    own = network.inputs[0].shape[1:]
+    own = graph.clip_input(network).shape[1:]
     asked = (frames, *(size or (None, None)))
     filled = (None, None, None) if usual is None else usual
     shape = []

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import clips, rewire
+from c3dvis import clips, graph, rewire
 from c3dvis.clips import showing
 from c3dvis.models import layers, tokens
 from c3dvis.objectives.terms import layer_name
@@ -149,6 +149,7 @@ def feature_maps(
         (16, 32, 32, 16)
     """
     layer = layer_name(layer)
+    inputs = tuple(graph.clip_input(network).shape[1:])
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
     if len(shape) not in (2, 4):
@@ -156,8 +157,7 @@ def feature_maps(
             "Expected a layer with frames, rows, columns and channels, or tokens. "
             f"Received: layer {layer!r} with output {shape}."
         )
-    inputs = tuple(network.inputs[0].shape[1:])
-    clip = clips.check(clip, inputs if len(inputs) == 4 else None)
+    clip = clips.check(clip, inputs)
     chosen = tuple(range(shape[-1])) if channels is None else tuple(channels)
     wrong = [c for c in chosen if not 0 <= c < shape[-1]]
     if wrong or not chosen:

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from architectures.vivit import Positions, block
 
-LAYERS = ("patches", "space_mlp", "time_mlp")
+LAYERS = ("patches", "space_mlp/down", "time_mlp/down")
 FRAMES, SIDE, WIDTH = 4, 4, 16
 
 

@@ -6,7 +6,14 @@ Shi et al. 2015, https://arxiv.org/abs/1506.04214
 import keras
 from keras import layers
 
+from c3dvis import objectives
+
 LAYERS = ("first", "second", "frames")
+
+
+def objective():
+    """A channel of the clip that is predicted; there are no classes."""
+    return objectives.channel("frames", 0)
 
 
 def build() -> keras.Model:

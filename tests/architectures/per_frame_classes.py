@@ -3,7 +3,15 @@
 import keras
 from keras import layers
 
+from c3dvis import objectives
+
 LAYERS = ("conv_1", "conv_2", "gru")
+REFUSED = {"maps gru": "Expected a layer with frames, rows, columns"}
+
+
+def objective():
+    """A class of one of the two outputs."""
+    return objectives.logit(0, output="whole")
 
 
 def build() -> keras.Model:

@@ -6,6 +6,15 @@ Simonyan and Zisserman 2014, https://arxiv.org/abs/1406.2199
 import keras
 from keras import layers
 
+_TWO_INPUTS = "one input of shape .*give the others fixed values"
+REFUSED = dict.fromkeys(
+    (
+        *("maximize rgb_conv_1", "maximize rgb_conv_2", "maximize flow_conv_2", "maximize output"),
+        *("gradient", "grad_cam", "integrated_gradients", "occlusion", "step"),
+        *("maps rgb_conv_1", "maps rgb_conv_2", "maps flow_conv_2", "gallery", "attribution"),
+    ),
+    _TWO_INPUTS,
+)
 LAYERS = ("rgb_conv_1", "rgb_conv_2", "flow_conv_2")
 
 

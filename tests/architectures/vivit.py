@@ -6,7 +6,7 @@ Arnab et al. 2021, https://arxiv.org/abs/2103.15691
 import keras
 from keras import layers
 
-LAYERS = ("tubelets/projection", "block_0_mlp", "block_1_mlp")
+LAYERS = ("tubelets/projection", "block_0_mlp/down", "block_1_mlp/down")
 GRID = (3, 4, 4)
 WIDTH = 16
 
@@ -48,7 +48,8 @@ def block(x, name, heads=2):
     x = layers.add([x, y])
     y = layers.LayerNormalization(epsilon=1e-6)(x)
     y = keras.Sequential(
-        [layers.Dense(2 * WIDTH, activation="gelu"), layers.Dense(WIDTH)], name=f"{name}_mlp"
+        [layers.Dense(2 * WIDTH, activation="gelu", name="up"), layers.Dense(WIDTH, name="down")],
+        name=f"{name}_mlp",
     )(y)
     return layers.add([x, y])
 

@@ -6,7 +6,14 @@
 import keras
 from keras import layers
 
+from c3dvis import objectives
+
 LAYERS = ("down", "bottom", "voxels")
+
+
+def objective():
+    """A class, over all voxels."""
+    return objectives.channel("voxels", 1)
 
 
 def build() -> keras.Model:
