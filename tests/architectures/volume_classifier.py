@@ -6,6 +6,10 @@ Zunair et al. 2020, https://arxiv.org/abs/2007.13224
 import keras
 from keras import layers
 
+REFUSED = {
+    "maps dense": "Expected a layer with frames, rows, columns",
+    "attribution": "Expected a clip of 1 channels",
+}
 LAYERS = ("conv_1", "conv_2", "dense")
 
 

@@ -8,6 +8,10 @@ from keras import layers
 
 from c3dvis import objectives
 
+REFUSED = {
+    "step": "Expected an objective of one logit",
+    "attribution": "Expected a clip of 1 channels",
+}
 LAYERS = ("down", "bottom", "voxels")
 
 
