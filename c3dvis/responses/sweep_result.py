@@ -105,7 +105,7 @@ class Sweep(Mapping[str, LayerResponses]):
 
     def __repr__(self) -> str:
         units = sum(layer.scores.shape[1] for layer in self.layers.values())
-        return f"Sweep({len(self.names)} clips, {units} units of {len(self)} layers)"
+        return f"Sweep({len(self.names)} clips, {units} units of {_layers(len(self))})"
 
     def top(self, layer: str, channel: int) -> list[RankedClip]:
         """The strongest clips of a unit, best first."""
@@ -164,6 +164,10 @@ class Sweep(Mapping[str, LayerResponses]):
                 f"Expected a sweep of schema {SCHEMA}. Received: {schema} in {path!s}."
             )
         return cls(tuple(about["names"]), tuple(about["sources"]), about["failed"], layers)
+
+
+def _layers(count: int) -> str:
+    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:
