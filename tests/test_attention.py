@@ -11,7 +11,7 @@ from c3dvis.attribution import attention, attribute
 from c3dvis.attribution.methods import attention_gradient, attention_rollout
 from c3dvis.attribution.scorer import Scorer
 
-L = keras.layers
+L, ops = keras.layers, keras.ops
 METHODS = ("attention_rollout", "attention_gradient", "attention_lrp")
 GRID = (2, 2, 2)
 SHAPE = (4, 8, 8, 1)
@@ -146,9 +146,13 @@ def test_divided_attention_is_rolled_out_as_in_numpy():
 
 @pytest.mark.parametrize(
     ("build", "method"),
-    [(vivit.build, "attention_gradient"), (shifted_windows.build, "attention_lrp")],
+    [
+        (vivit.build, "attention_gradient"),
+        (shifted_windows.build, "attention_lrp"),
+        *((divided_attention.build, method) for method in METHODS),
+    ],
 )
-def test_joint_and_shifted_windowed_attention(build, method):
+def test_joint_divided_and_shifted_windowed_attention(build, method):
     network = build()
     clip = clip_of(network.inputs[0].shape[1:])
     before = [dict(vars(layer)) for layer in network.layers]
@@ -176,20 +180,66 @@ def without_attention():
 
 @keras.saving.register_keras_serializable("architectures")
 class Block(L.Layer):
-    """Attention that the network's graph doesn't show."""
+    """Attention inside a layer of one's own, which may ask for the batch's size."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, attention, needs_size=False, **kwargs):
         super().__init__(**kwargs)
-        self.attention = L.MultiHeadAttention(1, 4)
+        self.attention, self.needs_size = attention, needs_size
+
+    def build(self, shape):
+        if not self.attention.built:
+            self.attention.build(shape, shape)
 
     def call(self, x):
-        return self.attention(x, x)
+        return self.attention(x, x) * (float(x.shape[0] > 0) if self.needs_size else 1.0)
+
+    def compute_output_shape(self, shape):
+        return shape
 
 
-def hidden_attention():
+def frame_by_frame(attention, x):
+    """Each half of the tokens attends to itself, in the batch."""
+    return ops.reshape(attention(*[ops.reshape(x, (-1, 4, 4))] * 2), (-1, 8, 4))
+
+
+def timed(attention, x):
+    """The same in Keras's layer for it."""
+    tokens = keras.Input((4, 4))
+    model = keras.Model(tokens, attention(tokens, tokens))
+    return L.Reshape((8, 4))(L.TimeDistributed(model)(L.Reshape((2, 4, 4))(x)))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        (lambda attention, x: Block(attention)(x), lambda attention, x: attention(x, x)),
+        (timed, frame_by_frame),
+    ],
+    ids=["own", "timed"],
+)
+def test_attention_inside_other_layers_is_read_as_if_it_were_outside(hidden, shown):
+    keras.utils.set_random_seed(7)
+    clip = keras.Input(SHAPE)
+    tokens = L.Reshape((8, 4))(L.Conv3D(4, (2, 4, 4), (2, 4, 4))(clip))
+    attention, dense = L.MultiHeadAttention(1, 4, name="attention"), L.Dense(2)
+    networks = [
+        keras.Model(clip, dense(L.Flatten()(place(attention, tokens)))) for place in (shown, hidden)
+    ]
+    for method in METHODS:
+        outside, inside = (
+            attribute(network, clip_of(SHAPE), objectives.logit(0), method=method)
+            for network in networks
+        )
+        np.testing.assert_allclose(inside.heatmap, outside.heatmap, rtol=1e-4, atol=1e-6)
+        assert outside.heatmap.std() > 0
+        assert inside.settings["grid"] == [2, 2, 2]
+
+
+def closed_attention():
     clip = keras.Input(SHAPE)
     x = L.Reshape((8, 4))(L.Conv3D(4, (2, 4, 4), (2, 4, 4))(clip))
-    return keras.Model(clip, L.Dense(2)(L.Flatten()(Block(name="block")(x))))
+    block = Block(L.MultiHeadAttention(1, 4), needs_size=True, name="block")
+    return keras.Model(clip, L.Dense(2)(L.Flatten()(block(x))))
 
 
 def of_frames():
@@ -202,19 +252,20 @@ def with_a_softmax():
     clip = keras.Input(SHAPE)
     x = L.Reshape((8, 4))(L.Conv3D(4, (2, 4, 4), (2, 4, 4))(clip))
     x = L.MultiHeadAttention(1, 4)(x, x)
-    return keras.Model(clip, L.Dense(2)(L.Flatten()(keras.ops.square(x))))
+    return keras.Model(clip, L.Dense(2)(L.Flatten()(ops.square(x))))
 
 
 def reading_another_token():
+    """The class token before it has attended."""
     network = divided_attention.build()
-    return keras.Model(network.inputs, network.outputs)
+    return keras.Model(network.inputs, L.Dense(2)(network.get_layer("norm").output[:, 0]))
 
 
 @pytest.mark.parametrize(
     ("build", "method", "message"),
     [
         *((without_attention, method, "integrated_gradients, grad_cam") for method in METHODS),
-        (hidden_attention, "attention_rollout", "inside 'block', a Block"),
+        (closed_attention, "attention_rollout", "inside 'block', a Block: its code"),
         (of_frames, "attention_gradient", r"give grid=\(t, h, w\)"),
         (with_a_softmax, "attention_lrp", "Received: layer 'square"),
         (reading_another_token, "attention_rollout", "doesn't depend on 'space_1'"),
@@ -225,3 +276,12 @@ def test_what_can_not_be_explained_is_refused(build, method, message):
     clip = clip_of(network.inputs[0].shape[1:])
     with pytest.raises(ValueError, match=message):
         attribute(network, clip, objectives.logit(0), method=method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_attention_than_can_be_held_is_refused(one_place, method, monkeypatch):
+    monkeypatch.setattr(attention, "_MOST_BYTES", 4 * 8)  # of one query and 8 keys
+    attribute(one_place, clip_of(SHAPE), objectives.logit(0), method=method)
+    monkeypatch.setattr(attention, "_MOST_BYTES", 4 * 8 - 1)
+    with pytest.raises(ValueError, match="GiB of attention weights.*in 1 layers"):
+        attribute(one_place, clip_of(SHAPE), objectives.logit(0), method=method)

@@ -136,7 +136,8 @@ def test_divided_attention_is_followed_through_every_block():
     np.testing.assert_array_equal(layout.ids[0, 1:], np.arange(64))
     assert layout.ids[0, 0] >= 64
     in_time = tokens.layout(network, "time_1", network.inputs[0].shape[1:])
-    np.testing.assert_array_equal(in_time.ids, np.arange(64).reshape(4, 16).T)
+    np.testing.assert_array_equal(in_time.ids, np.arange(64).reshape(1, 4, 16).swapaxes(1, 2))
+    assert in_time.position((2, 1, 3)) == (7, 2)  # of place and frame
 
 
 def without_convolution():

@@ -25,6 +25,8 @@ from c3dvis.models import tokens
 
 # Between what a layer gives and what its own weights and attention give, of the largest value.
 _TOLERANCE = 1e-3
+# Of the attention weights of one clip, which are held with their gradients.
+_MOST_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def sites(
 
     Raises:
         ValueError: A network without `keras.layers.MultiHeadAttention` in its graph, or whose
-            tokens can't be followed from the patches.
+            tokens can't be followed from the patches, or have too much attention to be held.
     """
     steps = graph.flattened(scorer.shared.tap)
     attends = [(i, s) for i, s in enumerate(steps.steps) if is_attention(s.layer)]
@@ -113,7 +115,15 @@ def sites(
             f"Received: {_without(steps)}."
         )
     ids, patches = tokens.follow(steps, scorer.network, clip_shape, grid)
-    return [_site(index, step, ids) for index, step in attends], ids, patches
+    found = [_site(index, step, ids) for index, step in attends]
+    size = 4 * sum(math.prod(site.shape) for site in found)
+    if size > _MOST_BYTES:
+        raise ValueError(
+            f"Expected at most {_MOST_BYTES / 2**30:.3g} GiB of attention weights, as all are held "
+            "at once; give a shorter or smaller clip, or use integrated_gradients or grad_cam. "
+            f"Received: {size / 2**30:.3g} GiB in {len(found)} layers."
+        )
+    return found, ids, patches
 
 
 def is_attention(layer) -> bool:
@@ -185,7 +195,8 @@ def _without(steps: graph.Graph) -> str:
     for step in steps.steps:
         if any(is_attention(inner) for inner in graph.sublayers(step.layer)):
             kind = type(step.layer).__name__
-            return f"one that attends only inside {step.name!r}, a {kind}, which can't be read"
+            why = step.call.why_closed or "what is inside can't be reached"
+            return f"one that attends only inside {step.name!r}, a {kind}: {why}"
     return "a network without it"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff, folding, graph, rewire
+from c3dvis import autodiff, rewire
 from c3dvis.models import layers, tokens
 from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
 
@@ -248,8 +248,7 @@ class Scorer:
                 f"(N, h, w, channels), or with tokens. Received: layer {name!r} of shape "
                 f"{tuple(tap.outputs[0].shape)}."
             )
-        # Tokens of frames that are folded into the batch are read as (N, frames, tokens, channels).
-        has_tokens = _rank(tap.outputs[0]) == 3
+        has_tokens = tokens.are_tokens(tap.outputs[0])
         layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
         score = _score_of_shifted(self.shared, layer, name)
         # The gradient with respect to nothing added to the activation is that with respect to it.
@@ -258,7 +257,8 @@ class Scorer:
         def layer_gradient(clips, columns):
             shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
             if layout is not None:
-                shape = (len(clips) * len(layout.ids), *shape[-2:])
+                rows, *sides = layout.ids.shape
+                shape = (len(clips) * rows, *sides, shape[-1])
             (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
             if layout is not None:
                 return scores, layout.fold(activation), layout.fold(gradient)
@@ -392,13 +392,6 @@ def _score_of_shifted(shared: _Shared, layer: keras.layers.Layer, name: str) -> 
         return scores, seen[0]
 
     return score
-
-
-def _rank(output) -> int:
-    """Of what a layer makes, with frames folded into the batch as they are."""
-    call, _ = graph.producer(output)
-    is_unfolded = isinstance(call.layer, folding.Unfold)
-    return len(call.inputs[0].shape if is_unfolded else output.shape)
 
 
 class _PerThread(threading.local):

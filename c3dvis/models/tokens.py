@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import graph
+from c3dvis import folding, graph
 from c3dvis.models import layers
 
 Grid = tuple[int, int, int]
@@ -28,8 +28,8 @@ _MOST_LEADING = 8
 _SECOND = 2**28
 # They move values, and change none.
 _MOVES = (
-    *("Concatenate", "ExpandDims", "Flip", "GetItem", "Moveaxis", "Permute", "Reshape", "Roll"),
-    *("Split", "Squeeze", "Stack", "Swapaxes", "Transpose", "Unstack"),
+    *("Concatenate", "ExpandDims", "Flip", "Fold", "GetItem", "Moveaxis", "Permute", "Reshape"),
+    *("Roll", "Split", "Squeeze", "Stack", "Swapaxes", "Transpose", "Unstack"),
 )
 
 
@@ -41,7 +41,8 @@ class Layout:
         grid: Frames, rows and columns of the patches.
         ids: int64 `(rows, ...)`, the id of each token in the rows of one clip: `(t * rows + y) *
             columns + x` for a place, ids above all places for class, register and pooling tokens.
-            There are several rows where windows, frames or places are folded into the batch.
+            There are several rows where windows, frames or places are folded into the batch;
+            as `c3dvis.models.layers.tap` reads it, these are an axis of their own, `(1, k, ...)`.
     """
 
     grid: Grid
@@ -120,6 +121,16 @@ def layout(
     return Layout(patches, ids)
 
 
+def are_tokens(output: keras.KerasTensor) -> bool:
+    """Whether what `layers.tap` reads has rows of tokens, `(N, tokens, C)` or `(N, k, tokens, C)`.
+
+    Volumes, and maps of frames folded into the batch, have none.
+    """
+    call, _ = graph.producer(output)
+    is_unfolded = isinstance(call.layer, folding.Unfold)
+    return len(output.shape) == (4 if is_unfolded else 3)
+
+
 def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
     """Frames, rows and columns that the patch embedding makes of a clip.
 
@@ -192,6 +203,9 @@ class _Follower:
         given = [known.get(key) for key in step.inputs]
         if all(ids is None for ids in given):
             made = [self._first(shape[1:-1]) for shape in step.shapes] if not known else [None]
+        elif isinstance(step.layer, folding.Unfold):
+            frames = given[0]
+            made = [None if frames is None else frames.reshape(2, -1, *frames.shape[1:])]
         elif type(step.layer).__name__ in _MOVES:
             made = self._moved(step, given)
         else:

@@ -152,7 +152,8 @@ def feature_maps(
     inputs = tuple(graph.clip_input(network).shape[1:])
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
-    if len(shape) not in (2, 4):
+    has_tokens = tokens.are_tokens(tap.outputs[0])
+    if not has_tokens and len(shape) != 4:
         raise ValueError(
             "Expected a layer with frames, rows, columns and channels, or tokens. "
             f"Received: layer {layer!r} with output {shape}."
@@ -166,7 +167,7 @@ def feature_maps(
             f"Received: {wrong[0] if wrong else 'none'}."
         )
     layout = None
-    if len(shape) == 2:
+    if has_tokens:
         layout = tokens.layout(network, layer, clip.shape, grid=grid)
     taken = clip[None] if preprocess is None else preprocess(clip[None])
     made = rewire.quicker(tap)([taken], training=False)

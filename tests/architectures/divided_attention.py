@@ -1,7 +1,8 @@
 """A video transformer with a class token and attention divided into time and space.
 
-Bertasius et al. 2021, https://arxiv.org/abs/2102.05095. The class token attends to all patches; of
-the patches each attends in time to its place, then in space to its frame.
+Bertasius et al. 2021, https://arxiv.org/abs/2102.05095. Each patch attends in time to its place,
+then in space to its frame. Only behind the blocks, and not in each as published, does the class
+token attend, to all patches.
 """
 
 import keras
@@ -61,4 +62,5 @@ def build() -> keras.Model:
     for i in range(2):
         x = block(x, i)
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+    x = layers.add([x[:, :1], layers.MultiHeadAttention(2, WIDTH // 2, name="read")(x[:, :1], x)])
     return keras.Model(clip, layers.Dense(4, name="classes")(x[:, 0]))
