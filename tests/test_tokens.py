@@ -6,7 +6,7 @@ import pytest
 from architectures import divided_attention, factorized_encoder, shifted_windows, vivit
 from architectures.divided_attention import ClassToken, fold, unfold
 
-from c3dvis import objectives, responses
+from c3dvis import graph, objectives, responses
 from c3dvis.attribution import attribute, cam
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import tokens
@@ -135,6 +135,9 @@ def test_divided_attention_is_followed_through_every_block():
     assert layout.grid == (4, 4, 4)
     np.testing.assert_array_equal(layout.ids[0, 1:], np.arange(64))
     assert layout.ids[0, 0] >= 64
+    found, _ = tokens.follow(graph.flattened(network), network, (4, 24, 24, 3))
+    token = {int(ids[0, 0]) for ids in found.values() if ids.shape == (1, 65)}
+    assert token == {layout.ids[0, 0]}  # the same through repeats and means
     in_time = tokens.layout(network, "time_1", network.inputs[0].shape[1:])
     np.testing.assert_array_equal(in_time.ids, np.arange(64).reshape(1, 4, 16).swapaxes(1, 2))
     assert in_time.position((2, 1, 3)) == (7, 2)  # of place and frame
@@ -180,3 +183,13 @@ def test_a_place_outside_is_refused():
             layout.position(place)
     with pytest.raises(ValueError, match="in one row"):
         tokens.Layout((1, 2, 2), np.arange(4).reshape(2, 2)).position((0, 0, 0))
+
+
+@pytest.mark.parametrize("axis", [0, 1, (1, 2), -1, None])
+def test_a_mean_of_different_tokens_is_none_of_them(axis):
+    clip = keras.Input((2, 4, 4, 1))
+    x = L.Conv3D(3, (1, 2, 2), (1, 2, 2), name="patches")(clip)
+    network = keras.Model(clip, ops.mean(x, axis=axis, keepdims=True))
+    steps = graph.flattened(network)
+    found, _ = tokens.follow(steps, network, (2, 4, 4, 1))
+    assert steps.outputs[0] not in found and len(found) == 1

@@ -26,10 +26,11 @@ _MOST_LEADING = 8
 # Two clips are followed, to see that neither gets into the other's rows. Ids of the second begin
 # here, above all of the first.
 _SECOND = 2**28
-# They move values, and change none.
+# They move or copy values, and change none.
 _MOVES = (
-    *("Concatenate", "ExpandDims", "Flip", "Fold", "GetItem", "Moveaxis", "Permute", "Reshape"),
-    *("Roll", "Split", "Squeeze", "Stack", "Swapaxes", "Transpose", "Unstack"),
+    *("BroadcastTo", "Concatenate", "ExpandDims", "Flip", "Fold", "GetItem", "Moveaxis", "Permute"),
+    *("Repeat", "Reshape", "Roll", "Split", "Squeeze", "Stack", "Swapaxes", "Tile", "Transpose"),
+    "Unstack",
 )
 
 
@@ -206,6 +207,8 @@ class _Follower:
         elif isinstance(step.layer, folding.Unfold):
             frames = given[0]
             made = [None if frames is None else frames.reshape(2, -1, *frames.shape[1:])]
+        elif type(step.layer).__name__ == "Mean":
+            made = [_averaged(step.layer, given[0])]
         elif type(step.layer).__name__ in _MOVES:
             made = self._moved(step, given)
         else:
@@ -271,6 +274,21 @@ class _Follower:
         arguments, options = step.arguments(values)
         made = keras.tree.flatten(step.layer(*arguments, **options))
         return [_of_channels(ops.convert_to_numpy(tensor)) for tensor in made]
+
+
+def _averaged(mean, ids: NDArray | None) -> NDArray[np.int64] | None:
+    """Ids after a mean of the copies of a token, as of a class token over frames; None of others.
+
+    Args:
+        mean: The operation `keras.ops.mean`.
+        ids: Of what it averages.
+    """
+    axes = np.atleast_1d(-1 if ids is None or mean.axis is None else mean.axis)
+    if ids is None or any(axis % (ids.ndim + 1) in (0, ids.ndim) for axis in axes):
+        return None
+    over = tuple(int(axis % (ids.ndim + 1)) for axis in axes)
+    lowest, highest = (f(ids, axis=over, keepdims=mean.keepdims) for f in (np.min, np.max))
+    return lowest if np.array_equal(lowest, highest) else None
 
 
 def _of_channels(wide: NDArray) -> NDArray[np.int64] | None:

@@ -1,8 +1,7 @@
 """A video transformer with a class token and attention divided into time and space.
 
 Bertasius et al. 2021, https://arxiv.org/abs/2102.05095. Each patch attends in time to its place,
-then in space to its frame. Only behind the blocks, and not in each as published, does the class
-token attend, to all patches.
+then in space to its frame and the class token. This attends to each frame, and is averaged.
 """
 
 import keras
@@ -44,11 +43,14 @@ def unfold(x, over_time):
 
 def block(x, index):
     """Attention in time, attention in space, perceptron."""
-    for over_time in (True, False):
-        name = f"{'time' if over_time else 'space'}_{index}"
-        y = fold(layers.LayerNormalization(epsilon=1e-6)(x), over_time)
-        y = unfold(layers.MultiHeadAttention(2, WIDTH // 2, name=name)(y, y), over_time)
-        x = ops.concatenate([x[:, :1], x[:, 1:] + y], axis=1)
+    y = fold(layers.LayerNormalization(epsilon=1e-6)(x), over_time=True)
+    y = unfold(layers.MultiHeadAttention(2, WIDTH // 2, name=f"time_{index}")(y, y), over_time=True)
+    x = ops.concatenate([x[:, :1], x[:, 1:] + y], axis=1)
+    y = layers.LayerNormalization(epsilon=1e-6)(x)
+    y = ops.concatenate([ops.repeat(y[:, :1], FRAMES, axis=0), fold(y, over_time=False)], axis=1)
+    y = layers.MultiHeadAttention(2, WIDTH // 2, name=f"space_{index}")(y, y)
+    token = ops.mean(ops.reshape(y[:, :1], (-1, FRAMES, 1, WIDTH)), axis=1)
+    x = layers.add([x, ops.concatenate([token, unfold(y[:, 1:], over_time=False)], axis=1)])
     y = layers.LayerNormalization(epsilon=1e-6)(x)
     y = layers.Dense(WIDTH, activation="gelu", name=f"mlp_{index}")(y)
     return layers.add([x, y])
@@ -62,5 +64,4 @@ def build() -> keras.Model:
     for i in range(2):
         x = block(x, i)
     x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    x = layers.add([x[:, :1], layers.MultiHeadAttention(2, WIDTH // 2, name="read")(x[:, :1], x)])
     return keras.Model(clip, layers.Dense(4, name="classes")(x[:, 0]))
