@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff, rewire
+from c3dvis import autodiff, graph, rewire
 from c3dvis.models import layers, tokens
 from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
 
