@@ -298,7 +298,7 @@ def test_a_resumed_training_goes_on_with_the_page(tmp_path):
     assert epochs_in(tmp_path, follow.units[0]) == [1, 2, 3]
     assert len(kept) == 4 and all(path.read_bytes() == was for path, was in kept.items())
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert [page.count(f"epoch {n}: score") for n in (1, 2, 3, 4)] == [2, 2, 2, 0]
+    assert [page.count(f">epoch {n}: score") for n in (1, 2, 3, 4)] == [2, 2, 2, 0]
     assert len(clips.read(tmp_path / follow.units[0].stem / "film.gif")) == 3 * SHAPE[0]
 
 

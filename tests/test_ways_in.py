@@ -210,7 +210,7 @@ def test_clips_start_from_a_clip_each_or_one_for_all(network, clip):
         (np.zeros((2, *SHAPE)), {}, "or 1, one for each unit. Received: 2"),
         (np.zeros((4, 9, 8, 3)), {}, r"height 8.*clips.resize\(clip, \(8, 8\)\)"),
         (np.zeros(SHAPE, np.uint8), {}, "divide by 255"),
-        (np.zeros(SHAPE), {"parametrization": "cppn"}, "'pixels' or 'fourier'.*Received: 'cppn'"),
+        (np.zeros(SHAPE), {"parametrization": "cppn"}, "'pixels' or 'fourier'.*Received: CPPN"),
     ],
 )
 def test_what_can_be_no_start_is_refused(network, start, options, message):

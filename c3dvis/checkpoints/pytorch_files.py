@@ -151,9 +151,7 @@ def _read_legacy(path: Path) -> _Contents:
     """The same of the older layout: pickles, and after them each storage with its length."""
     with path.open("rb") as file:
         head = io.BytesIO(file.read(_LONGEST_PICKLE))
-        # Looked for first: a longer pickle of other things would seem to be cut short.
-        magic = _LEGACY_MAGIC.to_bytes(10, "little") in head.getvalue()[:32]
-        if not magic or TensorUnpickler(head).load() != _LEGACY_MAGIC:
+        if _first(head) != _LEGACY_MAGIC:
             raise Refused(f"a pickle that torch.save did not write, of other things. {ADVICE}")
         if TensorUnpickler(head).load() != _LEGACY_VERSION:
             raise Refused(f"of an unknown version. {ADVICE}")
@@ -173,6 +171,19 @@ def _read_legacy(path: Path) -> _Contents:
             if key in needed:
                 values[key] = _values(storage, raw)
     return tensors, values
+
+
+def _first(head: io.BytesIO) -> Any:
+    """The first pickle of a file; None for one of other things that is longer than was read."""
+    raw = head.getvalue()
+    try:
+        return TensorUnpickler(head).load()
+    except Refused:
+        raise
+    except Exception:
+        if len(raw) < _LONGEST_PICKLE or _LEGACY_MAGIC.to_bytes(10, "little") in raw[:32]:
+            raise
+        return None
 
 
 def _is_pickle(entry: str) -> bool:

@@ -89,7 +89,7 @@ class Parametrization(keras.layers.Layer):
         if type(self).latents_of is Parametrization.latents_of:
             raise ValueError(
                 "Expected a parametrization that can make any clip, 'pixels' or 'fourier', to "
-                f"start from a clip. Received: {self.name!r}."
+                f"start from a clip. Received: {type(self).__name__}."
             )
         if self.colours == "grey" and np.ptp(clips, axis=-1).max() > _GREY:
             raise ValueError(
