@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -163,9 +164,14 @@ def add_time_arguments(group: Any) -> None:
 
 
 def read_clip(
-    path: str | Path, chosen: argparse.Namespace, *, frames: int, size: tuple[int, int]
+    path: str | Path,
+    chosen: argparse.Namespace,
+    *,
+    frames: int,
+    size: tuple[int, int],
+    channels: int = 3,
 ) -> Excerpt:
-    """Reads a clip as the arguments of `add_time_arguments` say.
+    """Reads a clip as the arguments of `add_time_arguments` say, in grey for one channel.
 
     Raises:
         ValueError: As `c3dvis.clips.read`, in the words of the command line.
@@ -175,11 +181,12 @@ def read_clip(
 
     times = {"start": chosen.start, "step": chosen.step, "short": chosen.short}
     try:
-        return excerpt(path, frames=frames, size=size, **times)
+        read = excerpt(path, frames=frames, size=size, **times)
     except TooFewFrames as error:
         python = 'short="loop" or "hold" makes do with fewer'
         command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
         raise ValueError(str(error).replace(python, command)) from error
+    return replace(read, clip=read.clip.mean(axis=-1, keepdims=True)) if channels == 1 else read
 
 
 def whole(lowest: int) -> Callable[[str], int]:

@@ -80,8 +80,8 @@ def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
 def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGroup, int]:
     """The GIFs of one clip, and its part of the page."""
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
-    frames, height, width, _ = shape
-    read = read_clip(path, chosen, frames=frames, size=(height, width))
+    frames, height, width, channels = shape
+    read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
     clip = read.clip
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     out, stem = Path(chosen.out), _stem(path)

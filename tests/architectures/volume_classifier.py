@@ -8,7 +8,6 @@ from keras import layers
 
 REFUSED = {
     "maps dense": "Expected a layer with frames, rows, columns",
-    "attribution": "Expected a clip of 1 channels",
 }
 LAYERS = ("conv_1", "conv_2", "dense")
 

@@ -10,7 +10,7 @@ from c3dvis import objectives
 
 REFUSED = {
     "step": "Expected an objective of one logit",
-    "attribution": "Expected a clip of 1 channels",
+    "attribution": "Expected an output of one score a class",
 }
 LAYERS = ("down", "bottom", "voxels")
 
