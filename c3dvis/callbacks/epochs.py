@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import keras
 
 from c3dvis.callbacks.event_file import EventFile
 from c3dvis.callbacks.history import EpochResult, History
-from c3dvis.callbacks.isolation import run_isolated
+from c3dvis.callbacks.isolation import isolated_thread, run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
 from c3dvis.callbacks.units import Tracked
 from c3dvis.identity import described
@@ -80,6 +81,7 @@ class EpochCallback(keras.callbacks.Callback):
         self._events, self._copy = None, None
         self._trained = self._shown = None
         self._makes_layers = False
+        self._thread: Executor | None = None
 
     def prepare(self, network: keras.Model) -> None:
         """Refuses what can't be made of the network, and keeps what serves for all epochs."""
@@ -91,7 +93,8 @@ class EpochCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._trained = self._shown = None
-        self._copy = run_isolated(lambda interrupted: self._prepared())
+        self._thread = isolated_thread()
+        self._copy = run_isolated(lambda interrupted: self._prepared(), thread=self._thread)
         self._history.begin()
         self._events = None if self._log_dir is None else EventFile(self._log_dir)
 
@@ -109,6 +112,8 @@ class EpochCallback(keras.callbacks.Callback):
         if self._trained and self._shown != self._trained:
             self._show(self._trained)
         self._copy = None
+        if self._thread is not None:
+            self._thread.shutdown()
         if self._events is not None:
             self._events.close()
 
@@ -141,7 +146,7 @@ class EpochCallback(keras.callbacks.Callback):
     def _carefully(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
         """Warns of all that goes wrong: nothing here is worth a training."""
         try:
-            messages = run_isolated(work, makes_layers=self._makes_layers)
+            messages = run_isolated(work, makes_layers=self._makes_layers, thread=self._thread)
         except Exception as error:
             messages = [f"The {self._kind} of epoch {epoch} was not finished: {first_line(error)}."]
         for message in messages:

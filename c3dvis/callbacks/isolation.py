@@ -5,14 +5,24 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
-def run_isolated(work: Callable[[threading.Event], Result], *, makes_layers: bool = True) -> Result:
-    """Runs `work` in a thread of its own and waits for what it returns.
+def isolated_thread() -> Executor:
+    """A thread for `run_isolated`: what is compiled in it for a thread serves the next work too."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="c3dvis")
+
+
+def run_isolated(
+    work: Callable[[threading.Event], Result],
+    *,
+    makes_layers: bool = True,
+    thread: Executor | None = None,
+) -> Result:
+    """Runs `work` in another thread and waits for what it returns.
 
     Keras and TensorFlow keep per thread what would otherwise leak either way: the dtype policy,
     Keras' random generator, the numbers in the names of layers, the scope of a
@@ -24,30 +34,32 @@ def run_isolated(work: Callable[[threading.Event], Result], *, makes_layers: boo
             end soon, by an exception.
         makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
             one that reads data ahead, would be put back too: so not where it isn't needed.
+        thread: Of `isolated_thread`; None is one for this work alone.
 
     Raises:
         BaseException: What `work` raises.
     """
-    result: Future[Result] = Future()
-    interrupted = threading.Event()
+    if thread is None:
+        with isolated_thread() as own:
+            return run_isolated(work, makes_layers=makes_layers, thread=own)
+    interrupted, ended = threading.Event(), threading.Event()
 
-    def run() -> None:
+    def run() -> Result:
         try:
-            result.set_result(work(interrupted))
-        except BaseException as error:  # raised again where it is waited for
-            result.set_exception(error)
+            return work(interrupted)
+        finally:
+            ended.set()
 
-    state = random.getstate()
-    thread = threading.Thread(target=run, name="c3dvis")
+    state, result = random.getstate(), None
     try:
-        thread.start()  # which waits for the thread, and can be interrupted there
-        result.exception()  # waits; an interrupted `join` would leave the thread in doubt
+        result = thread.submit(run)
+        result.exception()  # waits, and can be interrupted
     except BaseException:
         interrupted.set()
+        if result is not None:
+            ended.wait()
         raise
     finally:
-        if thread.ident is not None:  # it has begun
-            thread.join()
         if makes_layers:
             random.setstate(state)
     return result.result()
