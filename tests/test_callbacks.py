@@ -434,7 +434,7 @@ def interruptible():
 
 
 def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
-    started = threading.Event()
+    before, started = threading.enumerate(), threading.Event()
 
     def work(interrupted):
         started.set()
@@ -448,7 +448,8 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         run_isolated(work)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("c3dvis")]
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    assert not [thread for thread in new if thread.name.startswith("c3dvis")]
 
 
 @pytest.mark.parametrize(

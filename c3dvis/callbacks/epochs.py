@@ -93,6 +93,8 @@ class EpochCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._trained = self._shown = None
+        if self._thread is not None:  # of a training that was stopped
+            self._thread.shutdown()
         self._thread = isolated_thread()
         self._copy = run_isolated(lambda interrupted: self._prepared(), thread=self._thread)
         self._history.begin()
