@@ -13,7 +13,14 @@ Result = TypeVar("Result")
 
 def isolated_thread() -> Executor:
     """A thread for `run_isolated`: what is compiled in it for a thread serves the next work too."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="c3dvis")
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="c3dvis")
+    # Begun here: were its start interrupted later, nobody would wait for the thread.
+    thread.submit(_nothing).result()
+    return thread
+
+
+def _nothing() -> None:
+    pass
 
 
 def run_isolated(
@@ -42,22 +49,13 @@ def run_isolated(
     if thread is None:
         with isolated_thread() as own:
             return run_isolated(work, makes_layers=makes_layers, thread=own)
-    interrupted, ended = threading.Event(), threading.Event()
-
-    def run() -> Result:
-        try:
-            return work(interrupted)
-        finally:
-            ended.set()
-
-    state, result = random.getstate(), None
+    interrupted, state = threading.Event(), random.getstate()
     try:
-        result = thread.submit(run)
+        result = thread.submit(work, interrupted)
         result.exception()  # waits, and can be interrupted
     except BaseException:
         interrupted.set()
-        if result is not None:
-            ended.wait()
+        thread.submit(_nothing).result()  # one after the other: the work has ended before
         raise
     finally:
         if makes_layers:
