@@ -163,4 +163,10 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
         swept.top("blocks", 3)
     with pytest.raises(ValueError, match="'blocks'"):
         swept["blokcs"]
-    assert sweep_result.SCHEMA == 1
+
+
+def test_files_of_another_schema_are_refused(swept, tmp_path, monkeypatch):
+    path = swept.save(tmp_path / "sweep.npz")
+    monkeypatch.setattr(sweep_result, "SCHEMA", 2)
+    with pytest.raises(ValueError, match="of schema 2. Received: 1"):
+        responses.Sweep.load(path)

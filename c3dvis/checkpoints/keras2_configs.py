@@ -210,6 +210,7 @@ def _unknown(kind: str, config: dict, origin: Origin) -> ValueError:
 
 def _without_needless(layer: type, config: dict, origin: Origin) -> dict[str, Any]:
     """Drops the settings that Keras 3 does not take, if they say nothing."""
+    # Of `__init__`, as a layer's `__new__` takes anything; `layer` is a class, not an instance.
     parameters = inspect.signature(layer.__init__).parameters  # type: ignore[misc]
     common = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     taken = {*parameters, *(_COMMON if common else ())}

@@ -173,6 +173,7 @@ def _layers(count: int) -> str:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:
     """Writes an `.npz` file, whole or not at all; the same arrays make the same bytes."""
     buffer = io.BytesIO()
+    # mypy takes one of the names for `allow_pickle`, which none is.
     np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
     files.write_bytes(path, buffer.getvalue())
     return path
