@@ -25,7 +25,7 @@ from networks import build
 
 from c3dvis import autodiff, objectives
 from c3dvis.maximize import Maximizer
-from c3dvis.maximize.cut import Cut
+from c3dvis.maximize.subnetwork import Subnetwork
 from c3dvis.models import layers
 
 LAYERS = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")
@@ -76,7 +76,7 @@ def whole_step(network: keras.Model, objective, **options) -> Contender:
 def bare_step(network: keras.Model, objective, count: int, dtype: str | None) -> Contender:
     """The compiled score and gradient of the cut network: nothing decoded, nothing updated."""
     shape = network.inputs[0].shape[1:]
-    cut = Cut(network, objective, shape[:3], dtype=dtype)
+    cut = Subnetwork(network, objective, shape[:3], dtype=dtype)
     shapes = dict(zip(objective.layers, (tuple(o.shape[1:]) for o in cut.tap.outputs), strict=True))
     columns = ops.convert_to_tensor(objective[:count].unit_indices(shapes))
 

@@ -19,7 +19,7 @@ from keras import ops
 from machine import state
 
 from c3dvis import autodiff, convolution, models, objectives, rewire
-from c3dvis.maximize import cut
+from c3dvis.maximize.subnetwork import Subnetwork
 
 SHAPE = (16, 112, 112, 3)
 CHANNELS = (1, 3, 8, 64)
@@ -52,7 +52,7 @@ def restated(x, kernel, strides, padding: str):
 
 def class_score(network) -> Callable:
     """The logit of a class and its gradient; compiled when it is first called."""
-    part = cut.Cut(network, objectives.logit(0), SHAPE[:3])
+    part = Subnetwork(network, objectives.logit(0), SHAPE[:3])
     columns = np.zeros((1, 1), np.int32)
 
     def score(x):

@@ -18,7 +18,7 @@ from c3dvis import graph
 from c3dvis.graph import Step
 from c3dvis.text import unknown
 
-__all__ = ["Field", "Flat", "Window", "of", "windows"]
+__all__ = ["Field", "LayerGraph", "Window", "of", "windows"]
 
 Interval = tuple[int, int]  # first and end, without the end
 Box = tuple[Interval, ...]  # of frames, rows and columns
@@ -140,28 +140,27 @@ def of(
         >>> receptive_field.of(network, "conv3b").shape
         (14, 26, 26)
     """
-    flat = Flat(network, _clip_lengths(network, shape))
-    called = [step for step in flat.steps if f"/{step.name}".endswith(f"/{layer}")]
+    layer_graph = LayerGraph(network, _clip_lengths(network, shape))
+    called = [step for step in layer_graph.steps if f"/{step.name}".endswith(f"/{layer}")]
     if len(called) != 1 or len(called[0].outputs) != 1:
-        names = list(dict.fromkeys(step.name for step in flat.steps))
+        names = list(dict.fromkeys(step.name for step in layer_graph.steps))
         raise unknown("the name of a layer that is called once", layer, names)
     key = called[0].outputs[0]
-    extent = flat.lengths.get(key)
-    if extent is None:
-        return _field(flat.all_of(flat.clip), flat.reason([key]))
-    found = tuple(n // 2 for n in extent) if position is None else tuple(position)
-    if len(found) != 3 or not all(0 <= p < n for p, n in zip(found, extent, strict=True)):
-        raise ValueError(f"Expected a position (t, y, x) inside {extent}. Received: {position}.")
-    boxes = flat.seen({key: tuple((p, p + 1) for p in found)})
-    return _field(boxes.get(flat.clip, flat.all_of(flat.clip)), flat.reason([key]))
-
-
-def _field(box: Box, reason: str | None) -> Field:
+    extent = layer_graph.lengths.get(key)
+    box = layer_graph.all_of(layer_graph.clip)
+    if extent is not None:
+        place = tuple(n // 2 for n in extent) if position is None else tuple(position)
+        if len(place) != 3 or not all(0 <= p < n for p, n in zip(place, extent, strict=True)):
+            raise ValueError(
+                f"Expected a position (t, y, x) inside {extent}. Received: {position}."
+            )
+        boxes = layer_graph.seen({key: tuple((p, p + 1) for p in place)})
+        box = boxes.get(layer_graph.clip, box)
     time, height, width = box
-    return Field(time, height, width, reason)
+    return Field(time, height, width, layer_graph.reason([key]))
 
 
-class Flat:
+class LayerGraph:
     """A network without models inside models: its steps, and how long each tensor is.
 
     Args:
@@ -172,13 +171,14 @@ class Flat:
         steps: In the order in which they can be computed.
         clip: Key of the input.
         outputs: Keys of the outputs.
+        makers: The step that makes a tensor by its key; the clip has none.
         lengths: `(T, H, W)` by key, of the tensors whose way from the clip can be followed.
 
     Example:
         >>> clip = keras.Input((8, 16, 16, 3))
         >>> network = keras.Sequential([clip, keras.layers.Conv3D(2, 3, name="conv")])
-        >>> flat = Flat(network, (8, 16, 16))
-        >>> flat.lengths[flat.outputs[0]]
+        >>> layer_graph = LayerGraph(network, (8, 16, 16))
+        >>> layer_graph.lengths[layer_graph.outputs[0]]
         (6, 14, 14)
     """
 
@@ -186,20 +186,16 @@ class Flat:
         flattened = graph.flattened(network)
         (self.clip,) = flattened.inputs
         self.steps, self.outputs = flattened.steps, flattened.outputs
-        self._makers = {key: step for step in self.steps for key in step.outputs}
+        self.makers = {key: step for step in self.steps for key in step.outputs}
         self.lengths: dict[int, Lengths] = {self.clip: tuple(clip_lengths)}
         for step in self.steps:
             if len(step.outputs) != 1 or not self.lengths.keys() >= set(step.inputs):
                 continue
             read = [self.lengths[key] for key in step.inputs]
-            found = windows(step.layer, read)
-            if found is not None:
-                lengths = tuple(w.length(n) for w, n in zip(found, read[0], strict=True))
+            axes = windows(step.layer, read)
+            if axes is not None:
+                lengths = tuple(w.length(n) for w, n in zip(axes, read[0], strict=True))
                 self.lengths[step.outputs[0]] = lengths
-
-    def maker(self, key: int) -> Step | None:
-        """The step that makes a tensor; None of the clip."""
-        return self._makers.get(key)
 
     def needed(self, wanted: Iterable[int]) -> set[int]:
         """Keys of all tensors that some depend on, and of these themselves."""
@@ -236,9 +232,9 @@ class Flat:
 
     def reads(self, step: Step, box: Box) -> Box:
         """What a box of a step's output reads of its inputs; it may reach into padding."""
-        found = windows(step.layer, [self.lengths[key] for key in step.inputs])
-        assert found is not None, f"{step.name} is followed and has no windows"
-        return tuple(w.read(interval) for w, interval in zip(found, box, strict=True))
+        axes = windows(step.layer, [self.lengths[key] for key in step.inputs])
+        assert axes is not None, f"{step.name} is followed and has no windows"
+        return tuple(w.read(interval) for w, interval in zip(axes, box, strict=True))
 
     def reason(self, wanted: Iterable[int]) -> str | None:
         """Why what some tensors see can't be followed; None where it can."""

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from c3dvis import autodiff, models, objectives
-from c3dvis.maximize.cut import Cut
+from c3dvis.maximize.subnetwork import Subnetwork
 from c3dvis.models import layers
 
 L = keras.layers
@@ -98,7 +98,7 @@ def cut_down(cut):
 
 
 def check(network, objective, *, count=3, rtol=1e-5, dtype=None):
-    cut = Cut(network, objective, SHAPE[:3], dtype=dtype)
+    cut = Subnetwork(network, objective, SHAPE[:3], dtype=dtype)
     shapes = {n: tuple(o.shape[1:]) for n, o in zip(objective.layers, cut.tap.outputs, strict=True)}
     columns = objective.unit_indices(shapes)
     columns = ops.convert_to_tensor(columns[np.arange(count) % len(columns)])
@@ -186,13 +186,13 @@ def test_more_clips_than_channels(networks):
 def test_our_own_networks_can_be_followed(name):
     network = models.build(f"{name}", weights=None, width=0.125, input_shape=(16, 64, 64, 3))
     names = [info.name for info in layers.describe(network) if info.kind == "Conv3D"]
-    cut = Cut(network, objectives.neuron(names[2], [0, 1]), (16, 64, 64))
+    cut = Subnetwork(network, objectives.neuron(names[2], [0, 1]), (16, 64, 64))
     assert cut.reason is None and cut.box != ((0, 16), (0, 64), (0, 64))
 
 
 def test_only_wanted_channels_of_the_last_convolution_are_computed(networks):
-    cut = Cut(networks["plain"], objectives.channel("relu2", [2, 0]), SHAPE[:3])
-    needed = cut.network.flat.needed(cut.whole)
+    cut = Subnetwork(networks["plain"], objectives.channel("relu2", [2, 0]), SHAPE[:3])
+    needed = cut.network.layer_graph.needed(cut.whole)
     computed = {step.name for step in cut.network.steps if needed.intersection(step.outputs)}
     assert "pool1" in computed and "conv2" not in computed
 
@@ -214,7 +214,7 @@ def test_a_layer_that_mixes_all_positions_is_computed_whole_and_told(networks):
 def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     keras.utils.set_random_seed(1)
     network = plain()
-    cut = Cut(network, objective, SHAPE[:3], dtype="bfloat16")
+    cut = Subnetwork(network, objective, SHAPE[:3], dtype="bfloat16")
     shapes = {objective.layers[0]: tuple(cut.tap.outputs[0].shape[1:])}
     columns = ops.convert_to_tensor(objective.unit_indices(shapes))
     found = autodiff.value_and_gradient(lambda x: cut_down(cut)(x, columns))(clips(2))
@@ -231,7 +231,7 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
 
 def test_wrong_dtypes_are_refused(networks):
     with pytest.raises(ValueError, match="'bfloat16'.*Received: 'float8'"):
-        Cut(networks["plain"], objectives.channel("conv1", 0), SHAPE[:3], dtype="float8")
+        Subnetwork(networks["plain"], objectives.channel("conv1", 0), SHAPE[:3], dtype="float8")
 
 
 def test_a_layer_that_cannot_be_copied_is_told():
@@ -250,4 +250,4 @@ def test_a_layer_that_cannot_be_copied_is_told():
     x = Odd(2.0)(L.Conv3D(4, 3, name="conv1")(clip))
     network = keras.Model(clip, L.Conv3D(4, 3, name="conv2")(x))
     with pytest.raises(ValueError, match="Received: layer 'odd', a Odd"):
-        Cut(network, objectives.channel("conv2", 0), SHAPE[:3], dtype="bfloat16")
+        Subnetwork(network, objectives.channel("conv2", 0), SHAPE[:3], dtype="bfloat16")

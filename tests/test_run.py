@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 from c3dvis import objectives
-from c3dvis.maximize import Maximizer, batch_size, maximize, parametrizations, run
-from c3dvis.maximize.cut import Cut
+from c3dvis.maximize import Maximizer, maximize, parametrizations, run
+from c3dvis.maximize.subnetwork import Subnetwork, batch_size
 
 SHAPE = (4, 12, 12, 3)
 
@@ -127,7 +127,7 @@ def big(recurrent=False):
 
 
 def chosen(network, objective):
-    return batch_size.choose_batch_size(Cut(network, objective, (8, 64, 64)), (8, 64, 64, 3))
+    return batch_size.choose_batch_size(Subnetwork(network, objective, (8, 64, 64)), (8, 64, 64, 3))
 
 
 def test_small_work_and_loops_are_done_in_larger_batches(monkeypatch):

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from c3dvis import lazy
 
 if TYPE_CHECKING:
-    from c3dvis.maximize.maximizer import MaximizedClip, Maximizer, maximize
+    from c3dvis.maximize.maximizer import Maximizer, maximize
+    from c3dvis.maximize.result import MaximizedClip
     from c3dvis.maximize.score import scores
     from c3dvis.maximize.speed_path import SlowToFast, slow_to_fast
 
 __all__ = ["MaximizedClip", "Maximizer", "SlowToFast", "maximize", "scores", "slow_to_fast"]
 
 _FILES = {
-    "MaximizedClip": "maximizer",
+    "MaximizedClip": "result",
     "Maximizer": "maximizer",
     "SlowToFast": "speed_path",
     "maximize": "maximizer",

@@ -1,9 +1,7 @@
 """Clips that excite a unit, by `fit`: a Keras model whose only trainable weights are the clips'."""
 
 import functools
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -11,46 +9,23 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from c3dvis import autodiff, objectives, rewire
-from c3dvis import clips as clip_values
 from c3dvis.input_optimizer import InputOptimizer
-from c3dvis.maximize import conditioning, defaults, parametrizations, run, transforms
-from c3dvis.maximize.batch_size import choose_batch_size
+from c3dvis.maximize import (
+    arguments,
+    conditioning,
+    defaults,
+    parametrizations,
+    run,
+    seeds,
+    transforms,
+)
 from c3dvis.maximize.callbacks import Progress
-from c3dvis.maximize.cut import Cut
-from c3dvis.maximize.defaults import Defaults
-from c3dvis.maximize.optimizers import ClipwiseAdam
+from c3dvis.maximize.result import MaximizedClip
+from c3dvis.maximize.subnetwork import Subnetwork, choose_batch_size
 from c3dvis.maximize.tracking import Tracking
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
 from c3dvis.objectives import CLIP, Objective
-
-_STREAM_START, _STREAM_TRANSFORMS = 1, 2
-
-
-@dataclass(frozen=True)
-class MaximizedClip:
-    """One clip that was maximized for one unit.
-
-    Attributes:
-        clip: float32 `(T, H, W, C)` in [0, 1]; with one channel more where it is transparent.
-        score: The objective's score of this clip, without transforms; over grey if transparent.
-        status: "ok"; "no gradient" where nothing changed the score; "failed" where the score
-            became NaN or infinite, and the clip is the last one before.
-        failed_step: Step from 0 at which it failed, else None.
-    """
-
-    clip: np.ndarray
-    score: float
-    status: str
-    failed_step: int | None = None
-
-    def __repr__(self) -> str:
-        return f"MaximizedClip({self.status}, score {self.score:.3g}, clip {self.clip.shape})"
-
-    def _repr_html_(self) -> str:
-        return clip_values.show(
-            [self.clip], captions=[f"{self.status}, score {self.score:.3g}"]
-        ).html
 
 
 class Maximizer(InputOptimizer):
@@ -114,37 +89,27 @@ class Maximizer(InputOptimizer):
     ):
         super().__init__(name="maximizer", dtype="float32")
         objective = objectives.of(objective, network)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
-        if steps_per_execution < 1:
-            raise ValueError(
-                f"Expected 1 step or more in an execution. Received: {steps_per_execution}."
-            )
-        if objective.batchwise and len(objective) < 2:
-            raise ValueError(
-                "Expected two units or more, as the objective compares clips; a unit can be given "
-                f"several times: channel(layer, [7] * 4). Received: {len(objective)}."
-            )
+        arguments.check_counts(objective, batch_size, steps_per_execution)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
-        self.class_names = getattr(network, "class_names", None)
+        self.class_names, self.preprocess = getattr(network, "class_names", None), preprocess
         self.clip_shape = shape = clip_shape(network, frames=frames, size=size)
-        self.preprocess = preprocess
-        read = shape if preprocess is None else preprocess(ops.zeros((1, *shape))).shape[1:]
-        self.cut = Cut(network, self.objective, tuple(read[:3]), dtype=dtype)
+        probe = ops.zeros((1, *shape)) if preprocess is None else preprocess(ops.zeros((1, *shape)))
+        self.subnetwork = Subnetwork(network, self.objective, tuple(probe.shape[1:4]), dtype=dtype)
         # Named, so that Keras knows of all variables that a step reads.
-        self.tap, self.computed = self.cut.tap, self.cut.network
-        self.shapes = _shapes(self.tap, shape, preprocess)
+        self.tap, self.computed = self.subnetwork.tap, self.subnetwork.network
+        self.shapes = _output_shapes(self.tap, probe)
         self.regularizers = tuple(regularizers)
-        _check_regularizers(self.regularizers, shape)
+        arguments.check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
-        chosen = _transforms(transforms, shape, usual)
+        chosen = arguments.check_transforms(transforms, shape, usual)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
         if parametrization == "fourier":
             parametrization = parametrizations.Fourier(spatial_exponent=usual.spatial_exponent)
         settings = parametrizations.build(parametrization)
         # Functions, as Keras would take a layer for a part of the model.
         self._new_parametrization = settings.copy
-        self._new_optimizer = functools.partial(_optimizer, optimizer, learning_rate, usual)
+        new_optimizer = arguments.new_optimizer
+        self._new_optimizer = functools.partial(new_optimizer, optimizer, learning_rate, usual)
         self._steps_in_execution = steps_per_execution
         # Clips that depend on each other are made at once, and nothing beside them.
         self.batchwise = objective.batchwise or settings.batchwise
@@ -154,7 +119,7 @@ class Maximizer(InputOptimizer):
         self.traces = self.count = 0
         self._allocated: list[keras.layers.Layer] = []
         self.transforms: list[keras.layers.Layer] = []
-        most = choose_batch_size(self.cut, shape) if batch_size is None else batch_size
+        most = choose_batch_size(self.subnetwork, shape) if batch_size is None else batch_size
         run.halving(self, lambda: None, batch_size=most)
 
     def allocate(self, batch_size: int) -> None:
@@ -163,7 +128,9 @@ class Maximizer(InputOptimizer):
         Args:
             batch_size: Most clips at once; see the class.
         """
-        self.batch_size = max(_even_share(len(self.objective), batch_size), self.min_batch_size)
+        batches = -(-len(self.objective) // batch_size)
+        even_share = -(-len(self.objective) // batches)
+        self.batch_size = max(even_share, self.min_batch_size)
         # Cleared, so that Keras forgets the weights of the size before.
         self._allocated.clear()
         self.transforms.clear()
@@ -242,13 +209,13 @@ class Maximizer(InputOptimizer):
             raise ValueError(
                 f"Expected at most {self.batch_size} units. Received: {len(unit_indices)}."
             )
-        self.cut.refresh()
+        self.subnetwork.refresh()
         # The rest of the batch repeats these, and its clips are dropped.
         self.count = len(unit_indices)
         unit_indices = unit_indices[np.arange(self.batch_size) % self.count]
-        keys = self._keys(unit_indices, seed, _STREAM_START)
         if start is None:
-            self.parametrization.restart([np.random.default_rng(key) for key in keys])
+            own = seeds.clip_seeds(self.objective, unit_indices, seed, stream=seeds.START)
+            self.parametrization.restart([np.random.default_rng(one) for one in own])
         else:
             self.parametrization.start_from(start[np.arange(self.batch_size) % self.count])
         self.tracking.restart(self.latents)
@@ -258,8 +225,8 @@ class Maximizer(InputOptimizer):
     def steps_of(self, unit_indices: np.ndarray, steps: int, *, seed: int = 0):
         """What `fit` feeds: `(unit_indices, uniforms)` with one row a clip and step."""
         count = sum(transform.uniforms for transform in self.transforms)
-        keys = self._keys(unit_indices, seed, _STREAM_TRANSFORMS)
-        each = [np.random.default_rng(key).random((steps, count), np.float32) for key in keys]
+        own = seeds.clip_seeds(self.objective, unit_indices, seed, stream=seeds.TRANSFORMS)
+        each = [np.random.default_rng(one).random((steps, count), np.float32) for one in own]
         uniforms = np.stack(each, axis=1).reshape(steps * len(unit_indices), count)
         return np.tile(unit_indices, (steps, 1)), uniforms
 
@@ -295,31 +262,20 @@ class Maximizer(InputOptimizer):
         objective = self.objective if objective is None else objectives.of(objective, self)
         run.check(steps, seed)
         self._unit_indices(objective)  # refuses units that the network does not have
-        starts = None if start is None else self._starts(start, len(objective))
-        made = 0
+        shape, count = self.clip_shape, len(objective)
+        starts = None if start is None else arguments.start_clips(start, shape, count)
+        taken = 0
 
         def one_batch(batch: Objective) -> list[MaximizedClip]:
-            own = None if starts is None else starts[made : made + len(batch)]
+            own = None if starts is None else starts[taken : taken + len(batch)]
             unit_indices = self.restart(batch, seed=seed, start=own)
             return self.optimize(
                 unit_indices, steps, seed=seed, callbacks=callbacks, verbose=verbose
             )
 
         for clip in run.in_batches(self, objective, one_batch):
-            made += 1  # a batch begins when all clips of those before have been taken
+            taken += 1  # a batch begins when all clips of those before have been taken
             yield clip
-
-    def _starts(self, start: ArrayLike, count: int) -> np.ndarray:
-        """Clips to start from, one a unit, `(count, T, H, W, C)`."""
-        if np.ndim(start) != 5:
-            return np.repeat(clip_values.check(start, self.clip_shape)[None], count, axis=0)
-        given = np.asarray(start)
-        if len(given) != count:
-            raise ValueError(
-                f"Expected one clip to start from, or {count}, one for each unit. "
-                f"Received: {len(given)}."
-            )
-        return np.stack([clip_values.check(clip, self.clip_shape) for clip in given])
 
     def optimize(
         self,
@@ -380,22 +336,12 @@ class Maximizer(InputOptimizer):
     def _term_scores(self, seen, clips, unit_indices, relu=None) -> list:
         """Each term's scores `(N,)` of the clips; the network reads the transformed ones."""
         inputs = seen if self.preprocess is None else self.preprocess(seen)
-        read, indices = self.cut(inputs, unit_indices, relu)
-        return self.cut.objective.term_scores({**read, CLIP: clips}, indices)
+        activations, indices = self.subnetwork(inputs, unit_indices, relu)
+        return self.subnetwork.objective.term_scores({**activations, CLIP: clips}, indices)
 
     def _unit_indices(self, objective: Objective) -> np.ndarray:
         shapes = dict(zip(objective.layers, self.shapes, strict=True))
         return objective.unit_indices(shapes, self.class_names)
-
-    def _keys(self, unit_indices: np.ndarray, seed: int, stream: int) -> list[list[int]]:
-        """A seed a clip, from the run's seed, the layers and the clip's unit."""
-        names = zlib.crc32("\0".join(self.objective.layers).encode())
-        own = [[int(index) for index in row] for row in unit_indices]
-        if self.objective.batchwise:
-            # Clips that are compared start apart, even of one unit, and are transformed alike.
-            alike = stream == _STREAM_TRANSFORMS
-            own = [[] if alike else [*row, i] for i, row in enumerate(own)]
-        return [[seed, stream, names, *row] for row in own]
 
 
 def maximize(
@@ -445,56 +391,10 @@ def maximize(
     return np.stack([result.clip for result in results])
 
 
-def _shapes(tap: keras.Model, shape: tuple, preprocess: Callable | None) -> list[tuple]:
-    """Shapes of the outputs of a network's layers, without the batch axis."""
+def _output_shapes(tap: keras.Model, probe) -> list[tuple]:
+    """Shapes of a network's outputs for inputs such as `probe`, without the batch axis."""
     outputs = tap.outputs
     if any(None in output.shape[1:] for output in outputs):
-        probe = ops.zeros((1, *shape))
-        probe = probe if preprocess is None else preprocess(probe)
         outputs = tap.compute_output_spec([keras.KerasTensor(probe.shape, probe.dtype)])
         outputs = outputs if isinstance(outputs, list) else [outputs]
     return [tuple(output.shape[1:]) for output in outputs]
-
-
-def _check_regularizers(regularizers: Sequence[Callable], shape: tuple) -> None:
-    """Refuses functions of arrays, before Keras would say so in its own words."""
-    for regularizer in regularizers:
-        try:
-            regularizer(ops.zeros((1, *shape)))
-        except AttributeError as error:
-            raise ValueError(
-                "Expected regularizers in the operations of keras.ops, such as "
-                f"ops.mean(clips, axis=(1, 2, 3, 4)). Received: one that raises {error}."
-            ) from error
-        except Exception:  # such as one for clips with a channel more: the step itself will tell
-            continue
-
-
-def _even_share(count: int, most: int) -> int:
-    """Size of the fewest groups that hold `count`, none larger than `most`."""
-    groups = -(-count // most)
-    return -(-count // groups)
-
-
-def _optimizer(chosen, learning_rate: float, usual: Defaults) -> keras.optimizers.Optimizer:
-    if chosen is None:
-        return ClipwiseAdam(learning_rate, weight_decay=usual.weight_decay)
-    chosen = keras.optimizers.get(chosen)
-    # An optimizer keeps the variables of its first model: each Maximizer needs its own.
-    return type(chosen).from_config(chosen.get_config())
-
-
-def _transforms(chosen, shape, usual: Defaults) -> list[keras.layers.Layer]:
-    frames, height, width, _ = shape
-    if chosen is None:
-        chosen = transforms.default(frames, height, width, sizes=usual.sizes)
-    chosen = list(chosen)
-    probe = ops.zeros((1, *shape))
-    count = sum(transform.uniforms for transform in chosen)
-    transformed = transforms.apply(chosen, probe, ops.zeros((1, count))).shape[1:]
-    if tuple(transformed) != tuple(shape):
-        raise ValueError(
-            f"Expected transforms that keep the clip's shape {tuple(shape)}. Received: transforms "
-            f"that return {tuple(transformed)}; Pad(p) goes with Jitter(2 * p)."
-        )
-    return chosen

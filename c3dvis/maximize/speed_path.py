@@ -11,8 +11,9 @@ from keras import ops
 from c3dvis import objectives
 from c3dvis.clips import showing
 from c3dvis.maximize import run
-from c3dvis.maximize.maximizer import MaximizedClip, Maximizer
+from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
+from c3dvis.maximize.result import MaximizedClip
 from c3dvis.objectives import Objective
 
 __all__ = ["SlowToFast", "slow_to_fast", "temporal_energy"]

@@ -8,14 +8,14 @@ import numpy as np
 from keras import ops
 
 from c3dvis.graph import Step
-from c3dvis.receptive_field import Box, Flat, Interval, Window, windows
+from c3dvis.receptive_field import Box, Interval, LayerGraph, Window, windows
 from c3dvis.rewire import WithoutActivation, quick_call
 
-_ALONE = (Window(),) * 3  # each position is computed from itself
-_BOX_IS_ALL = (keras.layers.ZeroPadding3D, keras.layers.Cropping3D)
+_POINTWISE = (Window(),) * 3  # each position is computed from itself
+_SHAPE_ONLY = (keras.layers.ZeroPadding3D, keras.layers.Cropping3D)
 
 
-class Crop(keras.layers.Layer):
+class CroppedNetwork(keras.layers.Layer):
     """What a network gives in boxes of its tensors, from a box of its clip, and no more.
 
     A layer that pads sees, at the edge of a box, what it sees there in the whole network: the
@@ -24,7 +24,7 @@ class Crop(keras.layers.Layer):
 
     Args:
         network: Functional model with one input, perhaps with models inside.
-        flat: Of that network.
+        layer_graph: Its graph.
         wanted: Boxes to compute, by key; None is all of a tensor.
         dtype: None, or "bfloat16" to compute in it from the first layer with weights on, with a
             copy of the weights. What comes before, such as the subtraction of a mean, stays.
@@ -42,17 +42,21 @@ class Crop(keras.layers.Layer):
     def __init__(
         self,
         network: keras.Model,
-        flat: Flat,
+        layer_graph: LayerGraph,
         wanted: Mapping[int, Box | None],
         *,
         dtype: str | None = None,
     ):
         super().__init__(name="crop", dtype="float32", autocast=False)
-        self.flat, self.boxes = flat, flat.seen(wanted)
-        self.box = self.boxes.get(flat.clip, flat.all_of(flat.clip))
-        self.needed = flat.needed(wanted)
-        self.steps = [step for step in flat.steps if self.needed.intersection(step.outputs)]
+        self.layer_graph, self.boxes = layer_graph, layer_graph.seen(wanted)
+        self.box = self.boxes.get(layer_graph.clip, layer_graph.all_of(layer_graph.clip))
+        self.needed = layer_graph.needed(wanted)
+        self.steps = [step for step in layer_graph.steps if self.needed.intersection(step.outputs)]
         self._clip = network.inputs[0]
+        shapes = {layer_graph.clip: tuple(self._clip.shape)}
+        for step in self.steps:
+            shapes.update(zip(step.outputs, step.shapes, strict=True))
+        self._shapes = shapes
         copied = [] if dtype is None else _behind_weights(self.steps)
         copies = {id(step.layer): step.layer for step in copied}
         self._copies = {
@@ -61,7 +65,8 @@ class Crop(keras.layers.Layer):
         for step in copied:
             self._build(step)
         # Named, so that Keras knows of all variables.
-        self.layers = [self._copied(layer) for layer in _layers(self.steps)]
+        called = {id(step.layer): self.layer(step) for step in self.steps}
+        self.layers = [one for one in called.values() if isinstance(one, keras.layers.Layer)]
         self.built = True
         self.refresh()
 
@@ -80,12 +85,12 @@ class Crop(keras.layers.Layer):
             relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
             training: As in Keras; the layers inherit it.
         """
-        values = {self.flat.clip: ops.convert_to_tensor(part, dtype=self._clip.dtype)}
-        needed = self.flat.needed(keys)
+        values = {self.layer_graph.clip: ops.convert_to_tensor(part, dtype=self._clip.dtype)}
+        needed = self.layer_graph.needed(keys)
         for step in self.steps:
             if needed.intersection(step.outputs):
-                made = keras.tree.flatten(self.computed(step, values, relu))
-                values.update(zip(step.outputs, made, strict=True))
+                outputs = keras.tree.flatten(self.computed(step, values, relu))
+                values.update(zip(step.outputs, outputs, strict=True))
         return {key: values[key] for key in keys}
 
     def computed(self, step: Step, values: Mapping[int, Any], relu: Callable | None):
@@ -106,7 +111,8 @@ class Crop(keras.layers.Layer):
 
     def layer(self, step: Step):
         """The step's layer; a copy in the other dtype if there is one."""
-        return self._copied(step.layer)
+        _, layer = self._copies.get(id(step.layer), (None, step.layer))
+        return layer
 
     def padded(self, step: Step, values: Mapping[int, Any]) -> tuple[Any, str | None]:
         """What a convolution reads for its box, and the padding to read it with; None is its own.
@@ -123,19 +129,10 @@ class Crop(keras.layers.Layer):
 
     def shape(self, key: int) -> tuple[int | None, ...]:
         """Of what is computed of a tensor, with the batch axis."""
-        whole = self._shapes()[key]
+        whole = self._shapes[key]
         if key not in self.boxes:
             return whole
         return whole[0], *(end - first for first, end in self.boxes[key]), *whole[4:]
-
-    def _shapes(self) -> dict[int, tuple[int | None, ...]]:
-        made = {self.flat.clip: tuple(self._clip.shape)}
-        for step in self.steps:
-            made.update(zip(step.outputs, step.shapes, strict=True))
-        return made
-
-    def _copied(self, layer):
-        return self._copies[id(layer)][1] if id(layer) in self._copies else layer
 
     def _build(self, step: Step) -> None:
         """Builds a copy by a call on symbolic tensors like the network's own."""
@@ -147,18 +144,20 @@ class Crop(keras.layers.Layer):
 
     def _is_cropped(self, step: Step) -> bool:
         keys = (*step.inputs, *step.outputs)
-        return self.flat.follows(step) and any(
-            self.boxes[key] != self.flat.all_of(key) for key in keys
+        return self.layer_graph.follows(step) and any(
+            self.boxes[key] != self.layer_graph.all_of(key) for key in keys
         )
 
     def _slides(self, step: Step) -> bool:
-        lengths = [self.flat.lengths[key] for key in step.inputs if key in self.flat.lengths]
-        return self._is_cropped(step) and windows(step.layer, lengths) != _ALONE
+        lengths = [
+            self.layer_graph.lengths[key] for key in step.inputs if key in self.layer_graph.lengths
+        ]
+        return self._is_cropped(step) and windows(step.layer, lengths) != _POINTWISE
 
     def _read(self, step: Step, value) -> tuple[Any, bool]:
         """What a layer's windows read for a box, padded where that ends; whether it is padded."""
         key, box = step.inputs[0], self.boxes[step.outputs[0]]
-        lengths, reads = self.flat.lengths[key], self.flat.reads(step, box)
+        lengths, reads = self.layer_graph.lengths[key], self.layer_graph.reads(step, box)
         inside, pads = zip(*map(_split, reads, lengths), strict=True)
         x = _part(value, self.boxes[key], inside)
         is_padded = any(map(any, pads))
@@ -172,22 +171,16 @@ class Crop(keras.layers.Layer):
         """A layer's windows over what they read for a box."""
         key, box = step.inputs[0], self.boxes[step.outputs[0]]
         x, is_padded = self._read(step, values[key])
-        if isinstance(step.layer, _BOX_IS_ALL):
+        if isinstance(step.layer, _SHAPE_ONLY):
             return x
         x = quick_call(layer, x, relu=relu, padding="valid")
         if isinstance(step.layer, keras.layers.AveragePooling3D) and is_padded:
             # A mean over a window that reaches past the end is one over what there is.
-            lengths = self.flat.lengths[key]
-            axes_windows = windows(step.layer, [lengths]) or _ALONE
+            lengths = self.layer_graph.lengths[key]
+            axes_windows = windows(step.layer, [lengths]) or _POINTWISE
             shares = np.ix_(*map(_shares, axes_windows, box, lengths))
             x = x / ops.cast((shares[0] * shares[1] * shares[2])[..., None], x.dtype)
         return x
-
-
-def _layers(steps: Collection[Step]) -> list[keras.layers.Layer]:
-    """The layers that steps call, each once, without operations of `keras.ops`."""
-    called = {id(step.layer): step.layer for step in steps}
-    return [layer for layer in called.values() if isinstance(layer, keras.layers.Layer)]
 
 
 def _behind_weights(steps: Collection[Step]) -> list[Step]:

@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from c3dvis.maximize.cut import Cut
+from c3dvis.maximize.subnetwork.cut import Subnetwork
 
 # On a CPU, convolutions of whole clips gain little from company and lose once their activations
 # leave the cache; loops over time and small parts of a clip gain more, and a GPU most of all.
@@ -16,30 +16,32 @@ _COPIES = 4
 _SHARE_OF_MEMORY = 0.5
 
 
-def choose_batch_size(cut: Cut, clip_shape: tuple[int, ...]) -> int:
-    """A batch size for a cut network: from the work a clip is, and the memory at hand.
+def choose_batch_size(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> int:
+    """A batch size for a part of a network: from the work a clip is, and the memory at hand.
 
     Args:
-        cut: The network cut for its objective.
+        subnetwork: What an objective reads of a network.
         clip_shape: `(T, H, W, C)`.
     """
     if keras.distribution.list_devices("gpu"):
         # How much memory a GPU has left no backend says in the same way: trying tells.
         return _ON_GPU
-    volume = np.prod([end - first for first, end in cut.box])
+    volume = np.prod([end - first for first, end in subnetwork.box])
     small = volume <= _SMALL * np.prod(clip_shape[:3])
-    looped = any(isinstance(step.layer, keras.layers.RNN) for step in cut.network.steps)
+    looped = any(isinstance(step.layer, keras.layers.RNN) for step in subnetwork.network.steps)
     most = _OF_SMALL_WORK if small or looped else _OF_WHOLE_CLIPS
     memory = free_memory()
     if memory is None:
         return most
-    return max(1, min(most, int(_SHARE_OF_MEMORY * memory // bytes_of_a_clip(cut, clip_shape))))
+    return max(
+        1, min(most, int(_SHARE_OF_MEMORY * memory // bytes_of_a_clip(subnetwork, clip_shape)))
+    )
 
 
-def bytes_of_a_clip(cut: Cut, clip_shape: tuple[int, ...]) -> int:
+def bytes_of_a_clip(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> int:
     """About what a step on one clip holds in memory at once."""
     numbers = np.prod(clip_shape)
-    for shape in map(cut.network.shape, cut.network.needed):
+    for shape in map(subnetwork.network.shape, subnetwork.network.needed):
         # A length that is open is at most the clip's.
         known = [n or clip_shape[min(i, 2)] for i, n in enumerate(shape[1:])]
         numbers += np.prod(known, dtype=np.int64)

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from c3dvis.maximize.crop import Crop
-from c3dvis.maximize.own_channel import all_channels, reader
+from c3dvis.maximize.subnetwork.crop import CroppedNetwork
+from c3dvis.maximize.subnetwork.own_channel import all_channels, channel_function
 from c3dvis.models import layers
 from c3dvis.objectives import (
     CLIP,
@@ -26,15 +26,15 @@ from c3dvis.objectives import (
     Term,
 )
 from c3dvis.objectives.terms import position_in
-from c3dvis.receptive_field import Box, Flat, union
+from c3dvis.receptive_field import Box, LayerGraph, union
 
 _DTYPES = (None, "bfloat16")
 # Terms that read one channel a clip, and terms that read one place of a layer.
-_OF_A_CHANNEL = (Channel, Frame, Interpolated, Neuron)
-_OF_A_PLACE = (DirectionNeuron, Frame, Neuron)
+_SINGLE_CHANNEL_TERMS = (Channel, Frame, Interpolated, Neuron)
+_SINGLE_POSITION_TERMS = (DirectionNeuron, Frame, Neuron)
 
 
-class Cut:
+class Subnetwork:
     """The part of a network that an objective needs, and reading it.
 
     Args:
@@ -69,59 +69,63 @@ class Cut:
             raise ValueError(f"Expected a dtype of None or 'bfloat16'. Received: {dtype!r}.")
         self.tap, self.dtype = layers.tap(network, objective.layers), dtype
         terms = [term for _, term in objective.terms]
-        flat = Flat(self.tap, tuple(shape))
-        keys = dict(zip(objective.layers, flat.outputs, strict=True))
-        places = [_place(term, flat, keys[term.layer]) for term in terms]
-        self.network = Crop(self.tap, flat, _wanted(terms, places, keys), dtype=dtype)
+        layer_graph = LayerGraph(self.tap, tuple(shape))
+        keys = dict(zip(objective.layers, layer_graph.outputs, strict=True))
+        places = [_place(term, layer_graph, keys[term.layer]) for term in terms]
+        self.network = CroppedNetwork(
+            self.tap, layer_graph, _wanted(terms, places, keys), dtype=dtype
+        )
         self.box = self.network.box
-        self.reason = flat.reason(keys[t.layer] for t in terms if isinstance(t, _OF_A_PLACE))
+        self.reason = layer_graph.reason(
+            keys[t.layer] for t in terms if isinstance(t, _SINGLE_POSITION_TERMS)
+        )
         self.whole: set[int] = set()
-        self._readings = []
+        self._views = []
         for i, (term, place) in enumerate(zip(terms, places, strict=True)):
             key = keys[term.layer]
-            alone = _is_alone(term, terms, flat, keys)
-            read = reader(self.network, key, self.whole) if alone else None
+            alone = _is_alone(term, terms, layer_graph, keys)
+            read = channel_function(self.network, key, self.whole) if alone else None
             own = read is not None
             at = None if place is None else _within(place, self.network.boxes[key])
-            channel_reader = read or _reader_of_all(term, i, keys, self.whole)
+            read_channels = read or _read_all(term, i, keys, self.whole)
             channels = self.network.shape(key)[-1] or 0
-            self._readings.append(_Reading(_placed(term, i, at), channel_reader, channels, own, at))
+            self._views.append(_TermView(_placed(term, i, at), read_channels, channels, own, at))
         weights = [weight for weight, _ in objective.terms]
-        terms = [reading.term for reading in self._readings]
+        terms = [view.term for view in self._views]
         self.objective = Objective(tuple(zip(weights, terms, strict=True)))
 
     def refresh(self) -> None:
         """Takes over the network's weights as they are now, where they have been copied."""
         self.network.refresh()
 
-    def __call__(self, inputs, columns, relu: Callable | None = None) -> tuple[dict, Any]:
-        """What `self.objective` reads of the network, and the columns in which it does.
+    def __call__(self, inputs, unit_indices, relu: Callable | None = None) -> tuple[dict, Any]:
+        """What `self.objective` reads of the network, and the units' indices in that.
 
         Args:
             inputs: `(N, T, H, W, C)` as the network takes them.
-            columns: `(N, terms)`, of the whole layers.
+            unit_indices: `(N, terms)`, in the whole layers.
             relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
 
         Returns:
-            Activations by layer name, without `CLIP`; and columns `(N, terms)`.
+            Activations by layer name, without `CLIP`; and indices `(N, terms)`.
         """
         values: dict = {}
         if self.whole:
             part = inputs[(slice(None), *(slice(*interval) for interval in self.box))]
             values = self.network(part, keys=sorted(self.whole), relu=relu, training=False)
-        read, found = {}, []
-        for i, reading in enumerate(self._readings):
-            activation, column = reading(values, columns[:, i], relu)
-            found.append(column)
-            each = activation if isinstance(activation, dict) else {reading.term.layer: activation}
+        activations, indices = {}, []
+        for i, view in enumerate(self._views):
+            activation, index = view(values, unit_indices[:, i], relu)
+            indices.append(index)
+            each = activation if isinstance(activation, dict) else {view.term.layer: activation}
             for name, one in each.items():
                 if one is not None:
-                    read[name] = ops.cast(one, "float32") if self.dtype else one
-        return read, ops.stack(found, axis=-1)
+                    activations[name] = ops.cast(one, "float32") if self.dtype else one
+        return activations, ops.stack(indices, axis=-1)
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TermView:
     """How one term reads what is computed.
 
     Attributes:
@@ -139,39 +143,37 @@ class _Reading:
     own: bool
     at: tuple[slice, ...] | None
 
-    def __call__(self, values: Mapping, columns, relu) -> tuple:
-        channels = self._channels(columns)
+    def __call__(self, values: Mapping, unit_indices, relu) -> tuple:
+        """What is read, and the indices `(N,)` in that of the units of the whole layer."""
+        channels, rest = self._split(unit_indices)
         activation = self.read(values, channels, relu) if self.read else None
         if activation is not None and self.at is not None:
             activation = activation[(slice(None), *self.at)]
-        return activation, self._columns(columns, channels)
+        if self.own:
+            return activation, rest
+        is_neuron = isinstance(self.term, Neuron)
+        return activation, rest * self.channels + channels if is_neuron else unit_indices
 
-    def _channels(self, columns):
+    def _split(self, unit_indices) -> tuple:
+        """Channels of units, and what else their indices say: a place, or a weight."""
         if isinstance(self.term, Neuron):
-            return columns % self.channels
-        return columns // len(self.term.weights) if isinstance(self.term, Interpolated) else columns
-
-    def _columns(self, columns, channels):
-        """Where what a column of the whole layer means is in what has been read."""
-        if isinstance(self.term, Neuron):
-            place = 0 * columns if self.at is not None else columns // self.channels
-            return place if self.own else place * self.channels + channels
-        if not self.own:
-            return columns
-        return (
-            columns % len(self.term.weights) if isinstance(self.term, Interpolated) else 0 * columns
-        )
+            places = unit_indices // self.channels if self.at is None else 0 * unit_indices
+            return unit_indices % self.channels, places
+        if isinstance(self.term, Interpolated):
+            count = len(self.term.weights)
+            return unit_indices // count, unit_indices % count
+        return unit_indices, 0 * unit_indices
 
 
-def _place(term: Term, flat: Flat, key: int) -> Box | None:
+def _place(term: Term, layer_graph: LayerGraph, key: int) -> Box | None:
     """The box of a layer that a term reads; None where that is all of it."""
-    local = isinstance(term, _OF_A_PLACE) and term.layer != CLIP
-    if not local or key not in flat.lengths:
+    local = isinstance(term, _SINGLE_POSITION_TERMS) and term.layer != CLIP
+    if not local or key not in layer_graph.lengths:
         return None
-    extent = flat.lengths[key]
+    extent = layer_graph.lengths[key]
     if isinstance(term, Frame):
         frame = extent[0] // 2 if term.frame is None else term.frame
-        return ((frame, frame + 1), *flat.all_of(key)[1:])
+        return ((frame, frame + 1), *layer_graph.all_of(key)[1:])
     assert isinstance(term, (DirectionNeuron, Neuron))
     return tuple((p, p + 1) for p in position_in(term.position, extent))
 
@@ -193,7 +195,7 @@ def _numbered(layer: str, number: int) -> str:
     return layer if layer == CLIP else f"{number}/{layer}"
 
 
-def _reader_of_all(term: Term, number: int, keys: Mapping, whole: set[int]) -> Callable | None:
+def _read_all(term: Term, number: int, keys: Mapping, whole: set[int]) -> Callable | None:
     """What gives a term all channels of what it reads; None where that is the clip alone."""
     if term.layer == CLIP:
         return None
@@ -221,10 +223,10 @@ def _within(place: Box, box: Box) -> tuple[slice, ...]:
     return tuple(slice(p[0] - b[0], p[1] - b[0]) for p, b in zip(place, box, strict=True))
 
 
-def _is_alone(term: Term, terms: Sequence[Term], flat: Flat, keys: Mapping) -> bool:
+def _is_alone(term: Term, terms: Sequence[Term], layer_graph: LayerGraph, keys: Mapping) -> bool:
     """Whether nothing needs the other channels of the layer that a term reads."""
     read = [name for t in terms for name in t.layers]
     beside = [keys[name] for name in read if name not in (term.layer, CLIP)]
     same = [t for t in terms if term.layer in t.layers]
-    of_a_channel = all(type(t) in _OF_A_CHANNEL for t in same) and term.layer != CLIP
-    return of_a_channel and keys[term.layer] not in flat.needed(beside)
+    of_a_channel = all(type(t) in _SINGLE_CHANNEL_TERMS for t in same) and term.layer != CLIP
+    return of_a_channel and keys[term.layer] not in layer_graph.needed(beside)

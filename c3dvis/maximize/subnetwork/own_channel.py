@@ -7,7 +7,7 @@ from keras import ops
 
 from c3dvis import convolution, rewire
 from c3dvis.graph import Step
-from c3dvis.maximize.crop import Crop
+from c3dvis.maximize.subnetwork.crop import CroppedNetwork
 from c3dvis.rewire import WithoutActivation
 
 # They compute a channel of their output from that channel of their input alone.
@@ -28,10 +28,10 @@ _BY_CHANNEL = (
 _ACROSS_CHANNELS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 # (values by key, channels `(N,)`, what to compute in the place of ReLUs) to `(N, ..., 1)`.
-Reader = Callable
+ChannelFunction = Callable
 
 
-def reader(crop: Crop, key: int, whole: set[int]) -> Reader | None:
+def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> ChannelFunction | None:
     """What computes one channel a clip of a tensor; None where it costs as much as all channels.
 
     From the tensor back to a convolution, each channel must depend on itself alone: on the way may
@@ -44,7 +44,7 @@ def reader(crop: Crop, key: int, whole: set[int]) -> Reader | None:
         key: Of the tensor.
         whole: Keys of tensors that have to be computed; those that this needs are added.
     """
-    step = crop.flat.maker(key)
+    step = crop.layer_graph.makers.get(key)
     if step is None:
         return None
     layer = crop.layer(step)
@@ -52,21 +52,24 @@ def reader(crop: Crop, key: int, whole: set[int]) -> Reader | None:
         whole.update(step.inputs)
         return _of_convolution(crop, step)
     if isinstance(layer, keras.layers.Add):
-        chains = [reader(crop, one, whole) if _is_chain(crop, one) else None for one in step.inputs]
+        chains = [
+            channel_function(crop, one, whole) if _is_chain(crop, one) else None
+            for one in step.inputs
+        ]
         if not any(chains):
             return None
         whole.update(key for key, chain in zip(step.inputs, chains, strict=True) if chain is None)
-        each: list[Reader] = [
+        each: list[ChannelFunction] = [
             _of_all(one) if chain is None else chain
             for chain, one in zip(chains, step.inputs, strict=True)
         ]
         return _behind(crop, step, each)
     alone = len(step.inputs) == 1 and _by_channel(layer)
-    inner = reader(crop, step.inputs[0], whole) if alone else None
+    inner = channel_function(crop, step.inputs[0], whole) if alone else None
     return None if inner is None else _behind(crop, step, [inner])
 
 
-def _behind(crop: Crop, step: Step, each: Sequence[Reader]) -> Reader:
+def _behind(crop: CroppedNetwork, step: Step, each: Sequence[ChannelFunction]) -> ChannelFunction:
     """What a layer that keeps channels apart makes of one channel a clip of each input."""
     layer = crop.layer(step)
 
@@ -79,7 +82,7 @@ def _behind(crop: Crop, step: Step, each: Sequence[Reader]) -> Reader:
     return read
 
 
-def all_channels(key: int, whole: set[int]) -> Reader:
+def all_channels(key: int, whole: set[int]) -> ChannelFunction:
     """What gives all channels of a tensor, which is added to those to be computed."""
     whole.add(key)
     return lambda values, channels, relu: values[key]
@@ -100,9 +103,9 @@ def _by_channel(layer) -> bool:
     return type(layer) in _BY_CHANNEL
 
 
-def _is_chain(crop: Crop, key: int) -> bool:
+def _is_chain(crop: CroppedNetwork, key: int) -> bool:
     """Whether a convolution made it, perhaps with batch normalization behind."""
-    step = crop.flat.maker(key)
+    step = crop.layer_graph.makers.get(key)
     if step is None:
         return False
     layer = crop.layer(step)
@@ -111,23 +114,23 @@ def _is_chain(crop: Crop, key: int) -> bool:
     return _is_convolution(layer)
 
 
-def _of_all(key: int) -> Reader:
+def _of_all(key: int) -> ChannelFunction:
     return lambda values, channels, relu: _chosen(values[key], channels)
 
 
 def _chosen(value, channels):
     """One channel a clip of `(N, ..., C)`."""
     chosen = ops.one_hot(channels, value.shape[-1], dtype=value.dtype)
-    return ops.sum(value * _column(chosen, value), axis=-1, keepdims=True)
+    return ops.sum(value * _with_axes(chosen, value), axis=-1, keepdims=True)
 
 
-def _column(rows, value):
+def _with_axes(rows, value):
     """`(N,)` or `(N, C)` with axes of one, to go with `(N, ..., C)`."""
     ones = [1] * (len(value.shape) - 2)
     return ops.reshape(rows, (rows.shape[0], *ones, -1))
 
 
-def _of_convolution(crop: Crop, step: Step) -> Reader:
+def _of_convolution(crop: CroppedNetwork, step: Step) -> ChannelFunction:
     layer = crop.layer(step)
     without_activation = isinstance(layer, WithoutActivation)
     own = layer.layer if without_activation else layer
@@ -142,10 +145,10 @@ def _of_convolution(crop: Crop, step: Step) -> Reader:
         x = ops.cast(x, dtype)
         x = convolution.conv(x, kernel, own.strides, padding, own.dilation_rate)
         if count > 1:
-            is_own = _column(ops.eye(count, dtype="bool"), x)
+            is_own = _with_axes(ops.eye(count, dtype="bool"), x)
             x = ops.sum(ops.where(is_own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
         if own.use_bias:
-            x = x + _column(ops.cast(ops.take(own.bias, channels), dtype), x)
+            x = x + _with_axes(ops.cast(ops.take(own.bias, channels), dtype), x)
         if without_activation:
             return x
         is_relu = relu is not None and own.activation is keras.activations.relu
@@ -157,7 +160,7 @@ def _of_convolution(crop: Crop, step: Step) -> Reader:
 def _normalized(layer: keras.layers.BatchNormalization, x, channels):
     """Batch normalization in inference, of one channel a clip."""
     mean, variance, gamma, beta = (
-        None if each is None else _column(ops.cast(ops.take(each, channels), "float32"), x)
+        None if each is None else _with_axes(ops.cast(ops.take(each, channels), "float32"), x)
         for each in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
     )
     scale = ops.rsqrt(variance + layer.epsilon)
