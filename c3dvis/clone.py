@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -33,5 +33,7 @@ def find_weights() -> None:
     """Lets the import system find the weights where the package lies in a clone."""
     installed = (_PACKAGE / "weights").is_dir()
     if not installed and (_PACKAGE.parent / "weights" / "__init__.py").is_file():
-        # Before the finder of an editable install, which may be of another clone.
-        sys.meta_path.insert(0, WeightsFinder)
+        # Behind Python's own finder, which has nothing of that name, and before that of an editable
+        # install, which may be of another clone.
+        own = sys.meta_path.index(PathFinder) + 1 if PathFinder in sys.meta_path else 0
+        sys.meta_path.insert(own, WeightsFinder)

@@ -21,6 +21,7 @@ __all__ = [
     "Call",
     "Graph",
     "Step",
+    "call_in_place",
     "call_unnoted",
     "calls",
     "clip_input",
@@ -38,33 +39,25 @@ class Call:
 
     Attributes:
         node: Keras's record of it.
+        layer: The layer, or an operation of `keras.ops`.
+        inputs: The tensors that it was called on.
+        outputs: The tensors that it returned.
     """
 
     node: Any
-
-    @property
-    def layer(self) -> Any:
-        """The layer, or an operation of `keras.ops`."""
-        return opening.original(self.node.operation)
+    layer: Any
+    inputs: list[keras.KerasTensor]
+    outputs: list[keras.KerasTensor]
 
     @property
     def inside(self) -> keras.Model | None:
         """The model that it computes: the layer itself, or one of what is inside it, or none."""
-        called = self.node.operation
-        return called if is_graph(called) else opening.inside(self.node)
+        return opening.look(self.node)[0]
 
     @property
     def why_closed(self) -> str | None:
         """Why what is inside the layer can't be reached; None if it can, or is nothing."""
-        return opening.why_closed(self.node)
-
-    @property
-    def inputs(self) -> list[keras.KerasTensor]:
-        return self.node.input_tensors
-
-    @property
-    def outputs(self) -> list[keras.KerasTensor]:
-        return self.node.output_tensors
+        return opening.look(self.node)[1]
 
     @property
     def first_argument(self):
@@ -88,20 +81,17 @@ class Step:
 
     Attributes:
         name: Of the layer; `model/layer` inside a model in the network.
+        layer: The layer, or an operation of `keras.ops`.
         call: The call.
         inputs: Keys of the tensors that it reads.
         outputs: Keys of the tensors that it makes.
     """
 
     name: str
+    layer: Any
     call: Call
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-
-    @property
-    def layer(self) -> Any:
-        """The layer, or an operation of `keras.ops`."""
-        return self.call.layer
 
     @property
     def shapes(self) -> list[tuple[int | None, ...]]:
@@ -121,14 +111,14 @@ class Graph:
         steps: In the order in which they can be computed.
         inputs: Keys of the network's inputs.
         outputs: Keys of its outputs.
-        made: Keys of what each call of a layer makes, by the layer's `id`; of the layers with
-            layers inside, too.
+        layer_outputs: Keys of what each call of a layer makes, by the layer's `id`; of the layers
+            with layers inside, too.
     """
 
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    made: Mapping[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    layer_outputs: Mapping[int, list[tuple[int, ...]]] = field(default_factory=dict)
 
 
 def clip_input(network: keras.Model) -> keras.KerasTensor:
@@ -156,7 +146,7 @@ def calls(network: keras.Model, layer) -> list[Call]:
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:
     """The call that made a tensor, and which of its outputs that is."""
     layer, node_index, tensor_index = tensor._keras_history
-    return Call(layer._inbound_nodes[node_index]), tensor_index
+    return _call(layer._inbound_nodes[node_index]), tensor_index
 
 
 def call_unnoted(layer: keras.layers.Layer, value):
@@ -176,6 +166,13 @@ def call_unnoted(layer: keras.layers.Layer, value):
         if node in noted:
             noted.remove(node)
     return result
+
+
+def call_in_place(model: keras.Model, call: Call):
+    """What a model gives in the place of what a call computes, on the tensors of that call."""
+    if is_graph(call.layer):
+        return call_unnoted(model, call.first_argument)
+    return call_unnoted(model, call.inputs if len(call.inputs) > 1 else call.inputs[0])
 
 
 def sublayers(layer) -> Iterator[keras.layers.Layer]:
@@ -205,21 +202,21 @@ def flattened(network: keras.Model) -> Graph:
     inputs = tuple(keys.values())
     walk.through(network, keys, "")
     outputs = tuple(keys[id(tensor)] for tensor in network.outputs)
-    return Graph(tuple(walk.steps), inputs, outputs, walk.made)
+    return Graph(tuple(walk.steps), inputs, outputs, walk.layer_outputs)
 
 
 class _Walk:
-    """The steps of a network as they are found.
+    """The steps of a network, as they are gathered.
 
     Attributes:
         steps: So far.
-        made: As in `Graph`.
+        layer_outputs: As in `Graph`.
         fresh: Keys not yet used.
     """
 
     def __init__(self):
         self.steps: list[Step] = []
-        self.made: dict[int, list[tuple[int, ...]]] = {}
+        self.layer_outputs: dict[int, list[tuple[int, ...]]] = {}
         self.fresh = itertools.count()
         # What has been made of which inputs: several readings of one model share its steps.
         self._known: dict[tuple, tuple[int, ...]] = {}
@@ -236,7 +233,7 @@ class _Walk:
             inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
             outputs = self._outputs(call, inputs, f"{prefix}{call.layer.name}")
             keys.update(zip(map(id, call.outputs), outputs, strict=True))
-            calls = self.made.setdefault(id(call.layer), [])
+            calls = self.layer_outputs.setdefault(id(call.layer), [])
             if outputs not in calls:
                 calls.append(outputs)
 
@@ -250,11 +247,16 @@ class _Walk:
         known = (id(call.node), inputs)
         if known not in self._known:
             self._known[known] = tuple(next(self.fresh) for _ in call.outputs)
-            self.steps.append(Step(name, call, inputs, self._known[known]))
+            self.steps.append(Step(name, call.layer, call, inputs, self._known[known]))
         return self._known[known]
 
 
 def _calls(network: keras.Model) -> Iterator[Call]:
     nodes = opening.functional(network)._nodes_by_depth
     for depth in sorted(nodes, reverse=True):
-        yield from (Call(node) for node in nodes[depth] if not node.is_input)
+        yield from (_call(node) for node in nodes[depth] if not node.is_input)
+
+
+def _call(node) -> Call:
+    layer = opening.original(node.operation)
+    return Call(node, layer, node.input_tensors, node.output_tensors)

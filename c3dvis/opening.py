@@ -19,7 +19,7 @@ from keras import ops
 from c3dvis.folding import Fold, Unfold
 from c3dvis.variants import variant
 
-__all__ = ["inside", "is_graph", "is_inline", "original", "why_closed"]
+__all__ = ["functional", "is_graph", "is_inline", "look", "original"]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -55,23 +55,19 @@ def is_inline(layer) -> bool:
     return vars(layer).get(_INLINE, False)
 
 
-def inside(node) -> keras.Model | None:
-    """The model of its layers that a call of a layer computes; None where there is none.
+def look(node) -> tuple[keras.Model | None, str | None]:
+    """The model of its layers that a call of a layer computes, and why that can't be reached.
 
     Args:
         node: Keras's record of the call.
+
+    Returns:
+        The model and None; None and the reason, in words; twice None where nothing is inside.
     """
-    return _look(node)[0]
-
-
-def why_closed(node) -> str | None:
-    """Why what is inside a layer can't be reached, in words; None if it can, or is nothing."""
-    return _look(node)[1]
-
-
-def _look(node) -> tuple[keras.Model | None, str | None]:
     layer = original(node.operation)
-    if is_graph(layer) or not _has_inside(layer):
+    if is_graph(layer):
+        return node.operation, None
+    if not _has_inside(layer):
         return None, None
     with _lock:
         if node not in _opened:
@@ -111,10 +107,10 @@ def _open(layer, node) -> keras.Model | None:
         outputs = _frame_by_frame(layer, node, inputs)
     else:
         outputs = _traced(layer, node, inputs)
-    made = keras.tree.flatten(outputs)
-    if [t.shape for t in made] != [t.shape for t in node.outputs]:
-        raise _Closed("its code makes something else of tensors of unknown size")
-    model = keras.Model(inputs, made)
+    outputs = keras.tree.flatten(outputs)
+    if [t.shape for t in outputs] != [t.shape for t in node.outputs]:
+        raise _Closed("its code computes something else on tensors of unknown size")
+    model = keras.Model(inputs, outputs)
     called = [own for own in model.layers if original(own) is not own]
     return model if called else None
 

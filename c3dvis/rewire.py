@@ -44,7 +44,7 @@ class Shadow(keras.Model):
 
     def keys(self, layer) -> list[tuple[int, ...]]:
         """Keys of what each call of a layer of the network makes."""
-        return self._graph.made.get(id(layer), [])
+        return self._graph.layer_outputs.get(id(layer), [])
 
     def keys_without_activation(self, layer) -> list[tuple[int, ...]]:
         """Keys of what is computed in the place of a layer, without its activation."""
@@ -78,8 +78,8 @@ class Shadow(keras.Model):
             arguments, options = step.arguments(values)
             if training is not None and "training" in options:
                 options["training"] = training  # as Keras does; the other layers inherit it
-            made = keras.tree.flatten(call(step.layer, *arguments, **options))
-            for key, value in zip(step.outputs, made, strict=True):
+            results = keras.tree.flatten(call(step.layer, *arguments, **options))
+            for key, value in zip(step.outputs, results, strict=True):
                 values[key] = changes[key](value) if key in changes else value
         outputs = [values[key] for key in self._graph.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
@@ -136,8 +136,8 @@ def leaking_relu(leak) -> Callable:
 
 def relu_count(network: keras.Model) -> int:
     """How many layers and functions of a network have a plain ReLU that can be exchanged."""
-    found = {id(step.layer): step.layer for step in graph.flattened(network).steps}
-    return sum(_has_relu(layer) for layer in found.values())
+    called = {id(step.layer): step.layer for step in graph.flattened(network).steps}
+    return sum(_has_relu(layer) for layer in called.values())
 
 
 class WithoutActivation(keras.layers.Layer):

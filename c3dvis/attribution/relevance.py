@@ -18,7 +18,7 @@ from keras import ops
 
 from c3dvis import rewire
 from c3dvis.attribution import attention
-from c3dvis.models import layers
+from c3dvis.models.activations import ACTIVATIONS
 
 # Below it, an activation function is taken for its value over this number.
 _TINY = 1e-6
@@ -49,7 +49,7 @@ def passed(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[A
     kind = type(own).__name__
     if kind in _PRODUCTS and len(tensors) > 1:
         return _product(layer, arguments, options, tensors), 0.0
-    if kind in _FUNCTIONS or isinstance(own, layers._ACTIVATIONS):
+    if kind in _FUNCTIONS or isinstance(own, ACTIVATIONS):
         return _like_a_factor(layer, arguments[0], **options), 0.0
     if isinstance(own, _NORMALIZATIONS) and own is layer:
         return _normalized(layer, arguments[0]), 0.0

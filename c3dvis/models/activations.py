@@ -1,0 +1,114 @@
+"""What a layer computes before its activation function, and class scores before a softmax."""
+
+import keras
+
+from c3dvis import graph
+from c3dvis.models.description import check
+from c3dvis.rewire import WithoutActivation
+
+_OF_CLASSES = ("softmax", "sigmoid")
+# Layers that are an activation function and nothing else.
+ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.Softmax,
+)
+
+
+def output_activation(network: keras.Model, output_name: str = "") -> str | None:
+    """What turns class scores into the network's output: "softmax", "sigmoid", ..., or None.
+
+    Args:
+        network: A functional or Sequential model that has been built.
+        output_name: Of the output, where the network has several.
+    """
+    check(network)
+    return _last_activation(_class_output(network, output_name))
+
+
+def class_scores(network: keras.Model, output_name: str):
+    """The scores of a network's classes before a softmax or sigmoid."""
+    return _without_softmax(_class_output(network, output_name))
+
+
+def before_activation(layer: keras.layers.Layer, call):
+    """A layer's result before its own activation; its output where it has none.
+
+    Of a layer that is nothing but an activation, such as the ReLU after a batch normalization,
+    that is what goes into it.
+    """
+    if isinstance(layer, ACTIVATIONS):
+        return call.inputs[0]
+    inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
+    if inner is not None and _activation_name(inner) not in (None, "linear"):
+        raise ValueError(
+            "Expected a layer with one activation at its end, to read what comes before it. "
+            f"Received: layer {layer.name!r}, a {type(layer).__name__}; use channel instead, or "
+            "before_activation=False."
+        )
+    if not layer.weights or _activation_name(layer) in (None, "linear"):
+        return call.outputs[0]
+    name = f"{layer.name}_before_activation"
+    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0])
+
+
+def _class_output(network: keras.Model, output_name: str):
+    names = graph.output_names(network)
+    if output_name and output_name not in names:
+        raise ValueError(
+            f"Expected an output of the network: {', '.join(map(repr, names))}. "
+            f"Received: {output_name!r}."
+        )
+    if not output_name and len(names) > 1:
+        raise ValueError(
+            f"Expected output= one of {', '.join(map(repr, names))}, as this network has several. "
+            "Received: a logit without it."
+        )
+    return network.outputs[names.index(output_name) if output_name else 0]
+
+
+def _last_activation(output) -> str | None:
+    call, tensor_index = graph.producer(output)
+    layer = call.layer
+    if call.inside is not None:
+        return _last_activation(call.inside.outputs[tensor_index])
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
+        return type(layer).__name__.lower()
+    return _activation_name(layer)
+
+
+def _without_softmax(output):
+    call, tensor_index = graph.producer(output)
+    layer, model = call.layer, call.inside
+    if model is not None:
+        own = _last_activation(model.outputs[tensor_index])
+        if not graph.is_graph(layer) and own not in _OF_CLASSES:
+            return output
+        inner = keras.Model(model.inputs, _without_softmax(model.outputs[tensor_index]))
+        return graph.call_in_place(inner, call)
+    # As a layer of its own, or as a function such as keras.ops.softmax.
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
+        return call.inputs[0]
+    name = _activation_name(layer)
+    if name == "<lambda>":
+        raise ValueError(
+            f"Expected a last layer whose activation is a named function, to read the class scores "
+            f"before it. Received: layer {layer.name!r} with a lambda."
+        )
+    if name not in _OF_CLASSES:
+        return output
+    if isinstance(layer, keras.layers.Activation):
+        return call.inputs[0]
+    logits = WithoutActivation(layer, name=f"{layer.name}_logits")
+    return graph.call_unnoted(logits, call.inputs[0])
+
+
+def _activation_name(layer) -> str | None:
+    """Name of a layer's own activation, whether a function or a layer; "softmax", "relu", ..."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(activation, keras.layers.Layer):
+        return type(activation).__name__.lower()
+    name = getattr(activation, "__name__", None)
+    return name and name.removesuffix("_v2")  # as TensorFlow calls its softmax
