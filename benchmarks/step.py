@@ -185,7 +185,7 @@ def compare(case: Case, clip, label: int, evidence, iterations: int) -> tuple[Qu
     search = extremal.mask_search(scorer, clip.shape, step.ENERGY, areas=case.areas)
     search.load(perturbations.pyramid(clip))
     masks, _ = extremal.find_masks(
-        search, scorer.columns, steps=extremal.FAST_STEPS, reference=False
+        search, scorer.unit_indices, steps=extremal.FAST_STEPS, reference=False
     )
     wide = ops.convert_to_numpy(search.masks(search.grid))
     return slow, quality(scorer, clip, masks, wide, case.areas, evidence)

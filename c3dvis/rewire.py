@@ -42,14 +42,14 @@ class Shadow(keras.Model):
         self._graph = graph.flattened(network)
         self.built = True
 
-    def keys(self, layer) -> list[tuple[int, ...]]:
-        """Keys of what each call of a layer of the network makes."""
-        return self._graph.layer_outputs.get(id(layer), [])
+    def keys(self, layer) -> list[int]:
+        """Keys of what all calls of a layer of the network make."""
+        return [key for keys in self._graph.layer_outputs.get(id(layer), []) for key in keys]
 
-    def keys_without_activation(self, layer) -> list[tuple[int, ...]]:
+    def keys_without_activation(self, layer) -> list[int]:
         """Keys of what is computed in the place of a layer, without its activation."""
-        steps = self._graph.steps
-        return [s.outputs for s in steps if getattr(s.layer, "windowed", None) is layer]
+        own = [s for s in self._graph.steps if getattr(s.layer, "windowed", None) is layer]
+        return [key for step in own for key in step.outputs]
 
     def call(
         self,

@@ -13,8 +13,8 @@ from keras import ops
 from same_bits import assert_same
 
 from c3dvis import attribution, objectives
-from c3dvis.attribution import attribute, explain
-from c3dvis.attribution.scorer import Scorer, _per_thread
+from c3dvis.attribution import _shared, attribute, explain
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers as network_layers
 
 SHAPE = (6, 16, 16, 3)
@@ -395,10 +395,10 @@ def test_what_is_compiled_goes_with_the_network(clips):
     attribute(network, clips[0], method="grad_cam")
     kept = weakref.ref(network)
     gc.collect()  # other tests' networks
-    before = len(_per_thread.kept)
+    before = len(_shared.per_thread.kept)
     del network
     gc.collect()
-    assert kept() is None and len(_per_thread.kept) == before - 1
+    assert kept() is None and len(_shared.per_thread.kept) == before - 1
 
 
 def test_new_weights_are_seen():

@@ -151,7 +151,7 @@ def test_the_energy_and_its_gradient_are_those_of_the_restatement(network, clip,
     grid = np.random.default_rng(1).random(search.grid.shape, np.float32) ** 2
 
     def energies(grid, iteration):
-        return search.energies(grid, ops.reshape(iteration, (1, 1)), scorer.columns)
+        return search.energies(grid, ops.reshape(iteration, (1, 1)), scorer.unit_indices)
 
     ours = value_and_gradient(energies, variables=search.variables)
     for iteration in (0.0, 100.0, 101.0, 1500.0):
@@ -167,7 +167,7 @@ def test_the_published_search_descends_as_the_restatement_does(network, clip):
     reference = value_and_gradient(restated(scorer, clip, "preserve"))
     ones = np.ones(search.grid.shape, np.float32)
     ends = step_reference.search(reference, ones, 30)
-    search.run(ones, scorer.columns, np.arange(30))
+    search.run(ones, scorer.unit_indices, np.arange(30))
     mine = ops.convert_to_numpy(search.grid)
     assert 0.05 < np.abs(ends - 1).mean()
     energies = [float(ops.sum(reference(g, np.float32(0))[0])) for g in (ones, ends, mine)]
@@ -177,7 +177,7 @@ def test_the_published_search_descends_as_the_restatement_does(network, clip):
 def test_dual_is_both_rewards(network, clip):
     scorer, search = settled(network, clip, "dual")
     masks = np.random.default_rng(2).random((2, *SHAPE[:3]), np.float32)
-    both = ops.convert_to_numpy(search.rewards(ops.convert_to_tensor(masks), scorer.columns))
+    both = ops.convert_to_numpy(search.rewards(ops.convert_to_tensor(masks), scorer.unit_indices))
     table = ops.convert_to_tensor(perturbations.level_table(perturbations.pyramid(clip)))
     kept = perturbations.blend(table, ops.convert_to_tensor(masks))
     removed = perturbations.blend(table, ops.convert_to_tensor(1 - masks))

@@ -152,7 +152,7 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
     sizes = [np.prod(site.shape) for site in attends]
     count = int(sum(sizes) + np.prod(attends[-1].output_shape))
     (scores, weights, error), gradient = run(
-        np.zeros(count, np.float32), clip[None], scorer.columns
+        np.zeros(count, np.float32), clip[None], scorer.unit_indices
     )
     weights, gradient = ops.convert_to_numpy(weights), ops.convert_to_numpy(gradient)
     if float(error) > _TOLERANCE:
@@ -229,14 +229,14 @@ def _read(last: NDArray, attends: list[Site], places: int) -> NDArray[np.float64
 
 
 def _weights_and_gradients(scorer: Scorer, attends: list[Site]) -> Callable:
-    """A function of `(shift, clips, columns)`: scores, all weights, and how exact they are.
+    """A function of `(shift, clips, unit_indices)`: scores, all weights, and how exact they are.
 
     Its gradient is that with respect to what is added, nothing, to the weights of each attention
     one after the other, and to what the last one makes.
     """
     shared = scorer.shared
 
-    def score(shift, clips, columns):
+    def score(shift, clips, unit_indices):
         weights, errors, pieces = [], [], _pieces(shift, attends)
 
         def call(layer, *arguments, **options):
@@ -254,7 +254,7 @@ def _weights_and_gradients(scorer: Scorer, attends: list[Site]) -> Callable:
                 output = output + ops.cast(next(pieces), output.dtype)
             return [output, own] if options.get("return_attention_scores") else output
 
-        scores = shared.score(clips, columns, call)
+        scores = shared.score(clips, unit_indices, call)
         return scores, ops.concatenate(weights), ops.max(ops.stack(errors))
 
     return autodiff.value_and_gradient(score, variables=shared.tap.variables)

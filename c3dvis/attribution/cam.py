@@ -87,7 +87,7 @@ def default_layer(
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
     for info in layers.describe(scorer.network):
-        if info.reason is not None or len(scorer.shared.keys(info.layer)) != 1:
+        if info.reason is not None or len(scorer.shared.shadow.keys(info.layer)) != 1:
             continue
         sides = _sides(scorer, info, clip_shape)
         is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import threading
-import weakref
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff, graph, rewire
+from c3dvis import autodiff
+from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
-from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
+from c3dvis.objectives import Logit, Objective
 
 __all__ = ["Scorer"]
-
-# Kinds of objectives whose compiled functions are kept for each network.
-_KEPT = 16
 
 # Of activations and their gradients, computed at once.
 _MOST_BYTES = 2**31
 # A matrix product of one row rounds differently from one of many rows.
 _FEWEST_ROWS = 2
 
-Made = TypeVar("Made")
+Function = TypeVar("Function")
 
 
 class Scorer:
@@ -48,7 +43,7 @@ class Scorer:
     Attributes:
         shared: What is compiled, and what compiled functions may read: of the kind of objective,
             not of its unit.
-        columns: What the unit reads, int32 `(1, terms)`.
+        unit_indices: What the unit reads, int32 `(1, terms)`.
 
     Raises:
         ValueError: An objective that the network can't answer, or one of several units.
@@ -88,9 +83,9 @@ class Scorer:
         self.objective = objective
         self.preprocess = preprocess
         self.batch_size = batch_size
-        self.shared = _shared(network, objective, preprocess)
+        self.shared = shared_by_scorers(network, objective, preprocess)
         shapes = self.shared.shapes
-        self.columns = objective.unit_indices(shapes, getattr(network, "class_names", None))
+        self.unit_indices = objective.unit_indices(shapes, getattr(network, "class_names", None))
 
     @property
     def clip_shape(self) -> tuple[int | None, ...]:
@@ -175,7 +170,7 @@ class Scorer:
             clips: `(N, T, H, W, C)` in [0, 1].
             layer: Name of a layer with places in space, as `c3dvis.models.layers` has it, or with
                 tokens that are places, see `c3dvis.models.tokens`.
-            grid: Frames, rows and columns of the tokens; None finds the patch embedding.
+            grid: Frames, rows and unit_indices of the tokens; None finds the patch embedding.
 
         Returns:
             float32 `(N,)`, and twice float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
@@ -191,24 +186,24 @@ class Scorer:
         scores, activations, gradients = self.in_batches(run, clips)
         return scores, activations, gradients
 
-    def compiled(self, name: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make()` gives, made once for all questions of this kind that say this name."""
+    def compiled(self, name: Hashable, make: Callable[[], Function]) -> Function:
+        """What `make()` returns, once for all scorers of this kind of objective and this name."""
         if name not in self.shared.functions:
             self.shared.functions[name] = make()
         return self.shared.functions[name]
 
     def differentiated(self, function: Callable) -> Callable:
-        """`function(clips, columns)`, compiled, with its gradient with respect to the clips."""
+        """`function(clips, unit_indices)`, compiled, with its gradient for the clips."""
         run = autodiff.value_and_gradient(function, variables=self.shared.tap.variables)
 
-        def both(clips, columns):
-            result, gradient = run(clips, columns)
+        def both(clips, unit_indices):
+            result, gradient = run(clips, unit_indices)
             return *(result if isinstance(result, tuple) else (result,)), gradient
 
         return both
 
     def in_batches(self, run: Callable, clips: ArrayLike) -> list[NDArray[np.float32]]:
-        """Runs a compiled function of `(clips, columns)` on batches of clips of a fixed size.
+        """Runs a compiled function of `(clips, unit_indices)` on batches of clips of a fixed size.
 
         Args:
             run: Gives a tensor, or a tuple of tensors, with a row a clip.
@@ -227,7 +222,7 @@ class Scorer:
             size = _FEWEST_ROWS if len(part) <= _FEWEST_ROWS < most else most
             # The last clip once more, as its values are known to be fit for the network.
             filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            results = run(filled, np.repeat(self.columns, size, axis=0))
+            results = run(filled, np.repeat(self.unit_indices, size, axis=0))
             results = results if isinstance(results, tuple) else (results,)
             parts.append([_to_numpy(result)[: len(part)] for result in results])
         return [np.concatenate(several) for several in zip(*parts, strict=True)]
@@ -239,7 +234,7 @@ class Scorer:
     def _layer_gradient(
         self, name: str, clip_shape: tuple[int, ...], grid: tokens.Grid | None
     ) -> Callable:
-        """A function of `(clips, columns)`: scores, activations of a layer, and their gradients."""
+        """A function of `(clips, unit_indices)`: scores, a layer's activations, their gradients."""
         tap = layers.tap(self.network, [name])
         layer = layers.find(self.network, name)
         if len(tap.outputs[0].shape) not in (3, 4, 5):
@@ -250,16 +245,16 @@ class Scorer:
             )
         has_tokens = tokens.are_tokens(tap.outputs[0])
         layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
-        score = _score_of_shifted(self.shared, layer, name)
+        score = score_with_shift(self.shared, layer, name)
         # The gradient with respect to nothing added to the activation is that with respect to it.
         run = autodiff.value_and_gradient(score, variables=self.shared.tap.variables)
 
-        def layer_gradient(clips, columns):
+        def layer_gradient(clips, unit_indices):
             shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
             if layout is not None:
                 rows, *sides = layout.ids.shape
                 shape = (len(clips) * rows, *sides, shape[-1])
-            (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, columns)
+            (scores, activation), gradient = run(np.zeros(shape, np.float32), clips, unit_indices)
             if layout is not None:
                 return scores, layout.fold(activation), layout.fold(gradient)
             # A layer that sees frames one by one may have them all on its first axis.
@@ -272,7 +267,9 @@ class Scorer:
         return autodiff.compiled(function, variables=self.shared.tap.variables)
 
     def _rows(self, clips):
-        return ops.broadcast_to(self.columns, (ops.shape(clips)[0], self.columns.shape[1]))
+        return ops.broadcast_to(
+            self.unit_indices, (ops.shape(clips)[0], self.unit_indices.shape[1])
+        )
 
     def _check_logit(self) -> None:
         (weight, term), *others = self.objective.terms
@@ -281,141 +278,6 @@ class Scorer:
                 "Expected an objective of one logit, such as objectives.logit(3), as a probability "
                 f"is asked for. Received: {self.objective}."
             )
-
-
-class _Shared:
-    """What scorers of one kind of objective share, whatever the unit: it does not hold the network.
-
-    Attributes:
-        tap: The network up to what the objective reads.
-        kind: The objective, whose unit is the columns that functions are given.
-        shapes: Of what it reads, without the batch axis, by layer name.
-        functions: What has been compiled, by name.
-        is_sigmoid: Whether the objective is a logit that a sigmoid makes a probability.
-    """
-
-    def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
-        layers.check(network)
-        graph.clip_input(network)
-        self.tap = layers.tap(network, objective.layers)
-        self._shadow = rewire.Shadow(self.tap)
-        self.kind = layers.with_targets(objective, network, preprocess=preprocess)
-        self.preprocess = preprocess
-        self.functions: dict[Hashable, Any] = {}
-        self.shapes = {
-            name: tuple(output.shape[1:])
-            for name, output in zip(self.kind.layers, self.tap.outputs, strict=True)
-        }
-        self._made = [info.shape for info in layers.describe(self.tap) if info.shape is not None]
-        (first, *_) = objective.layers
-        self.is_sigmoid = first.startswith(LOGITS) and (
-            layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
-        )
-
-    def activations(
-        self,
-        clips,
-        call: Callable | None = None,
-        changes: Mapping[int, Callable] | None = None,
-    ) -> dict:
-        """What the objective reads of a tensor of clips, by layer name.
-
-        Args:
-            clips: `(N, T, H, W, C)` in [0, 1].
-            call: In the place of `rewire.quick_call`, for each layer of the network.
-            changes: As in `rewire.Shadow.call`.
-        """
-        inputs = clips if self.preprocess is None else self.preprocess(clips)
-        read = self._shadow(inputs, call=call, changes=changes, training=False)
-        read = read if isinstance(read, list) else [read]
-        found = dict(zip(self.kind.layers, read, strict=True))
-        # The tap knows only what `preprocess` makes of the clip.
-        return found | {CLIP: clips} if CLIP in found else found
-
-    def keys(self, layer) -> list[int]:
-        """Keys of what the calls of a layer make on the way to the objective."""
-        return [key for keys in self._shadow.keys(layer) for key in keys]
-
-    def keys_without_activation(self, layer) -> list[int]:
-        """Keys of what is computed in the place of a layer, where its activation is left out."""
-        return [key for keys in self._shadow.keys_without_activation(layer) for key in keys]
-
-    def score(self, clips, columns, call: Callable | None = None, changes: Mapping | None = None):
-        """Scores `(N,)`; `call` and `changes` as in `activations`."""
-        return self.kind.score(self.activations(clips, call, changes), columns)
-
-    def class_scores(self, clips, columns):
-        (logits,) = self.activations(clips).values()
-        return ops.cast(logits, "float32")
-
-    def log_probabilities(self, clips, columns):
-        logits = self.class_scores(clips, columns)
-        own = ops.take_along_axis(logits, columns[:, :1], axis=-1)[:, 0]
-        if self.is_sigmoid:
-            return -ops.softplus(-own), -ops.softplus(own)
-        if logits.shape[-1] < 2:
-            raise ValueError("Expected two classes or more, or a sigmoid. Received: one class.")
-        whole = ops.logsumexp(logits, axis=-1)
-        is_own = ops.one_hot(columns[:, 0], logits.shape[-1], dtype="bool")
-        others = ops.logsumexp(ops.where(is_own, -1e30, logits), axis=-1)
-        return own - whole, others - whole
-
-    def bytes_of_a_clip(self, clip_shape: tuple[int, ...]) -> int:
-        """What the activations of one clip and their gradients take, roughly and at most."""
-        total = math.prod(clip_shape)
-        for shape in self._made:
-            axes = zip(shape, (*clip_shape, 1, 1), strict=False)
-            total += math.prod(own if own is not None else clip for own, clip in axes)
-        return 2 * 4 * total
-
-
-def _score_of_shifted(shared: _Shared, layer: keras.layers.Layer, name: str) -> Callable:
-    """A function of `(shift, clips, columns)`: scores where a shift is added to what a layer makes.
-
-    It gives what the layer makes, too.
-    """
-    passed = [*shared.keys(layer), *shared.keys_without_activation(layer)]
-    if len(passed) != 1:
-        raise ValueError(
-            f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
-            f"passed {len(passed)} times."
-        )
-
-    def score(shift, clips, columns):
-        seen = []
-
-        def shifted(output):
-            seen.append(output)
-            return output + ops.cast(ops.reshape(shift, ops.shape(output)), output.dtype)
-
-        scores = shared.score(clips, columns, changes={passed[0]: shifted})
-        return scores, seen[0]
-
-    return score
-
-
-class _PerThread(threading.local):
-    """What scorers share, by network and kind of objective: a thread's own, as searches change."""
-
-    def __init__(self):
-        self.kept: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
-
-
-_per_thread = _PerThread()
-
-
-def _shared(network: keras.Model, objective: Objective, preprocess: Callable | None) -> _Shared:
-    """What scorers of this kind of objective share, made once for a network in each thread."""
-    key = (objective.signature, preprocess)
-    kept = _per_thread.kept.setdefault(network, {})
-    if key in kept:
-        kept[key] = kept.pop(key)  # the latest is at the end
-        return kept[key]
-    made = _Shared(network, objective, preprocess)
-    kept[key] = made
-    while len(kept) > _KEPT:
-        del kept[next(iter(kept))]
-    return made
 
 
 def _to_numpy(tensor) -> NDArray[np.float32]:

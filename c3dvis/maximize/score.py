@@ -17,17 +17,17 @@ class _Scores(keras.layers.Layer):
     Without the terms that read the clip itself.
     """
 
-    def __init__(self, objective: Objective, columns: np.ndarray):
+    def __init__(self, objective: Objective, unit_indices: np.ndarray):
         super().__init__(dtype="float32")
-        self.objective, self.columns = objective, columns
+        self.objective, self.unit_indices = objective, unit_indices
 
     def call(self, activations):
         read = dict(zip(self.objective.layers, activations, strict=True))
-        total = ops.zeros((ops.shape(activations[0])[0], len(self.columns)), "float32")
+        total = ops.zeros((ops.shape(activations[0])[0], len(self.unit_indices)), "float32")
         for i, (weight, term) in enumerate(self.objective.terms):
             if term.layer != CLIP:
                 features = ops.cast(term.features(term.read(read)), "float32")
-                total = total + weight * ops.take(features, self.columns[:, i], axis=-1)
+                total = total + weight * ops.take(features, self.unit_indices[:, i], axis=-1)
         return total
 
 
@@ -83,9 +83,9 @@ def scores(
     outputs = dict(zip(names, read, strict=True))
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     class_names = getattr(network, "class_names", None)
-    columns = [one.unit_indices(shapes, class_names) for one in several]
+    unit_indices = [one.unit_indices(shapes, class_names) for one in several]
     outcome = {
-        str(i): _Scores(one, columns[i])([outputs[n] for n in one.layers])
+        str(i): _Scores(one, unit_indices[i])([outputs[n] for n in one.layers])
         for i, one in enumerate(several)
     }
     reader = keras.Model(inputs, outcome)
@@ -94,10 +94,10 @@ def scores(
         _check(batch)
         size = _whole_batch(batch) if batchwise else batch_size
         given = batch if preprocess is None else preprocess(batch)
-        made = reader.predict(given, batch_size=size, verbose=0)
+        predicted = reader.predict(given, batch_size=size, verbose=0)
         for i, one in enumerate(several):
-            made[str(i)] += _of_the_clips(one, columns[i], batch, size)
-        rows.append(made)
+            predicted[str(i)] += _of_the_clips(one, unit_indices[i], batch, size)
+        rows.append(predicted)
     if not rows:
         raise ValueError("Expected at least one batch of clips. Received: none.")
     every = [np.concatenate([part[key] for part in rows]) for key in outcome]
@@ -108,9 +108,9 @@ def _reads_both(term: Term) -> bool:
     return CLIP in term.layers and term.layer != CLIP
 
 
-def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -> np.ndarray:
+def _of_the_clips(objective: Objective, unit_indices: np.ndarray, clips, size: int) -> np.ndarray:
     """What the terms that read the clip itself add to the scores `(N, units)`."""
-    total = np.zeros((len(clips), len(columns)), np.float32)
+    total = np.zeros((len(clips), len(unit_indices)), np.float32)
     for i, (weight, term) in enumerate(objective.terms):
         if term.layer == CLIP:
             # Not in `predict`, where functions of clips would not know how many there are.
@@ -118,7 +118,7 @@ def _of_the_clips(objective: Objective, columns: np.ndarray, clips, size: int) -
             each = [
                 ops.convert_to_numpy(term.features(term.read({CLIP: chunk}))) for chunk in chunks
             ]
-            total += weight * np.concatenate(each)[:, columns[:, i]]
+            total += weight * np.concatenate(each)[:, unit_indices[:, i]]
     return total
 
 

@@ -106,7 +106,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
             scorer, clip.shape, energy, areas=areas, variant=variant, reference=reference
         )
         search.load(levels)
-        masks, steps_run = find_masks(search, scorer.columns, steps=steps, reference=reference)
+        masks, steps_run = find_masks(search, scorer.unit_indices, steps=steps, reference=reference)
         kept, removed, clips = _evaluate_masks(scorer, search, masks)
         shown = _smallest_sufficient(kept, removed, probability, variant)
         settings = {
@@ -132,13 +132,13 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
 
 
 def find_masks(
-    search: MaskSearch, columns: NDArray[np.int32], *, steps: int, reference: bool
+    search: MaskSearch, unit_indices: NDArray[np.int32], *, steps: int, reference: bool
 ) -> tuple[NDArray[np.float32], int]:
     """Searches the masks of the clip that was loaded.
 
     Args:
         search: Made for the published search or for the fast one.
-        columns: The class, as `Scorer.columns`.
+        unit_indices: The class, as `Scorer.unit_indices`.
         steps: Most steps.
         reference: Search as published.
 
@@ -147,11 +147,11 @@ def find_masks(
     """
     if reference:
         ones = np.ones(search.grid.shape, np.float32)
-        return search.run(ones, columns, np.arange(steps)), steps
+        return search.run(ones, unit_indices, np.arange(steps)), steps
     # As it begins where the published search is after a while, all terms count at once.
     iterations = np.linspace(search.energy.core_from + 1, PUBLISHED_STEPS, steps)
     plateau = Plateau()
-    masks = search.run(initial_grids(search, columns), columns, iterations, [plateau])
+    masks = search.run(initial_grids(search, unit_indices), unit_indices, iterations, [plateau])
     return masks, plateau.steps
 
 

@@ -107,7 +107,9 @@ class MaskSearch(InputOptimizer):
         self.table = self.add_weight(shape=(rows, 2 * channels), trainable=False, name="table")
         self.compile(optimizer=optimizer)
         self._with_gradient = autodiff.value_and_gradient(
-            lambda grid, columns: self.rewards(self.masks.crop(self.masks(grid)), columns),
+            lambda grid, unit_indices: self.rewards(
+                self.masks.crop(self.masks(grid)), unit_indices
+            ),
             variables=self.variables,
         )
 
@@ -120,11 +122,11 @@ class MaskSearch(InputOptimizer):
         """Sets the clip, given as its pyramid `(L, T, H, W, C)`."""
         self.table.assign(perturbations.level_table(levels))
 
-    def sensitivity(self, columns: np.ndarray, points: int) -> np.ndarray:
+    def sensitivity(self, unit_indices: np.ndarray, points: int) -> np.ndarray:
         """Mean gradient of R along the straight path from a mask of zeros to one of ones.
 
         Args:
-            columns: The class, as `Scorer.columns`, `(1, k)`.
+            unit_indices: The class, as `Scorer.unit_indices`, `(1, k)`.
             points: Number of points of the path, rounded up to a multiple of the number of areas,
                 which are computed at once.
 
@@ -137,14 +139,14 @@ class MaskSearch(InputOptimizer):
         total = np.zeros(self.grid.shape[1:], np.float32)
         for first in range(0, points, batch):
             part = alphas[first : first + batch].reshape(-1, 1, 1, 1)
-            _, gradient = self._with_gradient(np.broadcast_to(part, self.grid.shape), columns)
+            _, gradient = self._with_gradient(np.broadcast_to(part, self.grid.shape), unit_indices)
             total += ops.convert_to_numpy(gradient).sum(axis=0)
         return total / points
 
     def run(
         self,
         grid: np.ndarray,
-        columns: np.ndarray,
+        unit_indices: np.ndarray,
         iterations: np.ndarray,
         callbacks: list | None = None,
     ) -> np.ndarray:
@@ -152,7 +154,7 @@ class MaskSearch(InputOptimizer):
 
         Args:
             grid: The initial grid, `(areas, T, rows, columns)` in [0, 1].
-            columns: The class, as `Scorer.columns`, `(1, k)`.
+            unit_indices: The class, as `Scorer.unit_indices`, `(1, k)`.
             iterations: One for each step; the weights of the energy depend on them.
             callbacks: Keras callbacks of `fit`.
 
@@ -162,15 +164,18 @@ class MaskSearch(InputOptimizer):
         self.grid.assign(grid)
         self.restart_optimizer()
         steps = len(iterations)
-        rows = (np.reshape(iterations, (steps, 1)).astype(np.float32), np.repeat(columns, steps, 0))
+        rows = (
+            np.reshape(iterations, (steps, 1)).astype(np.float32),
+            np.repeat(unit_indices, steps, 0),
+        )
         autodiff.fit(self, rows, batch_size=1, verbose=0, callbacks=callbacks)
         return ops.convert_to_numpy(self.masks.crop(self.masks(self.grid)))
 
     def call(self, inputs, training=None):
-        """Energies `(areas,)`; inputs are `(iterations, columns)` of one row."""
+        """Energies `(areas,)`; inputs are `(iterations, unit_indices)` of one row."""
         return self.energies(self.grid, *inputs)
 
-    def energies(self, grid, iterations, columns):
+    def energies(self, grid, iterations, unit_indices):
         """Energies `(areas,)` of the masks of a grid `(areas, T, rows, columns)`."""
         wide, energy, iteration = self.masks(grid), self.energy, iterations[0, 0]
         total = energy.area * energy.growth**iteration * self._area_loss(wide)
@@ -181,13 +186,13 @@ class MaskSearch(InputOptimizer):
             started = ops.cast(iteration > energy.core_from, "float32")
             loss = energies.core_loss(wide, self.areas, core=core)
             total = total + energy.core * started * loss
-        return total - energy.reward * self.rewards(self.masks.crop(wide), columns)
+        return total - energy.reward * self.rewards(self.masks.crop(wide), unit_indices)
 
-    def rewards(self, masks, columns):
+    def rewards(self, masks, unit_indices):
         """R of the energy, `(areas,)`, for masks `(areas, T, H, W)`."""
         shown = {"preserve": [masks], "delete": [1 - masks], "dual": [masks, 1 - masks]}
         clips = perturbations.blend(self.table, ops.concatenate(shown[self.variant]))
-        rows = ops.broadcast_to(columns, (clips.shape[0], columns.shape[-1]))
+        rows = ops.broadcast_to(unit_indices, (clips.shape[0], unit_indices.shape[-1]))
         present, absent = self.shared.log_probabilities(clips, rows)
         if self.variant == "dual":
             return present[: len(self.areas)] + absent[len(self.areas) :]

@@ -12,7 +12,7 @@ _HALVINGS = 10
 _INITIAL_AREA_FACTOR = 2.0
 
 
-def initial_grids(search: MaskSearch, columns: NDArray[np.int32]) -> NDArray[np.float32]:
+def initial_grids(search: MaskSearch, unit_indices: NDArray[np.int32]) -> NDArray[np.float32]:
     """Grids of masks of twice their areas, which the search shrinks.
 
     Integrated gradients attribute the rise of the reward from the most perturbed clip to the clip
@@ -20,12 +20,12 @@ def initial_grids(search: MaskSearch, columns: NDArray[np.int32]) -> NDArray[np.
 
     Args:
         search: With its clip loaded.
-        columns: The class, as `Scorer.columns`.
+        unit_indices: The class, as `Scorer.unit_indices`.
 
     Returns:
         float32 `(areas, T, rows, columns)` in [0, 1].
     """
-    cells = search.sensitivity(columns, _POINTS)
+    cells = search.sensitivity(unit_indices, _POINTS)
     groups = len(cells) if search.energy.per_frame else 1
     ranks = _ranks(cells.reshape(groups, -1)).reshape(cells.shape)
     # Bisection, on a logarithmic scale, for the share of cells whose mask has the area.

@@ -35,7 +35,7 @@ def attribute(
     Args:
         scorer: The network, with `keras.layers.MultiHeadAttention`, and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        grid: Frames, rows and columns of the patches; None finds the patch embedding.
+        grid: Frames, rows and unit_indices of the patches; None finds the patch embedding.
 
     Returns:
         A signed heatmap on the patches' grid. The settings hold the grid, and in units of the score
@@ -57,7 +57,7 @@ def attribute(
     )
     # What multiplies the scores and weights of each attention, then what is added to the patches.
     given = np.zeros(2 * len(attends) + layout.ids.size * channels, np.float32)
-    (scores, activation, departures), gradient = run(given, clip[None], scorer.columns)
+    (scores, activation, departures), gradient = run(given, clip[None], scorer.unit_indices)
     _check(scorer, clip, float(scores[0]), ops.convert_to_numpy(departures), steps)
     gradient = ops.convert_to_numpy(gradient).astype(np.float32)
     before, behind = gradient[: 2 * len(attends)].reshape(-1, 2).T
@@ -88,11 +88,11 @@ def _first(steps, ids, patches) -> tuple[int, tokens.Layout]:
 
 
 def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Callable:
-    """A function of `(given, clips, columns)`: scores, patches, and what each step departs."""
+    """A function of `(given, clips, unit_indices)`: scores, patches, and what each step departs."""
     shared = scorer.shared
     scales = 2 * sum(attention.is_attention(step.layer) for step in steps)
 
-    def score(given, clips, columns):
+    def score(given, clips, unit_indices):
         patches: list = []
         departures: list = []
         attentions: list = []
@@ -119,7 +119,7 @@ def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Ca
             departures.append(ops.cast(departure, "float32"))
             return output
 
-        scores = shared.score(clips, columns, call)
+        scores = shared.score(clips, unit_indices, call)
         return scores, patches[0], ops.stack(departures)
 
     return autodiff.value_and_gradient(score, variables=shared.tap.variables)

@@ -41,8 +41,8 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
     """
     shared, guided = scorer.shared, functools.partial(rewire.quick_call, relu=_guided_relu)
 
-    def score(clips, columns):
-        return shared.score(clips, columns, guided)
+    def score(clips, unit_indices):
+        return shared.score(clips, unit_indices, guided)
 
     run = scorer.compiled("guided backpropagation", lambda: scorer.differentiated(score))
     scores, gradients = scorer.in_batches(run, clip[None])

@@ -234,7 +234,7 @@ class _Column:
         correct = None
         if label is not None:
             own = self._scorer(objectives.logit(label if isinstance(label, str) else int(label)))
-            if own.columns[0, 0] != scorer.columns[0, 0]:
+            if own.unit_indices[0, 0] != scorer.unit_indices[0, 0]:
                 correct = float(own.probabilities(clip[None])[0])
         return Row(
             clip=name,
@@ -253,7 +253,7 @@ class _Column:
         )
 
     def _class_name(self, scorer: Scorer) -> str:
-        index, names = int(scorer.columns[0, 0]), getattr(self.network, "class_names", None)
+        index, names = int(scorer.unit_indices[0, 0]), getattr(self.network, "class_names", None)
         return str(index) if names is None else str(names[index])
 
 

@@ -104,12 +104,14 @@ class TemporalSearch(InputOptimizer):
         """The logits of the mask."""
         return [self.logits]
 
-    def call(self, columns, training=None):
+    def call(self, unit_indices, training=None):
         """The mask's loss `(1,)`: its penalty, and the probability of the class under it."""
         masks = ops.sigmoid(self.logits)
         self.current.assign(masks)
         clips = temporal.mix_frames(self.clip, self.matrices(masks))
-        losses = temporal.penalty(masks) + ops.exp(self.shared.log_probabilities(clips, columns)[0])
+        losses = temporal.penalty(masks) + ops.exp(
+            self.shared.log_probabilities(clips, unit_indices)[0]
+        )
         better = losses < self.best_loss
         self.best.assign(ops.where(better[:, None], masks, self.best))
         self.best_loss.assign(ops.where(better, losses, self.best_loss))
@@ -119,7 +121,7 @@ class TemporalSearch(InputOptimizer):
     def search(
         self,
         clip: NDArray[np.float32],
-        columns: NDArray[np.int32],
+        unit_indices: NDArray[np.int32],
         window: NDArray[np.bool_],
         settings: Settings,
     ) -> MaskResult:
@@ -131,7 +133,7 @@ class TemporalSearch(InputOptimizer):
         self.best_loss.assign([np.inf])
         history = _History(settings.min_delta)
         # One step more, for the loss of the mask of the last one.
-        rows = np.repeat(columns, settings.steps + 1, axis=0)
+        rows = np.repeat(unit_indices, settings.steps + 1, axis=0)
         autodiff.fit(self, rows, batch_size=1, callbacks=[history], verbose=0)
         losses, masks = history.losses, np.stack(history.masks)
         mask = ops.convert_to_numpy(self.best)[0]
@@ -237,7 +239,7 @@ def find_mask(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Sett
     search = scorer.compiled(
         ("temporal search", by, clip.shape), lambda: TemporalSearch(scorer, clip.shape, by)
     )
-    result = search.search(clip, scorer.columns, window, settings)
+    result = search.search(clip, scorer.unit_indices, window, settings)
     return _best_binary(scorer, clip, by, result) if settings.binary else result
 
 
