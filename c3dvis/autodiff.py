@@ -10,7 +10,7 @@ __all__ = [
     "compiled",
     "fit",
     "optimizer_index",
-    "sealed",
+    "no_inline",
     "synchronize",
     "value_and_gradient",
 ]
@@ -87,12 +87,12 @@ def synchronize(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
-def sealed(function: Callable) -> Callable:
+def no_inline(function: Callable) -> Callable:
     """The same function, as a graph of its own inside a larger one.
 
     TensorFlow unfolds the body of a loop into the graph around it. About one such graph in ten of a
     small network with a max pool then gave another gradient for single activations; of those whose
-    step was sealed, none of 58. Under the other backends nothing has to be done.
+    step was kept apart, none of 58. Under the other backends nothing has to be done.
 
     Args:
         function: Of tensors, to be called in what TensorFlow compiles.
@@ -102,7 +102,7 @@ def sealed(function: Callable) -> Callable:
 
     Example:
         >>> from keras import ops
-        >>> square = sealed(lambda x: x * x)
+        >>> square = no_inline(lambda x: x * x)
         >>> float(square(ops.convert_to_tensor(3.0)))
         9.0
     """

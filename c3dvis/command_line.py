@@ -34,7 +34,7 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
     Ctrl-C 130. Warnings are one line each.
 
     Args:
-        work: Does it; a ValueError is told as wrong input, an OSError as a file's fault.
+        work: Does it; a ValueError is reported as wrong input, an OSError as a file's fault.
         resume: The command that goes on where this one stopped; None where none does.
     """
     _open_streams()

@@ -94,7 +94,7 @@ class _Axis:
 
 
 def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] | None:
-    """Those of a convolution whose gradient is quicker restated; None of any other."""
+    """Those of a convolution whose gradient is quicker computed another way; None of any other."""
     if None in shape or (set(strides) == {1} and shape[-1] > _FEW_CHANNELS):
         return None
     axes = []

@@ -79,13 +79,13 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     shapes = {key: _clip(t.shape) for key, t in zip(graph.inputs, inputs, strict=True)}
     is_fixed = all(None not in t.shape[1:] for t in inputs)
     for step in graph.steps:
-        found = None
+        computed = None
         if not (is_fixed and _keeps_the_batch(step.layer)):
-            found = _computed(step, shapes)
-        if found is None:
+            computed = _computed(step, shapes)
+        if computed is None:
             kept = shapes[step.inputs[0]][0] if step.inputs else 1
-            found = [(kept, *shape[1:]) for shape in step.shapes]
-        shapes.update(zip(step.outputs, found, strict=True))
+            computed = [(kept, *shape[1:]) for shape in step.shapes]
+        shapes.update(zip(step.outputs, computed, strict=True))
     return {key: shape[0] or 1 for key, shape in shapes.items()}
 
 
@@ -108,7 +108,7 @@ def _computed(step, shapes) -> list[tuple[int | None, ...]] | None:
     values = {key: keras.KerasTensor(shapes[key], tensor.dtype) for key, tensor in like}
     arguments, options = step.arguments(values)
     try:
-        made = step.layer.compute_output_spec(*arguments, **options)
+        outputs = step.layer.compute_output_spec(*arguments, **options)
     except Exception:  # of a user's layer, which may say anything; its batch is then as it came
         return None
-    return [tuple(tensor.shape) for tensor in keras.tree.flatten(made)]
+    return [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]

@@ -151,8 +151,8 @@ class MovingEvidence:
                 if not 0 <= index < len(self):
                     raise IndexError(f"Expected a batch below {len(self)}. Received: {index}.")
                 first = start + index * batch_size
-                made = world.batch(first, min(batch_size, start + count - first))
-                return made.clips, made.labels
+                batch = world.batch(first, min(batch_size, start + count - first))
+                return batch.clips, batch.labels
 
         return Batches(**kwargs)
 

@@ -101,7 +101,7 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
         *arguments: Of the call.
         relu: Function of a tensor, computed in the place of each plain ReLU: a layer, a layer's
             own activation, or a function such as `keras.ops.relu`. Those that a layer calls in
-            its own code can't be exchanged.
+            its own code can't be replaced.
         padding: In the place of the layer's own, if not None.
         **options: Of the call.
     """
@@ -135,7 +135,7 @@ def leaking_relu(leak) -> Callable:
 
 
 def relu_count(network: keras.Model) -> int:
-    """How many layers and functions of a network have a plain ReLU that can be exchanged."""
+    """How many layers and functions of a network have a plain ReLU that can be replaced."""
     called = {id(step.layer): step.layer for step in graph.flattened(network).steps}
     return sum(_has_relu(layer) for layer in called.values())
 

@@ -34,7 +34,7 @@ def attentions(weights, gradients=None):
 
 def test_rollout_of_two_layers_by_hand():
     layers = attentions([[[0.5, 0.5], [0.0, 1.0]], [[0.2, 0.8], [1.0, 0.0]]])
-    reading = attention.Reading(1.0, layers, np.array([1.0, 0.0]), (1, 1, 2))
+    reading = attention.NetworkAttention(1.0, layers, np.array([1.0, 0.0]), (1, 1, 2))
     # The second layer's halves: [0.6, 0.4]; the first's: [[0.75, 0.25], [0, 1]].
     np.testing.assert_allclose(attention_rollout.rolled_out(reading), [0.45, 0.55], rtol=1e-6)
 
@@ -42,7 +42,7 @@ def test_rollout_of_two_layers_by_hand():
 def test_gradient_weighted_attention_of_two_layers_by_hand():
     weights = [[[0.5, 0.5], [0.0, 1.0]], [[0.2, 0.8], [1.0, 0.0]]]
     gradients = [[[2.0, -1.0], [3.0, 0.5]], [[5.0, 2.5], [0.0, 0.0]]]
-    reading = attention.Reading(
+    reading = attention.NetworkAttention(
         1.0, attentions(weights, gradients), np.array([1.0, 0.0]), (1, 1, 2)
     )
     # From [1, 0]: plus [1, 2] is [2, 2]; the first layer's [[1, 0], [0, 0.5]] adds [2, 1].

@@ -50,7 +50,7 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Reading:
+class NetworkAttention:
     """The attention of a network for one clip.
 
     Attributes:
@@ -115,15 +115,15 @@ def sites(
             f"Received: {_without(steps)}."
         )
     ids, patches = tokens.follow(steps, scorer.network, clip_shape, grid)
-    found = [_site(index, step, ids) for index, step in attends]
-    size = 4 * sum(math.prod(site.shape) for site in found)
+    layer_sites = [_site(index, step, ids) for index, step in attends]
+    size = 4 * sum(math.prod(site.shape) for site in layer_sites)
     if size > _MOST_BYTES:
         raise ValueError(
             f"Expected at most {_MOST_BYTES / 2**30:.3g} GiB of attention weights, as all are held "
             "at once; give a shorter or smaller clip, or use integrated_gradients or grad_cam. "
-            f"Received: {size / 2**30:.3g} GiB in {len(found)} layers."
+            f"Received: {size / 2**30:.3g} GiB in {len(layer_sites)} layers."
         )
-    return found, ids, patches
+    return layer_sites, ids, patches
 
 
 def is_attention(layer) -> bool:
@@ -138,7 +138,7 @@ def inputs_of(layer, arguments: tuple, options: Mapping[str, Any]) -> tuple:
     return given["query"], value if key is None else key, value
 
 
-def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) -> Reading:
+def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) -> NetworkAttention:
     """The attention of a network for one clip, and what the score reads of it.
 
     Raises:
@@ -170,7 +170,7 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
         for site, own, slope in parts
     ]
     last = np.abs(gradient[cuts[-1] :].reshape(attends[-1].output_shape)).sum(axis=-1)
-    return Reading(
+    return NetworkAttention(
         float(scores[0]), tuple(attentions), _read(last, attends, math.prod(patches)), patches
     )
 
@@ -178,16 +178,16 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
 def answer(
     scorer: Scorer,
     clip: NDArray[np.float32],
-    reading: Reading,
+    attention: NetworkAttention,
     relevance: NDArray,
     method: str,
 ) -> Attribution:
     """The result of a method that found the relevance of each token, `(tokens,)` by id."""
-    grid_map = relevance[: np.prod(reading.grid)].reshape(reading.grid)
+    grid_map = relevance[: np.prod(attention.grid)].reshape(attention.grid)
     heatmap = cam.upsample(grid_map[None], clip.shape[:3])[0]
-    names = [attention.name for attention in reading.attentions]
-    settings = {"grid": list(reading.grid), "layers": names}
-    return Attribution(clip, heatmap, reading.score, scorer.objective, method, settings)
+    names = [layer.name for layer in attention.attentions]
+    settings = {"grid": list(attention.grid), "layers": names}
+    return Attribution(clip, heatmap, attention.score, scorer.objective, method, settings)
 
 
 def _without(steps: graph.Graph) -> str:
@@ -217,14 +217,14 @@ def _site(index: int, step: graph.Step, ids: dict[int, NDArray[np.int64]]) -> Si
 def _read(last: NDArray, attends: list[Site], places: int) -> NDArray[np.float64]:
     """Equal parts for the tokens that the score reads behind the last attention, by id."""
     every = [ids.max() for site in attends for ids in (site.queries, site.keys)]
-    found = attends[-1].queries[last > 1e-6 * last.max()]
-    if not found.size:
+    read = attends[-1].queries[last > 1e-6 * last.max()]
+    if not read.size:
         raise ValueError(
             "Expected an objective that reads what the last attention makes. "
             f"Received: one that doesn't depend on {attends[-1].name!r}."
         )
     weights = np.zeros(max(*every, places - 1) + 1)
-    weights[found] = 1 / len(np.unique(found))
+    weights[read] = 1 / len(np.unique(read))
     return weights
 
 
@@ -242,14 +242,14 @@ def _weights_and_gradients(scorer: Scorer, attends: list[Site]) -> Callable:
         def call(layer, *arguments, **options):
             if not is_attention(layer):
                 return rewire.quick_call(layer, *arguments, **options)
-            made, own = layer(*arguments, **{**options, "return_attention_scores": True})
+            original, own = layer(*arguments, **{**options, "return_attention_scores": True})
             _, _, value = inputs_of(layer, arguments, options)
             shifted = own + ops.cast(next(pieces), own.dtype)
             mixed = ops.einsum("bhqk,bkhd->bqhd", shifted, layer.value_dense(value))
             output = layer.output_dense(mixed)
             weights.append(ops.reshape(ops.cast(own, "float32"), (-1,)))
-            largest = ops.maximum(ops.max(ops.abs(made)), 1e-6)
-            errors.append(ops.cast(ops.max(ops.abs(output - made)) / largest, "float32"))
+            largest = ops.maximum(ops.max(ops.abs(original)), 1e-6)
+            errors.append(ops.cast(ops.max(ops.abs(output - original)) / largest, "float32"))
             if len(weights) == len(attends):
                 output = output + ops.cast(next(pieces), output.dtype)
             return [output, own] if options.get("return_attention_scores") else output

@@ -24,7 +24,7 @@ _FINE_GRID = (4, 14, 14)
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerGradient:
     """A layer's answer to one clip.
 
     Attributes:
@@ -46,7 +46,7 @@ def read(
     layer: str | None,
     *,
     grid: tokens.Grid | None = None,
-) -> Reading:
+) -> LayerGradient:
     """A layer's activation and its gradient; `default_layer` if none is named.
 
     Args:
@@ -61,7 +61,7 @@ def read(
     if layer is None:
         layer = default_layer(scorer, clip.shape, grid=grid)
     scores, activations, gradients = scorer.layer_gradient(clip[None], layer, grid=grid)
-    return Reading(layer, float(scores[0]), activations[0], gradients[0])
+    return LayerGradient(layer, float(scores[0]), activations[0], gradients[0])
 
 
 def default_layer(
@@ -93,7 +93,7 @@ def default_layer(
         is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1
         if is_map or (last and last[1] == sides):
             last = info.name, sides
-        fine = all(n >= least for n, least in zip(sides[::-1], finest[::-1], strict=False))
+        fine = all(n >= smallest for n, smallest in zip(sides[::-1], finest[::-1], strict=False))
         if (is_map and fine) or (last_fine and last_fine[1] == sides):
             last_fine = info.name, sides
     if last is None:
@@ -104,9 +104,9 @@ def default_layer(
     return (last_fine or last)[0]
 
 
-def weighted(reading: Reading, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def weighted(layer_gradient: LayerGradient, weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum over channels of weight times activation, float32 `(t, h, w)`."""
-    return (reading.activation * weights).sum(axis=-1)
+    return (layer_gradient.activation * weights).sum(axis=-1)
 
 
 def places(weights: str) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def upsample(maps: NDArray, shape: tuple[int, ...]) -> NDArray[np.float32]:
 def answer(
     scorer: Scorer,
     clip: NDArray[np.float32],
-    reading: Reading,
+    layer_gradient: LayerGradient,
     grid_map: NDArray[np.float32],
     method: str,
     settings: Mapping[str, Any],
@@ -149,10 +149,10 @@ def answer(
     return Attribution(
         clip,
         heatmap,
-        reading.score,
+        layer_gradient.score,
         scorer.objective,
         method,
-        {"layer": reading.layer, "grid": list(grid_map.shape), **settings},
+        {"layer": layer_gradient.layer, "grid": list(grid_map.shape), **settings},
     )
 
 
@@ -173,8 +173,8 @@ def _before_attention(
         return None
     fit = {info.name for info in layers.describe(scorer.network) if info.reason is None}
     for step in reversed(whole.steps[:last]):
-        found = ids.get(step.outputs[0])
-        has_places = found is not None and tokens.Layout(patches, found).is_whole
+        own = ids.get(step.outputs[0])
+        has_places = own is not None and tokens.Layout(patches, own).is_whole
         if has_places and step.name in fit and len(step.shapes[0]) in (3, 5):
             return step.name
     return None

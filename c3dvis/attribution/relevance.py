@@ -81,10 +81,11 @@ def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any
     scores = ops.einsum("bqhd,bkhd->bhqk", own_query, own_key) * layer.key_dim**-0.5
     before, behind = softmax_scale
     scores = scores * ops.cast(before, scores.dtype)
-    made = ops.softmax(ops.where(weights > 0, scores, ops.cast(_HIDDEN, scores.dtype)), axis=-1)
-    made = made * ops.cast(behind, made.dtype)
-    mixed = ops.einsum("bhqk,bkhd->bqhd", _half(made), _half(layer.value_dense(value)))
-    return layer.output_dense(mixed), made
+    scores = ops.where(weights > 0, scores, ops.cast(_HIDDEN, scores.dtype))
+    weights = ops.softmax(scores, axis=-1)
+    weights = weights * ops.cast(behind, weights.dtype)
+    mixed = ops.einsum("bhqk,bkhd->bqhd", _half(weights), _half(layer.value_dense(value)))
+    return layer.output_dense(mixed), weights
 
 
 def _half(x, parts: int = 2):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c3dvis import clips as clips_room
+from c3dvis import clips as clip_values
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute, explain
 from c3dvis.attribution.scorer import Scorer
@@ -102,7 +102,7 @@ class AttributionCallback(EpochCallback):
         self._makes_layers = True  # methods that search for masks, the first time
         for clip, objective in zip(self.clips, self.objectives, strict=True):
             Scorer(network, objective, preprocess=self._preprocess)
-            clips_room.check(clip, tuple(network.inputs[0].shape[1:]))
+            clip_values.check(clip, tuple(network.inputs[0].shape[1:]))
 
     def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for clip, objective in zip(self.clips, self.objectives, strict=True):
@@ -131,7 +131,7 @@ class AttributionCallback(EpochCallback):
 def _clips(clips: ArrayLike) -> np.ndarray:
     if np.ndim(clips) != 5 or not len(np.asarray(clips)):
         raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {np.shape(clips)}.")
-    return np.stack([clips_room.check(one) for one in np.asarray(clips)])
+    return np.stack([clip_values.check(one) for one in np.asarray(clips)])
 
 
 def _objectives(targets, count: int) -> list[Objective]:

@@ -148,13 +148,15 @@ def _objectives(units: Units) -> list[Objective]:
     return listed
 
 
-def _result(made: MaximizedClip, channels: int) -> EpochResult:
+def _result(maximized: MaximizedClip, channels: int) -> EpochResult:
     """A clip with its score, or why there is none to show."""
-    if made.status == "no gradient":
+    if maximized.status == "no gradient":
         return EpochResult(error_message="nothing in the clip changed its score")
-    if made.status == "failed":
+    if maximized.status == "failed":
         return EpochResult(
-            error_message=f"its score was NaN or infinite at step {made.failed_step}"
+            error_message=f"its score was NaN or infinite at step {maximized.failed_step}"
         )
-    clip = made.clip if made.clip.shape[-1] == channels else parametrizations.rgba(made.clip)
-    return EpochResult(made.score, clips.to_rgb(clip))
+    clip = maximized.clip
+    if clip.shape[-1] != channels:
+        clip = parametrizations.rgba(clip)
+    return EpochResult(maximized.score, clips.to_rgb(clip))

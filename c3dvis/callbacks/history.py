@@ -138,12 +138,12 @@ class History:
 
     def film(self, unit: Tracked) -> None:
         """Writes a unit's film, of the GIFs that are there; none of nothing."""
-        made = [record for record in self._records(unit) if record["width"]]
+        records = [record for record in self._records(unit) if record["width"]]
         path = self.folder / unit.stem / "film.gif"
-        if not made:
+        if not records:
             path.unlink(missing_ok=True)
             return
-        picked = [made[i] for i in chosen(len(made))]
+        picked = [records[i] for i in chosen(len(records))]
         # A GIF keeps frames that stand still as one.
         shown = [
             clips.read(self._gif(unit, record), frames=record["frames"], short="hold")

@@ -162,10 +162,10 @@ def _check_times(
         ("start", start, 0),
         ("step", step, 1),
     ]
-    for name, value, least in numbers:
+    for name, value, minimum in numbers:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if (value is not None or name == "start") and not (whole and value >= least):
-            raise ValueError(f"Expected {name} an integer from {least}. Received: {value!r}.")
+        if (value is not None or name == "start") and not (whole and value >= minimum):
+            raise ValueError(f"Expected {name} an integer from {minimum}. Received: {value!r}.")
     if start >= count:
         raise ValueError(f"Expected start below the {count} frames there are. Received: {start}.")
     if short is not None and short not in SHORT:

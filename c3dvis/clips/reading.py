@@ -67,7 +67,7 @@ def read(
 ) -> NDArray[np.float32]:
     """Read a clip.
 
-    The kind of file is told by its first bytes, not by its name. A long video is decoded frame by
+    Its first bytes say the kind of file, not its name. A long video is decoded frame by
     frame from its beginning to the last frame wanted; only the wanted frames are kept, resized as
     they come. Transparent pixels are laid over black. A rotation flag is honoured; an uneven
     frame rate and numbers missing from a folder's series give a warning.

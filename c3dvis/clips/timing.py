@@ -59,8 +59,8 @@ def measure(container: InputContainer, stream: VideoStream) -> Timing:
     first = starts[0] if len(starts) else 0.0
     if len(starts):  # some containers store no durations
         ends[stream.index] = max(ends[stream.index], starts[-1] + gap)
-    found = max(ends.values(), default=0.0) if of_all_streams else ends[stream.index]
-    missing = (end - found - _SLACK * of_all_streams) / timing.longest
+    last_end = max(ends.values(), default=0.0) if of_all_streams else ends[stream.index]
+    missing = (end - last_end - _SLACK * of_all_streams) / timing.longest
     promised = round((end - (first if begin is None else begin)) / gap)
     return replace(timing, promised=promised, missing=missing)
 
@@ -90,9 +90,9 @@ def _packets(
 def _usual_gap(gaps: NDArray[np.float64], stream: VideoStream) -> float | None:
     """The stated frame rate, unless the packets contradict it (AVI may count empty slots)."""
     stated = 1 / float(stream.average_rate) if stream.average_rate else None
-    if not len(gaps) or not (found := float(np.median(gaps))):
+    if not len(gaps) or not (median := float(np.median(gaps))):
         return stated
-    return stated if stated and abs(stated - found) < 0.05 * found else found
+    return stated if stated and abs(stated - median) < 0.05 * median else median
 
 
 def _stated(

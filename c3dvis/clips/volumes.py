@@ -62,7 +62,7 @@ def read_volume(
         axis: Which of the first three is the clip's first; the others keep their order.
         shape: `(D, H, W)` to resample to, linearly, as the network takes; None keeps the grid.
         window: Values that become 0 and 1, such as (-1000, 400) for lungs in CT; what is beyond
-            is cut off. None is the file's least and greatest value.
+            is cut off. None is the file's lowest and highest value.
 
     Returns:
         The clip, and what is needed to write a heatmap on the same grid.

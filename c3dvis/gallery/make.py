@@ -113,7 +113,7 @@ def make(
     runner = engines.build(engine)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, default_layers(settings))
-    renderer.check(sections[0])  # a setting that does not fit is told before all else
+    renderer.check(sections[0])  # a setting that does not fit is reported before all else
     with folder.locked(out):
         begun_with = _identity(renderer.network, settings, selection)
         _report_left_out(sections, selection, report)

@@ -26,7 +26,7 @@ class Measures:
             for noise that flickers; None of a plain clip or a single frame.
         plain_color: Such as "#ff0000", where the whole clip is that one colour; else None.
         drift: Pixels a frame to the right and down of the one translation that explains most of
-            the change between frames; None where nothing changes, or no direction can be told.
+            the change between frames; None where nothing changes, or no direction can be measured.
         drift_share: Share of that change that it explains, at most 1.
     """
 

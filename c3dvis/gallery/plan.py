@@ -93,7 +93,7 @@ def sections(
 ) -> tuple[Section, ...]:
     """The parts of a gallery: the classes first, then the layers from the deepest to the first.
 
-    What can be told by name and shows the most is made and seen first.
+    What has a name and shows the most is made and seen first.
 
     Where neither layers nor classes are chosen, the default layers are, and every class, or the
     first ten where there are more than twenty. Choosing some of one kind leaves out the other.
@@ -112,7 +112,7 @@ def sections(
         ValueError: If a layer, filter or class is not there.
     """
     folders = safe_names([layer.name for layer in layers], taken=OWN_NAMES, empty="layer")
-    found: list[Section] = []
+    all_sections: list[Section] = []
     if chosen_layers is not None or classes is None:
         shown = default_layers if chosen_layers is None else chosen_layers
         for layer in _choose_layers(layers, shown):
@@ -121,15 +121,15 @@ def sections(
                 for channel in _choose_filters(layer, filters)
             )
             shape = layer.shape or ()
-            found.append(Section(layer.name, layer.kind, shape, layer.channels, units))
+            all_sections.append(Section(layer.name, layer.kind, shape, layer.channels, units))
     if classes is not None or (chosen_layers is None and class_count):
-        found.append(_class_section(class_count, class_names, classes))
-    if not any(section.units for section in found):
+        all_sections.append(_class_section(class_count, class_names, classes))
+    if not any(section.units for section in all_sections):
         raise ValueError(
             "Expected a network with convolutions or classes, or layers chosen by name. "
             f"Received: a network with the layers {nearest('', [layer.name for layer in layers])}."
         )
-    return tuple(section for section in reversed(found) if section.units)
+    return tuple(section for section in reversed(all_sections) if section.units)
 
 
 def left_out(sections: Sequence[Section]) -> str | None:
@@ -145,12 +145,12 @@ def left_out(sections: Sequence[Section]) -> str | None:
 
 def groups(units: Sequence[Unit], size: int) -> list[tuple[Unit, ...]]:
     """Consecutive units of one layer, at most `size` together."""
-    made: list[list[Unit]] = []
+    batches: list[list[Unit]] = []
     for unit in units:
-        if not made or made[-1][0].layer != unit.layer or len(made[-1]) == size:
-            made.append([])
-        made[-1].append(unit)
-    return [tuple(group) for group in made]
+        if not batches or batches[-1][0].layer != unit.layer or len(batches[-1]) == size:
+            batches.append([])
+        batches[-1].append(unit)
+    return [tuple(group) for group in batches]
 
 
 def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:

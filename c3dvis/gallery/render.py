@@ -87,49 +87,49 @@ class Renderer:
         left = list(units)
         try:
             channels = [unit.channel for unit in units]
-            made = self.maximizer(layer, channels).make(
+            clips_of_units = self.maximizer(layer, channels).make(
                 _objective(self.network, layer, channels),
                 steps=self.settings.steps,
                 seed=self.settings.seed,
             )
-            for one in made:
+            for one in clips_of_units:
                 unit = left[0]
                 yield self._write(unit, one, best.get(unit.channel))
                 left.pop(0)
         except OSError:
             raise
-        except Exception as error:  # whatever it is, it is told, and the other layers go on
+        except Exception as error:  # whatever it is, it is recorded, and the other layers go on
             for unit in left:
                 yield self._write_error(unit, error)
 
-    def _write(self, unit: Unit, made: MaximizedClip, best: float | None) -> Record:
+    def _write(self, unit: Unit, maximized: MaximizedClip, best: float | None) -> Record:
         sizes = {}
         # A clip that no gradient has moved is noise; showing it would tell something untrue.
-        for ending in () if made.status == "no gradient" else ("gif", "jpg"):
+        for ending in () if maximized.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
-            clips.write(path, self._drawn(made.clip, ending), fps=self.settings.fps)
+            clips.write(path, self._drawn(maximized.clip, ending), fps=self.settings.fps)
             sizes[path.name] = path.stat().st_size
-        is_class = unit.layer == CLASSES and made.status == "ok"
-        measured = measure(self._drawn(made.clip, "jpg")) if sizes else Measures()
+        is_class = unit.layer == CLASSES and maximized.status == "ok"
+        measured = measure(self._drawn(maximized.clip, "jpg")) if sizes else Measures()
         return self._record(
             unit,
-            status=made.status,
-            score=_finite(made.score),
+            status=maximized.status,
+            score=_finite(maximized.score),
             best_held_out=best,
-            predicted_class=self._predicted_class(unit, made) if is_class else None,
-            failed_step=made.failed_step,
-            shape=made.clip.shape,
+            predicted_class=self._predicted_class(unit, maximized) if is_class else None,
+            failed_step=maximized.failed_step,
+            shape=maximized.clip.shape,
             files=sizes,
             **asdict(measured),
         )
 
-    def _predicted_class(self, unit: Unit, made: MaximizedClip) -> str | None:
+    def _predicted_class(self, unit: Unit, maximized: MaximizedClip) -> str | None:
         """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))
         maximizer = self.maximizer(unit.layer, [unit.channel])  # the one that made it
-        shown = maximizer.plain(made.clip[None])
+        shown = maximizer.plain(maximized.clip[None])
         given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
         best = int(np.argmax(self._logits.predict(given, verbose=0)))
         names = getattr(self.network, "class_names", None)
@@ -181,14 +181,15 @@ def best_held_out(
         )
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
     wanted = [_objective(network, s.layer, [unit.channel for unit in s.units]) for s in sections]
-    batches = (made.clips for made in world.batches(0, settings.compare, _HELD_OUT_BATCH))
-    found = scores(network, wanted, batches, preprocess=choices.preprocess(settings.value_range))
+    batches = (batch.clips for batch in world.batches(0, settings.compare, _HELD_OUT_BATCH))
+    preprocess = choices.preprocess(settings.value_range)
+    scores_of_layers = scores(network, wanted, batches, preprocess=preprocess)
     return {
         section.layer: {
             unit.channel: _finite(best)
             for unit, best in zip(section.units, of_layer.max(axis=0), strict=True)
         }
-        for section, of_layer in zip(sections, found, strict=True)
+        for section, of_layer in zip(sections, scores_of_layers, strict=True)
     }
 
 

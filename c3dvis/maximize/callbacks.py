@@ -120,7 +120,7 @@ class StopWhenStalled(keras.callbacks.Callback):
         if patience < 1:
             raise ValueError(f"Expected a patience of 1 step or more. Received: {patience}.")
         if not 0 <= least_rise < float("inf"):
-            raise ValueError(f"Expected a least rise of 0 or more. Received: {least_rise}.")
+            raise ValueError(f"Expected a smallest rise of 0 or more. Received: {least_rise}.")
         self.patience, self.least_rise = patience, least_rise
         self.stalled_at = np.zeros(0, int)
 

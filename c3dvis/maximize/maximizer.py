@@ -165,7 +165,7 @@ class Maximizer(InputOptimizer):
     def train_step(self, *arguments):
         """One step, the same whether it stands alone or in a loop of several."""
         step = super().train_step
-        return step(*arguments) if self.run_eagerly else autodiff.sealed(step)(*arguments)
+        return step(*arguments) if self.run_eagerly else autodiff.no_inline(step)(*arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """What is minimized: penalties less scores, summed."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 InputShape = tuple[int | None, ...]
 
 
-def scaled(channels: int, width: float, *, least: int = 1) -> int:
-    """A number of channels times the width, at least `least`."""
-    return max(least, round(channels * width))
+def scaled(channels: int, width: float, *, minimum: int = 1) -> int:
+    """A number of channels times the width, at least `minimum`."""
+    return max(minimum, round(channels * width))
 
 
 def check_numbers(classes: int, width: float, dropout: float = 0.0) -> None:

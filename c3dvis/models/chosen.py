@@ -168,7 +168,7 @@ def say_size(choice: Choice, say: Callable[[str], None]) -> None:
 
 
 def toy_note(choice: Choice) -> str | None:
-    """A sentence on what the chosen network doesn't know; None where that can't be told.
+    """A sentence on what the chosen network doesn't know; None where that isn't known.
 
     The networks that come with c3dvis were trained on the clips of `c3dvis.motion`.
     """

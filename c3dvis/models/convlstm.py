@@ -119,7 +119,7 @@ def _check_size(input_shape, blocks: int, kernel_size: tuple[int, int], padding:
         own = (1, 1) if padding == "same" else kernel_size
         smallest = [2 * (length - 1) + k for length, k in zip(pooled, own, strict=True)]
     sides = input_shape[1:3]
-    if any(n is not None and n < least for n, least in zip(sides, smallest, strict=True)):
+    if any(n is not None and n < minimum for n, minimum in zip(sides, smallest, strict=True)):
         raise ValueError(
             f"Expected frames of at least {smallest[0]} x {smallest[1]} pixels, of which {blocks} "
             f"blocks leave a quarter each. Received: input_shape={input_shape}."

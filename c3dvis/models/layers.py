@@ -61,15 +61,15 @@ def find(network: keras.Model, name: str) -> keras.layers.Layer:
     Raises:
         ValueError: An unknown or unfit layer, with the nearest names.
     """
-    found = []
+    layers: list[keras.layers.Layer] = []
 
     def note(layer, call):
-        found.append(layer)
+        layers.append(layer)
         return call.outputs[0]
 
     check(network)
     resolve(network, name, note)
-    return found[0]
+    return layers[0]
 
 
 def with_targets(

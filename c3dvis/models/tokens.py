@@ -59,8 +59,8 @@ class Layout:
     @property
     def is_whole(self) -> bool:
         """Whether each place is there, and once."""
-        found = self.ids[self.ids < self.places]
-        return len(found) == self.places == len(np.unique(found))
+        places = self.ids[self.ids < self.places]
+        return len(places) == self.places == len(np.unique(places))
 
     def fold(self, tokens):
         """Tokens `(N * rows, ..., C)` as the volumes `(N, t, h, w, C)`, without class tokens."""
@@ -109,8 +109,8 @@ def layout(
         (2, 2, 2)
     """
     tap = layers.tap(network, [layer])
-    found, patches = follow(graph.flattened(tap), network, clip_shape, grid)
-    ids = found.get(graph.flattened(tap).outputs[0])
+    all_ids, patches = follow(graph.flattened(tap), network, clip_shape, grid)
+    ids = all_ids.get(graph.flattened(tap).outputs[0])
     tokens = tap.outputs[0].shape
     if ids is None or not Layout(patches, ids).is_whole:
         raise ValueError(
@@ -139,8 +139,8 @@ def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
         ValueError: A network without a convolution of the clip whose stride is its kernel.
     """
     inside = [each for layer in layers.flat(network) for each in graph.sublayers(layer)]
-    found = [_grid_of(layer, clip_shape) for layer in inside]
-    grids = {grid for grid in found if grid is not None}
+    candidates = [_grid_of(layer, clip_shape) for layer in inside]
+    grids = {grid for grid in candidates if grid is not None}
     if len(grids) != 1:
         received = f"several: {sorted(grids)}" if grids else "none"
         raise ValueError(
@@ -203,17 +203,17 @@ class _Follower:
         """Ids in what a step makes, by key; those that are not known are left out."""
         given = [known.get(key) for key in step.inputs]
         if all(ids is None for ids in given):
-            made = [self._first(shape[1:-1]) for shape in step.shapes] if not known else [None]
+            each = [self._first(shape[1:-1]) for shape in step.shapes] if not known else [None]
         elif isinstance(step.layer, folding.Unfold):
             frames = given[0]
-            made = [None if frames is None else frames.reshape(2, -1, *frames.shape[1:])]
+            each = [None if frames is None else frames.reshape(2, -1, *frames.shape[1:])]
         elif type(step.layer).__name__ == "Mean":
-            made = [_averaged(step.layer, given[0])]
+            each = [_averaged(step.layer, given[0])]
         elif type(step.layer).__name__ in _MOVES:
-            made = self._moved(step, given)
+            each = self._moved(step, given)
         else:
-            made = [self._kept(shape, given) for shape in step.shapes]
-        pairs = zip(step.outputs, made, strict=False)
+            each = [self._kept(shape, given) for shape in step.shapes]
+        pairs = zip(step.outputs, each, strict=False)
         return {key: ids for key, ids in pairs if ids is not None}
 
     def _first(self, sides: tuple[int | None, ...]) -> NDArray[np.int64] | None:
@@ -272,8 +272,8 @@ class _Follower:
             wide = np.repeat(ids[..., None], shape[-1], axis=-1)
             values[key] = ops.convert_to_tensor(wide.astype(np.int32))
         arguments, options = step.arguments(values)
-        made = keras.tree.flatten(step.layer(*arguments, **options))
-        return [_of_channels(ops.convert_to_numpy(tensor)) for tensor in made]
+        moved = keras.tree.flatten(step.layer(*arguments, **options))
+        return [_of_channels(ops.convert_to_numpy(tensor)) for tensor in moved]
 
 
 def _averaged(mean, ids: NDArray | None) -> NDArray[np.int64] | None:

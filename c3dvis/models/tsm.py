@@ -145,9 +145,9 @@ def TSM(
     if include_preprocessing:
         constants = (IMAGENET_MEANS, IMAGENET_DEVIATIONS)
         x = Standardize(*constants, name="standardize", dtype=precise)(x)
-    x = _stem(x, scaled(_STEM_CHANNELS, width, least=_SHIFT_PARTS))
+    x = _stem(x, scaled(_STEM_CHANNELS, width, minimum=_SHIFT_PARTS))
     for stage, (blocks, channels) in enumerate(_STAGES, 1):
-        count = scaled(channels, width, least=_SHIFT_PARTS)
+        count = scaled(channels, width, minimum=_SHIFT_PARTS)
         for block in range(blocks):
             stride = 2 if stage > 1 and block == 0 else 1
             x = _bottleneck(x, f"layer{stage}.{block}", count, stride)

@@ -41,7 +41,7 @@ def attribute(
     return attention.answer(scorer, clip, reading, relevance, "attention_gradient")
 
 
-def propagated(reading: attention.Reading) -> NDArray[np.float64]:
+def propagated(reading: attention.NetworkAttention) -> NDArray[np.float64]:
     """The relevance of each token, float64 `(tokens,)` by id."""
     relevance = reading.read
     for layer in reversed(reading.attentions):

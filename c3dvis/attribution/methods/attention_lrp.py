@@ -79,9 +79,9 @@ def attribute(
 def _first(steps, ids, patches) -> tuple[int, tokens.Layout]:
     """The first step that makes all places, and where they are."""
     for index, step in enumerate(steps):
-        found = ids.get(step.outputs[0])
-        if found is not None and tokens.Layout(patches, found).is_whole:
-            return index, tokens.Layout(patches, found)
+        own = ids.get(step.outputs[0])
+        if own is not None and tokens.Layout(patches, own).is_whole:
+            return index, tokens.Layout(patches, own)
     raise ValueError(
         f"Expected a layer that makes the {' x '.join(map(str, patches))} patches. Received: none."
     )

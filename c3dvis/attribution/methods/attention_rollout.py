@@ -44,7 +44,7 @@ def attribute(
     return attention.answer(scorer, clip, reading, relevance, "attention_rollout")
 
 
-def rolled_out(reading: attention.Reading) -> NDArray[np.float64]:
+def rolled_out(reading: attention.NetworkAttention) -> NDArray[np.float64]:
     """Each token's share in what the score reads, float64 `(tokens,)` by id."""
     relevance = reading.read
     for layer in reversed(reading.attentions):

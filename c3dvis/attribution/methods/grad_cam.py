@@ -50,8 +50,8 @@ def attribute(
     2020, https://arxiv.org/abs/2002.00367
     """
     axes = cam.places(weights)
-    reading = cam.read(scorer, clip, layer, grid=grid)
-    grid_map = cam.weighted(reading, reading.gradient.mean(axis=axes, keepdims=True))
+    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
+    grid_map = cam.weighted(layer_gradient, layer_gradient.gradient.mean(axis=axes, keepdims=True))
     grid_map = grid_map if signed else np.maximum(grid_map, 0)
     settings = {"weights": weights, "signed": signed}
-    return cam.answer(scorer, clip, reading, grid_map, "grad_cam", settings)
+    return cam.answer(scorer, clip, layer_gradient, grid_map, "grad_cam", settings)

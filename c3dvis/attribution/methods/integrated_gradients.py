@@ -25,8 +25,8 @@ def attribute(
     """Mean gradient on the straight path from a baseline to the clip, times their difference.
 
     The attributions add up to the difference of the two scores (completeness). The error of that
-    sum is that of the numerical integral: unless told how many, steps are doubled until it is below
-    the tolerance. The trapezoidal rule is used, since its points are reused when steps double.
+    sum is that of the numerical integral: where no number is given, steps are doubled until it is
+    below the tolerance. The trapezoidal rule is used, since its points are reused when steps double.
 
     Args:
         scorer: The network and the objective.

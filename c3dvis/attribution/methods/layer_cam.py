@@ -45,6 +45,6 @@ def attribute(
     Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     https://doi.org/10.1109/TIP.2021.3089943
     """
-    reading = cam.read(scorer, clip, layer, grid=grid)
-    grid_map = np.maximum(cam.weighted(reading, np.maximum(reading.gradient, 0)), 0)
-    return cam.answer(scorer, clip, reading, grid_map, "layer_cam", {})
+    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
+    grid_map = np.maximum(cam.weighted(layer_gradient, np.maximum(layer_gradient.gradient, 0)), 0)
+    return cam.answer(scorer, clip, layer_gradient, grid_map, "layer_cam", {})

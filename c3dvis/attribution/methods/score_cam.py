@@ -67,8 +67,8 @@ def attribute(
         names = " or ".join(map(repr, CONFIDENCES))
         raise ValueError(f"Expected confidence {names}. Received: {confidence!r}.")
     confidences = scorer.probabilities if confidence == "probability" else scorer.scores
-    reading = cam.read(scorer, clip, layer, grid=grid)
-    maps = np.moveaxis(reading.activation, -1, 0)
+    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
+    maps = np.moveaxis(layer_gradient.activation, -1, 0)
     maps = maps[_largest_variance(maps, channels)]
     weights = _masked_confidences(confidences, clip, maps, scorer.rows(clip.shape))
     if baseline is not None:
@@ -79,7 +79,7 @@ def attribute(
         "baseline": baseline if baseline is None or isinstance(baseline, str) else "given",
         "channels": len(maps),
     }
-    return cam.answer(scorer, clip, reading, grid_map, "score_cam", settings)
+    return cam.answer(scorer, clip, layer_gradient, grid_map, "score_cam", settings)
 
 
 def _confidence(scorer: Scorer) -> str:

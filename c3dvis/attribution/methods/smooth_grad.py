@@ -79,9 +79,9 @@ def attribute(
 def _check(kind: str, samples: int, noise: float, seed: int) -> None:
     if kind not in KINDS:
         raise ValueError(f"Expected kind {', '.join(map(repr, KINDS))}. Received: {kind!r}.")
-    least = 2 if kind == "variance" else 1
-    if samples < least:
-        raise ValueError(f"Expected {least} samples or more. Received: {samples}.")
+    minimum = 2 if kind == "variance" else 1
+    if samples < minimum:
+        raise ValueError(f"Expected {minimum} samples or more. Received: {samples}.")
     if not noise >= 0:
         raise ValueError(f"Expected noise of 0 or more. Received: {noise}.")
     if seed < 0:
