@@ -26,7 +26,8 @@ def attribute(
 
     The attributions add up to the difference of the two scores (completeness). The error of that
     sum is that of the numerical integral: where no number is given, steps are doubled until it is
-    below the tolerance. The trapezoidal rule is used, since its points are reused when steps double.
+    below the tolerance. The trapezoidal rule is used, since its points are reused when steps
+    double.
 
     Args:
         scorer: The network and the objective.
