@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 
-from c3dvis.models import table
+from c3dvis.models import bundled, table
 from c3dvis.models.table import Entry
 from c3dvis.text import nearest
 
@@ -41,7 +41,7 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     """
     entry = table.entry(name)
     if weights == "bundled":
-        weights = None if entry.weights is None else _bundled(entry.weights)
+        weights = None if entry.weights is None else bundled.file(entry.weights)
     elif weights in {other.published for other in table.NETWORKS if other.published is not None}:
         weights = _published(entry, str(weights))
     builder = getattr(importlib.import_module(entry.module), entry.builder)
@@ -50,12 +50,6 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     if class_names is not None and network.output_shape[1:] == (len(class_names),):
         network.class_names = class_names
     return network
-
-
-def _bundled(weights: str) -> os.PathLike:
-    from c3dvis.models.loading import bundled_file  # with Keras
-
-    return bundled_file(weights)
 
 
 def _published(entry: Entry, weights: str) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from importlib import resources
 from pathlib import Path
 
 from c3dvis.checkpoints import keras_models, load
-from c3dvis.checkpoints.match import Family, LoadReport
-from c3dvis.models import table
+from c3dvis.checkpoints.match import LoadReport
+from c3dvis.models import bundled, published
+from c3dvis.models.families import families
 from c3dvis.text import unknown
-
-_BUNDLED = "c3dvis.weights"
-_BUNDLED_SUFFIX = ".weights.h5"
 
 
 def load_weights(network, path: str | os.PathLike) -> LoadReport:
@@ -80,24 +76,6 @@ def load_keras_model(path: str | os.PathLike):
     return keras_models.load_keras_model(path)
 
 
-def families() -> tuple[Family, ...]:
-    """How each family of the table names its weights in the files of other libraries.
-
-    A family's module may have `CLASSIFIER`, `from_pytorch` and `from_flax`, as `Family` describes
-    them. Importing it also registers its layers with Keras.
-    """
-    modules = dict.fromkeys(entry.module for entry in table.NETWORKS)
-    return tuple(_family(importlib.import_module(module)) for module in modules)
-
-
-def _family(module) -> Family:
-    return Family(
-        classifier=getattr(module, "CLASSIFIER", ""),
-        from_pytorch=getattr(module, "from_pytorch", None),
-        from_flax=getattr(module, "from_flax", None),
-    )
-
-
 def locate(weights: str | os.PathLike) -> Path:
     """The file meant by a path, or by a name of weights: in the package, or fetched.
 
@@ -112,38 +90,11 @@ def locate(weights: str | os.PathLike) -> Path:
     path = Path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, loading says
-    from c3dvis.models import published  # which builds networks, which import this file
-
-    return published.fetch(path.name) if path.name in published.names() else bundled_file(path.name)
-
-
-def bundled_file(name: str) -> Path:
-    """The file of weights that come with the package; a ValueError names the nearest."""
-    known = bundled()
-    if name not in known:
-        from c3dvis.models import published
-
-        expected = (
-            "a path of a weight file, or the name of weights that come with the package or are "
-            "fetched"
-        )
-        raise unknown(expected, name, [*published.names(), *known])
-    return _folder() / f"{name}{_BUNDLED_SUFFIX}"
-
-
-def bundled() -> list[str]:
-    """The names of the weights that come with the package."""
-    names = (item.name for item in _folder().iterdir())
-    return sorted(
-        name.removesuffix(_BUNDLED_SUFFIX) for name in names if name.endswith(_BUNDLED_SUFFIX)
+    if path.name in published.names():
+        return published.fetch(path.name)
+    if path.name in bundled.names():
+        return bundled.file(path.name)
+    expected = (
+        "a path of a weight file, or the name of weights that come with the package or are fetched"
     )
-
-
-def _folder() -> Path:
-    try:
-        return Path(str(resources.files(_BUNDLED)))
-    except ModuleNotFoundError as reason:
-        raise ValueError(
-            "Expected an installed package with its weights (`pip install -e .` in a clone). "
-            f"Received: no module {_BUNDLED!r}."
-        ) from reason
+    raise unknown(expected, path.name, [*published.names(), *bundled.names()])

@@ -23,9 +23,9 @@ from typing import Any
 import filelock
 import numpy as np
 
-from c3dvis import models
 from c3dvis.checkpoints import archives, hdf5, numpy_pickles, trees
-from c3dvis.models.loading import families
+from c3dvis.models.building import build
+from c3dvis.models.families import families
 
 _FOLDER = "c3dvis"  # inside Keras's own, ~/.keras
 _MEGABYTE = 10**6
@@ -182,7 +182,7 @@ def _make(path: Path, wanted: Published) -> None:
         archive = given if given.is_file() else _downloaded(wanted, folder, given)
         _check_archive(archive, wanted)
         tree = numpy_pickles.loads(_member(archive, wanted))
-        network = models.build(wanted.network, weights=None, **wanted.kwargs)
+        network = build(wanted.network, weights=None, **wanted.kwargs)
         trees.load_tree(network, archive, families(), "pickled arrays", tree)
         if known(network) is not wanted:
             raise ValueError(

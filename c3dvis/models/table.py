@@ -177,32 +177,20 @@ _R3D = Entry(
     licence=_TORCHVISION_LICENCE,
 )
 
-_MC3 = Entry(
+_MC3 = replace(
+    _R3D,
     name="mc3",
-    module="c3dvis.models.resnet3d",
     builder="MC3",
-    input="16 frames of 112 x 112, RGB in [0, 1]",
-    paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
     note="400 classes of Kinetics; weights=PATH loads mc3_18-a90a0ba3.pth.",
-    classes=_KINETICS_400,
     parameters=11_705_040,
-    layers=_RESNET18_LAYERS,
-    source=_TORCHVISION,
-    licence=_TORCHVISION_LICENCE,
 )
 
-_R2PLUS1D = Entry(
+_R2PLUS1D = replace(
+    _R3D,
     name="r2plus1d",
-    module="c3dvis.models.resnet3d",
     builder="R2Plus1D",
-    input="16 frames of 112 x 112, RGB in [0, 1]",
-    paper="Tran et al. 2018, https://arxiv.org/abs/1711.11248",
     note="400 classes of Kinetics; weights=PATH loads r2plus1d_18-91a641e6.pth.",
-    classes=_KINETICS_400,
     parameters=31_530_675,
-    layers=_RESNET18_LAYERS,
-    source=_TORCHVISION,
-    licence=_TORCHVISION_LICENCE,
 )
 
 _TSM = Entry(
@@ -224,28 +212,21 @@ NETWORKS = (
     _C3D,
     _trained_on_motion(_C3D, "C3D at an eighth of its width", 567_146, {"width": 0.125, "fc": 256}),
     _I3D,
-    Entry(
+    replace(
+        _I3D,
         name="i3d-flow",
-        module="c3dvis.models.i3d",
-        builder="I3D",
         kwargs={"modality": "flow"},
         input="64 frames of 224 x 224, optical flow in pixels a frame",
-        paper="Carreira and Zisserman 2017, https://arxiv.org/abs/1705.07750",
         note="The flow stream of I3D; values beyond 20 pixels are clipped.",
-        classes=_KINETICS_400,
+        published=None,
         parameters=12_682_592,
-        layers=_I3D_LAYERS,
-        source=_KINETICS_I3D,
-        licence="Apache-2.0",
         shape=(64, 224, 224, 2),
-        command_shape=(16, 112, 112),
     ),
     _trained_on_motion(_I3D, "I3D at a fifth of its width", 508_500, {"width": 0.2}),
     _CONVLSTM,
-    Entry(
+    replace(
+        _CONVLSTM,
         name="convlstm-kth",
-        module="c3dvis.models.convlstm",
-        builder="ConvLSTM",
         kwargs={
             "input_shape": (32, 120, 160, 3),
             "classes": 6,
@@ -255,7 +236,6 @@ NETWORKS = (
             "dropout": 0.5,
         },
         input="32 frames of 120 x 160, RGB in [0, 1]",
-        paper="Mänttäri, Broomé et al. 2020, https://arxiv.org/abs/2002.00367",
         note="6 classes of KTH; no published weights are known.",
         parameters=202_694,
         shape=(32, 120, 160, 3),

@@ -1,0 +1,30 @@
+"""The files of the weights that come with the package."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+_PACKAGE = "c3dvis.weights"
+_SUFFIX = ".weights.h5"
+
+
+def names() -> list[str]:
+    """The names of the weights that come with the package."""
+    files = (item.name for item in _folder().iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX))
+
+
+def file(name: str) -> Path:
+    """Where the weights of one of `names()` lie."""
+    return _folder() / f"{name}{_SUFFIX}"
+
+
+def _folder() -> Path:
+    try:
+        return Path(str(resources.files(_PACKAGE)))
+    except ModuleNotFoundError as reason:
+        raise ValueError(
+            "Expected an installed package with its weights (`pip install -e .` in a clone). "
+            f"Received: no module {_PACKAGE!r}."
+        ) from reason
