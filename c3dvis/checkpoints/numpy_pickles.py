@@ -23,6 +23,7 @@ from c3dvis.checkpoints.restricted_pickles import (
     Refused,
     Unpickler,
     is_binary_pickle,
+    refusals,
     shown,
 )
 from c3dvis.checkpoints.trees import Tree, plain_tree
@@ -79,18 +80,8 @@ def read_tree(path: str | os.PathLike) -> Tree:
     path = Path(path)
     if not is_numpy_pickle(path):
         raise unreadable(path, "a pickled tree of NumPy arrays")
-    try:
+    with refusals(path, "a pickled tree of NumPy arrays"):
         return loads(path.read_bytes())
-    except Refused as reason:
-        raise ValueError(
-            f"Expected a pickled tree of NumPy arrays. Received: '{path}', {reason}"
-        ) from None
-    except Exception as reason:  # a damaged pickle raises anything
-        what = " ".join(str(reason).split()) or type(reason).__name__
-        raise ValueError(
-            f"Expected a pickled tree of NumPy arrays that can be read. Received: '{path}', which "
-            f"is cut short or damaged ({what:.300})."
-        ) from reason
 
 
 def loads(raw: bytes) -> Tree:

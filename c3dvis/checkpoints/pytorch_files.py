@@ -25,6 +25,7 @@ from c3dvis.checkpoints.restricted_pickles import (
     Refused,
     Unpickler,
     is_binary_pickle,
+    refusals,
     shown,
 )
 from c3dvis.text import in_short
@@ -90,22 +91,12 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     path = Path(path)
     if not is_pytorch(path):
         raise unreadable(path, "a PyTorch file (.pth, .pt)")
-    try:
+    with refusals(path, "a PyTorch file of tensors"):
         tensors, values = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
         return {
             name: _array(name, tensor, values[tensor.storage.key])
             for name, tensor in tensors.items()
         }
-    except Refused as reason:
-        raise ValueError(
-            f"Expected a PyTorch file of tensors. Received: '{path}', {reason}"
-        ) from None
-    except Exception as reason:  # a damaged pickle raises anything
-        what = " ".join(str(reason).split()) or type(reason).__name__
-        raise ValueError(
-            f"Expected a PyTorch file that can be read. Received: '{path}', which is cut short or "
-            f"damaged ({what:.300})."
-        ) from reason
 
 
 class Storage(NamedTuple):

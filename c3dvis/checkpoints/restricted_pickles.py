@@ -7,10 +7,12 @@ other name, before that is even looked up.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 Globals = Mapping[tuple[str, str], Any]  # module and name to what stands in their place
@@ -18,6 +20,26 @@ Globals = Mapping[tuple[str, str], Any]  # module and name to what stands in the
 
 class Refused(ValueError):
     """What is wrong with a file, put so that it can follow its path."""
+
+
+@contextlib.contextmanager
+def refusals(path: Path, kind: str) -> Iterator[None]:
+    """Makes one ValueError, with the file's path, of all that reading it raises.
+
+    Args:
+        path: The file.
+        kind: What was expected, such as "a PyTorch file".
+    """
+    try:
+        yield
+    except Refused as reason:
+        raise ValueError(f"Expected {kind}. Received: '{path}', {reason}") from None
+    except Exception as reason:  # a damaged pickle raises anything
+        what = " ".join(str(reason).split()) or type(reason).__name__
+        raise ValueError(
+            f"Expected {kind} that can be read. Received: '{path}', which is cut short or damaged "
+            f"({what:.300})."
+        ) from reason
 
 
 class Function:
