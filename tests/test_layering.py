@@ -116,6 +116,53 @@ def test_imports_go_one_way():
     assert {module: targets for module, targets in wrong.items() if targets} == {}
 
 
+def at_run_time(source: str) -> str:
+    """A file without what is imported for annotations alone."""
+
+    class WithoutAnnotations(ast.NodeTransformer):
+        def visit_If(self, node):
+            is_checking = getattr(node.test, "id", None) == "TYPE_CHECKING"
+            return None if is_checking else self.generic_visit(node)
+
+    return ast.unparse(WithoutAnnotations().visit(ast.parse(source)))
+
+
+def import_graph() -> dict[str, set[str]]:
+    """The modules that each module imports, sooner or later, those of the benchmarks included."""
+    benchmarks = [(path.stem, path) for path in sorted((ROOT / "benchmarks").glob("*.py"))]
+    known = dict([*files(), *benchmarks])
+    edges: dict[str, set[str]] = {}
+    for module, path in known.items():
+        source = at_run_time(path.read_text(encoding="utf-8"))
+        targets = set()
+        for target in imports(source, module, path.name == "__init__.py"):
+            while target and target not in known:
+                target = target.rpartition(".")[0]
+            targets.add(target)
+        edges[module] = targets - {"", module}
+    return edges
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """What is left when modules that import nothing of the rest are taken away again and again."""
+    left = dict(edges)
+    while free := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+    return sorted(left)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    edges = import_graph()
+    assert sum(map(len, edges.values())) > 500  # they were found
+    assert circle(edges) == []
+
+
+def test_the_search_finds_a_circle():
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}
+    assert circle(edges) == ["a", "b", "c"]
+
+
 def test_only_autodiff_names_a_backend():
     named = {}
     for module, path in files():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from c3dvis.attribution.temporal.report import Row, TemporalReport
 from c3dvis.pages import environment
 from c3dvis.text import markdown, table
+
+if TYPE_CHECKING:
+    from c3dvis.attribution.temporal.report import Row, TemporalReport
 
 _COLUMNS = ("OS", "FS", "RS", "CS", "P", "frames")
 _LEGEND = (

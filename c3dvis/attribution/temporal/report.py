@@ -17,6 +17,7 @@ from c3dvis.attribution import temporal
 from c3dvis.attribution.explain import attribute
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.attribution.temporal import page
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ class TemporalReport:
         return f"TemporalReport({self.method}: {len(self.rows)} rows, {', '.join(self.networks)})"
 
     def _repr_html_(self) -> str:
-        page = importlib.import_module("c3dvis.attribution.temporal.page")
         height = 160 + 30 * len(self.rows)
         style = f"width: 100%; height: {min(height, 800)}px; border: 0"
         return f'<iframe style="{style}" srcdoc="{html.escape(page.to_html(self))}"></iframe>'
