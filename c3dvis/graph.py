@@ -138,9 +138,15 @@ def clip_input(network: keras.Model) -> keras.KerasTensor:
     )
 
 
-def calls(network: keras.Model, layer) -> list[Call]:
-    """The calls of a layer by this network itself; other networks may call it too."""
-    return [call for call in _calls(network) if layer in (call.layer, call.node.operation)]
+def calls(network: keras.Model) -> dict[int, list[Call]]:
+    """The calls of each of `network.layers` by this network itself, by the layer's `id`.
+
+    Other networks may call the layer too. One that is never called is left out.
+    """
+    by_layer: dict[int, list[Call]] = {}
+    for call in _calls(network):
+        by_layer.setdefault(id(call.node.operation), []).append(call)
+    return by_layer
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:

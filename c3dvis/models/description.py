@@ -131,11 +131,12 @@ def _walk(
         prefix: Of names.
         outer: Why nothing in this model can be visualised, or None.
     """
+    calls_of = graph.calls(network)
     for called in network.layers:
         layer = opening.original(called)
         if isinstance(layer, (keras.layers.InputLayer, folding.Fold, folding.Unfold)):
             continue
-        calls = graph.calls(network, called)
+        calls = calls_of.get(id(called), [])
         inner = calls[0].inside if calls else None
         if inner is not None:
             part = "" if opening.is_inline(called) else f"{layer.name}/"
