@@ -20,12 +20,12 @@ def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
     """The same function, compiled for arrays of each shape that it is called with.
 
     Args:
-        function: Takes tensors and gives a tensor, or a tuple of them.
+        function: Takes tensors and returns a tensor, or a tuple of them.
         variables: Keras variables that it reads, such as `network.variables`. JAX takes for a
             constant what isn't listed here; the other backends read variables as they are.
 
     Returns:
-        A function of arrays that gives tensors. Under torch it is not compiled.
+        A function of arrays that returns tensors. Under torch it is not compiled.
 
     Example:
         >>> from keras import ops
@@ -115,16 +115,16 @@ def no_inline(function: Callable) -> Callable:
 
 
 def value_and_gradient(function: Callable, *, variables: Sequence = ()) -> Callable:
-    """A compiled function that also gives the gradient with respect to its first argument.
+    """A compiled function that also returns the gradient with respect to its first argument.
 
     Args:
-        function: Takes a tensor, perhaps others behind it, and gives a tensor of values, or a
+        function: Takes a tensor, perhaps others behind it, and returns a tensor of values, or a
             tuple whose first element that is.
         variables: As in `compiled`.
 
     Returns:
-        A function of the same arguments, as arrays, that gives `(result, gradient)`: what
-        `function` gives, and the gradient of the sum of its values, in the first argument's
+        A function of the same arguments, as arrays, that returns `(result, gradient)`: what
+        `function` returns, and the gradient of the sum of its values, in the first argument's
         shape. Where the values don't depend on the argument, it is zero.
 
     Example:

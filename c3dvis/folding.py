@@ -103,7 +103,7 @@ def _keeps_the_batch(layer) -> bool:
 
 
 def _computed(step, shapes) -> list[tuple[int | None, ...]] | None:
-    """Shapes of what a step makes of inputs of some shapes; None where that can't be computed."""
+    """Shapes of a step's outputs for inputs of some shapes; None where that can't be computed."""
     like = zip(step.inputs, step.call.inputs, strict=True)
     values = {key: keras.KerasTensor(shapes[key], tensor.dtype) for key, tensor in like}
     arguments, options = step.arguments(values)

@@ -175,7 +175,7 @@ def call_unnoted(layer: keras.layers.Layer, value):
 
 
 def call_in_place(model: keras.Model, call: Call):
-    """What a model gives in the place of what a call computes, on the tensors of that call."""
+    """A model computed in the place of a call, on the tensors of that call."""
     if is_graph(call.layer):
         return call_unnoted(model, call.first_argument)
     return call_unnoted(model, call.inputs if len(call.inputs) > 1 else call.inputs[0])

@@ -116,7 +116,7 @@ def _open(layer, node) -> keras.Model | None:
 
 
 def _frame_by_frame(layer, node, inputs):
-    """What `TimeDistributed` makes of a clip, with all frames in one batch."""
+    """The output of `TimeDistributed` for a clip, with all frames in one batch."""
     _, options = node.arguments.fill_in({})
     if options.get("mask") is not None or len(inputs) != 1:
         raise _Closed("it is given a mask")
@@ -132,7 +132,7 @@ def _frame_by_frame(layer, node, inputs):
 
 
 def _traced(layer, node, inputs):
-    """What a layer's code makes of symbolic tensors, with variants of its layers."""
+    """The outputs of a layer's code for symbolic tensors, with variants of its layers."""
     count = itertools.count()
     variants: dict[int, Any] = {}
 

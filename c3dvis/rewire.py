@@ -58,11 +58,11 @@ class Shadow(keras.Model):
         changes: Mapping[int, Callable] | None = None,
         training=None,
     ):
-        """What the network gives: a tensor, or a list of them where it has several outputs.
+        """The network's outputs: a tensor, or a list of them where it has several outputs.
 
         Args:
             inputs: As the network takes them.
-            call: `call(layer, *arguments, **options)` gives what a layer makes; `quick_call` if
+            call: `call(layer, *arguments, **options)` computes a layer; `quick_call` if
                 None.
             changes: Functions by key, of what a layer makes, that give what is to be in its place.
             training: As in Keras.

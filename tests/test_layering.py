@@ -163,6 +163,11 @@ def test_the_search_finds_a_circle():
     assert circle(edges) == ["a", "b", "c"]
 
 
+def test_no_module_is_long():
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for _, path in files()}
+    assert {path: n for path, n in lengths.items() if n > 400 and PACKAGE in path.parents} == {}
+
+
 def test_only_autodiff_names_a_backend():
     named = {}
     for module, path in files():

@@ -54,7 +54,7 @@ class NetworkAttention:
     """The attention of a network for one clip.
 
     Attributes:
-        score: What the objective gives the clip.
+        score: The objective's score of the clip.
         attentions: In the order in which the network computes them.
         read: float64 `(tokens,)`, by id: equal parts, of sum 1, for the tokens behind the last
             attention that the score depends on; 0 for others.

@@ -29,7 +29,7 @@ class LayerGradient:
 
     Attributes:
         layer: Name of the layer.
-        score: What the objective gives the clip.
+        score: The objective's score of the clip.
         activation: float32 `(t, h, w, channels)`; `t` is 1 for a layer without time.
         gradient: Of the score with respect to the activation, of the same shape.
     """

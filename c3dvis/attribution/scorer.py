@@ -36,7 +36,7 @@ class Scorer:
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         objective: What to ask, of one unit.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        preprocess: Function of clips in [0, 1] that returns what the network takes.
         batch_size: Most clips computed at once. Fewer are, where their activations would need
             more than 2 GiB.
 

@@ -46,7 +46,7 @@ class AttributionCallback(EpochCallback):
         fps: Frames a second, up to 50.
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
             shown there too, under "Images" of the run "attribution".
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        preprocess: Function of clips in [0, 1] that returns what the network takes.
         **options: Those of the method.
 
     Raises:

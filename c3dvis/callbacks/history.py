@@ -36,7 +36,7 @@ class EpochResult:
     """What an epoch gave for a unit.
 
     Attributes:
-        score: What the objective gives; None where that is not finite or not known.
+        score: The objective's; None where that is not finite or not known.
         frames: float32 `(T, H, W, 3)` in [0, 1]; None where there is nothing to show.
         error_message: Why not, in words.
     """

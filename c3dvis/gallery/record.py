@@ -26,7 +26,7 @@ class Record:
         channel: Index of the filter or class.
         label: Name of the class where there is one.
         status: One of `STATUSES`.
-        score: What the objective gives for the clip; None where that is not finite.
+        score: The objective's for the clip; None where that is not finite.
         best_held_out: Best score of the held-out clips; None where none were scored.
         predicted_class: Name or number of the class to which the network gives the clip the
             highest score; of classes only.

@@ -1,4 +1,4 @@
-"""Penalties that make clips smoother. Each is a function of clips that gives one number a clip.
+"""Penalties that make clips smoother. Each is a function of clips that returns one number a clip.
 
 All are in units of activation and per pixel: a weight means the same for clips of any size.
 """

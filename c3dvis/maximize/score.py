@@ -47,7 +47,7 @@ def scores(
             `objectives.of` takes, though a list is always several. One that compares clips, such as
             a diversity, compares all those of an array.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        preprocess: Function of clips in [0, 1] that returns what the network takes.
         batch_size: Clips computed at once.
 
     Returns:

@@ -80,7 +80,7 @@ def with_targets(
     Args:
         objective: Perhaps with terms such as `objectives.caricature`.
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        preprocess: Function of clips in [0, 1] that returns what the network takes.
 
     Raises:
         ValueError: A given clip that the network can't take, or an unknown layer.

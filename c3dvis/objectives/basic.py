@@ -125,10 +125,10 @@ class Energy(WholeTerm):
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty(WholeTerm):
-    """What a function gives the clip itself.
+    """The value of a function of the clip itself.
 
     Attributes:
-        function: Of clips `(N, T, H, W, C)` in [0, 1]; gives `(N,)`.
+        function: Of clips `(N, T, H, W, C)` in [0, 1]; returns `(N,)`.
     """
 
     function: Callable
@@ -279,12 +279,12 @@ def interpolation(
 
 
 def penalty(function: Callable) -> Objective:
-    """What a function of the clip gives, such as a regularizer; subtract it.
+    """The value of a function of the clip, such as a regularizer; subtract it.
 
     The function sees clips as they are made, before transforms and the network's preprocessing.
 
     Args:
-        function: Of clips `(N, T, H, W, C)` in [0, 1] that gives one number a clip, `(N,)`, in
+        function: Of clips `(N, T, H, W, C)` in [0, 1] that returns one number a clip, `(N,)`, in
             the operations of `keras.ops`, such as those of `c3dvis.maximize.regularizers`.
 
     Raises:

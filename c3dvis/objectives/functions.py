@@ -13,10 +13,10 @@ from c3dvis.text import unknown
 
 @dataclass(frozen=True, kw_only=True)
 class Function(WholeTerm):
-    """What a function gives activations of several layers.
+    """The value of a function of several layers' activations.
 
     Attributes:
-        function: Of activations `(N, ...)` by name; gives `(N,)`.
+        function: Of activations `(N, ...)` by name; returns `(N,)`.
         names: What the function calls them.
         reads: The layers that it reads, in the same order.
     """
@@ -58,7 +58,7 @@ def function(function: Callable, layers: Any) -> Objective:
     """Any function of a network's activations.
 
     Args:
-        function: Of a mapping from the names in `layers` to activations `(N, ..., C)`; gives one
+        function: Of a mapping from the names in `layers` to activations `(N, ..., C)`; returns one
             number a clip, `(N,)`, in the operations of `keras.ops`. Pass the same function every
             time: what is compiled is kept with it.
         layers: Names of the layers that it reads, or one name. `objectives.LOGITS` are the class

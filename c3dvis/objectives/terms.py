@@ -159,7 +159,7 @@ class Values:
 
 
 def one_a_clip(function: Callable, argument, kind: str):
-    """What a user's function gives: one number a clip, `(N,)`.
+    """The values of a user's function: one number a clip, `(N,)`.
 
     Args:
         function: In the operations of `keras.ops`.
@@ -177,7 +177,7 @@ def one_a_clip(function: Callable, argument, kind: str):
         ) from error
     if len(shape) != 1:
         raise ValueError(
-            f"Expected a function of {kind} that gives one number a clip, (N,). "
+            f"Expected a function of {kind} that returns one number a clip, (N,). "
             f"Received: one that returns shape {shape}."
         )
     return values

@@ -1,4 +1,4 @@
-"""A network computed for a part of its clip, or in another precision, and giving the same."""
+"""A network computed for a part of its clip, or in another precision, with the same results."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _SHAPE_ONLY = (keras.layers.ZeroPadding3D, keras.layers.Cropping3D)
 
 
 class CroppedNetwork(keras.layers.Layer):
-    """What a network gives in boxes of its tensors, from a box of its clip, and no more.
+    """Boxes of a network's tensors, computed from a box of its clip, and no more.
 
     A layer that pads sees, at the edge of a box, what it sees there in the whole network: the
     neighbours where there are some, and its padding where there are none. So the outputs and their

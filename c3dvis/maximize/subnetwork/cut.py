@@ -46,7 +46,7 @@ class Subnetwork:
 
     Attributes:
         tap: The network up to the layers that the objective names.
-        network: What is computed: the tap, or a part of what it gives.
+        network: What is computed: the tap, or a part of its outputs.
         whole: Keys of the tensors that are computed with all of their channels.
         objective: Of the same units as the one given, for what is computed.
         box: What is computed of the clip: `(first, end)` of frames, rows and columns.
@@ -133,8 +133,8 @@ class _TermView:
         read: Function of the computed tensors by key, of channels `(N,)` and of what to compute in
             the place of ReLUs; None reads the clip itself.
         channels: Of the whole layer.
-        own: Whether `read` gives one channel a clip, its own.
-        at: Where in what `read` gives its place is; None where it reads all places.
+        own: Whether `read` returns one channel a clip, its own.
+        at: Where its place is in what `read` returns; None where it reads all places.
     """
 
     term: Term
@@ -196,7 +196,7 @@ def _numbered(layer: str, number: int) -> str:
 
 
 def _read_all(term: Term, number: int, keys: Mapping, whole: set[int]) -> Callable | None:
-    """What gives a term all channels of what it reads; None where that is the clip alone."""
+    """A function that reads all channels of a term's layers; None where that is the clip alone."""
     if term.layer == CLIP:
         return None
     if not isinstance(term, Function):

@@ -70,7 +70,7 @@ def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> Channel
 
 
 def _behind(crop: CroppedNetwork, step: Step, each: Sequence[ChannelFunction]) -> ChannelFunction:
-    """What a layer that keeps channels apart makes of one channel a clip of each input."""
+    """One channel a clip of a layer that computes channels separately."""
     layer = crop.layer(step)
 
     def read(values, channels, relu):
@@ -83,7 +83,7 @@ def _behind(crop: CroppedNetwork, step: Step, each: Sequence[ChannelFunction]) -
 
 
 def all_channels(key: int, whole: set[int]) -> ChannelFunction:
-    """What gives all channels of a tensor, which is added to those to be computed."""
+    """A function that reads all channels of a tensor, which is added to those to be computed."""
     whole.add(key)
     return lambda values, channels, relu: values[key]
 
