@@ -157,37 +157,37 @@ class MovingEvidence:
         return Batches(**kwargs)
 
     def _clip(self, index: int, label: int):
-        draw = np.random.default_rng([_SETTINGS_STREAM, self.seed, index])
-        canvas = np.repeat(self._background(draw)[None], self.frames, axis=0)
+        rng = np.random.default_rng([_SETTINGS_STREAM, self.seed, index])
+        canvas = np.repeat(self._background(rng)[None], self.frames, axis=0)
         for _ in range(self.distractors):
-            event = int(draw.integers(len(CLASSES)))
-            self._draw_disc(canvas, draw, event, _DISTRACTOR_HUES, _DISTRACTOR_BRIGHTNESS)
-        mask, window = self._draw_disc(canvas, draw, label, _EVIDENCE_HUES, _EVIDENCE_BRIGHTNESS)
+            event = int(rng.integers(len(CLASSES)))
+            self._draw_disc(canvas, rng, event, _DISTRACTOR_HUES, _DISTRACTOR_BRIGHTNESS)
+        mask, window = self._draw_disc(canvas, rng, label, _EVIDENCE_HUES, _EVIDENCE_BRIGHTNESS)
         return np.clip(canvas, 0, 1), mask, window
 
-    def _background(self, draw: np.random.Generator) -> np.ndarray:
+    def _background(self, rng: np.random.Generator) -> np.ndarray:
         """Wrapping noise with a natural (1/f) spectrum, muted, around a random dark grey."""
         height, width = self.size
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-        spectrum = np.fft.rfft2(draw.standard_normal((3, height, width)))
+        spectrum = np.fft.rfft2(rng.standard_normal((3, height, width)))
         spectrum /= np.maximum(frequency, 1 / max(height, width))
         texture = np.fft.irfft2(spectrum, s=(height, width))
         texture -= texture.mean(axis=(1, 2), keepdims=True)
         texture /= texture.std()
         grey = texture.mean(axis=0, keepdims=True)
         muted = 0.5 * grey + 0.5 * texture
-        return (draw.uniform(0.3, 0.5) + 0.1 * muted).transpose(1, 2, 0).astype(np.float32)
+        return (rng.uniform(0.3, 0.5) + 0.1 * muted).transpose(1, 2, 0).astype(np.float32)
 
-    def _draw_disc(self, canvas, draw: np.random.Generator, event: int, hues, brightness):
+    def _draw_disc(self, canvas, rng: np.random.Generator, event: int, hues, brightness):
         """Draws one disc into every frame; returns its mask within its window, and the window."""
         side = min(self.size)
-        radius = draw.uniform(*_RADIUS) * side
-        length = int(draw.integers(*np.round(np.multiply(_WINDOW, self.frames)) + [0, 1]))
-        first = int(draw.integers(0, self.frames - length + 1))
+        radius = rng.uniform(*_RADIUS) * side
+        length = int(rng.integers(*np.round(np.multiply(_WINDOW, self.frames)) + [0, 1]))
+        first = int(rng.integers(0, self.frames - length + 1))
         # A window of L frames holds L - 1 steps between frames; the disc stands still elsewhere.
         progress = np.clip(np.arange(self.frames) - first, 0, length - 1)
-        rows, columns, angles = self._path(draw, event, progress, length - 1)
-        tones = _two_tones(draw, hues, brightness)
+        rows, columns, angles = self._path(rng, event, progress, length - 1)
+        tones = _two_tones(rng, hues, brightness)
         mask = np.zeros(canvas.shape[:3], bool)
         for frame in range(self.frames):
             inside = _stamp(
@@ -197,15 +197,15 @@ class MovingEvidence:
                 mask[(frame, *inside)] = True
         return mask, (first, first + length)
 
-    def _path(self, draw: np.random.Generator, event: int, progress: np.ndarray, steps: int):
+    def _path(self, rng: np.random.Generator, event: int, progress: np.ndarray, steps: int):
         """Row, column and orientation of a disc in every frame, before wrapping around."""
         height, width = self.size
         side, pace = min(self.size), _REFERENCE_FRAMES / self.frames
-        row, column = draw.uniform(0, height), draw.uniform(0, width)
-        angle = draw.uniform(0, 2 * np.pi)
-        speed = draw.uniform(*_SPEED) * side * pace
-        turn = draw.uniform(*_TURN) * pace
-        orbit, phase = draw.uniform(*_ORBIT_RADIUS) * side, draw.uniform(0, 2 * np.pi)
+        row, column = rng.uniform(0, height), rng.uniform(0, width)
+        angle = rng.uniform(0, 2 * np.pi)
+        speed = rng.uniform(*_SPEED) * side * pace
+        turn = rng.uniform(*_TURN) * pace
+        orbit, phase = rng.uniform(*_ORBIT_RADIUS) * side, rng.uniform(0, 2 * np.pi)
         rows = np.full(len(progress), row)
         columns = np.full(len(progress), column)
         angles = np.full(len(progress), angle)
@@ -340,10 +340,10 @@ class DriftingGabor:
         return 0.5 + 0.5 * self.wave(frames=frames, size=size)[..., None] * colour
 
 
-def _two_tones(draw: np.random.Generator, hues, brightness) -> np.ndarray:
+def _two_tones(rng: np.random.Generator, hues, brightness) -> np.ndarray:
     """A bright and a dark shade of one hue, float32 `(2, 3)`."""
-    hue = draw.uniform(*hues)
-    bright, dark = draw.uniform(*brightness), draw.uniform(0.15, 0.3)
+    hue = rng.uniform(*hues)
+    bright, dark = rng.uniform(*brightness), rng.uniform(0.15, 0.3)
     # The usual hexcone from hue to RGB, at full saturation.
     pure = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return np.stack([bright * (0.15 + 0.85 * pure), dark * pure]).astype(np.float32)
