@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from c3dvis import lazy
 
 if TYPE_CHECKING:
-    from c3dvis.maximize.maximizer import Maximizer, maximize
+    from c3dvis.maximize.maximizer import Maximizer
+    from c3dvis.maximize.one_call import maximize
     from c3dvis.maximize.result import MaximizedClip
     from c3dvis.maximize.score import scores
     from c3dvis.maximize.speed_path import SlowToFast, slow_to_fast
@@ -21,7 +22,7 @@ _FILES = {
     "MaximizedClip": "result",
     "Maximizer": "maximizer",
     "SlowToFast": "speed_path",
-    "maximize": "maximizer",
+    "maximize": "one_call",
     "scores": "score",
     "slow_to_fast": "speed_path",
 }
