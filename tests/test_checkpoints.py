@@ -899,3 +899,34 @@ def test_the_full_network_in_the_published_layout(tmp_path, layout):
     loaded = models.C3D(weights=path)
     assert_same(source, loaded)
     assert models.load_weights(loaded, path).assigned == 22
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_models_inside_with_several_normalizations_get_their_own_weights(tmp_path, renamed, frozen):
+    """A residual block with a projection: Keras writes what is trained first, of all its layers."""
+
+    def build(suffix=""):
+        x = keras.Input((2, 4, 4, 3))
+        main = keras.layers.Conv3D(4, 1, use_bias=False, name=f"main{suffix}")(x)
+        short = keras.layers.Conv3D(4, 1, use_bias=False, name=f"short{suffix}")(x)
+        main = keras.layers.BatchNormalization(name=f"bn_main{suffix}")(main)
+        short = keras.layers.BatchNormalization(name=f"bn_short{suffix}")(short)
+        block = keras.Model(x, keras.layers.Add()([main, short]), name="block")
+        clip = keras.Input((2, 4, 4, 3))
+        return keras.Model(clip, keras.layers.GlobalAveragePooling3D()(block(clip)))
+
+    saved = build()
+    rng = np.random.default_rng(0)
+    saved.set_weights([rng.uniform(0.3, 1, w.shape).astype("float32") for w in saved.get_weights()])
+    saved.get_layer("block").trainable = not frozen
+    path = tmp_path / "saved.h5"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's, that the format is an old one
+        saved.save(path)
+    loaded = build("_2" if renamed else "")
+    models.load_weights(loaded, path)
+    clip = rng.random((1, 2, 4, 4, 3), np.float32)
+    np.testing.assert_allclose(
+        loaded.predict(clip, verbose=0), saved.predict(clip, verbose=0), rtol=1e-5
+    )

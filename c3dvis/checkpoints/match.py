@@ -30,6 +30,9 @@ _OLD_NAMES = {
     "running_std": "moving_variance",
 }
 
+# Of batch normalizations: what training follows and no optimizer changes.
+_STATISTICS = ("moving_mean", "moving_variance")
+
 Place = tuple[str, str]  # name of a layer here, and of its variable
 
 
@@ -208,10 +211,37 @@ def _pair_weights(layer, source: StoredLayer, path: str) -> list[tuple[Any, Stor
     if sorted(by_name) == names:
         pairs = [(variable, by_name[variable.name]) for variable in variables]
     else:
-        pairs = list(zip(variables, source.weights, strict=True))
+        pairs = _pair_several(variables, source.weights)
     for variable, weight in pairs:
         check_shape(layer.name, variable, weight.name, weight.shape, path)
     return pairs
+
+
+def _pair_several(
+    variables: Sequence, weights: Sequence[StoredWeight]
+) -> list[tuple[Any, StoredWeight]]:
+    """The file's array for each variable of a model or wrapper, in which names come again.
+
+    By the names of its layers where these say it, else in an order: Keras 1 and 2 wrote what is
+    trained first, of all layers inside, and then the statistics.
+    """
+    own = {_last_two(variable.path): variable for variable in variables}
+    stored = {_last_two(weight.name): weight for weight in weights}
+    if len(own) == len(variables) and own.keys() == stored.keys():
+        return [(variable, stored[name]) for name, variable in own.items()]
+    trained_first = sorted(variables, key=lambda variable: variable.name in _STATISTICS)
+    names = {variable.name for variable in variables}
+    said = [_name_today(weight.name, sorted(names)) for weight in weights]
+    shapes = [weight.shape for weight in weights]
+    orders = [trained_first, list(variables)]
+    of_these_shapes = [o for o in orders if [tuple(v.shape) for v in o] == shapes] or orders[1:]
+    as_named = [order for order in of_these_shapes if [v.name for v in order] == said]
+    return list(zip((as_named or of_these_shapes)[0], weights, strict=True))
+
+
+def _last_two(path: str) -> tuple[str, ...]:
+    """A weight's layer and its own name: `base/bn/gamma` and `bn/gamma:0` are the same."""
+    return tuple(path.partition(":")[0].split("/")[-2:])
 
 
 def _name_today(stored: str, names: Sequence[str]) -> str:
