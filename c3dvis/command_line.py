@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from c3dvis.text import visible
+from c3dvis.text import similar, visible
 
 if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with exit code 2."""
+
+    def parse_args(self, args=None, namespace=None):
+        """As in argparse, but an unknown option is told with the one that is nearest."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            options = [name for action in self._actions for name in action.option_strings]
+            near = similar(next((x for x in unknown if x.startswith("--")), ""), options)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {' '.join(message.split())} (--help tells more)\n")
@@ -145,10 +155,10 @@ def add_time_arguments(group: Any) -> None:
     """Adds --start, --step and --short to a parser's group, as `c3dvis.clips.read` takes them."""
     group.add_argument(
         "--start",
-        type=whole(0),
+        type=_start,
         default=0,
         metavar="FRAME",
-        help="first frame to use, counted from 0 (default 0)",
+        help="first frame to use, counted from 0, or its time as 12.5s (default 0)",
     )
     group.add_argument(
         "--step",
@@ -161,6 +171,11 @@ def add_time_arguments(group: Any) -> None:
         choices=("loop", "hold"),
         help="where a clip has too few frames: play it again, or hold its last frame",
     )
+
+
+def _start(text: str) -> int | str:
+    """The number of a frame, or a time such as "12.5s"."""
+    return text if re.fullmatch(r"\d+(\.\d+)?s", text, re.ASCII) else whole(0)(text)
 
 
 def read_clip(

@@ -962,3 +962,23 @@ def test_real_clips_read():
     ironing = clips.read(data / "ironing_frames", frames=16, size=(112, 112))
     assert ironing.shape == (16, 112, 112, 3)
     assert 0.1 < ironing.mean() < 0.9 and ironing.std() > 0.1
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+def test_a_start_in_seconds_is_the_frame_shown_then(tmp_path, name):
+    shades = np.linspace(0.1, 0.9, 12, dtype=np.float32)
+    clip = np.broadcast_to(shades[:, None, None, None], (12, 16, 16, 3))
+    clips.write(tmp_path / name, clip, fps=10)
+    read = clips.read(tmp_path / name, frames=2, start="0.5s", step=1)
+    np.testing.assert_array_equal(read, clips.read(tmp_path / name, frames=2, start=5, step=1))
+    with pytest.raises(ValueError, match="start below the 12 frames there are. Received: 15"):
+        clips.read(tmp_path / name, start="1.5s")
+    with pytest.raises(ValueError, match="or a time as \"12.5s\". Received: 'later'"):
+        clips.read(tmp_path / name, start="later")
+
+
+def test_a_folder_has_no_seconds(tmp_path):
+    for i in range(3):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match="nothing says how many a second"):
+        clips.read(tmp_path, start="1s")

@@ -124,3 +124,23 @@ def test_what_a_killed_run_left_is_removed_but_not_behind_a_link(tmp_path):
     with output_folder.locked(tmp_path / "a", "gallery"):
         assert not (tmp_path / "a" / name).exists()
     assert (tmp_path / "elsewhere" / name).exists()
+
+
+def test_an_unknown_option_is_told_with_the_nearest(capsys):
+    parser = command_line.Parser(prog="x")
+    parser.add_argument("--model")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--modle", "c3d"])
+    assert capsys.readouterr().err.startswith(
+        "error: unrecognized arguments: --modle c3d; did you mean --model?"
+    )
+
+
+@pytest.mark.parametrize("text", ["3", "1.5s", "0s"])
+def test_a_start_is_a_frame_or_a_time(text):
+    parser = command_line.Parser(prog="x")
+    command_line.add_time_arguments(parser)
+    chosen = parser.parse_args(["--start", text])
+    assert chosen.start == (3 if text == "3" else text)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--start", "1.5"])

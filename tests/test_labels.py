@@ -132,3 +132,14 @@ def test_an_endless_or_huge_file_of_labels_is_refused(tmp_path):
 def test_labels_are_split_at_ends_of_lines_only(tmp_path):
     (tmp_path / "labels.txt").write_bytes("a\u2028b\r\nc\x85d\n".encode())
     assert read_labels(tmp_path / "labels.txt") == ("a\u2028b", "c\x85d")
+
+
+def test_names_are_those_of_the_network_or_numbers():
+    class Network:
+        layers = ()
+
+    assert decode_predictions([[0.2, 0.8]], 1) == [[(1, "class 1", 0.8)]]
+    network = Network()
+    assert decode_predictions([[0.2, 0.8]], 1, class_names=network) == [[(1, "class 1", 0.8)]]
+    network.class_names = ("left", "right")
+    assert decode_predictions([[0.2, 0.8]], 1, class_names=network) == [[(1, "right", 0.8)]]

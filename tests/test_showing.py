@@ -78,7 +78,7 @@ def test_other_channels_are_shown_in_colours(channels):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((33, 2, 8, 8, 3), {}, "1 to 32 clips. Received: 33"),
+        ((65, 2, 8, 8, 3), {}, "1 to 64 clips. Received: 65"),
         ((0, 2, 8, 8, 3), {}, "Received: 0"),
         ((2, 2, 8, 8, 3), {"captions": ["a"]}, "2 captions"),
         ((2, 2, 8, 8, 3), {"captions": "ab"}, "2 captions"),

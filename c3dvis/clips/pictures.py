@@ -45,6 +45,7 @@ class Picture:
     path: Path
     count: int
     size: tuple[int, int]
+    rate: float | None = None
 
     @classmethod
     def open(cls, path: Path) -> "Picture":
@@ -53,7 +54,9 @@ class Picture:
             # What a JPEG file holds besides its picture (a thumbnail, a second view) is no frame.
             single = image.format in ("JPEG", "MPO")
             count, (width, height) = 1 if single else getattr(image, "n_frames", 1), image.size
-        return cls(path, count, (height, width))
+            shown = image.info.get("duration", 0)  # milliseconds, of the first frame
+        is_known = isinstance(shown, (int, float)) and shown > 0
+        return cls(path, count, (height, width), 1000 / shown if is_known else None)
 
     def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the wanted frames, decoding from the first to the last of them."""
@@ -108,6 +111,11 @@ class Folder:
     def count(self) -> int:
         """How many frames there are."""
         return len(self.files)
+
+    @property
+    def rate(self) -> None:
+        """Pictures do not say how long they are shown."""
+        return None
 
     def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the wanted frames; only their files are opened."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +63,7 @@ def read(
     *,
     frames: int | None = None,
     size: tuple[int, int] | None = None,
-    start: int = 0,
+    start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
 ) -> NDArray[np.float32]:
@@ -77,7 +79,8 @@ def read(
             with a picture file for each frame, in natural order (2 before 10).
         frames: how many frames to return. Default: all from `start` on.
         size: height and width in pixels; `resize` says how. Default: as stored.
-        start: number of the first frame to use, counted from 0.
+        start: number of the first frame to use, counted from 0, or its time in seconds as text,
+            "12.5s", by the file's mean frame rate.
         step: take every `step`-th frame. Default: where `frames` is given, spread them evenly
             from `start` to the end as `sample` does; otherwise every frame.
         short: what to do where the file has fewer frames than `frames` asks for: None refuses,
@@ -103,7 +106,7 @@ def excerpt(
     *,
     frames: int | None = None,
     size: tuple[int, int] | None = None,
-    start: int = 0,
+    start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
 ) -> Excerpt:
@@ -112,7 +115,8 @@ def excerpt(
     source = _source(Path(path))
     while True:
         try:
-            wanted = choose(source.count, frames, start=start, step=step, short=short)
+            first = _frame_at(start, source)
+            wanted = choose(source.count, frames, start=first, step=step, short=short)
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
@@ -125,6 +129,20 @@ def excerpt(
                 stacklevel=3,
             )
             source = fewer.source
+
+
+def _frame_at(start: int | str, source: Source) -> Any:
+    """The number of the frame that a time such as "12.5s" means; a number as it is."""
+    if not isinstance(start, str):
+        return start
+    if not re.fullmatch(r"\d+(\.\d+)?s", start, re.ASCII):
+        raise ValueError(f'Expected start a frame, or a time as "12.5s". Received: {start!r}.')
+    if source.rate is None:
+        raise ValueError(
+            "Expected start a frame, as nothing says how many a second there are. "
+            f"Received: {start!r}."
+        )
+    return round(float(start[:-1]) * source.rate)
 
 
 def _source(path: Path) -> Source:

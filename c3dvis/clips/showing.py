@@ -21,7 +21,7 @@ from c3dvis.clips.values import check, to_rgb, to_uint8
 MOST_CHARACTERS = 300_000
 """Of HTML in a notebook's cell; what is shown is made smaller until it fits."""
 _MOST_FRAMES = 64
-MOST_CLIPS = 32
+MOST_CLIPS = 64
 """More of them would each be too small to be seen."""
 _HEIGHTS = (128, 256)
 """Pixels: smaller clips are enlarged up to the first, larger ones shrunk to the second."""
@@ -53,7 +53,7 @@ def show(
     pictures are made smaller where that is needed. `clips.write` keeps every pixel.
 
     Args:
-        clips: One clip `(T, H, W, C)` in [0, 1], or up to 32 of them: `(N, T, H, W, C)`, or a list
+        clips: One clip `(T, H, W, C)` in [0, 1], or up to 64 of them: `(N, T, H, W, C)`, or a list
             of clips of any sizes. C is 1 to 4, shown as `to_rgb` says.
         captions: A line below each clip; None numbers several clips from 0.
         fps: Frames a second, 0.001 to 1000.
@@ -62,7 +62,7 @@ def show(
         What the notebook shows where it is the last line of a cell, or given to `display`.
 
     Raises:
-        ValueError: No clip or more than 32, another number of captions, and what `check` refuses.
+        ValueError: No clip or more than 64, another number of captions, and what `check` refuses.
 
     Example:
         >>> shown = show(np.random.default_rng(0).random((2, 8, 16, 16, 3)), captions=["a", "b"])
@@ -89,7 +89,7 @@ def show(
 
 
 def row(clips: Sequence[ArrayLike], captions: Sequence[str]) -> str:
-    """HTML of the first 32 of any number of clips, and of how many more there are.
+    """HTML of the first 64 of any number of clips, and of how many more there are.
 
     Args:
         clips: Each `(T, H, W, C)` in [0, 1].

@@ -24,6 +24,11 @@ class Source(Protocol):
         """Height and width as shown, in pixels."""
         ...
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second, their mean; None where the file does not say."""
+        ...
+
     def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames numbered `wanted` (rising), each `(height, width, 3)`, 0 to 255."""
         ...

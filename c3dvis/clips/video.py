@@ -38,6 +38,8 @@ class Video:
     size: tuple[int, int]
     last: float | None
     """When the last frame begins, in seconds; None where the file does not say."""
+    rate: float | None = None
+    """Frames a second, their mean; None where the file does not say."""
 
     @classmethod
     def open(cls, path: Path) -> "Video":
@@ -45,6 +47,7 @@ class Video:
         try:
             with _opened(path) as (container, stream):
                 timing = measure(container, stream)
+                rate = float(stream.average_rate) if stream.average_rate else None
         except av.FFmpegError as error:
             raise unreadable(path, error.strerror or str(error)) from error
         _check_whole(path, timing)
@@ -58,7 +61,7 @@ class Video:
                 stacklevel=4,
             )
         first = next(cls(path, timing.count, (0, 0), timing.last).pick([0]))
-        return cls(path, timing.count, first.shape[:2], timing.last)
+        return cls(path, timing.count, first.shape[:2], timing.last, rate)
 
     def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the wanted frames, decoding from the first to the last of them."""

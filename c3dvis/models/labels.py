@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import keras
 
 _MAXIMUM_BYTES = 2**20  # of a text file of class names
 
@@ -51,15 +55,16 @@ def decode_predictions(
     predictions: ArrayLike,
     top: int = 5,
     *,
-    class_names: Sequence[str] | str | os.PathLike,
+    class_names: Sequence[str] | str | os.PathLike | keras.Model | None = None,
 ) -> list[list[tuple[int, str, float]]]:
     """The best classes of each clip, as `decode_predictions` of `keras.applications` gives them.
 
     Args:
         predictions: `(N, classes)`, a network's output: scores, higher is better.
         top: Classes a clip; all where there are fewer.
-        class_names: In the order of the outputs, such as `network.class_names`; or "kinetics400",
-            the 400 classes of I3D and of torchvision's networks; or a text file with one a line.
+        class_names: In the order of the outputs, or the network that has them as `class_names`; or
+            "kinetics400", the 400 classes of I3D and of torchvision's networks; or a text file with
+            one a line. None, as of a network without them, is "class 0", "class 1", ...
 
     Returns:
         A list a clip of `(index, name, score)`, best first; equal scores in the order of classes.
@@ -79,7 +84,7 @@ def decode_predictions(
         raise ValueError(f"Expected numbers. Received: {int(np.isnan(scores).sum())} NaN.")
     if top < 1:
         raise ValueError(f"Expected at least 1 class a clip. Received: top={top}.")
-    names = _names(class_names)
+    names = _names(class_names, scores.shape[1])
     if len(names) != scores.shape[1]:
         raise ValueError(
             f"Expected {scores.shape[1]} class names, one an output. Received: {len(names)}."
@@ -91,7 +96,11 @@ def decode_predictions(
     ]
 
 
-def _names(class_names: Sequence[str] | str | os.PathLike) -> Sequence[str]:
+def _names(class_names: Any, count: int) -> Sequence[str]:
+    if hasattr(class_names, "layers"):
+        class_names = getattr(class_names, "class_names", None)
+    if class_names is None:
+        return [f"class {i}" for i in range(count)]
     if isinstance(class_names, str) and class_names == "kinetics400":
         return KINETICS_400
     if isinstance(class_names, (str, os.PathLike)):
