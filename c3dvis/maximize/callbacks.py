@@ -4,7 +4,10 @@ They act after each run of the compiled graph, which is of `steps_per_execution`
 `Maximizer` 1 for snapshots of every step.
 """
 
+import itertools
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -25,6 +28,8 @@ class Snapshots(keras.callbacks.Callback):
 
     Args:
         every: Least steps from one snapshot to the next; the first is before any step.
+        at: Steps after which snapshots are taken, in the place of `every`; where the fit ends
+            before, the clips as they are then.
         folder: Where `forming-0.gif`, `forming-1.gif`, ... are written, one a unit, in order; made
             if it does not exist. None writes nothing.
         fps: Frames a second of the GIFs.
@@ -32,6 +37,7 @@ class Snapshots(keras.callbacks.Callback):
     Attributes:
         steps: Number of steps before each snapshot of the last batch of units.
         clips: Those snapshots, each uint8 `(N, T, H, W, C)`, 255 times the clips.
+        units: For each unit so far, its snapshots, uint8 `(snapshots, T, H, W, C)`.
         films: For each unit so far, float32 `(snapshots, H, W, C)` in [0, 1].
 
     Example:
@@ -48,6 +54,7 @@ class Snapshots(keras.callbacks.Callback):
         self,
         every: int = 8,
         *,
+        at: Sequence[int] | None = None,
         folder: str | os.PathLike[str] | None = None,
         fps: float = 8,
     ):
@@ -55,24 +62,32 @@ class Snapshots(keras.callbacks.Callback):
         if every < 1:
             raise ValueError(f"Expected 1 step or more between snapshots. Received: {every}.")
         self.every, self.fps = every, fps
+        self.at = None if at is None else _rising(at)
         self.folder = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self.clips: list[np.ndarray] = []
+        self.units: list[np.ndarray] = []
         self.films: list[np.ndarray] = []
 
     def on_train_begin(self, logs=None):
         self.steps, self.clips = [], []
-        self._keep(0)
+        if self.at is None or self.at[0] == 0:
+            self._keep(0)
+        if self.at is not None:
+            _check_steps(self.at, self.model.steps_per_execution, self.params.get("steps"))
 
     def on_train_batch_end(self, batch, logs=None):
         # Not the batch index, which goes past the end where the last run is shorter.
         step = _steps_run(self.model)
-        if step >= self.steps[-1] + self.every:
+        if step in self.at if self.at is not None else step >= self.steps[-1] + self.every:
             self._keep(step)
 
     def on_train_end(self, logs=None):
+        while self.at is not None and len(self.steps) < len(self.at):
+            self._keep(_steps_run(self.model))
         first = len(self.films)
         kept = np.stack(self.clips)
+        self.units.extend(kept.swapaxes(0, 1))
         for i in range(self.model.count):
             times = np.arange(len(kept)) % kept.shape[2]
             film = kept[np.arange(len(kept)), i, times]
@@ -87,6 +102,25 @@ class Snapshots(keras.callbacks.Callback):
         # A clip that failed is black from there on.
         self.clips.append(np.round(255 * np.nan_to_num(clips)).astype(np.uint8))
         self.steps.append(step)
+
+
+def _rising(at: Sequence[int]) -> tuple[int, ...]:
+    steps = tuple(at)
+    whole = all(isinstance(step, (int, np.integer)) and step >= 0 for step in steps)
+    if not steps or not whole or any(a >= b for a, b in itertools.pairwise(steps)):
+        raise ValueError(f"Expected rising numbers of steps for snapshots. Received: {at!r}.")
+    return tuple(int(step) for step in steps)
+
+
+def _check_steps(at: Sequence[int], at_once: int, steps: int | None) -> None:
+    fitting = math.gcd(*at, at_once)
+    if fitting != at_once:
+        raise ValueError(
+            f"Expected steps_per_execution={fitting} for snapshots at {', '.join(map(str, at))}. "
+            f"Received: {at_once}."
+        )
+    if steps is not None and at[-1] > steps:
+        raise ValueError(f"Expected snapshots at up to {steps} steps. Received: {at[-1]}.")
 
 
 def _steps_run(model) -> int:
