@@ -78,8 +78,8 @@ class Shared:
         return self.objective.score(self.activations(clips, call, changes), unit_indices)
 
     def class_scores(self, clips, unit_indices):
-        (logits,) = self.activations(clips).values()
-        return ops.cast(logits, "float32")
+        (scores,) = self.objective.features(self.activations(clips))
+        return ops.cast(scores, "float32")
 
     def log_probabilities(self, clips, unit_indices):
         logits = self.class_scores(clips, unit_indices)

@@ -9,6 +9,8 @@ objective is taken, text and numbers are, too: "conv3b:7", the name of a class, 
 |---|---|
 | a filter, one of its neurons, its mean in one frame | `channel`, `neuron`, `frame` |
 | a whole layer (deep dream) | `layer` |
+| some places of a layer or output: a frame, a region, a mask | `where=` of `channel`, `logit`, \
+`log_odds` |
 | a mixture of filters | `direction`, `direction_neuron`, `interpolation` |
 | a class, alone or against the others | `logit`, `log_odds` |
 | likeness to a clip: its content, its style, what it is to a layer | `activation_difference`, \

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.places import Places, mean, places
 from c3dvis.objectives.terms import (
     CLIP,
     Position,
@@ -22,13 +24,21 @@ from c3dvis.objectives.terms import (
 
 @dataclass(frozen=True)
 class Channel(Term):
-    """Mean of a channel over all positions of the clip."""
+    """Mean of a channel over the positions of the clip.
+
+    Attributes:
+        where: Some of the positions; None is all.
+    """
+
+    where: Places | None = field(default=None, kw_only=True)
 
     def features(self, activation):
-        from keras import ops
+        return mean(activation, self.where)
 
-        axes = tuple(range(1, len(activation.shape) - 1))
-        return ops.mean(activation, axis=axes) if axes else activation
+    def unit_indices(self, shape, class_names):
+        if self.where is not None:
+            self.where.check(shape[:-1])
+        return super().unit_indices(shape, class_names)
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,11 @@ class Penalty(WholeTerm):
 
 
 def channel(
-    layer: str, channels: int | Iterable[int], *, before_activation: bool = False
+    layer: str,
+    channels: int | Iterable[int],
+    *,
+    before_activation: bool = False,
+    where: Any = None,
 ) -> Objective:
     """Mean activation of a channel over time and space (of a unit, where a layer has no positions).
 
@@ -148,13 +162,18 @@ def channel(
         layer: Name of the layer, or the Keras layer itself.
         channels: One index from 0, or several: one clip each.
         before_activation: Whether to read what is before the layer's own activation function.
+        where: Places over which the mean is taken: a frame, such as 3; slices of frames, rows and
+            columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array of a weight for each place, such
+            as a mask. They are the layer's own. None is all.
 
     Example:
         >>> from c3dvis import objectives
         >>> len(objectives.channel("conv3b", range(8)))
         8
+        >>> left = objectives.channel("conv3b", 7, where=np.s_[:, :, :4])
     """
-    return Objective.of(Channel(source(layer, before_activation), units_of(channels)))
+    read = source(layer, before_activation)
+    return Objective.of(Channel(read, units_of(channels), where=places(where)))
 
 
 def neuron(

@@ -1,21 +1,29 @@
 """Objectives of classes: by the scores before the softmax."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from c3dvis.objectives.objective import Objective
+from c3dvis.objectives.places import Places, mean, places
 from c3dvis.objectives.terms import LOGITS, Term, class_index, index_of, units_of
 
 
 @dataclass(frozen=True)
 class OfClass(Term):
-    """A number for each class, by the scores before the softmax."""
+    """A number for each class, by the scores before the softmax.
+
+    Attributes:
+        where: Some of the frames or places of an output that has them; None is all.
+    """
+
+    where: Places | None = field(default=None, kw_only=True)
 
     def unit_indices(self, shape, class_names):
-        if len(shape) != 1:
-            raise ValueError(f"Expected an output of one score a class. Received: shape {shape}.")
+        if self.where is not None:
+            self.where.check(shape[:-1])
         indices = []
         for unit in self.units:
             if isinstance(unit, str):
@@ -29,7 +37,7 @@ class Logit(OfClass):
     """The score of a class before the softmax."""
 
     def features(self, activation):
-        return activation
+        return mean(activation, self.where)
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ class LogOdds(OfClass):
 
         scores = ops.cast(activation, "float32")
         own = np.eye(scores.shape[-1], dtype=bool)
-        others = ops.logsumexp(ops.where(own, -1e30, scores[:, None]), axis=-1)
-        return scores - others
+        others = ops.logsumexp(ops.where(own, -1e30, scores[..., None, :]), axis=-1)
+        return mean(scores - others, self.where)
 
     def unit_indices(self, shape, class_names):
         indices = super().unit_indices(shape, class_names)
@@ -51,21 +59,31 @@ class LogOdds(OfClass):
         return indices
 
 
-def logit(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+def logit(
+    classes: int | str | Iterable[int | str], *, output: str = "", where: Any = None
+) -> Objective:
     """Score of a class before the softmax, also where the network ends in a softmax.
+
+    Where the network scores each frame `(N, T, classes)`, or each place `(N, T, H, W, classes)`, it
+    is the mean of these scores over all of them, or over those of `where`.
 
     Args:
         classes: Index or name of a class, or several: one clip each.
         output: Name of the output, where the network has several.
+        where: Places over which the mean is taken: a frame, such as 3; slices of frames, rows and
+            columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array of a weight for each place, such
+            as a mask. They are the output's own. None is all.
 
     Example:
         >>> from c3dvis import objectives
         >>> objective = objectives.logit("moving left") - 0.5 * objectives.logit("moving right")
     """
-    return Objective.of(Logit(LOGITS + output, units_of(classes)))
+    return Objective.of(Logit(LOGITS + output, units_of(classes), where=places(where)))
 
 
-def log_odds(classes: int | str | Iterable[int | str], *, output: str = "") -> Objective:
+def log_odds(
+    classes: int | str | Iterable[int | str], *, output: str = "", where: Any = None
+) -> Objective:
     """log(p / (1 - p)) of a class by the softmax: its score, and that no other's is higher.
 
     A logit alone can rise while another class's rises more, so that the network takes the clip for
@@ -75,9 +93,10 @@ def log_odds(classes: int | str | Iterable[int | str], *, output: str = "") -> O
     Args:
         classes: Index or name of a class, or several: one clip each.
         output: Name of the output, where the network has several.
+        where: Frames or places over which the mean is taken, as in `logit`.
 
     Example:
         >>> from c3dvis import objectives
         >>> objective = objectives.log_odds(range(10))
     """
-    return Objective.of(LogOdds(LOGITS + output, units_of(classes)))
+    return Objective.of(LogOdds(LOGITS + output, units_of(classes), where=places(where)))
