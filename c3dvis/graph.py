@@ -15,7 +15,8 @@ from typing import Any
 import keras
 
 from c3dvis import opening
-from c3dvis.opening import is_graph
+from c3dvis.held import Held
+from c3dvis.opening import is_graph, recomputed
 
 __all__ = [
     "Call",
@@ -26,9 +27,12 @@ __all__ = [
     "calls",
     "clip_input",
     "flattened",
+    "input_names",
     "is_graph",
     "output_names",
     "producer",
+    "reached",
+    "recomputed",
     "sublayers",
 ]
 
@@ -130,7 +134,7 @@ def clip_input(network: keras.Model) -> keras.KerasTensor:
     inputs = network.inputs
     if len(inputs) == 1 and len(inputs[0].shape) == 5:
         return inputs[0]
-    several = "; give the others fixed values: keras.Model(clip, network([clip, fixed]))"
+    several = "; hold the others with models.one_input(network, name)"
     shapes = [tuple(tensor.shape) for tensor in inputs]
     raise ValueError(
         "Expected a network with one input of shape (N, T, H, W, C). "
@@ -189,8 +193,23 @@ def sublayers(layer) -> Iterator[keras.layers.Layer]:
             yield from sublayers(inner)
 
 
+def input_names(network: keras.Model) -> list[str]:
+    """Names of a network's inputs: keys where it takes a dictionary."""
+    model = opening.functional(network)
+    return _names(model._inputs_struct, [tensor.name for tensor in model.inputs])
+
+
 def output_names(network: keras.Model) -> list[str]:
-    return list(opening.functional(network).output_names)
+    """Names of a network's outputs: keys where it gives a dictionary."""
+    model = opening.functional(network)
+    return _names(model._outputs_struct, list(model.output_names))
+
+
+def _names(struct, otherwise: list[str]) -> list[str]:
+    if not isinstance(struct, dict):
+        return otherwise
+    # Behind each other as Keras flattens them.
+    return [str(path[0]) for path, _ in keras.tree.flatten_with_path(struct)]
 
 
 def flattened(network: keras.Model) -> Graph:
@@ -209,6 +228,15 @@ def flattened(network: keras.Model) -> Graph:
     walk.through(network, keys, "")
     outputs = tuple(keys[id(tensor)] for tensor in network.outputs)
     return Graph(tuple(walk.steps), inputs, outputs, walk.layer_outputs)
+
+
+def reached(graph: Graph) -> frozenset[int]:
+    """Keys of what depends on what the network is given: not what follows held inputs alone."""
+    keys = set(graph.inputs)
+    for step in graph.steps:
+        if not isinstance(step.layer, Held) and keys.intersection(step.inputs):
+            keys.update(step.outputs)
+    return frozenset(keys)
 
 
 class _Walk:

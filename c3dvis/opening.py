@@ -19,7 +19,7 @@ from keras import ops
 from c3dvis.folding import Fold, Unfold
 from c3dvis.variants import variant
 
-__all__ = ["functional", "is_graph", "is_inline", "look", "original"]
+__all__ = ["functional", "is_graph", "is_inline", "look", "original", "recomputed"]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -48,6 +48,32 @@ def functional(network):
 def original(layer):
     """The user's own layer, of one that was called in its place."""
     return vars(layer).get(_ORIGINAL, layer) if hasattr(layer, "__dict__") else layer
+
+
+def recomputed(network, tensors: list) -> Any:
+    """What a network makes of other symbolic tensors, by variants of its own layers.
+
+    Args:
+        network: Functional or Sequential model that has been built.
+        tensors: One for each of `network.inputs`.
+
+    Returns:
+        Symbolic tensors, in the structure of the network's outputs.
+    """
+    variants: dict[int, Any] = {}
+
+    def apart(operation):
+        if id(operation) not in variants:
+            variants[id(operation)] = _apart(operation)
+        return variants[id(operation)]
+
+    return functional(network)._run_through_graph(tensors, operation_fn=apart)
+
+
+def _apart(operation, **changes):
+    """A variant of a layer, or of an operation, that notes its own calls alone."""
+    noted = {_ORIGINAL: original(operation), "_inbound_nodes": [], "_outbound_nodes": []}
+    return variant(operation, **(noted | changes))
 
 
 def is_inline(layer) -> bool:
@@ -122,12 +148,7 @@ def _frame_by_frame(layer, node, inputs):
         raise _Closed("it is given a mask")
     (clips,) = inputs
     frames = Fold(dtype=layer.dtype_policy)(clips)
-    once = variant(
-        layer.layer,
-        **{_ORIGINAL: layer.layer, _INLINE: is_graph(layer.layer)},
-        _inbound_nodes=[],
-        _outbound_nodes=[],
-    )
+    once = _apart(layer.layer, **{_INLINE: is_graph(layer.layer)})
     return Unfold(clips.shape[1], dtype=layer.dtype_policy)([once(frames), clips])
 
 
@@ -142,14 +163,8 @@ def _traced(layer, node, inputs):
                 # Keras asks for names that differ. The recurrent layers of a `Bidirectional` are
                 # called one by one, not as one operation.
                 changes = {"use_cudnn": False} if "use_cudnn" in vars(value) else {}
-                variants[id(value)] = variant(
-                    value,
-                    **{_ORIGINAL: value},
-                    _inbound_nodes=[],
-                    _outbound_nodes=[],
-                    name=f"{value.name}_{next(count)}",
-                    **changes,
-                )
+                name = f"{value.name}_{next(count)}"
+                variants[id(value)] = _apart(value, name=name, **changes)
             return variants[id(value)]
         if isinstance(value, (list, tuple)):
             return (

@@ -40,11 +40,13 @@ class Shadow(keras.Model):
         super().__init__(name="shadow", dtype="float32", autocast=False)
         self.network = network
         self._graph = graph.flattened(network)
+        self.reached = graph.reached(self._graph)
         self.built = True
 
     def keys(self, layer) -> list[int]:
-        """Keys of what all calls of a layer of the network make."""
-        return [key for keys in self._graph.layer_outputs.get(id(layer), []) for key in keys]
+        """Keys of what all calls of a layer of the network make of what the network is given."""
+        made = [key for keys in self._graph.layer_outputs.get(id(layer), []) for key in keys]
+        return [key for key in made if key in self.reached]
 
     def keys_without_activation(self, layer) -> list[int]:
         """Keys of what is computed in the place of a layer, without its activation."""
@@ -162,10 +164,12 @@ class WithoutActivation(keras.layers.Layer):
 
 def _rewired(layer, relu: Callable | None, padding: str | None):
     """The layer, or a variant of it that computes another way."""
+    changes = _wider(layer)
     if isinstance(layer, (keras.layers.Wrapper, WithoutActivation)):
         inner = _rewired(layer.layer, relu, padding)
-        return layer if inner is layer.layer else variant(layer, layer=inner)
-    changes: dict[str, Any] = {} if padding is None else {"padding": padding}
+        changes |= {} if inner is layer.layer else {"layer": inner}
+        return variant(layer, **changes) if changes else layer
+    changes |= {} if padding is None else {"padding": padding}
     if relu is not None and _has_relu(layer):
         changes["call" if _is_relu(layer) else "activation"] = relu
     if is_quick_pool(layer):
@@ -173,6 +177,24 @@ def _rewired(layer, relu: Callable | None, padding: str | None):
     elif is_quick_convolution(layer):
         changes["convolution_op"] = _convolved(layer, padding or layer.padding)
     return variant(layer, **changes) if changes else layer
+
+
+def _wider(layer) -> dict[str, Any]:
+    """Attributes of a layer that computes in float32 where it would in float16.
+
+    Training scales its loss up, as gradients of one place of many are nothing in float16. Here
+    there is no such scale. (Layers in lists of a layer of one's own stay as they are.)
+    """
+    is_layer = isinstance(layer, keras.layers.Layer)
+    if not is_layer or (layer.compute_dtype, layer.variable_dtype) != ("float16", "float32"):
+        return {}
+
+    changes: dict[str, Any] = {"_dtype_policy": keras.DTypePolicy("float32")}
+    for name, value in vars(layer).items():
+        inside = _wider(value)
+        if inside:
+            changes[name] = variant(value, **inside)
+    return changes
 
 
 def _has_relu(layer) -> bool:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import pytest
 
-from c3dvis import clips, objectives, responses
+from c3dvis import clips, models, objectives, responses
 from c3dvis.attribution import attribute
 from c3dvis.attribution.__main__ import main as attribution
 from c3dvis.gallery.__main__ import main as gallery
@@ -41,7 +41,9 @@ class Case:
         self.module = importlib.import_module(f"architectures.{name}")
         keras.utils.set_random_seed(0)
         self.network = self.module.build()
-        own = tuple(self.network.inputs[0].shape[1:])
+        self.given = {"input": self.module.INPUT} if hasattr(self.module, "INPUT") else {}
+        one = models.one_input(self.network, **self.given)
+        own = tuple(one.inputs[0].shape[1:])
         self.shape = tuple(n or default for n, default in zip(own, (6, 16, 16, 3), strict=True))
         self.clip = np.random.default_rng(0).random(self.shape, np.float32)
         self.any_size = None in own
@@ -57,7 +59,7 @@ class Case:
             f"maximize {middle}": lambda: self.maximized(objectives.channel(middle, 0)),
             "gradient": lambda: self.explained("gradient"),
             "grad_cam": lambda: self.explained("grad_cam"),
-            f"maps {middle}": lambda: responses.feature_maps(self.network, self.clip, middle),
+            f"maps {middle}": lambda: self.mapped(middle),
         }
 
     def slow(self, folder) -> dict[str, Callable]:
@@ -68,9 +70,7 @@ class Case:
             tried[f"maximize {layer}"] = lambda layer=layer: self.maximized(
                 objectives.channel(layer, 0)
             )
-            tried[f"maps {layer}"] = lambda layer=layer: responses.feature_maps(
-                self.network, self.clip, layer
-            )
+            tried[f"maps {layer}"] = lambda layer=layer: self.mapped(layer)
         for method in METHODS[2:]:
             tried[method] = lambda method=method: self.explained(method)
         tried["gallery"] = lambda: self.command(gallery, folder)
@@ -82,12 +82,15 @@ class Case:
         missing = [name for name in self.module.LAYERS if name not in names]
         assert not missing, f"not listed: {missing}, among {names}"
 
+    def mapped(self, layer):
+        responses.feature_maps(self.network, self.clip, layer, **self.given)
+
     def maximized(self, objective):
-        made = maximize(self.network, objective, steps=1, **self.size)
+        made = maximize(self.network, objective, steps=1, **self.size, **self.given)
         assert made.shape == (1, *self.shape) and np.isfinite(made).all()
 
     def explained(self, method):
-        options = OPTIONS.get(method, {})
+        options = {**OPTIONS.get(method, {}), **self.given}
         answer = attribute(self.network, self.clip, self.objective, method=method, **options)
         assert answer.heatmap.shape == self.shape[:3]
 
@@ -98,6 +101,9 @@ class Case:
             shown = clips.to_rgb(self.clip)
             clips.write(clip, shown)
         arguments = ["--keras-model", str(path), "--out", str(folder / main.__module__)]
+        for name in ("input", "output"):
+            value = getattr(self.module, name.upper(), None)
+            arguments += [] if value is None else [f"--{name}", value]
         if self.any_size:
             height, width = self.shape[1:3]
             arguments += ["--frames", str(self.shape[0]), "--size", f"{height}x{width}"]
@@ -156,13 +162,36 @@ def test_the_advice_for_a_subclassed_model_is_right():
         layers.visualizable(bare)
 
 
-def test_the_advice_for_several_inputs_is_right():
-    """One stream of two, the other held at grey."""
-    network = importlib.import_module("architectures.two_streams").build()
-    clip = keras.Input((6, 24, 24, 3))
-    flow = keras.ops.zeros_like(clip[..., :2])
-    one = keras.Model(clip, network({"rgb": clip, "flow": flow}))
-    objective = objectives.channel("rgb_conv_2", 0)
-    assert maximize(one, objective, steps=1).shape == (1, 6, 24, 24, 3)
-    answer = attribute(one, np.zeros((6, 24, 24, 3)), objectives.logit(0), method="gradient")
-    assert np.isfinite(answer.heatmap).all()
+def name_such_as(words: str) -> str:
+    """The first name that a refusal suggests."""
+    found = re.search(r"such as '([^']+)'", words)
+    assert found, words
+    return found[1]
+
+
+# What a refusal says to do, as what is done of it: of the case, what was tried and the words.
+OBEYED: dict[str, Callable] = {
+    "Expected a layer with frames, rows, columns": lambda case, tried, words: (
+        responses.feature_maps(case.network, case.clip, name_such_as(words), **case.given)
+    ),
+    "Expected one patch embedding": lambda case, tried, words: responses.feature_maps(
+        case.network, case.clip, tried.split()[-1], grid=(case.shape[0], 1, 1), **case.given
+    ),
+    "Expected an objective of one logit": lambda case, tried, words: attribute(
+        case.network, case.clip, objectives.logit(0), method=tried, **OPTIONS[tried]
+    ),
+}
+REFUSING = [
+    name for name in NAMES if hasattr(importlib.import_module(f"architectures.{name}"), "REFUSED")
+]
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_what_a_refusal_advises_works(name, tmp_path):
+    case = Case(name)
+    tried = {**case.quick(), **case.slow(tmp_path)}
+    for what, pattern in case.refused.items():
+        with pytest.raises(ValueError, match=pattern) as refusal:
+            tried[what]()
+        (advice,) = [obey for words, obey in OBEYED.items() if words in str(refusal.value)]
+        advice(case, what, str(refusal.value))

@@ -28,6 +28,7 @@ GROUND = {
     "files",
     "folding",
     "graph",
+    "held",
     "identity",
     "input_optimizer",
     "intervals",

@@ -7,7 +7,7 @@ from keras import ops
 
 from c3dvis import clips as clip_files
 from c3dvis import objectives
-from c3dvis.maximize import Maximizer
+from c3dvis.maximize import Maximizer, maximize
 from c3dvis.maximize.callbacks import Snapshots, StopWhenStalled
 from c3dvis.maximize.regularizers import Norm
 from c3dvis.maximize.tracking import Tracking
@@ -126,6 +126,35 @@ def test_snapshots_are_the_clips_at_those_steps():
         wanted = np.stack([one.clip for one in then])
         np.testing.assert_allclose(seen / 255, wanted, atol=0.501 / 255)
     assert len(made) == len(snapshots.films) == 2
+
+
+def test_snapshots_at_chosen_steps_are_what_as_many_steps_make():
+    """Three units, two at once: the row that fills the last batch is left out."""
+    network = brightness_network((1.0, -1.0, 2.0))
+    options = {"parametrization": "pixels", "transforms": [], "batch_size": 2}
+    made = maximize(network, "out:0-2", snapshots=(0, 2, 6), **options)
+    assert made.shape == (3, 3, *SHAPE) and made.dtype == np.float32
+    for i, steps in enumerate((2, 6), 1):
+        wanted = maximize(network, "out:0-2", steps=steps, steps_per_execution=1, **options)
+        np.testing.assert_allclose(made[i], wanted, atol=0.501 / 255)
+    assert np.abs(made[0] - made[1]).max() > 0.01
+
+
+def test_snapshots_behind_the_end_of_a_fit_are_what_was_there_then():
+    snapshots, stop = Snapshots(at=(2, 400)), StopWhenStalled(patience=2)
+    network = brightness_network()
+    (made,) = maximizer_for(network, (0,)).make(steps=400, callbacks=[stop, snapshots])
+    np.testing.assert_allclose(snapshots.units[0][-1] / 255, made.clip, atol=0.501 / 255)
+    assert snapshots.steps[-1] < 400
+
+
+def test_snapshots_at_steps_that_are_not_seen_are_refused():
+    network = brightness_network()
+    with pytest.raises(ValueError, match="steps_per_execution=1 for snapshots at 3. Received: 4"):
+        callbacks = [Snapshots(at=(3,))]
+        list(maximizer_for(network, steps_per_execution=4).make(steps=8, callbacks=callbacks))
+    with pytest.raises(ValueError, match="snapshots at up to 4 steps. Received: 9"):
+        maximize(network, "out:0", snapshots=(1, 9), steps=4)
 
 
 def test_the_film_plays_while_the_clip_forms():
@@ -268,6 +297,10 @@ def test_stalls_are_seen_where_several_steps_run_at_once():
     ("make", "message"),
     [
         (lambda: Snapshots(0), "1 step or more between snapshots. Received: 0"),
+        (lambda: Snapshots(at=()), r"rising numbers of steps for snapshots. Received: \(\)"),
+        (lambda: Snapshots(at=(4, 2)), r"Received: \(4, 2\)"),
+        (lambda: Snapshots(at=(-1, 2)), r"Received: \(-1, 2\)"),
+        (lambda: Snapshots(at=(1.5,)), r"Received: \(1.5,\)"),
         (lambda: StopWhenStalled(0), "patience of 1 step or more. Received: 0"),
         (lambda: StopWhenStalled(least_rise=-0.1), "least rise of 0 or more. Received: -0.1"),
         (lambda: StopWhenStalled(least_rise=float("nan")), "Received: nan"),

@@ -11,10 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import clips, objectives
+from c3dvis import clips, graph, objectives
 from c3dvis.attribution import methods
 from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
+from c3dvis.models import layers
+from c3dvis.models.holding import one_input, sized
 from c3dvis.objectives import Objective
 from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
@@ -28,6 +30,8 @@ def attribute(
     method: str | Sequence[str] = "integrated_gradients",
     preprocess: Callable | None = None,
     batch_size: int = 8,
+    input: str | None = None,
+    inputs: Mapping[str, ArrayLike] | None = None,
     **options: Any,
 ) -> Attribution | Attributions | ByMethod:
     """The pixels and frames of a clip that decided an objective.
@@ -44,6 +48,9 @@ def attribute(
             `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Pass
             the same function every time: compiled graphs are cached by it.
         batch_size: Most clips computed at once.
+        input: Name of the input that takes the clips, where the network has several; None is the
+            only one that does.
+        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
         **options: Those of the method.
 
     Returns:
@@ -67,7 +74,10 @@ def attribute(
     options = {name: _named(name, value) for name, value in options.items()}
     chosen: list[Any] = list(method) if isinstance(method, (list, tuple)) else [method]
     own = check_several(chosen, options)
+    network = one_input(network, input, inputs, scaled=preprocess is None)
     several = _clips(network, clip)
+    if len({one.shape for one in several}) == 1:
+        network = sized(network, several[0].shape)
     if objective is None:
         units = _predicted(network, several, preprocess, batch_size)
     else:
@@ -127,9 +137,7 @@ def _options(explain: Callable) -> list[str]:
 
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
     """The clips one by one; ValueError for values or a shape that the network does not take."""
-    inputs = getattr(network, "inputs", None)
-    # `Scorer` raises for a network that does not take clips.
-    shape = tuple(inputs[0].shape[1:]) if inputs and len(inputs[0].shape) == 5 else None
+    shape = tuple(graph.clip_input(network).shape[1:])
     if np.ndim(clip) != 5:
         return [clips.check(clip, shape)]
     several = np.asarray(clip)
@@ -140,10 +148,24 @@ def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
 
 def _predicted(network, several, preprocess, batch_size) -> list[Objective]:
     """The logit of each clip's predicted class."""
+    _check_classes(network)
     scorer = Scorer(network, objectives.logit(0), preprocess=preprocess, batch_size=batch_size)
     predicted = scorer.class_scores(np.stack(several)).argmax(axis=-1)
     names = getattr(network, "class_names", None)
     return [objectives.logit(int(i) if names is None else names[i]) for i in predicted]
+
+
+def _check_classes(network: keras.Model) -> None:
+    """Refuses a network whose output is neither one score a class nor ends in classes."""
+    layers.check(network)
+    shape = tuple(network.outputs[0].shape[1:])
+    if len(network.outputs) > 1 or len(shape) < 3:
+        return  # one of several outputs is asked for by name, as `objectives.logit` says
+    if layers.output_activation(network) not in ("softmax", "sigmoid"):
+        raise ValueError(
+            "Expected an objective, such as objectives.logit(0), or an output of one score a "
+            f"class. Received: none, and an output of shape {shape}."
+        )
 
 
 def _units(objective: Objective, count: int) -> list[Objective]:

@@ -195,7 +195,8 @@ def _stem(path: Path) -> str:
 
 def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
     """All that decides a GIF and what stands below it, but the clip and the method."""
-    names = "target options value_range polarity normalize smooth keras_model model".split()
+    names = "target options input output value_range polarity normalize smooth".split()
+    names += ["keras_model", "model"]
     return {
         **{name: getattr(chosen, name) for name in names},
         "class_names": getattr(network, "class_names", None),

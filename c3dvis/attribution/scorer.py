@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff
 from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
+from c3dvis.models.holding import one_input
 from c3dvis.objectives import Logit, Objective
 
 __all__ = ["Scorer"]
@@ -79,7 +80,7 @@ class Scorer:
             )
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
-        self.network = network
+        self.network = network = one_input(network, scaled=preprocess is None)
         self.objective = objective
         self.preprocess = preprocess
         self.batch_size = batch_size
@@ -119,6 +120,8 @@ class Scorer:
 
     def class_scores(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Scores of all classes before the softmax, float32 `(N, classes)`.
+
+        Their means over the frames or places that the objective reads, if the output has some.
 
         Raises:
             ValueError: Unless the objective is one logit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import keras
@@ -18,6 +18,7 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, first_line
 from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
+from c3dvis.models.holding import one_input
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
@@ -47,6 +48,9 @@ class AttributionCallback(EpochCallback):
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
             shown there too, under "Images" of the run "attribution".
         preprocess: Function of clips in [0, 1] that returns what the network takes.
+        input: Name of the input that takes the clips, where the network has several; None is the
+            only one that does.
+        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
         **options: Those of the method.
 
     Raises:
@@ -80,12 +84,15 @@ class AttributionCallback(EpochCallback):
         fps: float = 8,
         log_dir: str | os.PathLike[str] | None = None,
         preprocess: Callable | None = None,
+        input: str | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
         **options: Any,
     ):
         explain.check(method, options)
         self.clips = _clips(clips)
         asked = _objectives(targets, len(self.clips))
-        self._method, self._preprocess, self._options = method, preprocess, options
+        self._method, self._preprocess = method, preprocess
+        self._options = options | {"input": input, "inputs": inputs}
         super().__init__(
             asked,
             named([f"clip {i}, {describe(one)}" for i, one in enumerate(asked)]),
@@ -100,9 +107,15 @@ class AttributionCallback(EpochCallback):
 
     def prepare(self, network: keras.Model) -> None:
         self._makes_layers = True  # methods that search for masks, the first time
+        one = one_input(
+            network,
+            self._options["input"],
+            self._options["inputs"],
+            scaled=self._preprocess is None,
+        )
         for clip, objective in zip(self.clips, self.objectives, strict=True):
-            Scorer(network, objective, preprocess=self._preprocess)
-            clip_values.check(clip, tuple(network.inputs[0].shape[1:]))
+            Scorer(one, objective, preprocess=self._preprocess)
+            clip_values.check(clip, tuple(one.inputs[0].shape[1:]))
 
     def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for clip, objective in zip(self.clips, self.objectives, strict=True):

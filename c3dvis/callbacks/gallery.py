@@ -116,7 +116,7 @@ class GalleryCallback(EpochCallback):
                 for one in maximizer.make(
                     steps=self._steps, seed=self._seed, callbacks=[interrupt]
                 ):
-                    yield _result(one, network.inputs[0].shape[-1])
+                    yield _result(one, maximizer.clip_shape[-1])
                     left -= 1
             except Exception as error:
                 yield from [EpochResult(error_message=first_line(error))] * left

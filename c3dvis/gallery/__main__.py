@@ -64,6 +64,8 @@ def _run(chosen: argparse.Namespace) -> int:
         weights=chosen.weights,
         keras_model=chosen.keras_model,
         labels=chosen.labels,
+        input=chosen.input,
+        output=chosen.output,
         value_range=chosen.value_range and tuple(chosen.value_range),
         steps=chosen.steps,
         parametrization=chosen.parametrization,

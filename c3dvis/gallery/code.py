@@ -25,7 +25,7 @@ def python(settings: Settings, section: Section, *, log_odds: bool) -> str:
         "from c3dvis.maximize import maximize" + ", parametrizations" * transparent,
         "",
         f"network = {_network(settings)}",
-        f"objective = {_objective(section, log_odds)}",
+        f"objective = {_objective(section, log_odds, settings.output)}",
         f"(clip,) = maximize({', '.join(['network', 'objective', *_options(settings)])})",
         f'clips.write(f"{name}", {shown}, fps={settings.fps:g})',
     ]
@@ -41,11 +41,12 @@ def _network(settings: Settings) -> str:
     return f"models.build({', '.join(given)}, input_shape={built_shape(settings)})"
 
 
-def _objective(section: Section, log_odds: bool) -> str:
+def _objective(section: Section, log_odds: bool, output_name: str | None) -> str:
     if section.layer != CLASSES:
         return f"objectives.channel({_literal(section.layer)}, [channel])"
-    odds = " + objectives.log_odds([channel])" if log_odds else ""
-    return f"objectives.logit([channel]){odds}"
+    output = f", output={_literal(output_name)}" if output_name is not None else ""
+    odds = f" + objectives.log_odds([channel]{output})" if log_odds else ""
+    return f"objectives.logit([channel]{output}){odds}"
 
 
 def _options(settings: Settings) -> list[str]:
@@ -53,7 +54,7 @@ def _options(settings: Settings) -> list[str]:
     options = [f"steps={settings.steps}", f"seed={settings.seed}"]
     if settings.parametrization != "fourier":
         options.append(f"parametrization={_literal(settings.parametrization)}")
-    for name in ("size", "frames", "dtype"):
+    for name in ("size", "frames", "dtype", "input"):
         value = getattr(settings, name)
         if value is not None and (settings.keras_model is not None or name == "dtype"):
             options.append(f"{name}={value!r}")

@@ -131,7 +131,8 @@ class Renderer:
         maximizer = self.maximizer(unit.layer, [unit.channel])  # the one that made it
         shown = maximizer.plain(maximized.clip[None])
         given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
-        best = int(np.argmax(self._logits.predict(given, verbose=0)))
+        (logits,) = self._logits.predict(given, verbose=0)
+        best = int(np.argmax(logits.reshape(-1, logits.shape[-1]).mean(axis=0)))
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)
 

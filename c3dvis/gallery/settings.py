@@ -19,6 +19,8 @@ class Settings:
         weights: File of weights for it; None takes those that come with c3dvis.
         keras_model: File of a Keras model of your own.
         labels: Text file with the name of one class a line; None takes the network's own.
+        input: Name of your own model's input that takes the clips; None is the only one that does.
+        output: Name of its output that is shown; None is the only one.
         value_range: Lowest and highest value that your own model takes.
         steps: Steps of the optimizer a clip.
         parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
@@ -36,6 +38,8 @@ class Settings:
     weights: str | None = None
     keras_model: str | None = None
     labels: str | None = None
+    input: str | None = None
+    output: str | None = None
     value_range: tuple[float, float] | None = None
     steps: int = 128
     parametrization: str = "fourier"
@@ -55,6 +59,9 @@ class Settings:
             values |= {"frames": shape[0], "size": list(shape[1:3])}
         for name in ("weights", "keras_model", "labels", "batch_size"):
             del values[name]
+        for name in ("input", "output"):
+            if values[name] is None:
+                del values[name]
         return values | {"model": self.network_name}
 
     def absolute(self) -> Settings:

@@ -1,7 +1,7 @@
 """Clips that excite a unit, by `fit`: a Keras model whose only trainable weights are the clips'."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -25,7 +25,10 @@ from c3dvis.maximize.subnetwork import Subnetwork, choose_batch_size
 from c3dvis.maximize.tracking import Tracking
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
+from c3dvis.models.holding import one_input
 from c3dvis.objectives import CLIP, Objective
+
+STEPS, STEPS_AT_ONCE = 128, 8  # where none are given
 
 
 class Maximizer(InputOptimizer):
@@ -58,6 +61,9 @@ class Maximizer(InputOptimizer):
             network does.
         steps_per_execution: Steps in one run of the compiled graph. Callbacks see the last of
             them.
+        input: Name of the input that takes the clips, where the network has several; None is the
+            only one that does.
+        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
 
     Raises:
         ValueError: An objective that the network can't answer, or a size it can't take.
@@ -85,9 +91,12 @@ class Maximizer(InputOptimizer):
         optimizer: keras.optimizers.Optimizer | str | None = None,
         learning_rate: float = 0.1,
         dtype: str | None = None,
-        steps_per_execution: int = 8,
+        steps_per_execution: int = STEPS_AT_ONCE,
+        input: str | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
     ):
         super().__init__(name="maximizer", dtype="float32")
+        network = one_input(network, input, inputs, scaled=preprocess is None)
         objective = objectives.of(objective, network)
         arguments.check_counts(objective, batch_size, steps_per_execution)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
@@ -234,7 +243,7 @@ class Maximizer(InputOptimizer):
         self,
         objective: Objective | str | int | Sequence | None = None,
         *,
-        steps: int = 128,
+        steps: int = STEPS,
         seed: int = 0,
         start: ArrayLike | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),

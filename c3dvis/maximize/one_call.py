@@ -1,12 +1,14 @@
 """Clips that excite units of a network, in one call."""
 
+import math
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c3dvis.maximize.maximizer import Maximizer
+from c3dvis.maximize.callbacks import Snapshots
+from c3dvis.maximize.maximizer import STEPS, STEPS_AT_ONCE, Maximizer
 from c3dvis.objectives import Objective
 
 
@@ -14,9 +16,10 @@ def maximize(
     network: keras.Model,
     objective: Objective | str | int | Sequence,
     *,
-    steps: int = 128,
+    steps: int | None = None,
     seed: int = 0,
     start: ArrayLike | None = None,
+    snapshots: Sequence[int] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 0,
     **options,
@@ -27,16 +30,19 @@ def maximize(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:0-7",
             the name of a class, its index, a list of these. One clip is made for each unit.
-        steps: Steps of the optimizer.
+        steps: Steps of the optimizer; None is 128, or the last of the snapshots.
         seed: The same seed makes the same clips.
         start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit, with
             the parametrizations "pixels" and "fourier"; None starts from noise.
+        snapshots: Numbers of steps, such as `(1, 16, 64)`, after which the clips are returned as
+            they are then, to 1/255; None returns them at the end.
         callbacks: Keras callbacks of `fit`.
         verbose: As in `fit`.
-        **options: Those of `Maximizer`: parametrization, transforms, regularizers, size, ...
+        **options: Those of `Maximizer`: parametrization, transforms, regularizers, size, input, ...
 
     Returns:
-        float32 `(len(objective), T, H, W, C)` in [0, 1].
+        float32 `(len(objective), T, H, W, C)` in [0, 1]; with snapshots
+        `(len(snapshots), len(objective), T, H, W, C)`.
 
     Raises:
         ValueError: An unknown layer, channel, class or option.
@@ -49,9 +55,24 @@ def maximize(
         (2, 16, 64, 64, 3)
         >>> maximize(network, "conv1:0-1", steps=4).shape
         (2, 16, 64, 64, 3)
+        >>> maximize(network, "conv1:0", snapshots=(2, 4)).shape
+        (2, 1, 16, 64, 64, 3)
     """
+    forming = None if snapshots is None else Snapshots(at=snapshots)
+    if forming is not None and forming.at is not None:
+        callbacks = [*callbacks, forming]
+        steps = max(forming.at[-1], 1) if steps is None else steps
+        options = {"steps_per_execution": math.gcd(*forming.at, STEPS_AT_ONCE), **options}
     maximizer = Maximizer(network, objective, **options)
-    results = maximizer.make(
-        steps=steps, seed=seed, start=start, callbacks=callbacks, verbose=verbose
+    results = list(
+        maximizer.make(
+            steps=STEPS if steps is None else steps,
+            seed=seed,
+            start=start,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
     )
+    if forming is not None:
+        return np.stack(forming.units, axis=1).astype(np.float32) / 255
     return np.stack([result.clip for result in results])

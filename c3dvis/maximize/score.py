@@ -8,6 +8,7 @@ from keras import ops
 
 from c3dvis import objectives, rewire
 from c3dvis.models import layers
+from c3dvis.models.holding import one_input
 from c3dvis.objectives import CLIP, Objective, Term
 
 
@@ -63,6 +64,7 @@ def scores(
         >>> scores(models.build("c3d-motion"), objectives.logit([0, 1]), clips).shape
         (3, 2)
     """
+    network = one_input(network, scaled=preprocess is None)
     if isinstance(objective, (str, int)):
         objective = objectives.of(objective, network)
     several = [objective] if isinstance(objective, Objective) else list(objective)

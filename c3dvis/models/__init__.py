@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from c3dvis.checkpoints.match import LoadReport
     from c3dvis.models.c3d import C3D, fold_batch_normalization
     from c3dvis.models.convlstm import ConvLSTM
+    from c3dvis.models.holding import one_input
     from c3dvis.models.i3d import I3D
     from c3dvis.models.inputs import preprocess_input
     from c3dvis.models.labels import decode_predictions
@@ -48,6 +49,7 @@ __all__ = [
     "load_keras_model",
     "load_weights",
     "names",
+    "one_input",
     "preprocess_input",
 ]
 
@@ -66,6 +68,7 @@ _FILES = {
     "keras2_hard_sigmoid": ".checkpoints.keras2_activations",
     "decode_predictions": "labels",
     "preprocess_input": "inputs",
+    "one_input": "holding",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

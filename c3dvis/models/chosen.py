@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from c3dvis import models
 from c3dvis.command_line import size_argument, whole
 from c3dvis.models import sizes
+from c3dvis.text import unknown
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +28,9 @@ class Choice(Protocol):
         weights: File of weights for it, or the name of published ones; None takes those that come
             with c3dvis.
         keras_model: File of a Keras model of one's own.
+        input: Name of its input that takes the clips; None is the only one that does.
+        output: Name of its output that is read; None is the only one.
+        value_range: Lowest and highest value that it takes; None is 0 and 1.
         labels: Text file with the name of one class a line; None takes the network's own.
         frames: That a network of `c3dvis.models` is built for; None is as `sizes.built` says.
         size: `(height, width)` that it is built for; None is as `sizes.built` says.
@@ -38,6 +43,12 @@ class Choice(Protocol):
     @property
     def keras_model(self) -> str | None: ...
     @property
+    def input(self) -> str | None: ...
+    @property
+    def output(self) -> str | None: ...
+    @property
+    def value_range(self) -> Sequence[float] | None: ...
+    @property
     def labels(self) -> str | None: ...
     @property
     def frames(self) -> int | None: ...
@@ -46,7 +57,7 @@ class Choice(Protocol):
 
 
 def add_arguments(group: Any) -> None:
-    """Adds --model, --keras-model, --weights, --labels and --value-range to a parser's group."""
+    """Adds --model, --keras-model, --weights, --labels, --input, --output and --value-range."""
     one = group.add_mutually_exclusive_group()
     one.add_argument(
         "--model", metavar="NAME", help=f"a network of c3dvis (default {models.DEFAULT})"
@@ -59,6 +70,15 @@ def add_arguments(group: Any) -> None:
         "with c3dvis)",
     )
     group.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
+    group.add_argument(
+        "--input",
+        metavar="NAME",
+        help="of your own model, where several take clips: the one that does; others are held at "
+        "grey or 0",
+    )
+    group.add_argument(
+        "--output", metavar="NAME", help="of your own model, where it has several: the one asked"
+    )
     group.add_argument(
         "--value-range",
         nargs=2,
@@ -98,8 +118,13 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
     """Refuses arguments that contradict each other, by the parser's own error."""
     if chosen.keras_model is not None and chosen.weights is not None:
         parser.error("argument --weights: not allowed with argument --keras-model")
-    if chosen.keras_model is None and chosen.value_range is not None:
-        parser.error("argument --value-range: only for --keras-model; other networks know theirs")
+    if chosen.keras_model is None:
+        for name in ("value_range", "input", "output"):
+            if getattr(chosen, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                parser.error(
+                    f"argument {option}: only for --keras-model; other networks know theirs"
+                )
     if chosen.value_range is not None:
         low, high = chosen.value_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -132,7 +157,7 @@ def load(choice: Choice) -> keras.Model:
 
     shape = built_shape(choice)
     if choice.keras_model is not None:
-        network = models.load_keras_model(choice.keras_model)
+        network = _part(models.load_keras_model(choice.keras_model), choice)
     elif choice.weights is not None:
         network = models.build(choice.model, weights=choice.weights, input_shape=shape)
     elif models.entry(choice.model).weights is None:
@@ -146,6 +171,37 @@ def load(choice: Choice) -> keras.Model:
     if choice.labels is not None:
         network.class_names = read_labels(choice.labels, class_count(network))
     return network
+
+
+def _part(network: keras.Model, choice: Choice) -> keras.Model:
+    """The network with the input and the output that are asked for alone."""
+    import keras
+
+    from c3dvis import graph
+    from c3dvis.models import holding
+
+    names = holding.clip_inputs(network)
+    _check_name("--input", choice.input, names, "takes several clips")
+    held = holding.neutral(network, choice.input or names[0]) if names else {}
+    if held:
+        listed = ", ".join(f"{name!r} at {value:g}" for name, value in held.items())
+        warnings.warn(f"held: {listed}; in Python inputs= gives other values", stacklevel=2)
+    outputs = graph.output_names(network)
+    _check_name("--output", choice.output, outputs, "has several outputs")
+    if choice.output is not None and len(outputs) > 1:
+        asked = network.outputs[outputs.index(choice.output)]
+        network = keras.Model(network.inputs, asked, name=network.name)
+    return holding.one_input(network, choice.input, scaled=choice.value_range is None)
+
+
+def _check_name(option: str, name: str | None, names: list[str], why: str) -> None:
+    if name is None and len(names) > 1:
+        raise ValueError(
+            f"Expected {option}, one of {', '.join(map(repr, names))}, as this network {why}. "
+            "Received: none."
+        )
+    if name is not None and names and name not in names:
+        raise unknown(f"{option}, one of the network's", name, names)
 
 
 def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
@@ -184,9 +240,18 @@ def toy_note(choice: Choice) -> str | None:
 
 
 def class_count(network: keras.Model) -> int:
-    """Number of classes, 0 where the output is not one score a class."""
+    """Number of classes, 0 where the output is not one score a class, for each frame perhaps.
+
+    Of an output with places it is that too where these end in a softmax.
+    """
+    from c3dvis.models import layers
+
     shape = network.output_shape
-    return shape[-1] if isinstance(shape, tuple) and len(shape) == 2 else 0
+    if not isinstance(shape, tuple) or len(shape) < 2 or shape[-1] is None:
+        return 0
+    is_class = len(shape) == 2 or layers.output_activation(network) == "softmax"
+    is_class = is_class or len(shape) == 3 and layers.output_activation(network) == "sigmoid"
+    return shape[-1] if is_class else 0
 
 
 def preprocess(value_range: tuple[float, float] | None) -> Callable | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import keras
 
 from c3dvis import folding, graph, opening
+from c3dvis.held import Held
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _walk(
     calls_of = graph.calls(network)
     for called in network.layers:
         layer = opening.original(called)
-        if isinstance(layer, (keras.layers.InputLayer, folding.Fold, folding.Unfold)):
+        if isinstance(layer, (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held)):
             continue
         calls = calls_of.get(id(called), [])
         inner = calls[0].inside if calls else None

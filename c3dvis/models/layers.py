@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from c3dvis import folding, graph
+from c3dvis.held import Held
 from c3dvis.models.activations import before_activation, class_scores, output_activation
 from c3dvis.models.description import LayerInfo, check, describe, flat, visualizable
 from c3dvis.models.naming import resolve
@@ -47,12 +48,25 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
     outputs = [_read(network, name) for name in names]
     model = keras.Model(network.inputs, outputs, name="tap")
     flat = graph.flattened(model)
+    _check_reached(network, names, flat)
     rows = folding.rows(flat, network.inputs)
     if all(rows[key] == 1 for key in flat.outputs):
         return model
     pairs = zip(outputs, (rows[key] for key in flat.outputs), strict=True)
     unfolded = [_unfolded(network, output, count) for output, count in pairs]
     return keras.Model(network.inputs, unfolded, name="tap")
+
+
+def _check_reached(network: keras.Model, names: Sequence[str], flat: graph.Graph) -> None:
+    """Refuses what depends on inputs alone that are held."""
+    reached = graph.reached(flat)
+    for name, key in zip(names, flat.outputs, strict=True):
+        if key not in reached:
+            held = [step.layer.name for step in flat.steps if isinstance(step.layer, Held)]
+            raise ValueError(
+                f"Expected a layer that the input {network.inputs[0].name!r} reaches, or input= "
+                f"another of {', '.join(map(repr, held))}. Received: {name!r}."
+            )
 
 
 def find(network: keras.Model, name: str) -> keras.layers.Layer:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
 from c3dvis.intervals import Interval, bootstrap
+from c3dvis.models.holding import one_input
 from c3dvis.responses.unit_responses import UnitResponses
 from c3dvis.text import unknown
 
@@ -100,6 +101,7 @@ def motion_dependence(
         >>> sorted(dependence.changed)
         ['freeze', 'reverse', 'shuffle']
     """
+    network = one_input(network, scaled=preprocess is None)
     own = tuple(network.inputs[0].shape[1:])
     checked = [clips_room.check(clip, own) for clip in np.asarray(clips)]
     frames = len(checked[0]) if checked else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips, graph, rewire
 from c3dvis.clips import showing
 from c3dvis.models import layers, tokens
+from c3dvis.models.holding import one_input
 from c3dvis.objectives.terms import layer_name
+from c3dvis.text import nearest
 
 _SCALES = ("filter", "layer")
 # Pixels between two pictures.
@@ -125,6 +127,8 @@ def feature_maps(
     channels: Sequence[int] | None = None,
     preprocess: Callable | None = None,
     grid: tokens.Grid | None = None,
+    input: str | None = None,
+    inputs: Mapping[str, ArrayLike] | None = None,
 ) -> FeatureMaps:
     """What each filter of a layer extracts from a clip.
 
@@ -135,6 +139,9 @@ def feature_maps(
         channels: Filters, counted from 0; None is all.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         grid: Frames, rows and columns of the tokens; None finds the patch embedding.
+        input: Name of the input that takes the clips, where the network has several; None is the
+            only one that does.
+        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
 
     Raises:
         ValueError: A clip that the network doesn't take, an unknown layer or filter, or tokens
@@ -149,16 +156,19 @@ def feature_maps(
         (16, 32, 32, 16)
     """
     layer = layer_name(layer)
-    inputs = tuple(graph.clip_input(network).shape[1:])
+    network = one_input(network, input, inputs, scaled=preprocess is None)
+    taken_shape = tuple(graph.clip_input(network).shape[1:])
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
     has_tokens = tokens.are_tokens(tap.outputs[0])
     if not has_tokens and len(shape) != 4:
+        fitting = [one.name for one in layers.visualizable(network) if len(one.shape or ()) == 4]
+        such = f", such as {nearest(layer, fitting)}" if fitting else ""
         raise ValueError(
-            "Expected a layer with frames, rows, columns and channels, or tokens. "
+            f"Expected a layer with frames, rows, columns and channels, or tokens{such}. "
             f"Received: layer {layer!r} with output {shape}."
         )
-    clip = clips.check(clip, inputs)
+    clip = clips.check(clip, taken_shape)
     chosen = tuple(range(shape[-1])) if channels is None else tuple(channels)
     wrong = [c for c in chosen if not 0 <= c < shape[-1]]
     if wrong or not chosen:

@@ -19,6 +19,7 @@ from c3dvis import autodiff, files, identity, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import layers as network_layers
 from c3dvis.models.extent import clip_shape
+from c3dvis.models.holding import one_input
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import SCHEMA, Sweep, collect, write_arrays
 
@@ -87,6 +88,7 @@ def sweep(
             "Expected top, windows and batch_size of 1 or more. "
             f"Received: {top}, {windows}, {batch_size}."
         )
+    network = one_input(network, scaled=preprocess is None)
     chosen = _names(network) if layers is None else tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from c3dvis import autodiff, rewire
 from c3dvis.models import layers
+from c3dvis.models.holding import one_input
 
 
 class UnitResponses:
@@ -34,6 +35,7 @@ class UnitResponses:
         preprocess: Callable | None = None,
         batch_size: int = 8,
     ):
+        network = one_input(network, scaled=preprocess is None)
         tap = layers.tap(network, [layer])
         self.layer, self.batch_size = layer, batch_size
         self.count: int = tap.outputs[0].shape[-1]

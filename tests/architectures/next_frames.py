@@ -10,7 +10,6 @@ from c3dvis import objectives
 
 REFUSED = {
     "step": "Expected an objective of one logit",
-    "attribution": "Expected an output of one score a class",
 }
 LAYERS = ("first", "second", "frames")
 

@@ -6,22 +6,14 @@ Simonyan and Zisserman 2014, https://arxiv.org/abs/1406.2199
 import keras
 from keras import layers
 
-_TWO_INPUTS = "one input of shape .*give the others fixed values"
-REFUSED = dict.fromkeys(
-    (
-        *("maximize rgb_conv_1", "maximize rgb_conv_2", "maximize flow_conv_2", "maximize output"),
-        *("gradient", "grad_cam", "integrated_gradients", "occlusion", "step"),
-        *("maps rgb_conv_1", "maps rgb_conv_2", "maps flow_conv_2", "gallery", "attribution"),
-    ),
-    _TWO_INPUTS,
-)
-LAYERS = ("rgb_conv_1", "rgb_conv_2", "flow_conv_2")
+INPUT = "rgb"
+LAYERS = ("rgb_conv_1", "rgb_pool", "rgb_conv_2")
 
 
 def stream(name, channels):
     clip = keras.Input((6, 24, 24, channels), name=name)
     x = layers.Conv3D(6, 3, padding="same", activation="relu", name=f"{name}_conv_1")(clip)
-    x = layers.MaxPool3D(2)(x)
+    x = layers.MaxPool3D(2, name=f"{name}_pool")(x)
     x = layers.Conv3D(8, 3, padding="same", activation="relu", name=f"{name}_conv_2")(x)
     x = layers.GlobalAveragePooling3D()(x)
     return clip, layers.Dense(4, name=f"{name}_classes")(x)

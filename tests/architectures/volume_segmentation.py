@@ -8,16 +8,12 @@ from keras import layers
 
 from c3dvis import objectives
 
-REFUSED = {
-    "step": "Expected an objective of one logit",
-    "attribution": "Expected an output of one score a class",
-}
 LAYERS = ("down", "bottom", "voxels")
 
 
 def objective():
     """A class, over all voxels."""
-    return objectives.channel("voxels", 1)
+    return objectives.logit(1)
 
 
 def build() -> keras.Model:

@@ -1,0 +1,212 @@
+"""A network of several inputs as one of clips alone: the other inputs are held."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import graph
+from c3dvis.held import Held
+from c3dvis.models import layers
+from c3dvis.text import unknown
+
+_GREY, _GREY_BYTE, _WHITE_BYTE = 0.5, 128, 255
+# Channels of pictures; another number, as two of flow, rests at 0.
+_OF_PICTURES = (1, 3, 4)
+# Copies kept for each network, so that what is compiled for them is too.
+_KEPT = 4
+_copies: weakref.WeakKeyDictionary[keras.Model, dict[Any, keras.Model]]
+_copies = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def one_input(
+    network: keras.Model,
+    input: str | None = None,
+    inputs: Mapping[str, ArrayLike] | None = None,
+    *,
+    scaled: bool = True,
+) -> keras.Model:
+    """A network of several inputs as one that takes clips alone, on the same weights.
+
+    `maximize`, `attribute` and `responses.feature_maps` take `input=` and `inputs=` and do this
+    themselves; what this gives goes into everything else.
+
+    The inputs that are held have the values of `inputs`; without one, they are neutral: grey (0.5)
+    where they take pictures of 1, 3 or 4 channels, 1 or True where they take truth values or have
+    "mask" in their name, and 0 else, as of flow.
+
+    Args:
+        network: Functional or Sequential model, which stays as it is.
+        input: Name of the input that takes the clips; None is the only one that does.
+        inputs: Values of others by name, as the network takes them: a number, or an array without
+            the batch axis.
+        scaled: Whether an input of whole numbers is given clips in [0, 1] times 255; False gives
+            it them as they are.
+
+    Returns:
+        The network itself where there is nothing to hold or to scale; else a model that takes
+        clips `(N, T, H, W, C)`, with the outputs and layers of the network.
+
+    Raises:
+        ValueError: An unknown name, several inputs that take clips and no name, or a value that
+            doesn't fit.
+
+    Example:
+        >>> import keras
+        >>> from c3dvis import models
+        >>> clip = keras.Input((4, 8, 8, 3), name="rgb")
+        >>> flow = keras.Input((4, 8, 8, 2), name="flow")
+        >>> both = keras.layers.Concatenate()([clip, flow])
+        >>> network = keras.Model([clip, flow], keras.layers.Conv3D(2, 3, name="conv")(both))
+        >>> models.one_input(network, "rgb", {"flow": 0.1}).input_shape
+        (None, 4, 8, 8, 3)
+    """
+    layers.check(network)
+    held = {} if inputs is None else {str(name): np.asarray(v) for name, v in inputs.items()}
+    named = dict(zip(graph.input_names(network), network.inputs, strict=True))
+    takes_clips = clip_inputs(network)
+    if not takes_clips:
+        graph.clip_input(network)  # refuses it
+    chosen = _chosen(named, takes_clips, input)
+    for name in held:
+        if name == chosen or name not in named:
+            others = [other for other in named if other != chosen]
+            raise unknown("the name of an input that is held", name, others)
+    if len(named) == 1 and keras.backend.is_float_dtype(named[chosen].dtype):
+        return network
+    key = (chosen, scaled, *((name, v.shape, v.tobytes()) for name, v in held.items()))
+    return _kept(network, key, lambda: _copy(network, named, chosen, held, scaled))
+
+
+def neutral(network: keras.Model, input: str) -> dict[str, float]:
+    """At what the inputs besides the one named are held where nothing is said, by name."""
+    named = dict(zip(graph.input_names(network), network.inputs, strict=True))
+    return {name: _neutral(name, tensor) for name, tensor in named.items() if name != input}
+
+
+def sized(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """A network of clips of any size as one of clips of one size, whose layers all have a size.
+
+    Args:
+        network: Takes clips `(N, T, H, W, C)` and nothing else.
+        shape: `(T, H, W, C)`.
+
+    Returns:
+        The network itself where its clips have one size anyway.
+    """
+    own = graph.clip_input(network)
+    if None not in own.shape[1:]:
+        return network
+
+    def copy() -> keras.Model:
+        clip = keras.Input(shape, dtype=own.dtype, name=own.name)
+        return _recomputed(network, clip, [clip])
+
+    return _kept(network, shape, copy)
+
+
+def _kept(network: keras.Model, key: Any, make: Callable[[], keras.Model]) -> keras.Model:
+    with _lock:
+        copies = _copies.setdefault(network, {})
+        copy = copies.pop(key) if key in copies else make()
+        copies[key] = copy  # the latest is at the end
+        while len(copies) > _KEPT:
+            del copies[next(iter(copies))]
+    copy.class_names = getattr(network, "class_names", None)
+    return copy
+
+
+def _recomputed(network: keras.Model, clip, tensors: list) -> keras.Model:
+    copy = keras.Model(clip, graph.recomputed(network, tensors), name=network.name)
+    copy.output_names = graph.output_names(network)
+    return copy
+
+
+def clip_inputs(network: keras.Model) -> list[str]:
+    """Names of the inputs of a network that take clips `(N, T, H, W, C)`."""
+    layers.check(network)
+    pairs = zip(graph.input_names(network), network.inputs, strict=True)
+    return [name for name, tensor in pairs if len(tensor.shape) == 5]
+
+
+def _chosen(
+    named: Mapping[str, keras.KerasTensor], takes_clips: list[str], input: str | None
+) -> str:
+    if input is not None:
+        if input not in named:
+            raise unknown("the name of an input", input, list(named))
+        if input not in takes_clips:
+            raise ValueError(
+                "Expected the name of an input of shape (N, T, H, W, C). "
+                f"Received: {input!r}, which takes {named[input].shape}."
+            )
+        return input
+    if len(takes_clips) > 1:
+        raise ValueError(
+            f"Expected input= one of {', '.join(map(repr, takes_clips))}, or "
+            "models.one_input(network, name), as this network takes several clips. Received: none."
+        )
+    return takes_clips[0]
+
+
+def _copy(network, named, chosen: str, held: Mapping[str, NDArray], scaled: bool) -> keras.Model:
+    own = named[chosen]
+    is_float = keras.backend.is_float_dtype(own.dtype)
+    dtype = own.dtype if is_float else "float32"
+    clip = keras.Input(batch_shape=own.shape, dtype=dtype, name=own.name)
+    values = clip
+    if not is_float and scaled:
+        values = keras.layers.Rescaling(_WHITE_BYTE, name=f"{own.name}_whole_numbers")(clip)
+    tensors = [
+        values if name == chosen else _held(name, tensor, held.get(name))(clip)
+        for name, tensor in named.items()
+    ]
+    return _recomputed(network, clip, tensors)
+
+
+def _held(name: str, tensor: keras.KerasTensor, value: NDArray | None) -> Held:
+    shape = tuple(tensor.shape[1:])
+    is_clip = len(shape) == 4 and shape[3] is not None
+    if value is not None:
+        _check_value(name, shape, value)
+    if value is None or value.ndim == 0:
+        if None in shape and not is_clip:
+            raise ValueError(
+                f"Expected inputs={{{name!r}: array}}, as the size of that input is not fixed. "
+                f"Received: {shape}, and {'no value' if value is None else 'a number'}."
+            )
+        return Held(_neutral(name, tensor) if value is None else value, shape, **_settings(tensor))
+    return Held(value, value.shape, **_settings(tensor))
+
+
+def _check_value(name: str, shape: tuple[int | None, ...], value: NDArray) -> None:
+    fits = len(shape) == value.ndim and all(
+        n in (None, m) for n, m in zip(shape, value.shape, strict=True)
+    )
+    if value.dtype.kind not in "biuf" or not (fits or value.ndim == 0):
+        raise ValueError(
+            f"Expected a number, or an array of shape {shape} without the batch axis, for the "
+            f"input {name!r}. Received: {value.dtype} of shape {value.shape}."
+        )
+    if not np.isfinite(value).all():
+        raise ValueError(f"Expected finite values for the input {name!r}. Received: NaN or Inf.")
+
+
+def _settings(tensor: keras.KerasTensor) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": tensor.dtype}
+
+
+def _neutral(name: str, tensor: keras.KerasTensor) -> float:
+    """What says nothing: all is there, the middle of black and white, or 0."""
+    if tensor.dtype == "bool" or "mask" in name.lower():
+        return 1
+    if len(tensor.shape) == 5 and tensor.shape[-1] in _OF_PICTURES:
+        return _GREY if keras.backend.is_float_dtype(tensor.dtype) else _GREY_BYTE
+    return 0
