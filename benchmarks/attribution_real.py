@@ -2,13 +2,15 @@
 
 python benchmarks/attribution_real.py CLIP... [--frames 16] [--size 224] [--step 1]
     [--methods NAME ...] [--slow-clips N] [--model i3d] [--weights kinetics400]
-    [--pictures FOLDER] [--out docs/attribution-real.md [--append]]
+    [--pictures FOLDER] [--answers FOLDER] [--out docs/attribution-real.md [--append]]
 
-Each method is a process of its own. Of each clip, whose predicted class is explained: seconds over
-those of a forward pass that follows (the median, so that the first clip, on which functions are
-compiled, does not count); the greatest memory of the process up to the first heatmap; insertion
-and deletion over a blurred clip, beside a random map. Methods run with their defaults, but for
-`OPTIONS`; those of `SLOW` explain only the first N clips. "smoothed" is the same heatmap, smoothed.
+Each method is a process of its own. Of each clip, whose predicted class is explained: clips that
+the network was shown, and steps of an optimizer where there is one; processor time, of all threads,
+over that of a forward pass that follows (of the second clip, as functions are compiled on the
+first; of the first where there is one only); the greatest memory of the process before, and up to
+the first heatmap; insertion and deletion over a blurred clip, beside a random map. Methods run with
+their defaults, but for `OPTIONS`; those of `SLOW` explain only the first N clips. "smoothed" is the
+same heatmap, smoothed. With --answers, what has been measured is kept there and not run again.
 """
 
 import argparse
@@ -55,6 +57,7 @@ SLOW = (
     "reverse",
 )
 _SMOOTHED = ("integrated_gradients", "smooth_grad")
+_STEPS_ARE_CLIPS = ("integrated_gradients", "integrated_gradients, smoothed")
 _STEPS = 4  # of the curves
 _HEAD = """# Attribution on real clips
 
@@ -71,6 +74,7 @@ def measured(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
 
     from c3dvis import autodiff, clips, models, objectives
     from c3dvis.attribution import attribute
+    from c3dvis.attribution.scorer import Scorer
 
     shape = (chosen.frames, chosen.size, chosen.size, 3)
     network = models.build(chosen.model, weights=chosen.weights, input_shape=shape)
@@ -78,36 +82,56 @@ def measured(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
         lambda clip: network(clip, training=False), variables=network.variables
     )
     variants = [method, f"{method}, smoothed"] if method in _SMOOTHED else [method]
-    answers = {name: {"rows": []} for name in variants}
+    answers: dict[str, dict] = {name: {"rows": []} for name in variants}
     paths = chosen.clips[: chosen.slow_clips] if method in SLOW else chosen.clips
+    shown_to_network = _counted(Scorer)
     for path in paths:
         clip = clips.read(path, frames=chosen.frames, size=shape[1:3], step=chosen.step)
         probabilities = np.asarray(forward(clip[None]))[0]
         best = int(probabilities.argmax())
         logit = objectives.logit(best)
-        start = time.perf_counter()
+        before, passes_before, start = _peak_gib(), shown_to_network[0], time.process_time()
         attribution = attribute(
             network, clip, logit, method=method, batch_size=2, **OPTIONS.get(method, {})
         )
-        seconds = time.perf_counter() - start
-        start = time.perf_counter()
+        seconds = time.process_time() - start
+        passes, gib = shown_to_network[0] - passes_before, _peak_gib()
+        start = time.process_time()
         np.asarray(forward(clip[None]))
-        alone = time.perf_counter() - start
-        gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        alone = time.process_time() - start
         row = {
             "clip": path.name,
             "class": network.class_names[best],
             "probability": float(probabilities[best]),
-            "passes": seconds / alone,
+            "time": seconds / alone,
+            "passes": passes,
+            "steps": attribution.settings.get("steps"),
+            "layer": attribution.settings.get("layer"),
         }
         for name in variants:
             shown = attribution if name == method else attribution.smoothed()
-            answers[name].setdefault("gib", gib)
+            answers[name].setdefault("gib", [before, gib])
             answers[name]["rows"].append(row | {"areas": areas(network, logit, clip, shown)})
             if chosen.pictures is not None:
                 chosen.pictures.mkdir(parents=True, exist_ok=True)
                 shown.save(chosen.pictures / f"{path.stem}-{name}.png")
     return answers
+
+
+def _peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _counted(scorer: type) -> list[int]:
+    """From now on, how many clips scorers show their networks; the optimizers' own not counted."""
+    counts, in_batches = [0], scorer.in_batches
+
+    def counted(self, run, clips):
+        counts[0] += len(clips)
+        return in_batches(self, run, clips)
+
+    scorer.in_batches = counted
+    return counts
 
 
 def areas(network, logit, clip, attribution) -> list[tuple[float, float]]:
@@ -129,9 +153,9 @@ def table(answers: dict[str, dict]) -> list[str]:
     text += [f"| {r['clip']} | {r['class']} | {r['probability']:.2f} |" for r in longest]
     text += [
         "",
-        "| method | clips | time of forward passes | peak GiB | insertion | random | better "
-        "| deletion | random | better |",
-        "|---" * 10 + "|",
+        "| method | explained | clips shown | time of a forward pass | GiB before | peak GiB "
+        "| insertion | random | better | deletion | random | better |",
+        "|---" * 12 + "|",
     ]
     return text + [line(method, answer) for method, answer in answers.items()]
 
@@ -139,8 +163,13 @@ def table(answers: dict[str, dict]) -> list[str]:
 def line(method: str, answer: dict) -> str:
     """A row of the table: means over the clips, and on how many the heatmap beats a random one."""
     rows = answer["rows"]
-    passes = statistics.median(row["passes"] for row in rows)
-    cells = [method, str(len(rows)), f"{passes:.3g}", f"{answer['gib']:.1f}"]
+    second = rows[min(1, len(rows) - 1)]
+    name = f"{method} of {second['layer']}" if second["layer"] else method
+    passes = f"{second['passes']}"
+    if second["steps"] is not None and method not in _STEPS_ARE_CLIPS:
+        passes += f", {second['steps']} steps"
+    before, peak = answer["gib"]
+    cells = [name, str(len(rows)), passes, f"{second['time']:.3g}", f"{before:.1f}", f"{peak:.1f}"]
     for i, sign in ((0, 1), (1, -1)):
         pairs = [row["areas"][i] for row in rows]
         cells += [f"{statistics.mean(values):.3f}" for values in zip(*pairs, strict=True)]
@@ -158,9 +187,7 @@ def main() -> None:
     if chosen.append and chosen.out is not None:
         before = chosen.out.read_text(encoding="utf-8") + "\n"
     for method in chosen.methods:
-        command = [sys.executable, __file__, *sys.argv[1:], "--one", method]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        made = json.loads(output.splitlines()[-1])
+        made = answer_of(method, chosen)
         answers |= made
         for name, answer in made.items():
             print(line(name, answer), flush=True)
@@ -168,6 +195,22 @@ def main() -> None:
             chosen.out.write_text(before + section(chosen, machine, answers), encoding="utf-8")
     if chosen.out is None:
         print(section(chosen, machine, answers))
+
+
+def answer_of(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
+    """What `measured` gives in a process of its own, or gave before."""
+    kept = None
+    if chosen.answers is not None:
+        kept = chosen.answers / f"{chosen.frames}x{chosen.size}-{method}.json"
+        if kept.exists():
+            return json.loads(kept.read_text(encoding="utf-8"))
+    command = [sys.executable, __file__, *sys.argv[1:], "--one", method]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    line_of_json = output.splitlines()[-1]
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(line_of_json, encoding="utf-8")
+    return json.loads(line_of_json)
 
 
 def section(chosen: argparse.Namespace, machine: list[str], answers: dict[str, dict]) -> str:
@@ -187,6 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=(*QUICK, *SLOW))
     parser.add_argument("--slow-clips", type=int, default=3, metavar="N")
     parser.add_argument("--pictures", type=Path, help="folder for strips of the heatmaps")
+    parser.add_argument("--answers", type=Path, help="folder of what has been measured before")
     parser.add_argument("--model", default="i3d")
     parser.add_argument("--weights", default="kinetics400")
     parser.add_argument("--one", help=argparse.SUPPRESS)

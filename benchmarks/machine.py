@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -17,21 +18,28 @@ _SIZE, _PRODUCTS, _RUNS = 2048, 8, 5
 
 def peak(dtype: str) -> float:
     """Multiplications and additions a second of large matrix products."""
-    matrix = np.random.default_rng(0).standard_normal((_SIZE, _SIZE)) / np.sqrt(_SIZE)
-
-    def products(x):
-        x = ops.cast(x, dtype)
-        for _ in range(_PRODUCTS):
-            x = ops.matmul(x, x)
-        return ops.cast(ops.sum(x), "float32")
-
-    run = autodiff.compiled(products)
+    run, operations = matrix_products(dtype)
     fastest = float("inf")
     for _ in range(_RUNS + 1):
         start = time.perf_counter()
-        ops.convert_to_numpy(run(matrix.astype(np.float32)))
+        run()
         fastest = min(fastest, time.perf_counter() - start)
-    return 2 * _PRODUCTS * _SIZE**3 / fastest
+    return operations / fastest
+
+
+def matrix_products(dtype: str, products: int = _PRODUCTS) -> tuple[Callable[[], object], float]:
+    """Some products of large matrices, compiled, and their multiplications and additions."""
+    matrix = np.random.default_rng(0).standard_normal((_SIZE, _SIZE)) / np.sqrt(_SIZE)
+    matrix = matrix.astype(np.float32)
+
+    def multiplied(x):
+        x = ops.cast(x, dtype)
+        for _ in range(products):
+            x = ops.matmul(x, x)
+        return ops.cast(ops.sum(x), "float32")
+
+    run = autodiff.compiled(multiplied)
+    return lambda: ops.convert_to_numpy(run(matrix)), 2 * products * _SIZE**3
 
 
 def state() -> list[str]:

@@ -1,7 +1,7 @@
 """How fast clips are made, beside tf-keras-vis, the bare compiled step and the machine's peak.
 
 python benchmarks/maximize.py [--networks c3d c3d-motion] [--layers conv1 ...] [--size H W]
-    [--repeats N] [--dtype float32 bfloat16] [--sections steps neuron time] [--filters N]
+    [--repeats N] [--dtype float32 bfloat16] [--sections steps neuron time units] [--filters N]
     [--steps N] [--out docs/benchmarks-maximize.md]
 
 What is compared is run in turns, in this process, so that all have the same machine; only "time"
@@ -20,15 +20,23 @@ import keras
 import numpy as np
 import same_activation
 from keras import ops
-from machine import peak, state
+from machine import matrix_products, peak, state
 from networks import build
 
 from c3dvis import autodiff, objectives
+from c3dvis.gallery.plan import CLASSES
 from c3dvis.maximize import Maximizer
 from c3dvis.maximize.subnetwork import Subnetwork
 from c3dvis.models import layers
 
 LAYERS = ("conv1", "conv2", "conv3b", "conv4b", "conv5b")
+SECTIONS = ("steps", "neuron", "time", "units")
+# Of I3D, one from each endpoint.
+UNIT_LAYERS = (
+    *("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3"),
+    *(f"Mixed_{name}" for name in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")),
+    CLASSES,
+)
 NEURON_LAYER, NEURONS = "conv3b", 16
 # Steps of tf-keras-vis in one turn, and of ours: two runs of the compiled graph.
 THEIR_STEPS, OUR_STEPS = 2, 16
@@ -47,16 +55,20 @@ class Contender:
     amount: int
 
 
-def turns(contenders: Mapping[str, Contender], repeats: int) -> dict[str, float]:
+def turns(
+    contenders: Mapping[str, Contender],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median milliseconds a step and clip of each, timed in turns after one run to warm up."""
     for contender in contenders.values():
         contender.run()
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, contender in contenders.items():
-            start = time.perf_counter()
+            start = clock()
             contender.run()
-            taken[name].append(1e3 * (time.perf_counter() - start) / contender.amount)
+            taken[name].append(1e3 * (clock() - start) / contender.amount)
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
@@ -112,7 +124,7 @@ def their_step(network: keras.Model, layer: str, position=None) -> Contender:
     return Contender(lambda: made(score, THEIR_STEPS), THEIR_STEPS)
 
 
-def operations(network: keras.Model, layer: str) -> float:
+def operations(network: keras.Model, layer: str, last: str | None) -> float:
     """Multiplications and additions that a step needs: only one channel of the last convolution.
 
     Of each convolution the values, and the gradient for its input; weights have none.
@@ -122,7 +134,7 @@ def operations(network: keras.Model, layer: str) -> float:
     for operation in tap.operations:
         if not isinstance(operation, keras.layers.Conv3D):
             continue
-        channels = 1 if operation.name == layer else operation.filters
+        channels = 1 if operation.name == last else operation.filters
         places = np.prod(operation.output.shape[1:4])
         inputs = operation.input.shape[-1]
         total += 2 * 2 * places * np.prod(operation.kernel_size) * inputs * channels
@@ -154,7 +166,7 @@ def steps_table(network, name: str, options, peaks: Mapping[str, float]) -> list
                 f"bare {dtype}": bare_step(network, objective, 4, kind),
             }
         found = turns(contenders, options.repeats)
-        work = operations(network, layer)
+        work = operations(network, layer, layer)
         for dtype in options.dtype:
             pixels, fourier, bare = (found[f"{k} {dtype}"] for k in ("pixels", "fourier", "bare"))
             share = work / (pixels * 1e-3) / peaks[dtype]
@@ -197,12 +209,51 @@ def neuron_table(network, name: str, options) -> list[str]:
     return rows
 
 
+def units_table(network, name: str, options) -> list[str]:
+    """One unit of each layer, and classes: processor time of a step. Float32 alone."""
+    rows = [
+        "| layer | clips at once | operations of a clip's step, 1e9 | bare step, ms "
+        "| whole step, ms | whole / bare | share of peak | bare step's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    multiply, products = matrix_products("float32", 2)
+    for layer in options.unit_layers:
+        objective = objectives.logit(range(2)) if layer == CLASSES else f"{layer}:0"
+        objective = objectives.of(objective, network)
+        contenders = {
+            "peak": Contender(multiply, 1),
+            "bare": bare_step(network, objective, len(objective), None),
+            "whole": whole_step(network, objective, batch_size=len(objective)),
+        }
+        found = turns(contenders, options.repeats, time.process_time)
+        work, most = unit_operations(network, objective), products / found["peak"]
+        rows.append(
+            f"| {layer} | {len(objective)} | {work / 1e9:.2f} "
+            f"| {found['bare']:.0f} | {found['whole']:.0f} | {found['whole'] / found['bare']:.2f} "
+            f"| {work / found['whole'] / most:.0%} | {work / found['bare'] / most:.0%} |"
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def unit_operations(network: keras.Model, objective) -> float:
+    """As `operations`; where a layer joins several convolutions, all their channels are needed."""
+    tap = layers.tap(network, objective.layers)
+    last = [o for o in tap.operations if isinstance(o, keras.layers.Conv3D)][-1]
+    alone = tap.outputs[0].shape[-1] == last.filters
+    return operations(network, objective.layers[0], last.name if alone else None)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _arguments(arguments)
     text = ["# How fast clips are made", "", *state(), ""]
-    peaks = {dtype: peak(dtype) for dtype in options.dtype}
+    # Of the units, the peak is measured in turns with them.
+    several = {"steps", "neuron", "time"} & {*options.sections}
+    peaks = {dtype: peak(dtype) for dtype in options.dtype if several}
     text += [
-        "Peak of matrix products, measured in this run: "
+        ""
+        if not peaks
+        else "Peak of matrix products, measured in this run: "
         + ", ".join(f"{value / 1e9:.0f} GFLOP/s in {dtype}" for dtype, value in peaks.items())
         + ".",
         "",
@@ -222,6 +273,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "time": (
             same_activation.EXPLANATION,
             lambda network, name: same_activation.table(name, options),
+        ),
+        "units": (
+            "Milliseconds of processor time a step and clip, of all threads, median of turns; so "
+            "is the peak of matrix products, measured in turns with each layer. The whole step is "
+            "that of the defaults, with all that belongs to it: Fourier, transforms, optimizer. "
+            "The bare step is the compiled score and gradient of the cut network. What a step "
+            "costs does not depend on the unit, which is read from the data that it is fed. "
+            "Operations are those of convolutions alone.",
+            lambda network, name: units_table(network, name, options),
         ),
     }
     for section in options.sections:
@@ -243,7 +303,8 @@ def _arguments(arguments):
     add("--size", nargs=2, type=int, metavar=("H", "W"), help="of the full-size C3D's clips")
     add("--repeats", type=int, default=5, metavar="N", help="turns of each")
     add("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
-    add("--sections", nargs="+", default=["steps", "neuron"], choices=["steps", "neuron", "time"])
+    add("--sections", nargs="+", default=["steps", "neuron"], choices=SECTIONS)
+    add("--unit-layers", nargs="+", default=list(UNIT_LAYERS), metavar="LAYER", help="for units")
     add("--time-layers", nargs="+", default=["conv2", "conv3b", "conv5b", "fc8"], metavar="LAYER")
     add("--filters", type=int, default=16, metavar="N", help="a layer, for the time")
     add("--their-steps", type=int, default=200, metavar="N", help="of tf-keras-vis, for the time")

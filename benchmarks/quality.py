@@ -1,7 +1,7 @@
 """How well made clips excite their units, and whether other networks see the same class in them.
 
 python benchmarks/quality.py [--networks c3d-motion ...] [--parametrizations fourier ...]
-    [--filters 0-1] [--folder galleries] [--out docs/quality.md]
+    [--filters 0-1 | --classes-only] [--folder galleries] [--out docs/quality.md]
 
 Makes galleries with the package's defaults, which go on where they were stopped: of every
 parametrization on the first network, of the default one on the others. A unit's ratio is its clip's
@@ -36,6 +36,8 @@ def gallery(network: str, parametrization: str, chosen: argparse.Namespace) -> O
     settings = Settings(model=network, parametrization=parametrization, compare=HELD_OUT)
     out = chosen.folder / f"{network}-{parametrization}"
     selection = Selection(filters=chosen.filters)
+    if chosen.classes_only:
+        selection = Selection(classes=("all",))
     return make(settings, out, selection=selection, report=lambda line: print(line, flush=True))
 
 
@@ -133,6 +135,7 @@ def _arguments() -> argparse.Namespace:
     add("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     add("--parametrizations", nargs="+", choices=PARAMETRIZATIONS, default=PARAMETRIZATIONS)
     add("--filters", type=numbers, default=(0, 1), metavar="CHOICE", help="of each layer")
+    add("--classes-only", action="store_true", help="no filters")
     add("--folder", type=Path, default=Path("galleries"), help="of the galleries")
     out = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
     add("--out", type=Path, default=out)

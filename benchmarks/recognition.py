@@ -1,7 +1,7 @@
 """Whether a network still recognises its class clips when they are changed, and how real they are.
 
 python benchmarks/recognition.py GALLERY --real FOLDER [--model i3d] [--weights kinetics400]
-    [--peer CLASSES --peer-steps N] [--out docs/recognition.md]
+    [--peer CLASSES --peer-steps N --peer-folder FOLDER] [--out docs/recognition.md]
 
 Clips are read back from the GIFs of a gallery, as somebody who was sent them would see them.
 Changes: moved by 8 of 112 pixels each way, scaled by 0.9 and 1.1, cut to the first 12 frames,
@@ -186,13 +186,21 @@ def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, 
     return found
 
 
-def peer_clips(network: keras.Model, labels: Sequence[int], steps: int) -> np.ndarray:
-    """What tf-keras-vis makes for classes."""
+def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: Path) -> np.ndarray:
+    """What tf-keras-vis makes for classes, read back from GIFs; those in the folder are kept."""
     from same_activation import their_score, theirs
 
-    make = theirs(network, network.layers[-1].name)
-    made = [np.asarray(make(their_score(label), steps), np.float32)[0] for label in labels]
-    return np.clip(np.stack(made), 0, 1)
+    make = theirs(network, network.layers[-1].name, quick=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = []
+    for label in labels:
+        path = folder / f"{label}-{steps}.gif"
+        if not path.exists():
+            made = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
+            clips.write(path, np.clip(made, 0, 1), fps=8)
+            print(f"tf-keras-vis made class {label}", flush=True)
+        shown.append(clips.read(path, frames=FRAMES, short="hold"))
+    return np.stack(shown)
 
 
 def rows_of(name: str, networks: Networks, shown, labels, real) -> list[str]:
@@ -231,7 +239,7 @@ def main() -> None:
     text += rows_of("c3dvis", networks, shown, labels, real)
     if chosen.peer:
         some = labels[: chosen.peer]
-        made = peer_clips(networks.network, some, chosen.peer_steps)
+        made = peer_clips(networks.network, some, chosen.peer_steps, chosen.peer_folder)
         name = f"tf-keras-vis, {chosen.peer_steps} steps, the first {len(some)} classes"
         text += rows_of(name, networks, made, some, real)
     text += [f"## Score over the best of {len(real)} real clips", ""]
@@ -257,6 +265,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", default="kinetics400")
     parser.add_argument("--peer", type=int, default=0, metavar="CLASSES", help="for tf-keras-vis")
     parser.add_argument("--peer-steps", type=int, default=200, metavar="N")
+    parser.add_argument("--peer-folder", type=Path, default=Path("peer"), help="of its GIFs")
     parser.add_argument("--out", type=Path, help="file to write; default: standard output")
     return parser.parse_args()
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import measures
 import planted
 import planted_judge
+import planted_maco
 import planted_networks
 import planted_report
 import planted_runs
@@ -330,3 +331,20 @@ def test_the_command_refuses_names_that_are_not_there(wrong, capsys):
         planted.main(wrong)
     assert stopped.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+# What MaCo can reach
+
+
+def test_the_most_overlap_is_that_of_the_best_shares_in_time():
+    """One wave is wanted; all frequencies in space hold alike, and the others spread out in time."""
+    wanted = np.zeros((8, 4, 4))
+    wanted[3, 1, 2] = 1.0
+    most = planted_maco.most_overlap(np.ones((4, 4)), wanted)
+    np.testing.assert_allclose(most, 1 / np.sqrt(1 + 15 / 8), rtol=1e-3)
+
+
+def test_what_holds_the_wanted_power_can_be_the_wanted():
+    wanted = np.random.default_rng(0).random((8, 4, 4)) ** 3
+    most = planted_maco.most_overlap(wanted.sum(axis=0), wanted)
+    np.testing.assert_allclose(most, 1, rtol=1e-3)
