@@ -48,7 +48,14 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterator[None]:
+def locked(
+    folder: Path,
+    command: str,
+    *,
+    manifest: str | None = None,
+    wait: float = 0,
+    tidied: bool = True,
+) -> Iterator[None]:
     """Makes the folder and keeps other runs out of it; removes what a killed run left half done.
 
     A folder that was made here and in which nothing was written is removed again.
@@ -57,6 +64,9 @@ def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterat
         folder: Made where there is none.
         command: As for `check`.
         manifest: As for `check`.
+        wait: Seconds for which another run may have it.
+        tidied: Whether it is tidied, which it must not be while others write there without this
+            lock.
 
     Raises:
         InUse: If another run has it.
@@ -68,7 +78,7 @@ def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterat
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     # The system frees this lock when a process dies, however it dies.
-    lock = filelock.FileLock(folder / _LOCK, timeout=0)
+    lock = filelock.FileLock(folder / _LOCK, timeout=wait)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -79,13 +89,19 @@ def locked(folder: Path, command: str, *, manifest: str | None = None) -> Iterat
     try:
         check(folder, command, manifest=manifest)  # again, as another run may just have begun it
         write_json(folder / _MARKER, {"command": command})
-        for leftover in _in_flight(folder):
-            leftover.unlink()
+        if tidied:
+            tidy(folder)
         yield
     finally:
         lock.release()
         if is_new and {path.name for path in folder.iterdir()} <= {_MARKER, _LOCK}:
             shutil.rmtree(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what killed runs left half written; no other run may be writing there."""
+    for leftover in _in_flight(folder):
+        leftover.unlink(missing_ok=True)
 
 
 def _in_flight(folder: Path) -> list[Path]:

@@ -17,13 +17,14 @@ import filelock
 import keras
 import numpy as np
 import pytest
+from gallery_folder import Instant, bytes_below
 from PIL import Image
 
 from c3dvis import clips, files, models
-from c3dvis.gallery import make, render
+from c3dvis.gallery import make, rebuild, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, Settings, dry_run
-from c3dvis.maximize import MaximizedClip
+from c3dvis.gallery.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE_LAYERS = ["CON", "Conv1", "conv1", "..", "<img onerror=alert(1)>", "n" * 300]
@@ -41,24 +42,6 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "small.keras"
     keras.Model(inputs, x).save(path)
     return path
-
-
-class Instant:
-    """A Maximizer that makes its clips at once: for tests of everything around it."""
-
-    made: list[tuple[str, int]] = []
-    status = "ok"
-
-    def __init__(self, network, objective, **options):
-        self.layer = objective.layers[0]
-
-    def make(self, objective, *, steps, seed):
-        _, term = objective.terms[0]
-        for channel in term.units:
-            Instant.made.append((self.layer, channel))
-            noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
-            failed = 2 if Instant.status == "failed" else None
-            yield MaximizedClip(noise, 1.0 + channel, Instant.status, failed)
 
 
 @pytest.fixture
@@ -144,12 +127,12 @@ def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch
 def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, instant, monkeypatch):
     filling = []
     monkeypatch.setattr(make, "_PAGES_EVERY", 0)
-    monkeypatch.setattr(make.page, "write", lambda *_, **options: filling.append(options))
+    monkeypatch.setattr(rebuild.page, "write", lambda *_, **options: filling.append(options))
     assert gallery(model, tmp_path / "a") == 0
-    assert [one.get("filling", False) for one in filling] == [True] * 8 + [False]
+    assert [one["filling"] for one in filling] == [True] * 8 + [False]
     filling.clear()
     assert gallery(model, tmp_path / "a") == 0
-    assert [one.get("filling", False) for one in filling] == [False]
+    assert [one["filling"] for one in filling] == [False]
     filling.clear()
 
     def stopped(*_):
@@ -157,18 +140,26 @@ def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, inst
 
     monkeypatch.setattr(render.Renderer, "_write", stopped)
     assert gallery(model, tmp_path / "b") == 130
-    assert [one.get("filling", False) for one in filling] == [True, False]
+    assert [one["filling"] for one in filling] == [True, False]
 
 
-def test_it_makes_only_what_is_missing(model, tmp_path, instant):
+def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
     assert gallery(model, tmp_path) == 0
     (tmp_path / "conv1" / "1.gif").write_bytes(b"GIF89a")  # cut short
+    other = bytearray((tmp_path / "conv1" / "2.gif").read_bytes())
+    other[-2] ^= 1  # as long as it was
+    (tmp_path / "conv1" / "2.gif").write_bytes(other)
     (tmp_path / "conv2" / "0.json").unlink()
     (tmp_path / "classes" / "2.jpg").unlink()
     (tmp_path / "classes" / "0.json").write_text("{")
-    instant.made.clear()
+    capsys.readouterr()
     assert gallery(model, tmp_path) == 0
-    assert instant.made == [("logits/", 0), ("logits/", 2), ("conv2", 0), ("conv1", 1)]
+    told = capsys.readouterr().out
+    assert "5 clips to make, 3 there already" in told
+    assert (
+        "made again, as they do not count: classes/0.json (damaged), classes/2.json (2.jpg is not "
+        "whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what was made)"
+    ) in told
     assert check_whole(tmp_path) == 16
 
 
@@ -176,8 +167,6 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant):
     "more, told",
     [
         (["--seed", "1"], "seed 0 there, 1 now"),
-        (["--layers", "conv1"], 'layers null there, ["conv1"] now'),
-        (["--filters", "0"], "filters null there, [0] now"),
         (["--value-range", "0", "255"], "value_range null there, [0.0, 255.0] now"),
     ],
 )
@@ -204,7 +193,7 @@ def test_other_weights_in_the_same_folder_are_refused(model, tmp_path, instant, 
 
 
 def test_a_folder_in_which_nothing_is_made_yet_takes_other_options(model, tmp_path, instant):
-    files.write_json(tmp_path / "gallery.json", {"identity": {"seed": 9}})
+    files.write_json(tmp_path / "gallery.json", Manifest({"seed": 9}, ()).to_json())
     files.write_json(tmp_path / "held-out.json", {"conv1": {"0": 99.0}})
     assert gallery(model, tmp_path) == 0
     assert not (tmp_path / "held-out.json").exists()
@@ -246,22 +235,68 @@ def test_a_layers_folder_that_leads_elsewhere_is_refused(model, tmp_path, instan
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".0123456789abcdef.tmp"]
 
 
-@pytest.mark.parametrize("damage", ['{"identity": null}', "[" * 100_000, '{"identity": {"se'])
-def test_a_damaged_manifest_is_one_line(model, tmp_path, instant, capsys, damage):
-    assert gallery(model, tmp_path, "--layers", "conv2") == 0
+@pytest.mark.parametrize(
+    "damage",
+    ['{"identity": null}', "[" * 100_000, '{"identity": {"se', '{"schema": 1, "identity": {}}'],
+)
+def test_a_damaged_manifest_is_written_anew_where_the_records_agree(
+    model, tmp_path, instant, capsys, damage
+):
+    chosen = ("--layers", "conv2")
+    assert gallery(model, tmp_path, *chosen) == 0
+    whole, instant.made[:] = bytes_below(tmp_path), []
     (tmp_path / "gallery.json").write_text(damage)
-    assert gallery(model, tmp_path, "--layers", "conv2") == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: Expected") and error.count("\n") == 1
-    assert "gallery.json" in error or "not there" in error
+    assert gallery(model, tmp_path, *chosen, "--seed", "1") == 2
+    assert "a damaged gallery.json" in capsys.readouterr().err
+    assert gallery(model, tmp_path, *chosen) == 0
+    assert not instant.made and bytes_below(tmp_path) == whole
 
 
-def test_other_labels_in_the_same_folder_are_refused(model, tmp_path, instant, capsys):
-    for names, code in ((["a", "b", "c"], 0), (["a", "c", "b"], 2)):
+def test_a_manifest_of_another_schema_is_refused(model, tmp_path, instant, capsys):
+    files.write_json(tmp_path / "gallery.json", {"schema": 2, "identity": {}})
+    assert gallery(model, tmp_path) == 2
+    assert "whose gallery.json is of schema 2" in capsys.readouterr().err
+
+
+def test_labels_can_change(model, tmp_path, instant):
+    for names in (["a", "b", "c"], ["a", "c", "b"]):
         (tmp_path / "labels.txt").write_text("\n".join(names))
-        labels = ["--labels", str(tmp_path / "labels.txt"), "--classes", "0"]
-        assert gallery(model, tmp_path / "out", *labels) == code
-    assert "class_names_sha256" in capsys.readouterr().err
+        labels = ["--labels", str(tmp_path / "labels.txt"), "--classes", "all"]
+        assert gallery(model, tmp_path / "out", *labels) == 0
+        page = (tmp_path / "out" / "README.md").read_text("utf-8")
+        assert page.index(f"**1** {names[1]}") < page.index(f"**2** {names[2]}")
+    assert len(instant.made) == 3
+
+
+def test_the_gallery_grows(model, tmp_path, instant, capsys):
+    assert gallery(model, tmp_path, "--layers", "conv1", "--filters", "0") == 0
+    first = bytes_below(tmp_path)
+    assert gallery(model, tmp_path, "--layers", "conv1", "conv2", "--filters", "0-1") == 0
+    assert "3 clips to make, 1 there already" in capsys.readouterr().out
+    assert gallery(model, tmp_path, "--classes", "2") == 0
+    assert [made[1] for made in instant.made] == [0, 0, 1, 1, 2]
+    page = (tmp_path / "README.md").read_text("utf-8")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Classes",
+        "## conv2",
+        "## conv1",
+    ]
+    assert page.count('<img src="conv1') == page.count('<img src="conv2') == 2
+    kept = {name: content for name, content in first.items() if name.startswith("conv1")}
+    assert kept.items() <= bytes_below(tmp_path).items()
+
+
+def test_units_keep_their_group_when_the_gallery_grows(model, tmp_path, instant):
+    for filters in ("0-1", "0-2"):
+        assert gallery(model, tmp_path, "--layers", "conv1", "--filters", filters) == 0
+    batches = [json.loads((tmp_path / f"conv1/{i}.json").read_text())["batch"] for i in range(3)]
+    assert batches == [[0, 1], [0, 1], [2]]
+    (tmp_path / "conv1/1.json").unlink()
+    instant.made.clear()
+    assert gallery(model, tmp_path, "--layers", "conv1", "--filters", "0-2") == 0
+    # Its neighbour is computed with it, as some processors round otherwise, but not written.
+    assert instant.made == [("conv1", 0), ("conv1", 1)]
+    assert json.loads((tmp_path / "conv1/1.json").read_text())["batch"] == [0, 1]
 
 
 def test_a_network_with_other_layers_and_equal_weights_is_refused(model, tmp_path, instant, capsys):
@@ -327,12 +362,21 @@ def test_a_failed_unit_is_exit_code_1_also_when_nothing_is_left_to_do(
     instant.status = "failed"
     for _ in range(2):
         assert gallery(model, tmp_path, "--layers", "conv2") == 1
-        assert "2 clips, 2 failed" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "2 clips, 2 failed" in told and "--retry-failed" in told
+        assert "conv2 1 failed at step 2" in told
     assert len(instant.made) == 2
+    instant.status = "ok"
+    assert gallery(model, tmp_path, "--layers", "conv2", "--retry-failed") == 0
+    assert len(instant.made) == 4
+    instant.status = "failed"
+    instant.made.clear()
+    (tmp_path / "conv2" / "1.json").unlink()
+    assert gallery(model, tmp_path, "--layers", "conv2") == 1
     assert json.loads((tmp_path / "conv2" / "1.json").read_text())["failed_step"] == 2
 
 
-def test_an_unexpected_error_is_told_and_its_units_are_made_by_the_next_run(
+def test_an_unexpected_error_is_told_and_its_units_are_made_when_asked_for(
     model, tmp_path, instant, monkeypatch, capsys
 ):
     def broken(*_, **__):
@@ -342,8 +386,9 @@ def test_an_unexpected_error_is_told_and_its_units_are_made_by_the_next_run(
         patch.setattr(render.clips, "write", broken)
         assert gallery(model, tmp_path, "--layers", "conv2") == 1
     told = capsys.readouterr().out
-    assert told.count("not made: RuntimeError: out of memory") == 2
-    assert gallery(model, tmp_path, "--layers", "conv2") == 0
+    assert told.count("not made: RuntimeError: out of memory") == 4  # as it happens, and at the end
+    assert gallery(model, tmp_path, "--layers", "conv2") == 1
+    assert gallery(model, tmp_path, "--layers", "conv2", "--retry-failed") == 0
     assert check_whole(tmp_path) == 4
 
 

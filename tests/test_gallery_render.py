@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import keras
@@ -11,7 +12,8 @@ from PIL import Image
 from same_bits import batches_agree
 
 from c3dvis import identity, motion
-from c3dvis.gallery import engines, folder, plan, render
+from c3dvis.gallery import folder, plan, render
+from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.make import Selection, plan_of
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.record import Record
@@ -44,13 +46,18 @@ def units(layer, channels):
     ]
 
 
+def task(layer, channels, size=None):
+    group = Group(tuple(units(layer, channels)), size or len(channels))
+    return Task(group, group.units)
+
+
 def bytes_below(out):
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("layer", ["conv1", CLASSES])
 def test_a_unit_becomes_a_gif_a_strip_and_a_record(network, tmp_path, layer):
-    (record,) = Renderer(SETTINGS, tmp_path, network=network).render(units(layer, [1]), {1: 0.5})
+    (record,) = Renderer(SETTINGS, tmp_path, network=network).render(task(layer, [1]), {1: 0.5})
     where = tmp_path / ("classes" if layer == CLASSES else layer)
     values = json.loads((where / "1.json").read_text())
     assert record.to_json() == values and Record.from_json(values) == record
@@ -73,7 +80,7 @@ def test_a_class_clip_is_shown_to_the_network(tmp_path, parametrization):
     biased.get_layer("fc").set_weights([kernel, bias + np.array([0, 1, -9], np.float32)])
     biased.class_names = ["up", "down", "left"]
     settings = Settings(steps=2, parametrization=parametrization)
-    made = Renderer(settings, tmp_path, network=biased).render(units(CLASSES, [0, 1]), {})
+    made = Renderer(settings, tmp_path, network=biased).render(task(CLASSES, [0, 1]), {})
     assert [record.predicted_class for record in made] == ["down", "down"]
 
 
@@ -83,7 +90,7 @@ def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
             Settings(steps=3, batch_size=batch_size), tmp_path / name, network=network
         )
         for group in groups:
-            list(renderer.render(units("conv1", group), {}))
+            list(renderer.render(task("conv1", group), {}))
     together, alone = (bytes_below(tmp_path / name) for name in ("all", "one"))
     assert sorted(together) == sorted(alone)
     if batches_agree():
@@ -97,9 +104,7 @@ def test_another_seed_makes_another_clip(network, tmp_path):
     for seed in (0, 1):
         settings = Settings(steps=2, seed=seed)
         list(
-            Renderer(settings, tmp_path / str(seed), network=network).render(
-                units("conv1", [1]), {}
-            )
+            Renderer(settings, tmp_path / str(seed), network=network).render(task("conv1", [1]), {})
         )
     made = [(tmp_path / str(seed) / "conv1" / "1.jpg").read_bytes() for seed in (0, 1)]
     assert made[0] != made[1]
@@ -110,7 +115,7 @@ def test_a_filter_without_gradient_is_marked_and_has_no_clip(tmp_path):
     kernel, bias = dead.get_layer("conv1").get_weights()
     kernel[..., 2] = 0
     dead.get_layer("conv1").set_weights([kernel, bias])
-    made = list(Renderer(SETTINGS, tmp_path, network=dead).render(units("conv1", [1, 2]), {}))
+    made = list(Renderer(SETTINGS, tmp_path, network=dead).render(task("conv1", [1, 2]), {}))
     assert [record.status for record in made] == ["ok", "no gradient"]
     assert made[1].files == {}
     assert not (tmp_path / "conv1" / "2.gif").exists()
@@ -128,7 +133,7 @@ def test_a_unit_that_turns_nan_is_recorded_with_its_step_and_last_finite_clip(tm
     light.set_weights([np.tile([1.0, -1.0, 0.0], (1, 1, 1, 3, 1)), np.zeros(3)])
     top.set_weights([np.eye(3).reshape(1, 1, 1, 3, 3), np.zeros(3)])
     settings = Settings(steps=300, batch_size=2)
-    made = list(Renderer(settings, tmp_path, network=network).render(units("top", [0, 1]), {}))
+    made = list(Renderer(settings, tmp_path, network=network).render(task("top", [0, 1]), {}))
     assert [record.status for record in made] == ["failed", "ok"]
     assert 0 < made[0].failed_step < 300 and made[1].failed_step is None
     # The clip is the last one before, which without its transforms may be too light already.
@@ -139,21 +144,25 @@ def test_a_unit_that_turns_nan_is_recorded_with_its_step_and_last_finite_clip(tm
 
 def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monkeypatch):
     class Breaks:
+        batch_size = 3
+
         def __init__(self, *_, **__):
             pass
 
         def make(self, objective, **_):
             yield render.MaximizedClip(np.zeros((6, 16, 16, 3), np.float32), 1.0, "ok")
-            raise RuntimeError("out of luck\nsecond line")
+            raise RuntimeError("out of luck\nsecond line") from KeyError("why")
 
     monkeypatch.setattr(render, "Maximizer", Breaks)
     chosen = units("conv1", [0, 1, 4])
-    made = list(Renderer(SETTINGS, tmp_path, network=network).render(chosen, {}))
+    given = Task(Group(tuple(chosen), 3), tuple(chosen))
+    made = list(Renderer(SETTINGS, tmp_path, network=network).render(given, {}))
     assert [record.status for record in made] == ["ok", "error", "error"]
     assert made[1].error == made[2].error == "RuntimeError: out of luck"
-    # The next run makes those anew that an error kept from being made.
+    cause = "KeyError: 'why'\n\nRuntimeError: out of luck\nsecond line"
+    assert made[1].cause == cause
     section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))
-    assert list(folder.existing(tmp_path, [section])) == chosen[:1]
+    assert [one.is_failure for one in folder.existing(tmp_path, [section]).values()] == [0, 1, 1]
 
 
 def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
@@ -162,7 +171,7 @@ def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
 
     monkeypatch.setattr(render.clips, "write", full)
     with pytest.raises(OSError, match="No space"):
-        list(Renderer(SETTINGS, tmp_path, network=network).render(units("conv1", [0]), {}))
+        list(Renderer(SETTINGS, tmp_path, network=network).render(task("conv1", [0]), {}))
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -199,7 +208,7 @@ def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_pa
     network = keras.Model(inputs, outputs)
     # Both want light; by log odds, neither could get ahead of the other.
     network.get_layer("fc").set_weights([np.ones((2, 2)), np.zeros(2)])
-    made = list(Renderer(SETTINGS, tmp_path, network=network).render(units(CLASSES, [0, 1]), {}))
+    made = list(Renderer(SETTINGS, tmp_path, network=network).render(task(CLASSES, [0, 1]), {}))
     assert [record.status for record in made] == ["ok", "ok"]
 
 
@@ -237,7 +246,9 @@ def test_a_value_range_reaches_the_network(tmp_path):
     expected = (3 * (world.batch(0, 3).clips * 8 - 3)).mean(axis=(1, 2, 3, 4)).max()
     found = render.best_held_out(network, [section], settings)
     assert found == {"sum": {0: pytest.approx(expected, rel=1e-4)}}
-    (record,) = Renderer(settings, tmp_path, network=network).render(section.units, {})
+    (record,) = Renderer(settings, tmp_path, network=network).render(
+        Task(Group(section.units, 1), section.units), {}
+    )
     with Image.open(tmp_path / "sum" / "0.jpg") as strip:
         mean = np.asarray(strip).mean() / 255
     assert record.score == pytest.approx(3 * (mean * 8 - 3), abs=0.2)
@@ -279,28 +290,6 @@ def test_only_what_decides_the_files_is_part_of_the_identity():
         assert other.identity() != same
 
 
-def test_engines_are_found_by_name(monkeypatch):
-    assert isinstance(engines.build("serial"), engines.Serial)
-    with pytest.raises(ValueError, match="such as 'serial'.*Received: 'seriall'"):
-        engines.build("seriall")
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ValueError, match=r"pip install 'c3dvis\[ray\]'"):
-        engines.build("ray")
-
-
-def test_ray_makes_the_same_files(tmp_path, network):
-    pytest.importorskip("ray", reason="the ray engine is optional: extra ray")
-    network.save(tmp_path / "net.keras")
-    settings = Settings(steps=2, batch_size=2, keras_model=str(tmp_path / "net.keras"))
-    chosen = [unit for s in plan_of(network, Selection()) for unit in s.units]
-    for name in ("serial", "ray"):
-        renderer = Renderer(settings, tmp_path / name)
-        records = list(engines.build(name).run(renderer, chosen, {"conv1": {0: 2.0}}))
-        assert len(records) == len(chosen)
-    assert bytes_below(tmp_path / "serial") == bytes_below(tmp_path / "ray")
-    assert plan.groups(chosen, 2)[0] == tuple(chosen[:2])
-
-
 RECORD = Record(
     layer="conv1",
     channel=3,
@@ -312,6 +301,7 @@ RECORD = Record(
     settings={"steps": 2},
     shape=(6, 16, 16, 3),
     files={"3.gif": 9},
+    sha256={"3.gif": hashlib.sha256(b"GIF89a...").hexdigest()},
 )
 
 
@@ -336,6 +326,11 @@ def test_a_record_survives_json():
         ("files", None),
         ("files", ["3.gif"]),
         ("files", {"3.gif": "9"}),
+        ("files", {"../3.gif": 9}),
+        ("sha256", {"3.gif": "9"}),
+        ("batch", [-1]),
+        ("batch", 3),
+        ("network", []),
     ],
 )
 def test_a_damaged_record_is_refused_and_its_unit_made_anew(tmp_path, key, wrong):
@@ -351,7 +346,10 @@ def test_a_damaged_record_is_refused_and_its_unit_made_anew(tmp_path, key, wrong
         assert (unit in folder.existing(tmp_path, [section])) == whole
 
 
-@pytest.mark.parametrize("values", [None, [], "ok", {}, {"layer": "conv1", "channel": 3}])
+@pytest.mark.parametrize(
+    "values",
+    [None, [], "ok", {}, {"schema": 1, "layer": "conv1", "channel": 3}, {"schema": 2}],
+)
 def test_what_is_no_record_is_refused(values):
     with pytest.raises(ValueError, match="Expected a record"):
         Record.from_json(values)

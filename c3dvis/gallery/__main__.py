@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -39,11 +40,12 @@ examples:
   python -m c3dvis.gallery --model c3d --weights sports1M_weights_tf.h5 --filters 0-15 --out c3d
   python -m c3dvis.gallery --keras-model mine.keras --labels names.txt --value-range -1 1 --out mine
 
-exit codes: 0 all made; 1 some units failed, or files could not be written; 2 wrong arguments;
-130 stopped with Ctrl-C
+exit codes: 0 all made; 1 some units failed, or files could not be written, or a clip made --again
+is another; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
+_OUT = "gallery"
 _MOTION = "c3dvis.motion:CLASSES"
 
 
@@ -56,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.rebuild_page or chosen.export is not None:
+        return _read(chosen)
+    if chosen.engine == "processes":
+        _leave_gpu_memory()
     load_keras()
+    if chosen.again is not None:
+        return _again(chosen)
     from c3dvis.gallery import make
 
     settings = make.Settings(
@@ -94,11 +102,62 @@ def _run(chosen: argparse.Namespace) -> int:
         chosen.out,
         selection=selection,
         engine=chosen.engine,
+        workers=chosen.workers,
+        address=chosen.address,
+        shard=chosen.shard,
+        retry_failed=chosen.retry_failed,
         report=say,
         bar=sys.stdout.isatty(),
     )
+    return _say_outcome(outcome, chosen.out)
+
+
+def _read(chosen: argparse.Namespace) -> int:
+    """What needs no network: pages and a table of what is there."""
+    from pathlib import Path
+
+    from c3dvis.gallery import export, folder, rebuild
+
+    if chosen.export is not None:
+        count = export.export(chosen.out, chosen.export, report=say)
+        say(f"{chosen.export}: {count} records of {chosen.out}")
+    if chosen.rebuild_page:
+        rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
+        with folder.locked(Path(chosen.out), tidied=False):
+            _, records = rebuild.rebuild(Path(chosen.out), report=say)
+        say(f"{chosen.out}/index.html: {len(records)} records")
+    return 0
+
+
+def _again(chosen: argparse.Namespace) -> int:
+    from c3dvis.gallery.again import again
+
+    made = again(
+        chosen.again,
+        "again" if chosen.out == _OUT else chosen.out,
+        keras_model=chosen.keras_model,
+        weights=chosen.weights,
+        report=say,
+    )
+    return 1 if made.different else 0
+
+
+def _leave_gpu_memory() -> None:
+    """Keeps this process from taking a whole GPU's memory, which its workers need."""
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def _say_outcome(outcome: Any, out: str) -> int:
+    """Says how a run ended, with every unit that failed; returns the exit code."""
+    from c3dvis.gallery.progress import outcome as told
+
+    for unit in outcome.failed:
+        say(f"{unit.path('json')}: {unit.layer} {unit.channel} {told(outcome.records[unit])}")
     failed = len(outcome.failed)
-    say(f"{chosen.out}/index.html: {len(outcome.units)} clips, {failed} failed")
+    say(f"{out}/index.html: {len(outcome.units)} clips, {failed} failed")
+    if failed:
+        say("--retry-failed makes those again that failed; their records say why")
     return 1 if failed else 0
 
 
@@ -191,7 +250,7 @@ def _add_clips(group: Any) -> None:
 
 
 def _add_running(group: Any) -> None:
-    group.add_argument("--out", default="gallery", metavar="FOLDER", help="(default gallery)")
+    group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(
         "--list-layers", action="store_true", help="print the network's layers and classes"
     )
@@ -205,11 +264,47 @@ def _add_running(group: Any) -> None:
         help="clips at once (default: found, and halved where memory does not hold them)",
     )
     group.add_argument(
+        "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
+    )
+    group.add_argument(
+        "--export",
+        metavar="FILE",
+        help="write a table of all records, .npz or .parquet (with pyarrow), and end",
+    )
+    group.add_argument(
+        "--again",
+        metavar="RECORD",
+        help="make the clip of a record again, such as gallery/conv3b/7.json, into --out (default "
+        "again), compare its bytes, and end",
+    )
+    group.add_argument(
+        "--retry-failed", action="store_true", help="make units again that failed before"
+    )
+    group.add_argument(
         "--engine",
         choices=list(engines.ENGINES),
         default="serial",
-        help="serial (default), or ray: a Ray cluster (RAY_ADDRESS), or all cores; needs "
-        "c3dvis[ray] and, on a cluster, a folder that all machines share",
+        help="serial (default): one process; processes: several of this machine; ray: those of a "
+        "Ray cluster, or of this machine; needs c3dvis[ray] and, on a cluster, a folder that all "
+        "machines share",
+    )
+    group.add_argument(
+        "--workers",
+        type=whole(1),
+        metavar="N",
+        help="most at once, of processes (default: one a GPU, or one for four cores, at least two) "
+        "or ray (default: one a GPU, or one a core)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a running Ray cluster (default: RAY_ADDRESS, or this machine alone)",
+    )
+    group.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="make share K of N, beside other runs in the same folder that make the others; slurm "
+        "takes both from a Slurm array.",
     )
 
 

@@ -1,6 +1,6 @@
 """The folder of a gallery: one run at a time, files whole or not at all, and what is done already.
 
-gallery.json          settings, weights and sections: what every run in the folder must agree on
+gallery.json          identity, network, units and their groups: see `c3dvis.gallery.manifest`
 held-out.json         best scores of held-out clips
 conv3b/7.gif  7.jpg   a unit's clip, as GIF and as film strip
 conv3b/7.json         its record, written last: a unit without a record is made anew
@@ -10,17 +10,20 @@ index.html README.md  the pages
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from c3dvis import output_folder
 from c3dvis.files import read_json, write_json
+from c3dvis.gallery import manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.record import Record
+from c3dvis.text import in_short
 
-_MANIFEST, _HELD_OUT = "gallery.json", "held-out.json"
+_HELD_OUT = "held-out.json"
 _MISSING = "not there"
 
 
@@ -28,9 +31,14 @@ class OtherSettings(ValueError):
     """The folder holds a gallery of other settings or weights."""
 
 
-def locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+def locked(folder: Path, **options: Any) -> contextlib.AbstractContextManager[None]:
     """Keeps other runs out of a gallery's folder; see `output_folder.locked`."""
-    return output_folder.locked(folder, "gallery", manifest=_MANIFEST)
+    return output_folder.locked(folder, "gallery", manifest=manifest.NAME, **options)
+
+
+def tidy(folder: Path) -> None:
+    """Removes what killed runs left half written; for a run that has the folder for itself."""
+    output_folder.tidy(folder)
 
 
 def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]) -> None:
@@ -38,14 +46,14 @@ def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]
 
     Args:
         folder: It need not exist.
-        identity: Settings and weights: everything that decides what the files hold.
+        identity: What decides the clips.
         sections: Of the gallery.
 
     Raises:
         OtherSettings: With every difference.
         ValueError: If running there would write somebody else's files.
     """
-    output_folder.check(folder, "gallery", manifest=_MANIFEST)
+    output_folder.check(folder, "gallery", manifest=manifest.NAME)
     for section in sections:
         path = folder / section.units[0].folder
         if path.is_symlink():
@@ -53,67 +61,91 @@ def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]
                 f"Expected a folder for the clips of {section.layer!r}. Received: {path}, which "
                 "is a symbolic link; choose another folder with --out."
             )
-    differences = _differences(folder, identity)
-    if not differences or not any(folder.glob("*/*.json")):
-        return
-    if read_json(folder / _MANIFEST) is None:
-        manifest = "a damaged" if (folder / _MANIFEST).exists() else "no"
+    begun = manifest.read(folder)
+    if begun is None and not _holds_only(folder, identity):
+        state = "a damaged" if (folder / manifest.NAME).exists() else "no"
         raise OtherSettings(
             f"Expected an empty folder or a gallery. Received: {folder}, which holds other "
-            f"files and {manifest} {_MANIFEST}; choose another folder with --out."
+            f"files and {state} {manifest.NAME}; choose another folder with --out."
         )
-    raise OtherSettings(
-        f"Expected the settings that {folder} was begun with. Received: "
-        f"{'; '.join(differences)}. Choose another folder with --out, or the old settings."
-    )
+    differences = [] if begun is None else _differences(begun.identity, identity)
+    if differences and any(folder.glob("*/*.json")):
+        raise OtherSettings(
+            f"Expected the settings that {folder} was begun with. Received: "
+            f"{'; '.join(differences)}. Choose another folder with --out, or the old settings."
+        )
 
 
-def begin(
+def begun(folder: Path, identity: Mapping[str, Any]) -> manifest.Manifest | None:
+    """The manifest that a run goes on from; None where it begins the folder anew.
+
+    What a run with another identity began, and made no clip of, is given up.
+    """
+    before = manifest.read(folder)
+    if before is not None and not _differences(before.identity, identity):
+        return before
+    if before is not None or not any(folder.glob("*/*.json")):
+        (folder / _HELD_OUT).unlink(missing_ok=True)
+    return None
+
+
+def existing(
     folder: Path,
-    identity: Mapping[str, Any],
-    sections: Sequence[Section],
-    about: Mapping[str, Any],
-) -> None:
-    """Checks a folder that this run has locked, and writes its gallery.json.
+    sections: Iterable[Section],
+    *,
+    identity: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> dict[Unit, Record]:
+    """The records of the units that are made, or could not be.
+
+    A record counts only if it is one, of this identity, and its files are those that it tells.
 
     Args:
-        folder: As for `check`.
-        identity: As for `check`.
-        sections: As for `check`.
-        about: What else stands in gallery.json.
+        folder: Of the gallery.
+        sections: Whose units are asked for.
+        identity: What decides the clips; None takes records of any.
+        report: Gets a line about the records and files that are there but do not count.
     """
-    check(folder, identity, sections)
-    if _differences(folder, identity):  # no clip is made yet: these settings begin it
-        (folder / _HELD_OUT).unlink(missing_ok=True)
-    write_json(folder / _MANIFEST, {"identity": identity, **about})
+    records, damaged = {}, []
+    for unit in (unit for section in sections for unit in section.units):
+        path = folder / unit.path("json")
+        if not path.is_file():
+            continue
+        try:
+            records[unit] = _record(folder, unit, identity)
+        except ValueError as error:
+            damaged.append(f"{unit.path('json')} ({error})")
+    if damaged and report is not None:
+        report(f"made again, as they do not count: {in_short(damaged)}")
+    return records
 
 
-def read_record(folder: Path, unit: Unit) -> Record | None:
-    """The unit's record as it lies in the folder; None where there is none of this unit."""
+def read_record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record | None:
+    """The unit's record; None where there is none that counts, as in `existing`."""
     try:
-        record = Record.from_json(read_json(folder / unit.path("json")))
+        return _record(folder, unit, identity)
     except ValueError:
         return None
-    return record if (record.layer, record.channel) == (unit.layer, unit.channel) else None
 
 
-def existing(folder: Path, sections: Iterable[Section]) -> dict[Unit, Record]:
-    """The records of the units that need not be made.
-
-    One counts only if its files have the sizes it tells and no error kept the unit from being made.
-    """
-    units = [unit for section in sections for unit in section.units]
-    records = {unit: read_record(folder, unit) for unit in units}
-    return {
-        unit: record
-        for unit, record in records.items()
-        if record is not None and record.status != "error" and _has_files(folder, unit, record)
-    }
-
-
-def _has_files(folder: Path, unit: Unit, record: Record) -> bool:
-    paths = [(folder / unit.folder / name, size) for name, size in record.files.items()]
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+def _record(folder: Path, unit: Unit, identity: Mapping[str, Any] | None) -> Record:
+    """The unit's record; a ValueError says in a few words why it does not count."""
+    values = read_json(folder / unit.path("json"))
+    try:
+        record = Record.from_json(values)
+    except ValueError:
+        raise ValueError("no record" if values is not None else "damaged") from None
+    if (record.layer, record.channel) != (unit.layer, unit.channel):
+        raise ValueError("of another unit")
+    if identity is not None and _differences(record.identity, identity):
+        raise ValueError("of other settings")
+    for name, size in record.files.items():
+        path = folder / unit.folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise ValueError(f"{name} is not whole")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256.get(name):
+            raise ValueError(f"{name} is not what was made")
+    return record
 
 
 def read_held_out(folder: Path) -> dict[str, dict[int, float | None]]:
@@ -123,7 +155,7 @@ def read_held_out(folder: Path) -> dict[str, dict[int, float | None]]:
             layer: {int(channel): None if x is None else float(x) for channel, x in best.items()}
             for layer, best in read_json(folder / _HELD_OUT).items()
         }
-    except (AttributeError, TypeError, ValueError):  # not there, or damaged
+    except (AttributeError, TypeError, ValueError, OverflowError):  # not there, or damaged
         return {}
 
 
@@ -132,14 +164,22 @@ def write_held_out(folder: Path, best: Mapping[str, Mapping[int, float | None]])
     write_json(folder / _HELD_OUT, best)
 
 
-def _differences(folder: Path, identity: Mapping[str, Any]) -> list[str]:
-    begun = read_json(folder / _MANIFEST)
-    before = begun.get("identity") if isinstance(begun, dict) else None
-    before = before if isinstance(before, dict) else {}
+def _holds_only(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether all records in a folder without a manifest are of this identity."""
+    paths = list(folder.glob("*/*.json"))
+    records = []
+    for path in paths:
+        with contextlib.suppress(ValueError):
+            records.append(Record.from_json(read_json(path)))
+    alike = not any(_differences(record.identity, identity) for record in records)
+    return not paths or (bool(records) and alike)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
-        f"{key} {_show(before, key)} there, {_show(identity, key)} now"
-        for key in dict.fromkeys([*before, *identity])
-        if _show(before, key) != _show(identity, key)
+        f"{key} {_show(before, key)} there, {_show(now, key)} now"
+        for key in dict.fromkeys([*before, *now])
+        if _show(before, key) != _show(now, key)
     ]
 
 

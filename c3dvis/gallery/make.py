@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
-import c3dvis
-from c3dvis import identity
-from c3dvis.gallery import code, engines, folder, page, plan, render, tables
+from c3dvis.gallery import (
+    engines,
+    folder,
+    groups,
+    plan,
+    rebuild,
+    render,
+    runs,
+    shards,
+    tables,
+)
+from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
@@ -22,6 +29,7 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.settings import Settings, default_layers
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.text import in_short
 
 # Seconds between two writings of the pages while clips are made.
 _PAGES_EVERY = 5
@@ -51,8 +59,7 @@ class Outcome:
     @property
     def failed(self) -> list[Unit]:
         """The units whose clip could not be made to the end."""
-        bad = ("failed", "error")
-        return [u for u in self.units if u in self.records and self.records[u].status in bad]
+        return [u for u in self.units if u in self.records and self.records[u].is_failure]
 
 
 def plan_of(
@@ -78,25 +85,36 @@ def make(
     *,
     selection: Selection | None = None,
     engine: str = "serial",
+    workers: int | None = None,
+    address: str | None = None,
+    shard: str | None = None,
+    retry_failed: bool = False,
     network: keras.Model | None = None,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
     """Makes what is missing of a gallery, and its pages.
 
+    The folder grows: with another selection, its units are added to those there are.
+
     Args:
         settings: What the clips are made of and how.
         out: Folder, made where there is none.
-        selection: Units to show; None is four filters of every convolution (of the endpoints that
+        selection: Units to make; None is four filters of every convolution (of the endpoints that
             the table of `c3dvis.models` names, where it does), and every class, or the first ten
             where there are more than twenty.
-        engine: "serial" or "ray".
+        engine: "serial", "processes" or "ray"; see `engines.build`, also for what follows.
+        workers: Most workers of "processes" or "ray".
+        address: Of a Ray cluster.
+        shard: Such as "3/16": makes the third of sixteen shares, beside other runs that make the
+            others in the same folder; "slurm" is what Slurm's array says. See `shards`.
+        retry_failed: Whether to make units again that failed.
         network: The network that the settings name, where it is loaded already.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
     Returns:
-        All units with their records.
+        All units of the selection (and of the shard) with their records.
 
     Raises:
         ValueError: If a setting or choice is wrong, the folder was begun with others, or another
@@ -110,23 +128,23 @@ def make(
     """
     out = Path(out)
     selection = Selection() if selection is None else selection
-    runner = engines.build(engine)
+    share = None if shard is None else shards.parse(shard)
+    runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])  # a setting that does not fit is reported before all else
-    with folder.locked(out):
-        begun_with = _identity(renderer.network, settings, selection)
+    with runs.locked(renderer, sections, share) as begun:
         _report_left_out(sections, selection, report)
-        folder.begin(out, begun_with, sections, _about(settings, sections))
-        show = functools.partial(
-            page.write,
-            out,
-            begun_with,
+        return _make_missing(
+            renderer,
+            runner,
+            begun,
             sections,
-            code=_code(renderer, sections),
-            banner=choices.toy_note(settings),
+            report,
+            share=share,
+            retry_failed=retry_failed,
+            bar=bar,
         )
-        return _make_missing(renderer, runner, sections, show, report, bar)
 
 
 def list_layers(settings: Settings, *, report: Report = print) -> None:
@@ -155,60 +173,79 @@ def dry_run(
     selection = Selection() if selection is None else selection
     sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])
-    folder.check(Path(out), _identity(renderer.network, settings, selection), sections)
-    records = folder.existing(Path(out), sections)
+    folder.check(Path(out), renderer.identity, sections)
+    records = folder.existing(Path(out), sections, identity=renderer.identity, report=report)
     report(tables.plan_table(sections, list(records)))
     _report_left_out(sections, selection, report)
-    report(_to_make(Path(out), sections, records))
+    units = [unit for section in sections for unit in section.units]
+    report(_to_make(Path(out), units, [unit for unit in units if unit not in records]))
 
 
 def _make_missing(
     renderer: Renderer,
     runner: engines.Engine,
+    begun: Manifest,
     sections: Sequence[Section],
-    show: Callable[..., None],
     report: Report,
+    *,
+    share: shards.Shard | None,
+    retry_failed: bool,
     bar: bool,
 ) -> Outcome:
-    """Makes the missing units; `show` writes the pages of records, now and then."""
-    units = tuple(unit for section in sections for unit in section.units)
-    records = folder.existing(renderer.out, sections)
-    missing = [unit for unit in units if unit not in records]
-    show(records, filling=bool(missing))
-    if missing:
-        address = (renderer.out / "index.html").resolve().as_uri()
+    """Makes the missing units of the sections; writes the pages of all that the folder holds."""
+    out = renderer.out
+    records = folder.existing(out, begun.sections, identity=renderer.identity, report=report)
+    _report_versions(records.values(), begun, report)
+    sections, units = runs.share_of(begun, sections, share)
+    missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
+    records = {unit: record for unit, record in records.items() if unit not in missing}
+
+    def show(*, filling: bool = False) -> None:
+        if share is None:  # the pages of a share would be those of a part
+            rebuild.write_pages(out, begun, records, filling=filling)
+
+    show(filling=bool(missing))
+    if missing and share is None:
+        address = (out / "index.html").resolve().as_uri()
         report(f"open {address} now: it fills as clips are made")
-    report(_to_make(renderer.out, sections, records))
+    report(_to_make(out, units, missing))
     by_name = {(unit.layer, unit.channel): unit for unit in units}
     shown_at = time.monotonic()
+    left = len(missing)
     try:
         best = _held_out(renderer, sections, missing, report) if missing else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
-        for record in runner.run(renderer, missing, best):
+        for record in runner.run(renderer, groups.tasks(begun.groups, missing), best):
             records[by_name[record.layer, record.channel]] = record
+            left -= 1
             layer_done = progress.layer_done(record)
             if layer_done or time.monotonic() - shown_at > _PAGES_EVERY:
-                show(records, filling=len(records) < len(units))
+                show(filling=left > 0)
                 shown_at = time.monotonic()
     except BaseException:  # whatever ended the run, the pages show what is made
         with contextlib.suppress(OSError):
-            show(records)
+            show()
         raise
-    return Outcome(units, records)
+    return Outcome(units, {unit: records[unit] for unit in units if unit in records})
 
 
-def _code(renderer: Renderer, sections: Sequence[Section]) -> dict[str, str]:
-    """By layer, the Python that makes a clip."""
-    log_odds = render.excludes(renderer.network)
-    return {
-        section.layer: code.python(renderer.settings, section, log_odds=log_odds)
-        for section in sections
+def _report_versions(made: Iterable[Record], begun: Manifest, report: Report) -> None:
+    """Says what other versions made the clips that are there, which may differ a little."""
+    others = {
+        f"{name} {version}"
+        for record in made
+        for name, version in record.versions.items()
+        if begun.versions.get(name) != version
     }
+    if others:
+        report(
+            f"some clips that are there were made with {in_short(sorted(others))}; those of this "
+            "run may differ from them a little"
+        )
 
 
-def _to_make(out: Path, sections: Sequence[Section], records: Mapping[Unit, Record]) -> str:
-    count = sum(len(section.units) for section in sections)
-    return f"{out}: {count - len(records)} clips to make, {len(records)} there already"
+def _to_make(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
+    return f"{out}: {len(missing)} clips to make, {len(units) - len(missing)} there already"
 
 
 def _report_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:
@@ -234,37 +271,7 @@ def _held_out(
     if needed:
         report(f"scoring {count} held-out clips for comparison")
         chosen = [section for section in sections if section.layer in needed]
-        best |= render.best_held_out(renderer.network, chosen, renderer.settings)
+        scored = render.best_held_out(renderer.network, chosen, renderer.settings)
+        best |= {layer: best.get(layer, {}) | of_layer for layer, of_layer in scored.items()}
         folder.write_held_out(renderer.out, best)
     return best
-
-
-def _identity(network: keras.Model, settings: Settings, selection: Selection) -> dict[str, Any]:
-    return {
-        **settings.identity(),
-        "layers": selection.layers,
-        "filters": selection.filters,
-        "classes": selection.classes,
-        "weights_sha256": identity.weights_sha256(network),
-        "architecture_sha256": identity.architecture_sha256(network),
-        "class_names_sha256": identity.sha256(getattr(network, "class_names", None)),
-    }
-
-
-def _about(settings: Settings, sections: Sequence[Section]) -> dict[str, Any]:
-    return {
-        "network": settings.network_name,
-        "version": c3dvis.__version__,
-        "sections": [
-            {
-                "layer": section.layer,
-                "title": section.title,
-                "kind": section.kind,
-                "shape": section.shape,
-                "channels": section.channels,
-                "folder": section.units[0].folder,
-                "units": [(unit.channel, unit.label) for unit in section.units],
-            }
-            for section in sections
-        ],
-    }

@@ -143,16 +143,6 @@ def left_out(sections: Sequence[Section]) -> str | None:
     return None
 
 
-def groups(units: Sequence[Unit], size: int) -> list[tuple[Unit, ...]]:
-    """Consecutive units of one layer, at most `size` together."""
-    batches: list[list[Unit]] = []
-    for unit in units:
-        if not batches or batches[-1][0].layer != unit.layer or len(batches[-1]) == size:
-            batches.append([])
-        batches[-1].append(unit)
-    return [tuple(group) for group in batches]
-
-
 def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:
     if chosen is None:
         return [layer for layer in layers if layer.is_convolution]

@@ -33,7 +33,7 @@ class Progress:
         self.left[layer] -= 1
         if self.bar is not None:
             self.bar.add(1)
-        message = _message(record)
+        message = outcome(record)
         if message:
             self.report(f"{self.titles[layer]} {record.channel}: {message}")
         if self.left[layer]:
@@ -47,7 +47,7 @@ class Progress:
         return True
 
 
-def _message(record: Record) -> str:
+def outcome(record: Record) -> str:
     """What went wrong; empty where nothing did."""
     match record.status:
         case "ok":

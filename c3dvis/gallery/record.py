@@ -14,7 +14,11 @@ STATUSES = ("ok", "failed", "no gradient", "error")
 # JSON names of fields, where they differ.
 _JSON_NAMES = {"predicted_class": "taken_for"}
 # JSON has them as lists.
-_TUPLES = ("shape", "drift")
+_TUPLES = ("shape", "drift", "batch")
+# The hashes in `network` that are part of what decides a clip.
+HASHES = ("weights_sha256", "architecture_sha256")
+# Raised by whoever changes what a field means or takes one away.
+SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +35,18 @@ class Record:
         predicted_class: Name or number of the class to which the network gives the clip the
             highest score; of classes only.
         failed_step: At which the score became NaN or infinite.
-        error: Why no clip was made.
+        error: Why no clip was made, in one line.
+        cause: The same in full, with the errors that led to it.
         seed: Of the run.
         settings: Of the run.
         shape: Of the clip, `(T, H, W, C)`.
         files: Name to size in bytes.
+        sha256: Name to the SHA-256 of the file's bytes, in hexadecimal.
+        batch: Channels of the clips that were made at once, in order; on some processors the bits
+            of a clip depend on it.
+        network: What the clip is of: `provenance.of_network`.
+        versions: Of the programs that made it.
+        machine: That made it.
         change: As `measure.Measures` has it; so are those that follow.
         plain_color: Of a clip of one colour.
         drift: Pixels a frame to the right and down.
@@ -51,10 +62,16 @@ class Record:
     predicted_class: str | None = None
     failed_step: int | None = None
     error: str | None = None
+    cause: str | None = None
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, int, int, int] | None = None
     files: Mapping[str, int] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    batch: tuple[int, ...] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
     change: float | None = None
     plain_color: str | None = None
     drift: tuple[float, float] | None = None
@@ -67,11 +84,21 @@ class Record:
             return None
         return self.score / self.best_held_out
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decided the clip; see `provenance.identity_of`."""
+        return {**self.settings, **{name: self.network.get(name) for name in HASHES}}
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether its clip could not be made to the end."""
+        return self.status in ("failed", "error")
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON keeps it."""
         values = {_JSON_NAMES.get(name, name): value for name, value in asdict(self).items()}
         lists = {name: values[name] and list(values[name]) for name in _TUPLES}
-        return values | {"ratio": self.ratio, **lists}
+        return {"schema": SCHEMA, **values, "ratio": self.ratio, **lists}
 
     @classmethod
     def from_json(cls, values: Any) -> Record:
@@ -82,6 +109,10 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"Expected a record. Received: {type(values).__name__}.")
+        if values.get("schema") != SCHEMA:
+            raise ValueError(
+                f"Expected a record of schema {SCHEMA}. Received: {values.get('schema')!r}."
+            )
         given = {
             one.name: values[key]
             for one in fields(cls)
@@ -121,7 +152,28 @@ def _is_color(value: Any) -> bool:
 
 
 def _is_files(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_count, value.values()))
+    return _is_mapping(value) and all(map(_is_name, value)) and all(map(_is_count, value.values()))
+
+
+def _is_hashes(value: Any) -> bool:
+    return _is_mapping(value) and all(map(_is_name, value)) and all(map(_is_hash, value.values()))
+
+
+def _is_name(value: Any) -> bool:
+    """Of a file beside the record: it leads nowhere else."""
+    return _is_text(value) and re.fullmatch(r"[A-Za-z0-9_.-]+", value) is not None
+
+
+def _is_hash(value: Any) -> bool:
+    return _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_count, value))
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _or_none(check):
@@ -138,10 +190,16 @@ _CHECKS = {
     "predicted_class": _or_none(_is_text),
     "failed_step": _or_none(_is_count),
     "error": _or_none(_is_text),
+    "cause": _or_none(_is_text),
     "seed": _is_count,
-    "settings": lambda value: isinstance(value, Mapping),
+    "settings": _is_mapping,
     "shape": _or_none(_is_shape),
     "files": _is_files,
+    "sha256": _is_hashes,
+    "batch": _is_counts,
+    "network": _is_mapping,
+    "versions": _is_mapping,
+    "machine": _is_mapping,
     "change": _or_none(_is_number),
     "plain_color": _or_none(_is_color),
     "drift": _or_none(_is_drift),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +14,8 @@ import keras
 import numpy as np
 
 from c3dvis import clips, files, motion, objectives, rewire
+from c3dvis.gallery import provenance
+from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.measure import Measures, measure
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
@@ -23,6 +27,8 @@ from c3dvis.models.extent import clip_shape
 
 # Held-out clips computed at once; more gains nothing on a CPU.
 _HELD_OUT_BATCH = 32
+# Longest cause of a failure that is kept, in characters; what is cut is its middle.
+_LONGEST_CAUSE = 8000
 
 
 class Renderer:
@@ -38,26 +44,30 @@ class Renderer:
         self.settings = settings
         self.out = Path(out)
         self.network = choices.load(settings) if network is None else network
-        self._layer: str | None = None
+        self.provenance = provenance.of_network(self.network, settings)
+        self.identity = json.loads(json.dumps(provenance.identity_of(self.provenance, settings)))
+        self._made_by: dict[str, Any] = {
+            "versions": provenance.versions(),
+            "machine": provenance.machine(),
+        }
+        self._compiled: tuple[str, int] | None = None
         self._maximizer: Maximizer | None = None
         self._logits: keras.Model | None = None
 
     def check(self, section: Section) -> None:
         """Refuses a layer, a size or a setting that does not fit the network."""
-        self.maximizer(section.layer, [unit.channel for unit in section.units])
+        self.maximizer(Group(section.units, len(section.units)))
 
-    def maximizer(self, layer: str, channels: Sequence[int]) -> Maximizer:
-        """The layer's compiled step; that of another layer is given up.
-
-        Args:
-            layer: Name of the layer.
-            channels: Those that are to be made first; they decide how many are made at once.
+    def maximizer(self, group: Group) -> Maximizer:
+        """The compiled step that makes a group; that of another layer is given up.
 
         Raises:
             ValueError: If the layer, the size or a setting does not fit the network.
         """
-        if self._layer != layer or self._maximizer is None:
+        layer = group.units[0].layer
+        if self._compiled != (layer, group.size) or self._maximizer is None:
             self._maximizer = None
+            channels = filled([unit.channel for unit in group.units], group.size)
             self._maximizer = Maximizer(
                 self.network,
                 _objective(self.network, layer, channels),
@@ -68,48 +78,69 @@ class Renderer:
                 parametrization=self.settings.parametrization,
                 preprocess=choices.preprocess(self.settings.value_range),
             )
-            self._layer = layer
+            self._compiled = (layer, group.size)
         return self._maximizer
 
-    def render(self, units: Sequence[Unit], best: Mapping[int, float | None]) -> Iterator[Record]:
-        """Makes the files of units of one layer and yields their records, in order.
+    def render(self, task: Task, best: Mapping[int, float | None]) -> Iterator[Record]:
+        """Makes the files of a group's missing units and yields their records, in order.
 
         Where making a clip raises an error, the units that are left have records that tell it.
 
         Args:
-            units: Of one layer.
+            task: The group, and what is missing of it.
             best: Best score of the held-out clips by channel; empty where none were scored.
 
         Raises:
             OSError: If files cannot be written.
         """
-        layer = units[0].layer
-        left = list(units)
+        left = list(task.missing)
         try:
-            channels = [unit.channel for unit in units]
-            clips_of_units = self.maximizer(layer, channels).make(
-                _objective(self.network, layer, channels),
-                steps=self.settings.steps,
-                seed=self.settings.seed,
-            )
-            for one in clips_of_units:
-                unit = left[0]
-                yield self._write(unit, one, best.get(unit.channel))
-                left.pop(0)
+            maximizer = self.maximizer(task.group)
+            first = 0
+            while left:
+                units = task.group.units[first : first + maximizer.batch_size]
+                first += len(units)
+                if not set(units).isdisjoint(left):
+                    for unit, made, batch in self._make(maximizer, units):
+                        if unit in left:
+                            yield self._write(unit, made, batch, best.get(unit.channel))
+                            left.remove(unit)
         except OSError:
             raise
         except Exception as error:  # whatever it is, it is recorded, and the other layers go on
             for unit in left:
                 yield self._write_error(unit, error)
 
-    def _write(self, unit: Unit, maximized: MaximizedClip, best: float | None) -> Record:
-        sizes = {}
+    def _make(
+        self, maximizer: Maximizer, units: Sequence[Unit]
+    ) -> Iterator[tuple[Unit, MaximizedClip, tuple[int, ...]]]:
+        """Each unit with its clip and the channels that were made at once with it."""
+        channels = [unit.channel for unit in units]
+        made = maximizer.make(
+            _objective(self.network, units[0].layer, channels),
+            steps=self.settings.steps,
+            seed=self.settings.seed,
+        )
+        batch: list[int] = []
+        end = 0
+        for i, (unit, clip) in enumerate(zip(units, made, strict=True)):
+            if i == end:  # where memory did not hold the whole batch, this one is smaller
+                size = maximizer.batch_size
+                batch, end = filled(channels[i : i + size], size), i + size
+            yield unit, clip, tuple(batch)
+
+    def _write(
+        self, unit: Unit, maximized: MaximizedClip, batch: tuple[int, ...], best: float | None
+    ) -> Record:
+        sizes, hashes = {}, {}
         # A clip that no gradient has moved is noise; showing it would tell something untrue.
         for ending in () if maximized.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
             clips.write(path, self._drawn(maximized.clip, ending), fps=self.settings.fps)
-            sizes[path.name] = path.stat().st_size
+            content = path.read_bytes()
+            sizes[path.name] = len(content)
+            hashes[path.name] = hashlib.sha256(content).hexdigest()
         is_class = unit.layer == CLASSES and maximized.status == "ok"
         measured = measure(self._drawn(maximized.clip, "jpg")) if sizes else Measures()
         return self._record(
@@ -121,6 +152,8 @@ class Renderer:
             failed_step=maximized.failed_step,
             shape=maximized.clip.shape,
             files=sizes,
+            sha256=hashes,
+            batch=batch,
             **asdict(measured),
         )
 
@@ -128,7 +161,8 @@ class Renderer:
         """The class with the highest score: that of the clip can rise, and others higher."""
         if self._logits is None:
             self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))
-        maximizer = self.maximizer(unit.layer, [unit.channel])  # the one that made it
+        maximizer = self._maximizer  # the one that made it
+        assert maximizer is not None
         shown = maximizer.plain(maximized.clip[None])
         given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
         (logits,) = self._logits.predict(given, verbose=0)
@@ -145,7 +179,12 @@ class Renderer:
 
     def _write_error(self, unit: Unit, error: Exception) -> Record:
         lines = str(error).strip().splitlines() or [""]
-        return self._record(unit, status="error", error=f"{type(error).__name__}: {lines[0]}")
+        first = f"{type(error).__name__}: {lines[0]}"
+        return self._record(unit, status="error", error=first, cause=_cause(error))
+
+    def set_aside(self, unit: Unit, reason: str) -> Record:
+        """The record of a unit that is not tried any more."""
+        return self._record(unit, status="error", error=reason, cause=reason)
 
     def _record(self, unit: Unit, **values: Any) -> Record:
         """Writes the unit's record, the last of its files."""
@@ -155,6 +194,8 @@ class Renderer:
             label=unit.label,
             seed=self.settings.seed,
             settings=self.settings.identity(),
+            network=self.provenance,
+            **self._made_by,
             **values,
         )
         files.write_json(self.out / unit.path("json"), record.to_json())
@@ -192,6 +233,28 @@ def best_held_out(
         }
         for section, of_layer in zip(sections, scores_of_layers, strict=True)
     }
+
+
+def filled(channels: Sequence[int], size: int) -> list[int]:
+    """Channels and the first of them again, as often as it takes; so does `Maximizer.restart`.
+
+    >>> filled([3, 4], 5)
+    [3, 4, 3, 4, 3]
+    """
+    return [channels[i % len(channels)] for i in range(size)]
+
+
+def _cause(error: BaseException) -> str:
+    """An error in full, and before it those that led to it."""
+    told = []
+    seen: BaseException | None = error
+    while seen is not None and seen not in told:
+        told.append(seen)
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    text = "\n\n".join(f"{type(one).__name__}: {one}" for one in reversed(told))
+    if len(text) <= _LONGEST_CAUSE:
+        return text
+    return f"{text[: _LONGEST_CAUSE // 2]}\n...\n{text[-_LONGEST_CAUSE // 2 :]}"
 
 
 def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:

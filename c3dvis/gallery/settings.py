@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import models
+from c3dvis.gallery.record import Record
 from c3dvis.models.chosen import built_shape
+
+# Where a record's network comes from.
+_FILES = ("model", "weights", "keras_model")
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,47 @@ class Settings:
     batch_size: int | None = None
 
     def identity(self) -> dict[str, Any]:
-        """What runs in one folder must agree on; the weights' hash stands for their files."""
+        """The part of what decides the clips that is set; the network's hashes are the other."""
         values = asdict(self)
         shape = built_shape(self)
         if shape is not None:
             values |= {"frames": shape[0], "size": list(shape[1:3])}
-        for name in ("weights", "keras_model", "labels", "batch_size"):
+        for name in ("model", "weights", "keras_model", "labels", "batch_size"):
             del values[name]
         for name in ("input", "output"):
             if values[name] is None:
                 del values[name]
-        return values | {"model": self.network_name}
+        return values
+
+    @classmethod
+    def of_record(cls, record: Record) -> Settings:
+        """The settings that a record tells, which make its clip again.
+
+        Raises:
+            ValueError: If it does not tell them.
+        """
+        values = {**record.settings, **{name: record.network.get(name) for name in _FILES}}
+        values["model"] = values["model"] or models.DEFAULT
+        for name in ("size", "value_range"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        try:
+            return cls(**values)
+        except TypeError:
+            raise ValueError(
+                "Expected a record that tells its settings. Received: one with the settings "
+                f"{', '.join(sorted(map(str, record.settings))) or 'none'}."
+            ) from None
+
+    def of_network(self) -> dict[str, str | None]:
+        """Where the network comes from, as a record keeps it."""
+        own = self.keras_model is not None
+        return {
+            "name": self.network_name,
+            "model": None if own else self.model,
+            "weights": None if own else self.weights,
+            "keras_model": self.keras_model,
+        }
 
     def absolute(self) -> Settings:
         """The same with absolute paths, for processes that run elsewhere."""

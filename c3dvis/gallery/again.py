@@ -1,0 +1,120 @@
+"""Makes the clip of one record again, and says whether it is the same to the bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from c3dvis import output_folder
+from c3dvis.files import read_json
+from c3dvis.gallery import provenance
+from c3dvis.gallery.groups import Group, Task
+from c3dvis.gallery.plan import Unit
+from c3dvis.gallery.record import HASHES, Record
+from c3dvis.gallery.render import Renderer
+from c3dvis.gallery.settings import Settings
+
+
+@dataclass(frozen=True)
+class Again:
+    """A clip made again.
+
+    Attributes:
+        record: Of the new clip.
+        different: Names of files whose bytes are not those that the old record tells.
+        circumstances: What is another now, such as "keras 3.15.1 then, 3.16.0 now".
+    """
+
+    record: Record
+    different: tuple[str, ...]
+    circumstances: tuple[str, ...]
+
+
+def again(
+    path: str | Path,
+    out: str | Path = "again",
+    *,
+    keras_model: str | None = None,
+    weights: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Again:
+    """Makes the clip that a record tells, with the network and settings that it tells.
+
+    On the same machine, with the same versions, its bytes are the same: it is made among the same
+    others, of which only it is written.
+
+    Args:
+        path: The record, such as `gallery/conv3b/7.json`.
+        out: Folder of the new files, below which they have the names of the old.
+        keras_model: Where the file of the network is now; None is where it was.
+        weights: Likewise of weights.
+        report: Gets a line on what is the same and what is not.
+
+    Raises:
+        ValueError: If it is no record, or has no clip, or the network is another.
+        OSError: If files cannot be written.
+
+    Example: (not run with the tests, as it leaves a folder behind)
+        >>> from c3dvis.gallery.again import again
+        >>> again("gallery/conv3b/7.json").different  # doctest: +SKIP
+        ()
+    """
+    path, out = Path(path), Path(out)
+    old = Record.from_json(read_json(path))
+    if not old.batch:
+        raise ValueError(f"Expected the record of a clip. Received: {path}, which has none.")
+    settings = Settings.of_record(old)
+    settings = dataclasses.replace(
+        settings,
+        batch_size=len(old.batch),
+        keras_model=settings.keras_model if keras_model is None else keras_model,
+        weights=settings.weights if weights is None else weights,
+    )
+    renderer = Renderer(settings, out)
+    _check(old, renderer)
+    folder = path.resolve().parent.name
+    units = tuple(Unit(old.layer, channel, old.label, folder) for channel in old.batch)
+    (wanted,) = {unit for unit in units if unit.channel == old.channel}
+    with output_folder.locked(out, "gallery --again"):
+        task = Task(Group(units, len(units)), (wanted,))
+        (new,) = renderer.render(task, {old.channel: old.best_held_out})
+    made = Again(new, _different(old, new), _circumstances(old))
+    _report(made, old, path, report)
+    return made
+
+
+def _check(old: Record, renderer: Renderer) -> None:
+    for name in HASHES:
+        now = renderer.provenance[name]
+        if old.network.get(name) != now:
+            raise ValueError(
+                f"Expected the network of the record, with {name} {old.network.get(name)}. "
+                f"Received: one with {now}; --keras-model or --weights says where the file is."
+            )
+
+
+def _different(old: Record, new: Record) -> tuple[str, ...]:
+    names = dict.fromkeys([*old.files, *new.files])
+    return tuple(name for name in names if old.sha256.get(name) != new.sha256.get(name))
+
+
+def _circumstances(old: Record) -> tuple[str, ...]:
+    now = {**provenance.versions(), **provenance.machine()}
+    then = {**old.versions, **old.machine}
+    return tuple(
+        f"{name} {then.get(name)} then, {value} now"
+        for name, value in now.items()
+        if then.get(name) != value
+    )
+
+
+def _report(made: Again, old: Record, path: Path, report: Callable[[str], None]) -> None:
+    if not made.different:
+        report(f"{', '.join(old.files)}: the same bytes as beside {path}")
+        return
+    report(f"{', '.join(made.different)}: other bytes than beside {path}")
+    report(f"score {old.score} there, {made.record.score} here")
+    for line in made.circumstances:
+        report(line)

@@ -1,0 +1,85 @@
+"""Where units are made: in this process, in several, or on the workers of a Ray cluster.
+
+Units depend on nothing but the settings, so any engine makes the same files. A file here is an
+engine; `pool` is what those with workers share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from c3dvis.text import unknown
+
+if TYPE_CHECKING:
+    from c3dvis.gallery.groups import Task
+    from c3dvis.gallery.record import Record
+    from c3dvis.gallery.render import Renderer
+
+# Layer to channel to best score of the held-out clips.
+Best = Mapping[str, Mapping[int, float | None]]
+
+
+class Engine(Protocol):
+    """Makes the files of units and yields their records, in any order."""
+
+    def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
+        """Renders what is missing.
+
+        Raises:
+            OSError: If files cannot be written, or the workers cannot be reached any longer.
+            ValueError: If a worker cannot load the network, or does not see the folder.
+        """
+
+
+def _serial(workers: int | None, address: str | None) -> Engine:
+    from c3dvis.gallery.engines.serial import Serial
+
+    _refuse("serial", workers=workers, address=address)
+    return Serial()
+
+
+def _processes(workers: int | None, address: str | None) -> Engine:
+    from c3dvis.gallery.engines.processes import Processes
+
+    _refuse("processes", address=address)
+    return Processes(workers)
+
+
+def _ray(workers: int | None, address: str | None) -> Engine:
+    from c3dvis.gallery.engines.ray import Ray
+
+    return Ray(workers, address)
+
+
+ENGINES: dict[str, Callable[[int | None, str | None], Engine]] = {
+    "serial": _serial,
+    "processes": _processes,
+    "ray": _ray,
+}
+
+
+def build(name: str, *, workers: int | None = None, address: str | None = None) -> Engine:
+    """An engine by its name.
+
+    Args:
+        name: Of `ENGINES`.
+        workers: Most units' batches at once, of "processes" and "ray"; None is one a device.
+        address: `HOST:PORT` of a Ray cluster; None is that of RAY_ADDRESS, or this machine.
+
+    Raises:
+        ValueError: If there is none of that name, or it needs what is not installed, or does not
+            take one of the arguments.
+    """
+    if name not in ENGINES:
+        raise unknown("an engine", name, ENGINES)
+    return ENGINES[name](workers, address)
+
+
+def _refuse(engine: str, **given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"Expected --{name} with an engine that takes it. Received: --{name} {value} with "
+                f"the engine {engine}."
+            )

@@ -1,0 +1,156 @@
+"""What engines with workers share: who gets which task, and what becomes of one whose worker dies.
+
+A unit that kills its process cannot be told from a process that was killed. So its task is tried
+twice as it is; then each of its units is tried alone; and one whose worker dies then is set aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from c3dvis.gallery.engines.worker import Answer, Recipe
+from c3dvis.gallery.folder import read_record
+from c3dvis.gallery.groups import Group, Task
+
+if TYPE_CHECKING:
+    from c3dvis.gallery.engines import Best
+    from c3dvis.gallery.record import Record
+    from c3dvis.gallery.render import Renderer
+
+# Times that a task is begun before it is given up.
+_TRIES = 2
+# Workers that end one after the other before they have started, until the run is given up.
+_FALSE_STARTS = 3
+
+
+class Workers(Protocol):
+    """Workers of one kind, numbered from 0."""
+
+    count: int
+
+    def start(self, number: int) -> None:
+        """Starts a worker, or another one in the place of one that died; says "ready" later."""
+
+    def send(self, number: int, task: Task, best: Best) -> None:
+        """Gives a task to a worker that is ready."""
+
+    def wait(self) -> tuple[int, Answer]:
+        """The next answer of any worker."""
+
+    def close(self) -> None:
+        """Ends all of them."""
+
+
+@dataclass(frozen=True)
+class _Try:
+    task: Task
+    number: int = 1
+
+    @property
+    def layer(self) -> str:
+        return self.task.layer
+
+
+def recipe(renderer: Renderer, *, elsewhere: bool) -> Recipe:
+    """What workers must be told to make what a renderer makes.
+
+    Args:
+        renderer: Of the gallery.
+        elsewhere: Whether they run in another working directory.
+    """
+    settings = renderer.settings
+    return Recipe(
+        settings,
+        settings.absolute() if elsewhere else settings,
+        renderer.out.resolve(),
+        renderer.identity,
+    )
+
+
+def run(
+    workers: Workers, renderer: Renderer, tasks: Sequence[Task], best: Best
+) -> Iterator[Record]:
+    """Gives out tasks until all are done; yields records as they are made.
+
+    Raises:
+        OSError: If files cannot be written, or workers cannot start.
+        ValueError: If a worker cannot load the network, or does not see the folder.
+    """
+    waiting = [_Try(task) for task in tasks]
+    ready: dict[int, str | None] = {}
+    busy: dict[int, _Try] = {}
+    false_starts = 0
+    try:
+        for number in range(min(workers.count, len(tasks))):
+            workers.start(number)
+        while waiting or busy:
+            for number in sorted(set(ready) - set(busy)):
+                if waiting:
+                    busy[number] = _next(waiting, ready[number], busy.values())
+                    ready[number] = busy[number].layer
+                    workers.send(number, busy[number].task, best)
+            number, answer = workers.wait()
+            match answer.kind:
+                case "ready":
+                    ready[number], false_starts = None, 0
+                case "made":
+                    assert answer.record is not None
+                    busy[number] = _without(busy[number], answer.record)
+                    yield answer.record
+                case "done":
+                    del busy[number]
+                case "refused":
+                    raise ValueError(answer.message)
+                case "failed":
+                    raise OSError(answer.message)
+                case "died":
+                    false_starts += number not in ready
+                    if false_starts == _FALSE_STARTS:
+                        raise OSError(f"workers end before they have started: {answer.message}")
+                    ready.pop(number, None)
+                    if number in busy:
+                        yield from _again(renderer, busy.pop(number), waiting, answer.message)
+                    if waiting:
+                        workers.start(number)
+    finally:
+        workers.close()
+
+
+def _next(waiting: list[_Try], layer: str | None, busy) -> _Try:
+    """Takes the best task for a worker: of its layer, as that is compiled; else of a layer that
+    nobody is at."""
+    taken = {one.layer for one in busy}
+    own = [one for one in waiting if one.layer == layer]
+    free = [one for one in waiting if one.layer not in taken]
+    chosen = (own or free or waiting)[0]
+    waiting.remove(chosen)
+    return chosen
+
+
+def _without(one: _Try, record: Record) -> _Try:
+    left = tuple(unit for unit in one.task.missing if unit.channel != record.channel)
+    return replace(one, task=replace(one.task, missing=left))
+
+
+def _again(renderer: Renderer, one: _Try, waiting: list[_Try], reason: str) -> Iterator[Record]:
+    """Records of what was made before the worker died; what is left waits once more, or is
+    set aside."""
+    left = []
+    for unit in one.task.missing:
+        record = read_record(renderer.out, unit, renderer.identity)
+        if record is None:
+            left.append(unit)
+        else:
+            yield record
+    if not left:
+        return
+    if one.number < _TRIES:
+        waiting.insert(0, _Try(replace(one.task, missing=tuple(left)), one.number + 1))
+    elif len(one.task.group.units) > 1:
+        alone = [_Try(Task(Group((unit,), 1), (unit,)), _TRIES) for unit in left]
+        waiting[:0] = alone
+    else:
+        for unit in left:
+            yield renderer.set_aside(unit, f"set aside after {_TRIES} tries: {reason}")

@@ -1,0 +1,133 @@
+"""Several processes of this machine, each with the network; a GPU each where there are some."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from c3dvis.gallery.engines import pool
+from c3dvis.gallery.engines.worker import Answer, Recipe, Worker
+
+if TYPE_CHECKING:
+    from c3dvis.gallery.engines import Best
+    from c3dvis.gallery.groups import Task
+    from c3dvis.gallery.record import Record
+    from c3dvis.gallery.render import Renderer
+
+# Without GPUs: cores for which one more process pays, as each computes with all of them.
+_CORES_A_PROCESS = 4
+_FEWEST = 2
+# Seconds that a process has to end by itself.
+_PATIENCE = 2
+
+
+class Processes:
+    """The engine of several processes.
+
+    From Python, the script must keep its own work under `if __name__ == "__main__"`, as new
+    processes import it.
+
+    Args:
+        workers: How many; None is one a GPU, or one for every four cores, at least two.
+    """
+
+    def __init__(self, workers: int | None = None):
+        self.workers = workers
+
+    def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
+        import keras
+
+        gpus = len(keras.distribution.list_devices("gpu"))
+        usual = gpus or max(_FEWEST, (os.cpu_count() or 1) // _CORES_A_PROCESS)
+        count = usual if self.workers is None else self.workers
+        workers = _Processes(pool.recipe(renderer, elsewhere=False), count, gpus)
+        yield from pool.run(workers, renderer, tasks, best)
+
+
+class _Processes:
+    """Processes that are told tasks over pipes, and end when this process does."""
+
+    def __init__(self, recipe: Recipe, count: int, gpus: int):
+        self.recipe, self.count, self.gpus = recipe, count, gpus
+        # A fork would share what TensorFlow's threads hold.
+        self._context = multiprocessing.get_context("spawn")
+        self._running: dict[int, tuple[Any, Connection]] = {}
+
+    def start(self, number: int) -> None:
+        ours, theirs = self._context.Pipe()
+        gpu = number % self.gpus if self.gpus else None
+        process = self._context.Process(target=_work, args=(self.recipe, theirs, gpu), daemon=True)
+        process.start()
+        theirs.close()
+        self._running[number] = process, ours
+
+    def send(self, number: int, task: Task, best: Best) -> None:
+        try:
+            self._running[number][1].send((task, best.get(task.layer, {})))
+        except OSError:
+            pass  # it has died, which `wait` tells
+
+    def wait(self) -> tuple[int, Answer]:
+        pipes = {pipe: number for number, (_, pipe) in self._running.items()}
+        pipe: Any = wait(list(pipes))[0]
+        number = pipes[pipe]
+        try:
+            return number, pipe.recv()
+        except (EOFError, OSError):
+            process, _ = self._running.pop(number)
+            pipe.close()
+            process.join()
+            return number, Answer("died", message=_ended(process.exitcode))
+
+    def close(self) -> None:
+        for process, pipe in self._running.values():
+            pipe.close()
+            process.terminate()
+        for process, _ in self._running.values():
+            process.join(_PATIENCE)
+            process.kill()
+        self._running.clear()
+
+
+def _ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        return f"its process was ended by signal {-code} ({name})"
+    return f"its process ended with exit code {code}"
+
+
+def _work(recipe: Recipe, pipe: Connection, gpu: int | None) -> None:
+    """The life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that started it
+    _end_with_parent()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    from c3dvis.command_line import load_keras
+
+    load_keras()
+    pipe.send(Answer("ready"))
+    worker = Worker(recipe)
+    while True:
+        try:
+            task, best = pipe.recv()
+            for answer in worker.answer(task, best):
+                pipe.send(answer)
+        except (EOFError, OSError):  # nobody is there any more
+            return
+
+
+def _end_with_parent() -> None:
+    """Ends this process as soon as the one that started it has ended, however that was."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,201 @@
+"""gallery.json: what a gallery is of, which units it holds, and what its pages need beside records.
+
+Identity is what decides the clips: the network's architecture and weights, and the settings. Which
+units were chosen, their labels and what the pages say can change from one run to the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from c3dvis.files import read_json, write_json
+from c3dvis.gallery.groups import Group
+from c3dvis.gallery.plan import Section, Unit
+
+NAME = "gallery.json"
+# Raised by whoever changes what a key means or takes one away.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What gallery.json says.
+
+    Attributes:
+        identity: What decides the clips; all runs in one folder agree on it.
+        sections: All units of the gallery, also those that later runs chose.
+        groups: Layer to the groups in which its units are made.
+        network: Its name, the files it came from and their hashes.
+        versions: Of the programs that wrote last.
+        machine: That wrote last.
+        code: Layer to the Python that makes its clips.
+        banner: A sentence that must be read first.
+    """
+
+    identity: Mapping[str, Any]
+    sections: tuple[Section, ...]
+    groups: Mapping[str, Sequence[Group]] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    banner: str | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the pages list of the settings."""
+        return {"model": self.network.get("name"), **self.identity}
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON keeps it."""
+        return {
+            "schema": SCHEMA,
+            "identity": dict(self.identity),
+            "network": dict(self.network),
+            "versions": dict(self.versions),
+            "machine": dict(self.machine),
+            "banner": self.banner,
+            "sections": [self._section(section) for section in self.sections],
+        }
+
+    def _section(self, section: Section) -> dict[str, Any]:
+        return {
+            "layer": section.layer,
+            "kind": section.kind,
+            "shape": section.shape,
+            "channels": section.channels,
+            "folder": section.units[0].folder,
+            "units": [[unit.channel, unit.label] for unit in section.units],
+            "groups": [
+                {"size": group.size, "channels": [unit.channel for unit in group.units]}
+                for group in self.groups.get(section.layer, ())
+            ],
+            "code": self.code.get(section.layer),
+        }
+
+    @classmethod
+    def from_json(cls, values: Any) -> Manifest:
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: If it is none, or of another schema.
+        """
+        if not isinstance(values, Mapping) or not isinstance(values.get("identity"), Mapping):
+            raise ValueError(f"Expected a {NAME}. Received: something else.")
+        if values.get("schema") != SCHEMA:
+            raise ValueError(
+                f"Expected a {NAME} of schema {SCHEMA}. Received: {values.get('schema')!r}."
+            )
+        try:
+            sections = [_read_section(one) for one in values["sections"]]
+            banner = values["banner"]
+            return cls(
+                identity=values["identity"],
+                sections=tuple(section for section, _, _ in sections),
+                groups={section.layer: groups for section, groups, _ in sections},
+                network=_mapping(values["network"]),
+                versions=_mapping(values["versions"]),
+                machine=_mapping(values["machine"]),
+                code={section.layer: code for section, _, code in sections if code is not None},
+                banner=None if banner is None else _text(banner),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"Expected a {NAME}. Received: a damaged one ({error}).") from None
+
+
+def read(folder: Path) -> Manifest | None:
+    """The folder's manifest; None where there is none or it is damaged.
+
+    Raises:
+        ValueError: If it is one of another schema.
+    """
+    values = read_json(folder / NAME)
+    schema = values.get("schema") if isinstance(values, Mapping) else None
+    if type(schema) is int and schema != SCHEMA:
+        raise ValueError(
+            f"Expected a {NAME} of schema {SCHEMA}. Received: {folder}, whose {NAME} is of schema "
+            f"{schema}, as another version of c3dvis writes it; choose another folder with --out."
+        )
+    try:
+        return Manifest.from_json(values)
+    except ValueError:
+        return None
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest, where it is not there already."""
+    values = json.loads(json.dumps(manifest.to_json()))
+    if read_json(folder / NAME) != values:
+        write_json(folder / NAME, values)
+
+
+def grown(
+    before: Sequence[Section], now: Sequence[Section], layers: Sequence[str]
+) -> tuple[Section, ...]:
+    """The sections of a gallery that has some and gets others.
+
+    Args:
+        before: Those there are. Where both have a unit, its label is that of `now`.
+        now: Those that are chosen.
+        layers: Their names, from the first section to the last; others come behind them.
+    """
+    place = {layer: i for i, layer in enumerate(layers)}
+    by_layer = {section.layer: section for section in before}
+    for section in now:
+        old = by_layer.get(section.layer)
+        known = {unit.channel: unit for unit in old.units} if old else {}
+        units = known | {unit.channel: unit for unit in section.units}
+        order = sorted(units) if known and len(units) > len(known) else list(units)
+        by_layer[section.layer] = Section(
+            section.layer,
+            section.kind,
+            section.shape,
+            section.channels,
+            tuple(units[channel] for channel in order),
+        )
+    return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
+
+
+def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
+    layer, folder, code = _text(values["layer"]), _text(values["folder"]), values["code"]
+    if Path(folder).name != folder or "\\" in folder:  # it would lead out of the gallery
+        raise TypeError(f"the folder {folder!r}")
+    units = {
+        _count(channel): Unit(layer, channel, None if label is None else _text(label), folder)
+        for channel, label in values["units"]
+    }
+    if not units:
+        raise TypeError("a layer without units")
+    groups = tuple(
+        Group(tuple(units[_count(channel)] for channel in one["channels"]), _count(one["size"]))
+        for one in values["groups"]
+    )
+    if not all(group.units and group.size for group in groups):
+        raise TypeError("an empty group")
+    shape = tuple(None if n is None else _count(n) for n in values["shape"])
+    section = Section(
+        layer, _text(values["kind"]), shape, _count(values["channels"]), tuple(units.values())
+    )
+    return section, groups, None if code is None else _text(code)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} for a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} for a number")
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r} for an object")
+    return value

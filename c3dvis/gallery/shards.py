@@ -1,0 +1,153 @@
+"""Shards: several runs that write one folder at once, each a share of its units.
+
+They know nothing of each other. What keeps them apart is a lock a shard in the shared folder, which
+the system frees when a run dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from c3dvis.output_folder import InUse
+
+Item = TypeVar("Item")
+
+# Seconds for which a shard waits for others that begin or end; neither takes long.
+WAIT = 120
+_LOCK = re.compile(r"\.shard-(\d+)-of-(\d+)\.lock")
+# Of a Slurm array: the number of this task, the lowest, and how many there are.
+_SLURM = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
+_SLURM_STEP = "SLURM_ARRAY_TASK_STEP"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A share of the work.
+
+    Attributes:
+        number: From 1.
+        count: Of all shards.
+    """
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """Every `count`-th, so that each shard gets some of each layer.
+
+        >>> Shard(2, 3).share("abcdefgh")
+        ['b', 'e', 'h']
+        """
+        return list(items[self.number - 1 :: self.count])
+
+
+def parse(text: str) -> Shard:
+    """A shard as it is written, such as "3/16"; "slurm" is what Slurm's array says.
+
+    Raises:
+        ValueError: If it is none, or Slurm says nothing.
+    """
+    if text == "slurm":
+        return _of_slurm()
+    number, slash, count = text.partition("/")
+    given = (number, count)
+    if not slash or not all(n.isascii() and n.isdigit() for n in given):
+        raise ValueError(
+            f"Expected a shard such as 3/16, the third of sixteen, or slurm. Received: {text!r}."
+        )
+    if not 1 <= int(number) <= int(count):
+        raise ValueError(f"Expected a shard from 1/{int(count)}. Received: {text!r}.")
+    return Shard(int(number), int(count))
+
+
+@contextlib.contextmanager
+def held(folder: Path, shard: Shard) -> Iterator[None]:
+    """Holds a shard's lock; to be taken by who has the folder's own lock.
+
+    Raises:
+        InUse: If another run has the same shard, or shards of another count are running.
+    """
+    for other in running(folder):
+        if other.count != shard.count:
+            raise InUse(
+                f"Expected one of {other.count} shards, as {other} is running in {folder}. "
+                f"Received: {shard}; wait for the others, or give --shard .../{other.count}."
+            )
+    lock = _take(folder / f".shard-{shard.number}-of-{shard.count}.lock")
+    if lock is None:
+        raise InUse(
+            f"Expected a shard that no other run has. Received: {shard}, which is running in "
+            f"{folder}; give each run its own number."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def refuse_running(folder: Path) -> None:
+    """Refuses a run of the whole while shards are running; for who has the folder's own lock.
+
+    Raises:
+        InUse: With the shards that are running.
+    """
+    others = running(folder)
+    if others:
+        raise InUse(
+            f"Expected a folder that no other run is writing. Received: {folder}, where the shards "
+            f"{', '.join(map(str, others))} are running; wait for them, or give --shard."
+        )
+
+
+def running(folder: Path) -> list[Shard]:
+    """The shards whose lock somebody holds."""
+    found = []
+    for path in sorted(folder.glob(".shard-*.lock")):
+        match = _LOCK.fullmatch(path.name)
+        if match is None:
+            continue
+        lock = _take(path)
+        if lock is None:
+            found.append(Shard(int(match[1]), int(match[2])))
+        else:
+            lock.release()
+            path.unlink(missing_ok=True)  # of a run that has ended
+    return found
+
+
+def _take(path: Path):
+    import filelock
+
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    return lock
+
+
+def _of_slurm() -> Shard:
+    try:
+        number, lowest, count = (int(os.environ[name]) for name in _SLURM)
+        step = int(os.environ.get(_SLURM_STEP, "1"))
+        shard = Shard((number - lowest) // step + 1, count)
+    except (KeyError, ValueError, ZeroDivisionError):
+        raise ValueError(
+            f"Expected {', '.join(_SLURM)}, which Slurm sets in an array (sbatch --array). "
+            f"Received: {', '.join(f'{n}={os.environ.get(n)!r}' for n in _SLURM)}."
+        ) from None
+    if not 1 <= shard.number <= shard.count:
+        raise ValueError(
+            "Expected an array whose numbers follow each other, such as --array=1-16. Received: "
+            f"task {number} of {count} from {lowest}; give --shard K/N."
+        )
+    return shard

@@ -1,0 +1,87 @@
+"""Galleries that are killed, and units that end their process, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from gallery_folder import bytes_below
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Python reads this when it starts: the gallery's processes then end at one unit.
+POISON = """
+import importlib.abc, importlib.machinery, os, sys
+
+class Poisoned(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "c3dvis.gallery.render":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            make = module.Renderer._make
+
+            def deadly(self, maximizer, units):
+                if any(unit.channel == 1 for unit in units):
+                    os.kill(os.getpid(), 9)
+                return make(self, maximizer, units)
+
+            module.Renderer._make = deadly
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Poisoned())
+"""
+
+
+def run(*arguments, path=()):
+    paths = os.pathsep.join(map(str, (*path, ROOT)))
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": paths, "RAY_worker_niceness": "0"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine, kills", [("serial", 6), ("shards", 6), ("processes", 2)])
+def test_killed_runs_end_with_the_same_bytes(engine, kills):
+    done = run(ROOT / "benchmarks" / "kills.py", "--engine", engine, "--kills", kills)
+    assert done.returncode == 0, done.stderr
+    assert "the same bytes" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_a_unit_that_ends_its_process_is_set_aside(tmp_path, engine):
+    if engine == "ray":
+        pytest.importorskip("ray", reason="the ray engine is optional: extra ray")
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((6, 16, 16, 3))
+    outputs = keras.layers.Conv3D(4, 3, activation="softplus", name="conv1")(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    (tmp_path / "poison").mkdir()
+    (tmp_path / "poison" / "sitecustomize.py").write_text(POISON)
+    command = ["-m", "c3dvis.gallery", "--keras-model", tmp_path / "net.keras", "--steps", "2"]
+    command += ["--batch-size", "1", "--out"]
+    workers = ["--engine", engine, "--workers", "2"]
+    assert run(*command, tmp_path / "whole").returncode == 0
+    done = run(*command, tmp_path / "out", *workers, path=[tmp_path / "poison"])
+    assert done.returncode == 1, done.stderr
+    assert "conv1/1.json: conv1 1 not made: set aside after 2 tries" in done.stdout
+    assert "Traceback" not in done.stderr
+    record = json.loads((tmp_path / "out" / "conv1" / "1.json").read_text())
+    assert record["status"] == "error" and record["cause"] == record["error"]
+    assert run(*command, tmp_path / "out", *workers, "--retry-failed").returncode == 0
+    assert bytes_below(tmp_path / "out") == bytes_below(tmp_path / "whole")
