@@ -160,7 +160,7 @@ def main() -> None:
             trials += 1
             out = base / str(trials)
             runs = [command(base / "net.keras", out, engine, share) for share in shares]
-            killed += trial(runs, min(10, given.kills - killed), seconds, draw, noise=noise)
+            killed += trial(runs, min(4, given.kills - killed), seconds, draw, noise=noise)
             if len(runs) > 1:  # the next run of all removes what killed shares left half written
                 ended(start(command(base / "net.keras", out, engine, None), noise=noise), 600)
             if content(out) != whole:

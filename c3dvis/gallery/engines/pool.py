@@ -140,7 +140,7 @@ def _again(renderer: Renderer, one: _Try, waiting: list[_Try], reason: str) -> I
     left = []
     for unit in one.task.missing:
         record = read_record(renderer.out, unit, renderer.identity)
-        if record is None:
+        if record is None or record.is_failure:  # which `--retry-failed` makes again
             left.append(unit)
         else:
             yield record
