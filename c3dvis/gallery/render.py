@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +21,12 @@ from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, scores
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
+from c3dvis.text import in_one_line
 
 # Held-out clips computed at once; more gains nothing on a CPU.
 _HELD_OUT_BATCH = 32
+# Letters of why a unit failed.
+_LONGEST_REASON = 500
 
 
 class Renderer:
@@ -144,8 +148,9 @@ class Renderer:
         return clips.to_rgb(clip) if ending == "jpg" else clip
 
     def _write_error(self, unit: Unit, error: Exception) -> Record:
-        lines = str(error).strip().splitlines() or [""]
-        return self._record(unit, status="error", error=f"{type(error).__name__}: {lines[0]}")
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
+        reason = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
+        return self._record(unit, status="error", error=reason)
 
     def _record(self, unit: Unit, **values: Any) -> Record:
         """Writes the unit's record, the last of its files."""
