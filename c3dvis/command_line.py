@@ -67,8 +67,12 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         print_error(error)
         return 2
     except OSError as error:
-        leave_pipe()
-        _print_failure(in_one_line(error), go_on)
+        with contextlib.suppress(OSError):
+            _print_failure(in_one_line(error), go_on)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            leave_pipe()  # else Python tries again when it ends
         return 1
     except Exception as error:
         if not is_out_of_memory(error):
@@ -178,12 +182,15 @@ def startup_notes_kept_back() -> Iterator[None]:
 
 
 def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
-    """Refuses --out where a file stands in the way of the folder, by the parser's own error."""
+    """Refuses --out where something else stands in the folder's way, by the parser's own error."""
     if not out:
         parser.error("argument --out: Expected a folder. Received: an empty name.")
     path = Path(out)
-    if any(os.path.isfile(part) for part in (path, *path.parents)):
-        parser.error(f"argument --out: Expected a folder. Received: {path}, which is a file.")
+    for part in (path, *path.parents):
+        if os.path.lexists(part) and not part.is_dir():
+            what = "is a file" if part.is_file() else "leads nowhere"
+            what = what if part.is_symlink() or part.is_file() else "is no folder"
+            parser.error(f"argument --out: Expected a folder. Received: {path}, which {what}.")
 
 
 def add_time_arguments(group: Any) -> None:

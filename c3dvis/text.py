@@ -47,9 +47,8 @@ def in_one_line(message: object) -> str:
     """
     text = str(message)
     wrapped = _OF_KERAS.fullmatch(text.strip())
-    while wrapped is not None:
+    if wrapped is not None:
         text = _COLOURS.sub("", wrapped[1])
-        wrapped = _OF_KERAS.fullmatch(text)
     return visible(" ".join(text.split()))
 
 
