@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import __version__, files, identity, objectives, output_folder, pages
-from c3dvis.attribution import explain
+from c3dvis.attribution import explain, planes, segments
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
+from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
@@ -45,7 +46,12 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
-    target = _target(network, chosen.target)
+    target = None if choices.segments(network) else _target(network, chosen.target)
+    if chosen.region is not None and target is not None:
+        raise ValueError(
+            "Expected --region with a network that gives a class for each place. "
+            f"Received: it, and one that gives {network.output_shape[1:]}."
+        )
     several = _is_folder_of_clips(Path(chosen.clip))
     paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
     settings = _settings(chosen, network)
@@ -77,7 +83,7 @@ def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> Non
         stem = name.removesuffix(f"-{record['method']}")
         empty = pages.PictureGroup(record["clip"], record["about"], [])
         pictures = groups.setdefault(stem, empty).pictures
-        groups[stem] = replace(groups[stem], pictures=[*pictures, _picture(name, record)])
+        groups[stem] = replace(groups[stem], pictures=[*pictures, *_pictures(name, record)])
     networks = sorted({record["network"] for record in records.values()})
     pages.write(
         out,
@@ -91,17 +97,18 @@ def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> Non
 
 def _explain(path, network, target, chosen, settings) -> int:
     """Makes the GIFs of one clip and their records; returns how many there are."""
-    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
-    frames, height, width, channels = shape
-    read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
-    clip = read.clip
+    clip, about_clip, volume = _read(path, network, chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    if choices.segments(network):
+        target = segments.target(
+            network, clip, chosen.target, region=chosen.region, preprocess=preprocess
+        )
     out, stem = Path(chosen.out), _stem(path)
-    about = f"{_says(network, clip, preprocess)} {read}".strip()
+    about = f"{_says(network, clip, preprocess)} {about_clip}".strip()
     for method in chosen.method:
         name = f"{stem}-{method}"
         record_path = out / f"{name}.json"
-        key = _key(clip, method, settings)
+        key = _key(clip, volume, method, settings)
         record = files.read_json(record_path)
         if not _is_made(record, key, out):
             answer = explain.attribute(
@@ -109,14 +116,62 @@ def _explain(path, network, target, chosen, settings) -> int:
             )
             attribution = cast(Attribution, answer)  # of one clip
             attribution = attribution.smoothed() if chosen.smooth else attribution
-            drawn = attribution.animation(polarity=chosen.polarity, normalize=chosen.normalize)
+            options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
+            drawn = attribution.animation(**options)
             replaced = f", in place of {record['asked']}" if _is_whole(record, out) else ""
             film = pages.film(out, name, drawn, f"{method}: {attribution.objective_name}", fps=_FPS)
             shown = {"clip": path.name, "method": method, "network": network.name, "about": about}
             record = {"key": key, **shown, **_record(attribution, film, out)}
+            if volume is not None:
+                record |= _planes(out, name, attribution, volume, record["files"], options)
             files.write_json(record_path, record)
             say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
     return len(chosen.method)
+
+
+def _read(
+    path: Path, network: keras.Model, chosen: argparse.Namespace
+) -> tuple[NDArray[np.float32], str, Volume | None]:
+    """A clip as the network takes it, a sentence on it, and the volume that it is, if it is one."""
+    asked = {"frames": chosen.frames, "size": chosen.size}
+    if not path.name.endswith(SUFFIXES):
+        shape = clip_shape(network, **asked, usual=_USUAL)
+        frames, height, width, channels = shape
+        read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
+        return read.clip, str(read), None
+    window = chosen.window and tuple(chosen.window)
+    volume = read_volume(path, axis=2 if chosen.axis is None else chosen.axis, window=window)
+    *extent, channels = clip_shape(network, **asked, usual=volume.clip.shape[:3])
+    clip = volume.clip
+    if tuple(extent) != clip.shape[:3]:
+        clip = resample(clip, (extent[0], extent[1], extent[2]))
+    if clip.shape[-1] == 1 and channels != 1:
+        clip = np.repeat(clip, channels, axis=-1)
+    low, high = volume.window
+    about = (
+        f"A volume of {' x '.join(map(str, volume.grid))} voxels along axis {volume.axis}, values "
+        f"from {low:g} (black) to {high:g} (white)."
+    )
+    return clip, about, replace(volume, clip=clip)
+
+
+def _planes(
+    out: Path,
+    name: str,
+    attribution: Attribution,
+    volume: Volume,
+    sizes: Mapping[str, int],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the record of a volume holds beside others'."""
+    films, heatmap = planes.write(out, name, attribution, volume, fps=_FPS, **options)
+    written = [heatmap.name, *(film.file for film in films)]
+    written += [film.strip for film in films if film.strip is not None]
+    return {
+        "files": {**sizes, **{file: (out / file).stat().st_size for file in written}},
+        "heatmap": heatmap.name,
+        "planes": [asdict(film) for film in films],
+    }
 
 
 def _record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str, Any]:
@@ -145,13 +200,25 @@ def _is_whole(record: Any, out: Path) -> bool:
         return False
     if [type(length) for length in record["shape"]] != [int] * 3:
         return False
+    try:
+        _pictures("", record)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return False
     paths = [(out / name, size) for name, size in record["files"].items()]
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
+    """One, and three more of a volume."""
+    films = [pages.Picture(**film) for film in record.get("planes", [])]
+    return [_picture(name, record), *films]
 
 
 def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
     smoothed = ", smoothed" if "smoothed" in record["settings"] else ""
     caption = f"{record['method']}{smoothed}: {record['asked']}, score {number(record['score'])}"
+    if "heatmap" in record:
+        caption += f"; {record['heatmap']}"
     return pages.Picture(
         f"{name}.gif",
         caption,
@@ -218,6 +285,7 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
     names = "target options input output value_range polarity normalize smooth".split()
     names += ["keras_model", "model"]
     return {
+        "region": None if chosen.region is None else str(chosen.region),
         **{name: getattr(chosen, name) for name in names},
         "class_names": getattr(network, "class_names", None),
         "weights": identity.weights_sha256(network),
@@ -226,8 +294,11 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
     }
 
 
-def _key(clip: NDArray[np.float32], method: str, settings: Mapping[str, Any]) -> str:
-    return identity.sha256([clip, method, settings])
+def _key(
+    clip: NDArray[np.float32], volume: Volume | None, method: str, settings: Mapping[str, Any]
+) -> str:
+    grid = None if volume is None else [volume.affine, volume.grid, volume.axis]
+    return identity.sha256([clip, grid, method, settings])
 
 
 def _about(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
