@@ -150,7 +150,7 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
     chosen = units("conv1", [0, 1, 4])
     made = list(Renderer(SETTINGS, tmp_path, network=network).render(chosen, {}))
     assert [record.status for record in made] == ["ok", "error", "error"]
-    assert made[1].error == made[2].error == "RuntimeError: out of luck"
+    assert made[1].error == made[2].error == "RuntimeError: out of luck second line"
     # The next run makes those anew that an error kept from being made.
     section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))
     assert list(folder.existing(tmp_path, [section])) == chosen[:1]
