@@ -390,16 +390,21 @@ def test_odd_layer_names_are_maximized(place, tmp_path, monkeypatch, capfd):
 
 def test_pages_of_several_runs_show_all_their_clips(place, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(place)
-    Path("other.gif").write_bytes(Path("clip.gif").read_bytes())
+    other = os.fsdecode(b"\xff<b>.gif")  # no UTF-8
+    Path(other).write_bytes(Path("clip.gif").read_bytes())
     arguments = ["--keras-model", "tiny.keras", "--out", str(tmp_path / "out")]
-    for clip, method in (("clip.gif", "gradient"), ("other.gif", "gradient"), ("clip.gif", "step")):
+    for clip, method in (("clip.gif", "gradient"), (other, "gradient"), ("clip.gif", "grad_cam")):
         assert main(["attribution", clip, *arguments, "--method", method]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
     gifs = [path.name for path in (tmp_path / "out").glob("*.gif")]
     assert len(gifs) == 3 and all(gif in page for gif in gifs)
+    assert "⟨U+DCFF⟩&lt;b&gt;.gif" in page and "<b>" not in page
     capfd.readouterr()
-    assert main(["attribution", "clip.gif", *arguments, "--method", "step", "--target", "0"]) == 0
-    os.unlink("other.gif")
+    arguments += ["--method", "gradient", "--target"]
+    for target in ("0", "1"):
+        assert main(["attribution", "clip.gif", *arguments, target]) == 0
+    assert "logit of 1" in (told := capfd.readouterr().out) and "in place of logit of 0" in told
+    os.unlink(other)
 
 
 def test_nothing_is_written_through_a_link(place, tmp_path, monkeypatch, capfd):

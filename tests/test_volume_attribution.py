@@ -9,6 +9,7 @@ import pytest
 from c3dvis import clips, objectives
 from c3dvis.attribution import attribute, planes
 from c3dvis.attribution.__main__ import main
+from c3dvis.maximize import maximize
 
 nibabel = pytest.importorskip("nibabel")
 # Turned and not cubic: the file's axes run down, to the right, and up.
@@ -138,3 +139,11 @@ def test_a_segment_is_the_mean_score_of_its_places():
     for wrong in (np.zeros(3, bool), places.astype(float)):
         with pytest.raises(ValueError, match="array of true and false"):
             objectives.segment(1, wrong)
+
+
+def test_a_segment_is_maximized_at_its_places():
+    model, places = network(), np.zeros((12, 20, 16), bool)
+    places[4:8, 6:12, 4:10] = True
+    (made,) = maximize(model, objectives.segment(1, places), steps=16)
+    scores = model.predict(made[None], verbose=0)[0, ..., 1]
+    assert scores[places].mean() > 0.9 and made.shape == (12, 20, 16, 1)
