@@ -6,10 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from c3dvis import clips, objectives
-from c3dvis.attribution import attribute, planes
+from c3dvis import clips
+from c3dvis.attribution import planes
 from c3dvis.attribution.__main__ import main
-from c3dvis.maximize import maximize
 
 nibabel = pytest.importorskip("nibabel")
 # Turned and not cubic: the file's axes run down, to the right, and up.
@@ -64,7 +63,7 @@ def test_a_planted_sphere_is_found_on_the_grid_of_the_scan(place, tmp_path, caps
     page = (tmp_path / "out" / "index.html").read_text()
     for plane in ("axial", "coronal", "sagittal"):
         assert page.count(f"<bdi>{plane}</bdi>") == 2
-    assert page.count('class="slice"') == 6 and "mean score in a region of lesion" in page
+    assert page.count('class="slice"') == 6 and "logit of lesion in" in page
     assert "A volume of 20 x 16 x 12 voxels along axis 2" in page
     assert "2 GIFs, 0 failed" in capsys.readouterr().out
 
@@ -125,25 +124,3 @@ def test_planes_stand_upright_in_their_proportions():
     swapped = planes._upright(slices, AFFINE, 1, 2)
     np.testing.assert_array_equal(swapped, np.swapaxes(slices, 1, 2)[:, ::-1])
     assert planes.plane_name(np.ones((4, 4)), 1) == "axis 1"
-
-
-def test_a_segment_is_the_mean_score_of_its_places():
-    model, clip = network(), np.random.default_rng(1).random((12, 20, 16, 1), np.float32)
-    places = np.zeros((12, 20, 16), bool)
-    places[2, 3:5, 7] = True
-    found = attribute(model, clip, objectives.segment(1, places), method="gradient")
-    bright = model.get_layer("bright")(clip[None]).numpy()[0, ..., 0]
-    assert found.score == pytest.approx(40 * bright[places].mean(), rel=1e-5, abs=1e-6)
-    with pytest.raises(ValueError, match=r"places of shape \(12, 20, 16\)"):
-        attribute(model, clip, objectives.segment(1, places[1:]), method="gradient")
-    for wrong in (np.zeros(3, bool), places.astype(float)):
-        with pytest.raises(ValueError, match="array of true and false"):
-            objectives.segment(1, wrong)
-
-
-def test_a_segment_is_maximized_at_its_places():
-    model, places = network(), np.zeros((12, 20, 16), bool)
-    places[4:8, 6:12, 4:10] = True
-    (made,) = maximize(model, objectives.segment(1, places), steps=16)
-    scores = model.predict(made[None], verbose=0)[0, ..., 1]
-    assert scores[places].mean() > 0.9 and made.shape == (12, 20, 16, 1)

@@ -62,4 +62,5 @@ def target(
             "Expected a class that the network sees in the clip, or a region of what it gives. "
             f"Received: {what}."
         )
-    return objectives.logit(index if names is None else names[index], where=places)
+    where = places if region is None else region
+    return objectives.logit(index if names is None else names[index], where=where)
