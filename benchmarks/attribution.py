@@ -351,10 +351,11 @@ _VERDICT = ("right", "keeps", "falls", "verified")
 
 
 def _network(one: NetworkResult) -> str:
-    return f"## {one.name}\n\n" + _scores(one.scores)
+    return f"## {one.name}\n\n" + table(one.scores)
 
 
-def _scores(scores: Mapping[str, Sequence[Scores]]) -> str:
+def table(scores: Mapping[str, Sequence[Scores]]) -> str:
+    """A row a method, in Markdown."""
     rows = []
     for method in sorted(scores, key=lambda name: (name.startswith("random"), name)):
         some = scores[method]
@@ -420,7 +421,7 @@ def _white(scores: Mapping[str, Sequence[Scores]]) -> str:
         "resolution and blind outside the tube, so the CAMs have to be perfect too, though other "
         "networks will not be so kind to them. One clip."
     )
-    return f"## White box\n\n{text}\n\n" + _scores(scores)
+    return f"## White box\n\n{text}\n\n" + table(scores)
 
 
 def _freezing(results: Sequence[NetworkResult]) -> str:

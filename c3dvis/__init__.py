@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from c3dvis import interrupts
 from c3dvis.clone import find_weights
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "responses",
 ]
 
+interrupts.end_at_once_while_starting()
 find_weights()
 
 

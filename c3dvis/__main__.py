@@ -6,7 +6,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from c3dvis.text import nearest
+import c3dvis
+from c3dvis.command_line import run
+from c3dvis.text import unknown
 
 COMMANDS = {
     "gallery": "clips that excite a network's filters and classes, as a page",
@@ -19,23 +21,16 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command named first, or lists the commands; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    command, *rest = given
-    if command == "--version":
-        import c3dvis
+    if given and given[0] in COMMANDS:
+        return importlib.import_module(f"c3dvis.{given[0]}.__main__").main(given[1:])
+    return run(lambda: _run(given))
 
-        print(f"c3dvis {c3dvis.__version__}")
-        return 0
-    if command not in COMMANDS:
-        print(
-            f"error: Expected a command, such as {nearest(command, COMMANDS)}. "
-            f"Received: {command!r}.",
-            file=sys.stderr,
-        )
-        return 2
-    return importlib.import_module(f"c3dvis.{command}.__main__").main(rest)
+
+def _run(given: Sequence[str]) -> int:
+    if given and given[0] not in ("-h", "--help", "--version"):
+        raise unknown("a command", given[0], COMMANDS)
+    print(f"c3dvis {c3dvis.__version__}" if given[:1] == ["--version"] else _usage())
+    return 0
 
 
 def _usage() -> str:

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from c3dvis.text import similar, visible
+from c3dvis import interrupts
+from c3dvis.memory import is_out_of_memory
+from c3dvis.text import in_one_line, similar, visible
 
 if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
@@ -34,25 +36,28 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {' '.join(message.split())} (--help tells more)\n")
+        self.exit(2, f"error: {in_one_line(message)} (--help tells more)\n")
 
 
 def run(work: Callable[[], int], *, resume: str | None = None) -> int:
     """Runs what a command does; returns its exit code: what `work` returns, 1, 2 or 130.
 
-    Wrong input is one line and exit code 2, files that can't be read or written one line and 1,
-    Ctrl-C 130. Warnings are one line each.
+    Wrong input is one line and exit code 2; files that can't be read or written, and memory that
+    isn't enough, one line and 1; Ctrl-C 130. Warnings are one line each.
 
     Args:
         work: Does it; a ValueError is reported as wrong input, an OSError as a file's fault.
         resume: The command that goes on where this one stopped; None where none does.
     """
     _open_streams()
-    go_on = "" if resume is None else f"what is made stays. Go on with:\n  {resume}"
+    interrupts.expected()
+    go_on = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
-            return work()
+            code = work()
+        sys.stdout.flush()  # what can't be written is told here, and not when Python ends
+        return code
     except KeyboardInterrupt:
         print(f"\nStopped; {go_on}" if go_on else "\nStopped.", file=sys.stderr)
         return 130
@@ -62,14 +67,30 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         print_error(error)
         return 2
     except OSError as error:
-        text = visible(str(error))
-        print(f"error: {text}; {go_on}" if go_on else f"error: {text}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            _print_failure(in_one_line(error), go_on)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            leave_pipe()  # else Python tries again when it ends
         return 1
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        _print_failure(f"Expected more memory. {_SMALLER} {in_one_line(error)}", go_on)
+        return 1
+
+
+_SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
+
+
+def _print_failure(text: str, go_on: str) -> None:
+    print(f"error: {text}; {go_on}" if go_on else f"error: {text}", file=sys.stderr)
 
 
 def print_error(error: Exception | str) -> None:
     """Prints an error as one line, in which no character is one that a terminal would obey."""
-    print(f"error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+    print(f"error: {in_one_line(error)}", file=sys.stderr)
 
 
 def say(line: str) -> None:
@@ -90,11 +111,29 @@ def leave_pipe() -> int:
 
 
 def load_keras() -> None:
-    """Imports Keras and starts its backend, without the notes that it writes while it starts."""
-    with startup_notes_kept_back():
-        import keras
+    """Imports Keras and starts its backend, without the notes that it writes while it starts.
 
-        keras.distribution.list_devices("gpu")
+    What `keras.json` says of numbers and axes doesn't hold for a command: what it makes is the same
+    on every machine.
+
+    Raises:
+        ValueError: A backend that isn't installed, or a `keras.json` that Keras can't read.
+    """
+    with interrupts.ending_at_once():
+        try:
+            with startup_notes_kept_back():
+                import keras
+
+                keras.distribution.list_devices("gpu")
+        except (ImportError, ValueError, AttributeError, TypeError) as error:
+            backend = os.environ.get("KERAS_BACKEND")
+            chosen = "as keras.json says" if backend is None else f"KERAS_BACKEND={backend}"
+            raise ValueError(
+                "Expected Keras with a backend that is installed, tensorflow where KERAS_BACKEND "
+                f"and keras.json name no other. Received: {chosen}, and {error}"
+            ) from error
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
 
 
 def _open_streams() -> None:
@@ -115,7 +154,7 @@ def _open_streams() -> None:
 
 
 def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
+    print(f"warning: {in_one_line(message)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -143,12 +182,15 @@ def startup_notes_kept_back() -> Iterator[None]:
 
 
 def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
-    """Refuses --out where a file stands in the way of the folder, by the parser's own error."""
+    """Refuses --out where something else stands in the folder's way, by the parser's own error."""
     if not out:
         parser.error("argument --out: Expected a folder. Received: an empty name.")
     path = Path(out)
-    if any(os.path.isfile(part) for part in (path, *path.parents)):
-        parser.error(f"argument --out: Expected a folder. Received: {path}, which is a file.")
+    for part in (path, *path.parents):
+        if os.path.lexists(part) and not part.is_dir():
+            what = "is a file" if part.is_file() else "leads nowhere"
+            what = what if part.is_symlink() or part.is_file() else "is no folder"
+            parser.error(f"argument --out: Expected a folder. Received: {path}, which {what}.")
 
 
 def add_time_arguments(group: Any) -> None:

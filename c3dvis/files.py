@@ -20,14 +20,17 @@ _DEVICES = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all; its folder must exist.
+    """Writes a file, whole or not at all, even if the power fails; its folder must exist.
 
     Raises:
         OSError: If it cannot be written, with its name; nothing is left behind.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        partial.write_bytes(content)
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:  # of the same kind, but with the name that the caller knows
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from c3dvis.files import IN_FLIGHT, read_json, write_json
 # Says which command began the folder.
 _MARKER = ".c3dvis"
 _LOCK = ".c3dvis.lock"
-_PAGES = ("index.html", "README.md")
+# Endings of what commands write.
+_WRITTEN = (".html", ".md", ".json", ".gif", ".jpg", ".gz")
 
 
 class InUse(ValueError):
@@ -21,7 +21,7 @@ class InUse(ValueError):
 
 
 def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
-    """Refuses a folder with pages that are not of this command.
+    """Refuses a folder of something else that holds files such as this command writes.
 
     Args:
         folder: It need not exist.
@@ -38,12 +38,13 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
     kept = None if manifest is None else read_json(folder / manifest)
     if isinstance(kept, dict) and "identity" in kept:
         return
-    names = _PAGES if manifest is None else (manifest, *_PAGES)
-    others = [name for name in names if os.path.lexists(folder / name)]
+    inside = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
+    others = [path for path in inside if path.suffix.lower() in _WRITTEN]
     if others:
         raise ValueError(
             f"Expected a folder that is new or was begun by this command. Received: {folder}, "
-            f"whose {others[0]} is of something else; choose another folder with --out."
+            f"whose {min(others).relative_to(folder)} is of something else; choose another folder "
+            "with --out."
         )
 
 
@@ -77,6 +78,11 @@ def locked(
     check(folder, command, manifest=manifest)
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / _LOCK).is_symlink():
+        raise ValueError(
+            f"Expected a folder whose files lie in it. Received: {folder / _LOCK}, which is a "
+            "symbolic link; remove it, or choose another folder with --out."
+        )
     # The system frees this lock when a process dies, however it dies.
     lock = filelock.FileLock(folder / _LOCK, timeout=wait)
     try:

@@ -8,6 +8,7 @@ must differ, in its activation, its padding or how it computes a convolution, wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from c3dvis import convolution, graph
 from c3dvis.pooling import max_pool
 from c3dvis.variants import variant
 
+# TensorFlow takes no others in a compiled function, though it does outside of one.
+_NAME_OF_A_SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")
+_NOT_IN_A_SCOPE = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 # Of a pool's window along an axis; with more slices than this, one operation is quicker.
 _LONGEST_WINDOW = 4
 
@@ -165,6 +169,8 @@ class WithoutActivation(keras.layers.Layer):
 def _rewired(layer, relu: Callable | None, padding: str | None):
     """The layer, or a variant of it that computes another way."""
     changes = _wider(layer)
+    if isinstance(layer, keras.layers.Layer) and not _NAME_OF_A_SCOPE.fullmatch(layer.name):
+        changes["name"] = _NOT_IN_A_SCOPE.sub("_", layer.name)
     if isinstance(layer, (keras.layers.Wrapper, WithoutActivation)):
         inner = _rewired(layer.layer, relu, padding)
         changes |= {} if inner is layer.layer else {"layer": inner}

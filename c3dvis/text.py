@@ -32,6 +32,26 @@ def visible(text: str) -> str:
     )
 
 
+# What colours a terminal's text; Keras writes it around the reason of an error.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_OF_KERAS = re.compile(
+    r"Exception encountered when calling .*?\.call\(\)\.\s*(.*?)\s*Arguments received by .*", re.S
+)
+
+
+def in_one_line(message: object) -> str:
+    """A message as one line that no terminal obeys; of Keras's errors in a layer, the reason alone.
+
+    >>> in_one_line("no\\n  such \\x1b[2Jlayer")
+    'no such ⟨U+001B⟩[2Jlayer'
+    """
+    text = str(message)
+    wrapped = _OF_KERAS.fullmatch(text.strip())
+    if wrapped is not None:
+        text = _COLOURS.sub("", wrapped[1])
+    return visible(" ".join(text.split()))
+
+
 def markdown(text: str) -> Markup:
     """The text as Markdown that shows it, on one line and inside a table too.
 

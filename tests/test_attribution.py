@@ -165,16 +165,16 @@ def test_the_network_is_left_as_it_was(clips, method):
 def test_a_method_is_a_file_of_its_name_with_its_options_described():
     assert set(QUICK) <= set(attribution.methods.names())
     for name in attribution.methods.names():
-        function = explain.check(name, ())
-        options = list(inspect.signature(function).parameters)[2:]
-        explain.check(name, options)
+        function = explain.check(name, {})
+        options = dict(list(inspect.signature(function).parameters.items())[2:])
+        explain.check(name, {option: kind.default for option, kind in options.items()})
         doc = inspect.getdoc(function)
         assert [option for option in options if f"    {option}: " not in doc] == []
         # Of a method that shares its function, the file says what is its own.
         assert importlib.import_module(f"{attribution.methods.__name__}.{name}").__doc__
     for machinery in ("cam", "explain", "scorer", "extremal", "search"):
         with pytest.raises(ValueError, match="Expected the name of a method"):
-            explain.check(machinery, ())
+            explain.check(machinery, {})
 
 
 def test_the_default_objective_is_the_predicted_class(networks, clips):

@@ -221,3 +221,23 @@ def test_a_page_of_films_has_the_same_player(opened, tmp_path):
     assert frame(shown) == 3 and positions(shown, "main") == [100, 100]
     assert shown.get_by_role("button", name="two").count() == 1
     assert shown.locator("img:not([alt])").count() == 0
+
+
+def test_a_plane_of_a_volume_has_a_slider_of_its_own(opened, tmp_path):
+    random = np.random.default_rng(0).random
+    films = [
+        pages.film(tmp_path, name, random((count, 8, 8, 3)), name, slider=slider)
+        for name, count, slider in (("axial", 5, True), ("coronal", 9, True), ("clip", 4, False))
+    ]
+    pages.write(tmp_path, "Volume", "", [pages.PictureGroup("Planes", "", films)])
+    shown = opened(of=(tmp_path / "index.html").as_uri(), reduced_motion="reduce")
+    shown.wait_for_function("seen.size === 3")
+    assert positions(shown, "main") == [50, 50, 0]
+    coronal = shown.get_by_role("slider", name="slice, coronal")
+    coronal.fill("6")
+    assert positions(shown, "main") == [50, 75, 0] and shown.locator("text=6 / 8").count() == 1
+    coronal.press("ArrowRight")
+    assert positions(shown, "main") == [50, 87.5, 0]
+    shown.keyboard.press("Escape")
+    assert positions(shown, "main") == [50, 50, 0] and coronal.input_value() == "4"
+    assert shown.get_by_role("slider").count() == 3  # two planes' and the page's

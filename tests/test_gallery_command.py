@@ -202,7 +202,7 @@ def test_a_folder_in_which_nothing_is_made_yet_takes_other_options(model, tmp_pa
 def test_a_folder_of_other_things_is_refused(model, tmp_path, instant, capsys):
     files.write_json(tmp_path / "thesis" / "notes.json", {})
     assert gallery(model, tmp_path) == 2
-    assert "holds other files" in capsys.readouterr().err
+    assert "whose thesis/notes.json is of something else" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["README.md", "index.html", "gallery.json"])

@@ -158,7 +158,7 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
     given = Task(Group(tuple(chosen), 3), tuple(chosen))
     made = list(Renderer(SETTINGS, tmp_path, network=network).render(given, {}))
     assert [record.status for record in made] == ["ok", "error", "error"]
-    assert made[1].error == made[2].error == "RuntimeError: out of luck"
+    assert made[1].error == made[2].error == "RuntimeError: out of luck second line"
     cause = "KeyError: 'why'\n\nRuntimeError: out of luck\nsecond line"
     assert made[1].cause == cause
     section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))

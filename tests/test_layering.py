@@ -31,8 +31,10 @@ GROUND = {
     "held",
     "identity",
     "input_optimizer",
+    "interrupts",
     "intervals",
     "lazy",
+    "memory",
     "motion",
     "objectives",
     "opening",
@@ -310,7 +312,7 @@ def test_the_package_finds_its_weights_installed_too(tmp_path):
     """As a wheel lays it out: the weights in the package's folder, and no clone around it."""
     package = tmp_path / "c3dvis"
     package.mkdir()
-    for name in ("__init__.py", "clone.py"):
+    for name in ("__init__.py", "clone.py", "interrupts.py"):
         shutil.copy(PACKAGE / name, package)
     shutil.copytree(ROOT / "weights", package / "weights", ignore=shutil.ignore_patterns("*.h5"))
     code = "import importlib.resources as r; print(r.files('c3dvis.weights') / 'README.md')"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from c3dvis import objectives
-from c3dvis.maximize import Maximizer, maximize, parametrizations, run
+from c3dvis import memory, objectives
+from c3dvis.maximize import Maximizer, maximize, parametrizations
 from c3dvis.maximize.subnetwork import Subnetwork, batch_size
 
 SHAPE = (4, 12, 12, 3)
@@ -107,7 +107,7 @@ class XlaRuntimeError(RuntimeError):
     ],
 )
 def test_out_of_memory_is_known_by_name(error, expected):
-    assert run.is_out_of_memory(error) is expected
+    assert memory.is_out_of_memory(error) is expected
 
 
 def test_tensorflow_s_own_error_is_known():
@@ -115,7 +115,7 @@ def test_tensorflow_s_own_error_is_known():
         pytest.skip("the error is TensorFlow's, and another backend runs")
     from tensorflow.errors import ResourceExhaustedError
 
-    assert run.is_out_of_memory(ResourceExhaustedError(None, None, "OOM"))
+    assert memory.is_out_of_memory(ResourceExhaustedError(None, None, "OOM"))
 
 
 def big(recurrent=False):

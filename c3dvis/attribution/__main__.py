@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ examples:
   python -m c3dvis.attribution wave.gif --method grad_cam step --target "moving left"
   python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
       every video, animated picture and folder of frames in a folder
+  python -m c3dvis.attribution scan.nii.gz --keras-model mine.keras --window -1000 400
+      a volume: its heatmap as NIfTI on the same grid, and a page of three planes
   python -m c3dvis.attribution --list-methods
 
 exit codes: 0 all made; 1 some clips or methods failed, or files could not be written; 2 wrong
@@ -75,6 +78,13 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         )
     if chosen.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
+    of_volumes = [name for name in ("axis", "window") if getattr(chosen, name) is not None]
+    of_clips = [name for name in ("start", "step", "short") if getattr(chosen, name)]
+    is_volume = chosen.clip.endswith((".nii", ".nii.gz"))
+    for name in of_clips if is_volume else of_volumes:
+        if not Path(chosen.clip).is_dir():
+            kind = "a video or pictures" if is_volume else "a NIfTI volume"
+            parser.error(f"argument --{name}: Expected {kind} with it. Received: {chosen.clip!r}.")
     if not Path(chosen.clip).exists():
         parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
     return chosen
@@ -92,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         "clip",
         nargs="?",
         metavar="CLIP",
-        help="a video, an animated picture, a folder of frames, or a folder of these",
+        help="a video, an animated picture, a folder of frames, a NIfTI volume, or a folder of "
+        "these",
     )
     add_arguments(parser.add_argument_group("which network"))
     asked = parser.add_argument_group("what is asked")
@@ -113,10 +124,30 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument(
         "--target", metavar="CLASS", help="its name or number (default: the one predicted)"
     )
+    asked.add_argument(
+        "--region",
+        type=_region,
+        metavar="T,Y,X",
+        help="of a network that gives a class for each place: where the class is explained, such "
+        "as 2:6,0:16,0:16 (default: where the network sees it)",
+    )
     asked.add_argument("--list-methods", action="store_true", help="print the methods' names")
     clip = parser.add_argument_group("how clips are read and drawn")
     add_size_arguments(clip, any_size=(16, 112))
     add_time_arguments(clip)
+    clip.add_argument(
+        "--axis",
+        type=int,
+        choices=(0, 1, 2),
+        help="of a NIfTI volume, the axis that takes the place of time (default 2)",
+    )
+    clip.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="of a NIfTI volume, the values that are black and white (default: its extremes)",
+    )
     clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
     clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
     clip.add_argument(
@@ -129,6 +160,18 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="attribution", metavar="FOLDER", help="(default attribution)"
     )
     return parser
+
+
+def _region(text: str) -> tuple[slice, ...]:
+    spans = re.fullmatch(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})", text)
+    ends = [] if spans is None else [int(end) for end in spans.groups()]
+    region = tuple(slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
+    if spans is None or any(span.start >= span.stop for span in region):
+        raise argparse.ArgumentTypeError(
+            "Expected first and end of frames, rows and columns, such as 2:6,0:16,0:16. "
+            f"Received: {text!r}."
+        )
+    return region
 
 
 def _option(text: str) -> tuple[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -99,7 +100,7 @@ def check_several(chosen: Sequence[str], options: Mapping[str, Any]) -> dict[str
     """The options of each of some methods; ValueError for one that none of them has."""
     if not chosen:
         raise ValueError("Expected at least one method. Received: none.")
-    known = {name: _options(check(name, ())) for name in chosen}
+    known = {name: list(_options(check(name, {}))) for name in chosen}
     every = list(dict.fromkeys(option for listed in known.values() for option in listed))
     for name in options:
         if name not in every:
@@ -115,24 +116,50 @@ def _named(option: str, value: Any) -> Any:
     return layer_name(value) if option == "layer" and value is not None else value
 
 
-def check(method: str, options: Iterable[str]) -> Callable[..., Attribution]:
-    """The function of a method; ValueError for an unknown method or option."""
+def check(method: str, options: Mapping[str, Any]) -> Callable[..., Attribution]:
+    """The function of a method; ValueError for an unknown method or option, or one of a kind."""
     if method not in methods.names():
         raise unknown("the name of a method", method, methods.names())
     explain = importlib.import_module(f"{methods.__name__}.{method}").attribute
     known = _options(explain)
-    for name in options:
+    for name, value in options.items():
         if name not in known:
             raise unknown(f"an option of {method!r}", name, known)
+        kinds = known[name]
+        if all(kind in _KINDS for kind in kinds) and not any(_is(value, kind) for kind in kinds):
+            raise ValueError(
+                f"Expected {name} of {method!r} as {' or '.join(_KINDS[kind] for kind in kinds)}. "
+                f"Received: {value!r}."
+            )
     return explain
 
 
-def _options(explain: Callable) -> list[str]:
-    return [
-        name
+# Of an option, as the method's signature says it; what others hold, the methods check.
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "None": "None",
+}
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == "None":
+        return value is None
+    if isinstance(value, (bool, np.bool_)):
+        return kind == "bool"
+    types = {"int": numbers.Integral, "float": numbers.Real, "str": str, "bool": bool}
+    return isinstance(value, types[kind])
+
+
+def _options(explain: Callable) -> dict[str, list[str]]:
+    """The kinds of each option of a method."""
+    return {
+        name: inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
         for name, parameter in inspect.signature(explain).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    }
 
 
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:

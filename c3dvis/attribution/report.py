@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import __version__, files, identity, objectives, output_folder, pages
-from c3dvis.attribution import explain
+from c3dvis.attribution import explain, planes, segments
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
+from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
-from c3dvis.text import number
+from c3dvis.text import in_short, number
 
 _FPS = 8
 # Times that a picture is enlarged on the page.
@@ -44,7 +46,12 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
-    target = _target(network, chosen.target)
+    target = None if choices.segments(network) else _target(network, chosen.target)
+    if chosen.region is not None and target is not None:
+        raise ValueError(
+            "Expected --region with a network that gives a class for each place. "
+            f"Received: it, and one that gives {network.output_shape[1:]}."
+        )
     several = _is_folder_of_clips(Path(chosen.clip))
     paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
     settings = _settings(chosen, network)
@@ -54,42 +61,54 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
 
 def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
     """The GIFs of all clips and the pages; of several clips, one that can't be read is no error."""
-    sections, made, failed = [], 0, 0
+    made, failed = 0, list[pages.PictureGroup]()
     for path in paths:
         try:
-            section, here = _explain(path, network, target, chosen, settings)
+            made += _explain(path, network, target, chosen, settings)
         except ValueError as error:
             if len(paths) == 1 and path == Path(chosen.clip):
                 raise
             say(f"{path.name}: {error}")
-            section, here = pages.PictureGroup(path.name, f"Not made: {error}", []), 0
-            failed += 1
-        sections.append(section)
-        made += here
-        pages.write(
-            Path(chosen.out),
-            f"What decided {network.name}",
-            _about(chosen.method, chosen.options, chosen.smooth),
-            sections,
-            banner=choices.toy_note(chosen),
-            fps=_FPS,
-        )
-    return made, failed
+            failed.append(pages.PictureGroup(path.name, f"Not made: {error}", []))
+        _write_pages(Path(chosen.out), failed, chosen)
+    return made, len(failed)
 
 
-def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGroup, int]:
-    """The GIFs of one clip, and its part of the page."""
-    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
-    frames, height, width, channels = shape
-    read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
-    clip = read.clip
+def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> None:
+    """The pages of all that is in the folder, also of what other runs made."""
+    every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
+    records = {name: record for name, record in every.items() if _is_whole(record, out)}
+    groups: dict[str, pages.PictureGroup] = {}
+    for name, record in records.items():
+        stem = name.removesuffix(f"-{record['method']}")
+        empty = pages.PictureGroup(record["clip"], record["about"], [])
+        pictures = groups.setdefault(stem, empty).pictures
+        groups[stem] = replace(groups[stem], pictures=[*pictures, *_pictures(name, record)])
+    networks = sorted({record["network"] for record in records.values()})
+    pages.write(
+        out,
+        f"What decided {in_short(networks)}" if networks else "Nothing was made",
+        _about(list(records.values()), chosen.options),
+        [*groups.values(), *failed],
+        banner=choices.toy_note(chosen),
+        fps=_FPS,
+    )
+
+
+def _explain(path, network, target, chosen, settings) -> int:
+    """Makes the GIFs of one clip and their records; returns how many there are."""
+    clip, about_clip, volume = _read(path, network, chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    if choices.segments(network):
+        target = segments.target(
+            network, clip, chosen.target, region=chosen.region, preprocess=preprocess
+        )
     out, stem = Path(chosen.out), _stem(path)
-    pictures = []
+    about = f"{_says(network, clip, preprocess)} {about_clip}".strip()
     for method in chosen.method:
         name = f"{stem}-{method}"
         record_path = out / f"{name}.json"
-        key = _key(clip, method, settings)
+        key = _key(clip, volume, method, settings)
         record = files.read_json(record_path)
         if not _is_made(record, key, out):
             answer = explain.attribute(
@@ -97,20 +116,67 @@ def _explain(path, network, target, chosen, settings) -> tuple[pages.PictureGrou
             )
             attribution = cast(Attribution, answer)  # of one clip
             attribution = attribution.smoothed() if chosen.smooth else attribution
-            drawn = attribution.animation(polarity=chosen.polarity, normalize=chosen.normalize)
+            options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
+            drawn = attribution.animation(**options)
+            replaced = f", in place of {record['asked']}" if _is_whole(record, out) else ""
             film = pages.film(out, name, drawn, f"{method}: {attribution.objective_name}", fps=_FPS)
-            record = _record(attribution, key, film, out)
+            shown = {"clip": path.name, "method": method, "network": network.name, "about": about}
+            record = {"key": key, **shown, **_record(attribution, film, out)}
+            if volume is not None:
+                record |= _planes(out, name, attribution, volume, record["files"], options)
             files.write_json(record_path, record)
-            say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}")
-        pictures.append(_picture(name, method, path.name, record))
-    about = f"{_says(network, clip, preprocess)} {read}".strip()
-    return pages.PictureGroup(path.name, about, pictures), len(pictures)
+            say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
+    return len(chosen.method)
 
 
-def _record(attribution: Attribution, key: str, film: pages.Picture, out: Path) -> dict[str, Any]:
+def _read(
+    path: Path, network: keras.Model, chosen: argparse.Namespace
+) -> tuple[NDArray[np.float32], str, Volume | None]:
+    """A clip as the network takes it, a sentence on it, and the volume that it is, if it is one."""
+    asked = {"frames": chosen.frames, "size": chosen.size}
+    if not path.name.endswith(SUFFIXES):
+        shape = clip_shape(network, **asked, usual=_USUAL)
+        frames, height, width, channels = shape
+        read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
+        return read.clip, str(read), None
+    window = chosen.window and tuple(chosen.window)
+    volume = read_volume(path, axis=2 if chosen.axis is None else chosen.axis, window=window)
+    *extent, channels = clip_shape(network, **asked, usual=volume.clip.shape[:3])
+    clip = volume.clip
+    if tuple(extent) != clip.shape[:3]:
+        clip = resample(clip, (extent[0], extent[1], extent[2]))
+    if clip.shape[-1] == 1 and channels != 1:
+        clip = np.repeat(clip, channels, axis=-1)
+    low, high = volume.window
+    about = (
+        f"A volume of {' x '.join(map(str, volume.grid))} voxels along axis {volume.axis}, values "
+        f"from {low:g} (black) to {high:g} (white)."
+    )
+    return clip, about, replace(volume, clip=clip)
+
+
+def _planes(
+    out: Path,
+    name: str,
+    attribution: Attribution,
+    volume: Volume,
+    sizes: Mapping[str, int],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the record of a volume holds beside others'."""
+    films, heatmap = planes.write(out, name, attribution, volume, fps=_FPS, **options)
+    written = [heatmap.name, *(film.file for film in films)]
+    written += [film.strip for film in films if film.strip is not None]
+    return {
+        "files": {**sizes, **{file: (out / file).stat().st_size for file in written}},
+        "heatmap": heatmap.name,
+        "planes": [asdict(film) for film in films],
+    }
+
+
+def _record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str, Any]:
     names = [film.file, *([] if film.strip is None else [film.strip])]
     return {
-        "key": key,
         "asked": attribution.objective_name,
         "score": attribution.score,
         "settings": dict(attribution.settings),
@@ -120,23 +186,44 @@ def _record(attribution: Attribution, key: str, film: pages.Picture, out: Path) 
 
 
 def _is_made(record: Any, key: str, out: Path) -> bool:
-    """Whether files are there as their record says; damaged ones are made anew."""
-    if not isinstance(record, dict) or record.get("key") != key:
+    """Whether what is asked for is there; damaged files are made anew."""
+    return _is_whole(record, out) and record.get("key") == key
+
+
+def _is_whole(record: Any, out: Path) -> bool:
+    """Whether files are there as their record says."""
+    texts = dict.fromkeys(("asked", "method", "clip", "network", "about"), str)
+    kinds = {**texts, "score": float, "shape": list, "files": dict, "settings": dict}
+    if not isinstance(record, dict) or any(
+        type(record.get(name)) is not kind for name, kind in kinds.items()
+    ):
         return False
-    kinds = {"asked": str, "score": float, "shape": list, "files": dict}
-    if any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+    if [type(length) for length in record["shape"]] != [int] * 3:
+        return False
+    try:
+        _pictures("", record)
+    except (TypeError, ValueError, KeyError, AttributeError):
         return False
     paths = [(out / name, size) for name, size in record["files"].items()]
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
-def _picture(name: str, method: str, clip_name: str, record: Mapping[str, Any]) -> pages.Picture:
-    caption = f"{method}: {record['asked']}, score {number(record['score'])}"
+def _pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
+    """One, and three more of a volume."""
+    films = [pages.Picture(**film) for film in record.get("planes", [])]
+    return [_picture(name, record), *films]
+
+
+def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
+    smoothed = ", smoothed" if "smoothed" in record["settings"] else ""
+    caption = f"{record['method']}{smoothed}: {record['asked']}, score {number(record['score'])}"
+    if "heatmap" in record:
+        caption += f"; {record['heatmap']}"
     return pages.Picture(
         f"{name}.gif",
         caption,
         _SHOWN * record["shape"][2],
-        alt=f"{clip_name} and what decided it in orange and blue, {caption}",
+        alt=f"{record['clip']} and what decided it in orange and blue, {caption}",
         strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
         shape=tuple(record["shape"]),
     )
@@ -198,6 +285,7 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
     names = "target options input output value_range polarity normalize smooth".split()
     names += ["keras_model", "model"]
     return {
+        "region": None if chosen.region is None else str(chosen.region),
         **{name: getattr(chosen, name) for name in names},
         "class_names": getattr(network, "class_names", None),
         "weights": identity.weights_sha256(network),
@@ -206,23 +294,29 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
     }
 
 
-def _key(clip: NDArray[np.float32], method: str, settings: Mapping[str, Any]) -> str:
-    return identity.sha256([clip, method, settings])
+def _key(
+    clip: NDArray[np.float32], volume: Volume | None, method: str, settings: Mapping[str, Any]
+) -> str:
+    grid = None if volume is None else [volume.affine, volume.grid, volume.axis]
+    return identity.sha256([clip, grid, method, settings])
 
 
-def _about(methods: Sequence[str], options: Mapping[str, Any], smooth: bool) -> str:
+def _about(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
     """How the pictures are read."""
-    colours = (
-        "Orange is what matters to the class that is asked about, for it or against it"
+    methods = list(dict.fromkeys(record["method"] for record in records))
+    smoothed = {"smoothed" in record["settings"] for record in records}
+    colours = " Smoothed: ".join(
+        "Orange is what matters to the class that is asked about, for it or against it."
         if smooth
-        else "Orange is for the class that is asked about, blue against it"
+        else "Orange is for the class that is asked about, blue against it."
+        for smooth in sorted(smoothed)
     )
     third = [_THIRD[method] for method in methods if method in _THIRD]
     if "window" in methods and options.get("by", "keep") == "keep":
         third.insert(0, _KEPT_WINDOW)
     return " ".join(
         [
-            f"{colours}. Each picture shows the clip, then the clip in grey under the heatmap; a "
+            f"{colours} Each picture shows the clip, then the clip in grey under the heatmap; a "
             "frame with an orange border is one that decides. The bar below has one mark a frame, "
             "and the dark line under it is the frame shown.",
             *third,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,10 +25,12 @@ from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, scores
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
+from c3dvis.text import in_one_line
 
 # Held-out clips computed at once; more gains nothing on a CPU.
 _HELD_OUT_BATCH = 32
-# Longest cause of a failure that is kept, in characters; what is cut is its middle.
+# Letters of why a unit failed, and of its whole cause; what is cut of that is its middle.
+_LONGEST_REASON = 500
 _LONGEST_CAUSE = 8000
 
 
@@ -178,9 +181,9 @@ class Renderer:
         return clips.to_rgb(clip) if ending == "jpg" else clip
 
     def _write_error(self, unit: Unit, error: Exception) -> Record:
-        lines = str(error).strip().splitlines() or [""]
-        first = f"{type(error).__name__}: {lines[0]}"
-        return self._record(unit, status="error", error=first, cause=_cause(error))
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
+        reason = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
+        return self._record(unit, status="error", error=reason, cause=_cause(error))
 
     def set_aside(self, unit: Unit, reason: str) -> Record:
         """The record of a unit that is not tried any more."""

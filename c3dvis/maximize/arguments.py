@@ -14,6 +14,12 @@ from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.objectives import Objective
 
 
+def probe(shape: tuple[int, ...], preprocess: Callable | None):
+    """What a network takes of a black clip, `(1, ...)`."""
+    black = ops.zeros((1, *shape), "float32")
+    return black if preprocess is None else preprocess(black)
+
+
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
     """Refuses numbers of clips and steps that no run can have."""
     if batch_size is not None and batch_size < 1:
@@ -47,7 +53,9 @@ def check_transforms(
         given = transforms.default(*shape[:3], sizes=defaults.sizes)
     given = list(given)
     count = sum(transform.uniforms for transform in given)
-    transformed = transforms.apply(given, ops.zeros((1, *shape)), ops.zeros((1, count))).shape[1:]
+    transformed = transforms.apply(
+        given, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
+    ).shape[1:]
     if tuple(transformed) != tuple(shape):
         raise ValueError(
             f"Expected transforms that keep the clip's shape {tuple(shape)}. Received: transforms "
@@ -60,7 +68,7 @@ def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...])
     """Refuses functions of arrays, before Keras would say so in its own words."""
     for regularizer in regularizers:
         try:
-            regularizer(ops.zeros((1, *shape)))
+            regularizer(ops.zeros((1, *shape), "float32"))
         except AttributeError as error:
             raise ValueError(
                 "Expected regularizers in the operations of keras.ops, such as "

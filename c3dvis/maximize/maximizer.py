@@ -102,7 +102,7 @@ class Maximizer(InputOptimizer):
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
         self.class_names, self.preprocess = getattr(network, "class_names", None), preprocess
         self.clip_shape = shape = clip_shape(network, frames=frames, size=size)
-        probe = ops.zeros((1, *shape)) if preprocess is None else preprocess(ops.zeros((1, *shape)))
+        probe = arguments.probe(shape, preprocess)
         self.subnetwork = Subnetwork(network, self.objective, tuple(probe.shape[1:4]), dtype=dtype)
         # Named, so that Keras knows of all variables that a step reads.
         self.tap, self.computed = self.subnetwork.tap, self.subnetwork.network
@@ -189,7 +189,7 @@ class Maximizer(InputOptimizer):
             so that one does not stop the others; where all have failed, both are NaN.
         """
         finite = ops.isfinite(y_pred)
-        lost = ops.where(ops.any(finite), 0.0, float("nan"))
+        lost = ops.where(ops.any(finite), 0.0, np.float32("nan"))
         regularized, scores = (
             ops.sum(ops.where(finite, each, 0.0)) for each in (y_pred, self.tracking.latest)
         )

@@ -59,7 +59,9 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         self._means = self.add_optimizer_variables(variables, "mean")
         self._squares = [
             self.add_variable(
-                shape=(variable.shape[0], *[1] * (len(variable.shape) - 1)), name="square"
+                shape=(variable.shape[0], *[1] * (len(variable.shape) - 1)),
+                dtype=variable.dtype,
+                name="square",
             )
             for variable in variables
         ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar
 
+from c3dvis.memory import is_out_of_memory
 from c3dvis.objectives import Objective
 
 if TYPE_CHECKING:
@@ -73,19 +74,6 @@ def _half(maximizer: Maximizer, error: Exception) -> int:
             "takes them, dtype='bfloat16', or a layer less deep."
         ) from error
     return max(size // 2, maximizer.min_batch_size)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a backend, or Python, had no memory left.
-
-    By name, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
-    `OutOfMemoryError` of torch, and JAX's runtime error that says RESOURCE_EXHAUSTED.
-    """
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
-        return True
-    of_jax = bool(names & {"XlaRuntimeError", "JaxRuntimeError"})
-    return of_jax and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def check(steps: int, seed: int) -> None:

@@ -169,7 +169,8 @@ def load(choice: Choice) -> keras.Model:
     else:
         network = models.build(choice.model, input_shape=shape)
     if choice.labels is not None:
-        network.class_names = read_labels(choice.labels, class_count(network))
+        count = network.output_shape[-1] if segments(network) else class_count(network)
+        network.class_names = read_labels(choice.labels, count)
     return network
 
 
@@ -252,6 +253,16 @@ def class_count(network: keras.Model) -> int:
     is_class = len(shape) == 2 or layers.output_activation(network) == "softmax"
     is_class = is_class or len(shape) == 3 and layers.output_activation(network) == "sigmoid"
     return shape[-1] if is_class else 0
+
+
+def segments(network: keras.Model) -> bool:
+    """Whether a network gives a class, or several, for each place of its output."""
+    from c3dvis.models import layers
+
+    shape = network.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 5:
+        return False
+    return layers.output_activation(network) in ("softmax", "sigmoid")
 
 
 def preprocess(value_range: tuple[float, float] | None) -> Callable | None:

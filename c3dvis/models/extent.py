@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 
 import keras
 
 from c3dvis import graph
+from c3dvis.clips.reading import MAXIMUM_BYTES
 from c3dvis.models import layers
 
 _AXES = ("frames", "height", "width")
@@ -29,7 +31,8 @@ def clip_shape(
         usual: `(T, H, W)` taken where neither the network nor anybody says; None is an error.
 
     Raises:
-        ValueError: A network whose input isn't one clip, or a size it doesn't take.
+        ValueError: A network whose input isn't one clip, or a size that it doesn't take or that
+            no memory holds.
 
     Example:
         >>> from c3dvis import models
@@ -54,4 +57,17 @@ def clip_shape(
         shape.append(int(length))
     if own[3] is None:
         raise ValueError("Expected a network that says how many channels it takes. Received: any.")
-    return shape[0], shape[1], shape[2], int(own[3])
+    shape.append(int(own[3]))
+    check_memory(shape)
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def check_memory(shape: Sequence[int]) -> None:
+    """Refuses a shape `(T, H, W, C)` of more bytes than a clip may have."""
+    size = 4 * math.prod(shape)
+    if size > MAXIMUM_BYTES:
+        frames, height, width, channels = shape
+        raise ValueError(
+            f"Expected clips of at most {MAXIMUM_BYTES / 2**30:.3g} GiB. Received: {frames} "
+            f"frames of {height} x {width} with {channels} channels, {size / 2**30:.3g} GiB."
+        )

@@ -46,7 +46,7 @@ class Diversity(Batchwise):
         squares = ops.sum(ops.square(flat), axis=-1, keepdims=True)
         flat = flat * ops.rsqrt(ops.maximum(squares, _LENGTH**2))
         count = ops.shape(flat)[0]
-        cosines = ops.matmul(flat, ops.transpose(flat)) * (1 - ops.eye(count))
+        cosines = ops.matmul(flat, ops.transpose(flat)) * (1 - ops.eye(count, dtype="float32"))
         others = ops.maximum(ops.cast(count, "float32") - 1, 1)
         return -ops.sum(cosines, axis=-1, keepdims=True) / others
 

@@ -23,6 +23,7 @@ def film(
     alt: str | None = None,
     fps: float = 8,
     width: int | None = None,
+    slider: bool = False,
 ) -> Picture:
     """Writes a clip as `name`.gif and, as film strip, `name`.jpg.
 
@@ -36,6 +37,7 @@ def film(
         alt: None is the caption.
         fps: Frames a second.
         width: As shown, in pixels; None is the clip's own.
+        slider: As `Picture` has it.
 
     Raises:
         OSError: If files cannot be written.
@@ -46,4 +48,4 @@ def film(
     if strip is not None:
         clips.write(folder / strip, clip)
     width = own_width if width is None else width
-    return Picture(f"{name}.gif", caption, width, alt, strip, shape[:3])
+    return Picture(f"{name}.gif", caption, width, alt, strip, shape[:3], slider)

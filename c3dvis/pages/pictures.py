@@ -27,6 +27,7 @@ class Picture:
         alt: What is seen, for those who do not see it; None is the caption.
         strip: Path of its film strip, with which the page can pause it; None where there is none.
         shape: Frames, height and width of the strip.
+        slider: Whether the page moves it with a slider of its own, and it stands still until then.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Picture:
     alt: str | None = None
     strip: str | None = None
     shape: tuple[int, int, int] = (1, 1, 1)
+    slider: bool = False
 
     @property
     def description(self) -> str:

@@ -12,7 +12,7 @@ from c3dvis import clips, motion, output_folder, pages
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.extent import check_memory, clip_shape
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.layer_kernels import kernels
 from c3dvis.responses.maps import FeatureMaps, feature_maps, still, with_and_without_motion
@@ -115,6 +115,7 @@ def _clip(
     if chosen.clip is not None:
         read = read_clip(chosen.clip, chosen, frames=frames, size=size)
         return read.clip, str(read)
+    check_memory((frames, *size, 3))
     event = motion.CLASSES.index("left then right")
     made = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
     return made.clips[0], "A disc goes to the left, then to the right."

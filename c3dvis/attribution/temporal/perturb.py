@@ -36,7 +36,7 @@ def freeze_matrices(masks):
     """
     frames = masks.shape[-1]
     product = masks * np.r_[0, np.ones(frames - 1)].astype(np.float32)
-    matrices = (1 - product)[..., None] * ops.eye(frames)
+    matrices = (1 - product)[..., None] * ops.eye(frames, dtype="float32")
     # Each round doubles the number of earlier frames: `product` is that of so many masks.
     reach = 1
     while reach < frames:
@@ -61,9 +61,9 @@ def reverse_matrices(masks):
     past, future = times[None] <= times[:, None], times[None] >= times[:, None]
     before = ops.max(ops.where(ops.logical_and(still, past), times, -1), axis=-1)
     after = ops.min(ops.where(ops.logical_and(still, future), times, frames), axis=-1)
-    mirror = ops.one_hot(before + after - times, frames)
+    mirror = ops.one_hot(before + after - times, frames, dtype="float32")
     moved = ops.where(masks > _RUN_THRESHOLD, masks, 0.0)[..., None]
-    return (1 - moved) * ops.eye(frames) + moved * mirror
+    return (1 - moved) * ops.eye(frames, dtype="float32") + moved * mirror
 
 
 PERTURBATIONS = MappingProxyType({"freeze": freeze_matrices, "reverse": reverse_matrices})

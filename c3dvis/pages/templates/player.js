@@ -15,6 +15,11 @@ function draw(clip) {
   const frames = Number(clip.dataset.frames);
   const at = (of(clip).frame % frames + frames) % frames;
   clip.firstElementChild.style.objectPosition = `${100 * at / Math.max(frames - 1, 1)}% 0`;
+  const slices = sliceOf(clip);
+  if (slices) {
+    slices.value = at;
+    slices.nextElementSibling.textContent = `${at} / ${frames - 1}`;
+  }
 }
 function drawAll() {
   slider.value = frame;
@@ -47,7 +52,12 @@ function setOne(clip, at, on) {
   run();
   draw(clip);
 }
-const reset = () => setAll(0, !still.matches);
+// Clips with a slider of their own, as volumes have, stand at their middle.
+const sliceOf = (clip) => clip.parentElement.querySelector(".slice");
+function center() {
+  for (const clip of clips.filter(sliceOf)) setOne(clip, clip.dataset.frames >> 1, false);
+}
+const reset = () => { setAll(0, !still.matches); center(); };
 
 const observer = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -59,6 +69,9 @@ for (const clip of clips) observer.observe(clip);
 
 play.addEventListener("click", () => setAll(frame, !playing));
 slider.addEventListener("input", () => setAll(Number(slider.value), false));
+document.addEventListener("input", ({ target }) => {
+  if (target.matches(".slice")) setOne(target.closest("figure").querySelector(".clip"), Number(target.value), false);
+});
 document.addEventListener("click", (event) => {
   const clip = event.target.closest(".clip[data-frames]");
   if (clip) setOne(clip, of(clip).frame, !of(clip).playing);
@@ -77,5 +90,7 @@ document.addEventListener("keydown", (event) => {
 });
 still.addEventListener("change", reset);
 controls.hidden = false;
+for (const label of document.querySelectorAll(".slices")) label.hidden = false;
 run();
+center();
 drawAll();
