@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
     from c3dvis.responses.factors import Factors, appearance_and_motion
+    from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
+    from c3dvis.responses.similarity import clip_features, similarities
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
@@ -27,15 +29,19 @@ __all__ = [
     "MotionTuning",
     "RankedClip",
     "Sweep",
+    "VideoMIS",
     "appearance_and_motion",
+    "clip_features",
     "convolve",
     "feature_maps",
     "kernels",
     "motion_dependence",
     "motion_tuning",
     "random_kernel",
+    "similarities",
     "still",
     "sweep",
+    "video_mis",
 ]
 
 _FILES = {
@@ -53,6 +59,10 @@ _FILES = {
     "motion_dependence": "dependence",
     "MotionTuning": "tuning",
     "motion_tuning": "tuning",
+    "VideoMIS": "interpretability",
+    "video_mis": "interpretability",
+    "clip_features": "similarity",
+    "similarities": "similarity",
     "still": "maps",
     "sweep": "sweeps",
 }
