@@ -38,6 +38,9 @@ def by_mean(clips):
     return np.asarray([clip.mean(axis=(0, 1, 2)) for clip in clips])
 
 
+BY_MEAN = responses.FeatureSpace(CLIPS, by_mean)
+
+
 def swept(scores, films=None):
     """A sweep of one layer with these scores `(N, C)`."""
     names = tuple(map(str, range(len(scores))))
@@ -88,7 +91,9 @@ def test_where_all_are_alike_the_score_is_chance(network):
 
 def test_shuffled_scores_give_chance():
     scores = np.random.default_rng(1).random((len(CLIPS), 600))
-    mis = responses.video_mis(swept(scores), "layer", CLIPS, features=by_mean, share=0.2, tasks=50)
+    mis = responses.video_mis(
+        swept(scores), "layer", CLIPS, similarity=BY_MEAN, share=0.2, tasks=50
+    )
     assert mis.scores.mean() == pytest.approx(0.5, abs=0.02)
 
 
@@ -101,7 +106,7 @@ def test_a_single_feature_is_told_and_either_of_two_pairs_is_not():
     """Red is told; red without green or green without red has no mean clip of its own."""
     red, green = by_mean(CLIPS)[:, :2].T - 0.5
     scores = np.stack([red, -red * green], axis=1)
-    options = {"features": by_mean, "share": 0.2, "tasks": 1000}
+    options = {"similarity": BY_MEAN, "share": 0.2, "tasks": 1000}
     single, either = responses.video_mis(swept(scores), "layer", CLIPS, **options).scores
     assert single > 0.95 and either < 0.75
 
@@ -121,13 +126,13 @@ def test_no_clip_is_explained_by_its_own_film():
 
 
 def test_a_unit_that_answers_to_all_alike_has_no_score():
-    mis = responses.video_mis(swept(np.ones((40, 1))), "layer", CLIPS, features=by_mean)
+    mis = responses.video_mis(swept(np.ones((40, 1))), "layer", CLIPS, similarity=BY_MEAN)
     assert np.isnan(mis.scores).all() and "alike" in mis.sentence(0)
 
 
 def test_tasks_are_those_of_the_seed_whatever_explains(network):
     def margins(**changed):
-        return responses.video_mis(network, "colours", CLIPS, features=by_mean, **changed).margins
+        return responses.video_mis(network, "colours", CLIPS, similarity=BY_MEAN, **changed).margins
 
     np.testing.assert_array_equal(margins(), margins())
     assert (margins() != margins(seed=1)).any()
@@ -152,20 +157,26 @@ def test_tasks_are_those_of_the_seed_whatever_explains(network):
         {"films": [0]},
         {"films": [0] * 40},
         {"made": plain([[1, 0, 0]])},
-        {"features": by_mean, "similarity": nearness_in_red},
-        {"features": lambda clips: np.ones(3)},
+        {"similarity": responses.FeatureSpace(CLIPS[1:], by_mean)},
     ],
 )
 def test_what_does_not_fit_is_refused(network, wrong):
     with pytest.raises(ValueError, match="Expected .*Received"):
-        responses.video_mis(network, "colours", CLIPS, **{"features": by_mean, **wrong})
+        responses.video_mis(network, "colours", CLIPS, **{"similarity": BY_MEAN, **wrong})
+
+
+def test_features_that_are_not_one_row_a_clip_are_refused():
+    with pytest.raises(ValueError, match=r"Expected finite features \(N, F\) of 40 clips"):
+        responses.FeatureSpace(CLIPS, lambda clips: np.ones(3))
 
 
 def test_scores_of_other_clips_are_refused():
     with pytest.raises(ValueError, match="Expected clips.* Received: 40 clips"):
-        responses.video_mis(swept(np.ones((39, 1))), "layer", CLIPS, features=by_mean)
+        responses.video_mis(swept(np.ones((39, 1))), "layer", CLIPS, similarity=BY_MEAN)
     with pytest.raises(ValueError, match="Expected channels from 0 to 0"):
-        responses.video_mis(swept(np.ones((40, 1))), "layer", CLIPS, channels=[1])
+        responses.video_mis(
+            swept(np.ones((40, 1))), "layer", CLIPS, channels=[1], similarity=BY_MEAN
+        )
 
 
 # The bank of features

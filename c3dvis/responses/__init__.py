@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
-    from c3dvis.responses.similarity import clip_features, similarities
+    from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
+    from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = [
     "Factors",
+    "FeatureSpace",
     "FeatureMaps",
     "LayerResponses",
     "MotionDependence",
     "MotionTuning",
     "RankedClip",
     "Sweep",
+    "UnitResponses",
     "VideoMIS",
     "appearance_and_motion",
     "clip_features",
@@ -61,6 +64,8 @@ _FILES = {
     "motion_tuning": "tuning",
     "VideoMIS": "interpretability",
     "video_mis": "interpretability",
+    "FeatureSpace": "similarity",
+    "UnitResponses": "unit_responses",
     "clip_features": "similarity",
     "similarities": "similarity",
     "still": "maps",

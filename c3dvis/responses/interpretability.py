@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
-from c3dvis.responses.similarity import Space
+from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.responses.sweep_result import Sweep
 from c3dvis.responses.unit_responses import UnitResponses
 from c3dvis.text import unknown
@@ -90,8 +90,7 @@ def video_mis(
     made: ArrayLike | None = None,
     against: ArrayLike | None = None,
     films: Sequence[object] | None = None,
-    features: Callable | None = None,
-    similarity: Callable | None = None,
+    similarity: Callable | FeatureSpace | None = None,
     share: float = 0.1,
     references: int | None = None,
     tasks: int = 200,
@@ -122,10 +121,9 @@ def video_mis(
         against: Clips that do the contrary, of the same shape; None compares with `made` alone.
         films: Of each clip, what it is a part of: no task explains a clip by its own film. None
             is the sources of the sweep, or that each clip is a film.
-        features: Function of clips that gives `(N, F)` by which they are compared, such as
-            `UnitResponses(another_network, "conv4b")`; None is `clip_features`.
-        similarity: Function of two clips that gives a number, larger for more alike, in place of
-            the cosine of features.
+        similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
+            network's layer; or a function of two clips that gives a number, larger for more alike.
+            None is the space of `clip_features`.
         share: Of the clips that count as a unit's strong ones, and as its weak ones.
         references: Real clips on each side of an explanation; None is 9, as in the paper, or half
             of the strong clips where these are fewer than 18.
@@ -155,8 +153,6 @@ def video_mis(
             "Expected a share above 0 and up to 0.5, 1 task or more and alpha above 0. "
             f"Received: share={share}, tasks={tasks}, alpha={alpha}."
         )
-    if features is not None and similarity is not None:
-        raise ValueError("Expected features or a similarity. Received: both.")
     real = [clips_room.check(clip) for clip in np.asarray(clips)]
     scores, units, sources = _scores(network, layer, real, channels, films, preprocess, batch_size)
     strong = int(share * len(real))
@@ -166,7 +162,7 @@ def video_mis(
             "Expected 1 reference or more, and more strong clips than that to ask about. "
             f"Received: {shown} references, {strong} strong clips ({share:g} of {len(real)})."
         )
-    compare = _Comparison(real, features, similarity)
+    compare = _Comparison(real, similarity)
     evidence = _made_evidence(kind, made, against, units, compare)
     examined = [
         _Examination(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
@@ -214,21 +210,29 @@ def _scores(network, layer, real, channels, films, preprocess, batch_size):
 class _Comparison:
     """How alike the real clips are to each other, and to made ones."""
 
-    def __init__(self, real, features, similarity):
-        self._real, self._pair = real, similarity
-        self._space = None if similarity is not None else Space(real, features)
-        if self._space is not None:
-            self.real = self._space.known @ self._space.known.T
-        else:
-            self.real = np.zeros((len(real), len(real)), np.float32)
-            for i, j in zip(*np.triu_indices(len(real)), strict=True):
-                self.real[i, j] = self.real[j, i] = similarity(real[i], real[j])
+    def __init__(self, real, similarity):
+        self._real, self._similarity = (
+            real,
+            FeatureSpace(real) if similarity is None else similarity,
+        )
+        if isinstance(self._similarity, FeatureSpace):
+            known = self._similarity.known
+            if len(known) != len(real):
+                raise ValueError(
+                    f"Expected a space of the {len(real)} clips. Received: one of {len(known)}."
+                )
+            self.real = known @ known.T
+            return
+        self.real = np.zeros((len(real), len(real)), np.float32)
+        for i, j in zip(*np.triu_indices(len(real)), strict=True):
+            self.real[i, j] = self.real[j, i] = self._similarity(real[i], real[j])
 
     def to(self, made) -> NDArray[np.float32]:
         """`(N,)`: of each real clip, the mean over made ones."""
-        if self._space is not None:
-            return (self._space.known @ self._space(made).T).mean(axis=1)
-        return np.array([np.mean([self._pair(clip, one) for one in made]) for clip in self._real])
+        if isinstance(self._similarity, FeatureSpace):
+            return (self._similarity.known @ self._similarity(made).T).mean(axis=1)
+        pairs = [[self._similarity(clip, one) for one in made] for clip in self._real]
+        return np.mean(pairs, axis=1)
 
 
 def _made_evidence(kind, made, against, units, compare):

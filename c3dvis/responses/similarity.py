@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clip_features", "similarities"]
+__all__ = ["FeatureSpace", "clip_features", "similarities"]
 
 DIRECTIONS = tuple(float(angle) for angle in range(0, 360, 45))  # degrees, as in `c3dvis.motion`
 SPATIAL = (0.04, 0.08, 0.16, 0.32)  # cycles a pixel
@@ -80,17 +80,30 @@ def similarities(
         >>> responses.similarities(some, some).diagonal().round(3).tolist()
         [1.0, 1.0, 1.0]
     """
-    known = others if known is None else known
-    one, other = Space(known, features)(clips), Space(known, features)(others)
+    space = FeatureSpace(others if known is None else known, features)
+    one, other = space(clips), space(others)
     return one @ other.T
 
 
-class Space:
-    """Where clips are points on a sphere: their features in standard deviations from the mean.
+class FeatureSpace:
+    """Clips as points on a sphere: their features in standard deviations from the mean.
 
     Args:
         known: Clips that give mean and standard deviation of each feature.
         features: Function of clips that gives `(N, F)`; None is `clip_features`.
+
+    Attributes:
+        known: float32 `(N, F)`, the known clips as points.
+
+    Raises:
+        ValueError: Features that are not finite, or not one row a clip.
+
+    Example:
+        >>> from c3dvis import models, motion, responses
+        >>> clips = motion.MovingEvidence(seed=1).batch(0, 3).clips
+        >>> layer = responses.UnitResponses(models.build("c3d-motion"), "conv3b")
+        >>> responses.FeatureSpace(clips, layer)(clips).shape
+        (3, 32)
     """
 
     def __init__(self, known: Sequence[NDArray[np.float32]], features: Callable | None = None):
