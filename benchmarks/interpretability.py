@@ -56,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 _ABOUT = (
-    "Written by `benchmarks/interpretability.py`, which says what is measured. A score is the share of "
-    "tasks in which what explains a unit points to the one of two unseen clips that excites it "
-    "more (`responses.video_mis`, after Zimmermann, Klindt and Brendel 2024): 1 is always, 0.5 is "
-    "guessing. Clips are compared by a fixed bank of features of motion, form and colour."
+    "Written by `benchmarks/interpretability.py`, which says what is measured. A score is the "
+    "share of tasks in which what explains a unit points to the one of two unseen clips that "
+    "excites it more (`responses.video_mis`, after Zimmermann, Klindt and Brendel 2024): 1 is "
+    "always, 0.5 is guessing. Clips are compared by a fixed bank of features of motion, form and "
+    "colour."
 )
 
 

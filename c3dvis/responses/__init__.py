@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from c3dvis import lazy
 
 if TYPE_CHECKING:
+    from c3dvis.responses.alarms import PathSimilarity, path_similarity
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
+    from c3dvis.responses.description import Description, describe
     from c3dvis.responses.factors import Factors, appearance_and_motion
     from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = [
+    "Description",
     "Factors",
     "FeatureSpace",
     "FeatureMaps",
     "LayerResponses",
     "MotionDependence",
     "MotionTuning",
+    "PathSimilarity",
     "RankedClip",
     "Sweep",
     "UnitResponses",
@@ -36,10 +40,12 @@ __all__ = [
     "appearance_and_motion",
     "clip_features",
     "convolve",
+    "describe",
     "feature_maps",
     "kernels",
     "motion_dependence",
     "motion_tuning",
+    "path_similarity",
     "random_kernel",
     "similarities",
     "still",
@@ -48,6 +54,10 @@ __all__ = [
 ]
 
 _FILES = {
+    "Description": "description",
+    "describe": "description",
+    "PathSimilarity": "alarms",
+    "path_similarity": "alarms",
     "FeatureMaps": "maps",
     "convolve": "convolution",
     "feature_maps": "maps",

@@ -136,11 +136,16 @@ class FeatureSpace:
         return (rows / np.where(length > 0, length, 1)).astype(np.float32)
 
 
-def power(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Spectrum `(3, T, H, W // 2 + 1)` of light and colour oppositions; sums to the variances."""
+def power(clip: NDArray[np.float32], axes: NDArray[np.floating] = _CHANNELS) -> NDArray[np.float32]:
+    """Spectra `(A, T, H, W // 2 + 1)` of a clip along axes of colour; each sums to the variance.
+
+    Args:
+        clip: `(T, H, W, 3)`.
+        axes: `(A, 3)`, weights of red, green and blue; those of light and two oppositions.
+    """
     if clip.ndim != 4 or clip.shape[-1] != 3:
         raise ValueError(f"Expected clips (T, H, W, 3). Received: shape {clip.shape}.")
-    channels = np.moveaxis(clip @ _CHANNELS.T, -1, 0)
+    channels = np.moveaxis(clip @ np.asarray(axes, np.float32).T, -1, 0)
     channels = channels - channels.mean(axis=(1, 2, 3), keepdims=True)
     taper, doubled, *_ = _grid(*clip.shape[:3])
     spectrum = np.fft.rfftn(channels * taper, axes=(1, 2, 3))
