@@ -196,9 +196,9 @@ class _Ways:
 
             def scaled(part):
                 def change(value):
-                    mean = ops.mean(ops.reshape(value, (len(scales), -1, value.shape[-1])), axis=1)
+                    mean = ops.mean(ops.reshape(value, (batch_size, -1, value.shape[-1])), axis=1)
                     means.append(ops.cast(mean, "float32"))
-                    own = ops.repeat(scales[:, part], value.shape[0] // len(scales), axis=0)
+                    own = ops.repeat(scales[:, part], value.shape[0] // batch_size, axis=0)
                     shape = (value.shape[0], *[1] * (len(value.shape) - 2), value.shape[-1])
                     return value * ops.cast(ops.reshape(own, shape), value.dtype)
 
@@ -207,7 +207,7 @@ class _Ways:
             changes = {key: scaled(part) for (_, key), part in zip(found, self.parts, strict=True)}
             given = clips if preprocess is None else preprocess(clips)
             value = ops.cast(shadow(given, changes=changes, training=False), "float32")
-            value = ops.mean(ops.reshape(value, (len(scales), -1, self._units)), axis=1)
+            value = ops.mean(ops.reshape(value, (batch_size, -1, self._units)), axis=1)
             return ops.sum(value * unit, axis=-1), ops.concatenate(means, axis=-1)
 
         self._run = autodiff.value_and_gradient(score, variables=tap.variables)

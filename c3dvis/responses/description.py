@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -17,8 +17,9 @@ from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["Description", "describe"]
 
-# A description that shares less than a quarter of its variance with the unit says little of it.
-_LEAST_CORRELATION = 0.5
+# A description that shares less than a quarter of its variance with the unit says little of it,
+# and one that often takes another clip for one of the strongest does not name what excites it.
+_LEAST_CORRELATION, _LEAST_AUC, _LEAST_GENERATED = 0.5, 0.9, 0.75
 # Of the clips, in order of their scores, those that words are to find.
 _STRONG = 0.1
 # A direction is said where the opposite one excites less than a third as much: (3 - 1) / (3 + 1).
@@ -36,9 +37,12 @@ _COLOURS_IN_WORDS = {
     "red and green": "red against green",
     "blue and yellow": "blue against yellow",
 }
+_OPPOSITIONS = ("red and green", "blue and yellow")
 # Waves of a generated clip; how far they stray from the description, in degrees and octaves.
 _WAVES, _STRAY_DEGREES, _STRAY_OCTAVES = 5, 15.0, 0.25
 _GENERATED = 8
+# Cosine of colours below which one is another.
+_OTHER_COLOUR = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ class Description:
 
     def __str__(self) -> str:
         numbers = (
-            f"correlation {self.correlation:.2f} over all clips, generated clips "
-            f"{self.generated:.0%}"
+            f"correlation {self.correlation:.2f} over all clips, strongest clips found "
+            f"{self.auc:.0%}, generated clips {self.generated:.0%}"
         )
         if not self.tells:
             return f"Can't tell what it prefers; the best guess is {self.words} ({numbers})."
@@ -77,9 +81,15 @@ class Description:
 
     @property
     def tells(self) -> bool:
-        """Whether the words are worth saying: a correlation of 0.5 and more, and clips generated
-        from them that excite the unit more than contrary ones in three of four pairs or more."""
-        return self.correlation >= _LEAST_CORRELATION and self.generated >= 0.75
+        """Whether the words are worth saying.
+
+        That is with a correlation of 0.5, an `auc` of 0.9 and `generated` of 0.75, or more.
+        """
+        return (
+            self.correlation >= _LEAST_CORRELATION
+            and self.auc >= _LEAST_AUC
+            and self.generated >= _LEAST_GENERATED
+        )
 
 
 def describe(
@@ -106,7 +116,8 @@ def describe(
         layer: Name of a layer.
         clips: Real clips `(N, T, H, W, 3)`, ten or more.
         channels: Units, counted from 0; None is all, or those of the tuning.
-        tuning: What `motion_tuning` gave for these units; None measures it.
+        tuning: What `motion_tuning` gave for these units; None measures it, in light and
+            dark and in two colour oppositions.
         seed: Of the generated clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
@@ -133,20 +144,20 @@ def describe(
             f"Received: {len(real)} clips{f' of shape {real[0].shape}' if real else ''}."
         )
     options = {"preprocess": preprocess, "batch_size": batch_size}
-    if tuning is None:
-        frames, height, width, _ = real[0].shape
-        extent = {"frames": frames, "size": (height, width)}
-        tuning = motion_tuning(network, layer, channels=channels, **extent, **options)
-    units = list(tuning.channels) if channels is None else [int(c) for c in channels]
-    missing = [unit for unit in units if unit not in tuning.channels]
-    if tuning.layer != layer or missing:
-        raise ValueError(
-            f"Expected the tuning of the units {units} of {layer!r}. "
-            f"Received: that of {list(tuning.channels)} of {tuning.layer!r}."
-        )
     scores = UnitResponses(network, layer, **options)
+    if tuning is None:
+        units = scores.units(channels)
+        tunings = _tunings(network, layer, units, real[0].shape[:3], **options)
+    else:
+        units = list(tuning.channels) if channels is None else [int(c) for c in channels]
+        tunings = {None: tuning}
+        if tuning.layer != layer or not set(units) <= set(tuning.channels):
+            raise ValueError(
+                f"Expected the tuning of the units {units} of {layer!r}. "
+                f"Received: that of {list(tuning.channels)} of {tuning.layer!r}."
+            )
     responses = scores(real)[:, units]
-    preferences = [_Preference.of(tuning, tuning.channels.index(unit)) for unit in units]
+    preferences = [_Preference.best_of(tunings, unit) for unit in units]
     predicted = _predicted(preferences, real)
     described = []
     for i, (unit, preference) in enumerate(zip(units, preferences, strict=True)):
@@ -165,6 +176,30 @@ def describe(
     return described
 
 
+def _tunings(network, layer, units, extent, *, preprocess, batch_size):
+    """The tuning to gratings of light and dark, and to those of two colour oppositions.
+
+    To these alone some units answer, whose best grating in light and dark would be a chance one.
+    """
+    frames, height, width = extent
+
+    def in_colour(colour):
+        def recolour(clips):
+            coloured = 0.5 + (clips - 0.5) * np.array(colour, np.float32)
+            return coloured if preprocess is None else preprocess(coloured)
+
+        return recolour
+
+    options = {"frames": frames, "size": (height, width), "batch_size": batch_size}
+    tunings = {
+        None: motion_tuning(network, layer, channels=units, preprocess=preprocess, **options)
+    }
+    for name in _OPPOSITIONS:
+        own = in_colour(COLOURS[name])
+        tunings[name] = motion_tuning(network, layer, channels=units, preprocess=own, **options)
+    return tunings
+
+
 @dataclass(frozen=True)
 class _Preference:
     """What the words of a unit say.
@@ -180,8 +215,17 @@ class _Preference:
     ways: tuple[float, ...]
 
     @classmethod
-    def of(cls, tuning: MotionTuning, unit: int) -> _Preference:
-        colours = list(COLOURS)[int(tuning.to_colour[unit].argmax())]
+    def best_of(cls, tunings: Mapping[str | None, MotionTuning], channel: int) -> _Preference:
+        """That of the tuning to the colours that excite a unit most."""
+        at = {name: tuning.channels.index(channel) for name, tuning in tunings.items()}
+        best = max(tunings, key=lambda name: tunings[name].best_response[at[name]])
+        return cls.of(tunings[best], at[best], best)
+
+    @classmethod
+    def of(cls, tuning: MotionTuning, unit: int, colours: str | None = None) -> _Preference:
+        """Of a tuning to gratings in some colours; those of light and dark tell the best ones."""
+        if colours is None:
+            colours = list(COLOURS)[int(tuning.to_colour[unit].argmax())]
         best, greatest = tuning.best[unit], tuning.best_response[unit]
         if tuning.standing[unit] >= _AS_GOOD * greatest:
             still = tuning.responses[unit, :, :, 0]
@@ -250,7 +294,8 @@ def _contrary(preference: _Preference, number: int, rng: np.random.Generator) ->
     if number % 3 == 1:
         slow = wave.temporal_frequency > 0.2
         return replace(wave, temporal_frequency=0.0 if slow else 0.45)
-    others = [colour for name, colour in COLOURS.items() if name != preference.colours]
+    own = np.array(wave.colour) / np.linalg.norm(wave.colour)
+    others = [c for c in COLOURS.values() if abs(own @ c) / np.linalg.norm(c) < _OTHER_COLOUR]
     return replace(wave, colour=others[rng.integers(len(others))])
 
 
