@@ -4,7 +4,7 @@ python benchmarks/interpretability.py [--sections planted moving real] [--real F
     [--gallery FOLDER] [--units N] [--steps N] [--out docs/interpretability.md]
 
 planted: 32 units of one feature each, beside 32 units of each of two kinds of mixtures.
-words: the same units, described (`responses.describe`): whether the words name what was planted, and
+words: the same units, described (`responses.describe`): whether the words name what was planted and
 are taken back for mixtures.
 moving: units of networks that come with the package, asked about clips of `c3dvis.motion`.
 real: units of I3D with the weights of Kinetics, asked about windows of the films in folders. With
