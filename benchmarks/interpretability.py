@@ -120,6 +120,9 @@ def planted(chosen: argparse.Namespace) -> list[str]:
         "(Spearman and Brown).",
         f"- Shuffled scores: {np.mean(shuffled):.3f} (10 shuffles, {min(shuffled):.2f} to "
         f"{max(shuffled):.2f}).",
+        "- What the score is not: a count of the things that a unit answers to. Where any of six "
+        "will do, clips that show one of them are still more alike than others, so that such units "
+        "score about as high as those of one feature.",
         "",
     ]
 

@@ -143,11 +143,10 @@ def describe(
             "Expected ten clips in colour or more. "
             f"Received: {len(real)} clips{f' of shape {real[0].shape}' if real else ''}."
         )
-    options = {"preprocess": preprocess, "batch_size": batch_size}
-    scores = UnitResponses(network, layer, **options)
+    scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     if tuning is None:
         units = scores.units(channels)
-        tunings = _tunings(network, layer, units, real[0].shape[:3], **options)
+        tunings = _tunings(network, layer, units, real[0].shape[:3], preprocess, batch_size)
     else:
         units = list(tuning.channels) if channels is None else [int(c) for c in channels]
         tunings = {None: tuning}
@@ -176,7 +175,9 @@ def describe(
     return described
 
 
-def _tunings(network, layer, units, extent, *, preprocess, batch_size):
+def _tunings(
+    network, layer, units, extent, preprocess, batch_size
+) -> dict[str | None, MotionTuning]:
     """The tuning to gratings of light and dark, and to those of two colour oppositions.
 
     To these alone some units answer, whose best grating in light and dark would be a chance one.
@@ -191,7 +192,7 @@ def _tunings(network, layer, units, extent, *, preprocess, batch_size):
         return recolour
 
     options = {"frames": frames, "size": (height, width), "batch_size": batch_size}
-    tunings = {
+    tunings: dict[str | None, MotionTuning] = {
         None: motion_tuning(network, layer, channels=units, preprocess=preprocess, **options)
     }
     for name in _OPPOSITIONS:
@@ -320,15 +321,15 @@ def _texture(wave: DriftingGabor, ways, shape, rng: np.random.Generator) -> NDAr
 
 def _rank_correlation(one: NDArray, other: NDArray) -> float:
     """Spearman's; equal values have the mean of their ranks."""
-    ranks = [_ranks(values) for values in (one, other)]
-    if min(r.std() for r in ranks) == 0:
+    ranks, others = _ranks(one), _ranks(other)
+    if min(ranks.std(), others.std()) == 0:
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks, others)[0, 1])
 
 
-def _ranks(values: NDArray) -> NDArray[np.floating]:
+def _ranks(values: NDArray) -> NDArray[np.float64]:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
 
 
 def _found(predicted: NDArray, responses: NDArray) -> float:

@@ -290,8 +290,13 @@ class _Examination:
                     "Expected clips of more films. Received: strong or weak clips of one alone."
                 )
             half = min(self.references, len(kinds[2]) // 2)
-            drawn = [each[: self.references] for each in kinds[:2]]
-            yield _Task(asked, *drawn, kinds[2][:half], kinds[2][half : 2 * half])
+            yield _Task(
+                asked,
+                strongest=kinds[0][: self.references],
+                weakest=kinds[1][: self.references],
+                some=kinds[2][:half],
+                others=kinds[2][half : 2 * half],
+            )
 
     def _of_other_films(self, rows, asked):
         return rows[~np.isin(self.films[rows], self.films[asked])]
