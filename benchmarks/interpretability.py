@@ -8,8 +8,8 @@ words: the same units, described (`responses.describe`): whether the words name 
 are taken back for mixtures.
 moving: units of networks that come with the package, asked about clips of `c3dvis.motion`.
 real: units of I3D with the weights of Kinetics, asked about windows of the films in folders. With
---gallery, made clips are those of a gallery of it, read back from their GIFs, and there are none
-against the units.
+--gallery, made clips are those of a gallery of it, read back from their GIFs, and those of other
+units stand against each.
 
 Explained by made clips of this package, by strong and weak clips, both, clips at random, and, where
 tf-keras-vis is installed, its made clips.

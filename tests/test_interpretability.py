@@ -84,6 +84,14 @@ def test_a_margin_by_hand(network):
     np.testing.assert_allclose(for_alone.margins, [[0.7] * 3], rtol=1e-5)
 
 
+def test_clips_made_for_other_units_stand_for_those_against_one(network):
+    """Of a unit of red and one of green: what the clips of both have in common says nothing."""
+    made, both = plain([[1, 0, 0.5], [0, 1, 0.5]]), {"channels": [0, 1], "similarity": BY_MEAN}
+    others = responses.video_mis(network, "colours", CLIPS, made=made, **both)
+    against = responses.video_mis(network, "colours", CLIPS, made=made, against=made[::-1], **both)
+    np.testing.assert_allclose(others.margins, against.margins, atol=1e-6)
+
+
 def test_where_all_are_alike_the_score_is_chance(network):
     options = {"channels": [0], "similarity": lambda one, other: 1.0}
     assert responses.video_mis(network, "colours", CLIPS, **options).scores == [0.5]

@@ -118,7 +118,8 @@ def video_mis(
         channels: Units, counted from 0; None is all.
         explanation: One of `EXPLANATIONS`; None is "made" where made clips are given, else "top".
         made: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
-        against: Clips that do the contrary, of the same shape; None compares with `made` alone.
+        against: Clips that do the contrary, of the same shape; None takes the clips made for the
+            other units in their place, since all made clips have a look in common.
         films: Of each clip, what it is a part of: no task explains a clip by its own film. None
             is the sources of the sweep, or that each clip is a film.
         similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
@@ -254,6 +255,9 @@ def _made_evidence(kind, made, against, units, compare):
             )
         for row, clips_of_unit in zip(evidence, several, strict=True):
             row += sign * compare.to([clips_room.check(clip) for clip in clips_of_unit])
+    if against is None and len(units) > 1:
+        others = (evidence.sum(axis=0) - evidence) / (len(units) - 1)
+        evidence = evidence - others
     return evidence
 
 
