@@ -212,7 +212,10 @@ def real(chosen: argparse.Namespace) -> list[str]:
     lines = ["## I3D with the weights of Kinetics", ""]
     lines += [f"{len(clips)} clips of {len(set(films))} films, of 16 frames of 112 x 112.", ""]
     if chosen.gallery is not None:
-        lines += ["Made clips are read from GIFs of a gallery; there are none against units.", ""]
+        lines += [
+            "Made clips are read from GIFs of a gallery; against a unit stand those of others."
+        ]
+        lines += [""]
     return lines + table(network, "i3d", chosen.layers, clips, films, space, chosen)
 
 
