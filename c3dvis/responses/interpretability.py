@@ -108,7 +108,7 @@ def video_mis(
     paper fitted alpha to people's answers about images, which we have not for clips, so that
     the share of tasks with a margin above 0 is the score where no alpha is given. The paper
     compares images by DreamSim, a trained network; here it is a fixed bank of features of motion,
-    form and colour, `clip_features`. https://arxiv.org/abs/2402.12343
+    form and colour, `clip_features`. https://openreview.net/forum?id=oYyEsVz6DX
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1]; or a sweep of it over
