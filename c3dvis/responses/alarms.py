@@ -17,8 +17,9 @@ from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["PathSimilarity", "path_similarity"]
 
-# Less than half as alike as real clips are among themselves is another way.
-_LIMIT = 0.5
+# Where a circuit lets one part of a layer or another speak, nothing is in common, which is 0; clips
+# that share some channels are above.
+_LIMIT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class PathSimilarity:
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
-        """`(C,)`: whether the alarm goes off: `same_way` is below one half."""
+        """`(C,)`: whether the alarm goes off: `same_way` is below a tenth."""
         return self.same_way < _LIMIT
 
     def sentence(self, channel: int) -> str:
@@ -107,8 +108,9 @@ def path_similarity(
     contributes to the unit, `sum(activation * gradient)` over places. A unit can be built whose
     made clip shows anything while its answers to real clips stay as they were, by a circuit that
     tells made clips from real ones and lets another unit speak for them; what contributes then is
-    another set of channels. The alarm goes off where, in any layer, made and real clips are less
-    than half as alike in this as real clips among themselves. https://arxiv.org/abs/2306.04719
+    another set of channels. The alarm goes off where, in any layer, made and real clips have next
+    to nothing in common: less than a tenth of what real clips have among themselves.
+    https://arxiv.org/abs/2306.04719
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
