@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import autodiff, rewire
 from c3dvis import clips as clips_room
-from c3dvis.models import layers
+from c3dvis.models import description, layers
 from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["PathSimilarity", "path_similarity"]
@@ -99,7 +99,7 @@ def path_similarity(
     top: int = 5,
     seed: int = 0,
     preprocess: Callable | None = None,
-    batch_size: int = 8,
+    batch_size: int = 4,
 ) -> PathSimilarity:
     """Whether made clips excite units in the way that real ones do (Geirhos et al. 2024).
 
@@ -180,7 +180,7 @@ class _Ways:
         last = layers.find(network, layer)
         found = [
             (info, shadow.keys(info.layer)[0][0])
-            for info in layers.visualizable(network)
+            for info in description.visualizable(network)
             if info.layer is not last and len(shadow.keys(info.layer)) == 1
         ]
         if not found:
