@@ -179,7 +179,7 @@ class _Ways:
         shadow = rewire.Shadow(tap)
         last = layers.find(network, layer)
         found = [
-            (info, shadow.keys(info.layer)[0][0])
+            (info, shadow.keys(info.layer)[0])
             for info in description.visualizable(network)
             if info.layer is not last and len(shadow.keys(info.layer)) == 1
         ]
