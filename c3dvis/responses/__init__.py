@@ -10,35 +10,54 @@ from typing import TYPE_CHECKING
 from c3dvis import lazy
 
 if TYPE_CHECKING:
+    from c3dvis.responses.alarms import PathSimilarity, path_similarity
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
+    from c3dvis.responses.description import Description, describe
     from c3dvis.responses.factors import Factors, appearance_and_motion
+    from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
+    from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
+    from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = [
+    "Description",
     "Factors",
+    "FeatureSpace",
     "FeatureMaps",
     "LayerResponses",
     "MotionDependence",
     "MotionTuning",
+    "PathSimilarity",
     "RankedClip",
     "Sweep",
+    "UnitResponses",
+    "VideoMIS",
     "appearance_and_motion",
+    "clip_features",
     "convolve",
+    "describe",
     "feature_maps",
     "kernels",
     "motion_dependence",
     "motion_tuning",
+    "path_similarity",
     "random_kernel",
+    "similarities",
     "still",
     "sweep",
+    "video_mis",
 ]
 
 _FILES = {
+    "Description": "description",
+    "describe": "description",
+    "PathSimilarity": "alarms",
+    "path_similarity": "alarms",
     "FeatureMaps": "maps",
     "convolve": "convolution",
     "feature_maps": "maps",
@@ -53,6 +72,12 @@ _FILES = {
     "motion_dependence": "dependence",
     "MotionTuning": "tuning",
     "motion_tuning": "tuning",
+    "VideoMIS": "interpretability",
+    "video_mis": "interpretability",
+    "FeatureSpace": "similarity",
+    "UnitResponses": "unit_responses",
+    "clip_features": "similarity",
+    "similarities": "similarity",
     "still": "maps",
     "sweep": "sweeps",
 }

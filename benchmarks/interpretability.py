@@ -1,0 +1,355 @@
+"""Whether explanations of units tell which of two unseen clips excites them more (Video-MIS).
+
+python benchmarks/interpretability.py [--sections planted moving real] [--real FOLDER ...]
+    [--gallery FOLDER] [--units N] [--steps N] [--out docs/interpretability.md]
+
+planted: 32 units of one feature each, beside 32 units of each of two kinds of mixtures.
+words: the same units, described (`responses.describe`): whether the words name what was planted and
+are taken back for mixtures.
+moving: units of networks that come with the package, asked about clips of `c3dvis.motion`.
+real: units of I3D with the weights of Kinetics, asked about windows of the films in folders. With
+--gallery, made clips are those of a gallery of it, read back from their GIFs, and those of other
+units stand against each.
+
+Explained by made clips of this package, by strong and weak clips, both, clips at random, and, where
+tf-keras-vis is installed, its made clips.
+"""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import planted_mixtures
+import same_activation
+from machine import state
+
+from c3dvis import intervals, models, objectives, responses
+from c3dvis.clips import read as read_clip
+from c3dvis.maximize import maximize
+from c3dvis.motion import MovingEvidence
+from c3dvis.responses import clip_sources
+
+THEIRS = "tf-keras-vis"
+EXPLANATIONS = ("made", "top", "both", "random")
+MOVING = {
+    "c3d-motion": ("conv2", "conv3b", "conv4b"),
+    "r3d-motion": ("res2", "res3", "res4"),
+}
+REAL = ("Conv3d_2c_3x3", "Mixed_3c", "Mixed_4d")
+_CLIPS = 200
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = _arguments(arguments)
+    lines = ["# Whether explanations of units explain them", "", _ABOUT, "", *state(), ""]
+    if "planted" in chosen.sections:
+        lines += planted(chosen)
+    if "words" in chosen.sections:
+        lines += words(chosen)
+    if "moving" in chosen.sections:
+        lines += moving(chosen)
+    if "real" in chosen.sections:
+        lines += real(chosen)
+    text = "\n".join(lines).rstrip() + "\n"
+    if chosen.out is None:
+        print(text)
+    else:
+        chosen.out.write_text(text, encoding="utf-8")
+
+
+_ABOUT = (
+    "Written by `benchmarks/interpretability.py`, which says what is measured. A score is the "
+    "share of tasks in which what explains a unit points to the one of two unseen clips that "
+    "excites it more (`responses.video_mis`, after Zimmermann, Klindt and Brendel 2024): 1 is "
+    "always, 0.5 is guessing. Clips are compared by a fixed bank of features of motion, form and "
+    "colour."
+)
+
+
+# Planted units
+
+
+def planted(chosen: argparse.Namespace) -> list[str]:
+    """Whether units of one feature score higher than mixtures, and scores are the same again."""
+    network = planted_mixtures.network()
+    clips = np.stack(list(planted_mixtures.clips(chosen.clips)))
+    kinds = (planted_mixtures.SINGLE, planted_mixtures.ANY, planted_mixtures.EITHER)
+    swept = responses.sweep(network, clips, layers=kinds, batch_size=8, verbose=0)
+    space = responses.FeatureSpace(clips)
+
+    def scores(layer: str, which=slice(None), space=space, order=None) -> np.ndarray:
+        own = np.asarray(swept[layer].scores[which], np.float32)
+        own = own if order is None else own[order]
+        names = tuple(map(str, range(len(own))))
+        one = responses.Sweep(names, names, {}, {layer: replace(swept[layer], scores=own)})
+        return responses.video_mis(one, layer, clips[which], similarity=space).scores
+
+    whole = {kind: scores(kind) for kind in kinds}
+    halves = []
+    for first in (0, 1):
+        which = slice(first, None, 2)
+        part = responses.FeatureSpace(clips[which])
+        halves.append({kind: scores(kind, which, part) for kind in kinds})
+    rows = ["| units | score, mean (least to greatest) | AUC of single features against these |"]
+    rows += ["|---|---|---|"]
+    for kind, own in whole.items():
+        against = "" if kind == kinds[0] else f"{auc(whole[kinds[0]], own):.2f}"
+        spread = f"{own.mean():.2f} ({own.min():.2f} to {own.max():.2f})"
+        rows.append(f"| {_PLANTED[kind]} | {spread} | {against} |")
+    apart = [np.concatenate([half[kind] for kind in kinds]) for half in halves]
+    same = float(np.corrcoef(*apart)[0, 1])
+    shuffled = [
+        scores(kinds[0], order=np.random.default_rng(seed).permutation(len(clips))).mean()
+        for seed in range(10)
+    ]
+    return [
+        "## Planted units",
+        "",
+        f"{chosen.clips} textured clips with one thing that moves, in any direction, speed, scale "
+        "and colour. 32 units of each kind.",
+        "",
+        *rows,
+        "",
+        f"- Split-half reliability: the scores by one half of the clips correlate with those by "
+        f"the other with {same:.2f}, which is {2 * same / (1 + same):.2f} for all clips "
+        "(Spearman and Brown).",
+        f"- Shuffled scores: {np.mean(shuffled):.3f} (10 shuffles, {min(shuffled):.2f} to "
+        f"{max(shuffled):.2f}).",
+        "- What the score is not: a count of the things that a unit answers to. Where any of six "
+        "will do, clips that show one of them are still more alike than others, so that such units "
+        "score about as high as those of one feature.",
+        "",
+    ]
+
+
+_PLANTED = {
+    planted_mixtures.SINGLE: "one feature: a direction, speed and colour",
+    planted_mixtures.ANY: "any of six features: the strongest counts",
+    planted_mixtures.EITHER: "one pair of features or another pair, never one of each",
+}
+
+
+def auc(ones: np.ndarray, others: np.ndarray) -> float:
+    """How often one of the ones is above one of the others; equal ones count half."""
+    difference = ones[:, None] - others
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def words(chosen: argparse.Namespace) -> list[str]:
+    """Whether descriptions name what was planted, and say where they can't tell."""
+    network = planted_mixtures.network()
+    clips = np.stack(list(planted_mixtures.clips(_CLIPS)))
+    units = list(range(0, len(planted_mixtures.waves()), 2))
+    rows = ["| units | told | right words | AUC, mean (least to greatest) |", "|---|---|---|---|"]
+    examples = []
+    for kind, in_words in _PLANTED.items():
+        found = responses.describe(network, kind, clips, channels=units)
+        scores = np.array([one.auc for one in found])
+        told = sum(one.tells for one in found)
+        right = ""
+        if kind == planted_mixtures.SINGLE:
+            waves = [list(planted_mixtures.waves().values())[unit] for unit in units]
+            right = f"{sum(map(_names, found, waves))} of {len(found)}"
+        spread = f"{scores.mean():.2f} ({scores.min():.2f} to {scores.max():.2f})"
+        rows.append(f"| {in_words} | {told} of {len(found)} | {right} | {spread} |")
+        examples += [f"- {in_words}: {found[0]}", f"- {in_words}: {found[-1]}"]
+        print(rows[-1], file=sys.stderr, flush=True)
+    return [
+        "## Planted units in words",
+        "",
+        "Words are said where they agree with the unit over all clips (rank correlation of 0.5 or "
+        "more, nine of ten of its strongest clips before others) and clips generated from them "
+        "excite it more than contrary ones; else the description says that it can't tell. Right "
+        "are words with the planted direction, colours, and speed within 20 %. AUC is how often "
+        "words put one of the strongest tenth of the clips before another.",
+        "",
+        *rows,
+        "",
+        *examples,
+        "",
+    ]
+
+
+def _names(described: responses.Description, wave) -> bool:
+    """Whether words name the direction, colours and speed of a wave."""
+    way = ("rightward", "rightward and upward", "upward", "leftward and upward", "leftward")
+    way += ("leftward and downward", "downward", "rightward and downward")
+    colours = {
+        (1.0, 1.0, 1.0): "light against dark",
+        planted_mixtures.RED_GREEN: "red against green",
+        planted_mixtures.BLUE_YELLOW: "blue against yellow",
+    }
+    start = f"{way[round(wave.direction / 45)]} motion at "
+    if not described.words.startswith(start) or colours[wave.colour] not in described.words:
+        return False
+    speed = float(described.words.removeprefix(start).split()[0])
+    return abs(speed - wave.speed) <= 0.2 * wave.speed
+
+
+# Trained networks
+
+
+def moving(chosen: argparse.Namespace) -> list[str]:
+    clips = MovingEvidence(seed=7).batch(0, _CLIPS).clips
+    lines = ["## Networks that come with the package", ""]
+    lines += [f"{_CLIPS} clips of `c3dvis.motion` that no network was trained on.", ""]
+    space = responses.FeatureSpace(clips)
+    for name in chosen.networks:
+        lines += table(models.build(name), name, MOVING[name], clips, None, space, chosen)
+    return lines
+
+
+def real(chosen: argparse.Namespace) -> list[str]:
+    network = models.build("i3d", weights="kinetics400", input_shape=(16, 112, 112, 3))
+    read = [one for folder in chosen.real for one in _read(folder, chosen.windows)]
+    clips, films = np.stack([one.clip for one in read]), [one.source for one in read]
+    space = responses.FeatureSpace(clips)
+    lines = ["## I3D with the weights of Kinetics", ""]
+    lines += [f"{len(clips)} clips of {len(set(films))} films, of 16 frames of 112 x 112.", ""]
+    if chosen.gallery is not None:
+        lines += [
+            "Made clips are read from GIFs of a gallery; against a unit stand those of others."
+        ]
+        lines += [""]
+    return lines + table(network, "i3d", chosen.layers, clips, films, space, chosen)
+
+
+def _read(folder: Path, windows: int) -> Iterator[clip_sources.NamedClip]:
+    given = clip_sources.of(folder, frames=16, size=(112, 112), windows=windows)
+    for one in given.start_at(0):
+        if one.clip is not None and one.clip.shape[-1] == 3:
+            yield one
+
+
+def table(network, name, layers, clips, films, space, chosen) -> list[str]:
+    """A row a layer, a column for each explanation."""
+    swept = responses.sweep(network, clips, layers=layers, verbose=0)
+    theirs = [THEIRS] if _has_theirs() and chosen.gallery is None else []
+    columns = [*EXPLANATIONS, *theirs]
+    rows = [f"### {name}", "", f"| layer | units | {' | '.join(columns)} |"]
+    rows += ["|---" * (len(columns) + 2) + "|"]
+    every: dict[str, list[np.ndarray]] = {column: [] for column in columns}
+    for layer in layers:
+        found = layer_scores(network, swept, layer, clips, films, space, chosen)
+        print(f"{name} {layer}: {_cells(found)}", file=sys.stderr, flush=True)
+        for column in columns:
+            every[column].append(found[column])
+        rows.append(f"| {layer} | {len(found['top'])} | {' | '.join(_cells(found).values())} |")
+    joined = {column: np.concatenate(scores) for column, scores in every.items()}
+    bounds = {column: intervals.bootstrap(scores) for column, scores in joined.items()}
+    cells = [f"{b.mean:.2f} ({b.low:.2f} to {b.high:.2f})" for b in bounds.values()]
+    rows.append(f"| all | {len(joined['top'])} | {' | '.join(cells)} |")
+    return [*rows, "", *_verdict(joined), ""]
+
+
+def layer_scores(network, swept, layer, clips, films, space, chosen) -> dict[str, np.ndarray]:
+    """Scores of the first units of a layer that answer to the clips, by explanation."""
+    own = np.asarray(swept[layer].scores, np.float32)
+    strong, weak = np.quantile(own, [0.9, 0.1], axis=0)
+    units = np.flatnonzero(strong > weak)
+    if chosen.gallery is not None:
+        units = np.intersect1d(units, [int(gif.stem) for gif in _gifs(chosen.gallery, layer)])
+    units = units[: chosen.units].tolist()
+    ours = _ours(network, layer, units, chosen)
+    options = {"channels": units, "films": films, "similarity": space}
+    found = {}
+    for kind in EXPLANATIONS:
+        made = ours if kind in ("made", "both") else {}
+        mis = responses.video_mis(swept, layer, clips, explanation=kind, **made, **options)
+        found[kind] = mis.scores
+    if _has_theirs() and chosen.gallery is None:
+        made, against = _theirs(network, layer, units, chosen.their_steps)
+        mis = responses.video_mis(swept, layer, clips, made=made, against=against, **options)
+        found[THEIRS] = mis.scores
+    return found
+
+
+def _gifs(gallery: Path, layer: str) -> list[Path]:
+    return [gif for gif in (gallery / layer).glob("*.gif") if gif.stem.isdigit()]
+
+
+def _ours(network, layer, units, chosen) -> dict[str, np.ndarray]:
+    """Made clips for the units, and against them where no gallery holds the clips."""
+    if chosen.gallery is not None:
+        gifs = [chosen.gallery / layer / f"{unit}.gif" for unit in units]
+        # A GIF holds equal frames that follow each other once.
+        return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
+    objective = objectives.channel(layer, units)
+    steps = {} if chosen.steps is None else {"steps": chosen.steps}
+    signs = {"made": 1, "against": -1}
+    return {
+        name: maximize(network, sign * objective, verbose=0, **steps)
+        for name, sign in signs.items()
+    }
+
+
+def _has_theirs() -> bool:
+    return importlib.util.find_spec("tf_keras_vis") is not None
+
+
+def _theirs(network, layer, units, steps) -> list[np.ndarray]:
+    """Clips of tf-keras-vis for and against each unit, by its defaults."""
+    make = same_activation.theirs(network, layer)
+
+    def score(unit: int, sign: int):
+        own = same_activation.their_score(unit)
+        return lambda output: sign * own(output)
+
+    return [
+        np.clip([np.asarray(make(score(unit, sign), steps))[0] for unit in units], 0, 1)
+        for sign in (1, -1)
+    ]
+
+
+def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
+    return {name: f"{scores.mean():.2f}" for name, scores in found.items()}
+
+
+def _verdict(found: Mapping[str, np.ndarray]) -> list[str]:
+    """What wins, in words, unit by unit."""
+    pairs = [("top", "made", "strong and weak real clips", "made clips")]
+    if THEIRS in found:
+        pairs.append(("made", THEIRS, "made clips of the package", f"those of {THEIRS}"))
+    lines = []
+    for one, other, one_words, other_words in pairs:
+        gain = intervals.bootstrap(found[one] - found[other])
+        if gain.low > 0:
+            verdict = f"explain units better than {other_words}"
+        elif gain.high < 0:
+            verdict = f"explain units worse than {other_words}"
+        else:
+            verdict = f"and {other_words} can't be told apart"
+        numbers = f"{gain.mean:+.2f}, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}"
+        lines.append(f"- {one_words.capitalize()} {verdict} ({numbers}).")
+    return lines
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sections = ("planted", "words", "moving", "real")
+    add = parser.add_argument
+    add("--sections", nargs="+", choices=sections, default=sections[:3])
+    add("--clips", type=int, default=600, help="of the planted section")
+    add("--networks", nargs="+", choices=MOVING, default=list(MOVING))
+    add("--real", nargs="+", type=Path, default=[], metavar="FOLDER", help="of films")
+    add("--layers", nargs="+", default=REAL, help="of I3D")
+    add("--windows", type=int, default=2, help="clips of each film")
+    add("--gallery", type=Path, help="of I3D, with the made clips")
+    add("--units", type=int, default=8, help="of each layer")
+    add("--steps", type=int, help="of the optimizer; default: Maximizer's")
+    add("--their-steps", type=int, default=200, help="of tf-keras-vis")
+    add("--out", type=Path, help="file to write; default: standard output")
+    chosen = parser.parse_args(arguments)
+    if "real" in chosen.sections and not chosen.real:
+        parser.error("the section real needs --real FOLDER")
+    return chosen
+
+
+if __name__ == "__main__":
+    keras.utils.disable_interactive_logging()
+    main()

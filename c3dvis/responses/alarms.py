@@ -1,0 +1,262 @@
+"""Whether a made clip takes the way through a network that the unit's real clips take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import autodiff, rewire
+from c3dvis import clips as clips_room
+from c3dvis.models import description, layers
+from c3dvis.responses.unit_responses import UnitResponses
+
+__all__ = ["PathSimilarity", "path_similarity"]
+
+# Where a circuit lets one part of a layer or another speak, nothing is in common, which is 0; clips
+# that share some channels are above.
+_LIMIT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class PathSimilarity:
+    """How alike the ways of made and real clips through the L layers before some units are.
+
+    Attributes:
+        layer: Name of the units' layer.
+        channels: Index of each of the C units.
+        layers: Names of the layers before it.
+        activation: float32 `(C, L)`: likeness of a layer's activations, 1 as between the unit's
+            strongest real clips, 0 as between these and other real clips.
+        made: float32 `(C, L)`: cosine of what each channel of a layer contributes to the unit,
+            between the made clip and the unit's strongest real clips.
+        real: float32 `(C, L)`: the same between the strongest real clips.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    layers: tuple[str, ...]
+    activation: NDArray[np.float32]
+    made: NDArray[np.float32]
+    real: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        alarms = int(self.fooled.sum())
+        return f"PathSimilarity({self.layer!r}, {len(self.channels)} units, {alarms} alarms)"
+
+    @property
+    def same_activations(self) -> NDArray[np.float32]:
+        """`(C,)`: the mean of `activation` over the layers, of which Geirhos et al. show curves."""
+        return _mean(self.activation)
+
+    @property
+    def same_way(self) -> NDArray[np.float32]:
+        """`(C,)`: `made / real`, in the layer where it is least; 1 is as alike as real clips.
+
+        NaN where no real clip, or not the made one, excites the unit.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(self.real > 0, self.made / self.real, np.nan)
+        missing = np.isnan(ratio)
+        least = np.where(missing, np.inf, ratio).min(axis=1)
+        return np.where(missing.all(axis=1), np.nan, least).astype(np.float32)
+
+    @property
+    def fooled(self) -> NDArray[np.bool_]:
+        """`(C,)`: whether the alarm goes off: `same_way` is below a tenth."""
+        return self.same_way < _LIMIT
+
+    def sentence(self, channel: int) -> str:
+        """What the alarms say of a unit, in words."""
+        if channel not in self.channels:
+            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
+        unit = self.channels.index(channel)
+        way = float(self.same_way[unit])
+        if np.isnan(way):
+            return "Nothing excites the unit, so that no way can be compared."
+        if self.fooled[unit]:
+            return (
+                "Don't trust the made clip: it excites the unit by other channels than real clips "
+                f"do ({way:.0%} as alike as these among themselves)."
+            )
+        return (
+            "The made clip excites the unit by the channels by which real clips do "
+            f"({way:.0%} as alike as these among themselves)."
+        )
+
+
+def path_similarity(
+    network: keras.Model,
+    layer: str,
+    made: ArrayLike,
+    clips: ArrayLike,
+    *,
+    channels: Sequence[int] | None = None,
+    top: int = 5,
+    seed: int = 0,
+    preprocess: Callable | None = None,
+    batch_size: int = 4,
+) -> PathSimilarity:
+    """Whether made clips excite units in the way that real ones do (Geirhos et al. 2024).
+
+    Two things are compared in each layer before the units: the activations of its channels (means
+    over places, in standard deviations over real clips), as the paper does; and what each channel
+    contributes to the unit, `sum(activation * gradient)` over places. A unit can be built whose
+    made clip shows anything while its answers to real clips stay as they were, by a circuit that
+    tells made clips from real ones and lets another unit speak for them; what contributes then is
+    another set of channels. The alarm goes off where, in any layer, made and real clips have next
+    to nothing in common: less than a tenth of what real clips have among themselves.
+    https://arxiv.org/abs/2306.04719
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        layer: Name of the units' layer, with layers that have weights before it.
+        made: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
+        clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
+        channels: Units, counted from 0; None is all.
+        top: How many real clips of each unit are compared, and as many others.
+        seed: Of the others.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+
+    Raises:
+        ValueError: Clips or units that do not fit, or a layer without any before it.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> from c3dvis.maximize import maximize
+        >>> from c3dvis.motion import MovingEvidence
+        >>> network, clips = models.build("c3d-motion"), MovingEvidence(seed=1).batch(0, 12).clips
+        >>> made = maximize(network, "conv2:0", steps=4, verbose=0)
+        >>> responses.path_similarity(network, "conv2", made, clips, channels=[0], top=3).layers
+        ('conv1',)
+    """
+    ways = _Ways(network, layer, preprocess, batch_size)
+    own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
+    real, given = (
+        [clips_room.check(clip) if own is None else clips_room.check(clip, own) for clip in some]
+        for some in (np.asarray(clips), np.asarray(made))
+    )
+    scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
+    units = scores.units(channels)
+    if len(given) != len(units) or top < 2 or len(real) < 2 * top:
+        raise ValueError(
+            f"Expected a made clip of each of the {len(units)} units, two strong real clips or "
+            "more, and as many others. "
+            f"Received: {len(given)} made and {len(real)} real clips, top={top}."
+        )
+    rows = np.argsort(-scores(real)[:, units], axis=0, kind="stable")
+    measured = []
+    for i, unit in enumerate(units):
+        others = np.random.default_rng([seed, unit]).permutation(rows[top:, i])[:top]
+        shown = [given[i], *(real[row] for row in [*rows[:top, i], *others])]
+        measured.append(ways(shown, unit))
+    # Of (units, clips, channels): all units' real clips give the deviations.
+    activations, contributions = (np.stack(each) for each in zip(*measured, strict=True))
+    columns = (_compared(activations, contributions, part, top) for part in ways.parts)
+    activation, of_made, of_real = zip(*columns, strict=True)
+    return PathSimilarity(
+        layer,
+        tuple(units),
+        tuple(ways.names),
+        *(np.stack(each, axis=-1).astype(np.float32) for each in (activation, of_made, of_real)),
+    )
+
+
+class _Ways:
+    """Activations of all layers before a unit, and what each channel contributes to it.
+
+    Every layer's output is scaled by one number a channel, all 1: the gradient of the unit's score
+    for these numbers is the sum over places of activation and gradient.
+    """
+
+    def __init__(self, network, layer: str, preprocess, batch_size: int):
+        tap = layers.tap(network, [layer])
+        shadow = rewire.Shadow(tap)
+        last = layers.find(network, layer)
+        found = [
+            (info, shadow.keys(info.layer)[0])
+            for info in description.visualizable(network)
+            if info.layer is not last and len(shadow.keys(info.layer)) == 1
+        ]
+        if not found:
+            raise ValueError(f"Expected a layer that others lie before. Received: {layer!r}.")
+        self.names = [info.name for info, _ in found]
+        ends = np.cumsum([info.channels for info, _ in found])
+        self.parts = [
+            slice(end - info.channels, end) for end, (info, _) in zip(ends, found, strict=True)
+        ]
+        self._channels, self._units = int(ends[-1]), tap.outputs[0].shape[-1]
+        self._batch_size = batch_size
+
+        def score(scales, clips, unit):
+            means = []
+
+            def scaled(part):
+                def change(value):
+                    mean = ops.mean(ops.reshape(value, (batch_size, -1, value.shape[-1])), axis=1)
+                    means.append(ops.cast(mean, "float32"))
+                    own = ops.repeat(scales[:, part], value.shape[0] // batch_size, axis=0)
+                    shape = (value.shape[0], *[1] * (len(value.shape) - 2), value.shape[-1])
+                    return value * ops.cast(ops.reshape(own, shape), value.dtype)
+
+                return change
+
+            changes = {key: scaled(part) for (_, key), part in zip(found, self.parts, strict=True)}
+            given = clips if preprocess is None else preprocess(clips)
+            value = ops.cast(shadow(given, changes=changes, training=False), "float32")
+            value = ops.mean(ops.reshape(value, (batch_size, -1, self._units)), axis=1)
+            return ops.sum(value * unit, axis=-1), ops.concatenate(means, axis=-1)
+
+        self._run = autodiff.value_and_gradient(score, variables=tap.variables)
+
+    def __call__(self, clips, unit: int):
+        """Two arrays `(N, channels of all layers)`: activations and contributions."""
+        one_hot = np.eye(self._units, dtype=np.float32)[[unit] * self._batch_size]
+        scales = np.ones((self._batch_size, self._channels), np.float32)
+        rows = []
+        for first in range(0, len(clips), self._batch_size):
+            batch = clips[first : first + self._batch_size]
+            padded = np.stack(batch + [batch[-1]] * (self._batch_size - len(batch)))
+            (_, means), gradient = self._run(scales, padded, one_hot)
+            both = [ops.convert_to_numpy(each)[: len(batch)] for each in (means, gradient)]
+            rows.append(both)
+        return tuple(np.concatenate(each) for each in zip(*rows, strict=True))
+
+
+def _compared(activations, contributions, part: slice, top: int):
+    """Of one layer, `(C,)` each: likeness of activations, and of contributions, made and real."""
+    values = activations[..., part]
+    flat = values[:, 1:].reshape(-1, values.shape[-1])
+    deviation = flat.std(axis=0)
+    standard = (values - flat.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+    made, best, others = _cosines(standard, top)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.where(best > others, (made - others) / (best - others), np.nan)
+    return relative, *_cosines(contributions[..., part], top)[:2]
+
+
+def _cosines(values: NDArray, top: int):
+    """Mean cosines of the strongest clips with the made clip, each other, and other clips."""
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit = values / length  # NaN where nothing contributes
+    cosines = np.einsum("ckf,cmf->ckm", unit, unit)[:, 1 : top + 1]
+    pairs = cosines[:, :, 1 : top + 1][:, *np.triu_indices(top, 1)]
+    return (
+        _mean(cosines[:, :, 0]),
+        _mean(pairs),
+        _mean(cosines[:, :, top + 1 :].reshape(len(values), -1)),
+    )
+
+
+def _mean(values: NDArray) -> NDArray:
+    """Over the last axis, of the numbers; NaN where there is none."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=-1)
+    total = np.where(there, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,345 @@
+"""A unit in words, from its tuning, and whether the words tell what excites it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import clips as clips_room
+from c3dvis.motion import DriftingGabor
+from c3dvis.responses import similarity
+from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
+from c3dvis.responses.unit_responses import UnitResponses
+
+__all__ = ["Description", "describe"]
+
+# A description that shares less than a quarter of its variance with the unit says little of it,
+# and one that often takes another clip for one of the strongest does not name what excites it.
+_LEAST_CORRELATION, _LEAST_AUC, _LEAST_GENERATED = 0.5, 0.9, 0.75
+# Of the clips, in order of their scores, those that words are to find.
+_STRONG = 0.1
+# A direction is said where the opposite one excites less than a third as much: (3 - 1) / (3 + 1).
+_SELECTIVE = 0.5
+# Of the greatest response, what one to gratings that stand still has to reach to be as good.
+_AS_GOOD = 0.9
+_WAYS = (
+    *("rightward", "rightward and upward", "upward", "leftward and upward"),
+    *("leftward", "leftward and downward", "downward", "rightward and downward"),
+)
+_STRIPES = ("upright", "falling", "level", "rising")
+_COLOURS_IN_WORDS = {
+    "light and dark": "light against dark",
+    "red and cyan": "red against cyan",
+    "red and green": "red against green",
+    "blue and yellow": "blue against yellow",
+}
+_OPPOSITIONS = ("red and green", "blue and yellow")
+# Waves of a generated clip; how far they stray from the description, in degrees and octaves.
+_WAVES, _STRAY_DEGREES, _STRAY_OCTAVES = 5, 15.0, 0.25
+_GENERATED = 8
+# Cosine of colours below which one is another.
+_OTHER_COLOUR = 0.5
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a unit prefers, in words, and how well they tell what excites it.
+
+    Attributes:
+        layer: Name of the layer.
+        channel: Index of the unit.
+        words: Such as "leftward motion at 2 px a frame, light against dark, stripes of 7 px".
+        correlation: Rank correlation, over all clips, of the unit's responses and of how much of
+            what the words say is in each clip; NaN where either is the same for all.
+        auc: How often the words put a clip of the strongest tenth before another one.
+        generated: How often a clip made from the words alone excites the unit more than one made
+            from contrary words.
+    """
+
+    layer: str
+    channel: int
+    words: str
+    correlation: float
+    auc: float
+    generated: float
+
+    def __repr__(self) -> str:
+        return f"Description({self.layer}:{self.channel}, {str(self)!r})"
+
+    def __str__(self) -> str:
+        numbers = (
+            f"correlation {self.correlation:.2f} over all clips, strongest clips found "
+            f"{self.auc:.0%}, generated clips {self.generated:.0%}"
+        )
+        if not self.tells:
+            return f"Can't tell what it prefers; the best guess is {self.words} ({numbers})."
+        return f"Prefers {self.words} ({numbers})."
+
+    @property
+    def tells(self) -> bool:
+        """Whether the words are worth saying.
+
+        That is with a correlation of 0.5, an `auc` of 0.9 and `generated` of 0.75, or more.
+        """
+        return (
+            self.correlation >= _LEAST_CORRELATION
+            and self.auc >= _LEAST_AUC
+            and self.generated >= _LEAST_GENERATED
+        )
+
+
+def describe(
+    network: keras.Model,
+    layer: str,
+    clips: ArrayLike,
+    *,
+    channels: Sequence[int] | None = None,
+    tuning: MotionTuning | None = None,
+    seed: int = 0,
+    preprocess: Callable | None = None,
+    batch_size: int = 8,
+) -> list[Description]:
+    """What units of a layer prefer, in words, with numbers that say whether to believe it.
+
+    The words are the unit's best drifting grating: its direction where it is selective, its speed,
+    colours and scale. They are tried twice. Over all clips: how much motion energy of that
+    direction, speed, scale and colour a clip has (Adelson and Bergen 1985,
+    https://doi.org/10.1364/JOSAA.2.000284) is correlated with the unit's response. And on textures
+    of several waves generated from the words, beside others of another direction, speed or colour.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
+        layer: Name of a layer.
+        clips: Real clips `(N, T, H, W, 3)`, ten or more.
+        channels: Units, counted from 0; None is all, or those of the tuning.
+        tuning: What `motion_tuning` gave for these units; None measures it, in light and
+            dark and in two colour oppositions.
+        seed: Of the generated clips.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+
+    Raises:
+        ValueError: Clips, units or a tuning that do not fit.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> from c3dvis.motion import MovingEvidence
+        >>> network, clips = models.build("c3d-motion"), MovingEvidence(seed=1).batch(0, 10).clips
+        >>> tuning = responses.motion_tuning(
+        ...     network, "conv2", channels=[0], directions=(0, 90, 180, 270),
+        ...     spatial_frequencies=[0.1], temporal_frequencies=[0.1]
+        ... )
+        >>> [unit.channel for unit in responses.describe(network, "conv2", clips, tuning=tuning)]
+        [0]
+    """
+    own = tuple(network.inputs[0].shape[1:])
+    real = [clips_room.check(c, None if preprocess else own) for c in np.asarray(clips)]
+    if len(real) < 10 or real[0].shape[-1] != 3:
+        raise ValueError(
+            "Expected ten clips in colour or more. "
+            f"Received: {len(real)} clips{f' of shape {real[0].shape}' if real else ''}."
+        )
+    scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
+    if tuning is None:
+        units = scores.units(channels)
+        tunings = _tunings(network, layer, units, real[0].shape[:3], preprocess, batch_size)
+    else:
+        units = list(tuning.channels) if channels is None else [int(c) for c in channels]
+        tunings = {None: tuning}
+        if tuning.layer != layer or not set(units) <= set(tuning.channels):
+            raise ValueError(
+                f"Expected the tuning of the units {units} of {layer!r}. "
+                f"Received: that of {list(tuning.channels)} of {tuning.layer!r}."
+            )
+    responses = scores(real)[:, units]
+    preferences = [_Preference.best_of(tunings, unit) for unit in units]
+    predicted = _predicted(preferences, real)
+    described = []
+    for i, (unit, preference) in enumerate(zip(units, preferences, strict=True)):
+        rng = np.random.default_rng([seed, unit])
+        generated = scores(_generated(preference, real[0].shape[:3], rng))[:, unit]
+        described.append(
+            Description(
+                layer,
+                unit,
+                preference.words,
+                _rank_correlation(predicted[:, i], responses[:, i]),
+                _found(predicted[:, i], responses[:, i]),
+                _above(generated[:_GENERATED], generated[_GENERATED:]),
+            )
+        )
+    return described
+
+
+def _tunings(
+    network, layer, units, extent, preprocess, batch_size
+) -> dict[str | None, MotionTuning]:
+    """The tuning to gratings of light and dark, and to those of two colour oppositions.
+
+    To these alone some units answer, whose best grating in light and dark would be a chance one.
+    """
+    frames, height, width = extent
+
+    def in_colour(colour):
+        def recolour(clips):
+            coloured = 0.5 + (clips - 0.5) * np.array(colour, np.float32)
+            return coloured if preprocess is None else preprocess(coloured)
+
+        return recolour
+
+    options = {"frames": frames, "size": (height, width), "batch_size": batch_size}
+    tunings: dict[str | None, MotionTuning] = {
+        None: motion_tuning(network, layer, channels=units, preprocess=preprocess, **options)
+    }
+    for name in _OPPOSITIONS:
+        own = in_colour(COLOURS[name])
+        tunings[name] = motion_tuning(network, layer, channels=units, preprocess=own, **options)
+    return tunings
+
+
+@dataclass(frozen=True)
+class _Preference:
+    """What the words of a unit say.
+
+    Attributes:
+        wave: A grating of the direction, speed, scale and colours.
+        colours: Their name.
+        ways: Degrees of the directions that are meant: one, two that are opposite, or none: any.
+    """
+
+    wave: DriftingGabor
+    colours: str
+    ways: tuple[float, ...]
+
+    @classmethod
+    def best_of(cls, tunings: Mapping[str | None, MotionTuning], channel: int) -> _Preference:
+        """That of the tuning to the colours that excite a unit most."""
+        at = {name: tuning.channels.index(channel) for name, tuning in tunings.items()}
+        best = max(tunings, key=lambda name: tunings[name].best_response[at[name]])
+        return cls.of(tunings[best], at[best], best)
+
+    @classmethod
+    def of(cls, tuning: MotionTuning, unit: int, colours: str | None = None) -> _Preference:
+        """Of a tuning to gratings in some colours; those of light and dark tell the best ones."""
+        if colours is None:
+            colours = list(COLOURS)[int(tuning.to_colour[unit].argmax())]
+        best, greatest = tuning.best[unit], tuning.best_response[unit]
+        if tuning.standing[unit] >= _AS_GOOD * greatest:
+            still = tuning.responses[unit, :, :, 0]
+            way, scale = np.unravel_index(still.argmax(), still.shape)
+            best = replace(
+                best,
+                direction=float(tuning.directions[way]),
+                spatial_frequency=float(tuning.spatial_frequencies[scale]),
+                temporal_frequency=0.0,
+            )
+        ways: tuple[float, ...] = (best.direction,)
+        if tuning.bandwidth[unit] > 270:
+            ways = ()
+        elif best.temporal_frequency > 0 and tuning.direction_selectivity[unit] < _SELECTIVE:
+            ways = (best.direction, (best.direction + 180) % 360)
+        return cls(replace(best, colour=COLOURS[colours]), colours, ways)
+
+    @property
+    def words(self) -> str:
+        if self.wave.temporal_frequency == 0:
+            # Stripes stand at right angles to the direction in which they would move.
+            tilt = _STRIPES[round(self.wave.direction / 45) % 4]
+            what = f"{tilt} stripes that stand still" if self.ways else "what stands still"
+        else:
+            ways = [_WAYS[round(way / 45) % 8] for way in self.ways]
+            what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px a frame"
+        scale = f"stripes of {1 / self.wave.spatial_frequency:.2g} px"
+        return f"{what}, {_COLOURS_IN_WORDS[self.colours]}, {scale}"
+
+
+def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]:
+    """`(N, C)`: the motion energy that the words of each unit speak of, in each clip."""
+    axes = np.array(list(COLOURS.values()))
+    axes = axes / np.abs(axes).sum(axis=1, keepdims=True)
+    colours = [list(COLOURS).index(one.colours) for one in preferences]
+    shape = clips[0].shape[:3]
+    bands = []
+    for one in preferences:
+        wave = one.wave
+        rest = {"spatial": wave.spatial_frequency, "temporal": wave.temporal_frequency}
+        ways = one.ways or (None,)
+        bands.append(sum(similarity.band(shape, direction=way, **rest) for way in ways))
+    rows = []
+    for clip in clips:
+        spectra = similarity.power(clip, axes)
+        rows.append([float((spectra[c] * b).sum()) for c, b in zip(colours, bands, strict=True)])
+    return np.array(rows, np.float32)
+
+
+def _generated(preference: _Preference, shape, rng: np.random.Generator) -> Iterator[NDArray]:
+    """Textures as described, then as many of another direction, speed or colour."""
+    for _ in range(_GENERATED):
+        yield _texture(preference.wave, preference.ways, shape, rng)
+    for number in range(_GENERATED):
+        yield _texture(_contrary(preference, number, rng), preference.ways, shape, rng)
+
+
+def _contrary(preference: _Preference, number: int, rng: np.random.Generator) -> DriftingGabor:
+    """The wave in another way: in turns another direction, speed and colour."""
+    wave = preference.wave
+    if number % 3 == 0 and preference.ways:
+        # As far as can be from all the ways that are meant.
+        both = len(preference.ways) > 1 or wave.temporal_frequency == 0
+        turn = 90.0 if both else rng.uniform(90, 270)
+        return replace(wave, direction=(wave.direction + turn) % 360)
+    if number % 3 == 1:
+        slow = wave.temporal_frequency > 0.2
+        return replace(wave, temporal_frequency=0.0 if slow else 0.45)
+    own = np.array(wave.colour) / np.linalg.norm(wave.colour)
+    others = [c for c in COLOURS.values() if abs(own @ c) / np.linalg.norm(c) < _OTHER_COLOUR]
+    return replace(wave, colour=others[rng.integers(len(others))])
+
+
+def _texture(wave: DriftingGabor, ways, shape, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Several waves of about one direction, scale and speed, in any phases."""
+    frames, height, width = shape
+    turned = rng.uniform(0, 360) if not ways else 0.0
+    clip = np.zeros((*shape, 3), np.float32)
+    for _ in range(_WAVES):
+        octaves = 2 ** rng.uniform(-_STRAY_OCTAVES, _STRAY_OCTAVES)
+        spatial = min(0.5, wave.spatial_frequency * octaves)
+        one = replace(
+            wave,
+            direction=wave.direction + turned + rng.uniform(-_STRAY_DEGREES, _STRAY_DEGREES),
+            spatial_frequency=spatial,
+            temporal_frequency=min(0.5, wave.speed * spatial),
+            phase=rng.uniform(0, 360),
+        )
+        clip += one.clip(frames=frames, size=(height, width)) - 0.5
+    return np.clip(0.5 + clip / np.sqrt(_WAVES), 0, 1)
+
+
+def _rank_correlation(one: NDArray, other: NDArray) -> float:
+    """Spearman's; equal values have the mean of their ranks."""
+    ranks, others = _ranks(one), _ranks(other)
+    if min(ranks.std(), others.std()) == 0:
+        return float("nan")
+    return float(np.corrcoef(ranks, others)[0, 1])
+
+
+def _ranks(values: NDArray) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+
+
+def _found(predicted: NDArray, responses: NDArray) -> float:
+    """How often the prediction puts one of the strongest tenth of the clips before another."""
+    order = np.argsort(-responses, kind="stable")
+    strong = max(1, int(_STRONG * len(order)))
+    return _above(predicted[order[:strong]], predicted[order[strong:]])
+
+
+def _above(ones: NDArray, others: NDArray) -> float:
+    """How often one of the ones is above one of the others; equal ones count half."""
+    difference = ones[:, None] - others
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())

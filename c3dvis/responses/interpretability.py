@@ -1,0 +1,325 @@
+"""Whether what explains a unit tells which of two clips, not seen before, excites it more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import clips as clips_room
+from c3dvis.responses.similarity import FeatureSpace
+from c3dvis.responses.sweep_result import Sweep
+from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.text import unknown
+
+__all__ = ["EXPLANATIONS", "VideoMIS", "video_mis"]
+
+EXPLANATIONS = ("made", "top", "both", "random")
+"""What can explain a unit: made clips, its strongest and weakest real ones, both; any real ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoMIS:
+    """How well one kind of explanation tells what excites the units of a layer.
+
+    Attributes:
+        layer: Name of the layer.
+        channels: Index of each of the C units.
+        explanation: One of `EXPLANATIONS`.
+        margins: float32 `(C, tasks)`: how much more the strong clip of a task is like the
+            explanation than the weak one. NaN of units that answer to all clips alike.
+        alpha: Steepness of the sigmoid over margins; None counts those above 0.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    explanation: str
+    margins: NDArray[np.float32]
+    alpha: float | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"VideoMIS({self.layer!r}, {len(self.channels)} units, {self.explanation}: "
+            f"{np.nanmean(self.scores) if np.isfinite(self.margins).any() else np.nan:.2f})"
+        )
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """`(C,)`, from 0 to 1, 0.5 being chance: the mean over the tasks of each unit."""
+        if self.alpha is None:
+            right = np.where(np.isnan(self.margins), np.nan, (np.sign(self.margins) + 1) / 2)
+        else:
+            right = 1 / (1 + np.exp(-self.alpha * self.margins))
+        return right.mean(axis=1).astype(np.float32)
+
+    def sentence(self, channel: int) -> str:
+        """What the score of a unit means, in words."""
+        if channel not in self.channels:
+            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
+        score = float(self.scores[self.channels.index(channel)])
+        if np.isnan(score):
+            return "The unit answers to all clips alike, so nothing can be asked about it."
+        tasks = self.margins.shape[1]
+        return (
+            f"{_IN_WORDS[self.explanation]} point to the right one of two unseen clips in "
+            f"{score:.0%} of {tasks} tasks; guessing is 50%."
+            if self.alpha is None
+            else f"{_IN_WORDS[self.explanation]} score {score:.2f} in {tasks} tasks; chance is 0.5."
+        )
+
+
+_IN_WORDS = {
+    "made": "The made clips",
+    "top": "The unit's strongest and weakest real clips",
+    "both": "The made clips and the strongest and weakest real ones",
+    "random": "Real clips picked at random",
+}
+
+
+def video_mis(
+    network: keras.Model | Sweep,
+    layer: str,
+    clips: ArrayLike,
+    *,
+    channels: Sequence[int] | None = None,
+    explanation: str | None = None,
+    made: ArrayLike | None = None,
+    against: ArrayLike | None = None,
+    films: Sequence[object] | None = None,
+    similarity: Callable | FeatureSpace | None = None,
+    share: float = 0.1,
+    references: int | None = None,
+    tasks: int = 200,
+    alpha: float | None = None,
+    seed: int = 0,
+    preprocess: Callable | None = None,
+    batch_size: int = 8,
+) -> VideoMIS:
+    """The machine interpretability score of units, with clips (Zimmermann, Klindt, Brendel 2024).
+
+    A task shows a clip that excites the unit strongly and one that does so weakly, and what
+    explains the unit: clips for it, `E+`, and clips against it, `E-`. Each of the two is compared
+    with the explanation, `d(q) = mean similarity(q, E+) - mean similarity(q, E-)`, and the margin
+    is `d(strong) - d(weak)`. The score is the mean over tasks of `sigmoid(alpha * margin)`; the
+    paper fitted alpha to people's answers about images, which we have not for clips, so that
+    the share of tasks with a margin above 0 is the score where no alpha is given. The paper
+    compares images by DreamSim, a trained network; here it is a fixed bank of features of motion,
+    form and colour, `clip_features`. https://openreview.net/forum?id=oYyEsVz6DX
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1]; or a sweep of it over
+            these clips, whose scores are then used.
+        layer: Name of a layer.
+        clips: Real clips `(N, T, H, W, 3)` in [0, 1].
+        channels: Units, counted from 0; None is all.
+        explanation: One of `EXPLANATIONS`; None is "made" where made clips are given, else "top".
+        made: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
+        against: Clips that do the contrary, of the same shape; None takes the clips made for the
+            other units in their place, since all made clips have a look in common.
+        films: Of each clip, what it is a part of: no task explains a clip by its own film. None
+            is the sources of the sweep, or that each clip is a film.
+        similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
+            network's layer; or a function of two clips that gives a number, larger for more alike.
+            None is the space of `clip_features`.
+        share: Of the clips that count as a unit's strong ones, and as its weak ones.
+        references: Real clips on each side of an explanation; None is 9, as in the paper, or half
+            of the strong clips where these are fewer than 18.
+        tasks: How many a unit.
+        alpha: Steepness of the sigmoid over margins.
+        seed: Of the tasks, which are the same whatever explains a unit.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+
+    Raises:
+        ValueError: Clips, units or settings that do not fit, or too few clips.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> from c3dvis.motion import MovingEvidence
+        >>> clips = MovingEvidence(seed=1).batch(0, 20).clips
+        >>> network = models.build("c3d-motion")
+        >>> mis = responses.video_mis(network, "conv2", clips, channels=[0, 1])
+        >>> mis.margins.shape
+        (2, 200)
+    """
+    kind = ("top" if made is None else "made") if explanation is None else explanation
+    if kind not in EXPLANATIONS:
+        raise unknown("an explanation", kind, EXPLANATIONS)
+    if not 0 < share <= 0.5 or tasks < 1 or not (alpha is None or alpha > 0):
+        raise ValueError(
+            "Expected a share above 0 and up to 0.5, 1 task or more and alpha above 0. "
+            f"Received: share={share}, tasks={tasks}, alpha={alpha}."
+        )
+    real = [clips_room.check(clip) for clip in np.asarray(clips)]
+    scores, units, sources = _scores(network, layer, real, channels, films, preprocess, batch_size)
+    strong = int(share * len(real))
+    shown = min(9, strong // 2) if references is None else references
+    if not 1 <= shown < strong:
+        raise ValueError(
+            "Expected 1 reference or more, and more strong clips than that to ask about. "
+            f"Received: {shown} references, {strong} strong clips ({share:g} of {len(real)})."
+        )
+    compare = _Comparison(real, similarity)
+    evidence = _made_evidence(kind, made, against, units, compare)
+    examined = [
+        _Examination(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
+    ]
+    margins = [
+        [
+            _margin(task, kind, evidence[i], compare.real)
+            for task in examined[i].tasks(scores[:, i], tasks)
+        ]
+        for i in range(len(units))
+    ]
+    margins = [row if row else [np.nan] * tasks for row in margins]
+    return VideoMIS(layer, tuple(units), kind, np.array(margins, np.float32), alpha)
+
+
+def _scores(network, layer, real, channels, films, preprocess, batch_size):
+    """Scores `(N, C)` of the units, the units, and the number of each clip's film."""
+    if isinstance(network, Sweep):
+        every = np.asarray(network[layer].scores, np.float32)
+        films = network.sources if films is None else films
+        units = list(range(every.shape[1])) if channels is None else [int(c) for c in channels]
+        wrong = [c for c in units if not 0 <= c < every.shape[1]]
+        if wrong or not units:
+            raise ValueError(
+                f"Layer {layer!r} has {every.shape[1]} channels. Expected channels from 0 to "
+                f"{every.shape[1] - 1}. Received: {wrong[0] if wrong else 'none'}."
+            )
+    else:
+        responses = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
+        units = responses.units(channels)
+        own = tuple(network.inputs[0].shape[1:])
+        if preprocess is None:
+            real = [clips_room.check(clip, own) for clip in real]
+        every = responses(real) if real else np.zeros((0, responses.count), np.float32)
+    names = range(len(real)) if films is None else list(films)
+    if not len(every) == len(real) == len(names) or not real:
+        raise ValueError(
+            "Expected clips, a film of each and, of a sweep, a score of each. "
+            f"Received: {len(real)} clips, {len(names)} films, {len(every)} scores."
+        )
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return every[:, units], units, np.array([numbers[name] for name in names])
+
+
+class _Comparison:
+    """How alike the real clips are to each other, and to made ones."""
+
+    def __init__(self, real, similarity):
+        self._real, self._similarity = (
+            real,
+            FeatureSpace(real) if similarity is None else similarity,
+        )
+        if isinstance(self._similarity, FeatureSpace):
+            known = self._similarity.known
+            if len(known) != len(real):
+                raise ValueError(
+                    f"Expected a space of the {len(real)} clips. Received: one of {len(known)}."
+                )
+            self.real = known @ known.T
+            return
+        self.real = np.zeros((len(real), len(real)), np.float32)
+        for i, j in zip(*np.triu_indices(len(real)), strict=True):
+            self.real[i, j] = self.real[j, i] = self._similarity(real[i], real[j])
+
+    def to(self, made) -> NDArray[np.float32]:
+        """`(N,)`: of each real clip, the mean over made ones."""
+        if isinstance(self._similarity, FeatureSpace):
+            return (self._similarity.known @ self._similarity(made).T).mean(axis=1)
+        pairs = [[self._similarity(clip, one) for one in made] for clip in self._real]
+        return np.mean(pairs, axis=1)
+
+
+def _made_evidence(kind, made, against, units, compare):
+    """`(C, N)`: how much more each real clip is like the clips for a unit than those against it."""
+    if kind not in ("made", "both"):
+        return np.zeros((len(units), len(compare.real)), np.float32)
+    if made is None:
+        raise ValueError(f"Expected made clips to explain by {kind!r}. Received: none.")
+    evidence = np.zeros((len(units), len(compare.real)), np.float32)
+    for sign, given in ((1, made), (-1, against)):
+        if given is None:
+            continue
+        each = np.asarray(given, np.float32)
+        several = each[:, None] if each.ndim == 5 else each
+        if several.ndim != 6 or len(several) != len(units):
+            raise ValueError(
+                f"Expected made clips (C, T, H, W, 3) or (C, K, T, H, W, 3) of {len(units)} units. "
+                f"Received: shape {each.shape}."
+            )
+        for row, clips_of_unit in zip(evidence, several, strict=True):
+            row += sign * compare.to([clips_room.check(clip) for clip in clips_of_unit])
+    if against is None and len(units) > 1:
+        others = (evidence.sum(axis=0) - evidence) / (len(units) - 1)
+        evidence = evidence - others
+    return evidence
+
+
+class _Task(NamedTuple):
+    """A strong and a weak clip; real clips for and against the unit, and any others, as rows."""
+
+    asked: NDArray[np.intp]
+    strongest: NDArray[np.intp]
+    weakest: NDArray[np.intp]
+    some: NDArray[np.intp]
+    others: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class _Examination:
+    """The tasks of a unit: a draw of clips that does not depend on what explains the unit."""
+
+    strong: int
+    references: int
+    films: NDArray[np.intp]
+    rng: np.random.Generator
+
+    def tasks(self, scores: NDArray[np.floating], count: int) -> Iterator[_Task]:
+        """None of a unit whose strong clips excite it no more than its weak ones."""
+        mixed = self.rng.permutation(len(scores))  # so that equal scores come in no order
+        ranked = mixed[np.argsort(-scores[mixed], kind="stable")]
+        top, bottom = ranked[: self.strong], ranked[-self.strong :]
+        for _ in range(count if scores[top[-1]] > scores[bottom[0]] else 0):
+            top, bottom, any_ = (self.rng.permutation(each) for each in (top, bottom, ranked))
+            asked = np.array([top[0], bottom[0]])
+            kinds = [self._of_other_films(each, asked) for each in (top, bottom, any_)]
+            if min(len(kinds[0]), len(kinds[1]), len(kinds[2]) - 1) < 1:
+                raise ValueError(
+                    "Expected clips of more films. Received: strong or weak clips of one alone."
+                )
+            half = min(self.references, len(kinds[2]) // 2)
+            yield _Task(
+                asked,
+                strongest=kinds[0][: self.references],
+                weakest=kinds[1][: self.references],
+                some=kinds[2][:half],
+                others=kinds[2][half : 2 * half],
+            )
+
+    def _of_other_films(self, rows, asked):
+        return rows[~np.isin(self.films[rows], self.films[asked])]
+
+
+def _margin(task: _Task, kind: str, made: NDArray, real: NDArray) -> float:
+    """How much more the strong clip of a task is like what explains the unit than the weak one.
+
+    Args:
+        task: The clips of it.
+        kind: What explains the unit.
+        made: `(N,)`, how much each real clip is like the made clips.
+        real: `(N, N)`, how alike real clips are.
+    """
+    evidence = np.zeros(2)
+    if kind in ("made", "both"):
+        evidence = evidence + made[task.asked]
+    if kind != "made":
+        pair = (task.some, task.others) if kind == "random" else (task.strongest, task.weakest)
+        positive, negative = (real[np.ix_(task.asked, each)].mean(axis=1) for each in pair)
+        evidence = evidence + positive - negative
+    return float(evidence[0] - evidence[1])
