@@ -337,7 +337,7 @@ def test_the_command_refuses_names_that_are_not_there(wrong, capsys):
 
 
 def test_the_most_overlap_is_that_of_the_best_shares_in_time():
-    """One wave is wanted; all frequencies in space hold alike, and the others spread out in time."""
+    """One wave is wanted, all frequencies in space hold alike: the others spread out in time."""
     wanted = np.zeros((8, 4, 4))
     wanted[3, 1, 2] = 1.0
     most = planted_maco.most_overlap(np.ones((4, 4)), wanted)

@@ -29,8 +29,9 @@ class MaCo(Parametrization):
     which only the sign were free, is grey. Without, it is held for each frequency in space, summed
     (as power) over time: a clip may then be as fast or as slow as its unit likes.
 
-    A unit that looks for one frequency gets a hundredth of the power there, and the rest of the clip
-    keeps its contrast: of planted waves, none is recovered, by construction (docs/planted.md).
+    A unit that looks for one frequency gets a hundredth of the power there, and the rest of the
+    clip keeps its contrast: of planted waves, none is recovered, most by construction
+    (docs/planted.md).
 
     The weights are complex numbers of which only the directions count, so weight decay changes no
     clip.
