@@ -1,5 +1,6 @@
-"""Confidence intervals of a mean."""
+"""Confidence intervals of a mean, and of a ratio of means."""
 
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,3 +54,62 @@ def bootstrap(
     means = [array[indices].mean() for indices in resamples]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(array.mean()), float(low), float(high))
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    groups: Sequence[Hashable],
+    *,
+    level: float = 0.95,
+    samples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """The ratio of two sums over the same clips, with its interval over groups of clips.
+
+    Whole groups are drawn, as clips of one film are alike (a cluster bootstrap). With ones as
+    denominators the ratio is the mean.
+
+    Args:
+        numerators: `(N,)`.
+        denominators: `(N,)`, whose sum is above 0.
+        groups: `(N,)`, what the clips of one group have in common.
+        level: Confidence level: the share of the resampled ratios in the interval.
+        samples: Number of resamples, drawn with replacement.
+        seed: Of the resamples.
+
+    Returns:
+        Ratio, lower and upper end. Of one group alone the interval is without bounds.
+
+    Raises:
+        ValueError: Values of several lengths, none, not finite, or denominators that add up to 0
+            or less.
+
+    Example:
+        >>> from c3dvis.intervals import bootstrap_ratio
+        >>> bootstrap_ratio([1, 1, 2, 2], [2, 2, 4, 4], ["a", "a", "b", "b"])
+        Interval(mean=0.5, low=0.5, high=0.5)
+    """
+    pairs = np.stack([np.asarray(one, np.float64) for one in (numerators, denominators)], axis=-1)
+    if pairs.ndim != 2 or not len(pairs) or len(pairs) != len(groups):
+        raise ValueError(
+            f"Expected a numerator, denominator and group of each clip. Received: {len(pairs)} "
+            f"and {len(groups)}."
+        )
+    total = pairs.sum(axis=0)
+    if not np.isfinite(pairs).all() or not total[1] > 0:
+        raise ValueError(
+            f"Expected finite values, and denominators of a sum above 0. Received: {total[1]}."
+        )
+    ratio = float(total[0] / total[1])
+    names = {group: row for row, group in enumerate(dict.fromkeys(groups))}
+    count = len(names)
+    if count < 2:
+        return Interval(ratio, -np.inf, np.inf)
+    sums = np.zeros((count, 2))
+    np.add.at(sums, [names[group] for group in groups], pairs)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples)
+    resampled = drawn @ sums
+    known = resampled[resampled[:, 1] > 0]
+    low, high = np.quantile(known[:, 0] / known[:, 1], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(ratio, float(low), float(high))

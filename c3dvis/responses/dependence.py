@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
+from c3dvis.clips.frame_orders import CHANGES, frame_orders
 from c3dvis.intervals import Interval, bootstrap
 from c3dvis.models.holding import one_input
 from c3dvis.responses.unit_responses import UnitResponses
 from c3dvis.text import unknown
 
 __all__ = ["MotionDependence", "motion_dependence"]
-
-CHANGES = ("freeze", "shuffle", "reverse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +111,8 @@ def motion_dependence(
         )
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
-    rng = np.random.default_rng(seed)
-    still = [(2 * draw + 1) * frames // (2 * draws) for draw in range(draws)]
-    orders: dict[str, list[NDArray[np.intp]]] = {
-        "freeze": [np.full(frames, frame) for frame in still],
-        "shuffle": [_shuffled(frames, rng) for _ in range(draws)],
-        "reverse": [np.arange(frames)[::-1]],
+    orders = {
+        change: frame_orders(change, frames, draws=draws, seed=seed) for change in CHANGES
     }
 
     def responses(order: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -133,10 +128,3 @@ def motion_dependence(
         },
     )
 
-
-def _shuffled(frames: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """A random order that is not the original one."""
-    while True:
-        order = rng.permutation(frames)
-        if (order != np.arange(frames)).any():
-            return order

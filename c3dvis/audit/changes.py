@@ -1,0 +1,93 @@
+"""The clips that an audit shows a network: each without its motion, background or actor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.attribution.baselines import blur
+from c3dvis.audit.actor import Actor
+from c3dvis.clips.frame_orders import CHANGES as ORDERS
+from c3dvis.clips.frame_orders import frame_orders
+
+ORIGINAL, ONE_FRAME = "original", "one_frame"
+SWAPPED, SAME, BLURRED = "swapped_background", "same_background", "blurred_background"
+BLURRED_ACTOR = "blurred_actor"
+
+CHANGES: Mapping[str, str] = MappingProxyType(
+    {
+        ORIGINAL: "as it is",
+        "freeze": "one frame throughout (mean over several frames)",
+        ONE_FRAME: "the frame, of these, of which the network is surest, throughout",
+        "shuffle": "frames in random order (mean over several orders)",
+        "reverse": "from the last frame to the first",
+        BLURRED: "background blurred",
+        SWAPPED: "before the background of a clip of another class",
+        SAME: "before the background of another clip of its class",
+        BLURRED_ACTOR: "actor blurred",
+    }
+)
+"""What is done to the clips, by name."""
+
+# Standard deviation of the blur as a share of the shorter side: what is left are large areas.
+_BLUR = 1 / 8
+
+
+def versions(
+    clip: NDArray[np.float32],
+    actor: Actor | None,
+    backgrounds: Mapping[str, NDArray[np.float32]],
+    *,
+    draws: int,
+    seed: int,
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """A clip, and its changed versions, each with the name of the change.
+
+    Args:
+        clip: float32 `(T, H, W, C)` in [0, 1].
+        actor: Of the clip; None where it has none: then only what needs none is made.
+        backgrounds: Of other clips, `(H, W, C)`, for `SWAPPED` and `SAME`; either may be missing.
+        draws: Frames that are frozen, and random orders.
+        seed: Of the random orders.
+
+    Returns:
+        Pairs of a name of `CHANGES`, but `ONE_FRAME`, and a clip; freezing and shuffling give
+        several.
+    """
+    yield ORIGINAL, clip
+    for change in ORDERS:
+        for order in frame_orders(change, len(clip), draws=draws, seed=seed):
+            yield change, clip[order]
+    if actor is None:
+        return
+    for change in (BLURRED, BLURRED_ACTOR):
+        yield change, masked(change, clip, actor)
+    for change, background in backgrounds.items():
+        yield change, _before(clip, actor, background)
+
+
+def masked(change: str, clip: NDArray[np.float32], actor: Actor) -> NDArray[np.float32]:
+    """A clip with its background or its actor blurred, frame by frame."""
+    sigma = _BLUR * min(clip.shape[1:3])
+    if change == BLURRED_ACTOR:
+        return _mixed(actor.mask, blur(clip, sigma), clip)
+    # Without the actor, whose colours would else spread into the background.
+    empty = _mixed(actor.mask, np.broadcast_to(actor.background, clip.shape), clip)
+    return _mixed(actor.mask, clip, blur(empty, sigma))
+
+
+def _before(clip: NDArray, actor: Actor, background: NDArray) -> NDArray[np.float32]:
+    return _mixed(actor.mask, clip, np.broadcast_to(background, clip.shape))
+
+
+def _mixed(mask: NDArray, inside: NDArray, outside: NDArray) -> NDArray[np.float32]:
+    share = mask[..., None]
+    return (share * inside + (1 - share) * outside).astype(np.float32)
+
+
+def is_of_background(change: str) -> bool:
+    """Whether a change needs to know actor and background."""
+    return change in (BLURRED, SWAPPED, SAME, BLURRED_ACTOR)
