@@ -17,6 +17,7 @@ from c3dvis.clone import find_weights
 if TYPE_CHECKING:
     from c3dvis import (
         attribution,
+        audit,
         callbacks,
         clips,
         maximize,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "attribution",
+    "audit",
     "callbacks",
     "clips",
     "maximize",

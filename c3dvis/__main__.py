@@ -14,6 +14,7 @@ COMMANDS = {
     "gallery": "clips that excite a network's filters and classes, as a page",
     "attribution": "the pixels and frames of a clip that decided its class",
     "responses": "what each filter of a layer makes of a clip",
+    "audit": "whether a network reads motion, the background or the actor, class by class",
     "models": "the networks there are; what fits a weight file; published weights",
 }
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from c3dvis import models
 
 FOLDER = Path(__file__).parent
-COMMANDS = ("gallery", "attribution", "responses", "models")
+COMMANDS = ("gallery", "attribution", "responses", "audit", "models")
 _WIDTH = "100"  # columns
 _HEAD = """# Commands
 
-What `python -m c3dvis.COMMAND --help` prints. All four say what is wrong in one line and write
+What `python -m c3dvis.COMMAND --help` prints. All say what is wrong in one line and write
 nothing then. Nothing is downloaded but the published weights of I3D, once, where `--get` or
 `--weights kinetics400` asks for them.
 
@@ -29,6 +29,7 @@ nothing then. Nothing is downloaded but the published weights of I3D, once, wher
 | [gallery](#gallery) | a clip for each filter and class of a network |
 | [attribution](#attribution) | which pixels and frames of a clip decided the answer |
 | [responses](#responses) | what each filter makes of a clip |
+| [audit](#audit) | whether a network reads motion, the background or the actor |
 | [models](#models) | the list of networks, and whether a weight file fits one |
 """
 

@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "models": GROUND | {"checkpoints", "weights"},
     **{room: GROUND | {"models"} for room in MIDDLE},
     "callbacks": GROUND | MIDDLE | {"models"},
+    "audit": GROUND | MIDDLE | {"models"},
     "gallery": GROUND | MIDDLE | {"models", "callbacks", "weights"},
     "__main__": GROUND | MIDDLE | {"models", "gallery"},
     "weights": GROUND | MIDDLE | {"models", "callbacks"},
@@ -243,6 +244,7 @@ def test_every_exemption_is_still_needed():
         ("c3dvis.models.c3d", "from ..gallery.plan import plan", ["gallery"]),
         ("c3dvis.callbacks", "import c3dvis.gallery", ["gallery"]),
         ("c3dvis.responses.top", "import_module('c3dvis.gallery')", ["gallery"]),
+        ("c3dvis.responses.top", "from c3dvis.audit import audit", ["audit"]),
         ("c3dvis.models.c3d", "from .layers import tap\nfrom c3dvis import clips", []),
         ("c3dvis.gallery.render", "from c3dvis.maximize import Maximizer", []),
     ],
@@ -335,7 +337,7 @@ def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, cod
     assert not loaded_after("-m", "c3dvis.gallery", *arguments, expect=code) & HEAVY
 
 
-@pytest.mark.parametrize("room", ["attribution", "responses"])
+@pytest.mark.parametrize("room", ["attribution", "audit", "responses"])
 @pytest.mark.parametrize("arguments, code", [(["--help"], 0), (["--no-such"], 2), ([], 2)])
 def test_the_other_commands_answer_help_and_bad_arguments_without_keras(room, arguments, code):
     assert not loaded_after("-m", f"c3dvis.{room}", *arguments, expect=code) & HEAVY

@@ -300,7 +300,8 @@ def test_the_command_lists_the_others_and_runs_them(capsys):
     assert command.main([]) == 0
     listed = capsys.readouterr().out
     assert all(
-        f"\n  {name} " in listed for name in ("gallery", "attribution", "responses", "models")
+        f"\n  {name} " in listed
+        for name in ("gallery", "attribution", "responses", "audit", "models")
     )
     assert command.main(["galery"]) == 2
     error = capsys.readouterr().err

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips
 from c3dvis.attribution.baselines import gaussian
 
-__all__ = ["Actor", "NoActor", "find_actor"]
+__all__ = ["Actor", "find_actor"]
 
 # Difference to the background, of a range of 1, from which a pixel has changed: above what
 # compression does to a film.

@@ -24,10 +24,10 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"markdown": markdown, "visible": visible, "sentence": _sentence}
+    templates.filters |= {"markdown": markdown, "visible": visible, "sentence": sentence}
     return templates
 
 
-def _sentence(text: str) -> Markup:
+def sentence(text: str) -> Markup:
     """Markdown of a text of any length; `markdown` itself cuts labels short."""
     return Markup(" ").join(markdown(word) for word in text.split(" "))

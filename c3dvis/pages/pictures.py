@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from c3dvis.files import write_text
-from c3dvis.pages.environment import environment
+from c3dvis.pages.environment import environment, sentence
 from c3dvis.text import markdown, table
 
 # Pictures side by side in a Markdown table.
@@ -51,11 +51,13 @@ class PictureGroup:
         title: Of the group.
         about: A sentence or two on what is seen.
         pictures: In reading order.
+        table: Rows of texts below that, the first of them heads; None where there is none.
     """
 
     title: str
     about: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[Picture] = ()
+    table: Sequence[Sequence[str]] | None = None
 
 
 def write(
@@ -91,13 +93,21 @@ def write(
         "banner": banner,
         "fps": fps,
         "frames": max((picture.shape[0] for picture in strips), default=0),
+        "table": _picture_table,
+        "text_table": _text_table,
     }
     for name, template in (("index.html", "pictures.html"), ("README.md", "pictures.md")):
-        write_text(folder / name, environment().get_template(template).render(values, table=_table))
+        write_text(folder / name, environment().get_template(template).render(values))
 
 
-def _table(row: Sequence[Picture]) -> Markup:
+def _picture_table(row: Sequence[Picture]) -> Markup:
     """A row of pictures as a Markdown table, captions on top."""
     image = Markup('<img src="{}" width="{}" alt="{}">')
     images = [image.format(one.file, one.width, markdown(one.description)) for one in row]
     return Markup(table([markdown(picture.caption) for picture in row], [images]))
+
+
+def _text_table(rows: Sequence[Sequence[str]]) -> Markup:
+    """Rows of texts as a Markdown table, the first of them heads."""
+    heads, *others = ([sentence(text) for text in row] for row in rows)
+    return Markup(table(heads, others))

@@ -111,9 +111,7 @@ def motion_dependence(
         )
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
-    orders = {
-        change: frame_orders(change, frames, draws=draws, seed=seed) for change in CHANGES
-    }
+    orders = {change: frame_orders(change, frames, draws=draws, seed=seed) for change in CHANGES}
 
     def responses(order: NDArray[np.intp]) -> NDArray[np.float32]:
         return scores(clip[order] for clip in checked)[:, units].T
@@ -127,4 +125,3 @@ def motion_dependence(
             for change, each in orders.items()
         },
     )
-

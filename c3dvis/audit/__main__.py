@@ -1,0 +1,141 @@
+"""The command `python -m c3dvis.audit`: reads its arguments, and only then loads Keras."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from c3dvis.command_line import Parser, folder_argument, load_keras, run, say, whole
+from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+
+_DESCRIPTION = """
+Tells whether a network reads motion, the background or the actor's appearance: what freezing,
+shuffling and reversing clips, other backgrounds and a blurred actor do to its answers, class by
+class, as pages index.html and README.md, tables scores.csv and summary.csv, and audit.json.
+
+FOLDER holds a folder of clips for each class. The same command again goes on where it was stopped.
+"""
+_EXAMPLES = """
+examples:
+  python -m c3dvis.audit clips/ --model i3d --weights kinetics400
+      clips/ holds a folder for each class, such as "playing guitar"
+  python -m c3dvis.audit clips/ --keras-model mine.keras --labels names.txt --masks masks/
+  python -m c3dvis.audit clips/ --clip-classes classes.csv --source "_(g[0-9]+)_"
+      classes.csv has lines such as handshake,shaking hands; clips of one film share g01
+
+exit codes: 0 all made; 1 some clips could not be read, or files could not be written; 2 wrong
+arguments; 130 stopped with Ctrl-C
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parse(given)
+    return run(lambda: _run(chosen), resume=shlex.join(["python", "-m", "c3dvis.audit", *given]))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    load_keras()
+    from c3dvis.audit.labels import read_table
+    from c3dvis.audit.run import audit
+    from c3dvis.models import chosen as choices
+
+    classes = None if chosen.clip_classes is None else read_table(chosen.clip_classes)
+    chosen = choices.for_real_clips(chosen)
+    choices.say_size(chosen, say)
+    audited = audit(
+        choices.load(chosen),
+        chosen.folder,
+        classes,
+        out=chosen.out,
+        masks=chosen.masks,
+        source=chosen.source,
+        draws=chosen.draws,
+        shown=chosen.shown,
+        frames=chosen.frames,
+        size=chosen.size,
+        preprocess=choices.preprocess(chosen.value_range and tuple(chosen.value_range)),
+        seed=chosen.seed,
+        note=choices.toy_note(chosen),
+    )
+    for name, why in audited.failed:
+        say(f"{name}: {why}")
+    for label in (None, *audited.labels):
+        name = "all classes" if label is None else audited.class_names[label]
+        say(f"{name}: {audited.verdict(label).text}")
+    say(f"{chosen.out}/index.html: {len(audited.clips)} clips, {len(audited.failed)} failed")
+    return 1 if audited.failed else 0
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    chosen = parser.parse_args(given)
+    check_arguments(parser, chosen)
+    folder_argument(parser, chosen.out)
+    if not Path(chosen.folder).is_dir():
+        parser.error(f"argument FOLDER: Expected a folder. Received: {chosen.folder!r}.")
+    if chosen.masks is not None and not Path(chosen.masks).is_dir():
+        parser.error(f"argument --masks: Expected a folder. Received: {chosen.masks!r}.")
+    if chosen.clip_classes is not None and not Path(chosen.clip_classes).is_file():
+        parser.error(f"argument --clip-classes: Expected a file. Received: {chosen.clip_classes!r}")
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m c3dvis.audit",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="clips, in a folder for each class")
+    add_arguments(parser.add_argument_group("which network"))
+    clips = parser.add_argument_group("which clips")
+    clips.add_argument(
+        "--clip-classes",
+        metavar="FILE",
+        help="CSV with the classes of clips or folders, where their names are not those of the "
+        "network's classes: lines of a name below FOLDER, and a class",
+    )
+    clips.add_argument(
+        "--masks",
+        metavar="FOLDER",
+        help="pictures or films of the clips' names, the actor white on black (default: what "
+        "differs from frame to frame)",
+    )
+    clips.add_argument(
+        "--source",
+        metavar="PATTERN",
+        help="regular expression: what clips of one film have in common in their names (default: "
+        "each file is a film); intervals are over films",
+    )
+    add_size_arguments(clips, any_size=(16, 112))
+    changes = parser.add_argument_group("how they are changed and shown")
+    changes.add_argument(
+        "--draws",
+        type=whole(1),
+        default=4,
+        metavar="N",
+        help="frames that are frozen, and random orders (default 4)",
+    )
+    changes.add_argument(
+        "--shown",
+        type=whole(0),
+        default=3,
+        metavar="N",
+        help="clips on the page for each change, those that lose the most (default 3)",
+    )
+    changes.add_argument(
+        "--seed", type=whole(0), default=0, metavar="N", help="of orders and backgrounds"
+    )
+    parser.add_argument("--out", default="audit", metavar="FOLDER", help="(default audit)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Backgrounds of other clips, to put a clip's actor before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.audit.actor import Actor, NoActor
+from c3dvis.audit.changes import SAME, SWAPPED
+from c3dvis.audit.material import Material
+
+# Backgrounds of a class that are kept, and clips that are read for them.
+_KEPT, _READ = 4, 8
+# Mean difference of two backgrounds, of a range of 1, from which on they are two.
+_DIFFERENT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class _Background:
+    film: str
+    label: int
+    picture: NDArray[np.float32]
+
+
+class Backgrounds:
+    """The backgrounds of a few clips of each class.
+
+    Args:
+        material: The clips.
+        seed: Of which background is put behind which clip.
+    """
+
+    def __init__(self, material: Material, seed: int):
+        self._material, self._seed = material, seed
+        self._every = [one for label in sorted(set(material.labels)) for one in self._kept(label)]
+
+    def of(self, index: int, actor: Actor) -> dict[str, NDArray[np.float32]]:
+        """Backgrounds for a clip, by the name of the change; those that there are.
+
+        Of another film, and unlike the clip's own: clips that are all filmed in one place have no
+        other background.
+        """
+        label, film = self._material.labels[index], self._material.films[index]
+        chosen = {}
+        for change, is_same in ((SWAPPED, False), (SAME, True)):
+            fit = [
+                one.picture
+                for one in self._every
+                if (one.label == label) is is_same
+                and one.film != film
+                and np.abs(one.picture - actor.background).mean() > _DIFFERENT
+            ]
+            if fit:
+                draw = np.random.default_rng([self._seed, index, int(is_same)])
+                chosen[change] = fit[draw.integers(len(fit))]
+        return chosen
+
+    def _kept(self, label: int) -> list[_Background]:
+        own = [i for i, one in enumerate(self._material.labels) if one == label]
+        kept: list[_Background] = []
+        # Spread over the class, as neighbours in a folder are often of one film.
+        for index in own[:: max(1, len(own) // _READ)][:_READ]:
+            film = self._material.films[index]
+            if len(kept) == _KEPT or film in {one.film for one in kept}:
+                continue
+            try:
+                actor = self._material.actor(index, self._material.clip(index))
+            except (NoActor, ValueError):
+                continue  # said where the clip itself is read
+            kept.append(_Background(film, label, actor.background))
+        return kept

@@ -1,0 +1,53 @@
+"""The clips of an audit with all their changed versions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.audit.actor import Actor, NoActor
+from c3dvis.audit.backgrounds import Backgrounds
+from c3dvis.audit.changes import ONE_FRAME, versions
+from c3dvis.audit.material import Material
+
+
+class ChangedClips:
+    """Versions of clips, which are the same whenever they are asked for.
+
+    Args:
+        material: The clips.
+        draws: Frames that are frozen, and random orders.
+        seed: Of the random orders, and of which background is put behind which clip.
+    """
+
+    def __init__(self, material: Material, *, draws: int, seed: int):
+        self.material, self.draws, self.seed = material, draws, seed
+
+    def clip(self, index: int) -> tuple[NDArray[np.float32], Actor | None, str | None]:
+        """A clip, its actor, and if there is none, why; ValueError if it can't be read."""
+        clip = self.material.clip(index)
+        try:
+            return clip, self.material.actor(index, clip), None
+        except NoActor as error:
+            return clip, None, str(error)
+
+    def versions(
+        self, index: int, clip: NDArray[np.float32], actor: Actor | None
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The clip and its changed versions, each with the name of the change."""
+        others = {} if actor is None else self._backgrounds.of(index, actor)
+        return versions(clip, actor, others, draws=self.draws, seed=self.seed)
+
+    def example(self, index: int, change: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A clip, and what a change makes of it in its first draw."""
+        clip, actor, _ = self.clip(index)
+        wanted = "freeze" if change == ONE_FRAME else change
+        every = self.versions(index, clip, actor)
+        return clip, next(version for name, version in every if name == wanted)
+
+    @functools.cached_property
+    def _backgrounds(self) -> Backgrounds:
+        return Backgrounds(self.material, self.seed)

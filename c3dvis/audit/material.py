@@ -1,0 +1,151 @@
+"""The clips of an audit, each with its film, class and actor, read one at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import clips as clips_room
+from c3dvis import identity
+from c3dvis.audit.actor import Actor, NoActor, find_actor
+from c3dvis.audit.labels import class_numbers
+from c3dvis.clips.reading import excerpt
+from c3dvis.responses import clip_sources
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Clips that can be read by their number.
+
+    Attributes:
+        names: Of the clips.
+        labels: Numbers of their classes.
+        films: What clips of one film have in common.
+        shape: `(T, H, W, C)` of a clip.
+        given: The clips.
+        masks: A folder, or one mask a clip; None finds what moves.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    films: tuple[str, ...]
+    shape: tuple[int, int, int, int]
+    given: clip_sources.Clips
+    masks: Path | Sequence[ArrayLike] | None = None
+
+    def clip(self, index: int) -> NDArray[np.float32]:
+        """A clip, as the network takes it; ValueError if it can't be read."""
+        one = next(self.given.start_at(index))
+        if one.clip is None:
+            raise ValueError(one.error)
+        clip = one.clip
+        if self.shape[3] == 1 and clip.shape[3] == 3:
+            clip = clip.mean(axis=-1, keepdims=True)
+        return clips_room.check(clip, self.shape)
+
+    def actor(self, index: int, clip: NDArray[np.float32]) -> Actor:
+        """The actor of a clip; NoActor where there is none, ValueError for an unfit mask."""
+        if self.masks is None:
+            return find_actor(clip)
+        if not isinstance(self.masks, Path):
+            return find_actor(clip, np.asarray(self.masks[index], np.float32))
+        path = self._mask(self.names[index])
+        return find_actor(clip, _read_mask(path, self.shape))
+
+    @property
+    def identity(self) -> Any:
+        """What tells clips, classes, films and masks from others, as JSON keeps it."""
+        clips: Any = self.given.identity
+        if "arrays" in clips:
+            clips = [identity.sha256(self.clip(index)) for index in range(len(self.names))]
+        masks: Any = self.masks
+        if isinstance(masks, Path):
+            masks = [[str(p), p.stat().st_size] for p in sorted(masks.rglob("*")) if p.is_file()]
+        return [clips, list(self.labels), list(self.films), self.shape, identity.described(masks)]
+
+    def _mask(self, name: str) -> Path:
+        """The file or folder of a clip's mask: its name, whatever the ending."""
+        assert isinstance(self.masks, Path)
+        path = self.masks / name
+        if path.exists():
+            return path
+        beside = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
+        of_it = [one for one in beside if one.stem == path.stem or one.name == path.stem]
+        if not of_it:
+            raise NoActor(f"there is no mask of it in {self.masks}")
+        return of_it[0]
+
+
+def material(
+    clips: Any,
+    labels: Mapping[str, str | int] | Sequence[str | int] | None,
+    *,
+    shape: tuple[int, int, int, int],
+    class_names: Sequence[str] | None,
+    class_count: int,
+    masks: str | os.PathLike[str] | Sequence[ArrayLike] | None,
+    source: str | None,
+) -> Material:
+    """Clips with their classes, films and masks; the arguments are those of `audit`.
+
+    Raises:
+        ValueError: Clips, classes, masks or a pattern that can't be used.
+    """
+    if hasattr(clips, "element_spec") or hasattr(clips, "num_batches"):
+        raise ValueError(
+            "Expected a folder, files or arrays, as each clip is read by itself. "
+            f"Received: {type(clips).__name__}."
+        )
+    frames, height, width, _ = shape
+    given = clip_sources.of(clips, frames=frames, size=(height, width))
+    listed = given.identity.get("files")
+    count = given.count or 0
+    names = [str(i) for i in range(count)] if listed is None else [name for name, _ in listed]
+    if listed is None and (labels is None or isinstance(labels, Mapping)):
+        raise ValueError("Expected labels, one for each clip. Received: none.")
+    if masks is not None:
+        if isinstance(masks, (str, os.PathLike)):
+            masks = Path(masks)
+            if not masks.is_dir():
+                raise ValueError(f"Expected a folder of masks. Received: {str(masks)!r}.")
+        elif len(masks) != count:
+            raise ValueError(f"Expected a mask for each of {count} clips. Received: {len(masks)}.")
+    return Material(
+        names=tuple(names),
+        labels=tuple(class_numbers(names, labels, class_names, class_count)),
+        films=_films(names, source),
+        shape=shape,
+        given=given,
+        masks=masks,
+    )
+
+
+def _films(names: Sequence[str], source: str | None) -> tuple[str, ...]:
+    """The film of each clip: what a pattern matches in its name, or the name."""
+    if source is None:
+        return tuple(names)
+    try:
+        pattern = re.compile(source)
+    except re.error as error:
+        raise ValueError(f"Expected a regular expression: {error}. Received: {source!r}.") from None
+    found = [pattern.search(name) for name in names]
+    missing = [name for name, one in zip(names, found, strict=True) if one is None]
+    if missing:
+        raise ValueError(
+            f"Expected a pattern that is in each clip's name. Received: {source!r}, which is not "
+            f"in {missing[0]!r}."
+        )
+    return tuple((one.group(1) if pattern.groups else one.group()) or "" for one in found if one)
+
+
+def _read_mask(path: Path, shape: Sequence[int]) -> NDArray[np.float32]:
+    """A mask film as long as its clip, or one picture for all frames."""
+    read = excerpt(path, frames=shape[0], size=(shape[1], shape[2]), short="hold")
+    return read.clip.mean(axis=-1)

@@ -1,0 +1,270 @@
+"""An audit: every clip of a folder, as it is and changed, through a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from c3dvis import __version__, files, identity, output_folder
+from c3dvis.audit import report
+from c3dvis.audit.changed_clips import ChangedClips
+from c3dvis.audit.changes import ONE_FRAME
+from c3dvis.audit.material import Material, material
+from c3dvis.audit.result import Audit, ClipScores, Score
+from c3dvis.models import layers as network_layers
+from c3dvis.models.chosen import class_count
+from c3dvis.models.extent import clip_shape
+from c3dvis.objectives import LOGITS
+from c3dvis.responses.unit_responses import UnitResponses
+
+__all__ = ["audit"]
+
+# Frames and pixels of clips from files, where the network takes any.
+_USUAL = (16, 112, 112)
+# Clips whose scores are one file, written whole: what a killed run has to do again.
+_PART = 16
+_PARTS = "parts"
+
+
+def audit(
+    network: keras.Model,
+    clips: Any,
+    labels: Mapping[str, str | int] | Sequence[str | int] | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    masks: str | os.PathLike[str] | Sequence[ArrayLike] | None = None,
+    source: str | None = None,
+    draws: int = 4,
+    shown: int = 3,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    preprocess: Callable | None = None,
+    batch_size: int = 5,
+    seed: int = 0,
+    note: str | None = None,
+    verbose: int | str = "auto",
+) -> Audit:
+    """What freezing, shuffling, reversing, and other backgrounds do to a network's answers.
+
+    Each clip is shown to the network as it is, and changed in the ways that
+    `c3dvis.audit.changes.CHANGES` lists. Actor and background are told apart by the differences
+    between frames, or by masks; a clip in which that can't be done, such as of a moving camera,
+    goes without these changes, and says so. What is in memory is one batch of clips, and four
+    backgrounds a class.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1] and gives class scores.
+        clips: A folder of videos, sorted into folders that are named as classes; a list of files;
+            or an array or list of clips `(T, H, W, C)` in [0, 1].
+        labels: Names or numbers of classes: one for each clip, or by the name of a clip or folder
+            below the folder. None takes the folders' names.
+        out: Folder for pages, tables and scores; the same call goes on where it was stopped. None
+            writes nothing.
+        masks: Where the actors are: a folder of pictures or films of the clips' names, white on
+            black; or `(T, H, W)` in [0, 1] for each clip. None finds what moves.
+        source: Regular expression; what it matches in a clip's name (its first group, if any) names
+            the film that the clip is of. None: each file is a film.
+        draws: Frames that are frozen, and random orders.
+        shown: Clips on the page for each change: those that lose the most.
+        frames: Frames of clips that are read from files; None is what the network takes, or 16.
+        size: Height and width of those; None is what the network takes, or 112.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+        seed: Of the random orders, and of which backgrounds are put in.
+        note: A sentence that the pages begin with.
+        verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
+
+    Returns:
+        Scores of all clips and changes, means with intervals, verdicts.
+
+    Raises:
+        ValueError: Clips, labels or masks that can't be used, a network without class scores, or
+            a folder of something else.
+        OSError: If files cannot be written.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.audit import audit
+        >>> from c3dvis.motion import MovingEvidence
+        >>> some = MovingEvidence(seed=1).batch(0, 2)
+        >>> network = models.build("c3d-motion")
+        >>> audited = audit(network, some.clips, some.labels, draws=1, verbose=0)
+        >>> audited.summary("freeze").clips
+        2
+    """
+    if draws < 1 or shown < 0 or batch_size < 1:
+        raise ValueError(
+            "Expected draws and batch_size of 1 or more, and shown of 0 or more. "
+            f"Received: {draws}, {batch_size} and {shown}."
+        )
+    count = class_count(network)
+    if count < 2:
+        raise ValueError(
+            "Expected a network that gives a score for each of two classes or more. "
+            f"Received: one with output of shape {network.output_shape}."
+        )
+    names = getattr(network, "class_names", None)
+    clips_of = material(
+        clips,
+        labels,
+        shape=clip_shape(network, frames=frames, size=size, usual=_USUAL),
+        class_names=names,
+        class_count=count,
+        masks=masks,
+        source=source,
+    )
+    changed = ChangedClips(clips_of, draws=draws, seed=seed)
+    scores = _Scores(network, changed, preprocess, batch_size)
+    named = tuple(map(str, range(count) if names is None else names))
+    if out is None:
+        return _audited(scores, named, None, verbose)
+    folder = Path(out)
+    with output_folder.locked(folder, "audit"):
+        result = _audited(scores, named, folder / _PARTS, verbose)
+        report.write(folder, result, changed, shown=shown, note=note)
+    return result
+
+
+def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbose) -> Audit:
+    """All clips, those of earlier runs read from their files."""
+    of = scores.changed.material
+    key = None if parts is None else scores.key()
+    count = len(of.names)
+    progress = keras.utils.Progbar(count, verbose=int(bool(verbose)), unit_name="clip")
+    rows: list[dict[str, Any]] = []
+    totals: dict[str, NDArray[np.float64]] = {}
+    for number, first in enumerate(range(0, count, _PART)):
+        indices = range(first, min(first + _PART, count))
+        path = None if parts is None else parts / f"{number:06}.json"
+        part = None if path is None else files.read_json(path)
+        if isinstance(part, dict) and part.get("key") == key:
+            progress.add(len(indices))
+        else:
+            part = {"key": key, **_part(scores, indices, progress)}
+            if path is not None:
+                files.write_json(path, part)
+        rows += part["clips"]
+        for change, total in part["totals"].items():
+            totals[change] = totals.get(change, 0) + np.array(total)
+    kept = tuple(_clip_scores(of, i, row) for i, row in enumerate(rows) if "scores" in row)
+    return Audit(
+        network=scores.network.name,
+        class_names=names,
+        clips=kept,
+        failed=tuple((of.names[i], row["error"]) for i, row in enumerate(rows) if "error" in row),
+        elsewhere={
+            change: _elsewhere(kept, change, dict(zip(scores.labels, total, strict=True)))
+            for change, total in totals.items()
+        },
+    )
+
+
+def _part(scores: _Scores, indices: Sequence[int], progress: Any) -> dict[str, Any]:
+    """Scores of some clips, and the sums of their probabilities of all classes asked about."""
+    rows, totals = [], {}
+    for index in indices:
+        row, probabilities = scores.of(index)
+        rows.append(row)
+        for change, values in probabilities.items():
+            totals[change] = totals.get(change, 0) + values
+        progress.add(1)
+    return {"clips": rows, "totals": {change: list(total) for change, total in totals.items()}}
+
+
+def _elsewhere(
+    clips: Sequence[ClipScores], change: str, total: Mapping[int, float]
+) -> dict[int, float]:
+    """Mean probability of each class for the clips of other classes, from sums over all clips."""
+    shown = [clip for clip in clips if change in clip.scores]
+    means = {}
+    for label, everywhere in total.items():
+        own = [clip.scores[change].probability for clip in shown if clip.label == label]
+        if len(own) < len(shown):
+            means[label] = float((everywhere - sum(own)) / (len(shown) - len(own)))
+    return means
+
+
+def _clip_scores(of: Material, index: int, row: Mapping[str, Any]) -> ClipScores:
+    return ClipScores(
+        name=of.names[index],
+        source=of.films[index],
+        label=of.labels[index],
+        scores={change: Score(*score) for change, score in row["scores"].items()},
+        no_actor=row["no_actor"],
+    )
+
+
+class _Scores:
+    """A network's scores of one clip after the other, as JSON keeps them."""
+
+    def __init__(self, network, changed: ChangedClips, preprocess, batch_size: int):
+        self.network, self.changed, self.preprocess = network, changed, preprocess
+        self.labels = sorted(set(changed.material.labels))
+        self._is_sigmoid = network_layers.output_activation(network) == "sigmoid"
+        self._logits = UnitResponses(network, LOGITS, preprocess=preprocess, batch_size=batch_size)
+
+    def key(self) -> str:
+        """What tells all that decides the scores from others."""
+        return identity.sha256(
+            {
+                "version": __version__,
+                "weights": identity.weights_sha256(self.network),
+                "architecture": identity.architecture_sha256(self.network),
+                "clips": self.changed.material.identity,
+                "draws": self.changed.draws,
+                "seed": self.changed.seed,
+                "preprocess": self.preprocess,
+            }
+        )
+
+    def of(self, index: int) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+        """Of one clip scores by change, or why it can't be read; and probabilities of `labels`."""
+        try:
+            clip, actor, no_actor = self.changed.clip(index)
+        except ValueError as error:
+            return {"error": " ".join(str(error).split())}, {}
+        changes: list[str] = []
+
+        def shown() -> Iterator[NDArray[np.float32]]:
+            for change, version in self.changed.versions(index, clip, actor):
+                changes.append(change)
+                yield version
+
+        logits = self._logits(shown()).astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                "Expected finite class scores. Received: NaN or infinite ones for "
+                f"{self.changed.material.names[index]!r}."
+            )
+        label = self.changed.material.labels[index]
+        by_change = {c: logits[[c == one for one in changes]] for c in dict.fromkeys(changes)}
+        frozen = by_change["freeze"]
+        surest = self._probabilities(frozen).max(axis=1).argmax()
+        by_change[ONE_FRAME] = frozen[[surest]]
+        means = {c: self._probabilities(rows).mean(axis=0) for c, rows in by_change.items()}
+        scores = {c: _score(rows, means[c], label) for c, rows in by_change.items()}
+        asked = {c: mean[self.labels] for c, mean in means.items()}
+        return {"no_actor": no_actor, "scores": scores}, asked
+
+    def _probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._is_sigmoid:
+            return 0.5 * (1 + np.tanh(logits / 2))
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def _score(logits: NDArray[np.float64], mean: NDArray[np.float64], label: int) -> Score:
+    """The score of the draws of one change: logits `(draws, classes)`, mean probabilities."""
+    best = logits.argmax(axis=1)
+    return Score(
+        probability=float(mean[label]),
+        logit=float(logits[:, label].mean()),
+        correct=float((best == label).mean()),
+        predicted=int(np.bincount(best).argmax()),
+    )
