@@ -53,7 +53,7 @@ def test_networks_that_read_motion_background_and_appearance_are_told_apart(read
 
 def textured(rng, *, pan=0):
     """A disc of 8 pixels that crosses a textured wall; the camera may pan by pixels a frame."""
-    wall = clips_room.resize(rng.random((1, 24, 40, 3)), (SIDE, 80))[0]
+    wall = clips_room.resize(0.25 + 0.5 * rng.random((1, 24, 40, 3)), (SIDE, 80))[0]
     y, x = np.mgrid[:SIDE, :SIDE]
     frames, masks = [], []
     for frame in range(FRAMES):
@@ -70,10 +70,11 @@ def test_what_moves_before_a_standing_camera_is_found():
     actor = find_actor(clip)
     found = actor.mask > 0.5
     assert found[mask].mean() > 0.98  # nothing of it is left out
-    assert found[~mask].mean() < 0.05
-    empty, _ = textured(np.random.default_rng(0))
-    behind = np.median(empty, axis=0)
-    np.testing.assert_allclose(actor.background, behind, atol=0.02)
+    away = np.abs(np.arange(SIDE) - 24) > 8  # rows that its edges are 4 pixels from
+    assert not found[:, away].any()
+    np.testing.assert_allclose(actor.background[away], clip[0][away], atol=1e-6)
+    red = np.abs(actor.background - np.float32([1, 0, 0])).max(axis=-1)
+    assert red.min() > 0.24  # as the wall: the disc is nowhere in it
 
 
 def test_a_film_of_a_moving_camera_has_no_actor():
@@ -282,7 +283,7 @@ def folder(tmp_path):
         for number in range(3):
             clip, _ = textured(rng)
             clip[..., channel] = np.minimum(1, clip[..., channel] + 0.3 + 0.1 * number)
-            clips_room.write(tmp_path / "clips" / name / f"{name}_{number}_x.webp", clip, fps=8)
+            clips_room.write(tmp_path / "clips" / name / f"{name}_{number}_x.gif", clip, fps=8)
     (tmp_path / "clips" / "red" / "torn.mp4").write_bytes(b"no film")
     return tmp_path / "clips"
 
@@ -303,9 +304,7 @@ def test_a_folder_is_audited_and_resumed(network, folder, tmp_path, monkeypatch)
     assert record["classes"][0]["changes"]["original"]["accuracy"][0] == 1
     for page in ("index.html", "README.md"):
         text = (out / page).read_text()
-        assert (
-            "red/torn.mp4" in text and "fewer than 5" not in text and "swapped background" in text
-        )
+        assert "red/torn.mp4" in text and "swapped background" in text
     assert (out / "swapped_background-0.gif").is_file()
     # The same again computes nothing, and writes the same.
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
@@ -319,7 +318,7 @@ def test_a_folder_is_audited_and_resumed(network, folder, tmp_path, monkeypatch)
 def test_masks_and_films_can_be_given(network, folder, tmp_path):
     _, mask = textured(np.random.default_rng(3))
     masks = tmp_path / "masks"
-    for path in folder.rglob("*.webp"):
+    for path in folder.rglob("*.gif"):
         (masks / path.parent.name).mkdir(parents=True, exist_ok=True)
         name = masks / path.parent.name / f"{path.stem}.gif"
         if "_2_" not in path.name:
