@@ -23,6 +23,8 @@ from c3dvis.text import in_short, number
 _FPS = 8
 # Changes of which the clips that lose the most are shown.
 _SHOWN = (ONE_FRAME, "reverse", SWAPPED, BLURRED, BLURRED_ACTOR)
+# Probability that a clip must lose to be shown.
+_LOSES = 0.05
 # Pixels that a film of two clips is at least wide on the page.
 _WIDTH = 320
 
@@ -46,11 +48,12 @@ def write(
     files.write_text(folder / "summary.csv", _csv(_summary_rows(audit)))
     files.write_json(folder / "audit.json", _as_json(audit))
     groups = [
-        pages.PictureGroup("Verdict", RULE, table=_verdicts(audit)),
+        pages.PictureGroup("Verdict", _ABOUT_VERDICTS, table=_verdicts(audit)),
         pages.PictureGroup("All classes", _ABOUT_CHANGES, table=_changes(audit)),
         pages.PictureGroup("Each class", _ABOUT_CLASSES, table=_classes(audit)),
         *_worst(folder, audit, changed, shown),
         *_left_out(audit),
+        pages.PictureGroup("Rule", RULE),
     ]
     clips, classes = len(audit.clips), len(audit.labels)
     about = (
@@ -62,12 +65,16 @@ def write(
     pages.write(folder, title, about, groups, banner=note, fps=_FPS)
 
 
+_ABOUT_VERDICTS = "By the rule at the end of the page; intervals are over films."
 _ABOUT_CHANGES = (
     "Means over all clips, with 95 % intervals over films. Accuracy is the share of clips whose "
-    "class has the highest score; evidence and loss are what the rule above says."
+    "class has the highest score; evidence and loss are what the rule at the end says."
 )
 _ABOUT_CLASSES = "Mean probability of the class under each change; intervals are in summary.csv."
-_ABOUT_WORST = "The clips that lose the most: left as it is, right changed."
+_ABOUT_WORST = (
+    "The clips that lose the most: left as it is, right changed. Below, the probability of its "
+    "class before and after, and what the network takes it for then."
+)
 
 
 def _verdicts(audit: Audit) -> list[list[str]]:
@@ -108,7 +115,7 @@ def _worst(
     """Films of the clips that lose the most under each change."""
     index = {name: i for i, name in enumerate(changed.material.names)}
     for change in _SHOWN:
-        losing = [clip for clip in audit.clips if _lost(clip, change) > 0]
+        losing = [clip for clip in audit.clips if _lost(clip, change) > _LOSES]
         worst = sorted(losing, key=lambda clip: -_lost(clip, change))[:shown]
         pictures = []
         for place, clip in enumerate(worst):
@@ -125,7 +132,7 @@ def _worst(
             )
             pictures.append(film)
         if pictures:
-            yield pages.PictureGroup(f"{_title(change)}", _ABOUT_WORST, pictures)
+            yield pages.PictureGroup(f"What loses: {_title(change)}", _ABOUT_WORST, pictures)
 
 
 def _lost(clip: ClipScores, change: str) -> float:
@@ -168,10 +175,12 @@ def _title(change: str) -> str:
 
 
 def _in_words(interval: Interval) -> str:
-    mean, low, high = interval
-    if math.isinf(low):
-        return f"{mean:.2f}"
-    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    mean, low, high = (f"{end:.2f}".replace("-0.00", "0.00") for end in interval)
+    return (
+        mean
+        if math.isinf(interval.low)
+        else f"{mean} ({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
+    )
 
 
 def _score_rows(audit: Audit) -> Iterator[Sequence[Any]]:
