@@ -167,7 +167,8 @@ def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbos
 
 def _part(scores: _Scores, indices: Sequence[int], progress: Any) -> dict[str, Any]:
     """Scores of some clips, and the sums of their probabilities of all classes asked about."""
-    rows, totals = [], {}
+    rows: list[dict[str, Any]] = []
+    totals: dict[str, NDArray[np.float64]] = {}
     for index in indices:
         row, probabilities = scores.of(index)
         rows.append(row)
