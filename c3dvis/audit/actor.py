@@ -69,9 +69,9 @@ def find_actor(clip: ArrayLike, mask: ArrayLike | None = None) -> Actor:
     Example:
         >>> clip = np.full((8, 32, 32, 3), 0.5, np.float32)
         >>> for frame in range(8):
-        ...     clip[frame, 12:20, 3 * frame : 3 * frame + 8] = 1
+        ...     clip[frame, 12:16, 3 * frame : 3 * frame + 4] = 1
         >>> actor = find_actor(clip)
-        >>> bool(actor.mask[0, 16, 4] > 0.9), bool(actor.mask[0, 16, 28] < 0.1)
+        >>> bool(actor.mask[0, 14, 2] > 0.9), bool(actor.mask[0, 14, 24] < 0.1)
         (True, True)
     """
     clip = clips.check(clip)
