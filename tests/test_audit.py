@@ -77,6 +77,18 @@ def test_what_moves_before_a_standing_camera_is_found():
     assert red.min() > 0.24  # as the wall: the disc is nowhere in it
 
 
+def test_an_actor_who_rests_and_goes_is_masked_in_both_places():
+    """In five frames here, in three there: where he rests longer, he is the median."""
+    film, _ = textured(np.random.default_rng(0))
+    wall = np.median(film, axis=0)
+    clip = np.repeat(wall[None], FRAMES, axis=0)
+    for frame in range(FRAMES):
+        column = 8 if frame < 5 else 32
+        clip[frame, 4:12, column : column + 8] = (1, 0, 0)
+    mask = find_actor(clip).mask[:, 4:12]
+    assert (mask[:, :, 8:16] > 0.5).mean() > 0.95 and (mask[:, :, 32:40] > 0.5).mean() > 0.95
+
+
 def test_a_film_of_a_moving_camera_has_no_actor():
     clip, _ = textured(np.random.default_rng(0), pan=3)
     with pytest.raises(NoActor, match="camera moves"):
