@@ -50,3 +50,14 @@ def test_a_banner_comes_first(tmp_path):
     index, readme = written(tmp_path, "About.", [], banner="Knows <discs>.")
     assert index.index("Knows &lt;discs&gt;.") < index.index("About.")
     assert readme.index("Knows &#60;discs&#62;.") < readme.index("About.")
+
+
+def test_a_table_shows_its_texts_as_they_are(tmp_path):
+    rows = [["class", "what it | reads"], ["<b>", "a long text " * 8], ["wave", "*much*"]]
+    group = pages.PictureGroup("Verdict", "", table=rows)
+    index, readme = written(tmp_path, "", [group])
+    html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(readme)
+    for page in (index, html):
+        assert page.count("<tr>") == 3 and page.count("<th") >= 2
+        assert "&lt;b&gt;" in page and "what it | reads" in page and "*much*" in page
+        assert ("a long text " * 8).strip() in page
