@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from c3dvis.audit.actor import Actor, NoActor
 from c3dvis.audit.backgrounds import Backgrounds
-from c3dvis.audit.changes import ONE_FRAME, versions
+from c3dvis.audit.changes import versions
 from c3dvis.audit.material import Material
 
 
@@ -44,9 +44,8 @@ class ChangedClips:
     def example(self, index: int, change: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A clip, and what a change makes of it in its first draw."""
         clip, actor, _ = self.clip(index)
-        wanted = "freeze" if change == ONE_FRAME else change
         every = self.versions(index, clip, actor)
-        return clip, next(version for name, version in every if name == wanted)
+        return clip, next(version for name, version in every if name == change)
 
     @functools.cached_property
     def _backgrounds(self) -> Backgrounds:

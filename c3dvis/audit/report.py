@@ -14,7 +14,7 @@ import numpy as np
 
 from c3dvis import files, pages
 from c3dvis.audit.changed_clips import ChangedClips
-from c3dvis.audit.changes import BLURRED, BLURRED_ACTOR, CHANGES, ONE_FRAME, ORIGINAL, SWAPPED
+from c3dvis.audit.changes import BLURRED, BLURRED_ACTOR, CHANGES, ORIGINAL, SWAPPED
 from c3dvis.audit.result import Audit, ClipScores, Summary
 from c3dvis.audit.verdict import RULE
 from c3dvis.intervals import Interval
@@ -22,7 +22,7 @@ from c3dvis.text import in_short, number
 
 _FPS = 8
 # Changes of which the clips that lose the most are shown.
-_SHOWN = (ONE_FRAME, "reverse", SWAPPED, BLURRED, BLURRED_ACTOR)
+_SHOWN = ("freeze", "reverse", SWAPPED, BLURRED, BLURRED_ACTOR)
 # Probability that a clip must lose to be shown.
 _LOSES = 0.05
 # Pixels that a film of two clips is at least wide on the page.
