@@ -7,22 +7,15 @@ from keras import ops
 
 from c3dvis import folding, graph
 from c3dvis.held import Held
-from c3dvis.models.activations import before_activation, class_scores, output_activation
-from c3dvis.models.description import LayerInfo, check, describe, flat, visualizable
+from c3dvis.models.activations import before_activation, class_scores
+from c3dvis.models.activations import output_activation as output_activation
+from c3dvis.models.description import LayerInfo as LayerInfo
+from c3dvis.models.description import check
+from c3dvis.models.description import describe as describe
+from c3dvis.models.description import flat as flat
+from c3dvis.models.description import visualizable as visualizable
 from c3dvis.models.naming import resolve
 from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
-
-__all__ = [
-    "LayerInfo",
-    "check",
-    "describe",
-    "find",
-    "flat",
-    "output_activation",
-    "tap",
-    "visualizable",
-    "with_targets",
-]
 
 
 def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:

@@ -122,6 +122,9 @@ def describe(
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
+    Returns:
+        A description of each unit, in order.
+
     Raises:
         ValueError: Clips, units or a tuning that do not fit.
 

@@ -24,6 +24,13 @@ class UnitResponses:
             over places, as `objectives.channel` has it.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis import models, responses
+        >>> respond = responses.UnitResponses(models.build("c3d-motion"), "conv1")
+        >>> respond(np.zeros((2, 16, 64, 64, 3), np.float32)).shape
+        (2, 8)
     """
 
     def __init__(
