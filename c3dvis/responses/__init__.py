@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
     from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
+    from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
@@ -37,6 +38,8 @@ __all__ = [
     "Sweep",
     "UnitResponses",
     "VideoMIS",
+    "UnitClip",
+    "UnitClips",
     "appearance_and_motion",
     "clip_features",
     "convolve",
@@ -51,6 +54,7 @@ __all__ = [
     "still",
     "sweep",
     "video_mis",
+    "unit_clips",
 ]
 
 _FILES = {
@@ -80,6 +84,9 @@ _FILES = {
     "similarities": "similarity",
     "still": "maps",
     "sweep": "sweeps",
+    "UnitClip": "ranked_clips",
+    "UnitClips": "ranked_clips",
+    "unit_clips": "ranked_clips",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)
