@@ -22,6 +22,9 @@ from c3dvis.gallery import (
     tables,
 )
 from c3dvis.gallery.manifest import Manifest
+import c3dvis
+from c3dvis import identity
+from c3dvis.gallery import code, engines, folder, page, plan, real, render, tables
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
@@ -90,6 +93,7 @@ def make(
     shard: str | None = None,
     retry_failed: bool = False,
     network: keras.Model | None = None,
+    real_clips: str | Path | None = None,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -110,6 +114,8 @@ def make(
             others in the same folder; "slurm" is what Slurm's array says. See `shards`.
         retry_failed: Whether to make units again that failed.
         network: The network that the settings name, where it is loaded already.
+        real_clips: Folder of videos; the page shows those that each unit responds to most, and
+            ratios over the best of them. A gallery that is made already can be given one too.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -144,6 +150,22 @@ def make(
             share=share,
             retry_failed=retry_failed,
             bar=bar,
+    if real_clips is not None:
+        real.check(real_clips)
+    with folder.locked(out):
+        begun_with = _identity(renderer.network, settings, selection)
+        folder.begin(out, begun_with, sections, _about(settings, sections))
+        beside = real.read(out)
+        if real_clips is not None:
+            network = renderer.network
+            beside = real.add(network, settings, sections, out, real_clips, report=report, bar=bar)
+        show = functools.partial(
+            page.write,
+            out,
+            begun_with,
+            code=_code(renderer, sections),
+            banner=choices.toy_note(settings),
+            real=beside,
         )
 
 

@@ -93,9 +93,7 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
     """
     if isinstance(given, (str, os.PathLike)):
         folder = Path(given)
-        files = list(_files(folder))
-        if not files:
-            raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+        files = check_folder(folder)
         names = [file.relative_to(folder).as_posix() for file in files]
         return _of_files(files, names, frames, size, windows)
     if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
@@ -112,6 +110,18 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
         files = [Path(one) for one in listed]
         return _of_files(files, [str(file) for file in files], frames, size, windows)
     return _of_arrays(listed)
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """The videos below a folder.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    files = list(_files(folder))
+    if not files:
+        raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+    return files
 
 
 def _files(folder: Path) -> Iterator[Path]:

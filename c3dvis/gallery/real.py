@@ -1,0 +1,205 @@
+"""Real clips beside the made ones: one sweep of a folder, which the gallery keeps.
+
+real/sweep/                 responses; a stopped sweep goes on there
+real/conv3b/7-0.gif  .jpg   the clip that the unit responds to most
+real.json                   what they are, and the unit's scores for them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import files, objectives, pages, responses
+from c3dvis.gallery import render
+from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.settings import Settings
+from c3dvis.models import chosen as choices
+from c3dvis.responses.clip_sources import check_folder
+from c3dvis.responses.sweep_result import Sweep, ranked
+
+FOLDER = "real"
+_NAMES = "real.json"
+# Shown of each unit.
+_CLIPS = 4
+
+
+@dataclass(frozen=True)
+class RealClip:
+    """One of the real clips that a unit responds to most.
+
+    Attributes:
+        name: Of the clip: its path below the folder.
+        score: What the gallery's objective gives for it.
+        gif: Its path inside the gallery.
+        strip: Path of its film strip; None where it is too wide for one.
+        shape: Frames, height and width of the strip.
+    """
+
+    name: str
+    score: float
+    gif: str
+    strip: str | None
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class RealClips:
+    """What a gallery knows of real clips.
+
+    Attributes:
+        folder: Name of the folder they are from.
+        count: How many were swept.
+        units: The strongest of each unit, best first, by layer and channel.
+    """
+
+    folder: str
+    count: int
+    units: Mapping[tuple[str, int], tuple[RealClip, ...]]
+
+    def of(self, unit: Unit) -> tuple[RealClip, ...]:
+        """The unit's; none where it was not swept."""
+        return self.units.get((unit.layer, unit.channel), ())
+
+
+def check(folder: str | Path) -> None:
+    """Refuses a folder without videos."""
+    check_folder(Path(folder))
+
+
+def add(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+    *,
+    report: Callable[[str], None],
+    bar: bool = False,
+) -> RealClips:
+    """Sweeps a folder of clips with a gallery's network, and writes the strongest of each unit.
+
+    Args:
+        network: Of the gallery.
+        settings: Of the gallery.
+        sections: Of the gallery.
+        out: The gallery's folder.
+        folder: Of the clips.
+        report: Gets a line on what is done.
+        bar: Whether to show the progress, with the time left.
+
+    Raises:
+        ValueError: A folder without videos, or another than the one that was swept for the gallery.
+        OSError: If files cannot be written.
+    """
+    report(f"sweeping the clips of {folder}")
+    names = {s.layer: objectives.LOGITS if s.layer == CLASSES else s.layer for s in sections}
+    (out / FOLDER).mkdir(exist_ok=True)
+    swept = responses.sweep(
+        network,
+        folder,
+        layers=list(names.values()),
+        out=out / FOLDER / "sweep",
+        top=_CLIPS,
+        preprocess=choices.preprocess(settings.value_range),
+        verbose="auto" if bar else 0,
+        frames=settings.frames,
+        size=settings.size,
+    )
+    report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
+    known = read(out)
+    units = [unit for section in sections for unit in section.units]
+    if known is not None and all(known.of(unit) for unit in units):
+        return known
+    if CLASSES in names and render.excludes(network):
+        swept = _with_log_odds(swept)
+    shown = {}
+    for section in sections:
+        channels = [unit.channel for unit in section.units]
+        strongest = responses.unit_clips(
+            network,
+            swept,
+            folder,
+            names[section.layer],
+            channels,
+            frames=settings.frames,
+            size=settings.size,
+        )
+        for unit, one in zip(section.units, strongest, strict=True):
+            shown[unit.layer, unit.channel] = _write(out, unit, one, settings.fps)
+    real = RealClips(Path(folder).resolve().name, len(swept.names), shown)
+    files.write_json(out / _NAMES, _to_json(real))
+    return real
+
+
+def read(out: Path) -> RealClips | None:
+    """What `add` wrote into a gallery's folder; None where there is none to be read."""
+    try:
+        values = files.read_json(out / _NAMES)
+        units = {
+            (one["layer"], int(one["channel"])): tuple(_clip(clip) for clip in one["clips"])
+            for one in values["units"]
+        }
+        return RealClips(str(values["folder"]), int(values["count"]), units)
+    except (AttributeError, KeyError, TypeError, ValueError):  # not there, or damaged
+        return None
+
+
+def _write(out: Path, unit: Unit, strongest: responses.UnitClips, fps: float) -> tuple:
+    (out / FOLDER / unit.folder).mkdir(exist_ok=True)
+    written = []
+    for rank, one in enumerate(strongest.strongest):
+        path = f"{FOLDER}/{unit.folder}/{unit.channel}-{rank}"
+        film = pages.film(out, path, one.marked(), one.name, fps=fps)
+        written.append(RealClip(one.name, one.score, film.file, film.strip, film.shape))
+    return tuple(written)
+
+
+def _with_log_odds(swept: Sweep) -> Sweep:
+    """The same, with classes scored as a gallery's clips are: logit plus log odds."""
+    layer = swept[objectives.LOGITS]
+    scores = _log_odds(layer.scores.astype(np.float32)) + layer.scores
+    sources = np.unique(swept.sources, return_inverse=True)[1]
+    strongest = ranked(scores, sources, _CLIPS)
+    classes = replace(
+        layer,
+        scores=scores,
+        strongest=strongest,
+        weakest=ranked(-scores, sources, _CLIPS),
+        peaks=scores[strongest, np.arange(scores.shape[1])],
+        places=np.zeros((*strongest.shape, 3), np.int32),
+    )
+    return replace(swept, layers={**swept.layers, objectives.LOGITS: classes})
+
+
+def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each logit less the log-sum-exp of the others, `(N, classes)`."""
+    others = np.where(np.eye(logits.shape[1], dtype=bool), -np.inf, logits[:, None])
+    highest = others.max(axis=-1)
+    return logits - highest - np.log(np.exp(others - highest[..., None]).sum(axis=-1))
+
+
+def _to_json(real: RealClips) -> dict[str, Any]:
+    units = [
+        {"layer": layer, "channel": channel, "clips": [asdict(clip) for clip in clips]}
+        for (layer, channel), clips in real.units.items()
+    ]
+    return {"folder": real.folder, "count": real.count, "units": units}
+
+
+def _clip(values: Mapping[str, Any]) -> RealClip:
+    frames, height, width = map(int, values["shape"])
+    strip = values["strip"]
+    return RealClip(
+        name=str(values["name"]),
+        score=float(values["score"]),
+        gif=str(values["gif"]),
+        strip=None if strip is None else str(strip),
+        shape=(frames, height, width),
+    )
