@@ -10,7 +10,7 @@ import pytest
 from test_gallery_page import HOSTILE, Reader, cells, record, write_gallery
 from test_gallery_render import small_network
 
-from c3dvis import clips, objectives
+from c3dvis import clips, objectives, responses
 from c3dvis.gallery import real
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.plan import CLASSES
@@ -137,3 +137,33 @@ def test_another_folder_is_refused(made, tmp_path, capsys):
     clips.write(tmp_path / "z.gif", np.random.default_rng(1).random((6, 16, 16, 3)))
     assert main([*command[:-1], str(tmp_path)]) == 2
     assert re.search("was begun with. Received: other clips", capsys.readouterr().err)
+
+
+def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch):
+    folder, command, _ = made
+    asked = []
+
+    class Card:
+        summary = "prefers <b>motion</b> left."
+
+        def __init__(self, channel):
+            self.channel = channel
+
+        def save(self, path):
+            path.write_bytes(b"png")
+
+    def motion_cards(network, layer, channels, *, strongest, **options):
+        asked.append((layer, channels, [len(unit.strongest) for unit in strongest]))
+        return [Card(channel) for channel in channels]
+
+    monkeypatch.setattr(responses, "motion_cards", motion_cards)
+    assert main([*command, "--cards"]) == 0
+    assert asked == [("logits/", [0, 2], [4, 4]), ("conv2", [0, 1], [4, 4])]
+    index = (folder / "out" / "index.html").read_text()
+    shown = [one for one in Reader(index).all("img") if one.get("class") == "card"]
+    assert [one["src"] for one in shown] == [
+        *("cards/classes/0.png", "cards/classes/2.png"),
+        *("cards/conv2/0.png", "cards/conv2/1.png"),
+    ]
+    assert shown[0]["alt"] == "Motion card: prefers <b>motion</b> left."
+    assert main([*command, "--cards"]) == 0 and len(asked) == 2

@@ -108,6 +108,7 @@ def _run(chosen: argparse.Namespace) -> int:
         shard=chosen.shard,
         retry_failed=chosen.retry_failed,
         real_clips=chosen.real,
+        motion_cards=chosen.cards,
         report=say,
         bar=sys.stdout.isatty(),
     )
@@ -258,6 +259,12 @@ def _add_running(group: Any) -> None:
         metavar="FOLDER",
         help="of videos: those that a filter or class responds to most stand beside its clip; a "
         "gallery that is made already can be given one too",
+    )
+    group.add_argument(
+        "--cards",
+        action="store_true",
+        help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
+        "with --real what its strongest clips lose without motion; takes longer than the clips",
     )
     group.add_argument("--out", default="gallery", metavar="FOLDER", help="(default gallery)")
     group.add_argument(

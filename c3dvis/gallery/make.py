@@ -24,7 +24,7 @@ from c3dvis.gallery import (
 from c3dvis.gallery.manifest import Manifest
 import c3dvis
 from c3dvis import identity
-from c3dvis.gallery import code, engines, folder, page, plan, real, render, tables
+from c3dvis.gallery import cards, code, engines, folder, page, plan, real, render, tables
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
@@ -94,6 +94,7 @@ def make(
     retry_failed: bool = False,
     network: keras.Model | None = None,
     real_clips: str | Path | None = None,
+    motion_cards: bool = False,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -116,6 +117,7 @@ def make(
         network: The network that the settings name, where it is loaded already.
         real_clips: Folder of videos; the page shows those that each unit responds to most, and
             ratios over the best of them. A gallery that is made already can be given one too.
+        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -167,6 +169,13 @@ def make(
             banner=choices.toy_note(settings),
             real=beside,
         )
+        outcome = _make_missing(renderer, runner, sections, show, report, bar)
+        if motion_cards:
+            of = (renderer.network, settings, sections, out)
+            strongest = None if real_clips is None else real.strongest(*of, real_clips)
+            cards.add(*of, strongest, report=report)
+            show(outcome.records)
+        return outcome
 
 
 def list_layers(settings: Settings, *, report: Report = print) -> None:
@@ -281,7 +290,7 @@ def _held_out(
 ) -> dict[str, dict[int, float | None]]:
     """Best scores of held-out clips for the layers with missing units, kept in held-out.json."""
     count = renderer.settings.compare
-    if not count:
+    if not count or real.read(renderer.out) is not None:  # real clips take their place
         return {}
     best = folder.read_held_out(renderer.out)
     channels = {section.layer: {unit.channel for unit in section.units} for section in sections}

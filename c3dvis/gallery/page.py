@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
+from c3dvis.gallery import cards
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -53,7 +54,7 @@ def write(
     """
     compared = identity["compare"] if real is None else real.count
     code = {} if code is None else code
-    parts = [_part(section, records, compared, real) for section in sections]
+    parts = [_part(out, section, records, compared, real) for section in sections]
     taken = {tile.id for part in parts for tile in part["tiles"]}
     for part, section in zip(parts, sections, strict=True):
         folder = section.units[0].folder
@@ -80,9 +81,13 @@ def write(
 
 
 def _part(
-    section: Section, records: Mapping[Unit, Record], compared: int, real: RealClips | None
+    out: Path,
+    section: Section,
+    records: Mapping[Unit, Record],
+    compared: int,
+    real: RealClips | None,
 ) -> dict[str, Any]:
-    tiles = [Tile(u, records.get(u), () if real is None else real.of(u)) for u in section.units]
+    tiles = [_tile(out, unit, records.get(unit), real) for unit in section.units]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
     shown = f"{len(tiles)} of {section.channels}"
     if section.layer == CLASSES:
@@ -96,8 +101,19 @@ def _part(
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
         "table": _table(tiles, compared),
-        "has_real": any(tile.real for tile in tiles),
+        "is_wide": any(tile.real or tile.card for tile in tiles),
     }
+
+
+def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) -> Tile:
+    said = cards.read(out, unit)
+    return Tile(
+        unit,
+        record,
+        real=() if real is None else real.of(unit),
+        card=None if said is None else cards.path(unit),
+        card_says=said or "",
+    )
 
 
 def _summary(tiles: Sequence[Tile]) -> str:

@@ -99,43 +99,69 @@ def add(
         OSError: If files cannot be written.
     """
     report(f"sweeping the clips of {folder}")
-    names = {s.layer: objectives.LOGITS if s.layer == CLASSES else s.layer for s in sections}
-    (out / FOLDER).mkdir(exist_ok=True)
-    swept = responses.sweep(
-        network,
-        folder,
-        layers=list(names.values()),
-        out=out / FOLDER / "sweep",
-        top=_CLIPS,
-        preprocess=choices.preprocess(settings.value_range),
-        verbose="auto" if bar else 0,
-        frames=settings.frames,
-        size=settings.size,
-    )
+    swept = _sweep(network, settings, sections, out, folder, bar)
     report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
     known = read(out)
     units = [unit for section in sections for unit in section.units]
     if known is not None and all(known.of(unit) for unit in units):
         return known
-    if CLASSES in names and render.excludes(network):
-        swept = _with_log_odds(swept)
     shown = {}
     for section in sections:
-        channels = [unit.channel for unit in section.units]
-        strongest = responses.unit_clips(
-            network,
-            swept,
-            folder,
-            names[section.layer],
-            channels,
-            frames=settings.frames,
-            size=settings.size,
-        )
-        for unit, one in zip(section.units, strongest, strict=True):
+        clips = _unit_clips(network, settings, section, folder, swept)
+        for unit, one in zip(section.units, clips, strict=True):
             shown[unit.layer, unit.channel] = _write(out, unit, one, settings.fps)
     real = RealClips(Path(folder).resolve().name, len(swept.names), shown)
     files.write_json(out / _NAMES, _to_json(real))
     return real
+
+
+def strongest(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+) -> Callable[[Section], list[responses.UnitClips]]:
+    """A function of a section that reads what its units respond to most; as for `add`."""
+    swept = _sweep(network, settings, sections, out, folder, bar=False)
+    return lambda section: _unit_clips(network, settings, section, folder, swept)
+
+
+def _sweep(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+    bar: bool,
+) -> Sweep:
+    """Responses to a folder's clips, with classes scored as the gallery's objective does."""
+    (out / FOLDER).mkdir(exist_ok=True)
+    swept = responses.sweep(
+        network,
+        folder,
+        layers=[_layer(section) for section in sections],
+        out=out / FOLDER / "sweep",
+        top=_CLIPS,
+        frames=settings.frames,
+        size=settings.size,
+        preprocess=choices.preprocess(settings.value_range),
+        verbose="auto" if bar else 0,
+    )
+    has_classes = any(section.layer == CLASSES for section in sections)
+    return _with_log_odds(swept) if has_classes and render.excludes(network) else swept
+
+
+def _unit_clips(
+    network: keras.Model, settings: Settings, section: Section, folder: str | Path, swept: Sweep
+) -> list[responses.UnitClips]:
+    channels = [unit.channel for unit in section.units]
+    shape: dict[str, Any] = {"frames": settings.frames, "size": settings.size}
+    return responses.unit_clips(network, swept, folder, _layer(section), channels, **shape)
+
+
+def _layer(section: Section) -> str:
+    return objectives.LOGITS if section.layer == CLASSES else section.layer
 
 
 def read(out: Path) -> RealClips | None:
@@ -151,10 +177,10 @@ def read(out: Path) -> RealClips | None:
         return None
 
 
-def _write(out: Path, unit: Unit, strongest: responses.UnitClips, fps: float) -> tuple:
+def _write(out: Path, unit: Unit, clips: responses.UnitClips, fps: float) -> tuple[RealClip, ...]:
     (out / FOLDER / unit.folder).mkdir(exist_ok=True)
     written = []
-    for rank, one in enumerate(strongest.strongest):
+    for rank, one in enumerate(clips.strongest):
         path = f"{FOLDER}/{unit.folder}/{unit.channel}-{rank}"
         film = pages.film(out, path, one.marked(), one.name, fps=fps)
         written.append(RealClip(one.name, one.score, film.file, film.strip, film.shape))

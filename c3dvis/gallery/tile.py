@@ -36,11 +36,15 @@ class Tile:
         unit: The filter or class.
         record: None where it is not made yet.
         real: The real clips that it responds to most, best first.
+        card: Path of its motion card; None where there is none.
+        card_says: The card in a sentence.
     """
 
     unit: Unit
     record: Record | None
     real: tuple[RealClip, ...] = ()
+    card: str | None = None
+    card_says: str = ""
 
     @property
     def name(self) -> str:
@@ -122,8 +126,8 @@ class Tile:
 
     @property
     def is_swatch(self) -> bool:
-        """Whether a swatch says all of it: one colour, and no real clips beside it."""
-        return self.is_plain and not self.real
+        """Whether a swatch says all of it: one colour, and nothing beside it."""
+        return self.is_plain and not self.real and self.card is None
 
     @property
     def is_plain(self) -> bool:

@@ -11,6 +11,7 @@ from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.responses.alarms import PathSimilarity, path_similarity
+    from c3dvis.responses.cards import MotionCard, motion_cards
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
     from c3dvis.responses.description import Description, describe
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureSpace",
     "FeatureMaps",
     "LayerResponses",
+    "MotionCard",
     "MotionDependence",
     "MotionTuning",
     "PathSimilarity",
@@ -46,6 +48,7 @@ __all__ = [
     "describe",
     "feature_maps",
     "kernels",
+    "motion_cards",
     "motion_dependence",
     "motion_tuning",
     "path_similarity",
@@ -87,6 +90,8 @@ _FILES = {
     "UnitClip": "ranked_clips",
     "UnitClips": "ranked_clips",
     "unit_clips": "ranked_clips",
+    "MotionCard": "cards",
+    "motion_cards": "cards",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)
