@@ -239,6 +239,9 @@ def motion_cards(
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
+    Returns:
+        One card for each unit.
+
     Raises:
         ValueError: An unknown layer or unit, or a network of other clips.
 
