@@ -1,9 +1,9 @@
 """What a sweep costs over the bare forward passes, and how much memory it takes.
 
-Ratio: the same clips through the same layers, in turns in one process, by the process's CPU time.
-A turn of the sweep ends with its collected result; a bare pass is the compiled network up to the
-same layers, its outputs left where they are. Memory: the greatest resident size of a process that
-sweeps so many clips, given one at a time, less what it was just before.
+Ratio: the same clips through the same layers, batch by batch in turns in one process, by the
+process's CPU time. The sweep's holds its compilation, its files and its collected result; a bare
+pass is the compiled network up to the same layers, its outputs left where they are. Memory: the
+greatest resident size of a process that sweeps so many clips, less what it was just before.
 
     python benchmarks/sweep.py --networks small c3d-motion --clips 1000 --memory 1000 4000
 """
@@ -16,14 +16,11 @@ import time
 
 import keras
 import machine
-import numpy as np
 
 from c3dvis import autodiff, models, motion, responses, rewire
 from c3dvis.models import layers
 
 _BATCH = 4
-# Clips of a turn: of each there is one part of the sweep's or several.
-_TURN = 64
 _PAGE = """# What a sweep costs
 
 Written by `benchmarks/sweep.py`, which says how it is measured.
@@ -40,7 +37,7 @@ def build(name):
         network = models.build(name)
     else:
         keras.utils.set_random_seed(0)
-        x = clip = keras.Input((8, 32, 32, 3))
+        x = clip = keras.Input((8, 16, 16, 3))
         for number, channels in enumerate((16, 32, 64), 1):
             x = keras.layers.Conv3D(channels, 3, padding="same", activation="relu")(x)
             x = keras.layers.MaxPooling3D((1, 2, 2) if number == 1 else 2)(x)
@@ -55,49 +52,50 @@ def clips_for(network, count):
 
 
 class Repeated(keras.utils.PyDataset):
-    """So many clips, one at a time; they are the same few again and again."""
+    """So many clips, a batch at a time; they are the same few again and again.
 
-    def __init__(self, clips, count):
+    Args:
+        clips: Those few.
+        count: How many there are in all.
+        before: Called with each batch before it is given; its CPU time is kept as `spent`.
+    """
+
+    def __init__(self, clips, count, before=None):
         super().__init__()
-        self._clips, self._count = clips, count
+        self._clips, self._count, self._before = clips, count, before
+        self.spent = 0.0
 
     @property
     def num_batches(self):
-        return self._count
+        return self._count // _BATCH
 
     def __getitem__(self, index):
-        return self._clips[index % len(self._clips)][None]
+        first = index * _BATCH % len(self._clips)
+        batch = self._clips[first : first + _BATCH]
+        if self._before is not None:
+            start = time.process_time()
+            self._before(batch)
+            self.spent += time.process_time() - start
+        return batch
 
 
 def ratio(name, count):
-    """CPU seconds of the sweep and of the bare passes, of each turn but the first."""
+    """CPU seconds of the sweep, compilation included, over those of the bare passes."""
     network, names = build(name)
-    clips = clips_for(network, _TURN)
     tap = layers.tap(network, names)
     quick = rewire.quicker(tap)
     bare = autodiff.compiled(lambda batch: quick(batch, training=False), variables=tap.variables)
 
-    def passes():
-        for first in range(0, len(clips), _BATCH):
-            outputs = bare(clips[first : first + _BATCH])
-        keras.ops.convert_to_numpy(outputs[-1])  # waits until it is done
+    def bare_pass(batch):
+        for output in bare(batch):
+            keras.ops.convert_to_numpy(output[:1, ..., :1])  # waits until it is done
 
-    def swept():
-        responses.sweep(network, clips, layers=names, batch_size=_BATCH, verbose=0)
-
-    return compare(swept, passes, -(-count // _TURN))
-
-
-def compare(one, other, turns):
-    spent = []
-    for turn in range(turns + 1):
-        pair = []
-        for run in (one, other) if turn % 2 else (other, one):
-            start = time.process_time()
-            run()
-            pair.append(time.process_time() - start)
-        spent.append(pair if turn % 2 else pair[::-1])
-    return np.array(spent[1:])
+    clips = clips_for(network, 16)
+    bare_pass(clips[:_BATCH])  # compiles
+    dataset = Repeated(clips, count, before=bare_pass)
+    start = time.process_time()
+    responses.sweep(network, dataset, layers=names, batch_size=_BATCH, verbose=0)
+    return (time.process_time() - start - dataset.spent) / dataset.spent
 
 
 def memory(name, count):
@@ -123,14 +121,12 @@ def main():
         return
     state = machine.state()
     rows = [
-        "| network | clips | sweep over bare passes, CPU time (quartiles) |"
+        "| network | clips | CPU time of the sweep over that of bare passes |"
         + "".join(f" MiB for {count} clips |" for count in chosen.memory),
         "|---|---|---|" + "---|" * len(chosen.memory),
     ]
     for name in chosen.networks:
-        spent = ratio(name, chosen.clips)
-        low, middle, high = np.quantile(spent[:, 0] / spent[:, 1], [0.25, 0.5, 0.75])
-        row = f"| {name} | {len(spent) * _TURN} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
+        row = f"| {name} | {chosen.clips} | {ratio(name, chosen.clips):.2f} |"
         for count in chosen.memory:  # a process each, as the greatest size never falls
             command = [sys.executable, __file__, "--only-memory", name, "--memory", str(count)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
