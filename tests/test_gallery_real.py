@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -136,7 +134,9 @@ def test_another_folder_is_refused(made, tmp_path, capsys):
     assert "Expected a folder with videos" in capsys.readouterr().err
     clips.write(tmp_path / "z.gif", np.random.default_rng(1).random((6, 16, 16, 3)))
     assert main([*command[:-1], str(tmp_path)]) == 2
-    assert re.search("was begun with. Received: other clips", capsys.readouterr().err)
+    assert "was given before, of 'films'. Received: " in capsys.readouterr().err
+    assert main([*command, "--shard", "1/2"]) == 2
+    assert "real clips or motion cards without a shard" in capsys.readouterr().err
 
 
 def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch):

@@ -253,7 +253,6 @@ def _add_clips(group: Any) -> None:
 
 
 def _add_running(group: Any) -> None:
-    group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(
         "--real",
         metavar="FOLDER",
@@ -266,7 +265,7 @@ def _add_running(group: Any) -> None:
         help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
         "with --real what its strongest clips lose without motion; takes longer than the clips",
     )
-    group.add_argument("--out", default="gallery", metavar="FOLDER", help="(default gallery)")
+    group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(
         "--list-layers", action="store_true", help="print the network's layers and classes"
     )

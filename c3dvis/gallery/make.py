@@ -11,10 +11,12 @@ from pathlib import Path
 import keras
 
 from c3dvis.gallery import (
+    cards,
     engines,
     folder,
     groups,
     plan,
+    real,
     rebuild,
     render,
     runs,
@@ -22,9 +24,6 @@ from c3dvis.gallery import (
     tables,
 )
 from c3dvis.gallery.manifest import Manifest
-import c3dvis
-from c3dvis import identity
-from c3dvis.gallery import cards, code, engines, folder, page, plan, real, render, tables
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
@@ -137,13 +136,23 @@ def make(
     out = Path(out)
     selection = Selection() if selection is None else selection
     share = None if shard is None else shards.parse(shard)
+    if share is not None and (real_clips is not None or motion_cards):
+        raise ValueError(
+            "Expected real clips or motion cards without a shard: add them when all shards are "
+            f"made. Received: {shard!r}."
+        )
+    if real_clips is not None:
+        real.check(real_clips)
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])  # a setting that does not fit is reported before all else
     with runs.locked(renderer, sections, share) as begun:
         _report_left_out(sections, selection, report)
-        return _make_missing(
+        of = (renderer.network, settings, sections, out)
+        if real_clips is not None:
+            real.add(*of, real_clips, report=report, bar=bar)
+        outcome = _make_missing(
             renderer,
             runner,
             begun,
@@ -152,29 +161,11 @@ def make(
             share=share,
             retry_failed=retry_failed,
             bar=bar,
-    if real_clips is not None:
-        real.check(real_clips)
-    with folder.locked(out):
-        begun_with = _identity(renderer.network, settings, selection)
-        folder.begin(out, begun_with, sections, _about(settings, sections))
-        beside = real.read(out)
-        if real_clips is not None:
-            network = renderer.network
-            beside = real.add(network, settings, sections, out, real_clips, report=report, bar=bar)
-        show = functools.partial(
-            page.write,
-            out,
-            begun_with,
-            code=_code(renderer, sections),
-            banner=choices.toy_note(settings),
-            real=beside,
         )
-        outcome = _make_missing(renderer, runner, sections, show, report, bar)
         if motion_cards:
-            of = (renderer.network, settings, sections, out)
             strongest = None if real_clips is None else real.strongest(*of, real_clips)
             cards.add(*of, strongest, report=report)
-            show(outcome.records)
+            rebuild.rebuild(out)
         return outcome
 
 

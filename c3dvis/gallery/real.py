@@ -1,6 +1,6 @@
 """Real clips beside the made ones: one sweep of a folder, which the gallery keeps.
 
-real/sweep/                 responses; a stopped sweep goes on there
+real/sweep-1f0c35a2/        responses of some layers; a stopped sweep goes on there
 real/conv3b/7-0.gif  .jpg   the clip that the unit responds to most
 real.json                   what they are, and the unit's scores for them
 """
@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, objectives, pages, responses
+from c3dvis import files, identity, objectives, pages, responses
 from c3dvis.gallery import render
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
@@ -98,19 +98,24 @@ def add(
         ValueError: A folder without videos, or another than the one that was swept for the gallery.
         OSError: If files cannot be written.
     """
+    known, name = read(out), Path(folder).resolve().name
+    if known is not None and known.folder != name:
+        raise ValueError(
+            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
+            f"Received: {name!r}; choose another folder with --out."
+        )
     report(f"sweeping the clips of {folder}")
     swept = _sweep(network, settings, sections, out, folder, bar)
     report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
-    known = read(out)
     units = [unit for section in sections for unit in section.units]
     if known is not None and all(known.of(unit) for unit in units):
         return known
-    shown = {}
+    shown = {} if known is None else dict(known.units)
     for section in sections:
         clips = _unit_clips(network, settings, section, folder, swept)
         for unit, one in zip(section.units, clips, strict=True):
             shown[unit.layer, unit.channel] = _write(out, unit, one, settings.fps)
-    real = RealClips(Path(folder).resolve().name, len(swept.names), shown)
+    real = RealClips(name, len(swept.names), shown)
     files.write_json(out / _NAMES, _to_json(real))
     return real
 
@@ -136,12 +141,15 @@ def _sweep(
     bar: bool,
 ) -> Sweep:
     """Responses to a folder's clips, with classes scored as the gallery's objective does."""
-    (out / FOLDER).mkdir(exist_ok=True)
+    layers = sorted(_layer(section) for section in sections)
+    # A gallery can grow; each choice of layers is a sweep of its own.
+    kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
+    kept.mkdir(parents=True, exist_ok=True)
     swept = responses.sweep(
         network,
         folder,
-        layers=[_layer(section) for section in sections],
-        out=out / FOLDER / "sweep",
+        layers=layers,
+        out=kept,
         top=_CLIPS,
         frames=settings.frames,
         size=settings.size,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
-    from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
     from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
+    from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
     from c3dvis.responses.tuning import MotionTuning, motion_tuning
