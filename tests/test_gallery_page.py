@@ -11,7 +11,7 @@ import pytest
 from c3dvis import files
 from c3dvis.gallery import page
 from c3dvis.gallery.plan import CLASSES, OWN_NAMES, Section, Unit
-from c3dvis.gallery.record import Record
+from c3dvis.gallery.record import SCHEMA, Record
 from c3dvis.text import visible
 
 HOSTILE = [
@@ -66,7 +66,8 @@ def write_gallery(out, parts, *, compare=0, network="small", **options):
         )
         for unit, values in zip(units, records, strict=True):
             if values is not None:
-                made[unit] = Record.from_json({"layer": layer, "channel": unit.channel, **values})
+                own = {"schema": SCHEMA, "layer": layer, "channel": unit.channel}
+                made[unit] = Record.from_json(own | values)
         sections.append(Section(layer, "Conv3D", (4, None, 8, 9), 9, units))
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
     identity |= {"weights_sha256": "abc", "size": None, "model": network}

@@ -170,3 +170,35 @@ def test_files_of_another_schema_are_refused(swept, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_result, "SCHEMA", 2)
     with pytest.raises(ValueError, match="of schema 2. Received: 1"):
         responses.Sweep.load(path)
+
+
+def test_ten_times_stopped_a_sweep_ends_in_the_same_bytes(network, tmp_path, monkeypatch):
+    """Stopped anywhere, with a file half written as a killed process leaves it."""
+    given, _ = spots(16 * 11 + 5)
+    responses.sweep(network, given, out=tmp_path / "whole", verbose=0).save(tmp_path / "whole.npz")
+    measure, calls = sweeps._measure, []
+
+    def stopping(*arguments):
+        inner = measure(*arguments)
+
+        def run(batch):
+            calls.append(batch)
+            if len(calls) == stop_at:
+                raise Stopped
+            return inner(batch)
+
+        return run
+
+    monkeypatch.setattr(sweeps, "_measure", stopping)
+    parts = tmp_path / "parts" / "parts"
+    for stop in range(10):
+        calls.clear()
+        stop_at = 5 + stop % 4  # a part is four batches, so that each run ends in the second
+        with pytest.raises(Stopped):
+            responses.sweep(network, given, out=tmp_path / "parts", verbose=0)
+        assert len(list(parts.glob("*.npz"))) == stop + 1
+        (parts / f".{stop:016x}.tmp").write_bytes(b"half")
+    monkeypatch.setattr(sweeps, "_measure", measure)
+    responses.sweep(network, given, out=tmp_path / "parts", verbose=0).save(tmp_path / "parts.npz")
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "parts.npz").read_bytes()
+    assert not list(parts.glob("*.tmp"))

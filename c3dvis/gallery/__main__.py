@@ -38,6 +38,7 @@ examples:
   python -m c3dvis.gallery --layers conv3b "conv4?" --filters 0-7,12 --out filters
   python -m c3dvis.gallery --classes "moving left" 3 --steps 512 --out classes
   python -m c3dvis.gallery --model c3d --weights sports1M_weights_tf.h5 --filters 0-15 --out c3d
+  python -m c3dvis.gallery --model i3d --weights kinetics400 --real films/ --out i3d
   python -m c3dvis.gallery --keras-model mine.keras --labels names.txt --value-range -1 1 --out mine
 
 exit codes: 0 all made; 1 some units failed, or files could not be written, or a clip made --again
@@ -106,6 +107,8 @@ def _run(chosen: argparse.Namespace) -> int:
         address=chosen.address,
         shard=chosen.shard,
         retry_failed=chosen.retry_failed,
+        real_clips=chosen.real,
+        motion_cards=chosen.cards,
         report=say,
         bar=sys.stdout.isatty(),
     )
@@ -250,6 +253,18 @@ def _add_clips(group: Any) -> None:
 
 
 def _add_running(group: Any) -> None:
+    group.add_argument(
+        "--real",
+        metavar="FOLDER",
+        help="of videos: those that a filter or class responds to most stand beside its clip; a "
+        "gallery that is made already can be given one too",
+    )
+    group.add_argument(
+        "--cards",
+        action="store_true",
+        help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
+        "with --real what its strongest clips lose without motion; takes longer than the clips",
+    )
     group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(
         "--list-layers", action="store_true", help="print the network's layers and classes"

@@ -11,10 +11,12 @@ from pathlib import Path
 import keras
 
 from c3dvis.gallery import (
+    cards,
     engines,
     folder,
     groups,
     plan,
+    real,
     rebuild,
     render,
     runs,
@@ -90,6 +92,8 @@ def make(
     shard: str | None = None,
     retry_failed: bool = False,
     network: keras.Model | None = None,
+    real_clips: str | Path | None = None,
+    motion_cards: bool = False,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -110,6 +114,9 @@ def make(
             others in the same folder; "slurm" is what Slurm's array says. See `shards`.
         retry_failed: Whether to make units again that failed.
         network: The network that the settings name, where it is loaded already.
+        real_clips: Folder of videos; the page shows those that each unit responds to most, and
+            ratios over the best of them. A gallery that is made already can be given one too.
+        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -129,13 +136,23 @@ def make(
     out = Path(out)
     selection = Selection() if selection is None else selection
     share = None if shard is None else shards.parse(shard)
+    if share is not None and (real_clips is not None or motion_cards):
+        raise ValueError(
+            "Expected real clips or motion cards without a shard: add them when all shards are "
+            f"made. Received: {shard!r}."
+        )
+    if real_clips is not None:
+        real.check(real_clips)
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])  # a setting that does not fit is reported before all else
     with runs.locked(renderer, sections, share) as begun:
         _report_left_out(sections, selection, report)
-        return _make_missing(
+        of = (renderer.network, settings, sections, out)
+        if real_clips is not None:
+            real.add(*of, real_clips, report=report, bar=bar)
+        outcome = _make_missing(
             renderer,
             runner,
             begun,
@@ -145,6 +162,11 @@ def make(
             retry_failed=retry_failed,
             bar=bar,
         )
+        if motion_cards:
+            strongest = None if real_clips is None else real.strongest(*of, real_clips)
+            cards.add(*of, strongest, report=report)
+            rebuild.rebuild(out)
+        return outcome
 
 
 def list_layers(settings: Settings, *, report: Report = print) -> None:
@@ -259,7 +281,7 @@ def _held_out(
 ) -> dict[str, dict[int, float | None]]:
     """Best scores of held-out clips for the layers with missing units, kept in held-out.json."""
     count = renderer.settings.compare
-    if not count:
+    if not count or real.read(renderer.out) is not None:  # real clips take their place
         return {}
     best = folder.read_held_out(renderer.out)
     channels = {section.layer: {unit.channel for unit in section.units} for section in sections}

@@ -10,7 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
+from c3dvis.gallery import cards
 from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.tile import LEAST_SHARE, Tile
 from c3dvis.pages import environment
@@ -33,6 +35,7 @@ def write(
     filling: bool = False,
     code: Mapping[str, str] | None = None,
     banner: str | None = None,
+    real: RealClips | None = None,
 ) -> None:
     """Writes index.html and README.md.
 
@@ -44,13 +47,14 @@ def write(
         filling: Whether more is being made: index.html then reloads itself.
         code: The Python that makes a unit's clip from its number `channel`, by layer.
         banner: A sentence that must be read first.
+        real: Real clips that stand beside the made ones; the ratios are then over the best of them.
 
     Raises:
         OSError: If a file cannot be written.
     """
-    compared = identity["compare"]
+    compared = identity["compare"] if real is None else real.count
     code = {} if code is None else code
-    parts = [_part(section, records, compared) for section in sections]
+    parts = [_part(out, section, records, compared, real) for section in sections]
     taken = {tile.id for part in parts for tile in part["tiles"]}
     for part, section in zip(parts, sections, strict=True):
         folder = section.units[0].folder
@@ -67,16 +71,23 @@ def write(
         "banner": banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
+        "reference": "held-out" if real is None else "best real",
         "summary": _summary(tiles),
-        "explanation": _explanation(compared),
+        "explanation": _explanation(compared, real),
         "settings": _settings(identity),
     }
     for name, template in (("index.html", "gallery.html"), ("README.md", "gallery.md")):
         files.write_text(out / name, environment().get_template(template).render(values))
 
 
-def _part(section: Section, records: Mapping[Unit, Record], compared: int) -> dict[str, Any]:
-    tiles = [Tile(unit, records.get(unit)) for unit in section.units]
+def _part(
+    out: Path,
+    section: Section,
+    records: Mapping[Unit, Record],
+    compared: int,
+    real: RealClips | None,
+) -> dict[str, Any]:
+    tiles = [_tile(out, unit, records.get(unit), real) for unit in section.units]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
     shown = f"{len(tiles)} of {section.channels}"
     if section.layer == CLASSES:
@@ -90,7 +101,19 @@ def _part(section: Section, records: Mapping[Unit, Record], compared: int) -> di
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
         "table": _table(tiles, compared),
+        "is_wide": any(tile.real or tile.card for tile in tiles),
     }
+
+
+def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) -> Tile:
+    said = cards.read(out, unit)
+    return Tile(
+        unit,
+        record,
+        real=() if real is None else real.of(unit),
+        card=None if said is None else cards.path(unit),
+        card_says=said or "",
+    )
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -106,13 +129,19 @@ def _summary(tiles: Sequence[Tile]) -> str:
     return " and ".join(parts) + (f"; {missing} not made yet." if missing else ".")
 
 
-def _explanation(compared: int) -> str:
+def _explanation(compared: int, real: RealClips | None) -> str:
     text = (
         "Each clip began as noise and was changed step by step until one filter or class responded "
         "strongly. With it stands the activation reached: the filter's mean over the clip, or the "
         "class's logit plus its log odds (the logit alone, where classes do not exclude each other)"
     )
-    if compared:
+    if real is not None:
+        text += (
+            f"; and how many times that is what the best of {real.count} real clips of "
+            f"{real.folder} reaches. Beside it are the real clips that reach most, each of another "
+            "film, outlined where the unit's activation is greatest"
+        )
+    elif compared:
         text += (
             f"; and how many times that is what the best of {compared} synthetic clips reaches "
             "that the network was not trained on (held-out)"
@@ -151,7 +180,10 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
         rows.append([Markup("activation reached"), *scores, *blank])
         if compared:
             ratios = [Markup(tile.ratio) for tile in block]
-            rows.append([Markup(f"× best of {compared} held-out"), *ratios, *blank])
+            kind = "real" if tiles[0].real else "held-out"
+            rows.append([Markup(f"× best of {compared} {kind}"), *ratios, *blank])
+        if any(tile.real for tile in block):
+            rows.append([Markup("best real clip"), *map(_real_picture, block), *blank])
         if any(tile.drift for tile in block):
             drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
             rows.append([Markup("drift, pixels a frame"), *drifts, *blank])
@@ -161,6 +193,15 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
 def _heading(tile: Tile) -> Markup:
     label = Markup(" ") + markdown(tile.unit.label) if tile.unit.label else Markup("")
     return Markup(f"**{tile.unit.channel}**") + label
+
+
+def _real_picture(tile: Tile) -> Markup:
+    if not tile.real:
+        return Markup("–")
+    best = tile.real[0]
+    alt = f"best real clip of {tile.name}"
+    picture = Markup('<img src="{}" width="{}" alt="{}">').format(best.gif, _SHOWN_WIDTH[0], alt)
+    return picture + Markup("<br>") + markdown(tile.best_real)
 
 
 def _picture(tile: Tile) -> Markup:

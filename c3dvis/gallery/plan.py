@@ -19,7 +19,10 @@ MOST_CLASSES = 20
 # The name that a gallery gives to the class scores; no Keras layer can have a "/" in its name.
 CLASSES = "classes/"
 # The gallery's own files and folders, in lower case.
-OWN_NAMES = {"gallery.json", "held-out.json", "index.html", "readme.md", "classes"}
+OWN_NAMES = {
+    *("gallery.json", "held-out.json", "index.html", "readme.md", "classes"),
+    *("real", "real.json", "cards"),
+}
 
 
 class LayerLike(Protocol):

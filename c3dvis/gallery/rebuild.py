@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from c3dvis.gallery import folder, manifest, page
+from c3dvis.gallery import folder, manifest, page, real
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
@@ -53,4 +53,5 @@ def write_pages(
         filling=filling,
         code=begun.code,
         banner=begun.banner,
+        real=real.read(out),
     )

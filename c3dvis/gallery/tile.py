@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
 from c3dvis.text import number, visible
 
@@ -29,10 +30,21 @@ _HUES = "red orange yellow lime green turquoise cyan azure blue violet magenta p
 
 @dataclass(frozen=True)
 class Tile:
-    """One unit on a page; `record` is None where it is not made yet."""
+    """One unit on a page.
+
+    Attributes:
+        unit: The filter or class.
+        record: None where it is not made yet.
+        real: The real clips that it responds to most, best first.
+        card: Path of its motion card; None where there is none.
+        card_says: The card in a sentence.
+    """
 
     unit: Unit
     record: Record | None
+    real: tuple[RealClip, ...] = ()
+    card: str | None = None
+    card_says: str = ""
 
     @property
     def name(self) -> str:
@@ -90,12 +102,32 @@ class Tile:
 
     @property
     def ratio(self) -> str:
-        return number(self.record.ratio if self.record and self.gif else None)
+        return number(self._ratio if self.gif else None)
+
+    @property
+    def _ratio(self) -> float | None:
+        """Over the best real clip where there is one, else over the best held-out one."""
+        if self.record is None:
+            return None
+        if not self.real:
+            return self.record.ratio
+        best = self.real[0].score
+        return None if self.record.score is None or best <= 0 else self.record.score / best
+
+    @property
+    def best_real(self) -> str:
+        """The best real clip's score and name."""
+        return f"{number(self.real[0].score)}, {visible(self.real[0].name)}" if self.real else ""
 
     @property
     def id(self) -> str:
         """Its address within the page, which stays whatever else the page shows."""
         return f"{self.unit.folder}-{self.unit.channel}"
+
+    @property
+    def is_swatch(self) -> bool:
+        """Whether a swatch says all of it: one colour, and nothing beside it."""
+        return self.is_plain and not self.real and self.card is None
 
     @property
     def is_plain(self) -> bool:
@@ -150,7 +182,8 @@ class Tile:
         if self.score != "–":
             parts.append(f"reached {self.score}")
         if compared and self.ratio != "–":
-            parts.append(f"{self.ratio} times the best held-out clip")
+            kind = "real" if self.real else "held-out"
+            parts.append(f"{self.ratio} times the best {kind} clip")
         return ", ".join([*parts, *filter(None, (self.note, self.finding))])
 
     @property
@@ -160,7 +193,7 @@ class Tile:
         if record is None or self.gif is None:
             return {}
         speed = math.hypot(*self.drift) if self.drift else None
-        values = {"score": record.score, "ratio": record.ratio}
+        values = {"score": record.score, "ratio": self._ratio}
         values |= {"change": record.change, "speed": speed}
         return {f"data-{key}": value for key, value in values.items() if value is not None}
 

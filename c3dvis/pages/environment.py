@@ -7,14 +7,15 @@ import functools
 import jinja2
 from markupsafe import Markup
 
-from c3dvis.text import markdown, visible
+from c3dvis.text import markdown, number, visible
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates in `templates/`, in which every text is shown as it is.
 
-    Filters: `visible` for HTML; `markdown` for labels and `sentence` for longer texts in Markdown.
+    Filters: `visible` for HTML; `markdown` for labels and `sentence` for longer texts in Markdown;
+    `number` for three digits.
     """
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("c3dvis.pages"),
@@ -24,7 +25,12 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters |= {"markdown": markdown, "visible": visible, "sentence": sentence}
+    templates.filters |= {
+        "markdown": markdown,
+        "visible": visible,
+        "sentence": sentence,
+        "number": number,
+    }
     return templates
 
 

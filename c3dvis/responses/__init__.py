@@ -11,6 +11,7 @@ from c3dvis import lazy
 
 if TYPE_CHECKING:
     from c3dvis.responses.alarms import PathSimilarity, path_similarity
+    from c3dvis.responses.cards import MotionCard, motion_cards
     from c3dvis.responses.convolution import convolve, random_kernel
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
     from c3dvis.responses.description import Description, describe
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
+    from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
     from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
     from c3dvis.responses.sweep_result import LayerResponses, RankedClip, Sweep
     from c3dvis.responses.sweeps import sweep
@@ -30,6 +32,7 @@ __all__ = [
     "FeatureSpace",
     "FeatureMaps",
     "LayerResponses",
+    "MotionCard",
     "MotionDependence",
     "MotionTuning",
     "PathSimilarity",
@@ -37,12 +40,15 @@ __all__ = [
     "Sweep",
     "UnitResponses",
     "VideoMIS",
+    "UnitClip",
+    "UnitClips",
     "appearance_and_motion",
     "clip_features",
     "convolve",
     "describe",
     "feature_maps",
     "kernels",
+    "motion_cards",
     "motion_dependence",
     "motion_tuning",
     "path_similarity",
@@ -51,6 +57,7 @@ __all__ = [
     "still",
     "sweep",
     "video_mis",
+    "unit_clips",
 ]
 
 _FILES = {
@@ -80,6 +87,11 @@ _FILES = {
     "similarities": "similarity",
     "still": "maps",
     "sweep": "sweeps",
+    "UnitClip": "ranked_clips",
+    "UnitClips": "ranked_clips",
+    "unit_clips": "ranked_clips",
+    "MotionCard": "cards",
+    "motion_cards": "cards",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

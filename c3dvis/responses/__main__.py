@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from c3dvis.command_line import (
     Parser,
@@ -21,7 +23,8 @@ from c3dvis.models.chosen import add_arguments, add_size_arguments, check_argume
 
 _DESCRIPTION = """
 Shows what the filters of a layer make of a clip, as GIFs beside the clip, with the pages index.html
-and README.md; or the response of a random 3-D kernel, without any network.
+and README.md; or the response of a random 3-D kernel, without any network. With --sweep: what every
+filter and class responds to most and least among the clips of a folder.
 """
 _EXAMPLES = """
 examples:
@@ -29,6 +32,9 @@ examples:
   python -m c3dvis.responses --layer conv1 --filters 0-7 --out conv1
       the clip is one that the package makes: a disc goes to the left, then to the right
   python -m c3dvis.responses wave.gif --random-kernel 5
+  python -m c3dvis.responses films/ --sweep --out strongest
+      scores of all in strongest/sweep.npz; the same command goes on where it was stopped
+  python -m c3dvis.responses films/ --sweep --layers conv3b conv4b --filters 0-7 --windows 4
 
 exit codes: 0 all made; 1 files could not be written; 2 wrong arguments; 130 stopped with Ctrl-C
 """
@@ -36,12 +42,20 @@ exit codes: 0 all made; 1 files could not be written; 2 wrong arguments; 130 sto
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    chosen = _parse(sys.argv[1:] if arguments is None else arguments)
-    return run(lambda: _run(chosen))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parse(given)
+    resume = shlex.join(["python", "-m", "c3dvis.responses", *given]) if chosen.sweep else None
+    return run(lambda: _run(chosen), resume=resume)
 
 
 def _run(chosen: argparse.Namespace) -> int:
     load_keras()
+    if chosen.sweep:
+        from c3dvis.responses import sweep_report
+
+        sweep_report.write(chosen, say)
+        say(f"{chosen.out}/index.html: strongest and weakest clips")
+        return 0
     from c3dvis.responses import report
 
     made = report.write(chosen)
@@ -61,7 +75,8 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         "clip",
         nargs="?",
         metavar="CLIP",
-        help="a video, an animated picture, or a folder of frames (default: one the package makes)",
+        help="a video, an animated picture, or a folder of frames (default: one the package "
+        "makes); with --sweep a folder of them",
     )
     add_arguments(parser.add_argument_group("which network"))
     what = parser.add_argument_group("what is shown")
@@ -70,11 +85,16 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     one.add_argument(
         "--random-kernel", type=whole(1), metavar="N", help="a random kernel of N x N x N instead"
     )
+    one.add_argument(
+        "--sweep",
+        action="store_true",
+        help="the strongest and weakest clips of a folder, for every filter and class",
+    )
     what.add_argument(
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 (default: the first 8)",
+        help="such as 0-3,7 (default: the first 8, of each layer of a sweep the first 4)",
     )
     what.add_argument(
         "--scale",
@@ -85,6 +105,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
     add_size_arguments(what, any_size=(16, 256))
     add_time_arguments(what)
+    _add_sweep(parser.add_argument_group("with --sweep"))
     parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
     chosen = parser.parse_args(given)
     check_arguments(parser, chosen)
@@ -94,7 +115,48 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
     if chosen.clip is not None and not Path(chosen.clip).exists():
         parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
+    _check_sweep(parser, chosen, times)
     return chosen
+
+
+def _add_sweep(group: Any) -> None:
+    group.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        help="that are swept and shown (default: those of a gallery, and the classes)",
+    )
+    group.add_argument(
+        "--top",
+        type=whole(1),
+        metavar="N",
+        help="strongest and weakest clips of a unit, each of another film (default 4)",
+    )
+    group.add_argument(
+        "--windows",
+        type=whole(1),
+        metavar="N",
+        help="clips from each film, of equal parts of it (default 1)",
+    )
+    group.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
+
+
+_OF_SWEEPS = {"layers": None, "top": 4, "windows": 1, "batch_size": 4}
+
+
+def _check_sweep(
+    parser: argparse.ArgumentParser, chosen: argparse.Namespace, times: list[str]
+) -> None:
+    """Refuses arguments that do not go together, and fills in a sweep's defaults."""
+    if chosen.sweep and (chosen.clip is None or not Path(chosen.clip).is_dir()):
+        parser.error(f"argument --sweep: Expected a folder of clips. Received: {chosen.clip!r}.")
+    if chosen.sweep and times:
+        parser.error(f"argument --{times[0]}: not allowed with argument --sweep")
+    for name, default in _OF_SWEEPS.items():
+        given = getattr(chosen, name)
+        if not chosen.sweep and given is not None:
+            parser.error(f"argument --{name.replace('_', '-')}: Expected --sweep with it.")
+        setattr(chosen, name, default if given is None else given)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,34 @@ class Clips:
         identity: What tells them from others, as JSON keeps it.
         count: How many there are; None where a dataset does not say.
         start_at: Function of a number that gives the clips from this one on.
+        names: Of all clips, where each can be had without those before it; else None.
     """
 
     identity: Any
     count: int | None
     start_at: Callable[[int], Iterator[NamedClip]]
+    names: Sequence[str] | None = None
+
+    def named(self, wanted: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """The clips of some names.
+
+        Raises:
+            ValueError: If one is not there, or can't be read.
+        """
+        if self.names is None:
+            read = (one for one in self.start_at(0) if one.name in wanted)
+        else:
+            numbers = (i for i, name in enumerate(self.names) if name in wanted)
+            read = (next(self.start_at(number)) for number in numbers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to be said of a file, the sweep has said
+            clips_there = {one.name: one.clip for one in read if one.clip is not None}
+        for name in wanted:
+            if name not in clips_there:
+                raise ValueError(
+                    f"Expected the clips that were swept. Received: others, without {name!r}."
+                )
+        return clips_there
 
 
 def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows: int = 1) -> Clips:
@@ -69,9 +93,7 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
     """
     if isinstance(given, (str, os.PathLike)):
         folder = Path(given)
-        files = list(_files(folder))
-        if not files:
-            raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+        files = check_folder(folder)
         names = [file.relative_to(folder).as_posix() for file in files]
         return _of_files(files, names, frames, size, windows)
     if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
@@ -90,6 +112,18 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
     return _of_arrays(listed)
 
 
+def check_folder(folder: Path) -> list[Path]:
+    """The videos below a folder.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    files = list(_files(folder))
+    if not files:
+        raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+    return files
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Videos and folders of frames below a folder, in the order of their names."""
     if not folder.is_dir():
@@ -105,18 +139,20 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _of_files(files, names, frames, size, windows) -> Clips:
+    parts = [""] if windows == 1 else [f"#{window}" for window in range(windows)]
+    every = [f"{name}{part}" for name in names for part in parts]
+
     def start_at(first: int) -> Iterator[NamedClip]:
-        for number in range(first, windows * len(files)):
+        for number in range(first, len(every)):
             index, window = divmod(number, windows)
-            name = names[index] if windows == 1 else f"{names[index]}#{window}"
             try:
                 clip = _window(files[index], frames, size, window, windows)
-                yield NamedClip(name, names[index], clip)
+                yield NamedClip(every[number], names[index], clip)
             except ValueError as error:
-                yield NamedClip(name, names[index], None, " ".join(str(error).split()))
+                yield NamedClip(every[number], names[index], None, " ".join(str(error).split()))
 
     stats = [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)]
-    return Clips({"files": stats, "windows": windows}, windows * len(files), start_at)
+    return Clips({"files": stats, "windows": windows}, len(every), start_at, every)
 
 
 def _window(file: Path, frames, size, window: int, windows: int) -> NDArray[np.float32]:
@@ -135,7 +171,8 @@ def _of_arrays(listed: list) -> Clips:
         for index in range(first, len(listed)):
             yield NamedClip(str(index), str(index), clips.check(listed[index]))
 
-    return Clips({"arrays": len(listed)}, len(listed), start_at)
+    names = [str(index) for index in range(len(listed))]
+    return Clips({"arrays": len(listed)}, len(listed), start_at, names)
 
 
 def _of_batches(begin: Callable[[], Iterator], given: Any) -> Clips:

@@ -41,6 +41,13 @@ class MotionDependence:
         units, clips = self.original.shape
         return f"MotionDependence({self.layer!r}, {units} units, {clips} clips)"
 
+    def only(self, channel: int, clips: Sequence[int]) -> MotionDependence:
+        """The same of one unit and of some of the clips, by their numbers."""
+        unit, rows = self.channels.index(channel), list(clips)
+        changed = {change: values[[unit]][:, rows] for change, values in self.changed.items()}
+        original = self.original[[unit]][:, rows]
+        return MotionDependence(self.layer, (channel,), original, changed)
+
     def index(self, channel: int, change: str = "freeze") -> Interval:
         """`1 - mean(changed) / mean(original)`, with its 95 % bootstrap interval over the clips.
 

@@ -208,7 +208,7 @@ def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> La
                 if f"{number}/{key}" in stored:
                     values.append(stored[f"{number}/{key}"])
     scores, peaks = np.concatenate(read["scores"]), np.concatenate(read["peaks"])
-    strongest = _ranked(scores, sources, top)
+    strongest = ranked(scores, sources, top)
     units = np.arange(scores.shape[1])
     grid = read["grid"][0]
     at = np.concatenate(read["places"])[strongest, units]
@@ -223,13 +223,13 @@ def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> La
         strongest=strongest,
         peaks=peaks[strongest, units],
         places=_three_axes(np.stack(np.unravel_index(at, grid), axis=-1).astype(np.int32), 0),
-        weakest=_ranked(-scores, sources, top),
+        weakest=ranked(-scores, sources, top),
         deciles=order[positions].astype(np.int32),
         grid=_three_axes(grid, 1),
     )
 
 
-def _ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:
+def ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:
     """Rows of the highest scores of each unit, `(k, C)`, at most one of a source."""
     by_source = [np.flatnonzero(sources == source) for source in range(sources.max() + 1)]
     best = np.stack([rows[scores[rows].argmax(axis=0)] for rows in by_source])

@@ -27,7 +27,7 @@ __all__ = ["sweep"]
 
 _SETTINGS, _COMPLETE, _PARTS = "sweep.json", "complete.json", "parts"
 # Frames and pixels of clips from files, where the network takes any.
-_USUAL = (16, 112, 112)
+USUAL_SHAPE = (16, 112, 112)
 # Clips whose responses are one file, written whole: what a killed run has to do again.
 _PART = 16
 
@@ -92,7 +92,7 @@ def sweep(
     chosen = _names(network) if layers is None else tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
-    *taken, _ = clip_shape(network, frames=frames, size=size, usual=_USUAL)
+    *taken, _ = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
     given = clip_sources.of(clips, frames=taken[0], size=(taken[1], taken[2]), windows=windows)
     settings = {
         "schema": SCHEMA,
@@ -164,9 +164,9 @@ def _parts(
 ) -> Iterator[tuple[int, list[clip_sources.NamedClip]]]:
     """The parts that are not done yet, each with its number, with progress."""
     done = len(list((folder / _PARTS).glob("*.npz")))
-    progress = keras.utils.Progbar(given.count, verbose=int(bool(verbose)), unit_name="clip")
-    if done:
-        progress.update(min(done * _PART, given.count or done * _PART))
+    # Of what is left alone, as what an earlier run did says nothing of the time that it will take.
+    left = None if given.count is None else max(given.count - done * _PART, 0)
+    progress = keras.utils.Progbar(left, verbose=int(bool(verbose)), unit_name="clip")
     ahead = given.start_at(done * _PART)
     number = done
     while part := list(itertools.islice(ahead, _PART)):

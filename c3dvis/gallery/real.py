@@ -1,0 +1,239 @@
+"""Real clips beside the made ones: one sweep of a folder, which the gallery keeps.
+
+real/sweep-1f0c35a2/        responses of some layers; a stopped sweep goes on there
+real/conv3b/7-0.gif  .jpg   the clip that the unit responds to most
+real.json                   what they are, and the unit's scores for them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import files, identity, objectives, pages, responses
+from c3dvis.gallery import render
+from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.settings import Settings
+from c3dvis.models import chosen as choices
+from c3dvis.responses.clip_sources import check_folder
+from c3dvis.responses.sweep_result import Sweep, ranked
+
+FOLDER = "real"
+_NAMES = "real.json"
+# Shown of each unit.
+_CLIPS = 4
+
+
+@dataclass(frozen=True)
+class RealClip:
+    """One of the real clips that a unit responds to most.
+
+    Attributes:
+        name: Of the clip: its path below the folder.
+        score: What the gallery's objective gives for it.
+        gif: Its path inside the gallery.
+        strip: Path of its film strip; None where it is too wide for one.
+        shape: Frames, height and width of the strip.
+    """
+
+    name: str
+    score: float
+    gif: str
+    strip: str | None
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class RealClips:
+    """What a gallery knows of real clips.
+
+    Attributes:
+        folder: Name of the folder they are from.
+        count: How many were swept.
+        units: The strongest of each unit, best first, by layer and channel.
+    """
+
+    folder: str
+    count: int
+    units: Mapping[tuple[str, int], tuple[RealClip, ...]]
+
+    def of(self, unit: Unit) -> tuple[RealClip, ...]:
+        """The unit's; none where it was not swept."""
+        return self.units.get((unit.layer, unit.channel), ())
+
+
+def check(folder: str | Path) -> None:
+    """Refuses a folder without videos."""
+    check_folder(Path(folder))
+
+
+def add(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+    *,
+    report: Callable[[str], None],
+    bar: bool = False,
+) -> RealClips:
+    """Sweeps a folder of clips with a gallery's network, and writes the strongest of each unit.
+
+    Args:
+        network: Of the gallery.
+        settings: Of the gallery.
+        sections: Of the gallery.
+        out: The gallery's folder.
+        folder: Of the clips.
+        report: Gets a line on what is done.
+        bar: Whether to show the progress, with the time left.
+
+    Raises:
+        ValueError: A folder without videos, or another than the one that was swept for the gallery.
+        OSError: If files cannot be written.
+    """
+    known, name = read(out), Path(folder).resolve().name
+    if known is not None and known.folder != name:
+        raise ValueError(
+            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
+            f"Received: {name!r}; choose another folder with --out."
+        )
+    report(f"sweeping the clips of {folder}")
+    swept = _sweep(network, settings, sections, out, folder, bar)
+    report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
+    units = [unit for section in sections for unit in section.units]
+    if known is not None and all(known.of(unit) for unit in units):
+        return known
+    shown = {} if known is None else dict(known.units)
+    for section in sections:
+        clips = _unit_clips(network, settings, section, folder, swept)
+        for unit, one in zip(section.units, clips, strict=True):
+            shown[unit.layer, unit.channel] = _write(out, unit, one, settings.fps)
+    real = RealClips(name, len(swept.names), shown)
+    files.write_json(out / _NAMES, _to_json(real))
+    return real
+
+
+def strongest(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+) -> Callable[[Section], list[responses.UnitClips]]:
+    """A function of a section that reads what its units respond to most; as for `add`."""
+    swept = _sweep(network, settings, sections, out, folder, bar=False)
+    return lambda section: _unit_clips(network, settings, section, folder, swept)
+
+
+def _sweep(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    folder: str | Path,
+    bar: bool,
+) -> Sweep:
+    """Responses to a folder's clips, with classes scored as the gallery's objective does."""
+    layers = sorted(_layer(section) for section in sections)
+    # A gallery can grow; each choice of layers is a sweep of its own.
+    kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
+    kept.mkdir(parents=True, exist_ok=True)
+    swept = responses.sweep(
+        network,
+        folder,
+        layers=layers,
+        out=kept,
+        top=_CLIPS,
+        frames=settings.frames,
+        size=settings.size,
+        preprocess=choices.preprocess(settings.value_range),
+        verbose="auto" if bar else 0,
+    )
+    has_classes = any(section.layer == CLASSES for section in sections)
+    return _with_log_odds(swept) if has_classes and render.excludes(network) else swept
+
+
+def _unit_clips(
+    network: keras.Model, settings: Settings, section: Section, folder: str | Path, swept: Sweep
+) -> list[responses.UnitClips]:
+    channels = [unit.channel for unit in section.units]
+    shape: dict[str, Any] = {"frames": settings.frames, "size": settings.size}
+    return responses.unit_clips(network, swept, folder, _layer(section), channels, **shape)
+
+
+def _layer(section: Section) -> str:
+    return objectives.LOGITS if section.layer == CLASSES else section.layer
+
+
+def read(out: Path) -> RealClips | None:
+    """What `add` wrote into a gallery's folder; None where there is none to be read."""
+    try:
+        values = files.read_json(out / _NAMES)
+        units = {
+            (one["layer"], int(one["channel"])): tuple(_clip(clip) for clip in one["clips"])
+            for one in values["units"]
+        }
+        return RealClips(str(values["folder"]), int(values["count"]), units)
+    except (AttributeError, KeyError, TypeError, ValueError):  # not there, or damaged
+        return None
+
+
+def _write(out: Path, unit: Unit, clips: responses.UnitClips, fps: float) -> tuple[RealClip, ...]:
+    (out / FOLDER / unit.folder).mkdir(exist_ok=True)
+    written = []
+    for rank, one in enumerate(clips.strongest):
+        path = f"{FOLDER}/{unit.folder}/{unit.channel}-{rank}"
+        film = pages.film(out, path, one.marked(), one.name, fps=fps)
+        written.append(RealClip(one.name, one.score, film.file, film.strip, film.shape))
+    return tuple(written)
+
+
+def _with_log_odds(swept: Sweep) -> Sweep:
+    """The same, with classes scored as a gallery's clips are: logit plus log odds."""
+    layer = swept[objectives.LOGITS]
+    scores = _log_odds(layer.scores.astype(np.float32)) + layer.scores
+    sources = np.unique(swept.sources, return_inverse=True)[1]
+    strongest = ranked(scores, sources, _CLIPS)
+    classes = replace(
+        layer,
+        scores=scores,
+        strongest=strongest,
+        weakest=ranked(-scores, sources, _CLIPS),
+        peaks=scores[strongest, np.arange(scores.shape[1])],
+        places=np.zeros((*strongest.shape, 3), np.int32),
+    )
+    return replace(swept, layers={**swept.layers, objectives.LOGITS: classes})
+
+
+def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each logit less the log-sum-exp of the others, `(N, classes)`."""
+    others = np.where(np.eye(logits.shape[1], dtype=bool), -np.inf, logits[:, None])
+    highest = others.max(axis=-1)
+    return logits - highest - np.log(np.exp(others - highest[..., None]).sum(axis=-1))
+
+
+def _to_json(real: RealClips) -> dict[str, Any]:
+    units = [
+        {"layer": layer, "channel": channel, "clips": [asdict(clip) for clip in clips]}
+        for (layer, channel), clips in real.units.items()
+    ]
+    return {"folder": real.folder, "count": real.count, "units": units}
+
+
+def _clip(values: Mapping[str, Any]) -> RealClip:
+    frames, height, width = map(int, values["shape"])
+    strip = values["strip"]
+    return RealClip(
+        name=str(values["name"]),
+        score=float(values["score"]),
+        gif=str(values["gif"]),
+        strip=None if strip is None else str(strip),
+        shape=(frames, height, width),
+    )

@@ -1,0 +1,151 @@
+"""Writes the folder of `python -m c3dvis.responses FOLDER --sweep`: scores of all, pages of some.
+
+sweep/                what is done already: the same command goes on there
+sweep.npz             scores and statistics of every unit; `responses.Sweep.load` reads it
+index.html README.md  the strongest and weakest clips of the units that are shown
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+
+from c3dvis import files, models, objectives, output_folder, pages
+from c3dvis.models import chosen as choices
+from c3dvis.models import layers
+from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
+from c3dvis.responses.sweep_result import LayerResponses, Sweep
+from c3dvis.responses.sweeps import sweep
+from c3dvis.text import number
+
+_FPS = 8
+# Units of a layer that a page shows where none are named.
+_UNITS = 4
+# Clips that could not be read, of which the reason is printed.
+_REASONS = 5
+
+
+def write(chosen: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Sweeps the clips that the command names, and writes what it found.
+
+    Args:
+        chosen: The command's arguments.
+        say: Gets a line about what is done.
+
+    Raises:
+        ValueError: An argument that doesn't fit the network or the clips.
+        OSError: If files cannot be written.
+    """
+    out = Path(chosen.out)
+    with output_folder.locked(out, "responses"):
+        chosen = choices.for_real_clips(chosen)
+        choices.say_size(chosen, say)
+        network = choices.load(chosen)
+        shown = _layers(network, chosen)
+        swept = sweep(
+            network,
+            chosen.clip,
+            layers=shown,
+            out=out / "sweep",
+            top=chosen.top,
+            windows=chosen.windows,
+            frames=chosen.frames,
+            size=chosen.size,
+            preprocess=choices.preprocess(chosen.value_range and tuple(chosen.value_range)),
+            batch_size=chosen.batch_size,
+        )
+        _say_failed(swept, say)
+        swept.save(out / "sweep.npz")
+        say(f"{out / 'sweep.npz'}: {swept!r}")
+        _pages(out, network, swept, chosen)
+
+
+def _layers(network: keras.Model, chosen: argparse.Namespace) -> list[str]:
+    """The layers named; else those that a gallery shows, and the classes."""
+    if chosen.layers is not None:
+        return chosen.layers
+    usual = None if chosen.keras_model is not None else models.entry(chosen.model).layers
+    if usual is None:
+        every = layers.visualizable(network)
+        usual = tuple(info.name for info in every if info.is_convolution)
+    classes = [objectives.LOGITS] if choices.class_count(network) else []
+    return [*usual, *classes]
+
+
+def _say_failed(swept: Sweep, say: Callable[[str], None]) -> None:
+    failed = list(swept.failed.items())
+    for name, reason in failed[:_REASONS]:
+        say(f"{name} could not be read: {reason}")
+    if len(failed) > _REASONS:
+        say(f"{len(failed) - _REASONS} more clips could not be read")
+
+
+def _pages(out: Path, network: keras.Model, swept: Sweep, chosen: argparse.Namespace) -> None:
+    folders = files.safe_names(swept, taken={"sweep", "sweep.npz", "index.html", "readme.md"})
+    groups = []
+    for layer in swept:
+        count = swept[layer].scores.shape[1]
+        numbers = range(count) if chosen.filters == "all" else chosen.filters or range(_UNITS)
+        read = unit_clips(
+            network,
+            swept,
+            chosen.clip,
+            layer,
+            [channel for channel in numbers if channel < count],
+            windows=chosen.windows,
+            frames=chosen.frames,
+            size=chosen.size,
+        )
+        names = getattr(network, "class_names", None) if layer == objectives.LOGITS else None
+        groups += [_group(out, folders[layer], one, swept[layer], names) for one in read]
+    wholes = f"{len(swept.names)} clips of {len(set(swept.sources))} films"
+    about = (
+        f"What units of {network.name} respond to most and least of {wholes}, by the mean of their "
+        "activation over the clip. Outlined is what the unit sees where its activation is "
+        "greatest, faintly in frames that it does not see there; beside it the same, enlarged. A "
+        "unit that sees the "
+        "whole picture has a cross at the middle of that place."
+    )
+    pages.write(
+        out,
+        f"Strongest and weakest clips of {network.name}",
+        about,
+        groups,
+        banner=choices.toy_note(chosen),
+        fps=_FPS,
+    )
+
+
+def _group(
+    out: Path, folder: str, unit: UnitClips, layer: LayerResponses, names: Sequence[str] | None
+) -> pages.PictureGroup:
+    channel = unit.channel
+    title = f"{unit.layer}, filter {channel}"
+    if unit.layer == objectives.LOGITS:
+        title = f"class {names[channel]}" if names else f"class {channel}"
+    statistics = [number(float(values[channel])) for values in (layer.mean, layer.deviation)]
+    about = (
+        f"Mean over all clips {statistics[0]}, standard deviation {statistics[1]}; no response to "
+        f"{layer.zeros[channel]:.0%} of them."
+    )
+    (out / folder).mkdir(exist_ok=True)
+    pictures = [
+        *_pictures(out, folder, unit, "strongest"),
+        *_pictures(out, folder, unit, "weakest"),
+    ]
+    return pages.PictureGroup(title, about, pictures)
+
+
+def _pictures(out: Path, folder: str, unit: UnitClips, kind: str) -> Iterator[pages.Picture]:
+    ranked: Sequence[UnitClip] = getattr(unit, kind)
+    for rank, one in enumerate(ranked, 1):
+        yield pages.film(
+            out,
+            f"{folder}/{unit.channel}-{kind}-{rank}",
+            one.beside(),
+            f"{kind} {rank}: {number(one.score)}, {one.name}",
+            fps=_FPS,
+        )
