@@ -9,7 +9,14 @@ from c3dvis import autodiff, convolution, rewire
 
 DRAW = np.random.default_rng(0)
 # Odd and even lengths, some of them shorter than a kernel.
-SHAPES = {1: (2, 5, 6, 9), 2: (1, 7, 7, 8), 3: (2, 4, 9, 8), 4: (1, 4, 5, 4), 10: (2, 8, 5, 7), 20: (2, 6, 5, 7)}
+SHAPES = {
+    1: (2, 5, 6, 9),
+    2: (1, 7, 7, 8),
+    3: (2, 4, 9, 8),
+    4: (1, 4, 5, 4),
+    10: (2, 8, 5, 7),
+    20: (2, 6, 5, 7),
+}
 KERNELS = [(1, 1, 1), (2, 2, 2), (3, 3, 3), (1, 4, 5), (5, 2, 3)]
 
 
