@@ -280,7 +280,8 @@ def _held_out(
     renderer: Renderer, sections: Sequence[Section], missing: Sequence[Unit], report: Report
 ) -> dict[str, dict[int, float | None]]:
     """Best scores of held-out clips for the layers with missing units, kept in held-out.json."""
-    if not renderer.settings.compare or real.read(renderer.out) is not None:  # real clips take their place
+    # Real clips take their place.
+    if not renderer.settings.compare or real.read(renderer.out) is not None:
         return {}
     best = folder.read_held_out(renderer.out)
     channels = {section.layer: {unit.channel for unit in section.units} for section in sections}
