@@ -1,4 +1,4 @@
-"""Convolutions with a gradient for what they read that is quicker than the backend's.
+"""Convolutions of clips that are quicker than the backend's, and their gradient for what they read.
 
 A convolution with strides is one of stride 1 over a coarser grid: the positions of a cell, as many
 as a stride has, are channels there, and the kernel is filled up with zeros to whole cells. So the
@@ -9,16 +9,20 @@ by little next to the rest of a network; it is not used there either, so that a 
 the same sum whatever stands beside it.
 
 That convolution is computed frame by frame in two dimensions, with the kernel's steps in time as
-further channels that are moved into place and added: the same sum in less time.
+further channels that are moved into place and added: the same sum in less time. What reads few
+channels is itself computed frame by frame, with the frames that a kernel reads as channels.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import keras
 from keras import ops
 
-# Of a clip. With more, the backend's gradient at stride 1 is as quick, and so are its values.
-_FEW_CHANNELS = 4
+# Read by a convolution. With more, the backend's values are as quick, and so is its gradient where
+# the kernel is one frame long and moves by 1.
+_FEW_CHANNELS = 16
 
 
 def conv(x, kernel, strides, padding: str, dilations):
@@ -39,8 +43,8 @@ def conv(x, kernel, strides, padding: str, dilations):
 
     @ops.custom_gradient
     def run(x):
-        if x.shape[-1] <= _FEW_CHANNELS and any(axis.stride > 1 for axis in axes):
-            output = ops.conv(_cells(x, axes), _kernel(kernel, axes), 1, "valid", "channels_last")
+        if x.shape[-1] <= _FEW_CHANNELS:
+            output = _by_frames(_cells(x, axes), _kernel(kernel, axes))
         else:
             output = ops.conv(x, kernel, strides, padding, "channels_last")
 
@@ -95,7 +99,8 @@ class _Axis:
 
 def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] | None:
     """Those of a convolution whose gradient is quicker computed another way; None of any other."""
-    if None in shape or (set(strides) == {1} and shape[-1] > _FEW_CHANNELS):
+    many = shape[-1] > _FEW_CHANNELS
+    if None in shape or (set(strides) == {1} and many and (kernel[0] == 1 or _has_gpu())):
         return None
     axes = []
     for length, size, stride in zip(shape[1:4], kernel[:3], strides, strict=True):
@@ -106,6 +111,11 @@ def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] 
             return None
         axes.append(_Axis(length, size, stride, max(missing, 0) // 2, outputs))
     return axes
+
+
+@functools.cache
+def _has_gpu() -> bool:
+    return bool(keras.distribution.list_devices("gpu"))
 
 
 def _cells(x, axes: Sequence[_Axis]):
@@ -131,6 +141,18 @@ def _kernel(kernel, axes: Sequence[_Axis]):
     kernel = ops.reshape(kernel, (t, a, h, b, w, c, *kernel.shape[3:]))
     kernel = ops.transpose(kernel, (0, 2, 4, 1, 3, 5, 6, 7))
     return ops.reshape(kernel, (t, h, w, -1, kernel.shape[-1]))
+
+
+def _by_frames(x, kernel):
+    """The convolution of stride 1 without padding, as one in two dimensions."""
+    count, frames = x.shape[0], x.shape[1] - kernel.shape[0] + 1
+    steps = range(kernel.shape[0])
+    read = ops.concatenate([x[:, step : step + frames] for step in steps], axis=-1)
+    read = ops.reshape(read, (count * frames, *read.shape[2:]))
+    kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
+    kernel = ops.reshape(kernel, (*kernel.shape[:2], -1, kernel.shape[-1]))
+    output = ops.conv(read, kernel, 1, "valid", "channels_last")
+    return ops.reshape(output, (count, frames, *output.shape[1:]))
 
 
 def _gradient(arriving, kernel, axes: Sequence[_Axis]):

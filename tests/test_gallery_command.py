@@ -21,7 +21,7 @@ from gallery_folder import Instant, bytes_below
 from PIL import Image
 
 from c3dvis import clips, files, models
-from c3dvis.gallery import make, rebuild, render
+from c3dvis.gallery import held_out, make, rebuild, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, Settings, dry_run
 from c3dvis.gallery.manifest import Manifest
@@ -420,7 +420,7 @@ def test_a_comparison_stands_in_records_and_pages_and_is_made_once(
     outputs = keras.layers.Conv3D(2, 3, name="conv1")(inputs)
     keras.Model(inputs, outputs).save(tmp_path / "net.keras")
     arguments = (tmp_path / "net.keras", tmp_path / "out", "--compare", "3")
-    monkeypatch.setattr(render, "best_held_out", lambda *_: {"conv1": {0: 0.5, 1: -1.0}})
+    monkeypatch.setattr(held_out, "_computed", lambda *_: {"conv1": {0: 0.5, 1: -1.0}})
     assert gallery(*arguments) == 0
     assert "scoring 3 held-out clips" in capsys.readouterr().out
     records = [json.loads((tmp_path / "out" / "conv1" / f"{i}.json").read_text()) for i in (0, 1)]
@@ -428,7 +428,7 @@ def test_a_comparison_stands_in_records_and_pages_and_is_made_once(
     assert "× best of 3 held-out | 2 | – |" in (tmp_path / "out" / "README.md").read_text("utf-8")
     (tmp_path / "out" / "conv1" / "1.json").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(render, "best_held_out", None)  # the scores are read, not made again
+        patch.setattr(held_out, "best", None)  # the scores are read, not made again
         assert gallery(*arguments) == 0
     for damage in ("[1, 2]", '{"conv1": {"0": "high"}}', '{"conv1": 3}'):
         (tmp_path / "out" / "held-out.json").write_text(damage)

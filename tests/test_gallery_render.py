@@ -12,7 +12,7 @@ from PIL import Image
 from same_bits import batches_agree
 
 from c3dvis import identity, motion
-from c3dvis.gallery import folder, plan, render
+from c3dvis.gallery import folder, held_out, plan, render
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.make import Selection, plan_of
 from c3dvis.gallery.plan import CLASSES, Unit
@@ -181,7 +181,7 @@ def test_held_out_clips_give_the_best_score_of_each_unit():
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
     clips = world.batch(0, 5).clips
     sections = plan_of(network, Selection(filters=(0, 2)))
-    found = render.best_held_out(network, sections, settings)
+    found = held_out.best(network, sections, settings)
     assert list(found) == [CLASSES, "conv2", "conv1"]
     for section in sections:
         best = found[section.layer]
@@ -233,7 +233,7 @@ def test_a_comparison_needs_clips_of_three_channels(tmp_path):
     network = keras.Model(inputs, keras.layers.Conv3D(2, 3, name="c")(inputs))
     sections = plan_of(network, Selection())
     with pytest.raises(ValueError, match="3 channels.* Received: one that takes 1"):
-        render.best_held_out(network, sections, Settings(compare=4))
+        held_out.best(network, sections, Settings(compare=4))
 
 
 def test_a_value_range_reaches_the_network(tmp_path):
@@ -244,7 +244,7 @@ def test_a_value_range_reaches_the_network(tmp_path):
     (section,) = plan_of(network, Selection())
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
     expected = (3 * (world.batch(0, 3).clips * 8 - 3)).mean(axis=(1, 2, 3, 4)).max()
-    found = render.best_held_out(network, [section], settings)
+    found = held_out.best(network, [section], settings)
     assert found == {"sum": {0: pytest.approx(expected, rel=1e-4)}}
     (record,) = Renderer(settings, tmp_path, network=network).render(
         Task(Group(section.units, 1), section.units), {}

@@ -15,10 +15,10 @@ from c3dvis.gallery import (
     engines,
     folder,
     groups,
+    held_out,
     plan,
     real,
     rebuild,
-    render,
     runs,
     shards,
     tables,
@@ -280,8 +280,8 @@ def _held_out(
     renderer: Renderer, sections: Sequence[Section], missing: Sequence[Unit], report: Report
 ) -> dict[str, dict[int, float | None]]:
     """Best scores of held-out clips for the layers with missing units, kept in held-out.json."""
-    count = renderer.settings.compare
-    if not count or real.read(renderer.out) is not None:  # real clips take their place
+    # Real clips take their place.
+    if not renderer.settings.compare or real.read(renderer.out) is not None:
         return {}
     best = folder.read_held_out(renderer.out)
     channels = {section.layer: {unit.channel for unit in section.units} for section in sections}
@@ -291,9 +291,8 @@ def _held_out(
         if not channels[unit.layer] <= best.get(unit.layer, {}).keys()
     }
     if needed:
-        report(f"scoring {count} held-out clips for comparison")
         chosen = [section for section in sections if section.layer in needed]
-        scored = render.best_held_out(renderer.network, chosen, renderer.settings)
+        scored = held_out.best(renderer.network, chosen, renderer.settings, report=report)
         best |= {layer: best.get(layer, {}) | of_layer for layer, of_layer in scored.items()}
         folder.write_held_out(renderer.out, best)
     return best

@@ -14,21 +14,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from c3dvis import clips, files, motion, objectives, rewire
+from c3dvis import clips, files, objectives, rewire
 from c3dvis.gallery import provenance
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.measure import Measures, measure
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.settings import Settings
-from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, scores
+from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.models.extent import clip_shape
 from c3dvis.text import in_one_line
 
-# Held-out clips computed at once; more gains nothing on a CPU.
-_HELD_OUT_BATCH = 32
 # Letters of why a unit failed, and of its whole cause; what is cut of that is its middle.
 _LONGEST_REASON = 500
 _LONGEST_CAUSE = 8000
@@ -73,7 +70,7 @@ class Renderer:
             channels = filled([unit.channel for unit in group.units], group.size)
             self._maximizer = Maximizer(
                 self.network,
-                _objective(self.network, layer, channels),
+                objective_of(self.network, layer, channels),
                 batch_size=self.settings.batch_size,
                 dtype=self.settings.dtype,
                 size=self.settings.size,
@@ -120,7 +117,7 @@ class Renderer:
         """Each unit with its clip and the channels that were made at once with it."""
         channels = [unit.channel for unit in units]
         made = maximizer.make(
-            _objective(self.network, units[0].layer, channels),
+            objective_of(self.network, units[0].layer, channels),
             steps=self.settings.steps,
             seed=self.settings.seed,
         )
@@ -205,39 +202,6 @@ class Renderer:
         return record
 
 
-def best_held_out(
-    network: keras.Model, sections: Sequence[Section], settings: Settings
-) -> dict[str, dict[int, float | None]]:
-    """The best score that any of `settings.compare` held-out clips gives each unit.
-
-    Returns:
-        Layer to channel to score; None where no score is finite.
-
-    Raises:
-        ValueError: If the network does not take the clips of `c3dvis.motion`.
-    """
-    frames, height, width, channels = clip_shape(
-        network, frames=settings.frames, size=settings.size
-    )
-    if channels != 3:
-        raise ValueError(
-            f"Expected a network that takes 3 channels, to compare with held-out clips. "
-            f"Received: one that takes {channels}; use --compare 0."
-        )
-    world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=frames, size=(height, width))
-    wanted = [_objective(network, s.layer, [unit.channel for unit in s.units]) for s in sections]
-    batches = (batch.clips for batch in world.batches(0, settings.compare, _HELD_OUT_BATCH))
-    preprocess = choices.preprocess(settings.value_range)
-    scores_of_layers = scores(network, wanted, batches, preprocess=preprocess)
-    return {
-        section.layer: {
-            unit.channel: _finite(best)
-            for unit, best in zip(section.units, of_layer.max(axis=0), strict=True)
-        }
-        for section, of_layer in zip(sections, scores_of_layers, strict=True)
-    }
-
-
 def filled(channels: Sequence[int], size: int) -> list[int]:
     """Channels and the first of them again, as often as it takes; so does `Maximizer.restart`.
 
@@ -260,7 +224,8 @@ def _cause(error: BaseException) -> str:
     return f"{text[: _LONGEST_CAUSE // 2]}\n...\n{text[-_LONGEST_CAUSE // 2 :]}"
 
 
-def _objective(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
+def objective_of(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
+    """What the clips of a layer's channels, or of classes, raise."""
     if layer != CLASSES:
         return objectives.channel(layer, channels)
     if not excludes(network):
