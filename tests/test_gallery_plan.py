@@ -184,18 +184,6 @@ def test_a_name_that_looks_like_a_made_up_one_does_not_collide():
     assert len({name.lower() for name in made.values()}) == 3
 
 
-def test_groups_are_consecutive_units_of_one_layer():
-    units = [Unit(layer, i, None, layer) for layer in "ab" for i in range(3)]
-    found = plan.groups(units, 2)
-    assert [[(u.layer, u.channel) for u in group] for group in found] == [
-        [("a", 0), ("a", 1)],
-        [("a", 2)],
-        [("b", 0), ("b", 1)],
-        [("b", 2)],
-    ]
-    assert [unit for group in found for unit in group] == units
-
-
 @pytest.mark.parametrize("channels", [[0], [0, 1, 2, 7], [5, 3, 4], [2, 1, 0]])
 def test_ranges_are_read_back_as_they_were(channels):
     assert command_line.numbers(tables.ranges(channels)) == tuple(channels)

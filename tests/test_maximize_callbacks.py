@@ -302,7 +302,7 @@ def test_stalls_are_seen_where_several_steps_run_at_once():
         (lambda: Snapshots(at=(-1, 2)), r"Received: \(-1, 2\)"),
         (lambda: Snapshots(at=(1.5,)), r"Received: \(1.5,\)"),
         (lambda: StopWhenStalled(0), "patience of 1 step or more. Received: 0"),
-        (lambda: StopWhenStalled(least_rise=-0.1), "least rise of 0 or more. Received: -0.1"),
+        (lambda: StopWhenStalled(least_rise=-0.1), "smallest rise of 0 or more. Received: -0.1"),
         (lambda: StopWhenStalled(least_rise=float("nan")), "Received: nan"),
     ],
 )

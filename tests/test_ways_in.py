@@ -289,8 +289,8 @@ def test_results_are_one_line_of_text_and_pictures_in_a_notebook(network, clip):
     ):  # fmt: skip
         assert len(repr(result)) < 250 and "\n" not in repr(result)
         assert result._repr_html_().count("<img") == pictures
-    many = feature_maps(network, clip, "conv", channels=[0] * 34)
-    assert many._repr_html_().count("<img") == 32 and "and 2 more" in many._repr_html_()
+    many = feature_maps(network, clip, "conv", channels=[0] * 66)
+    assert many._repr_html_().count("<img") == 64 and "and 2 more" in many._repr_html_()
 
 
 # The command

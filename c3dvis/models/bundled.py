@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from c3dvis.text import unknown
+
 _PACKAGE = "c3dvis.weights"
 _SUFFIX = ".weights.h5"
 
@@ -16,7 +18,9 @@ def names() -> list[str]:
 
 
 def file(name: str) -> Path:
-    """Where the weights of one of `names()` lie."""
+    """Where the weights of one of `names()` lie; a ValueError names those nearest to another."""
+    if name not in names():
+        raise unknown("the name of weights that come with the package", name, names())
     return _folder() / f"{name}{_SUFFIX}"
 
 

@@ -1,7 +1,7 @@
-"""Record what held-out clips score in the bundled networks: `python -m c3dvis.weights.held_out`.
+"""Record what held-out clips score in the bundled networks, which galleries read.
 
-`held_out_scores.npz` holds, for each network and each layer that a gallery may show, the best
-score of 512 held-out clips of `c3dvis.motion` for every channel, and which clip that was.
+`weights/held_out_scores.npz` holds, for each network and each layer that a gallery may show, the
+best score of 512 held-out clips of `c3dvis.motion` for every channel, and which clip that was.
 """
 
 import io
