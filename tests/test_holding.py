@@ -12,7 +12,7 @@ import pytest
 from c3dvis import models, objectives, responses
 from c3dvis.attribution import attribute
 from c3dvis.maximize import maximize, scores
-from c3dvis.models import chosen
+from c3dvis.models import chosen, layers
 
 RNG = np.random.default_rng(0)
 RGB = RNG.random((2, 6, 24, 24, 3), np.float32)
@@ -97,6 +97,15 @@ def test_what_only_held_inputs_reach_is_refused_and_never_the_default(two_stream
         assert answer.settings["layer"].startswith(name)
     with pytest.raises(ValueError, match="the input 'rgb' reaches.*'flow_conv_2'"):
         attribute(two_streams, RGB[0], 0, method="grad_cam", input="rgb", layer="flow_conv_2")
+
+
+def test_layers_that_only_held_inputs_reach_are_not_among_those_to_show(two_streams):
+    network = models.one_input(two_streams, "rgb", {"flow": FLOW})
+    reasons = {info.name: info.reason for info in layers.describe(network)}
+    assert reasons["flow_conv_1"] == "only inputs that are held reach it"
+    assert reasons["rgb_conv_1"] is None and reasons["average"] is None
+    shown = [info.name for info in layers.visualizable(network)]
+    assert shown == ["rgb_conv_1", "rgb_conv_2", "rgb_classes"]
 
 
 def test_one_copy_serves_equal_words_and_keeps_what_is_compiled(two_streams):

@@ -26,6 +26,8 @@ from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.text import in_one_line
 
+# Channels of a picture.
+_COLORS = 3
 # Letters of why a unit failed, and of its whole cause; what is cut of that is its middle.
 _LONGEST_REASON = 500
 _LONGEST_CAUSE = 8000
@@ -171,8 +173,14 @@ class Renderer:
         return names[best] if names else str(best)
 
     def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:
-        """A clip as a file takes it: where it is transparent RGBA, and over white in a strip."""
-        if clip.shape[-1] == self.network.inputs[0].shape[-1]:
+        """A clip as a file takes it: where it is transparent RGBA, and over white in a strip.
+
+        Of more channels than a picture has, their mean is shown in grey.
+        """
+        channels = self.network.inputs[0].shape[-1]
+        if channels > _COLORS:
+            return clip[..., :channels].mean(axis=-1, keepdims=True)
+        if clip.shape[-1] == channels:
             return clip
         clip = parametrizations.rgba(clip)
         return clips.to_rgb(clip) if ending == "jpg" else clip

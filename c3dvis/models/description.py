@@ -1,7 +1,7 @@
 """The layers of a network: what they are called, what they make, and which can be visualised."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 
@@ -64,7 +64,18 @@ def describe(network: keras.Model) -> list[LayerInfo]:
         for layer, calls in flat.layer_outputs.items()
         if len(calls) == 1 and calls[0]
     }
-    return list(_walk(network, folded, ""))
+    reached = graph.reached(flat)
+    held = {
+        layer
+        for layer, calls in flat.layer_outputs.items()
+        if calls and not any(key in reached for keys in calls for key in keys)
+    }
+    return [
+        replace(info, reason="only inputs that are held reach it")
+        if info.reason is None and id(info.layer) in held
+        else info
+        for info in _walk(network, folded, "")
+    ]
 
 
 def visualizable(network: keras.Model, *, weightless: bool = False) -> list[LayerInfo]:
