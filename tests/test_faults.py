@@ -355,7 +355,6 @@ def everything(folder):
 
 
 @pytest.mark.parametrize(("line", "code", "told"), REFUSED, ids=lambda value: ascii(value)[:80])
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_is_told_in_one_line_and_nothing_is_made(
     place, monkeypatch, capfd, bounded, line, code, told
 ):

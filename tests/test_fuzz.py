@@ -61,13 +61,13 @@ def load_tf(path):
 
 
 def save_tf(path):
-    tf = pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow", reason="only TensorFlow writes its checkpoints")
     named = {v.path.replace("/", "_"): tf.Variable(v.numpy()) for v in NETWORK.weights}
     tf.train.Checkpoint(**named).write(str(path.with_suffix("")))
 
 
 def save_scan(path):
-    nibabel = pytest.importorskip("nibabel")
+    nibabel = pytest.importorskip("nibabel", reason="NIfTI needs nibabel: extra volumes")
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
 
 

@@ -111,7 +111,7 @@ def test_a_stopped_sweep_goes_on_and_ends_in_the_same_bytes(network, tmp_path, m
 
 
 def test_datasets_give_what_arrays_give(network, swept):
-    tf = pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow", reason="one of the datasets is tf.data's")
     given, _ = spots(37)
 
     class Batches(keras.utils.PyDataset):

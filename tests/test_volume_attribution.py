@@ -10,7 +10,7 @@ from c3dvis import clips
 from c3dvis.attribution import planes
 from c3dvis.attribution.__main__ import main
 
-nibabel = pytest.importorskip("nibabel")
+nibabel = pytest.importorskip("nibabel", reason="NIfTI needs nibabel: extra volumes")
 # Turned and not cubic: the file's axes run down, to the right, and up.
 AFFINE = np.array([[0, 2.0, 0, 5], [-1, 0, 0, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
 GRID = (20, 16, 12)

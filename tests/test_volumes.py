@@ -5,7 +5,7 @@ import pytest
 
 from c3dvis.clips.volumes import read_volume, resample, write_volume
 
-nibabel = pytest.importorskip("nibabel")
+nibabel = pytest.importorskip("nibabel", reason="NIfTI needs nibabel: extra volumes")
 AFFINE = np.array([[0, -2, 0, 5.0], [1.5, 0, 0, -7], [0, 0, 3, 11], [0, 0, 0, 1]])
 
 

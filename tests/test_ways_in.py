@@ -284,9 +284,8 @@ def test_results_are_one_line_of_text_and_pictures_in_a_notebook(network, clip):
     maps = feature_maps(network, clip, "conv")
     path = slow_to_fast(network, "conv:1", weights=[1, 0], steps=1)
     (made,) = Maximizer(network, "conv:1").make(steps=1)
-    for result, pictures in (
-        (one, 1), (several, 2), (by_method, 2), (maps, 4), (path, 2), (made, 1),
-    ):  # fmt: skip
+    expected = [(one, 1), (several, 2), (by_method, 2), (maps, 4), (path, 2), (made, 1)]
+    for result, pictures in expected:
         assert len(repr(result)) < 250 and "\n" not in repr(result)
         assert result._repr_html_().count("<img") == pictures
     many = feature_maps(network, clip, "conv", channels=[0] * 66)

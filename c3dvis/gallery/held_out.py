@@ -90,9 +90,9 @@ def _recorded(network: keras.Model, sections: Sequence[Section], settings: Setti
             return {}
         arrays = {s.layer: record.get(record_key(model, s.layer)) for s in sections}
     return {
-        section.layer: {unit.channel: float(scores[0, unit.channel]) for unit in section.units}
+        section.layer: {unit.channel: float(array[0, unit.channel]) for unit in section.units}
         for section in sections
-        if (scores := arrays[section.layer]) is not None
+        if (array := arrays[section.layer]) is not None
     }
 
 
