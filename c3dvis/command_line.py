@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with exit code 2."""
+    """A parser whose errors are one line, with exit code 2, and whose help keeps its lines."""
+
+    def __init__(self, **kwargs: Any):
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=layout, allow_abbrev=False, **kwargs)
 
     def parse_args(self, args=None, namespace=None):
         """As in argparse, but an unknown option is told with the one that is nearest."""

@@ -95,8 +95,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m c3dvis.attribution",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "clip",

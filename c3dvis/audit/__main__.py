@@ -90,8 +90,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m c3dvis.audit",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="FOLDER", help="clips, in a folder for each class")
     add_arguments(parser.add_argument_group("which network"))

@@ -186,8 +186,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m c3dvis.gallery",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add_arguments(parser.add_argument_group("which network"))
     _add_selection(parser.add_argument_group("which filters and classes"))

