@@ -87,6 +87,21 @@ def synchronize(model: keras.Model) -> None:
         model.jax_state_sync()
 
 
+def gpu_count() -> int:
+    """How many GPUs, or TPUs, the backend can use.
+
+    Example:
+        >>> gpu_count() >= 0
+        True
+    """
+    if keras.backend.backend() == "torch":  # of which Keras lists no devices
+        import torch
+
+        return torch.cuda.device_count()
+    # Without a type: JAX refuses to list a type of which there is no device.
+    return sum(not device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
 def no_inline(function: Callable) -> Callable:
     """The same function, as a graph of its own inside a larger one.
 

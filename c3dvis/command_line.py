@@ -128,7 +128,9 @@ def load_keras() -> None:
             with startup_notes_kept_back():
                 import keras
 
-                keras.distribution.list_devices("gpu")
+                from c3dvis import autodiff
+
+                autodiff.gpu_count()  # starts the backend
         except (ImportError, ValueError, AttributeError, TypeError) as error:
             backend = os.environ.get("KERAS_BACKEND")
             chosen = "as keras.json says" if backend is None else f"KERAS_BACKEND={backend}"

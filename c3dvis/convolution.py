@@ -17,8 +17,9 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras
 from keras import ops
+
+from c3dvis import autodiff
 
 # Read by a convolution. With more, the backend's values are as quick, and so is its gradient where
 # the kernel is one frame long and moves by 1.
@@ -115,7 +116,7 @@ def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] 
 
 @functools.cache
 def _has_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu"))
+    return autodiff.gpu_count() > 0
 
 
 def _cells(x, axes: Sequence[_Axis]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from c3dvis import autodiff
+
 __all__ = ["InputOptimizer"]
 
 
@@ -39,7 +41,7 @@ class InputOptimizer(keras.Model):
         """Compiles the step for an optimizer of its own, with XLA where there is a GPU."""
         super().compile(
             optimizer=optimizer,
-            jit_compile=bool(keras.distribution.list_devices("gpu")),
+            jit_compile=autodiff.gpu_count() > 0,
             **options,
         )
         # Built now, as a graph that makes variables is traced twice.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from c3dvis import memory, objectives
+from c3dvis import autodiff, memory, objectives
 from c3dvis.maximize import Maximizer, maximize, parametrizations
 from c3dvis.maximize.subnetwork import Subnetwork, batch_size
 
@@ -131,7 +131,7 @@ def chosen(network, objective):
 
 
 def test_small_work_and_loops_are_done_in_larger_batches(monkeypatch):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    monkeypatch.setattr(autodiff, "gpu_count", lambda: 0)
     monkeypatch.setattr(batch_size, "free_memory", lambda: 2**40)
     assert chosen(big(), objectives.channel("conv", 0)) == 4
     assert chosen(big(), objectives.neuron("conv", 0)) == 16
@@ -139,7 +139,7 @@ def test_small_work_and_loops_are_done_in_larger_batches(monkeypatch):
 
 
 def test_a_small_memory_makes_small_batches(monkeypatch):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    monkeypatch.setattr(autodiff, "gpu_count", lambda: 0)
     objective = objectives.channel("conv", 0)
     # Clip and activations: 8 * 64 * 64 positions of 3 + 3 + 4 float32 numbers, each four times.
     clip = 8 * 64 * 64 * 10 * 4 * 4

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 import c3dvis
-from c3dvis import identity
+from c3dvis import autodiff, identity
 from c3dvis.gallery.record import HASHES
 from c3dvis.gallery.settings import Settings
 
@@ -55,7 +55,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
-        "gpus": len(keras.distribution.list_devices("gpu")),
+        "gpus": autodiff.gpu_count(),
     }
 
 

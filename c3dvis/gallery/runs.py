@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import keras
-
+from c3dvis import autodiff
 from c3dvis.gallery import code, folder, groups, manifest, provenance, rebuild, render, shards
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Section, Unit
@@ -58,7 +57,7 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     before = folder.begun(out, renderer.identity)
     every = [CLASSES, *(info.name for info in reversed(layers.describe(renderer.network)))]
     grown = manifest.grown(() if before is None else before.sections, sections, every)
-    most = groups.ON_GPU if keras.distribution.list_devices("gpu") else groups.ON_CPU
+    most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     shared = {} if before is None else before.groups
     begun = Manifest(
         identity=renderer.identity,

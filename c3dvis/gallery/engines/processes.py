@@ -40,9 +40,9 @@ class Processes:
         self.workers = workers
 
     def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
-        import keras
+        from c3dvis import autodiff
 
-        gpus = len(keras.distribution.list_devices("gpu"))
+        gpus = autodiff.gpu_count()
         usual = gpus or max(_FEWEST, (os.cpu_count() or 1) // _CORES_A_PROCESS)
         count = usual if self.workers is None else self.workers
         workers = _Processes(pool.recipe(renderer, elsewhere=False), count, gpus)

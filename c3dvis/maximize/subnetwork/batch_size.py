@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 
+from c3dvis import autodiff
 from c3dvis.maximize.subnetwork.cut import Subnetwork
 
 # On a CPU, convolutions of whole clips gain little from company and lose once their activations
@@ -23,7 +24,7 @@ def choose_batch_size(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> in
         subnetwork: What an objective reads of a network.
         clip_shape: `(T, H, W, C)`.
     """
-    if keras.distribution.list_devices("gpu"):
+    if autodiff.gpu_count():
         # How much memory a GPU has left no backend says in the same way: trying tells.
         return _ON_GPU
     volume = np.prod([end - first for first, end in subnetwork.box])
