@@ -69,6 +69,11 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
     return model.fit(steps.with_options(untuned), shuffle=False, **options)
 
 
+def steps_per_execution(wanted: int) -> int:
+    """How many steps `keras.Model.fit` takes in one run: under torch, which compiles none, one."""
+    return 1 if keras.backend.backend() == "torch" else wanted
+
+
 def optimizer_index(optimizer: keras.optimizers.Optimizer, variable) -> int:
     """Which of the variables that an optimizer was built with a variable is.
 

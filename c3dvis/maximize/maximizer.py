@@ -149,7 +149,10 @@ class Maximizer(InputOptimizer):
         terms = len(self.objective.terms)
         self.tracking = Tracking(self.latents, clips=self.batch_size, terms=terms)
         self._allocated = [self.parametrization, self.tracking]
-        self.compile(optimizer=self._new_optimizer(), steps_per_execution=self._steps_in_execution)
+        self.compile(
+            optimizer=self._new_optimizer(),
+            steps_per_execution=autodiff.steps_per_execution(self._steps_in_execution),
+        )
 
     @property
     def latents(self) -> list[keras.Variable]:
@@ -157,7 +160,11 @@ class Maximizer(InputOptimizer):
         return self.parametrization.latents
 
     def call(self, inputs, training=None):
-        """Scores of the clips as they are now, `(N,)`, under one draw of the transforms."""
+        """Scores of the clips as they are now, `(N,)`, under one draw of the transforms.
+
+        Returns:
+            Scores less penalties; in training, the scores alone beside them.
+        """
         unit_indices, uniforms = inputs
         clips = transforms.apply(self.conditioning, self.parametrization.decode(), uniforms)
         seen = transforms.apply(self.transforms, clips, uniforms)
@@ -169,7 +176,8 @@ class Maximizer(InputOptimizer):
         relu = rewire.leaking_relu(leak)
         term_scores = self._term_scores(seen, clips, unit_indices, relu)
         self.tracking.update(self.latents, term_scores)
-        return sum(term_scores) - penalties
+        scores = sum(term_scores)
+        return scores - penalties, scores
 
     def train_step(self, *arguments):
         """One step, the same whether it stands alone or in a loop of several."""
@@ -178,7 +186,7 @@ class Maximizer(InputOptimizer):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """What is minimized: penalties less scores, summed."""
-        return super().compute_loss(y_pred=-y_pred)
+        return super().compute_loss(y_pred=-y_pred[0])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The logs of a step, for progress bars and callbacks.
@@ -188,11 +196,9 @@ class Maximizer(InputOptimizer):
             minimized: penalties less scores, summed. Clips that have failed are left out of both,
             so that one does not stop the others; where all have failed, both are NaN.
         """
-        finite = ops.isfinite(y_pred)
+        finite = ops.isfinite(y_pred[0])
         lost = ops.where(ops.any(finite), 0.0, np.float32("nan"))
-        regularized, scores = (
-            ops.sum(ops.where(finite, each, 0.0)) for each in (y_pred, self.tracking.latest)
-        )
+        regularized, scores = (ops.sum(ops.where(finite, each, 0.0)) for each in y_pred)
         count = ops.sum(ops.cast(finite, "float32"))
         return {"score": scores / count, "loss": lost - regularized}
 

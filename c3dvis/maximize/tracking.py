@@ -63,20 +63,23 @@ class Tracking(keras.layers.Layer):
 
     def update(self, latents: Sequence[keras.Variable], term_scores: Sequence) -> None:
         """Takes account of one step: the latents, and the terms' scores `(N,)` of their clips."""
+        # Variables are read as tensors first, as JAX's `where` and `cond` take none of Keras's.
+        best = ops.convert_to_tensor(self.best)
         scores, each = sum(term_scores), ops.stack(term_scores, axis=-1)
         finite = ops.isfinite(scores)
         for kept, latent in zip(self.last_finite, latents, strict=True):
+            before, latent = ops.convert_to_tensor(kept), ops.convert_to_tensor(latent)
             lost = _rows(ops.logical_not(finite), latent)
             # A row-wise `where` is several times slower than a plain copy.
             kept.assign(
                 ops.cond(
                     ops.any(lost),
-                    lambda kept=kept, latent=latent, lost=lost: ops.where(lost, kept, latent),
-                    lambda latent=latent: ops.convert_to_tensor(latent),
+                    lambda before=before, latent=latent, lost=lost: ops.where(lost, before, latent),
+                    lambda latent=latent: latent,
                 )
             )
         self.latest.assign(scores)
-        self.best.assign(ops.where(finite, ops.maximum(self.best, scores), self.best))
+        self.best.assign(ops.where(finite, ops.maximum(best, scores), best))
         self.steps.assign_add(ops.ones_like(scores))
         self.finite_steps.assign_add(ops.cast(finite, "float32"))
         self.lowest.assign(ops.minimum(self.lowest, each))

@@ -38,8 +38,8 @@ def area_loss(masks, areas, *, exact: bool = False):
     count = masks.shape[-1]
     ones = np.array([count - int(count * (1 - area)) for area in areas])
     if exact:
-        template = np.arange(count) >= count - ones[:, None]
-        return ops.mean((ops.sort(masks, axis=-1) - template.astype(np.float32)) ** 2, axis=-1)
+        template = (np.arange(count) >= count - ones[:, None]).astype(np.float32)
+        return ops.mean(ops.subtract(ops.sort(masks, axis=-1), template) ** 2, axis=-1)
     template = ops.stop_gradient(_template(ops.stop_gradient(masks), ones))
     # A template between 0 and 1 is a share of ones: the expected squared distance to 0 and 1.
     return ops.mean(masks * masks + (1 - 2 * masks) * template, axis=-1)
@@ -48,13 +48,14 @@ def area_loss(masks, areas, *, exact: bool = False):
 def _template(masks, ones: np.ndarray):
     """For each value its share of the ones, by a histogram of each row."""
     rows, width = len(ones), _BINS + 1
-    bins = ops.cast(masks * _BINS, "int32") + width * np.arange(rows, dtype=np.int32)[:, None]
+    starts = width * np.arange(rows, dtype=np.int32)[:, None]
+    bins = ops.add(ops.cast(masks * _BINS, "int32"), starts)
     flat = ops.reshape(bins, (-1,))
     counts = ops.segment_sum(ops.ones_like(flat, "float32"), flat, num_segments=rows * width)
     counts = ops.reshape(counts, (rows, width))
     upto = ops.cumsum(counts, axis=-1)
     above = upto[:, -1:] - upto
-    share = (ones[:, None].astype(np.float32) - above) / ops.maximum(counts, 1)
+    share = ops.subtract(ones[:, None].astype(np.float32), above) / ops.maximum(counts, 1)
     return ops.reshape(ops.take(ops.reshape(ops.clip(share, 0, 1), (-1,)), flat), masks.shape)
 
 
@@ -80,9 +81,9 @@ def core_loss(masks, areas, *, core: tuple[int, int, int] = CORE):
     count = means.shape[-1]
     tops = np.array([min(math.ceil(a * math.prod(shape) / inside), count) for a in areas])
     top = (np.arange(count) < tops[:, None]).astype(np.float32)
-    first = ops.sum((means - 1) ** 2 * top, axis=-1) / tops.astype(np.float32)
-    rest = ops.sum(means**2 * (1 - top), axis=-1) / np.maximum(count - tops, 1).astype(np.float32)
-    return first + rest
+    shares = top / tops[:, None], (1 - top) / np.maximum(count - tops, 1)[:, None]
+    first, rest = (ops.convert_to_tensor(share.astype(np.float32)) for share in shares)
+    return ops.sum((means - 1) ** 2 * first, axis=-1) + ops.sum(means**2 * rest, axis=-1)
 
 
 def ellipsoid(shape: tuple[int, int, int]) -> np.ndarray:

@@ -64,7 +64,7 @@ class Fourier(Parametrization):
         return [self.deviation * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
 
     def signal(self, latents):
-        real, imaginary = (latent * self.amplitude for latent in latents)
+        real, imaginary = (ops.multiply(latent, self.amplitude) for latent in latents)
         return inverse(real, imaginary, self.signal_shape[2])
 
     def latents_of(self, signal):
