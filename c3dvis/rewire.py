@@ -47,6 +47,11 @@ class Shadow(keras.Model):
         self.reached = graph.reached(self._graph)
         self.built = True
 
+    @property
+    def output_keys(self) -> list[int]:
+        """Keys of what `call` returns."""
+        return list(self._graph.outputs)
+
     def keys(self, layer) -> list[int]:
         """Keys of what all calls of a layer of the network make of what the network is given."""
         made = [key for keys in self._graph.layer_outputs.get(id(layer), []) for key in keys]

@@ -145,6 +145,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
 
     class Card:
         summary = "prefers <b>motion</b> left."
+        tuning = None
 
         def __init__(self, channel):
             self.channel = channel

@@ -116,7 +116,8 @@ def make(
         network: The network that the settings name, where it is loaded already.
         real_clips: Folder of videos; the page shows those that each unit responds to most, and
             ratios over the best of them. A gallery that is made already can be given one too.
-        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip.
+        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip;
+            and, with real clips, what these say of whether to believe the clip: see `trust`.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -163,8 +164,8 @@ def make(
             bar=bar,
         )
         if motion_cards:
-            strongest = None if real_clips is None else real.strongest(*of, real_clips)
-            cards.add(*of, strongest, report=report)
+            swept = None if real_clips is None else real.swept_clips(*of, real_clips)
+            cards.add(*of, swept, report=report)
             rebuild.rebuild(out)
         return outcome
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.trust import Trust
 from c3dvis.text import number, visible
 
 # A drift is shown where it explains at least this share of the change between frames.
@@ -38,6 +39,7 @@ class Tile:
         real: The real clips that it responds to most, best first.
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
+        trust: What real clips say of its clip; None where that is not known.
     """
 
     unit: Unit
@@ -45,6 +47,7 @@ class Tile:
     real: tuple[RealClip, ...] = ()
     card: str | None = None
     card_says: str = ""
+    trust: Trust | None = None
 
     @property
     def name(self) -> str:
