@@ -261,7 +261,8 @@ def _add_running(group: Any) -> None:
         "--cards",
         action="store_true",
         help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
-        "with --real what its strongest clips lose without motion; takes longer than the clips",
+        "with --real what its strongest clips lose without motion, and whether to believe its clip; "
+        "takes longer than the clips",
     )
     group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(

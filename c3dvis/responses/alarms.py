@@ -95,10 +95,10 @@ class PathSimilarity:
         """How alike the activations before a unit are, in words."""
         same = float(self.same_activations[self._row(channel)])
         if np.isnan(same):
-            return "Its strongest real clips are no more alike before it than any others."
+            return "No path similarity: its strongest real clips are no more alike than any others."
         return (
-            f"Before it, the made clip is to its strongest real clips as {same:.2f}, where 1 is as "
-            "these are to each other, 0 as other real clips are to them."
+            f"Path similarity {same:.2f}: in the layers before the unit, 1 is as alike as its "
+            "strongest real clips are to each other, 0 as these are to other real clips."
         )
 
     def _row(self, channel: int) -> int:
