@@ -65,7 +65,8 @@ def add(
             unit = chosen[card.channel]
             (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
             card.save(out / path(unit))
-            files.write_json(_said(out, unit), {"summary": card.summary})
+            said = {"summary": card.summary, "direction": card.direction}
+            files.write_json(_said(out, unit), said)
         if real is not None:
             trust.add(network, settings, section, out, real, made[0].tuning)
 
@@ -80,6 +81,13 @@ def read(out: Path, unit: Unit) -> str | None:
     values = files.read_json(_said(out, unit))
     said = values.get("summary") if isinstance(values, Mapping) else None
     return said if isinstance(said, str) and (out / path(unit)).is_file() else None
+
+
+def direction(out: Path, unit: Unit) -> float | None:
+    """Degrees of the motion that a unit prefers; None where there is no card, or no such motion."""
+    values = files.read_json(_said(out, unit))
+    known = values.get("direction") if isinstance(values, Mapping) else None
+    return float(known) if isinstance(known, (int, float)) else None
 
 
 def _said(out: Path, unit: Unit) -> Path:

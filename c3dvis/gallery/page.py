@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
-from c3dvis.gallery import cards, trust
+from c3dvis.gallery import cards, trust, ways
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -115,6 +115,7 @@ def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) 
         card=None if said is None else cards.path(unit),
         card_says=said or "",
         trust=trust.read(out, unit),
+        ways=ways.read(out, unit),
     )
 
 

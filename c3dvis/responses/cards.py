@@ -76,12 +76,20 @@ class MotionCard:
         return "; ".join(parts) + "."
 
     @property
+    def direction(self) -> float | None:
+        """Degrees of the motion that it prefers; None where it prefers none to standing still."""
+        unit = self.tuning.channels.index(self.channel)
+        best = self.tuning.best[unit]
+        moves = best.temporal_frequency >= 1e-3
+        return best.direction if moves and self.tuning.best_response[unit] > 0 else None
+
+    @property
     def _motion(self) -> str:
         unit = self.tuning.channels.index(self.channel)
         if not self.tuning.best_response[unit] > 0:
             return "responds to no grating more than to grey"
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
-        if best.temporal_frequency < 1e-3 or best.speed == 0:
+        if self.direction is None:
             return "prefers gratings that stand still"
         way = _WAYS[round(best.direction / 45) % 8]
         motion = f"at {number(best.speed)} pixels a frame"
