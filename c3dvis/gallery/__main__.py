@@ -261,15 +261,15 @@ def _add_running(group: Any) -> None:
     group.add_argument(
         "--cards",
         action="store_true",
-        help="a motion card of each filter and class too: direction, speed, static or dynamic; with "
-        "--real what its strongest clips lose without motion, and whether to believe its clip; "
+        help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
+        "with --real what its strongest clips lose without motion and whether to believe its clip; "
         "takes longer than the clips",
     )
     group.add_argument(
         "--directions",
         action="store_true",
-        help="with --cards: two more clips of each, made of motion in the direction that it prefers "
-        "and of motion in the opposite one",
+        help="with --cards: two more clips of each, made of motion in the direction that it "
+        "prefers and of motion in the opposite one",
     )
     group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(

@@ -79,7 +79,9 @@ def path(unit: Unit) -> str:
 def read(out: Path, unit: Unit) -> str | None:
     """What a unit's card says; None where there is no card."""
     values = files.read_json(_said(out, unit))
-    said = values.get("summary") if isinstance(values, Mapping) else None
+    # Earlier versions kept no direction: their cards are made again.
+    whole = isinstance(values, Mapping) and "direction" in values
+    said = values.get("summary") if whole else None
     return said if isinstance(said, str) and (out / path(unit)).is_file() else None
 
 

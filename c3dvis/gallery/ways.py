@@ -7,9 +7,10 @@ cards/conv3b/7-ways.json           what they are, written last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,12 +21,9 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import both_ways
 from c3dvis.models import chosen as choices
+from c3dvis.responses.cards import in_words
 
 _NAMES = ("along", "against")
-_WAYS = (
-    *("right", "up and right", "up", "up and left"),
-    *("left", "down and left", "down", "down and right"),
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Way:
     @property
     def description(self) -> str:
         """Such as "motion left"."""
-        return f"motion {_WAYS[round(self.direction / 45) % 8]}"
+        return f"motion {in_words(self.direction)}"
 
 
 def add(
@@ -89,20 +87,23 @@ def read(out: Path, unit: Unit) -> tuple[Way, ...]:
     """A unit's two clips; none where they are not there."""
     values = files.read_json(_kept(out, unit))
     try:
-        ways = tuple(
-            Way(
-                float(one["direction"]),
-                None if one["score"] is None else float(one["score"]),
-                str(one["strip"]),
-                tuple(map(int, one["shape"])),
-            )
-            for one in values["ways"]
-        )
+        ways = tuple(map(_way, values["ways"]))
     except (KeyError, TypeError, ValueError):  # not there, or damaged
         return ()
     expected = [_path(unit, f"{name}.jpg") for name in _NAMES]
     whole = [way.strip for way in ways] == expected and all((out / p).is_file() for p in expected)
-    return ways if whole and all(len(way.shape) == 3 for way in ways) else ()
+    return ways if whole else ()
+
+
+def _way(values: Mapping[str, Any]) -> Way:
+    frames, height, width = map(int, values["shape"])
+    score = values["score"]
+    return Way(
+        direction=float(values["direction"]),
+        score=None if score is None else float(score),
+        strip=str(values["strip"]),
+        shape=(frames, height, width),
+    )
 
 
 def _write(out: Path, unit: Unit, both, fps: float) -> None:

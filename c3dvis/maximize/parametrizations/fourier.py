@@ -57,9 +57,13 @@ class Fourier(Parametrization):
         self.batchwise = self.directions is not None
 
     def get_config(self):
-        own = {"spatial_exponent": self.spatial_exponent, "deviation": self.deviation}
-        own["directions"] = self.directions
-        return {**super().get_config(), **own, "temporal_exponent": self.temporal_exponent}
+        return {
+            **super().get_config(),
+            "spatial_exponent": self.spatial_exponent,
+            "temporal_exponent": self.temporal_exponent,
+            "deviation": self.deviation,
+            "directions": self.directions,
+        }
 
     def setup(self):
         frames, height, width, channels = self.signal_shape
@@ -91,13 +95,13 @@ class Fourier(Parametrization):
                 f"Expected a direction for each of {self.clips_shape[0]} clips. "
                 f"Received: {len(directions)}."
             )
-        _, height, width = extent = self.signal_shape[:3]
-        if min(extent) < 3:
+        frames, height, width, _ = self.signal_shape
+        if min(frames, height, width) < 3:
             raise ValueError(
                 "Expected clips of 3 frames, rows and columns or more, for waves that drift. "
-                f"Received: {extent[0]} frames of {height} x {width}."
+                f"Received: {frames} frames of {height} x {width}."
             )
-        self.kept.assign(np.stack([drifting(*extent, one) for one in directions]))
+        self.kept.assign(np.stack([drifting(frames, height, width, one) for one in directions]))
 
     def start(self, rng):
         # As much contrast as with all waves.
