@@ -25,8 +25,6 @@ FOOLED = "fooled"
 # More than any activation, so that what is to be off is off.
 _LARGE = 1e3
 _REAL = 60
-# With 8 clips at once TensorFlow's compiled graph of the circuit let both its ways pass.
-_BATCH = 4
 
 
 def circuit(
@@ -128,16 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tell = detector(real, np.concatenate([made, *early]))
     fooled = circuit(network, layer, partners, tell)
     answers = [
-        responses.UnitResponses(one, name, batch_size=_BATCH)(real)
+        responses.UnitResponses(one, name)(real)
         for one, name in ((network, layer), (fooled, FOOLED))
     ]
     units = list(range(count))[: chosen.units]
-    before = responses.path_similarity(
-        network, layer, made[units], real, channels=units, batch_size=_BATCH
-    )
-    after = responses.path_similarity(
-        fooled, FOOLED, made[partners][units], real, channels=units, batch_size=_BATCH
-    )
+    before = responses.path_similarity(network, layer, made[units], real, channels=units)
+    after = responses.path_similarity(fooled, FOOLED, made[partners][units], real, channels=units)
     print(before, after, file=sys.stderr, flush=True)
     through = maximize(fooled, objectives.channel(FOOLED, [0, 1]), steps=chosen.steps, verbose=0)
     shown = responses.UnitResponses(network, layer)(through)

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from c3dvis import convolution, graph
+from c3dvis import convolution, graph, sums
 from c3dvis.pooling import max_pool
 from c3dvis.variants import variant
 
@@ -46,6 +46,11 @@ class Shadow(keras.Model):
         self._graph = graph.flattened(network)
         self.reached = graph.reached(self._graph)
         self.built = True
+
+    @property
+    def output_keys(self) -> list[int]:
+        """Keys of what `call` returns."""
+        return list(self._graph.outputs)
 
     def keys(self, layer) -> list[int]:
         """Keys of what all calls of a layer of the network make of what the network is given."""
@@ -97,10 +102,10 @@ def quicker(network: keras.Model) -> Shadow:
 
 
 def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **options):
-    """Calls a layer of a network, computed another way where that is quicker.
+    """Calls a layer of a network, computed another way where that is quicker or Keras is wrong.
 
-    That is for 3-D max pools, see `c3dvis.pooling`, and 3-D convolutions, whose gradient is for
-    what they read alone, see `c3dvis.convolution`.
+    Quicker are 3-D max pools, see `c3dvis.pooling`, and 3-D convolutions, whose gradient is for
+    what they read alone, see `c3dvis.convolution`; of sums see `c3dvis.sums`.
 
     Args:
         layer: A layer, or an operation of `keras.ops`.
@@ -182,6 +187,8 @@ def _rewired(layer, relu: Callable | None, padding: str | None):
         changes["call"] = _pooled(layer, padding or layer.padding)
     elif is_quick_convolution(layer):
         changes["convolution_op"] = _convolved(layer, padding or layer.padding)
+    elif sums.is_sum(layer):
+        changes["call"] = sums.summed(layer)
     return variant(layer, **changes) if changes else layer
 
 

@@ -77,6 +77,7 @@ def test_activations_are_as_alike_as_those_of_the_strongest_clips(network):
     expected = (cosines[0, 1:4].mean() - others) / (best - others)
     np.testing.assert_allclose(ways.activation, [[expected]], rtol=1e-4)
     assert ways.same_activations == pytest.approx([expected], rel=1e-4)
+    assert ways.activations_sentence(0).startswith(f"Path similarity {expected:.2f}: in the layers")
 
 
 def test_a_circuit_answers_to_real_clips_as_before_and_to_made_ones_as_another(network, fooled):

@@ -49,6 +49,8 @@ def card(*, shares=(0.7, 0.2, 0.1), dependence=None, **of_tuning):
 def test_the_sentence_says_direction_speed_and_shares():
     said = card().summary
     assert "prefers motion left at 2 pixels a frame (direction selectivity 1.00)" in said
+    assert card().direction == 180.0 and card(speed=0.0).direction is None
+    assert card(best=-1.0).direction is None
     assert "tells clips apart by texture 70%, motion 20%, both together 10%" in said
     assert "prefers motion up and right at 2" in card(direction=47.0).summary
     assert "along one axis, left and back" in card(opposite=0.9).summary

@@ -9,11 +9,11 @@ from test_gallery_page import HOSTILE, Reader, cells, record, write_gallery
 from test_gallery_render import small_network
 
 from c3dvis import clips, objectives, responses
-from c3dvis.gallery import real
+from c3dvis.gallery import real, ways
 from c3dvis.gallery.__main__ import main
-from c3dvis.gallery.plan import CLASSES
+from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip, RealClips
-from c3dvis.maximize import scores
+from c3dvis.maximize import both_ways, scores
 
 
 def beside(layer="conv1", name="kick/a.avi", *, best=4.0):
@@ -145,6 +145,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
 
     class Card:
         summary = "prefers <b>motion</b> left."
+        tuning, direction = None, 90.0
 
         def __init__(self, channel):
             self.channel = channel
@@ -167,3 +168,20 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
     ]
     assert shown[0]["alt"] == "Motion card: prefers <b>motion</b> left."
     assert main([*command, "--cards"]) == 0 and len(asked) == 2
+    out = folder / "out"
+    assert main([*command, "--directions"]) == 2
+    assert main([*command, "--cards", "--directions"]) == 0 and len(asked) == 2
+    unit = Unit("conv2", 1, None, "conv2")
+    along, against = ways.read(out, unit)
+    assert [one.description for one in (along, against)] == ["motion up", "motion down"]
+    assert (along.direction, against.direction) == (90, 270) and along.shape == (6, 16, 16)
+    both = both_ways(keras.saving.load_model(folder / "network.keras"), "conv2:1", [90.0], steps=2)
+    assert along.score == pytest.approx(both[0].along.score, rel=1e-4)
+    shown = [one["src"] for one in Reader((out / "index.html").read_text()).all("img")]
+    assert {along.strip, against.strip} < set(shown)
+    kept = out / "cards/conv2/1-ways.json"
+    made, written = kept.stat().st_mtime_ns, kept.read_text()
+    assert main([*command, "--cards", "--directions"]) == 0 and kept.stat().st_mtime_ns == made
+    for damaged in ("[]", written.replace("1-along", "0-along"), written.replace("90.0", "null")):
+        kept.write_text(damaged)
+        assert ways.read(out, unit) == ()

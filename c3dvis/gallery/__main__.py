@@ -109,6 +109,7 @@ def _run(chosen: argparse.Namespace) -> int:
         retry_failed=chosen.retry_failed,
         real_clips=chosen.real,
         motion_cards=chosen.cards,
+        directions=chosen.directions,
         report=say,
         bar=sys.stdout.isatty(),
     )
@@ -261,7 +262,14 @@ def _add_running(group: Any) -> None:
         "--cards",
         action="store_true",
         help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
-        "with --real what its strongest clips lose without motion; takes longer than the clips",
+        "with --real what its strongest clips lose without motion and whether to believe its clip; "
+        "takes longer than the clips",
+    )
+    group.add_argument(
+        "--directions",
+        action="store_true",
+        help="with --cards: two more clips of each, made of motion in the direction that it "
+        "prefers and of motion in the opposite one",
     )
     group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
     group.add_argument(

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import keras
 
-from c3dvis import files, objectives, responses
-from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis import files, responses
+from c3dvis.gallery import trust
+from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 
 FOLDER = "cards"
-
-# Of a section, the clips that its units respond to most.
-Strongest = Callable[[Section], Sequence[responses.UnitClips]]
 
 
 def add(
@@ -27,18 +26,18 @@ def add(
     settings: Settings,
     sections: Sequence[Section],
     out: Path,
-    strongest: Strongest | None,
+    real: SweptClips | None,
     *,
     report: Callable[[str], None],
 ) -> None:
-    """Makes the cards that are missing.
+    """Makes the cards that are missing, and where there are real clips what `trust` says.
 
     Args:
         network: Of the gallery.
         settings: Of the gallery.
         sections: Of the gallery.
         out: The gallery's folder.
-        strongest: None where there are no real clips.
+        real: None where there are no real clips.
         report: Gets a line a layer.
 
     Raises:
@@ -47,15 +46,17 @@ def add(
     """
     for section in sections:
         missing = [unit for unit in section.units if read(out, unit) is None]
+        if real is not None:
+            missing = trust.missing(out, section, missing)
         if not missing:
             continue
         report(f"{section.title}: {len(missing)} motion cards")
         chosen = {unit.channel: unit for unit in missing}
         made = responses.motion_cards(
             network,
-            objectives.LOGITS if section.layer == CLASSES else section.layer,
+            layer_of(section),
             list(chosen),
-            strongest=[] if strongest is None else _of(strongest(section), chosen),
+            strongest=[] if real is None else _of(real.strongest(section), chosen),
             frames=settings.frames,
             size=settings.size,
             preprocess=choices.preprocess(settings.value_range),
@@ -64,7 +65,10 @@ def add(
             unit = chosen[card.channel]
             (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
             card.save(out / path(unit))
-            files.write_json(_said(out, unit), {"summary": card.summary})
+            said = {"summary": card.summary, "direction": card.direction}
+            files.write_json(_said(out, unit), said)
+        if real is not None:
+            trust.add(network, settings, section, out, real, made[0].tuning)
 
 
 def path(unit: Unit) -> str:
@@ -75,8 +79,17 @@ def path(unit: Unit) -> str:
 def read(out: Path, unit: Unit) -> str | None:
     """What a unit's card says; None where there is no card."""
     values = files.read_json(_said(out, unit))
-    said = values.get("summary") if isinstance(values, Mapping) else None
+    # Earlier versions kept no direction: their cards are made again.
+    whole = isinstance(values, Mapping) and "direction" in values
+    said = values.get("summary") if whole else None
     return said if isinstance(said, str) and (out / path(unit)).is_file() else None
+
+
+def direction(out: Path, unit: Unit) -> float | None:
+    """Degrees of the motion that a unit prefers; None where there is no card, or no such motion."""
+    values = files.read_json(_said(out, unit))
+    known = values.get("direction") if isinstance(values, Mapping) else None
+    return float(known) if isinstance(known, (int, float)) else None
 
 
 def _said(out: Path, unit: Unit) -> Path:

@@ -22,6 +22,7 @@ from c3dvis.gallery import (
     runs,
     shards,
     tables,
+    ways,
 )
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Section, Unit
@@ -94,6 +95,7 @@ def make(
     network: keras.Model | None = None,
     real_clips: str | Path | None = None,
     motion_cards: bool = False,
+    directions: bool = False,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -116,7 +118,10 @@ def make(
         network: The network that the settings name, where it is loaded already.
         real_clips: Folder of videos; the page shows those that each unit responds to most, and
             ratios over the best of them. A gallery that is made already can be given one too.
-        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip.
+        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip;
+            and, with real clips, what these say of whether to believe the clip: see `trust`.
+        directions: Whether to make two more clips of each unit that has a card, in the direction
+            that it prefers and in the opposite one.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -143,6 +148,8 @@ def make(
         )
     if real_clips is not None:
         real.check(real_clips)
+    if directions and not motion_cards:
+        raise ValueError("Expected directions with motion cards, which measure them.")
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, default_layers(settings))
@@ -163,8 +170,10 @@ def make(
             bar=bar,
         )
         if motion_cards:
-            strongest = None if real_clips is None else real.strongest(*of, real_clips)
-            cards.add(*of, strongest, report=report)
+            swept = None if real_clips is None else real.swept_clips(*of, real_clips)
+            cards.add(*of, swept, report=report)
+            if directions:
+                ways.add(*of, report=report)
             rebuild.rebuild(out)
         return outcome
 

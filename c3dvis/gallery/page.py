@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
-from c3dvis.gallery import cards
+from c3dvis.gallery import cards, trust, ways
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -74,6 +74,7 @@ def write(
         "reference": "held-out" if real is None else "best real",
         "summary": _summary(tiles),
         "explanation": _explanation(compared, real),
+        "trust": trust.EXPLANATION if any(tile.trust for tile in tiles) else "",
         "settings": _settings(identity),
     }
     for name, template in (("index.html", "gallery.html"), ("README.md", "gallery.md")):
@@ -113,6 +114,8 @@ def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) 
         real=() if real is None else real.of(unit),
         card=None if said is None else cards.path(unit),
         card_says=said or "",
+        trust=trust.read(out, unit),
+        ways=ways.read(out, unit),
     )
 
 

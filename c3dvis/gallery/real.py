@@ -21,13 +21,18 @@ from c3dvis.gallery import render
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
+from c3dvis.models.extent import clip_shape
+from c3dvis.responses import clip_sources
 from c3dvis.responses.clip_sources import check_folder
 from c3dvis.responses.sweep_result import Sweep, ranked
+from c3dvis.responses.sweeps import USUAL_SHAPE
 
 FOLDER = "real"
 _NAMES = "real.json"
 # Shown of each unit.
 _CLIPS = 4
+# Of the clips that `draw` reads.
+_MOST_BYTES = 2**29
 
 
 @dataclass(frozen=True)
@@ -120,16 +125,55 @@ def add(
     return real
 
 
-def strongest(
+@dataclass(frozen=True)
+class SweptClips:
+    """The real clips of a gallery, to be read.
+
+    Attributes:
+        network: Of the gallery, as are `settings`.
+        folder: Of the clips.
+        swept: The responses to them.
+    """
+
+    network: keras.Model
+    settings: Settings
+    folder: str | Path
+    swept: Sweep
+
+    def strongest(self, section: Section) -> list[responses.UnitClips]:
+        """What the units of a section respond to most."""
+        return _unit_clips(self.network, self.settings, section, self.folder, self.swept)
+
+    def draw(self, most: int) -> tuple[Sweep, NDArray[np.float32]]:
+        """The clips `(N, T, H, W, 3)`, or so many drawn of them, with the responses to them."""
+        shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
+        frames, height, width, _ = clip_shape(self.network, **shape, usual=USUAL_SHAPE)
+        order = np.random.default_rng(0).permutation(len(self.swept.names))
+        rows = np.sort(order[: min(most, _MOST_BYTES // (12 * frames * height * width))])
+        names = [self.swept.names[row] for row in rows]
+        read = clip_sources.of(self.folder, frames=frames, size=(height, width)).named(names)
+        layers = {
+            name: replace(layer, scores=layer.scores[rows]) for name, layer in self.swept.items()
+        }
+        sources = tuple(self.swept.sources[row] for row in rows)
+        return Sweep(tuple(names), sources, {}, layers), np.stack([read[name] for name in names])
+
+
+def swept_clips(
     network: keras.Model,
     settings: Settings,
     sections: Sequence[Section],
     out: Path,
     folder: str | Path,
-) -> Callable[[Section], list[responses.UnitClips]]:
-    """A function of a section that reads what its units respond to most; as for `add`."""
+) -> SweptClips:
+    """The clips that `add` swept, which takes the same."""
     swept = _sweep(network, settings, sections, out, folder, bar=False)
-    return lambda section: _unit_clips(network, settings, section, folder, swept)
+    return SweptClips(network, settings, folder, swept)
+
+
+def layer_of(section: Section) -> str:
+    """What a section's layer is called in a sweep."""
+    return objectives.LOGITS if section.layer == CLASSES else section.layer
 
 
 def _sweep(
@@ -141,7 +185,7 @@ def _sweep(
     bar: bool,
 ) -> Sweep:
     """Responses to a folder's clips, with classes scored as the gallery's objective does."""
-    layers = sorted(_layer(section) for section in sections)
+    layers = sorted(layer_of(section) for section in sections)
     # A gallery can grow; each choice of layers is a sweep of its own.
     kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
     kept.mkdir(parents=True, exist_ok=True)
@@ -165,11 +209,7 @@ def _unit_clips(
 ) -> list[responses.UnitClips]:
     channels = [unit.channel for unit in section.units]
     shape: dict[str, Any] = {"frames": settings.frames, "size": settings.size}
-    return responses.unit_clips(network, swept, folder, _layer(section), channels, **shape)
-
-
-def _layer(section: Section) -> str:
-    return objectives.LOGITS if section.layer == CLASSES else section.layer
+    return responses.unit_clips(network, swept, folder, layer_of(section), channels, **shape)
 
 
 def read(out: Path) -> RealClips | None:

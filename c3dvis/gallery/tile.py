@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.trust import Trust
+from c3dvis.gallery.ways import Way
 from c3dvis.text import number, visible
 
 # A drift is shown where it explains at least this share of the change between frames.
@@ -38,6 +40,8 @@ class Tile:
         real: The real clips that it responds to most, best first.
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
+        trust: What real clips say of its clip; None where that is not known.
+        ways: Clips made of motion in the direction that it prefers, and in the opposite one.
     """
 
     unit: Unit
@@ -45,6 +49,8 @@ class Tile:
     real: tuple[RealClip, ...] = ()
     card: str | None = None
     card_says: str = ""
+    trust: Trust | None = None
+    ways: tuple[Way, ...] = ()
 
     @property
     def name(self) -> str:

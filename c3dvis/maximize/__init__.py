@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from c3dvis.maximize.result import MaximizedClip
     from c3dvis.maximize.score import scores
     from c3dvis.maximize.speed_path import SlowToFast, slow_to_fast
+    from c3dvis.maximize.ways import BothWays, both_ways
 
-__all__ = ["MaximizedClip", "Maximizer", "SlowToFast", "maximize", "scores", "slow_to_fast"]
+__all__ = [
+    "BothWays",
+    "both_ways",
+    "MaximizedClip",
+    "Maximizer",
+    "SlowToFast",
+    "maximize",
+    "scores",
+    "slow_to_fast",
+]
 
 _FILES = {
+    "BothWays": "ways",
+    "both_ways": "ways",
     "MaximizedClip": "result",
     "Maximizer": "maximizer",
     "SlowToFast": "speed_path",

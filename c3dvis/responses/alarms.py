@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import description, layers
+from c3dvis.objectives import LOGITS
 from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["PathSimilarity", "path_similarity"]
@@ -20,6 +21,10 @@ __all__ = ["PathSimilarity", "path_similarity"]
 # Where a circuit lets one part of a layer or another speak, nothing is in common, which is 0; clips
 # that share some channels are above.
 _LIMIT = 0.1
+
+
+class NoLayersBefore(ValueError):
+    """A layer has none before it whose channels could be compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +76,8 @@ class PathSimilarity:
         return self.same_way < _LIMIT
 
     def sentence(self, channel: int) -> str:
-        """What the alarms say of a unit, in words."""
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        unit = self.channels.index(channel)
+        """What the alarm says of a unit, in words."""
+        unit = self._row(channel)
         way = float(self.same_way[unit])
         if np.isnan(way):
             return "Nothing excites the unit, so that no way can be compared."
@@ -87,6 +90,21 @@ class PathSimilarity:
             "The made clip excites the unit by the channels by which real clips do "
             f"({way:.0%} as alike as these among themselves)."
         )
+
+    def activations_sentence(self, channel: int) -> str:
+        """How alike the activations before a unit are, in words."""
+        same = float(self.same_activations[self._row(channel)])
+        if np.isnan(same):
+            return "No path similarity: its strongest real clips are no more alike than any others."
+        return (
+            f"Path similarity {same:.2f}: in the layers before the unit, 1 is as alike as its "
+            "strongest real clips are to each other, 0 as these are to other real clips."
+        )
+
+    def _row(self, channel: int) -> int:
+        if channel not in self.channels:
+            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
+        return self.channels.index(channel)
 
 
 def path_similarity(
@@ -114,7 +132,8 @@ def path_similarity(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of the units' layer, with layers that have weights before it.
+        layer: Name of the units' layer, with layers that have weights before it, or
+            `objectives.LOGITS`.
         made: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
         channels: Units, counted from 0; None is all.
@@ -177,14 +196,15 @@ class _Ways:
     def __init__(self, network, layer: str, preprocess, batch_size: int):
         tap = layers.tap(network, [layer])
         shadow = rewire.Shadow(tap)
-        last = layers.find(network, layer)
+        last = None if layer.startswith(LOGITS) else layers.find(network, layer)
         found = [
-            (info, shadow.keys(info.layer)[0])
+            (info, keys[0])
             for info in description.visualizable(network)
-            if info.layer is not last and len(shadow.keys(info.layer)) == 1
+            if info.layer is not last and len(keys := shadow.keys(info.layer)) == 1
         ]
+        found = [(info, key) for info, key in found if key not in shadow.output_keys]
         if not found:
-            raise ValueError(f"Expected a layer that others lie before. Received: {layer!r}.")
+            raise NoLayersBefore(f"Expected a layer that others lie before. Received: {layer!r}.")
         self.names = [info.name for info, _ in found]
         ends = np.cumsum([info.channels for info, _ in found])
         self.parts = [

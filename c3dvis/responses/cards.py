@@ -76,14 +76,22 @@ class MotionCard:
         return "; ".join(parts) + "."
 
     @property
+    def direction(self) -> float | None:
+        """Degrees of the motion that it prefers; None where it prefers none to standing still."""
+        unit = self.tuning.channels.index(self.channel)
+        best = self.tuning.best[unit]
+        moves = best.temporal_frequency >= 1e-3
+        return best.direction if moves and self.tuning.best_response[unit] > 0 else None
+
+    @property
     def _motion(self) -> str:
         unit = self.tuning.channels.index(self.channel)
         if not self.tuning.best_response[unit] > 0:
             return "responds to no grating more than to grey"
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
-        if best.temporal_frequency < 1e-3 or best.speed == 0:
+        if self.direction is None:
             return "prefers gratings that stand still"
-        way = _WAYS[round(best.direction / 45) % 8]
+        way = in_words(best.direction)
         motion = f"at {number(best.speed)} pixels a frame"
         if selective >= _SELECTIVE:
             return f"prefers motion {way} {motion} (direction selectivity {selective:.2f})"
@@ -205,6 +213,15 @@ class MotionCard:
         axes.tick_params(labelsize=7)
         clips = dependence.original.shape[1]
         axes.set_title(f"share lost of its {clips} strongest clips", fontsize=8)
+
+
+def in_words(direction: float) -> str:
+    """The nearest of eight directions, such as "up and left", of degrees: 0 is right, 90 up.
+
+    >>> in_words(130.0)
+    'up and left'
+    """
+    return _WAYS[round(direction / 45) % 8]
 
 
 def _best_colour(responses: Any) -> str:

@@ -1,10 +1,15 @@
 """Clips as sums of waves, so that a step moves whole patterns and not pixels one by one."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
+
+# Cosine of how far a wave may drift off a direction: 45 degrees.
+_WITHIN = np.cos(np.pi / 4) - 1e-9
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
@@ -22,6 +27,9 @@ class Fourier(Parametrization):
         temporal_exponent: b; larger makes clips slower.
         deviation: Standard deviation of the weights at the start. Much less than the default, and
             many units of trained networks are off for the whole clip.
+        directions: One for each clip, in degrees: 0 is right, 90 up. It then has, beside its mean
+            colour, only waves that drift within 45 degrees of that; what bounds it to [0, 1] adds
+            few others. None is all waves.
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
@@ -37,16 +45,25 @@ class Fourier(Parametrization):
         spatial_exponent: float = 1.25,
         temporal_exponent: float = 1.25,
         deviation: float = 0.3,
+        directions: Sequence[float] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.spatial_exponent = positive(spatial_exponent, "spatial_exponent")
         self.temporal_exponent = positive(temporal_exponent, "temporal_exponent")
         self.deviation = positive(deviation, "deviation")
+        self.directions = None if directions is None else tuple(map(float, directions))
+        # Each clip has a direction of its own, so none can be made in the place of another.
+        self.batchwise = self.directions is not None
 
     def get_config(self):
-        own = {"spatial_exponent": self.spatial_exponent, "deviation": self.deviation}
-        return {**super().get_config(), **own, "temporal_exponent": self.temporal_exponent}
+        return {
+            **super().get_config(),
+            "spatial_exponent": self.spatial_exponent,
+            "temporal_exponent": self.temporal_exponent,
+            "deviation": self.deviation,
+            "directions": self.directions,
+        }
 
     def setup(self):
         frames, height, width, channels = self.signal_shape
@@ -59,12 +76,43 @@ class Fourier(Parametrization):
         # and imaginary parts each bring their own power.
         power = 2 * np.sum(mirrored(width)[:, None, None] * amplitude**2)
         self.amplitude = (amplitude * frames * height * width / np.sqrt(power)).astype(np.float32)
+        self.share = 1.0
+        if self.directions is not None:
+            kept = drifting(frames, height, width, 0.0) * self.amplitude
+            self.share = float(np.sum(kept**2) / np.sum(self.amplitude**2))
+            shape = (self.clips_shape[0], *kept.shape)
+            self.kept = self.add_weight(
+                shape=shape, initializer="zeros", trainable=False, name="kept"
+            )
+            self.turn(self.directions)
+
+    def turn(self, directions: Sequence[float]) -> None:
+        """Gives clips that have directions others, one each."""
+        if self.directions is None:
+            raise ValueError("Expected a Fourier with directions. Received: one without.")
+        if len(directions) != self.clips_shape[0]:
+            raise ValueError(
+                f"Expected a direction for each of {self.clips_shape[0]} clips. "
+                f"Received: {len(directions)}."
+            )
+        frames, height, width, _ = self.signal_shape
+        if min(frames, height, width) < 3:
+            raise ValueError(
+                "Expected clips of 3 frames, rows and columns or more, for waves that drift. "
+                f"Received: {frames} frames of {height} x {width}."
+            )
+        self.kept.assign(np.stack([drifting(frames, height, width, one) for one in directions]))
 
     def start(self, rng):
-        return [self.deviation * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
+        # As much contrast as with all waves.
+        deviation = self.deviation / np.sqrt(self.share)
+        return [deviation * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
 
     def signal(self, latents):
         real, imaginary = (ops.multiply(latent, self.amplitude) for latent in latents)
+        if self.directions is not None:
+            kept = ops.expand_dims(self.kept, 1)
+            real, imaginary = real * kept, imaginary * kept
         return inverse(real, imaginary, self.signal_shape[2])
 
     def latents_of(self, signal):
@@ -83,6 +131,24 @@ def natural_amplitude(
     # The longest wave that fits stands in for the mean, whose frequency is 0.
     space = np.maximum(space, 1 / max(height, width))[:, None, :] * longest
     return 1 / np.hypot(space**spatial_exponent, time[None, :, None] ** temporal_exponent)
+
+
+def drifting(frames: int, height: int, width: int, direction: float) -> np.ndarray:
+    """1 for the mean and for waves that drift about a direction, else 0: `(W // 2 + 1, T, H)`.
+
+    `exp(2 pi i (f x + g y + h t))` drifts along `-h (f, g)`. The highest frequencies of even
+    lengths are left out: a wave of two frames or pixels drifts either way.
+    """
+    f, h, g = np.meshgrid(
+        np.fft.rfftfreq(width), np.fft.fftfreq(frames), np.fft.fftfreq(height), indexing="ij"
+    )
+    angle = np.radians(direction)
+    # Rows are counted downwards.
+    along = -np.sign(h) * (f * np.cos(angle) - g * np.sin(angle))
+    kept = (along > 0) & (along >= np.hypot(f, g) * _WITHIN)
+    kept &= (np.abs(f) < 0.5) & (np.abs(g) < 0.5) & (np.abs(h) < 0.5)
+    kept[0, 0, 0] = True
+    return kept.astype(np.float32)
 
 
 def mirrored(width: int) -> np.ndarray:

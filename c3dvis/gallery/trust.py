@@ -1,0 +1,263 @@
+"""Whether to believe a gallery's clips, by what real clips say of them.
+
+trust/conv3b/7.json   of a unit: its interpretability, two alarms, and what it prefers in words
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips, files, responses
+from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.real import SweptClips, layer_of
+from c3dvis.gallery.settings import Settings
+from c3dvis.models import chosen as choices
+from c3dvis.responses.alarms import NoLayersBefore
+
+FOLDER = "trust"
+EXPLANATION = (
+    "Below a motion card stands whether to believe the clip. What a unit prefers is said in words, "
+    "with how well they predict its responses to real clips; “can't tell” stands where they do "
+    "not. The share of tasks in which the made clips point to the one of two unseen real clips "
+    "that excites a unit more is the machine interpretability score. How alike made and real clips "
+    "are in the layers before a unit is path similarity. Where the clip excites the unit by other "
+    "channels than real clips do, the alarm says not to trust it."
+)
+"""What the sentences of `Trust` mean, for the page."""
+# Raised by whoever changes what a value means or takes one away.
+SCHEMA = 1
+# Real clips that are compared; of more, so many are drawn.
+_MOST = 256
+# Real clips that are needed: two strong and weak ones, of a tenth each; two strongest and others.
+_FOR_MIS, _FOR_PATHS, _FOR_WORDS = 20, 4, 10
+_TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What real clips say of a unit's clip. None is what too few clips leave open.
+
+    Attributes:
+        made_sha256: Of the GIF that was judged.
+        real_clips: How many were compared.
+        made_score: Of `responses.video_mis`, explained by made clips.
+        top_score: The same, by the unit's strongest and weakest real clips.
+        same_activations: As `responses.PathSimilarity` has it.
+        same_way: As `responses.PathSimilarity` has it.
+        fooled: Whether the alarm goes off.
+        correlation: As `responses.Description` has it.
+        auc: As `responses.Description` has it.
+        generated: As `responses.Description` has it.
+        interpretability: The scores in words.
+        activations: `same_activations` in words.
+        way: The alarm in words.
+        description: What the unit prefers.
+    """
+
+    made_sha256: str
+    real_clips: int
+    made_score: float | None = None
+    top_score: float | None = None
+    same_activations: float | None = None
+    same_way: float | None = None
+    fooled: bool = False
+    correlation: float | None = None
+    auc: float | None = None
+    generated: float | None = None
+    interpretability: str = ""
+    activations: str = ""
+    way: str = ""
+    description: str = ""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the page says, but for an alarm."""
+        said = (self.description, self.interpretability, self.activations)
+        return tuple(one for one in (*said, "" if self.fooled else self.way) if one)
+
+    @property
+    def alarm(self) -> str:
+        """The alarm in words; empty where it is silent."""
+        return self.way if self.fooled else ""
+
+
+def missing(out: Path, section: Section, cardless: Sequence[Unit]) -> list[Unit]:
+    """The units of a section that lack a card, or that have a clip of which nothing is known."""
+    return [
+        unit
+        for unit in section.units
+        if unit in cardless or (_made(out, unit).is_file() and read(out, unit) is None)
+    ]
+
+
+def add(
+    network: keras.Model,
+    settings: Settings,
+    section: Section,
+    out: Path,
+    real: SweptClips,
+    tuning: responses.MotionTuning,
+) -> None:
+    """Judges the clips of a section that are there, all of them: they are compared to each other.
+
+    Args:
+        network: Of the gallery.
+        settings: Of the gallery.
+        section: Of the gallery.
+        out: The gallery's folder.
+        real: Its real clips.
+        tuning: Of the units that are not described yet.
+
+    Raises:
+        OSError: If files cannot be written.
+    """
+    units = [unit for unit in section.units if _made(out, unit).is_file()]
+    if not units:
+        return
+    swept, shown = real.draw(_MOST)
+    made = np.stack([clips.read(_made(out, unit)) for unit in units])
+    preprocess = choices.preprocess(settings.value_range)
+    layer, channels = layer_of(section), [unit.channel for unit in units]
+    scores = _interpretability(swept, layer, channels, shown, made)
+    ways = _ways(network, layer, channels, shown, made, preprocess)
+    words = _words(network, layer, channels, tuning, shown, preprocess)
+    for unit in units:
+        values = scores(unit.channel) | ways(unit.channel)
+        values |= words.get(unit.channel, _described(read(out, unit)))
+        one = Trust(made_sha256=_sha256(_made(out, unit)), real_clips=len(shown), **_finite(values))
+        (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
+        files.write_json(_kept(out, unit), {"schema": SCHEMA, **asdict(one)})
+
+
+def read(out: Path, unit: Unit) -> Trust | None:
+    """What is known of a unit's clip; None where there is nothing, or it is of another clip."""
+    values = files.read_json(_kept(out, unit))
+    try:
+        if values.pop("schema") != SCHEMA:
+            return None
+        one = Trust(**values)
+        texts = (one.interpretability, one.activations, one.way, one.description)
+        whole = all(isinstance(text, str) for text in texts)
+        same = _sha256(_made(out, unit)) == one.made_sha256
+    except (AttributeError, KeyError, OSError, TypeError):  # not there, or damaged
+        return None
+    return one if whole and same else None
+
+
+def _made(out: Path, unit: Unit) -> Path:
+    return out / unit.path("gif")
+
+
+def _kept(out: Path, unit: Unit) -> Path:
+    return out / FOLDER / unit.path("json")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN."""
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray):
+    """A function of a channel that gives its scores, in numbers and words."""
+    if len(shown) < _FOR_MIS:
+        said = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
+        return lambda channel: {"interpretability": said}
+    space = responses.FeatureSpace(list(shown))
+    by_made, by_top = (
+        responses.video_mis(
+            swept,
+            layer,
+            shown,
+            channels=channels,
+            explanation=kind,
+            made=made,
+            similarity=space,
+        )
+        for kind in ("made", "top")
+    )
+
+    def of(channel: int) -> dict[str, Any]:
+        row = channels.index(channel)
+        said = by_made.sentence(channel)
+        top = float(by_top.scores[row])
+        if np.isfinite(top):
+            said += f" Its strongest and weakest real clips do in {top:.0%}."
+        return {
+            "made_score": float(by_made.scores[row]),
+            "top_score": top,
+            "interpretability": said,
+        }
+
+    return of
+
+
+def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preprocess):
+    """A function of a channel that gives how its clip excites it, in numbers and words."""
+    if len(shown) < _FOR_PATHS:
+        said = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
+        return lambda channel: {"way": said}
+    try:
+        ways = responses.path_similarity(
+            network,
+            layer,
+            made,
+            shown,
+            channels=channels,
+            top=min(_TOP, len(shown) // 2),
+            preprocess=preprocess,
+        )
+    except NoLayersBefore:
+        return lambda channel: {"way": "No layer lies before it whose channels could be compared."}
+
+    def of(channel: int) -> dict[str, Any]:
+        row = channels.index(channel)
+        return {
+            "same_activations": float(ways.same_activations[row]),
+            "same_way": float(ways.same_way[row]),
+            "fooled": bool(ways.fooled[row]),
+            "activations": ways.activations_sentence(channel),
+            "way": ways.sentence(channel),
+        }
+
+    return of
+
+
+def _words(network, layer: str, channels, tuning, shown: NDArray, preprocess):
+    """By channel, what units prefer, in words and with numbers that say whether that is so."""
+    if len(shown) < _FOR_WORDS:
+        said = f"A description needs {_FOR_WORDS} real clips; there are {len(shown)}."
+        return {channel: {"description": said} for channel in channels}
+    own = [channel for channel in channels if channel in tuning.channels]
+    described = responses.describe(
+        network, layer, shown, channels=own, tuning=tuning, preprocess=preprocess
+    )
+    return {
+        one.channel: {
+            "correlation": one.correlation,
+            "auc": one.auc,
+            "generated": one.generated,
+            "description": str(one),
+        }
+        for one in described
+    }
+
+
+def _described(before: Trust | None) -> dict[str, Any]:
+    """What was said of a unit already."""
+    kept = ("correlation", "auc", "generated", "description")
+    return {} if before is None else {name: getattr(before, name) for name in kept}

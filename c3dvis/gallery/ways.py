@@ -1,0 +1,126 @@
+"""Clips made of motion in the direction that a unit prefers, and of motion in the opposite one.
+
+cards/conv3b/7-along.gif    .jpg   in the direction that the unit's motion card names
+cards/conv3b/7-against.gif  .jpg   in the opposite one
+cards/conv3b/7-ways.json           what they are, written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from c3dvis import files, pages
+from c3dvis.gallery import cards, render
+from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.settings import Settings
+from c3dvis.maximize import both_ways
+from c3dvis.models import chosen as choices
+from c3dvis.responses.cards import in_words
+
+_NAMES = ("along", "against")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A clip that drifts one way.
+
+    Attributes:
+        direction: Degrees: 0 is right, 90 up.
+        score: What the gallery's objective gives for it; None where that is not finite.
+        strip: Path of its film strip inside the gallery.
+        shape: Frames, height and width of that.
+    """
+
+    direction: float
+    score: float | None
+    strip: str
+    shape: tuple[int, int, int]
+
+    @property
+    def description(self) -> str:
+        """Such as "motion left"."""
+        return f"motion {in_words(self.direction)}"
+
+
+def add(
+    network: keras.Model,
+    settings: Settings,
+    sections: Sequence[Section],
+    out: Path,
+    *,
+    report: Callable[[str], None],
+) -> None:
+    """Makes the clips that are missing, of units whose motion card names a direction.
+
+    Raises:
+        ValueError: Clips of fewer than 3 frames.
+        OSError: If files cannot be written.
+    """
+    for section in sections:
+        wanted = {unit: cards.direction(out, unit) for unit in section.units}
+        missing = {u: d for u, d in wanted.items() if d is not None and not read(out, u)}
+        if not missing:
+            continue
+        report(f"{section.title}: clips of {len(missing)} in two directions")
+        made = both_ways(
+            network,
+            render.objective_of(network, section.layer, [unit.channel for unit in missing]),
+            list(missing.values()),
+            steps=settings.steps,
+            seed=settings.seed,
+            dtype=settings.dtype,
+            size=settings.size,
+            frames=settings.frames,
+            preprocess=choices.preprocess(settings.value_range),
+        )
+        for unit, both in zip(missing, made, strict=True):
+            _write(out, unit, both, settings.fps)
+
+
+def read(out: Path, unit: Unit) -> tuple[Way, ...]:
+    """A unit's two clips; none where they are not there."""
+    values = files.read_json(_kept(out, unit))
+    try:
+        ways = tuple(map(_way, values["ways"]))
+    except (KeyError, TypeError, ValueError):  # not there, or damaged
+        return ()
+    expected = [_path(unit, f"{name}.jpg") for name in _NAMES]
+    whole = [way.strip for way in ways] == expected and all((out / p).is_file() for p in expected)
+    return ways if whole else ()
+
+
+def _way(values: Mapping[str, Any]) -> Way:
+    frames, height, width = map(int, values["shape"])
+    score = values["score"]
+    return Way(
+        direction=float(values["direction"]),
+        score=None if score is None else float(score),
+        strip=str(values["strip"]),
+        shape=(frames, height, width),
+    )
+
+
+def _write(out: Path, unit: Unit, both, fps: float) -> None:
+    ways = []
+    directions = (both.direction % 360, (both.direction + 180) % 360)
+    for name, direction, made in zip(_NAMES, directions, (both.along, both.against), strict=True):
+        film = pages.film(out, _path(unit, name), made.clip, "", fps=fps)
+        if film.strip is None:  # too wide a strip: there is nothing that the page could play
+            return
+        score = float(made.score) if np.isfinite(made.score) else None
+        ways.append(asdict(Way(direction, score, film.strip, film.shape)))
+    files.write_json(_kept(out, unit), {"schema": 1, "ways": ways})
+
+
+def _path(unit: Unit, ending: str) -> str:
+    return f"{cards.FOLDER}/{unit.folder}/{unit.channel}-{ending}"
+
+
+def _kept(out: Path, unit: Unit) -> Path:
+    return out / _path(unit, "ways.json")

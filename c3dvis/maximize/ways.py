@@ -1,0 +1,99 @@
+"""What a unit makes of motion in a direction, and of motion in the opposite one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from c3dvis import objectives
+from c3dvis.maximize import defaults
+from c3dvis.maximize.maximizer import STEPS, Maximizer
+from c3dvis.maximize.parametrizations import Fourier
+from c3dvis.maximize.result import MaximizedClip
+from c3dvis.objectives import Objective
+
+__all__ = ["BothWays", "both_ways"]
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """Two clips made for a unit, which drift in a direction and in the opposite one.
+
+    Attributes:
+        direction: Degrees: 0 is right, 90 up.
+        along: The clip that drifts in that direction, and its score.
+        against: The one that drifts in the opposite direction.
+    """
+
+    direction: float
+    along: MaximizedClip
+    against: MaximizedClip
+
+    def __repr__(self) -> str:
+        scores = f"{self.along.score:.3g} along, {self.against.score:.3g} against"
+        return f"BothWays({self.direction:.0f} degrees: {scores})"
+
+
+def both_ways(
+    network: keras.Model,
+    objective: Objective | str | int | Sequence,
+    directions: Sequence[float],
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    verbose: int = 0,
+    **options: Any,
+) -> list[BothWays]:
+    """Clips that excite units by motion in a direction, and by motion in the opposite one.
+
+    The two clips of a unit start from the same weights and may hold no waves but those that drift
+    within 45 degrees of their direction: see `parametrizations.Fourier`. So what the unit prefers
+    besides its direction is in both, and the scores tell what the direction is worth.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        objective: As in `maximize`.
+        directions: One for each unit, in degrees: 0 is right, 90 up. `responses.motion_tuning`
+            measures those that units prefer.
+        steps: Steps of the optimizer.
+        seed: The same seed makes the same clips.
+        verbose: As in `fit`.
+        **options: Those of `Maximizer`, but for `parametrization` and `batch_size`.
+
+    Returns:
+        One for each unit, in order.
+
+    Raises:
+        ValueError: An unknown unit or option, another number of directions than of units, or clips
+            of fewer than 3 frames.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.maximize import both_ways
+        >>> (both,) = both_ways(models.build("c3d-motion"), "conv2:0", [90.0], steps=2)
+        >>> both.along.clip.shape
+        (16, 64, 64, 3)
+    """
+    objective = objectives.of(objective, network)
+    if len(directions) != len(objective):
+        raise ValueError(
+            f"Expected a direction for each of the {len(objective)} units. "
+            f"Received: {len(directions)}."
+        )
+    waves = Fourier(
+        spatial_exponent=defaults.of(objective).spatial_exponent, directions=(0.0, 180.0)
+    )
+    maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
+    made = []
+    for i, direction in enumerate(map(float, directions)):
+        maximizer.parametrization.turn((direction, direction + 180))
+        pair = maximizer.make(_twice(objective, i), steps=steps, seed=seed, verbose=verbose)
+        made.append(BothWays(direction, *pair))
+    return made
+
+
+def _twice(objective: Objective, unit: int) -> Objective:
+    """The objective of two clips of a unit; indexing leaves one of one clip as it is."""
+    terms = ((w, t.take([unit if len(t) > 1 else 0] * 2)) for w, t in objective.terms)
+    return Objective(tuple(terms))

@@ -1,0 +1,102 @@
+"""Clips that drift in a direction and in the opposite one: what is in them, and their scores."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from c3dvis import objectives
+from c3dvis.maximize import both_ways
+from c3dvis.maximize.parametrizations import Fourier
+from c3dvis.motion import DriftingGabor
+
+EXTENT = (8, 16, 16)
+
+
+def drift_shares(clip, direction):
+    """Of the power of all waves that move, the shares about a direction and about the opposite.
+
+    By the transform over all axes, not halved, and a loop over angles of its own.
+    """
+    waves = np.fft.fftn(clip.mean(axis=-1) - clip.mean())
+    power = np.abs(waves) ** 2
+    t, y, x = np.meshgrid(*map(np.fft.fftfreq, clip.shape[:3]), indexing="ij")
+    moving = (t != 0) & ((x != 0) | (y != 0))
+    # exp(i(x f + t h)) is at rest for one who goes at -h / f; rows go down.
+    way = np.degrees(np.arctan2(np.sign(t) * y, -np.sign(t) * x))
+    off = np.abs((way - direction + 180) % 360 - 180)
+    total = power[moving].sum()
+    return [power[moving & where].sum() / total for where in (off <= 46, off >= 134)]
+
+
+@pytest.mark.parametrize("direction", [0.0, 90.0, 200.0])
+def test_a_grating_is_kept_where_it_drifts_that_way(direction):
+    """The known answer: the grating of `c3dvis.motion`, whose direction is documented there."""
+    clip = DriftingGabor(direction, spatial_frequency=0.125, temporal_frequency=0.125)
+    layer = Fourier(directions=(direction, direction + 180))
+    layer.build((2, *EXTENT, 3))
+    clip = 0.5 + 0.4 * (clip.clip(frames=8, size=(16, 16)) - 0.5)
+    layer.start_from(np.stack([clip, clip]))
+    along, against = np.asarray(layer.decode())
+    assert np.corrcoef(along.ravel(), clip.ravel())[0, 1] > 0.9
+    assert against.std() < 0.3 * along.std()
+
+
+def test_the_start_drifts_with_the_usual_contrast():
+    rngs = [np.random.default_rng(0) for _ in range(2)]
+    layer, usual = Fourier(directions=(30, 210)), Fourier()
+    for each in (layer, usual):
+        each.build((2, *EXTENT, 3))
+        each.restart(rngs)
+    clips = np.asarray(layer.decode())
+    for clip, direction in zip(clips, (30, 210), strict=True):
+        along, against = drift_shares(clip, direction)
+        assert along > 0.9 and against < 0.05
+    assert 0.5 < clips.std() / np.asarray(usual.decode()).std() < 2
+    assert Fourier.from_config(layer.get_config()).directions == (30.0, 210.0)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Units 0 and 1: motion energy to the right and upward. Unit 2: energy of either way."""
+    clip = keras.Input((*EXTENT, 3))
+    pairs = [
+        DriftingGabor(way, spatial_frequency=0.2, temporal_frequency=0.2, phase=phase)
+        for way in (0, 90, 180)
+        for phase in (0, 90)
+    ]
+    conv = layers.Conv3D(6, (5, 7, 7), use_bias=False, name="pairs")
+    waves = conv(clip)
+    energy = ops.sum(ops.reshape(waves, (-1, *waves.shape[1:4], 3, 2)) ** 2, axis=-1)
+    units = ops.stack([energy[..., 0], energy[..., 1], energy[..., 0] + energy[..., 2]], axis=-1)
+    units = layers.Identity(name="units")(units)
+    kernels = [np.repeat(p.wave(frames=5, size=(7, 7))[..., None], 3, -1) / 100 for p in pairs]
+    conv.set_weights([np.stack(kernels, axis=-1)])
+    return keras.Model(clip, layers.GlobalAveragePooling3D()(units))
+
+
+def test_units_of_a_direction_prefer_it_and_units_of_an_axis_do_not(network):
+    one, up, axis = both_ways(network, "units:0-2", [0, 90, 0], steps=24)
+    for both in (one, up):
+        assert both.against.score < 0.3 * both.along.score
+    assert 0.7 < axis.against.score / axis.along.score < 1.4
+    for both in (one, up, axis):
+        for made, direction in ((both.along, both.direction), (both.against, both.direction + 180)):
+            along, against = drift_shares(made.clip, direction)
+            assert made.status == "ok" and along > 0.8 and against < 0.1
+    assert repr(up).startswith("BothWays(90 degrees: ")
+    (again,) = both_ways(network, objectives.channel("units", 1), [90], steps=24)
+    np.testing.assert_allclose(again.along.clip, up.along.clip, atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused(network):
+    with pytest.raises(ValueError, match="a direction for each of the 2 units. Received: 1"):
+        both_ways(network, "units:0-1", [0], steps=1)
+    layer = Fourier(directions=(0, 180))
+    with pytest.raises(ValueError, match="3 frames.*Received: 2 frames of 16 x 16"):
+        layer.build((2, 2, 16, 16, 3))
+    layer = Fourier(directions=(0, 180))
+    with pytest.raises(ValueError, match="a direction for each of 3 clips. Received: 2"):
+        layer.build((3, *EXTENT, 3))
+    with pytest.raises(ValueError, match="Expected a Fourier with directions"):
+        Fourier().turn((0, 180))
