@@ -179,9 +179,9 @@ class _Ways:
         shadow = rewire.Shadow(tap)
         last = layers.find(network, layer)
         found = [
-            (info, shadow.keys(info.layer)[0])
+            (info, shadow.keys(info.place)[0])
             for info in description.visualizable(network)
-            if info.layer is not last and len(shadow.keys(info.layer)) == 1
+            if info.place != last.place and len(shadow.keys(info.place)) == 1
         ]
         if not found:
             raise ValueError(f"Expected a layer that others lie before. Received: {layer!r}.")
