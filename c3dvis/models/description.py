@@ -65,10 +65,7 @@ def describe(network: keras.Model) -> list[LayerInfo]:
     check(network)
     flat = graph.flattened(network)
     rows = folding.rows(flat, network.inputs)
-    made = {
-        place: [key for keys in every for key in keys]
-        for place, every in flat.outputs_by_place.items()
-    }
+    made = {place: sum(keys, ()) for place, keys in flat.outputs_by_place.items()}
     folded = {place: rows[keys[0]] for place, keys in made.items() if keys}
     reached = graph.reached(flat)
     held = {place for place, keys in made.items() if keys and not reached.intersection(keys)}
@@ -146,7 +143,7 @@ def _walk(
     for called in network.layers:
         if isinstance(opening.original(called), _NO_LAYERS):
             continue
-        for name, call in by_layer.get(id(called), []):
+        for name, call in sorted(by_layer.get(id(called), []), key=lambda pair: pair[0]):
             place = (*outer, id(call.node))
             if call.inside is not None:
                 part = "" if opening.is_inline(called) else f"{name}/"

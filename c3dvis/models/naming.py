@@ -38,7 +38,7 @@ def resolve(network: keras.Model, name: str, output: Output):
     if len(holders) == 1:
         return _inside(calls[holders[0]], name, output)
     if holders:
-        choices = " or ".join(repr(f"{key}/{name}") for key in holders)
+        choices = " or ".join(repr(f"{key}/{name}") for key in sorted(holders))
         raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
     closed = [calls[key].why_closed for key in _calls_of(calls, outer)]
     reason = next(filter(None, closed), None)
@@ -54,7 +54,7 @@ def _calls_of(calls: Iterable[str], name: str) -> list[str]:
 
 def _called_several_times(name: str, choices: list[str]) -> ValueError:
     return ValueError(
-        f"Expected {' or '.join(map(repr, choices))}, as the network calls that layer "
+        f"Expected {' or '.join(map(repr, sorted(choices)))}, as the network calls that layer "
         f"{len(choices)} times. Received: {name!r}."
     )
 
