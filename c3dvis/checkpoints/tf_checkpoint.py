@@ -23,6 +23,7 @@ _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
 _SONNET_VARIABLES = {"kernel": "w", "bias": "b"}
 _COUNTERS = ("global_step",)  # of a training run; no weights
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LONGEST_INDEX = 64 * 2**20  # bytes; that of a video network has less than one MiB
 _MOST_AXES = 254  # of a tensor of TensorFlow
 
@@ -70,6 +71,22 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
     return assign_translated(
         network, str(prefix), format, weights, place, classifier=CLASSIFIER, notes=notes
     )
+
+
+def read_variables(prefix: Path) -> tuple[bytes, dict[str, StoredWeight]]:
+    """The graph of objects in a checkpoint of TensorFlow 2, and its numbers by key.
+
+    Raises:
+        ValueError: If files are missing, damaged or cut short.
+    """
+    reader, shapes, dtypes = _open(prefix)
+    _check_shards(prefix, shapes, dtypes)
+    try:
+        objects = reader.get_tensor(_OBJECTS)
+    except Exception as reason:  # as in _open
+        raise _damaged(prefix, reason) from reason
+    numbers = [name for name, dtype in dtypes.items() if dtype.is_floating or dtype.is_integer]
+    return bytes(objects), {name: _weight(reader, name, shapes[name], prefix) for name in numbers}
 
 
 def checkpoint_files(path: Path) -> list[Path]:
