@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from c3dvis.folding import Fold, Unfold
+from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
 __all__ = ["functional", "is_graph", "is_inline", "look", "original", "recomputed"]
@@ -198,10 +199,9 @@ def _traced(layer, node, inputs):
     except _Closed:
         raise
     except Exception as error:  # whatever a user's code says of symbolic tensors
-        said = (str(error).strip().splitlines() or [""])[0]
         raise _Closed(
             "its code can't be followed on tensors whose batch size is not known yet "
-            f"({type(error).__name__}: {said})"
+            f"({type(error).__name__}: {in_one_line(error)})"
         ) from error
     return outputs
 

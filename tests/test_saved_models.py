@@ -53,7 +53,8 @@ def test_its_weights_alone_are_loaded(folder):
     network = models.load_keras_model(folder)
     expected = network.get_weights()
     network.set_weights([np.zeros_like(weight) for weight in expected])
-    report = models.load_weights(network, folder)
+    with pytest.warns(UserWarning, match="never trained"):
+        report = models.load_weights(network, folder)
     assert report.assigned == report.total == len(expected)
     for weight, value in zip(network.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(weight, value)
