@@ -8,6 +8,8 @@ Trains a video transformer (Arnab et al. 2021) to tell the four directions in sm
 """
 
 import argparse
+import itertools
+import math
 import time
 from pathlib import Path
 
@@ -27,7 +29,7 @@ DIRECTIONS = 4  # the first classes of `MovingEvidence`: left, right, up and dow
 PATCH, WIDTH, DEPTH, HEADS = (2, 8, 8), 48, 2, 4
 GRID = tuple(n // p for n, p in zip((FRAMES, SIDE, SIDE), PATCH, strict=True))
 # Clips, distractors and epochs: a first lesson without distractors, then what counts.
-LESSONS = ((2000, 0, 14), (2000, DISTRACTORS, 8))
+LESSONS = ((2000, 0, 12), (2000, DISTRACTORS, 6))
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS = 32, 1e-3, 100
 HELD_OUT_CLIPS = 400
 METHODS = (
@@ -50,25 +52,36 @@ class Positions(layers.Layer):
         return tokens + self.embedding
 
 
-def build() -> tuple[keras.Model, keras.Model]:
-    """The network; and the same with a head that tells the class at each token half way up.
-
-    The class alone teaches it nothing for many epochs; the head, which is asked where the marked
-    disc is, is thrown away after.
-    """
+def build() -> keras.Model:
+    """The network."""
     clip = keras.Input((FRAMES, SIDE, SIDE, 3))
-    x = layers.Conv3D(WIDTH, PATCH, PATCH, name="tubelets")(clip)
-    x = Positions()(layers.Reshape((-1, WIDTH))(x))
+    patches = layers.Conv3D(WIDTH, PATCH, PATCH, name="tubelets")(clip)
+    answer, _ = _transformer(layers.Reshape((-1, WIDTH))(patches))
+    return keras.Model(clip, answer, name="vivit")
+
+
+def _in_training() -> tuple[keras.Model, keras.Model]:
+    """The same on patches, of which a dense layer learns sooner; and that with a head.
+
+    The head tells the class at each token half way up and is asked where the marked disc is: the
+    class alone teaches the network nothing for many epochs. It is thrown away after.
+    """
+    patches = keras.Input((math.prod(GRID), 3 * math.prod(PATCH)))
+    answer, half = _transformer(layers.Dense(WIDTH, name="tubelets")(patches))
+    head = layers.Dense(DIRECTIONS, activation="softmax", name="head")
+    located = layers.Reshape((*GRID, DIRECTIONS))(head(half))
+    return keras.Model(patches, answer), keras.Model(patches, {"class": answer, "half": located})
+
+
+def _transformer(tokens):
+    """Class probabilities, and tokens half way up."""
+    x = Positions()(tokens)
+    half = x
     for i in range(DEPTH):
         x = _block(x, f"block_{i}")
-        if i == DEPTH // 2 - 1:
-            half = layers.Reshape((*GRID, WIDTH), name="half")(x)
+        half = x if i == DEPTH // 2 - 1 else half
     x = layers.GlobalAveragePooling1D()(layers.LayerNormalization(epsilon=1e-6)(x))
-    answer = layers.Dense(DIRECTIONS, activation="softmax", name="classes")(x)
-    head = layers.Dense(DIRECTIONS, activation="softmax", name="head")(half)
-    return keras.Model(clip, answer, name="vivit"), keras.Model(
-        clip, {"class": answer, "half": head}
-    )
+    return layers.Dense(DIRECTIONS, activation="softmax", name="classes")(x), half
 
 
 def _block(x, name: str):
@@ -84,7 +97,7 @@ def _block(x, name: str):
 def train(seed: int = 0) -> keras.Model:
     """The network, trained."""
     keras.utils.set_random_seed(seed)
-    network, taught = build()
+    network, (same, taught) = build(), _in_training()
     lessons = [(_lesson(seed, count, others), epochs) for count, others, epochs in LESSONS]
     steps = sum(len(lesson) * epochs for lesson, epochs in lessons)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -97,16 +110,26 @@ def train(seed: int = 0) -> keras.Model:
     )
     for lesson, epochs in lessons:
         taught.fit(lesson, epochs=epochs, verbose=2)
+    pairs = zip(network.weights, same.weights, strict=True)
+    network.set_weights([np.reshape(weight, own.shape) for own, weight in pairs])
     return network
 
 
-def _lesson(seed: int, count: int, others: int) -> AugmentedClips:
+class Patches(AugmentedClips):
+    """Batches of clips cut into the patches that the network's convolution reads."""
+
+    def __getitem__(self, index):
+        clips, *asked = super().__getitem__(index)
+        sides = itertools.chain(*zip(GRID, PATCH, strict=True))
+        apart = clips.reshape(len(clips), *sides, 3).transpose(0, 1, 3, 5, 2, 4, 6, 7)
+        return apart.reshape(len(clips), math.prod(GRID), -1), *asked
+
+
+def _lesson(seed: int, count: int, others: int) -> Patches:
     made = _directions(seed, others, count)
     clips = np.rint(255 * made.clips).astype(np.uint8)
     heads = {"half": GRID}
-    return AugmentedClips(
-        clips, made.labels, made.masks, heads=heads, batch_size=BATCH_SIZE, seed=seed
-    )
+    return Patches(clips, made.labels, made.masks, heads=heads, batch_size=BATCH_SIZE, seed=seed)
 
 
 def _directions(seed: int, others: int, count: int) -> Evidence:
@@ -144,7 +167,7 @@ def main() -> None:
     chosen = parser.parse_args()
     print("\n".join(machine.state()), flush=True)
     if chosen.weights is not None and chosen.weights.is_file():
-        network, _ = build()
+        network = build()
         network.load_weights(chosen.weights)
     else:
         began = time.process_time()

@@ -20,7 +20,7 @@ from c3dvis.folding import Fold, Unfold
 from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
-__all__ = ["functional", "is_graph", "is_inline", "look", "original", "recomputed"]
+__all__ = ["changed", "functional", "is_graph", "is_inline", "look", "original", "recomputed"]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -75,6 +75,15 @@ def _apart(operation, **changes):
     """A variant of a layer, or of an operation, that notes its own calls alone."""
     noted = {_ORIGINAL: original(operation), "_inbound_nodes": [], "_outbound_nodes": []}
     return variant(operation, **(noted | changes))
+
+
+def changed(layer, /, **attributes):
+    """A layer with the weights of another, but other attributes, for another network.
+
+    It takes tensors of other shapes, where its attributes let it.
+    """
+    notes = {"_inbound_nodes": [], "_outbound_nodes": [], "_input_spec": None}
+    return variant(layer, **(attributes | notes))
 
 
 def is_inline(layer) -> bool:

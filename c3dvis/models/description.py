@@ -103,7 +103,8 @@ def check(network) -> None:
     for layer in _flat(network):
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
-                "Expected a network whose channels come last, as those of clips do. "
+                "Expected a network whose channels come last, as those of clips do; "
+                "models.channels_last(network) makes it one, on the same weights. "
                 f"Received: layer {layer.name!r} with channels first."
             )
 

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 LAYERS = (
     "tscan/inner/motion_1/conv_1",
-    "tscan/inner/looks_2/conv_1",
+    "tscan/inner/motion_1/conv_2",
     "tscan/inner/motion_2/conv_2",
 )
 SMALL = (4, 36, 36, 3)
