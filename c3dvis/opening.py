@@ -82,7 +82,7 @@ def changed(layer, /, **attributes):
 
     It takes tensors of other shapes, where its attributes let it.
     """
-    notes = {"_inbound_nodes": [], "_outbound_nodes": [], "_input_spec": None}
+    notes: dict[str, Any] = {"_inbound_nodes": [], "_outbound_nodes": [], "_input_spec": None}
     return variant(layer, **(attributes | notes))
 
 

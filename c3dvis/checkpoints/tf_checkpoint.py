@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +73,24 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
     )
 
 
-def read_variables(prefix: Path) -> tuple[bytes, dict[str, StoredWeight]]:
-    """The graph of objects in a checkpoint of TensorFlow 2, and its numbers by key.
+def read_variables(prefix: Path) -> tuple[Sequence[Any], dict[str, StoredWeight]]:
+    """The objects in a checkpoint of TensorFlow 2, and its numbers by key.
+
+    Objects are nodes of a TrackableObjectGraph, the first of which holds all others.
 
     Raises:
         ValueError: If files are missing, damaged or cut short.
     """
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
     reader, shapes, dtypes = _open(prefix)
     _check_shards(prefix, shapes, dtypes)
     try:
-        objects = reader.get_tensor(_OBJECTS)
+        nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
     except Exception as reason:  # as in _open
         raise _damaged(prefix, reason) from reason
     numbers = [name for name, dtype in dtypes.items() if dtype.is_floating or dtype.is_integer]
-    return bytes(objects), {name: _weight(reader, name, shapes[name], prefix) for name in numbers}
+    return nodes, {name: _weight(reader, name, shapes[name], prefix) for name in numbers}
 
 
 def checkpoint_files(path: Path) -> list[Path]:

@@ -116,11 +116,13 @@ class _Mover:
             self._mark([t for t, own in zip(made, inner.outputs, strict=True) if self._is(own)])
             return made
         if getattr(layer, "data_format", None) == FIRST and not _is_recurrent(layer):
-            last = {"data_format": "channels_last"}
-            last |= {"_channels_first": False} if isinstance(layer, layers.Flatten) else {}
+            if isinstance(layer, layers.Flatten):  # it goes through channels last anyway
+                last = layers.Flatten(name=layer.name)
+            else:
+                last = self._changed(layer, data_format="channels_last")
             (value,) = values
             value = value if are_moved[0] else self._mark([_to_last(value)])[0]
-            return self._mark([self._changed(layer, **last)(value)])
+            return self._mark([last(value)])
         self._refuse_inside(layer)
         if all(are_moved) and isinstance(layer, _EACH_VALUE):
             arguments, options = call.arguments(values)
