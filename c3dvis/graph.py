@@ -8,6 +8,8 @@ in a Sequential.
 from __future__ import annotations
 
 import itertools
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,12 +31,19 @@ __all__ = [
     "flattened",
     "input_names",
     "is_graph",
+    "named_calls",
     "output_names",
     "producer",
     "reached",
     "recomputed",
     "sublayers",
+    "without_number",
 ]
+
+# Of a call: the nodes that lead to it, from the network's own inwards, by their `id`.
+Place = tuple[int, ...]
+# On what is called in the place of another call: the node of that.
+_IN_PLACE_OF = "in_place_of"
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,13 @@ class Step:
     """One call of a layer in a network, models inside it included.
 
     Attributes:
-        name: Of the layer; `model/layer` inside a model in the network.
+        name: Of the layer; `model/layer` inside a model in the network, `layer@2` in its second
+            call of several.
         layer: The layer, or an operation of `keras.ops`.
         call: The call.
         inputs: Keys of the tensors that it reads.
         outputs: Keys of the tensors that it makes.
+        place: Of the call.
     """
 
     name: str
@@ -96,6 +107,7 @@ class Step:
     call: Call
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    place: Place
 
     @property
     def shapes(self) -> list[tuple[int | None, ...]]:
@@ -115,14 +127,14 @@ class Graph:
         steps: In the order in which they can be computed.
         inputs: Keys of the network's inputs.
         outputs: Keys of its outputs.
-        layer_outputs: Keys of what each call of a layer makes, by the layer's `id`; of the layers
-            with layers inside, too.
+        outputs_by_place: Keys of what each call makes, of layers with layers inside too; several
+            where a call is also computed without its activation.
     """
 
     steps: tuple[Step, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    layer_outputs: Mapping[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    outputs_by_place: Mapping[Place, list[tuple[int, ...]]] = field(default_factory=dict)
 
 
 def clip_input(network: keras.Model) -> keras.KerasTensor:
@@ -153,13 +165,37 @@ def calls(network: keras.Model) -> dict[int, list[Call]]:
     return by_layer
 
 
+def named_calls(network: keras.Model) -> dict[str, Call]:
+    """The calls of a network's layers by name: `layer`, or `layer@1`, `layer@2` of several.
+
+    Example:
+        >>> clip, relu = keras.Input((4, 8, 8, 3)), keras.layers.ReLU(name="relu")
+        >>> list(named_calls(keras.Model(clip, relu(-relu(clip)))))
+        ['relu@1', 'negative', 'relu@2']
+    """
+    every, alike = list(_calls(network)), defaultdict(list)
+    for call in every:
+        alike[call.layer.name].append(call)
+    names = {}
+    for name, same in alike.items():
+        same.sort(key=lambda call: call.node.operation._inbound_nodes.index(call.node))
+        for i, call in enumerate(same, 1):
+            names[id(call.node)] = f"{name}@{i}" if len(same) > 1 else name
+    return {names[id(call.node)]: call for call in every}
+
+
+def without_number(name: str) -> str:
+    """The name of a layer, of that of one of its calls."""
+    return re.sub(r"@\d+$", "", name)
+
+
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:
     """The call that made a tensor, and which of its outputs that is."""
     layer, node_index, tensor_index = tensor._keras_history
     return _call(layer._inbound_nodes[node_index]), tensor_index
 
 
-def call_unnoted(layer: keras.layers.Layer, value):
+def call_unnoted(layer: keras.layers.Layer, value, *, in_place_of: Call | None = None):
     """`layer(value)` on a network's tensors, of which the network's own layers keep no note.
 
     Keras notes a call on the layers that made the tensors, too, where it would stay, with all that
@@ -168,7 +204,10 @@ def call_unnoted(layer: keras.layers.Layer, value):
     Args:
         layer: A new layer or model.
         value: Tensor of a network, or a structure of tensors.
+        in_place_of: The call whose place this one takes.
     """
+    if in_place_of is not None:
+        vars(layer)[_IN_PLACE_OF] = in_place_of.node
     result = layer(value)
     node = layer._inbound_nodes[-1]
     for tensor in node.input_tensors:
@@ -181,8 +220,10 @@ def call_unnoted(layer: keras.layers.Layer, value):
 def call_in_place(model: keras.Model, call: Call):
     """A model computed in the place of a call, on the tensors of that call."""
     if is_graph(call.layer):
-        return call_unnoted(model, call.first_argument)
-    return call_unnoted(model, call.inputs if len(call.inputs) > 1 else call.inputs[0])
+        value = call.first_argument
+    else:
+        value = call.inputs if len(call.inputs) > 1 else call.inputs[0]
+    return call_unnoted(model, value, in_place_of=call)
 
 
 def sublayers(layer) -> Iterator[keras.layers.Layer]:
@@ -227,7 +268,7 @@ def flattened(network: keras.Model) -> Graph:
     inputs = tuple(keys.values())
     walk.through(network, keys, "")
     outputs = tuple(keys[id(tensor)] for tensor in network.outputs)
-    return Graph(tuple(walk.steps), inputs, outputs, walk.layer_outputs)
+    return Graph(tuple(walk.steps), inputs, outputs, walk.outputs_by_place)
 
 
 def reached(graph: Graph) -> frozenset[int]:
@@ -244,44 +285,51 @@ class _Walk:
 
     Attributes:
         steps: So far.
-        layer_outputs: As in `Graph`.
+        outputs_by_place: As in `Graph`.
         fresh: Keys not yet used.
     """
 
     def __init__(self):
         self.steps: list[Step] = []
-        self.layer_outputs: dict[int, list[tuple[int, ...]]] = {}
+        self.outputs_by_place: dict[Place, list[tuple[int, ...]]] = {}
         self.fresh = itertools.count()
         # What has been made of which inputs: several readings of one model share its steps.
         self._known: dict[tuple, tuple[int, ...]] = {}
 
-    def through(self, network: keras.Model, keys: dict[int, int], prefix: str) -> None:
+    def through(
+        self, network: keras.Model, keys: dict[int, int], prefix: str, outer: Place = ()
+    ) -> None:
         """Finds the steps of a model.
 
         Args:
             network: The model.
             keys: Key of each tensor by its `id`: of the inputs at first, then of all.
             prefix: Of the layers' names.
+            outer: Place of the model.
         """
-        for call in _calls(network):
+        for name, call in named_calls(network).items():
             inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
-            outputs = self._outputs(call, inputs, f"{prefix}{call.layer.name}")
+            place = (*outer, id(vars(call.node.operation).get(_IN_PLACE_OF, call.node)))
+            outputs = self._outputs(call, inputs, f"{prefix}{name}", place)
             keys.update(zip(map(id, call.outputs), outputs, strict=True))
-            calls = self.layer_outputs.setdefault(id(call.layer), [])
-            if outputs not in calls:
-                calls.append(outputs)
+            made = self.outputs_by_place.setdefault(place, [])
+            if outputs not in made:
+                made.append(outputs)
 
-    def _outputs(self, call: Call, inputs: tuple[int, ...], name: str) -> tuple[int, ...]:
+    def _outputs(
+        self, call: Call, inputs: tuple[int, ...], name: str, place: Place
+    ) -> tuple[int, ...]:
         inner = call.inside
         if inner is not None:
             within = {id(own): key for own, key in zip(inner.inputs, inputs, strict=True)}
             is_inline = opening.is_inline(call.node.operation)
-            self.through(inner, within, f"{name.rpartition('/')[0] if is_inline else name}/")
+            prefix = f"{name.rpartition('/')[0] if is_inline else name}/"
+            self.through(inner, within, prefix, place)
             return tuple(within[id(own)] for own in inner.outputs)
         known = (id(call.node), inputs)
         if known not in self._known:
             self._known[known] = tuple(next(self.fresh) for _ in call.outputs)
-            self.steps.append(Step(name, call.layer, call, inputs, self._known[known]))
+            self.steps.append(Step(name, call.layer, call, inputs, self._known[known], place))
         return self._known[known]
 
 

@@ -17,9 +17,10 @@ import keras
 from keras import ops
 
 from c3dvis.folding import Fold, Unfold
+from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
-__all__ = ["functional", "is_graph", "is_inline", "look", "original", "recomputed"]
+__all__ = ["changed", "functional", "is_graph", "is_inline", "look", "original", "recomputed"]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -74,6 +75,15 @@ def _apart(operation, **changes):
     """A variant of a layer, or of an operation, that notes its own calls alone."""
     noted = {_ORIGINAL: original(operation), "_inbound_nodes": [], "_outbound_nodes": []}
     return variant(operation, **(noted | changes))
+
+
+def changed(layer, /, **attributes):
+    """A layer with the weights of another, but other attributes, for another network.
+
+    It takes tensors of other shapes, where its attributes let it.
+    """
+    notes: dict[str, Any] = {"_inbound_nodes": [], "_outbound_nodes": [], "_input_spec": None}
+    return variant(layer, **(attributes | notes))
 
 
 def is_inline(layer) -> bool:
@@ -198,10 +208,9 @@ def _traced(layer, node, inputs):
     except _Closed:
         raise
     except Exception as error:  # whatever a user's code says of symbolic tensors
-        said = (str(error).strip().splitlines() or [""])[0]
         raise _Closed(
             "its code can't be followed on tensors whose batch size is not known yet "
-            f"({type(error).__name__}: {said})"
+            f"({type(error).__name__}: {in_one_line(error)})"
         ) from error
     return outputs
 

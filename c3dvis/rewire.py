@@ -45,6 +45,8 @@ class Shadow(keras.Model):
         self.network = network
         self._graph = graph.flattened(network)
         self.reached = graph.reached(self._graph)
+        without = [s for s in self._graph.steps if isinstance(s.layer, WithoutActivation)]
+        self._without_activation = {key for step in without for key in step.outputs}
         self.built = True
 
     @property
@@ -52,15 +54,21 @@ class Shadow(keras.Model):
         """Keys of what `call` returns."""
         return list(self._graph.outputs)
 
-    def keys(self, layer) -> list[int]:
-        """Keys of what all calls of a layer of the network make of what the network is given."""
-        made = [key for keys in self._graph.layer_outputs.get(id(layer), []) for key in keys]
-        return [key for key in made if key in self.reached]
+    def keys(self, place: graph.Place) -> list[int]:
+        """Keys of what a call makes, if the network makes it of what it is given.
 
-    def keys_without_activation(self, layer) -> list[int]:
-        """Keys of what is computed in the place of a layer, without its activation."""
-        own = [s for s in self._graph.steps if getattr(s.layer, "windowed", None) is layer]
-        return [key for step in own for key in step.outputs]
+        Args:
+            place: Of the call, in the network or in one of which that is a part.
+        """
+        return [key for key in self._made(place) if key not in self._without_activation]
+
+    def keys_without_activation(self, place: graph.Place) -> list[int]:
+        """Keys of what is computed in the place of a call, without the layer's activation."""
+        return [key for key in self._made(place) if key in self._without_activation]
+
+    def _made(self, place: graph.Place) -> list[int]:
+        made = [key for keys in self._graph.outputs_by_place.get(place, []) for key in keys]
+        return [key for key in made if key in self.reached]
 
     def call(
         self,

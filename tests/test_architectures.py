@@ -17,6 +17,7 @@ import architectures
 import keras
 import numpy as np
 import pytest
+from shared_data import shared_data
 
 from c3dvis import clips, models, objectives, responses
 from c3dvis.attribution import attribute
@@ -152,6 +153,40 @@ def test_layers_clips_and_heatmaps(name):
 def test_everything_else(name, tmp_path):
     case = Case(name)
     check(case, case.slow(tmp_path))
+
+
+# Of open-rppg (https://pypi.org/project/open-rppg, MIT), unpacked from its wheel; what its own code
+# makes of `np.random.default_rng(0).random((16, 32, 32, 3))` and `(160, 36, 36, 3)`.
+OPEN_RPPG = {
+    "physnet.pure": ("physnet", (16, 32, 32, 3), [-0.49418, -0.03511, -0.18227, -0.26436]),
+    "physnet.rlap": ("physnet", (16, 32, 32, 3), [1.34113, 1.58410, 1.43929, 0.50861]),
+    "TSCAN.pure": ("tscan", (160, 36, 36, 3), [0.11868, 0.02733, 0.04128, -0.00276]),
+    "TSCAN.rlap": ("tscan", (160, 36, 36, 3), [-0.03803, -0.27942, -0.34170, -0.09244]),
+}
+
+
+def load_open_rppg(network, name) -> None:
+    (model,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    model.load_weights(shared_data(f"open-rppg/{name}.weights.h5"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPEN_RPPG)
+def test_the_weights_of_open_rppg_compute_the_same_here(name):
+    module, shape, expected = OPEN_RPPG[name]
+    network = importlib.import_module(f"architectures.{module}").build(shape)
+    load_open_rppg(network, name)
+    clip = np.random.default_rng(0).random(shape).astype(np.float32)
+    (got,) = network.predict(clip[None], verbose=0)
+    np.testing.assert_allclose(got[: len(expected)], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["physnet.rlap", "TSCAN.rlap"])
+def test_everything_with_the_weights_of_open_rppg(name, tmp_path):
+    case = Case(OPEN_RPPG[name][0])
+    load_open_rppg(case.network, name)
+    check(case, {**case.quick(), **case.slow(tmp_path)})
 
 
 def test_the_advice_for_a_subclassed_model_is_right():

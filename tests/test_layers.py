@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from c3dvis import objectives
+from c3dvis.attribution.scorer import Scorer
 from c3dvis.maximize import maximize, scores
 from c3dvis.models import layers
 
@@ -198,11 +199,74 @@ def test_layers_that_another_network_calls_too_are_read_in_this_one(clips):
     np.testing.assert_allclose(got, first.predict(2 * clips, verbose=0), atol=1e-5)
 
 
-def test_a_layer_called_twice_is_refused():
-    clip, conv = L.Input(SHAPE), L.Conv3D(3, 3, padding="same", name="conv")
-    network = keras.Model(clip, conv(conv(clip)))
-    with pytest.raises(ValueError, match="'conv' can't be visualised.*2 times"):
-        layers.tap(network, ["conv"])
+@pytest.fixture(scope="module")
+def shared_encoder():
+    """An encoder of the clip and of its every other frame, and a scale called twice on the way."""
+    keras.utils.set_random_seed(0)
+    some = L.Input((None, *SHAPE[1:]))
+    encoder = keras.Model(some, L.Conv3D(3, 3, padding="same", name="conv")(some), name="encoder")
+    clip, double = L.Input(SHAPE), L.Rescaling(2.0, name="double")
+    means = [L.GlobalAveragePooling3D()(encoder(x)) for x in (double(double(clip)), clip[:, ::2])]
+    return keras.Model(clip, L.Dense(2, name="scores")(L.Concatenate()(means)))
+
+
+def test_each_call_of_a_layer_that_is_called_twice_has_a_name(shared_encoder, clips):
+    names = [info.name for info in layers.describe(shared_encoder)]
+    assert {"double@1", "double@2", "encoder@1/conv", "encoder@2/conv"} <= set(names)
+    conv = shared_encoder.get_layer("encoder").get_layer("conv")
+    expected = {
+        "double@1": 2 * clips,
+        "double@2": 4 * clips,
+        "encoder@1/conv": conv(4 * clips),
+        "encoder@2/conv": conv(clips[:, ::2]),
+    }
+    for name, got in zip(
+        expected, layers.tap(shared_encoder, list(expected)).predict(clips, verbose=0), strict=True
+    ):
+        np.testing.assert_allclose(got, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    shapes = {info.name: info.shape for info in layers.visualizable(shared_encoder)}
+    assert shapes["encoder@1/conv"] == shapes["encoder@2/conv"] == (None, *SHAPE[1:3], 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("double", "Expected 'double@1' or 'double@2', as the network calls that layer 2 times"),
+        ("encoder/conv", "Expected 'encoder@1/conv' or 'encoder@2/conv'"),
+        ("conv", "Several layers have this name; expected 'encoder@1/conv' or 'encoder@2/conv'"),
+        ("encoder@3/conv", "such as 'encoder@2/conv', 'encoder@1/conv'"),
+    ],
+)
+def test_which_of_two_calls_has_to_be_said(shared_encoder, name, words):
+    with pytest.raises(ValueError, match=words):
+        layers.tap(shared_encoder, [name])
+
+
+def test_a_heatmap_and_a_clip_are_of_the_call_that_was_named(shared_encoder, clips):
+    conv = shared_encoder.get_layer("encoder").get_layer("conv")
+    scorer = Scorer(shared_encoder, objectives.logit(0))
+    kernel = shared_encoder.get_layer("scores").get_weights()[0]
+    for name, own, rows in (
+        ("encoder@1/conv", 4 * clips[:1], kernel[:3]),
+        ("encoder@2/conv", clips[:1, ::2], kernel[3:]),
+    ):
+        _, activations, gradients = scorer.layer_gradient(clips[:1], name)
+        np.testing.assert_allclose(activations, conv(own), rtol=1e-4, atol=1e-4, err_msg=name)
+        places = np.prod(own.shape[1:4])
+        expected = np.broadcast_to(rows[:, 0] / places, gradients.shape)
+        np.testing.assert_allclose(gradients, expected, rtol=1e-4, atol=1e-8, err_msg=name)
+    # The second call never sees frame 1, so a clip made for it stays there as it began.
+    start = np.full(SHAPE, 0.5, np.float32)
+    made = maximize(
+        shared_encoder, "encoder@2/conv:0", start=start, steps=2, parametrization="pixels"
+    )
+    assert np.abs(made[0, 1] - 0.5).max() < 1e-6 < np.abs(made[0, 0] - 0.5).max()
+
+
+def test_a_call_that_does_not_lead_to_the_objective_is_refused(shared_encoder):
+    scorer = Scorer(shared_encoder, objectives.channel("encoder@2/conv", 0))
+    with pytest.raises(ValueError, match="on the way to the objective.*'encoder@1/conv'"):
+        scorer.layer_gradient(np.zeros((1, *SHAPE), np.float32), "encoder@1/conv")
 
 
 def test_recurrent_layers():

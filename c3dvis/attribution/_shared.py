@@ -102,12 +102,14 @@ class Shared:
         return 2 * 4 * total
 
 
-def score_with_shift(shared: Shared, layer: keras.layers.Layer, name: str) -> Callable:
+def score_with_shift(shared: Shared, place: graph.Place, name: str) -> Callable:
     """A function of `(shift, clips, unit_indices)` that adds the shift to a layer's activations.
+
+    The layer is given by the place of its call and by its name.
 
     It returns scores `(N,)` and the activations without the shift.
     """
-    keys = [*shared.shadow.keys(layer), *shared.shadow.keys_without_activation(layer)]
+    keys = [*shared.shadow.keys(place), *shared.shadow.keys_without_activation(place)]
     if len(keys) != 1:
         raise ValueError(
             f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "

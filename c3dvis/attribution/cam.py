@@ -87,7 +87,7 @@ def default_layer(
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
     for info in layers.describe(scorer.network):
-        if info.reason is not None or len(scorer.shared.shadow.keys(info.layer)) != 1:
+        if info.reason is not None or len(scorer.shared.shadow.keys(info.place)) != 1:
             continue
         sides = _sides(scorer, info, clip_shape)
         is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1
@@ -171,12 +171,12 @@ def _before_attention(
         if grid is not None:
             raise
         return None
-    fit = {info.name for info in layers.describe(scorer.network) if info.reason is None}
+    fit = {info.place: info for info in layers.describe(scorer.network) if info.reason is None}
     for step in reversed(whole.steps[:last]):
         own = ids.get(step.outputs[0])
         has_places = own is not None and tokens.Layout(patches, own).is_whole
-        if has_places and step.name in fit and len(step.shapes[0]) in (3, 5):
-            return step.name
+        if has_places and step.place in fit and len(step.shapes[0]) in (3, 5):
+            return fit[step.place].name
     return None
 
 

@@ -239,7 +239,7 @@ class Scorer:
     ) -> Callable:
         """A function of `(clips, unit_indices)`: scores, a layer's activations, their gradients."""
         tap = layers.tap(self.network, [name])
-        layer = layers.find(self.network, name)
+        place = layers.find(self.network, name).place
         if len(tap.outputs[0].shape) not in (3, 4, 5):
             raise ValueError(
                 "Expected a layer with places in space, (N, t, h, w, channels) or "
@@ -248,7 +248,7 @@ class Scorer:
             )
         has_tokens = tokens.are_tokens(tap.outputs[0])
         layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
-        score = score_with_shift(self.shared, layer, name)
+        score = score_with_shift(self.shared, place, name)
         # The gradient with respect to nothing added to the activation is that with respect to it.
         run = autodiff.value_and_gradient(score, variables=self.shared.tap.variables)
 

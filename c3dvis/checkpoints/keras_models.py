@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights
+from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights, saved_models
 from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras2_weights import assign_in_order
 from c3dvis.checkpoints.keras_weights import named_as, one_line
@@ -50,13 +50,14 @@ def is_keras_archive(path: Path) -> bool:
 
 
 def load_keras_model(path: str | os.PathLike):
-    """Opens a whole model saved by Keras: `.keras`, or the older HDF5.
+    """Opens a whole model saved by Keras: `.keras`, the older HDF5, or a SavedModel of Keras 2.
 
     Only what Keras's safe mode allows is opened: the layers of Keras, and classes that have been
     registered; `c3dvis.models.load_keras_model` registers this package's. No code in it is run.
 
     Args:
-        path: A file of a whole model; its content decides what it is, not its name.
+        path: A file of a whole model, whose content decides what it is, not its name; or the
+            folder of a SavedModel, of which the layers and weights are read and not the graph.
 
     Returns:
         The `keras.Model`, not compiled.
@@ -68,15 +69,17 @@ def load_keras_model(path: str | os.PathLike):
     import keras
 
     path = Path(path)
-    if is_keras_archive(path):
+    if saved_models.is_saved_model(path):
+        suffix, (config, version) = "", saved_models.read_config(path)
+    elif is_keras_archive(path):
         suffix, (config, version) = ".keras", _archive_config(path)
     elif hdf5.is_hdf5(path):
         suffix, (config, version) = ".h5", _hdf5_config(path)
     else:
-        raise unreadable(path, "a whole Keras model (.keras, or HDF5)")
+        raise unreadable(path, "a whole Keras model (.keras, HDF5, or SavedModel)")
     _refuse_code(config, path)
     origin = keras2_configs.Origin(path, version)
-    if origin.numbers < (3,):
+    if origin.numbers < (3,) or path.is_dir():
         network = _open_old(config, origin)
     else:
         try:
@@ -112,7 +115,9 @@ def _open_old(config: Any, origin: keras2_configs.Origin):
         raise _not_opened(str(origin), reason) from reason
     except Exception as reason:  # of a configuration of any types, mended or built
         raise _not_opened(str(origin), reason) from reason
-    if hdf5.is_hdf5(origin.path):
+    if origin.path.is_dir():
+        saved_models.assign_variables(network, origin.path)
+    elif hdf5.is_hdf5(origin.path):
         with hdf5.open_hdf5(origin.path, None) as file:
             assign_in_order(network, hdf5.read_legacy(file, origin.path))
     else:
@@ -129,7 +134,7 @@ def _load_archived_weights(network, origin: keras2_configs.Origin) -> None:
         keras_weights.load_weights_file(network, weights, ())
 
 
-def read_keras_archive(path: Path) -> Stored:
+def read_weights(path: Path) -> Stored:
     """The weights of a whole model, by its layers' names."""
 
     def stored(variable) -> StoredWeight:
@@ -140,7 +145,7 @@ def read_keras_archive(path: Path) -> Stored:
         for layer in load_keras_model(path).layers
         if layer.weights
     )
-    return Stored(str(path), "whole Keras 3 model", layers)
+    return Stored(str(path), "SavedModel" if path.is_dir() else "whole Keras 3 model", layers)
 
 
 def _archive_config(path: Path) -> tuple[Any, str]:
@@ -208,10 +213,15 @@ def _refuse_code(config: Any, path: Path) -> None:
             "deep."
         ) from reason
     if code is not None:
+        advice = (
+            saved_models.run_it_yourself(path)
+            if path.is_dir()
+            else "open it yourself with keras.saving.load_model(..., safe_mode=False) and pass the "
+            "model"
+        )
         raise ValueError(
             f"Expected a model without code in it. Received: '{path}' with {code}, which is code "
-            "that opening the file would run; if you trust it, open it yourself with "
-            "keras.saving.load_model(..., safe_mode=False) and pass the model."
+            f"that opening the file would run; if you trust it, {advice}."
         )
 
 

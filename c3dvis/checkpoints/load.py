@@ -21,6 +21,7 @@ from c3dvis.checkpoints import (
     numpy_pickles,
     pytorch_files,
     safetensors_files,
+    saved_models,
     state_dicts,
     tf_checkpoint,
     trees,
@@ -56,8 +57,8 @@ def _load_hdf5(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     return keras_weights.load_weights_file(network, path, unused)
 
 
-def _load_archive(network, path: Path, _families: Iterable[Family]) -> LoadReport:
-    return assign(network, keras_models.read_keras_archive(path))
+def _load_whole(network, path: Path, _families: Iterable[Family]) -> LoadReport:
+    return assign(network, keras_models.read_weights(path))
 
 
 def _load_numpy_pickle(network, path: Path, families: Iterable[Family]) -> LoadReport:
@@ -74,7 +75,8 @@ def _load_tf_checkpoint(network, path: Path, _families: Iterable[Family]) -> Loa
 
 FORMATS = (
     WeightFormat("HDF5 of Keras 1, 2 or 3 (.h5)", hdf5.is_hdf5, _load_hdf5),
-    WeightFormat("whole Keras 3 model (.keras)", keras_models.is_keras_archive, _load_archive),
+    WeightFormat("whole Keras 3 model (.keras)", keras_models.is_keras_archive, _load_whole),
+    WeightFormat("SavedModel of Keras 2 (a folder)", saved_models.is_saved_model, _load_whole),
     WeightFormat(
         "TensorFlow 1 checkpoint (model.ckpt, for its several files)",
         tf_checkpoint.is_tf_checkpoint,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
 _SONNET_VARIABLES = {"kernel": "w", "bias": "b"}
 _COUNTERS = ("global_step",)  # of a training run; no weights
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LONGEST_INDEX = 64 * 2**20  # bytes; that of a video network has less than one MiB
 _MOST_AXES = 254  # of a tensor of TensorFlow
 
@@ -70,6 +71,26 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
     return assign_translated(
         network, str(prefix), format, weights, place, classifier=CLASSIFIER, notes=notes
     )
+
+
+def read_variables(prefix: Path) -> tuple[Sequence[Any], dict[str, StoredWeight]]:
+    """The objects in a checkpoint of TensorFlow 2, and its numbers by key.
+
+    Objects are nodes of a TrackableObjectGraph, the first of which holds all others.
+
+    Raises:
+        ValueError: If files are missing, damaged or cut short.
+    """
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+    reader, shapes, dtypes = _open(prefix)
+    _check_shards(prefix, shapes, dtypes)
+    try:
+        nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
+    except Exception as reason:  # as in _open
+        raise _damaged(prefix, reason) from reason
+    numbers = [name for name, dtype in dtypes.items() if dtype.is_floating or dtype.is_integer]
+    return nodes, {name: _weight(reader, name, shapes[name], prefix) for name in numbers}
 
 
 def checkpoint_files(path: Path) -> list[Path]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from c3dvis.checkpoints.keras2_activations import keras2_hard_sigmoid
     from c3dvis.checkpoints.match import LoadReport
     from c3dvis.models.c3d import C3D, fold_batch_normalization
+    from c3dvis.models.channels import channels_last
     from c3dvis.models.convlstm import ConvLSTM
     from c3dvis.models.holding import one_input
     from c3dvis.models.i3d import I3D
@@ -41,6 +42,7 @@ __all__ = [
     "R3D",
     "TSM",
     "build",
+    "channels_last",
     "class_names",
     "decode_predictions",
     "entry",
@@ -55,6 +57,7 @@ __all__ = [
 
 _FILES = {
     "C3D": "c3d",
+    "channels_last": "channels",
     "fold_batch_normalization": "c3d",
     "ConvLSTM": "convlstm",
     "I3D": "i3d",

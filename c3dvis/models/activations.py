@@ -33,12 +33,13 @@ def class_scores(network: keras.Model, output_name: str):
     return _without_softmax(_class_output(network, output_name))
 
 
-def before_activation(layer: keras.layers.Layer, call):
+def before_activation(call: graph.Call):
     """A layer's result before its own activation; its output where it has none.
 
     Of a layer that is nothing but an activation, such as the ReLU after a batch normalization,
     that is what goes into it.
     """
+    layer = call.layer
     if isinstance(layer, ACTIVATIONS):
         return call.inputs[0]
     inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
@@ -51,7 +52,7 @@ def before_activation(layer: keras.layers.Layer, call):
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return call.outputs[0]
     name = f"{layer.name}_before_activation"
-    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0])
+    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0], in_place_of=call)
 
 
 def _class_output(network: keras.Model, output_name: str):
@@ -102,7 +103,7 @@ def _without_softmax(output):
     if isinstance(layer, keras.layers.Activation):
         return call.inputs[0]
     logits = WithoutActivation(layer, name=f"{layer.name}_logits")
-    return graph.call_unnoted(logits, call.inputs[0])
+    return graph.call_unnoted(logits, call.inputs[0], in_place_of=call)
 
 
 def _activation_name(layer) -> str | None:

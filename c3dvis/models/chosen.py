@@ -157,7 +157,7 @@ def load(choice: Choice) -> keras.Model:
 
     shape = built_shape(choice)
     if choice.keras_model is not None:
-        network = _part(models.load_keras_model(choice.keras_model), choice)
+        network = _part(models.channels_last(models.load_keras_model(choice.keras_model)), choice)
     elif choice.weights is not None:
         network = models.build(choice.model, weights=choice.weights, input_shape=shape)
     elif models.entry(choice.model).weights is None:

@@ -8,6 +8,9 @@ import keras
 from c3dvis import folding, graph, opening
 from c3dvis.held import Held
 
+# What stands in a network and is no layer of it.
+_NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held)
+
 
 @dataclass(frozen=True)
 class LayerInfo:
@@ -15,7 +18,8 @@ class LayerInfo:
 
     Attributes:
         name: As given to `objectives.channel`; `model/layer` inside a nested model, a wrapper such
-            as `TimeDistributed`, or a layer of one's own.
+            as `TimeDistributed`, or a layer of one's own; `layer@1`, `layer@2` of calls of a layer
+            or model that the network calls several times.
         kind: Class of the layer, such as "Conv3D".
         shape: Of its output without the batch axis, channels last; None if it has not one output.
             Frames folded into the batch are its first axis.
@@ -25,6 +29,7 @@ class LayerInfo:
             are listed.
         is_open: Whether the layers inside it are listed before it.
         layer: The layer itself.
+        place: Of the call of the layer that is meant.
     """
 
     name: str
@@ -35,6 +40,7 @@ class LayerInfo:
     closed: str | None = None
     is_open: bool = False
     layer: keras.layers.Layer | None = field(default=None, repr=False, compare=False)
+    place: graph.Place = field(default=(), repr=False, compare=False)
 
     @property
     def channels(self) -> int:
@@ -59,20 +65,13 @@ def describe(network: keras.Model) -> list[LayerInfo]:
     check(network)
     flat = graph.flattened(network)
     rows = folding.rows(flat, network.inputs)
-    folded = {
-        layer: rows[calls[0][0]]
-        for layer, calls in flat.layer_outputs.items()
-        if len(calls) == 1 and calls[0]
-    }
+    made = {place: sum(keys, ()) for place, keys in flat.outputs_by_place.items()}
+    folded = {place: rows[keys[0]] for place, keys in made.items() if keys}
     reached = graph.reached(flat)
-    held = {
-        layer
-        for layer, calls in flat.layer_outputs.items()
-        if calls and not any(key in reached for keys in calls for key in keys)
-    }
+    held = {place for place, keys in made.items() if keys and not reached.intersection(keys)}
     return [
         replace(info, reason="only inputs that are held reach it")
-        if info.reason is None and id(info.layer) in held
+        if info.reason is None and info.place in held
         else info
         for info in _walk(network, folded, "")
     ]
@@ -104,7 +103,8 @@ def check(network) -> None:
     for layer in _flat(network):
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(
-                "Expected a network whose channels come last, as those of clips do. "
+                "Expected a network whose channels come last, as those of clips do; "
+                "models.channels_last(network) makes it one, on the same weights. "
                 f"Received: layer {layer.name!r} with channels first."
             )
 
@@ -114,13 +114,11 @@ def flat(network: keras.Model) -> list[keras.layers.Layer]:
     return list({id(layer): layer for layer in _flat(network)}.values())
 
 
-def fitness(calls: list) -> tuple[tuple[int | None, ...] | None, str | None]:
+def fitness(call: graph.Call) -> tuple[tuple[int | None, ...] | None, str | None]:
     """Shape of a layer's output without the batch axis, and why it is unfit, or None."""
-    if len(calls) != 1:
-        return None, f"the network calls it {len(calls)} times"
-    if len(calls[0].outputs) != 1:
+    if len(call.outputs) != 1:
         return None, "it has several outputs, or none"
-    shape = tuple(calls[0].outputs[0].shape[1:])
+    shape = tuple(call.outputs[0].shape[1:])
     if not shape:
         return shape, "its output has no channel axis"
     if shape[-1] is None:
@@ -128,46 +126,46 @@ def fitness(calls: list) -> tuple[tuple[int | None, ...] | None, str | None]:
     return shape, None
 
 
-def several_calls(layer, count: int) -> str:
-    return f"the network calls {layer.name!r} {count} times"
-
-
 def _walk(
-    network: keras.Model, folded: Mapping[int, int], prefix: str, outer: str | None = None
+    network: keras.Model, folded: Mapping[graph.Place, int], prefix: str, outer: graph.Place = ()
 ) -> Iterator[LayerInfo]:
-    """The layers of a model in a network.
+    """The layers of a model in a network, once for each call.
 
     Args:
         network: The model.
-        folded: Rows of the batch for one clip, by the `id` of each layer that is called once.
+        folded: Rows of the batch for one clip, by the place of each call.
         prefix: Of names.
-        outer: Why nothing in this model can be visualised, or None.
+        outer: Place of the model.
     """
-    calls_of = graph.calls(network)
+    named = graph.named_calls(network)
+    by_layer: dict[int, list[tuple[str, graph.Call]]] = {}
+    for name, call in named.items():
+        by_layer.setdefault(id(call.node.operation), []).append((name, call))
     for called in network.layers:
-        layer = opening.original(called)
-        if isinstance(layer, (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held)):
+        if isinstance(opening.original(called), _NO_LAYERS):
             continue
-        calls = calls_of.get(id(called), [])
-        inner = calls[0].inside if calls else None
-        if inner is not None:
-            part = "" if opening.is_inline(called) else f"{layer.name}/"
-            several = None if len(calls) == 1 else several_calls(layer, len(calls))
-            yield from _walk(inner, folded, prefix + part, outer or several)
-        if graph.is_graph(layer):
-            continue
-        shape, reason = fitness(calls)
-        rows = folded.get(id(layer), 1)
-        yield LayerInfo(
-            prefix + layer.name,
-            type(layer).__name__,
-            shape if shape is None or rows == 1 else (rows, *shape),
-            bool(layer.weights),
-            outer or reason,
-            calls[0].why_closed if calls else None,
-            inner is not None,
-            layer,
-        )
+        for name, call in sorted(by_layer.get(id(called), []), key=lambda pair: pair[0]):
+            place = (*outer, id(call.node))
+            if call.inside is not None:
+                part = "" if opening.is_inline(called) else f"{name}/"
+                yield from _walk(call.inside, folded, prefix + part, place)
+            if not graph.is_graph(call.layer):
+                yield _info(prefix + name, call, folded.get(place, 1), place)
+
+
+def _info(name: str, call: graph.Call, rows: int, place: graph.Place) -> LayerInfo:
+    shape, reason = fitness(call)
+    return LayerInfo(
+        name,
+        type(call.layer).__name__,
+        shape if shape is None or rows == 1 else (rows, *shape),
+        bool(call.layer.weights),
+        reason,
+        call.why_closed,
+        call.inside is not None,
+        call.layer,
+        place,
+    )
 
 
 def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -62,21 +62,21 @@ def _check_reached(network: keras.Model, names: Sequence[str], flat: graph.Graph
             )
 
 
-def find(network: keras.Model, name: str) -> keras.layers.Layer:
-    """The layer that a name means, as `tap` understands names.
+def find(network: keras.Model, name: str) -> LayerInfo:
+    """What `describe` says of the layer that a name means, as `tap` understands names.
 
     Raises:
         ValueError: An unknown or unfit layer, with the nearest names.
     """
-    layers: list[keras.layers.Layer] = []
+    places: list[graph.Place] = []
 
-    def note(layer, call):
-        layers.append(layer)
+    def note(call, place):
+        places.append(place)
         return call.outputs[0]
 
     check(network)
     resolve(network, name, note)
-    return layers[0]
+    return next(info for info in describe(network) if info.place == places[0])
 
 
 def with_targets(
@@ -126,5 +126,6 @@ def _read(network: keras.Model, name: str):
     if name.startswith(LOGITS):
         return class_scores(network, name.removeprefix(LOGITS))
     if not name.endswith(BEFORE_ACTIVATION):
-        return resolve(network, name, lambda layer, call: call.outputs[0])
-    return resolve(network, name.removesuffix(BEFORE_ACTIVATION), before_activation)
+        return resolve(network, name, lambda call, place: call.outputs[0])
+    name = name.removesuffix(BEFORE_ACTIVATION)
+    return resolve(network, name, lambda call, place: before_activation(call))

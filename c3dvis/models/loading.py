@@ -48,13 +48,14 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
 
 
 def load_keras_model(path: str | os.PathLike):
-    """Opens a whole model saved by Keras: `.keras`, or the older HDF5.
+    """Opens a whole model saved by Keras: `.keras`, the older HDF5, or a SavedModel of Keras 2.
 
     Only what Keras's safe mode allows is opened: the layers of Keras and of this package, and
     classes that you have registered. Code in the file is never run.
 
     Args:
-        path: A file of a whole model; its content decides what it is, not its name.
+        path: A file of a whole model, whose content decides what it is, not its name; or the
+            folder of a SavedModel, of which the layers and weights are read and not the graph.
 
     Returns:
         The `keras.Model`, not compiled.

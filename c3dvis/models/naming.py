@@ -1,69 +1,80 @@
 """The tensor of a network that the name of a layer means, layers inside others too."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 
 from c3dvis import graph, opening
-from c3dvis.models.description import describe, fitness, several_calls, visualizable
+from c3dvis.models.description import describe, fitness, visualizable
 from c3dvis.text import unknown
 
+Output = Callable[[graph.Call, graph.Place], Any]
 
-def resolve(network: keras.Model, name: str, output):
-    """`output(layer, call)` of the layer that a name means: a tensor of this network's graph."""
-    calls = _calls(network)
-    inline = next((layer for layer in network.layers if opening.is_inline(layer)), None)
-    if inline is not None:
-        return _inside(calls[opening.original(inline).name], name, output)
-    own = name if name in calls else name.replace("/", ".")
+
+def resolve(network: keras.Model, name: str, output: Output):
+    """`output(call, place)` of the call that a name means: a tensor of this network's graph."""
+    calls = graph.named_calls(network)
+    inline = [call for call in calls.values() if opening.is_inline(call.node.operation)]
+    if inline:
+        return _inside(inline[0], name, output)
+    own = name if _calls_of(calls, name) else name.replace("/", ".")
     if own in calls:
         _, reason = fitness(calls[own])
         if reason is not None:
             raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
-        return output(calls[own][0].layer, calls[own][0])
+        return output(calls[own], (id(calls[own].node),))
     outer, _, rest = name.partition("/")
-    nested = {key: inner for key, of_key in calls.items() if (inner := _inner(of_key))}
+    nested = {key: call.inside for key, call in calls.items() if call.inside is not None}
     if rest and outer in nested:
         return _inside(calls[outer], rest, output)
+    several = _calls_of(calls, own) or [f"{key}/{rest}" for key in _calls_of(nested, outer) if rest]
+    if several:
+        raise _called_several_times(name, several)
     holders = [key for key, inner in nested.items() if name in _names(inner)]
     if len(holders) == 1:
         return _inside(calls[holders[0]], name, output)
     if holders:
-        choices = " or ".join(repr(f"{key}/{name}") for key in holders)
+        choices = " or ".join(repr(f"{key}/{name}") for key in sorted(holders))
         raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
-    reason = next((call.why_closed for call in calls.get(outer, []) if call.why_closed), None)
+    closed = [calls[key].why_closed for key in _calls_of(calls, outer)]
+    reason = next(filter(None, closed), None)
     if reason is not None:
         raise ValueError(f"The layers inside {outer!r} can't be reached: {reason}.")
     raise ValueError(_unknown(network, name))
 
 
-def _calls(network: keras.Model) -> dict[str, list[graph.Call]]:
-    """The calls of each of a network's own layers, by the layer's name."""
-    calls = graph.calls(network)
-    return {opening.original(each).name: calls.get(id(each), []) for each in network.layers}
+def _calls_of(calls: Iterable[str], name: str) -> list[str]:
+    """The names of one call, or of all calls of a layer, that a name may mean."""
+    return [key for key in calls if name in (key, graph.without_number(key))]
 
 
-def _inside(calls: list[graph.Call], name: str, output):
+def _called_several_times(name: str, choices: list[str]) -> ValueError:
+    return ValueError(
+        f"Expected {' or '.join(map(repr, sorted(choices)))}, as the network calls that layer "
+        f"{len(choices)} times. Received: {name!r}."
+    )
+
+
+def _inside(call: graph.Call, name: str, output: Output):
     """The tensor of a layer inside another, where the outer network calls that one."""
-    if len(calls) != 1:
-        reason = several_calls(calls[0].layer, len(calls))
-        raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
-    model = calls[0].inside
+    model = call.inside
     assert model is not None
-    inner = keras.Model(model.inputs, resolve(model, name, output))
-    return graph.call_in_place(inner, calls[0])
+
+    def within(inner: graph.Call, place: graph.Place):
+        return output(inner, (id(call.node), *place))
+
+    return graph.call_in_place(keras.Model(model.inputs, resolve(model, name, within)), call)
 
 
-def _inner(calls: list[graph.Call]) -> keras.Model | None:
-    """The model of the layers inside a layer, by the calls of that."""
-    return calls[0].inside if calls else None
-
-
-def _names(model: keras.Model) -> list[str]:
+def _names(model: keras.Model) -> set[str]:
     """Names inside a model, as its own `resolve` understands them without a path."""
-    calls = _calls(model)
-    inner = [_names(each) for of_layer in calls.values() if (each := _inner(of_layer))]
-    return [*calls, *itertools.chain(*inner)]
+    calls = graph.named_calls(model)
+    inner = [_names(call.inside) for call in calls.values() if call.inside is not None]
+    return {*calls, *map(graph.without_number, calls), *itertools.chain(*inner)}
 
 
 def _unknown(network: keras.Model, name: str) -> str:

@@ -196,11 +196,11 @@ class _Ways:
     def __init__(self, network, layer: str, preprocess, batch_size: int):
         tap = layers.tap(network, [layer])
         shadow = rewire.Shadow(tap)
-        last = None if layer.startswith(LOGITS) else layers.find(network, layer)
+        last = None if layer.startswith(LOGITS) else layers.find(network, layer).place
         found = [
             (info, keys[0])
             for info in description.visualizable(network)
-            if info.layer is not last and len(keys := shadow.keys(info.layer)) == 1
+            if info.place != last and len(keys := shadow.keys(info.place)) == 1
         ]
         found = [(info, key) for info, key in found if key not in shadow.output_keys]
         if not found:

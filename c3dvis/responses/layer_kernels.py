@@ -38,7 +38,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
             f"Expected the name of a convolution, such as {', '.join(map(repr, names[:3]))}. "
             f"Received: {layer!r}."
         )
-    weights = np.asarray(_kernel(network, layer), np.float32)
+    weights = np.asarray(_kernel(info.layer), np.float32)
     if weights.ndim == 4:
         weights = weights[None]  # a 2-D kernel is one of a single frame
     shown = np.moveaxis(weights, -1, 0)  # (filters, t, h, w, channels)
@@ -48,11 +48,8 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     return (0.5 + 0.5 * shown / np.where(most > 0, most, 1)).astype(np.float32)
 
 
-def _kernel(network: keras.Model, name: str):
-    model = network
-    for part in name.split("/"):
-        model = model.get_layer(part)
-    cell = getattr(model, "cell", model)
+def _kernel(layer):
+    cell = getattr(layer, "cell", layer)
     inner = getattr(cell, "layer", cell)
     return keras.ops.convert_to_numpy(inner.kernel)
 
