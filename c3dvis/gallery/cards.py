@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from c3dvis import files, objectives, responses
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 
-FOLDER = "cards"
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
-# Of a section, the clips that its units respond to most.
-Strongest = Callable[[Section], Sequence[responses.UnitClips]]
+    # Of a section, the clips that its units respond to most.
+    Strongest = Callable[[Section], Sequence[responses.UnitClips]]
+
+FOLDER = "cards"
 
 
 def add(

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, identity, objectives, pages, responses
-from c3dvis.gallery import render
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses.clip_sources import check_folder
 from c3dvis.responses.sweep_result import Sweep, ranked
+
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
 FOLDER = "real"
 _NAMES = "real.json"
@@ -141,6 +142,8 @@ def _sweep(
     bar: bool,
 ) -> Sweep:
     """Responses to a folder's clips, with classes scored as the gallery's objective does."""
+    from c3dvis.gallery import render
+
     layers = sorted(_layer(section) for section in sections)
     # A gallery can grow; each choice of layers is a sweep of its own.
     kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
