@@ -47,6 +47,7 @@ is another; 2 wrong arguments; 130 stopped with Ctrl-C
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
 _OUT = "gallery"
+_OUT_DIFF = "differences"
 _MOTION = "c3dvis.motion:CLASSES"
 
 
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.diff is not None:
+        return _diff(chosen)
     if chosen.rebuild_page or chosen.export is not None:
         return _read(chosen)
     if chosen.engine == "processes":
@@ -129,6 +132,16 @@ def _read(chosen: argparse.Namespace) -> int:
         with folder.locked(Path(chosen.out), tidied=False):
             _, records = rebuild.rebuild(Path(chosen.out), report=say)
         say(f"{chosen.out}/index.html: {len(records)} records")
+    return 0
+
+
+def _diff(chosen: argparse.Namespace) -> int:
+    """What differs between two galleries, from what is there."""
+    from c3dvis.gallery import differences_page
+
+    out = _OUT_DIFF if chosen.out == _OUT else chosen.out
+    compared = differences_page.write(*chosen.diff, out, report=say)
+    say(f"{out}/index.html: {compared.summary}")
     return 0
 
 
@@ -283,6 +296,13 @@ def _add_running(group: Any) -> None:
         "--export",
         metavar="FILE",
         help="write a table of all records, .npz or .parquet (with pyarrow), and end",
+    )
+    group.add_argument(
+        "--diff",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
+        f"died, was born, turned, moved; writes a page into --out (default {_OUT_DIFF}), and end",
     )
     group.add_argument(
         "--again",
