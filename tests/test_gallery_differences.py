@@ -43,9 +43,9 @@ def test_each_unit_is_said_to_have_become_what_it_has(galleries):
     compared = compare(galleries / "a", galleries / "b")
     by_unit = kinds(compared)
     assert [by_unit["conv1", i].kind for i in range(6)] == [
-        *("turned", "died", "born", "kept", "moved", "kept")
+        *("turned", "died", "born", "similar", "moved", "similar")
     ]
-    assert by_unit[CLASSES, 0].kind == "kept"  # a score below 0 is no death of a class
+    assert by_unit[CLASSES, 0].kind == "similar"  # a score below 0 is no death of a class
     assert by_unit["conv1", 0].turn == pytest.approx(90, abs=3)
     assert by_unit["conv1", 3].distance == pytest.approx(0, abs=1e-6)
     assert by_unit["conv1", 4].distance >= by_unit["conv1", 4].usual > 0.5
@@ -53,7 +53,7 @@ def test_each_unit_is_said_to_have_become_what_it_has(galleries):
     assert [unit.layer for unit in compared.only_before] == ["old"]
     assert [unit.layer for unit in compared.only_after] == ["new"]
     assert list(compared.left_out.values()) == ["after: not made: no <memory>"]
-    assert compared.summary == "Of 7 units: 1 died, 1 born, 1 turned, 1 moved, 3 kept."
+    assert compared.summary == "Of 7 units: 1 died, 1 born, 1 turned, 1 moved, 3 similar."
 
 
 def test_what_changed_more_comes_first(tmp_path):
@@ -67,7 +67,7 @@ def test_what_changed_more_comes_first(tmp_path):
     compared = compare(tmp_path / "a", tmp_path / "b")
     turned = [one for one in compared.differences if one.kind == "turned"]
     assert [one.before.unit.channel for one in turned] == [1, 2]
-    kept = [one.distance for one in compared.differences if one.kind == "kept"]
+    kept = [one.distance for one in compared.differences if one.kind == "similar"]
     assert kept == sorted(kept, reverse=True) and len(kept) == 2
     ratios = {one.before.unit.channel: one.score_ratio for one in compared.differences}
     assert ratios == {0: 8.0, 1: 2.0, 2: 0.5, 3: 0.125}
@@ -90,9 +90,9 @@ def test_the_page_shows_both_clips_and_stands_alone(galleries, tmp_path):
     assert len(shown) == 10 and all((out / path).is_file() for path in shown)
     assert not any("http" in str(a) for _, a in reader.elements)
     heads = [one["id"] for one in reader.all("section")]
-    assert heads == ["died", "born", "turned", "moved", "kept"]
+    assert heads == ["died", "born", "turned", "moved", "similar"]
     text = " ".join("".join(reader.text).split())
-    assert "small in a" in text and "turned by 90°" in text and "no gradient" in text
+    assert "a (small)" in text and "turned by 90°" in text and "no gradient" in text
     assert "only beforeold: 0" in text and "not made: no <memory>" in text
     figures = {one["id"]: one for one in reader.all("figure")}
     assert float(figures["conv1-0"]["data-turn"]) == pytest.approx(90, abs=3)

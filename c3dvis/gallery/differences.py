@@ -26,13 +26,15 @@ LEAST_TURN = 45
 KINDS = {
     "died": "Nothing excites the unit any more: its clip has no gradient, or its filter's score is "
     "0 or less, where it was above. The highest scores before come first.",
-    "born": "The other way round. The highest scores after come first.",
+    "born": "Nothing excited the unit before, by the same rule, and something does after. The "
+    "highest scores after come first.",
     "turned": f"Both clips drift (one translation explains {LEAST_SHARE:.0%} or more of the change "
     f"between frames), and in directions at least {LEAST_TURN} degrees apart. The widest turns "
     "come first.",
     "moved": "The two clips are no more alike than those of two different units of the layer "
     "usually are. The greatest distances come first.",
-    "kept": "All others. The greatest distances come first.",
+    "similar": "All others: the clips are more alike than those of different units. The greatest "
+    "distances come first.",
 }
 
 
@@ -52,7 +54,8 @@ class Side:
 
     @property
     def name(self) -> str:
-        return f"{self.manifest.network.get('name')} in {self.folder.resolve().name}"
+        """Of its folder and its network."""
+        return f"{self.folder.resolve().name} ({self.manifest.network.get('name')})"
 
     @property
     def units(self) -> dict[tuple[str, int], Unit]:
@@ -92,7 +95,7 @@ class Difference:
             return "died" if dead[1] else "born"
         if (self.turn or 0) >= LEAST_TURN:
             return "turned"
-        return "moved" if (self.distance or 0) >= self.usual else "kept"
+        return "moved" if (self.distance or 0) >= self.usual else "similar"
 
     @property
     def turn(self) -> float | None:

@@ -116,10 +116,9 @@ def _facts(one: Difference) -> list[tuple[str, str]]:
         facts.append(("distance", f"{one.distance:.2f} (usual {one.usual:.2f})"))
     if one.turn is not None:
         facts.append(("turned by", f"{one.turn:.0f}°"))
-    findings = [tile.finding for tile in (one.before, one.after)]
+    findings = [tile.finding for tile in (one.before, one.after) if tile.gif]
     if any(findings):
-        before, after = (finding or "no drift" for finding in findings)
-        facts.append(("clip", f"{before} → {after}"))
+        facts.append(("clip", " → ".join(finding or "no drift" for finding in findings)))
     return facts
 
 
