@@ -48,6 +48,7 @@ is another; 2 wrong arguments; 130 stopped with Ctrl-C
 _COMPARE_BUNDLED = 512
 _OUT = "gallery"
 _OUT_DIFF = "differences"
+_OUT_QUESTIONS = "questions"
 _MOTION = "c3dvis.motion:CLASSES"
 
 
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     if chosen.diff is not None:
         return _diff(chosen)
+    if chosen.questions is not None:
+        return _ask(chosen)
     if chosen.rebuild_page or chosen.export is not None:
         return _read(chosen)
     if chosen.engine == "processes":
@@ -145,6 +148,17 @@ def _diff(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _ask(chosen: argparse.Namespace) -> int:
+    """Questions to people about a gallery, from what is there."""
+    from c3dvis.gallery import questions_page
+
+    out = _OUT_QUESTIONS if chosen.out == _OUT else chosen.out
+    options = {"tasks": chosen.tasks, "seed": chosen.seed}
+    drawn = questions_page.write(chosen.questions, chosen.real, out, **options)
+    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
+    return 0
+
+
 def _again(chosen: argparse.Namespace) -> int:
     from c3dvis.gallery.again import again
 
@@ -189,6 +203,10 @@ def _compare(chosen: argparse.Namespace) -> int:
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     chosen = parser.parse_args(given)
+    if chosen.questions is not None and chosen.real is None:
+        parser.error(
+            "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
+        )
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
     return chosen
@@ -303,6 +321,20 @@ def _add_running(group: Any) -> None:
         metavar=("BEFORE", "AFTER"),
         help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
         f"died, was born, turned, moved; writes a page into --out (default {_OUT_DIFF}), and end",
+    )
+    group.add_argument(
+        "--questions",
+        metavar="GALLERY",
+        help="write a page into --out (default questions) on which a person says which of two "
+        "clips of --real excites a unit of a gallery more, seeing its made clip or the real clips "
+        "that excite it most; and end",
+    )
+    group.add_argument(
+        "--tasks",
+        type=whole(2),
+        default=40,
+        metavar="N",
+        help="how many questions, an even number (default 40)",
     )
     group.add_argument(
         "--again",

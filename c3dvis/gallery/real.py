@@ -7,6 +7,7 @@ real.json                   what they are, and the unit's scores for them
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses.clip_sources import check_folder
-from c3dvis.responses.sweep_result import Sweep, ranked
+from c3dvis.responses.sweep_result import Sweep, ranked, read_folder
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -186,6 +187,15 @@ def read(out: Path) -> RealClips | None:
         return RealClips(str(values["folder"]), int(values["count"]), units)
     except (AttributeError, KeyError, TypeError, ValueError):  # not there, or damaged
         return None
+
+
+def sweeps(out: Path) -> list[Sweep]:
+    """The finished sweeps that a gallery keeps, each of some of its layers."""
+    found = []
+    for folder in sorted((out / FOLDER).glob("sweep-*")):
+        with contextlib.suppress(ValueError):
+            found.append(read_folder(folder))
+    return found
 
 
 def _write(out: Path, unit: Unit, clips: responses.UnitClips, fps: float) -> tuple[RealClip, ...]:
