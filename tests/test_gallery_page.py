@@ -276,11 +276,11 @@ def test_a_drift_is_shown_where_it_explains_a_third_of_the_change(tmp_path):
 
 def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
     filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
-    (refresh,) = [meta for meta in Reader(filling).all("meta") if "http-equiv" in meta]
-    assert refresh == {"http-equiv": "refresh", "content": "10"}
+    (box,) = [one for one in Reader(filling).all("input") if one["type"] == "checkbox"]
+    assert "checked" in box and box["class"] == "reload"
     assert "reloads itself every 10 seconds" in "".join(Reader(filling).text)
     stopped, _ = write_gallery(tmp_path, {"conv1": [record(), None]})
-    assert "refresh" not in stopped and "reloads" not in stopped
+    assert 'class="reload"' not in stopped and "reloads" not in stopped
 
 
 def test_the_banner_and_the_code_are_text(tmp_path):
