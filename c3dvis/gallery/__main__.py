@@ -65,7 +65,7 @@ def _run(chosen: argparse.Namespace) -> int:
         return _diff(chosen)
     if chosen.questions is not None:
         return _ask(chosen)
-    if chosen.rebuild_page or chosen.export is not None:
+    if chosen.rebuild_page or chosen.sheets or chosen.export is not None:
         return _read(chosen)
     if chosen.engine == "processes":
         _leave_gpu_memory()
@@ -125,11 +125,14 @@ def _read(chosen: argparse.Namespace) -> int:
     """What needs no network: pages and a table of what is there."""
     from pathlib import Path
 
-    from c3dvis.gallery import export, folder, rebuild
+    from c3dvis.gallery import export, folder, rebuild, sheets
 
     if chosen.export is not None:
         count = export.export(chosen.out, chosen.export, report=say)
         say(f"{chosen.export}: {count} records of {chosen.out}")
+    if chosen.sheets:
+        for sheet in sheets.write(chosen.out, report=say):
+            say(str(sheet))
     if chosen.rebuild_page:
         rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
         with folder.locked(Path(chosen.out), tidied=False):
@@ -309,6 +312,12 @@ def _add_running(group: Any) -> None:
     )
     group.add_argument(
         "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
+    )
+    group.add_argument(
+        "--sheets",
+        action="store_true",
+        help="write a contact sheet of each layer, sheets/LAYER.png, of the clips that are there, "
+        "and end",
     )
     group.add_argument(
         "--export",
