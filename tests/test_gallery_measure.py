@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gallery_folder import stripes
 
 from c3dvis.gallery.measure import Measures, measure
 
@@ -25,6 +26,12 @@ def test_stripes_drift_across_themselves():
     assert measure(wave(0.5, 0.0)[:, :1].repeat(48, axis=1)).drift == pytest.approx(
         (0.5, 0), abs=0.02
     )
+
+
+@pytest.mark.parametrize("degrees", [30, 60, 120, 250])
+def test_oblique_stripes_drift_across_themselves(degrees):
+    right, down = measure(stripes(degrees)).drift
+    assert np.degrees(np.arctan2(-down, right)) % 360 == pytest.approx(degrees, abs=3)
 
 
 def test_noise_that_flickers_drifts_nowhere():

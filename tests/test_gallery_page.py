@@ -276,11 +276,11 @@ def test_a_drift_is_shown_where_it_explains_a_third_of_the_change(tmp_path):
 
 def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
     filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
-    (refresh,) = [meta for meta in Reader(filling).all("meta") if "http-equiv" in meta]
-    assert refresh == {"http-equiv": "refresh", "content": "10"}
+    (box,) = [one for one in Reader(filling).all("input") if one["type"] == "checkbox"]
+    assert "checked" in box and box["class"] == "reload"
     assert "reloads itself every 10 seconds" in "".join(Reader(filling).text)
     stopped, _ = write_gallery(tmp_path, {"conv1": [record(), None]})
-    assert "refresh" not in stopped and "reloads" not in stopped
+    assert 'class="reload"' not in stopped and "reloads" not in stopped
 
 
 def test_the_banner_and_the_code_are_text(tmp_path):
@@ -289,3 +289,21 @@ def test_the_banner_and_the_code_are_text(tmp_path):
     reader = Reader(index)
     assert "<b>toy</b>" in "".join(reader.text)
     assert reader.all("section")[0]["data-code"] == 'print("<b>")'
+
+
+def test_markdown_goes_on_in_other_files_before_it_is_too_long(tmp_path, monkeypatch):
+    parts = {"conv1": [record(i) for i in range(40)], "conv2": [record()], "conv3": [record()]}
+    _, whole = write_gallery(tmp_path, parts)
+    assert list(tmp_path.glob("README-*")) == [] and "README-2" not in whole
+    monkeypatch.setattr(page, "LARGEST_MARKDOWN", 1500)
+    write_gallery(tmp_path, parts)
+    pages = [tmp_path / "README.md", *sorted(tmp_path.glob("README-*.md"))]
+    texts = [one.read_text() for one in pages]
+    assert len(pages) > 2 and all(text.count("<img") for text in texts)
+    assert sum(text.count("<img") for text in texts) == whole.count("<img") == 42
+    assert all(len(text.split("\n## ", 1)[1]) < 2500 for text in texts)
+    for one, text in zip(pages, texts, strict=True):
+        assert all(f"[{other.name}]({other.name})" in text for other in pages if other != one)
+    assert "**README.md**: conv1" in texts[0] and "conv3" in texts[-1].split("## ", 1)[1]
+    monkeypatch.undo()
+    assert write_gallery(tmp_path, parts)[1] == whole and list(tmp_path.glob("README-*")) == []

@@ -47,6 +47,8 @@ is another; 2 wrong arguments; 130 stopped with Ctrl-C
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
 _OUT = "gallery"
+_OUT_DIFF = "differences"
+_OUT_QUESTIONS = "questions"
 _MOTION = "c3dvis.motion:CLASSES"
 
 
@@ -59,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    if chosen.rebuild_page or chosen.export is not None:
+    if chosen.diff is not None:
+        return _diff(chosen)
+    if chosen.questions is not None:
+        return _ask(chosen)
+    if chosen.rebuild_page or chosen.sheets or chosen.export is not None:
         return _read(chosen)
     if chosen.engine == "processes":
         _leave_gpu_memory()
@@ -120,16 +126,40 @@ def _read(chosen: argparse.Namespace) -> int:
     """What needs no network: pages and a table of what is there."""
     from pathlib import Path
 
-    from c3dvis.gallery import export, folder, rebuild
+    from c3dvis.gallery import export, folder, rebuild, sheets
 
     if chosen.export is not None:
         count = export.export(chosen.out, chosen.export, report=say)
         say(f"{chosen.export}: {count} records of {chosen.out}")
+    if chosen.sheets:
+        for sheet in sheets.write(chosen.out, report=say):
+            say(str(sheet))
     if chosen.rebuild_page:
         rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
         with folder.locked(Path(chosen.out), tidied=False):
             _, records = rebuild.rebuild(Path(chosen.out), report=say)
         say(f"{chosen.out}/index.html: {len(records)} records")
+    return 0
+
+
+def _diff(chosen: argparse.Namespace) -> int:
+    """What differs between two galleries, from what is there."""
+    from c3dvis.gallery import differences_page
+
+    out = _OUT_DIFF if chosen.out == _OUT else chosen.out
+    compared = differences_page.write(*chosen.diff, out, report=say)
+    say(f"{out}/index.html: {compared.summary}")
+    return 0
+
+
+def _ask(chosen: argparse.Namespace) -> int:
+    """Questions to people about a gallery, from what is there."""
+    from c3dvis.gallery import questions_page
+
+    out = _OUT_QUESTIONS if chosen.out == _OUT else chosen.out
+    options = {"tasks": chosen.tasks, "seed": chosen.seed}
+    drawn = questions_page.write(chosen.questions, chosen.real, out, **options)
+    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
     return 0
 
 
@@ -177,6 +207,10 @@ def _compare(chosen: argparse.Namespace) -> int:
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     chosen = parser.parse_args(given)
+    if chosen.questions is not None and chosen.real is None:
+        parser.error(
+            "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
+        )
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
     return chosen
@@ -288,9 +322,36 @@ def _add_running(group: Any) -> None:
         "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
     )
     group.add_argument(
+        "--sheets",
+        action="store_true",
+        help="write a contact sheet of each layer, sheets/LAYER.png, of the clips that are there, "
+        "and end",
+    )
+    group.add_argument(
         "--export",
         metavar="FILE",
         help="write a table of all records, .npz or .parquet (with pyarrow), and end",
+    )
+    group.add_argument(
+        "--diff",
+        nargs=2,
+        metavar=("BEFORE", "AFTER"),
+        help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
+        f"died, was born, turned, moved; writes a page into --out (default {_OUT_DIFF}), and end",
+    )
+    group.add_argument(
+        "--questions",
+        metavar="GALLERY",
+        help="write a page into --out (default questions) on which a person says which of two "
+        "clips of --real excites a unit of a gallery more, seeing its made clip or the real clips "
+        "that excite it most; and end",
+    )
+    group.add_argument(
+        "--tasks",
+        type=whole(2),
+        default=40,
+        metavar="N",
+        help="how many questions, an even number (default 40)",
     )
     group.add_argument(
         "--again",

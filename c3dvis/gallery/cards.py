@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from c3dvis import files, responses
 from c3dvis.gallery import trust
@@ -17,6 +16,9 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
+
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
 FOLDER = "cards"
 

@@ -14,6 +14,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float64)
 # A clip is plain if its values are closer than this to one colour (root of the mean square): two
 # of 255 grey levels, which nobody sees.
 _PLAIN = 2 / 255
+# A clip is stripes if the power of its slopes along them is at most this share of that across: what
+# is there is the border and rounding, and would turn their drift far away from where they go.
+_STRIPES = 0.01
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _motion(luminance: NDArray[np.float64]) -> Measures:
     between = (luminance[1:] + luminance[:-1]) / 2
     slopes = np.stack([np.gradient(between, axis=axis).ravel() for axis in (2, 1)], axis=1)
     # Stripes slide along themselves unseen: the shortest of their translations is taken.
-    inverse = np.linalg.pinv(slopes.T @ slopes, rcond=1e-6, hermitian=True)
+    inverse = np.linalg.pinv(slopes.T @ slopes, rcond=_STRIPES, hermitian=True)
     drift = -inverse @ (slopes.T @ differences)
     if not energy or not drift.any():
         return Measures(change)

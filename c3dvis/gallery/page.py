@@ -20,6 +20,8 @@ from c3dvis.text import markdown, table
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
+# Bytes of tables in a Markdown page: GitHub shows no more than 500 KiB of one.
+LARGEST_MARKDOWN = 400_000
 # Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
 _SHOWN_WIDTH = (112, 160)
 # Of a clip of one colour.
@@ -77,8 +79,48 @@ def write(
         "trust": trust.EXPLANATION if any(tile.trust for tile in tiles) else "",
         "settings": _settings(identity),
     }
-    for name, template in (("index.html", "gallery.html"), ("README.md", "gallery.md")):
-        files.write_text(out / name, environment().get_template(template).render(values))
+    page = environment().get_template("gallery.html").render(values)
+    files.write_text(out / "index.html", page)
+    _write_markdown(out, values)
+
+
+def _write_markdown(out: Path, values: Mapping[str, Any]) -> None:
+    """README.md, and README-2.md and so on where it would be more than GitHub shows."""
+    shown: list[list[dict[str, Any]]] = [[]]
+    size = 0
+    for part in values["parts"]:
+        for piece in _pieces(part, values["compared"]):
+            length = len(piece["table"].encode())
+            if shown[-1] and size + length > LARGEST_MARKDOWN:
+                shown.append([])
+                size = 0
+            shown[-1].append(piece)
+            size += length
+    names = ["README.md", *(f"README-{number}.md" for number in range(2, len(shown) + 1))]
+    contents = [
+        (name, list(dict.fromkeys(part["title"] for part in parts)))
+        for name, parts in zip(names, shown, strict=True)
+    ]
+    template = environment().get_template("gallery.md")
+    for name, parts in zip(names, shown, strict=True):
+        own = {**values, "parts": parts, "name": name, "contents": contents}
+        files.write_text(out / name, template.render(own))
+    for path in out.glob("README-*.md"):  # of a gallery that had more
+        if path.name not in names:
+            path.unlink()
+
+
+def _pieces(part: Mapping[str, Any], compared: int) -> list[dict[str, Any]]:
+    """A layer's part of the Markdown pages, cut where one page would not hold it."""
+    tiles = part["tiles"]
+    count = -(-len(part["table"].encode()) // LARGEST_MARKDOWN)
+    if count < 2:
+        return [dict(part)]
+    rows = -(-len(tiles) // (COLUMNS * count))
+    blocks = [
+        tiles[first : first + rows * COLUMNS] for first in range(0, len(tiles), rows * COLUMNS)
+    ]
+    return [{**part, "table": _table(block, compared)} for block in blocks]
 
 
 def _part(

@@ -7,25 +7,27 @@ real.json                   what they are, and the unit's scores for them
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, identity, objectives, pages, responses
-from c3dvis.gallery import render
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.models.extent import clip_shape
 from c3dvis.responses import clip_sources
 from c3dvis.responses.clip_sources import check_folder
-from c3dvis.responses.sweep_result import Sweep, ranked
+from c3dvis.responses.sweep_result import Sweep, ranked, read_folder
 from c3dvis.responses.sweeps import USUAL_SHAPE
+
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
 FOLDER = "real"
 _NAMES = "real.json"
@@ -185,6 +187,8 @@ def _sweep(
     bar: bool,
 ) -> Sweep:
     """Responses to a folder's clips, with classes scored as the gallery's objective does."""
+    from c3dvis.gallery import render
+
     layers = sorted(layer_of(section) for section in sections)
     # A gallery can grow; each choice of layers is a sweep of its own.
     kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
@@ -223,6 +227,15 @@ def read(out: Path) -> RealClips | None:
         return RealClips(str(values["folder"]), int(values["count"]), units)
     except (AttributeError, KeyError, TypeError, ValueError):  # not there, or damaged
         return None
+
+
+def sweeps(out: Path) -> list[Sweep]:
+    """The finished sweeps that a gallery keeps, each of some of its layers."""
+    found = []
+    for folder in sorted((out / FOLDER).glob("sweep-*")):
+        with contextlib.suppress(ValueError):
+            found.append(read_folder(folder))
+    return found
 
 
 def _write(out: Path, unit: Unit, clips: responses.UnitClips, fps: float) -> tuple[RealClip, ...]:

@@ -58,6 +58,12 @@ class Tile:
         return f"{kind} {self.unit.channel}"
 
     @property
+    def title(self) -> str:
+        """Its layer and number, such as `conv3b 7` or `class 3`."""
+        is_class = self.unit.layer == CLASSES
+        return self.name if is_class else f"{self.unit.layer} {self.unit.channel}"
+
+    @property
     def description(self) -> str:
         label = self.unit.label
         owner = f": {visible(label)}" if label else f" of {visible(self.unit.layer)}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from c3dvis import clips
 from c3dvis.pages.pictures import Picture
@@ -49,3 +50,22 @@ def film(
         clips.write(folder / strip, clip)
     width = own_width if width is None else width
     return Picture(f"{name}.gif", caption, width, alt, strip, shape[:3], slider)
+
+
+def read_strip(path: Path, frames: int) -> NDArray[np.float32]:
+    """The clip `(frames, H, W, 3)` in [0, 1] of a film strip that `film` or a gallery wrote.
+
+    Raises:
+        ValueError: If it is no picture of as many frames side by side.
+        OSError: If it cannot be read.
+    """
+    try:
+        with Image.open(path, formats=("JPEG",)) as picture:
+            strip = np.asarray(picture.convert("RGB"))
+    except (SyntaxError, Image.UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Expected a film strip. Received: {path}: {error}.") from error
+    height, width, _ = strip.shape
+    if frames < 1 or width % frames:
+        raise ValueError(f"Expected a strip of {frames} frames. Received: {width} pixels wide.")
+    clip = strip.reshape(height, frames, width // frames, 3).swapaxes(0, 1)
+    return clip.astype(np.float32) / 255

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from c3dvis import files, text
 
 SCHEMA = 1
 """Of the files of a sweep; another number is another layout."""
+
+SETTINGS, COMPLETE, PARTS = "sweep.json", "complete.json", "parts"
+"""Files of a sweep's folder, and the folder of its parts."""
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -177,6 +181,24 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:
     np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
     files.write_bytes(path, buffer.getvalue())
     return path
+
+
+def read_folder(folder: Path) -> Sweep:
+    """The sweep that was made in a folder, from first to last; nothing is computed.
+
+    Raises:
+        ValueError: If there is none, or it was stopped.
+    """
+    settings = files.read_json(folder / SETTINGS)
+    layers = settings.get("layers") if isinstance(settings, dict) else None
+    if not isinstance(layers, list) or not (folder / COMPLETE).is_file():
+        raise ValueError(f"Expected the folder of a finished sweep. Received: {folder}.")
+    try:
+        return collect(sorted((folder / PARTS).glob("*.npz")), layers, 1)
+    except (OSError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"Expected the folder of a whole sweep. Received: {folder}: {error}."
+        ) from error
 
 
 def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:

@@ -21,11 +21,18 @@ from c3dvis.models import layers as network_layers
 from c3dvis.models.extent import clip_shape
 from c3dvis.models.holding import one_input
 from c3dvis.responses import clip_sources
-from c3dvis.responses.sweep_result import SCHEMA, Sweep, collect, write_arrays
+from c3dvis.responses.sweep_result import (
+    COMPLETE,
+    PARTS,
+    SCHEMA,
+    SETTINGS,
+    Sweep,
+    collect,
+    write_arrays,
+)
 
 __all__ = ["sweep"]
 
-_SETTINGS, _COMPLETE, _PARTS = "sweep.json", "complete.json", "parts"
 # Frames and pixels of clips from files, where the network takes any.
 USUAL_SHAPE = (16, 112, 112)
 # Clips whose responses are one file, written whole: what a killed run has to do again.
@@ -105,13 +112,13 @@ def sweep(
     }
     with _folder(out) as folder:
         _begin(folder, settings)
-        if files.read_json(folder / _COMPLETE) is None:
+        if files.read_json(folder / COMPLETE) is None:
             measure = _measure(tap, preprocess)
             for number, part in _parts(folder, given, verbose):
                 content = _responses(part, measure, chosen, batch_size, own)
-                write_arrays(folder / _PARTS / f"{number:06}.npz", content)
-            files.write_json(folder / _COMPLETE, {"schema": SCHEMA})
-        return collect(sorted((folder / _PARTS).glob("*.npz")), chosen, top)
+                write_arrays(folder / PARTS / f"{number:06}.npz", content)
+            files.write_json(folder / COMPLETE, {"schema": SCHEMA})
+        return collect(sorted((folder / PARTS).glob("*.npz")), chosen, top)
 
 
 def _names(network: keras.Model) -> tuple[str, ...]:
@@ -144,12 +151,12 @@ def _folder(out: str | Path | None) -> Iterator[Path]:
 
 def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
     """Notes what the folder is of, or refuses it where that is something else."""
-    (folder / _PARTS).mkdir(exist_ok=True)
-    for leftover in (folder / _PARTS).glob(files.IN_FLIGHT):
+    (folder / PARTS).mkdir(exist_ok=True)
+    for leftover in (folder / PARTS).glob(files.IN_FLIGHT):
         leftover.unlink()
-    before = files.read_json(folder / _SETTINGS)
-    if before is None and not any((folder / _PARTS).glob("*.npz")):
-        files.write_json(folder / _SETTINGS, settings)
+    before = files.read_json(folder / SETTINGS)
+    if before is None and not any((folder / PARTS).glob("*.npz")):
+        files.write_json(folder / SETTINGS, settings)
     elif before != settings:
         known = before if isinstance(before, dict) else {}
         other = [name for name in settings if known.get(name) != settings[name]]
@@ -163,7 +170,7 @@ def _parts(
     folder: Path, given: clip_sources.Clips, verbose: int | str
 ) -> Iterator[tuple[int, list[clip_sources.NamedClip]]]:
     """The parts that are not done yet, each with its number, with progress."""
-    done = len(list((folder / _PARTS).glob("*.npz")))
+    done = len(list((folder / PARTS).glob("*.npz")))
     # Of what is left alone, as what an earlier run did says nothing of the time that it will take.
     left = None if given.count is None else max(given.count - done * _PART, 0)
     progress = keras.utils.Progbar(left, verbose=int(bool(verbose)), unit_name="clip")

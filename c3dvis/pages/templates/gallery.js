@@ -33,4 +33,7 @@ document.addEventListener("click", async (event) => {
   try { await navigator.clipboard.writeText(code); } catch { said = "To be copied by hand:"; }
   dialog.querySelector(".copied").textContent = said;
 });
+// While clips are being made; a dialog stays open, and who does not want it unticks it.
+const reload = document.querySelector(".reload");
+if (reload) setInterval(() => { if (reload.checked && !dialog.open) location.reload(); }, 10000);
 for (const element of document.querySelectorAll(".controls")) element.hidden = false;

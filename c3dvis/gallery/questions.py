@@ -1,0 +1,199 @@
+"""Questions to people about a gallery's units: which of two real clips excites this unit more?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.gallery import real, rebuild
+from c3dvis.gallery.manifest import Manifest
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.record import Record
+from c3dvis.objectives import LOGITS
+from c3dvis.responses.examination import Examination, Task
+from c3dvis.responses.sweep_result import Sweep
+
+# What explains a unit: its made clip, or the real clips that excite it most.
+EXPLANATIONS = ("made", "real")
+# Asked are clips of this share that excite the unit most and least, as in `responses.video_mis`.
+_SHARE = 0.1
+# Most real clips that explain a unit.
+_REFERENCES = 4
+# Fewest clips from which two can be asked and others explain.
+_FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: two clips, and what explains the unit.
+
+    Attributes:
+        unit: Of the gallery.
+        explanation: One of `EXPLANATIONS`.
+        clips: Names of the two clips, from left to right.
+        right: Which of them excites the unit more, 0 or 1.
+        scores: The unit's scores for them.
+        references: Names of the real clips that explain the unit, none of the films asked about;
+            empty where the made clip does.
+    """
+
+    unit: Unit
+    explanation: str
+    clips: tuple[str, str]
+    right: int
+    scores: tuple[float, float]
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The questions of a test, in the order in which they are asked.
+
+    Attributes:
+        manifest: Of the gallery.
+        records: Of its units.
+        questions: All of them.
+        seed: Of what was drawn.
+        count: Real clips that were drawn from.
+    """
+
+    manifest: Manifest
+    records: Mapping[Unit, Record]
+    questions: tuple[Question, ...]
+    seed: int
+    count: int
+
+    def __repr__(self) -> str:
+        return f"Questions({len(self.questions)} of {len(self.units)} units, seed {self.seed})"
+
+    @property
+    def units(self) -> list[Unit]:
+        """Those that are asked about."""
+        return list(dict.fromkeys(question.unit for question in self.questions))
+
+
+def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
+    """Draws questions about the units of a gallery that was given real clips.
+
+    One of the two clips is among the tenth that excites the unit most, the other among the tenth
+    that does so least, as in `responses.video_mis`. Half of the questions are explained by made
+    clips and half by real ones; in half of either the right clip is on the left; all units are
+    asked about as often as each other, or some of them once where there are more units than that.
+
+    Args:
+        gallery: Its folder.
+        tasks: Number of questions; an even number.
+        seed: Of the draw and of the order.
+
+    Raises:
+        ValueError: No gallery, one without real clips or with fewer than 20, or an odd number.
+    """
+    if tasks < 2 or tasks % 2:
+        raise ValueError(f"Expected an even number of questions. Received: {tasks}.")
+    begun, records = rebuild.read(Path(gallery))
+    scores = _scores(Path(gallery), begun, records)
+    draws = np.random.default_rng(seed)
+    units = [list(scores)[i] for i in draws.permutation(len(scores))]
+    asked = [units[i % len(units)] for i in range(tasks // 2)]
+    questions = []
+    for number, unit in enumerate(dict.fromkeys(asked)):
+        draw_of_unit = np.random.default_rng([seed, number])
+        questions += _ask(unit, *scores[unit], asked.count(unit), draw_of_unit)
+    return Questions(
+        begun,
+        records,
+        tuple(_ordered(questions, draws)),
+        seed,
+        max(len(sweep.names) for sweep, _ in scores.values()),
+    )
+
+
+def _scores(
+    gallery: Path, begun: Manifest, records: Mapping[Unit, Record]
+) -> dict[Unit, tuple[Sweep, NDArray[np.floating]]]:
+    """Of the units with a made clip that tell strong clips from weak ones: the sweep, `(N,)`."""
+    sweeps = real.sweeps(gallery)
+    if not sweeps:
+        raise ValueError(
+            f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
+        )
+    found = {}
+    for unit in (unit for section in begun.sections for unit in section.units):
+        layer = LOGITS if unit.layer == CLASSES else unit.layer
+        swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
+        record = records.get(unit)
+        if swept is None or record is None or f"{unit.channel}.jpg" not in record.files:
+            continue
+        found[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
+    most = max((len(sweep.names) for sweep, _ in found.values()), default=0)
+    if most < _FEWEST:
+        raise ValueError(f"Expected {_FEWEST} real clips or more. Received: {most}.")
+    told_apart = {unit: (s, x) for unit, (s, x) in found.items() if _tells_apart(x)}
+    if not told_apart:
+        raise ValueError(
+            "Expected a unit that some real clips excite more than others. Received: none."
+        )
+    return told_apart
+
+
+def _tells_apart(scores: NDArray[np.floating]) -> bool:
+    strong = int(_SHARE * len(scores))
+    ranked = np.sort(scores)
+    return strong >= 2 and ranked[-strong] > ranked[strong - 1]
+
+
+def _ask(
+    unit: Unit,
+    sweep: Sweep,
+    scores: NDArray[np.floating],
+    count: int,
+    draws: np.random.Generator,
+) -> list[Question]:
+    """So many questions about a unit by each explanation."""
+    strong = int(_SHARE * len(scores))
+    films = np.unique(sweep.sources, return_inverse=True)[1]
+    examination = Examination(strong, min(_REFERENCES, strong - 1), films, draws)
+    kinds = EXPLANATIONS * count
+    tasks = examination.tasks(scores, len(kinds))
+    pairs = zip(kinds, tasks, strict=True)
+    return [_question(unit, kind, task, scores, sweep) for kind, task in pairs]
+
+
+def _question(
+    unit: Unit, kind: str, task: Task, scores: NDArray[np.floating], sweep: Sweep
+) -> Question:
+    """The question of a task, with the right clip on the left."""
+    left, right = (int(row) for row in task.asked)
+    references = task.strongest if kind == "real" else ()
+    best_first = sorted((int(row) for row in references), key=lambda row: -scores[row])
+    return Question(
+        unit,
+        kind,
+        (sweep.names[left], sweep.names[right]),
+        right=0,
+        scores=(float(scores[left]), float(scores[right])),
+        references=tuple(sweep.names[row] for row in best_first),
+    )
+
+
+def _ordered(questions: Sequence[Question], draws: np.random.Generator) -> list[Question]:
+    """In a random order, with half of each explanation's right clips moved to the right."""
+    turned = []
+    for kind in EXPLANATIONS:
+        own = [question for question in questions if question.explanation == kind]
+        for place, i in enumerate(draws.permutation(len(own))):
+            turned.append(_turned(own[i]) if place % 2 else own[i])
+    return [turned[i] for i in draws.permutation(len(turned))]
+
+
+def _turned(question: Question) -> Question:
+    return replace(
+        question,
+        clips=(question.clips[1], question.clips[0]),
+        right=1 - question.right,
+        scores=(question.scores[1], question.scores[0]),
+    )
