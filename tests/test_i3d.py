@@ -244,9 +244,11 @@ def test_one_stride_in_time_belongs_to_each_of_three_layers():
 @pytest.mark.parametrize(
     "which, arguments", [("rgb", {}), ("flow", {"modality": "flow"}), ("rgb600", {"classes": 600})]
 )
-def test_parity_of_the_published_tables_at_full_size(which, arguments, tmp_path):
+def test_parity_of_the_published_tables(which, arguments, tmp_path):
     arrays = fabricate(table(which))
-    shape = (16, 224, 224, 2 if which == "flow" else 3)
+    # All sizes of clips meet the same weights: the largest is tried once.
+    size = 224 if which == "rgb" else 64
+    shape = (16, size, size, 2 if which == "flow" else 3)
     prefix = write_checkpoint(tmp_path / "model.ckpt", arrays)
     network = models.I3D(weights=prefix, input_shape=shape, **arguments)
     entering = random_clips(shape)[:1] * 2 - 1
