@@ -154,9 +154,14 @@ def _periodogram(clip, window, *, zoom: int) -> np.ndarray:
     t, y, x = (np.sin(np.pi * (np.arange(n) + 0.5) / n) for n in window)
     taper = t[:, None, None] * y[:, None] * x
     shape = [zoom * n for n in window]
-    return sum(
-        np.square(np.abs(np.fft.fftn(view * taper, s=shape, axes=(0, 1, 2)))) for view in views
+    half = sum(
+        np.square(np.abs(np.fft.rfftn(view * taper, s=shape, axes=(0, 1, 2)))) for view in views
     )
+    # What is real has the same power at a frequency and at its opposite.
+    frames, rows, columns = (-np.arange(n) % n for n in shape)
+    rest = columns[half.shape[2] :]
+    opposite = half[np.ix_(frames, rows, rest)]
+    return np.concatenate([half, opposite], axis=2)
 
 
 def _vertex(power: np.ndarray, peak, axis: int) -> float:

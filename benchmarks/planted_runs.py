@@ -47,9 +47,10 @@ def controls(networks: Sequence[Planted], *, seed: int = 0) -> dict[str, list[Fo
     found: dict[str, list[Found]] = {"(planted optimum)": [], "(white noise)": []}
     for planted in networks:
         best = np.stack([unit.best for unit in planted.units])
-        for label, clips in zip(found, (best, draw.random(best.shape, np.float32)), strict=True):
-            own = np.diag(scores(planted.network, planted.objective, clips))
-            top = np.diag(scores(planted.network, planted.objective, best))
+        groups = best, draw.random(best.shape, np.float32)
+        table = scores(planted.network, planted.objective, np.concatenate(groups))
+        top, noise = (np.diag(part) for part in np.split(table, 2))
+        for label, clips, own in zip(found, groups, (top, noise), strict=True):
             for unit, clip, score in zip(planted.units, clips, own / top, strict=True):
                 found[label].append(judge(unit, clip, float(score)))
     return found

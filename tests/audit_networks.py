@@ -3,6 +3,8 @@ that were trained to read one of the three: the same features, shown other clips
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -42,15 +44,22 @@ def agreeing(each: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 def train(cue: str, *, count: int = 240) -> keras.Model:
     """A network that was shown clips of which one cue tells the class, the others nothing."""
-    rng = np.random.default_rng(0)
-    cues = rng.integers(0, len(CLASSES), (count, len(CUES)))
-    features = _features()
-    values = features.predict(np.stack([clip(rng, *row) for row in cues]), verbose=0)
+    features, cues, values = _shown(count)
     readout = layers.Dense(len(CLASSES), activation="softmax", name="readout")
     network = keras.Model(features.input, readout(features.output), name=f"reads-{cue}")
     readout.set_weights(_softmax_regression(values, cues[:, CUES.index(cue)]))
     network.class_names = CLASSES
     return network
+
+
+@functools.cache
+def _shown(count: int) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """The features, the cues of the clips that all networks are shown, and what they give."""
+    rng = np.random.default_rng(0)
+    cues = rng.integers(0, len(CLASSES), (count, len(CUES)))
+    features = _features()
+    values = features.predict(np.stack([clip(rng, *row) for row in cues]), verbose=0)
+    return features, cues, values
 
 
 def _stripes(x, y, orientation: int, length: float, phase: float):

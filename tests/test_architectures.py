@@ -67,10 +67,7 @@ class Case:
         """The rest."""
         first, _, last = self.module.LAYERS
         tried: dict[str, Callable] = {"maximize output": lambda: self.maximized(self.objective)}
-        for layer in (first, last):
-            tried[f"maximize {layer}"] = lambda layer=layer: self.maximized(
-                objectives.channel(layer, 0)
-            )
+        for layer in (first, last):  # the gallery maximizes them
             tried[f"maps {layer}"] = lambda layer=layer: self.mapped(layer)
         for method in METHODS[2:]:
             tried[method] = lambda method=method: self.explained(method)
@@ -109,6 +106,10 @@ class Case:
             height, width = self.shape[1:3]
             arguments += ["--frames", str(self.shape[0]), "--size", f"{height}x{width}"]
         if main is gallery:
+            first, _, last = self.module.LAYERS
+            arguments += ["--layers", *dict.fromkeys([first, last])]
+            if hasattr(self.module, "OUTPUT") or not hasattr(self.module, "objective"):
+                arguments += ["--classes", "0"]
             arguments += ["--filters", "0", "--steps", "1", "--compare", "0"]
         else:
             arguments = [str(clip), "--method", "gradient", "--short", "hold", *arguments]

@@ -147,9 +147,15 @@ def test_every_method_and_every_network(networks, clips, method, kind):
     assert first.heatmap.any() and not np.array_equal(first.heatmap, found.heatmap)
 
 
+@pytest.fixture(scope="module")
+def unasked():
+    """A network of which no method was asked before; each asks it once."""
+    return build("functional")
+
+
 @pytest.mark.parametrize("method", QUICK)
-def test_the_network_is_left_as_it_was(clips, method):
-    network = build("functional")
+def test_the_network_is_left_as_it_was(unasked, clips, method):
+    network = unasked
     before = network.predict(clips, verbose=0)
     weights = [np.array(w) for w in network.get_weights()]
     attributes = [dict(vars(layer)) for layer in network.layers]

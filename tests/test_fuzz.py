@@ -174,4 +174,4 @@ def test_damaged_files_are_read_or_refused(kind, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_files_are_read_or_refused(kind, tmp_path):
-    try_damaged(kind, tmp_path, int(os.environ.get("C3DVIS_FUZZ", 300)))
+    try_damaged(kind, tmp_path, int(os.environ.get("C3DVIS_FUZZ", 100)))

@@ -35,19 +35,7 @@ OBJECTIVES = {
     "neuron": objectives.neuron("conv1", range(3)),
     "logit": objectives.logit(range(3)),
     "sum": objectives.logit(range(3)) + 2 * objectives.channel("conv1", 0),
-    "difference": objectives.logit([0, 1]) - objectives.logit([1, 2]),
 }
-
-
-@pytest.mark.parametrize("kind", OBJECTIVES)
-def test_every_objective_rises(network, kind):
-    """In pixels; in other parametrizations in their own tests."""
-    maximizer = Maximizer(network, OBJECTIVES[kind], parametrization="pixels", transforms=[])
-    before = [made.score for made in maximizer.make(steps=1)]
-    for made, start in zip(maximizer.make(steps=11), before, strict=True):
-        assert made.clip.shape == SHAPE and made.clip.dtype == np.float32
-        assert made.clip.min() >= 0 and made.clip.max() <= 1
-        assert made.status == "ok" and made.score > start
 
 
 def test_the_score_is_that_of_the_clip(network):
@@ -60,12 +48,17 @@ def test_the_score_is_that_of_the_clip(network):
 @pytest.mark.parametrize("kind", ["channel", "logit"])
 def test_the_same_bits_whatever_the_batching_and_order(network, kind):
     objective = OBJECTIVES[kind]
-    together = maximize(network, objective, steps=5, seed=3, batch_size=4)
+    maximizer = Maximizer(network, objective, batch_size=4)
+
+    def made(seed):
+        return np.stack([one.clip for one in maximizer.make(steps=5, seed=seed)])
+
+    together = made(3)
     alone = maximize(network, objective[2], steps=5, seed=3, batch_size=1)
     pairs = maximize(network, objective, steps=5, seed=3, batch_size=2)
     assert_same(together[2], alone[0])
     assert_same(together, pairs)
-    assert not np.array_equal(together, maximize(network, objective, steps=5, seed=4))
+    assert not np.array_equal(together, made(4))
 
 
 def test_one_trace_for_all_filters_of_a_layer(network):
@@ -288,6 +281,8 @@ def test_any_dtype_policy(policy):
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "ftrl", "sgd"])
 def test_any_optimizer_starts_afresh_for_each_group(network, optimizer):
     objective = OBJECTIVES["channel"]
-    together = maximize(network, objective, steps=3, batch_size=1, optimizer=optimizer)
-    alone = maximize(network, objective[2], steps=3, batch_size=1, optimizer=optimizer)
-    assert_same(together[2], alone[0])
+    maximizer = Maximizer(network, objective, batch_size=1, optimizer=optimizer)
+    together = [made.clip for made in maximizer.make(steps=3)]
+    (alone,) = maximizer.make(objective[2], steps=3)
+    assert maximizer.traces == 1
+    np.testing.assert_array_equal(together[2], alone.clip)

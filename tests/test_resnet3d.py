@@ -1,5 +1,7 @@
 """R3D, MC3 and R(2+1)D: torchvision's numbers, also without torchvision, and their options."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -46,6 +48,12 @@ STAGES = {
 }
 STAGES["r2plus1d"] = STAGES["r3d"]
 families = pytest.mark.parametrize("family", BUILDERS)
+
+
+@functools.cache
+def small(family) -> keras.Model:
+    """A network of random weights that the tests only read."""
+    return randomize(BUILDERS[family](**SMALL))
 
 
 # The three networks in NumPy, from the paper and the names of their layers alone.
@@ -201,7 +209,7 @@ def test_channels_between_space_and_time():
 
 @families
 def test_blocks_and_stages_have_layers(family):
-    network = randomize(BUILDERS[family](**SMALL))
+    network = small(family)
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
     ends = ["stem.5" if family == "r2plus1d" else "stem.2", *(f"layer{n}.1" for n in "1234")]
     clips = clips_for((1, 5, 11, 9, 3))
@@ -230,23 +238,21 @@ def test_width_scales_channels(family):
 @families
 def test_sizes_may_be_open(family):
     network = randomize(BUILDERS[family](**SMALL | {"input_shape": (None, None, None, 3)}))
-    fixed = randomize(BUILDERS[family](**SMALL))
     clips = clips_for((2, 5, 11, 9, 3))
-    np.testing.assert_allclose(network(clips), fixed(clips), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(network(clips), small(family)(clips), rtol=1e-5, atol=1e-6)
     assert network(clips[:, :3, :7]).shape == (2, 4)
 
 
 @families
 def test_options_of_the_ends(family):
-    whole = randomize(BUILDERS[family](**SMALL, name="mine"))
-    assert whole.name == "mine"
     clips = clips_for((2, 5, 11, 9, 3))
-    scores = np.asarray(whole(clips))
+    scores = np.asarray(small(family)(clips))
     np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=1e-5)
     bare = randomize(BUILDERS[family](**SMALL, include_preprocessing=False))
     standardized = ((clips - MEANS) / DEVIATIONS).astype(np.float32)
     np.testing.assert_allclose(bare(standardized), scores, rtol=1e-4, atol=1e-6)
-    bottom = BUILDERS[family](**SMALL, include_top=False)
+    bottom = BUILDERS[family](**SMALL, include_top=False, name="mine")
+    assert bottom.name == "mine"
     assert bottom.output_shape == (None, *bottom.get_layer("layer4.1").output.shape[1:])
     two = BUILDERS[family](
         width=0.05, input_shape=(4, 8, 8, 2), include_preprocessing=False, classes=3
@@ -285,7 +291,7 @@ def test_convolutions_pad_both_sides_alike(size, strides):
 
 @families
 def test_a_saved_network_opens_again(family, tmp_path):
-    network = randomize(BUILDERS[family](**SMALL))
+    network = small(family)
     network.save(tmp_path / "whole.keras")
     clips = clips_for((1, 5, 11, 9, 3))
     again = models.load_keras_model(tmp_path / "whole.keras")
