@@ -44,6 +44,18 @@ __all__ = [
     "responses",
 ]
 
+# The modules of functions that are looked for here.
+_FUNCTIONS = {
+    "attribute": "c3dvis.attribution",
+    "Maximizer": "c3dvis.maximize",
+    "slow_to_fast": "c3dvis.maximize",
+    "load_weights": "c3dvis.models",
+    "build": "c3dvis.models",
+    "logit": "c3dvis.objectives",
+    "channel": "c3dvis.objectives",
+    "feature_maps": "c3dvis.responses",
+}
+
 interrupts.end_at_once_while_starting()
 find_weights()
 
@@ -56,7 +68,8 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    hint = f"; it is {_FUNCTIONS[name]}.{name}" if name in _FUNCTIONS else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -223,7 +223,14 @@ def add_time_arguments(group: Any) -> None:
 
 def _start(text: str) -> int | str:
     """The number of a frame, or a time such as "12.5s"."""
-    return text if re.fullmatch(r"\d+(\.\d+)?s", text, re.ASCII) else whole(0)(text)
+    if re.fullmatch(r"\d+(\.\d+)?s", text, re.ASCII):
+        return text
+    try:
+        return whole(0)(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"Expected the number of a frame, or a time such as 12.5s. Received: {text!r}."
+        ) from None
 
 
 def read_clip(

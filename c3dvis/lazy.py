@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,29 @@ def exports(
         return sorted({*vars(sys.modules[package]), *files})
 
     return get, names
+
+
+def call_leads_to(package: str, function: str) -> None:
+    """Lets the error of a package that is called name the function that was meant.
+
+    Args:
+        package: Its `__name__`.
+        function: In it.
+
+    Example:
+        >>> import c3dvis
+        >>> c3dvis.maximize()
+        Traceback (most recent call last):
+        TypeError: Expected c3dvis.maximize.maximize(...). Received: a call of the module...
+    """
+
+    class Package(types.ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            raise TypeError(
+                f"Expected {package}.{function}(...). Received: a call of the module {package}."
+            )
+
+    sys.modules[package].__class__ = Package
 
 
 def members(package: str, wanted: Callable[[Any], bool]) -> dict[str, Any]:

@@ -80,6 +80,15 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 clip", "2 clips".
+
+    >>> counted(1, "GIF"), counted(0, "clip")
+    ('1 GIF', '0 clips')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def in_short(names: Iterable[str]) -> str:
     """A list of at most seven names, the last always among them.
 
@@ -92,20 +101,31 @@ def in_short(names: Iterable[str]) -> str:
     return ", ".join(names) or "(none)"
 
 
-def unknown(what: str, name: Any, names: Iterable[str]) -> ValueError:
+def unknown(
+    what: str,
+    name: Any,
+    names: Iterable[str],
+    *,
+    meant: str | None = None,
+    spelled: str | None = None,
+) -> ValueError:
     """The error for a name that is none of those known, with the nearest of them.
 
     Args:
         what: What was expected, such as "a method".
         name: What was received.
         names: Those known.
+        meant: What is here called otherwise, where that is known of the name.
+        spelled: The name as those known are spelled, to which the nearest are found.
 
     >>> raise unknown("a method", "grad_cm", ["gradient", "grad_cam", "rise"])
     Traceback (most recent call last):
     ValueError: Expected a method, such as 'grad_cam', 'gradient'. Received: 'grad_cm'.
     """
     known = list(names)
-    which = f", such as {nearest(name, known)}" if known else "; there is none"
+    near = nearest(name if spelled is None else spelled, known)
+    which = f", such as {near}" if known else "; there is none"
+    which = which if meant is None else f", here {meant}"
     return ValueError(f"Expected {what}{which}. Received: {name!r}.")
 
 

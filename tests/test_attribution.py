@@ -224,7 +224,7 @@ def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
         ([wrong(shape=SHAPE[1:])], {}, r"\(frames, height, width, channels\). Received"),
         ([wrong(shape=(5, 16, 16, 3))], {}, "6 frames. Received: 5 frames"),
         ([wrong(shape=(6, 16, 15, 3))], {}, "width 16. Received: width 15"),
-        ([wrong(shape=(6, 16, 16, 1))], {}, "3 channels. Received: 1 channels"),
+        ([wrong(shape=(6, 16, 16, 1))], {}, "3 channels. Received: 1 channel"),
         ([wrong(np.nan)], {}, "1 NaN"),
         ([wrong(255)], {}, "divide by 255"),
         ([wrong(dtype=np.uint8)], {}, "uint8"),

@@ -114,7 +114,7 @@ def test_check_refuses(clip, message):
         ((8, 5, 4, 3), r"height 5\. Received: height 4"),
         ((8, 4, 5, 3), r"width 5\. Received: width 4"),
         ((8, 4, 4, 2), r"2 channels\. Received: 3 channels"),
-        ((9, 4, 4, 1), r"9 frames, 1 channels\. Received: 8 frames, 3 channels"),
+        ((9, 4, 4, 1), r"9 frames, 1 channel\. Received: 8 frames, 3 channels"),
         ((8, 4, 3), "None where any length will do"),
     ],
 )

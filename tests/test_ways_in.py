@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from keras import ops
 
+import c3dvis
 from c3dvis import __main__ as command
-from c3dvis import clips, objectives
-from c3dvis.attribution import attribute
+from c3dvis import clips, models, objectives
+from c3dvis.attribution import attribute, method_names, methods
+from c3dvis.attribution.method_names import method_name
+from c3dvis.callbacks import GalleryCallback
 from c3dvis.maximize import Maximizer, maximize, scores, slow_to_fast
 from c3dvis.objectives.describe import describe
 from c3dvis.responses import feature_maps
@@ -244,8 +248,8 @@ def test_a_clip_of_another_size_is_told_the_calls_that_fit_it(network, clip):
     for call in calls:
         large = eval(call, {"clips": clips, "clip": large})
     assert large.shape == SHAPE
-    with pytest.raises(ValueError, match=r"1 channels \(shape \(4, 8, 8, 1\)\)\.$"):
-        attribute(network, clip[..., :1], 0)
+    with pytest.raises(ValueError, match=r"2 channels \(shape \(4, 8, 8, 2\)\)\.$"):
+        attribute(network, clip[..., :2], 0)
 
 
 def test_a_regularizer_of_arrays_is_told_of_keras_ops(network):
@@ -290,6 +294,154 @@ def test_results_are_one_line_of_text_and_pictures_in_a_notebook(network, clip):
         assert result._repr_html_().count("<img") == pictures
     many = feature_maps(network, clip, "conv", channels=[0] * 66)
     assert many._repr_html_().count("<img") == 64 and "and 2 more" in many._repr_html_()
+
+
+# Names that other packages use
+
+
+@pytest.mark.parametrize(
+    ("given", "own"),
+    [
+        ("IntegratedGradients", "integrated_gradients"),
+        ("integrated gradients", "integrated_gradients"),
+        ("ig", "integrated_gradients"),
+        ("GradCAM", "grad_cam"),
+        ("grad-cam", "grad_cam"),
+        ("Grad-CAM++", "grad_cam_plus_plus"),
+        ("smoothgrad", "smooth_grad"),
+        ("InputXGradient", "gradient_x_input"),
+        ("gradient*input", "gradient_x_input"),
+        ("RISE", "rise"),
+        *((name, name) for name in methods.names()),
+    ],
+)
+def test_a_method_is_known_in_any_spelling(given, own):
+    assert method_name(given) == own
+
+
+def test_no_two_methods_share_a_spelling_and_all_that_is_advised_exists():
+    spelled = [method_names._spelled(name) for name in methods.names()]
+    assert len(set(spelled)) == len(spelled)
+    others = {**method_names._SAME, **method_names._NEAREST}
+    assert not set(others) & set(spelled)
+    assert all(method_names._spelled(name) == name for name in others)
+    assert set(method_names._SAME.values()) <= set(methods.names())
+    for advice in method_names._NEAREST.values():
+        named = re.findall(r"'(\w+)'", re.sub(r"\w+='\w+'", "", advice))
+        assert set(named) <= set(methods.names()), advice
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("saliency", "here 'gradient' with magnitude=True. Received: 'saliency'"),
+        ("DeepLIFT", "here 'integrated_gradients', with baseline="),
+        ("LIME", "here 'occlusion' or 'rise', which hide parts of the clip. Received"),
+        ("Occlusions", "such as 'occlusion'. Received: 'Occlusions'"),
+        (None, "Received: None"),
+    ],
+)
+def test_other_methods_are_refused_with_what_comes_nearest(network, clip, given, message):
+    with pytest.raises(ValueError, match=message):
+        attribute(network, clip, 0, method=given)
+
+
+def test_methods_are_found_in_any_spelling_in_the_answer(network, clip):
+    found = attribute(network, clip, 0, method=["GradCAM", "ig"], steps=1)
+    assert list(found) == ["grad_cam", "integrated_gradients"]
+    assert found["Grad-CAM"] is found["grad_cam"] and found["ig"].method == "integrated_gradients"
+    for missing in ("rise", "no such"):
+        with pytest.raises(KeyError):
+            found[missing]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": 1}, "here the objective, which is the third argument. Received: 'target'"),
+        ({"n_steps": 8}, "such as 'steps'"),
+        ({"internal_batch_size": 8}, "here batch_size"),
+        ({"method": "occlusion", "window": (1, 2, 2)}, "here block. Received: 'window'"),
+        ({"method": "grad_cam", "samples": 2}, "such as 'layer', .*Received: 'samples'"),
+        ({"baseline": "zeros"}, "'black', 'blur', .* a number in .* or a clip. Received: 'zeros'"),
+    ],
+)
+def test_options_of_other_packages_lead_to_those_of_here(network, clip, options, message):
+    with pytest.raises(ValueError, match=message):
+        attribute(network, clip, 0, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed_input": 0}, "here start. Received: 'seed_input'"),
+        ({"thresholds": (1, 2)}, "here snapshots"),
+        ({"lr": 0.1}, "here learning_rate"),
+        ({"stepz": 2}, "such as 'steps'"),
+        ({"optimizer": "adamm"}, "Keras optimizer or the name of one.*Received: 'adamm'"),
+        ({"learning_rate": -1}, "learning rate above 0. Received: -1"),
+        ({"learning_rate": "high"}, "learning rate above 0. Received: 'high'"),
+        ({"transforms": ["jitter"]}, r"transforms.Jitter\(4\); there is .* Received: 'jitter'"),
+        ({"regularizers": ["tv"]}, "functions of clips as regularizers.*Received: 'tv'"),
+        ({"regularizers": [np.mean]}, "keras.ops.*returns an array of NumPy"),
+    ],
+)
+def test_options_of_maximize_lead_to_those_of_here(network, options, message):
+    with pytest.raises(ValueError, match=message):
+        maximize(network, 0, steps=1, **options)
+
+
+def test_options_are_checked_wherever_they_are_passed_on(network):
+    with pytest.raises(ValueError, match="here learning_rate"):
+        slow_to_fast(network, 0, weights=[0], steps=1, lr=0.1)
+    with pytest.raises(ValueError, match="here learning_rate"):
+        GalleryCallback("conv:0", "out", lr=0.1)
+
+
+def test_a_given_optimizer_takes_the_learning_rate(network):
+    slow, fast = (
+        maximize(network, 0, steps=1, optimizer="sgd", learning_rate=rate) for rate in (1e-9, 1e3)
+    )
+    assert np.abs(slow - fast).max() > 1e-3
+
+
+def test_a_call_of_a_module_leads_to_its_function():
+    with pytest.raises(TypeError, match=r"Expected c3dvis.maximize.maximize\(...\). Received"):
+        c3dvis.maximize(None, 0)
+    with pytest.raises(TypeError, match=r"Expected c3dvis.attribution.attribute\(...\). Received"):
+        c3dvis.attribution(None, 0)
+    with pytest.raises(AttributeError, match="it is c3dvis.attribution.attribute"):
+        c3dvis.attribute  # noqa: B018 - it is looked up
+
+
+def test_what_is_no_clip_leads_to_one(network, clip):
+    one = attribute(network, clip, 0, method="gradient")
+    for given, way in (
+        ("wave.mp4", r"Received: 'wave.mp4'; clips.read\(path, frames=..., size=...\)"),
+        (one, r"Received: Attribution.*; its animation\(\) is a clip"),
+        (clip[0], r"shape \(8, 8, 3\); clip\[None\] is a clip of one frame"),
+    ):
+        with pytest.raises(ValueError, match=way):
+            attribute(network, given, 0)
+    for given in (one, [one]):
+        with pytest.raises(ValueError, match=r"its animation\(\) is a clip"):
+            clips.show(given)
+    with pytest.raises(ValueError, match="class_names= takes a network"):
+        models.decode_predictions(np.zeros((1, 3)), network)
+    with pytest.raises(ValueError, match="ending, here '.mp4'. Received: '.avi'"):
+        one.save("heat.avi")
+
+
+@pytest.mark.parametrize("changed", ["moveaxis, 1", "moveaxis, 0", "grey"])
+def test_channels_are_told_the_call_that_fits_them(network, clip, changed):
+    given = clip[..., :1]
+    if changed != "grey":
+        given = np.moveaxis(clip, -1, int(changed[-1]))
+    with pytest.raises(ValueError) as error:
+        attribute(network, given, 0)
+    call = re.search(r"np\.\w+\(clip.*\) would fit it", str(error.value)).group()
+    fitted = eval(call.removesuffix(" would fit it"), {"np": np, "clip": given})
+    assert attribute(network, fitted, 0, method="gradient").clip.shape == SHAPE
 
 
 # The command

@@ -20,3 +20,4 @@ __all__ = ["Attribution", "Scorer", "attribute", "methods"]
 _FILES = {"Attribution": "result", "Scorer": "scorer", "attribute": "explain"}
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)
+lazy.call_leads_to(__name__, "attribute")

@@ -20,6 +20,7 @@ from c3dvis.command_line import (
     say,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
@@ -59,7 +60,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from c3dvis.attribution import report
 
     made, failed = report.write(chosen)
-    say(f"{chosen.out}/index.html: {made} GIFs, {failed} failed")
+    say(f"{chosen.out}/index.html: {counted(made, 'GIF')}, {failed} failed")
     return 1 if failed else 0
 
 
@@ -86,7 +87,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
             kind = "a video or pictures" if is_volume else "a NIfTI volume"
             parser.error(f"argument --{name}: Expected {kind} with it. Received: {chosen.clip!r}.")
     if not Path(chosen.clip).exists():
-        parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
+        parser.error(
+            f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}, which isn't "
+            "there."
+        )
     return chosen
 
 

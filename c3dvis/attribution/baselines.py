@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.text import unknown
 
 NAMES = ("black", "blur", "noise", "first_frame")
 
@@ -53,7 +52,10 @@ def baseline(
             return np.random.default_rng(seed).random(clip.shape, np.float32)
         case "first_frame":
             return np.repeat(clip[:1], len(clip), axis=0)
-    raise unknown("a baseline", kind, NAMES)
+    raise ValueError(
+        f"Expected a baseline: {', '.join(map(repr, NAMES))}, a number in [0, 1] or a clip. "
+        f"Received: {kind!r}."
+    )
 
 
 def blur(clip: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ AGAINST = np.array([0.0, 0.4, 0.8], np.float32)
 _PAPER = np.float32(1.0)
 _EMPTY_MARK = np.float32(0.88)
 _UNDERLINE = np.float32(0.15)
+_COLUMN = np.float32(0.55)
 # Grey levels of black and white under the colours: light, as blue does not show on dark.
 _FADED = (0.4, 1.0)
 # Of the strongest colour, so that the clip shows through; and its exponent, below 1, so that half
@@ -31,6 +32,7 @@ _BORDER_SHARE = 16
 # Pixels.
 _GAP = 4
 _MARK_HEIGHT = 8
+_STRIP_HEIGHT = 24
 # Weights of red, green and blue in luma (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -115,6 +117,7 @@ def animation(
     drawn: NDArray[np.float32],
     perturbed: NDArray[np.float32] | None,
     weights: NDArray[np.float32],
+    scores: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Clip, overlay and perturbed clip side by side, over a bar with one mark for each frame.
 
@@ -123,6 +126,7 @@ def animation(
         drawn: float32 `(T, H, W, 3)`, of `overlay`.
         perturbed: float32 `(T, H, W, C)`, or None.
         weights: float32 `(T,)` in [-1, 1], of each frame's mark.
+        scores: Of the frames of the network's output, for columns above the marks; None has none.
 
     Returns:
         float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
@@ -136,23 +140,56 @@ def animation(
     for picture in pictures[1:]:
         parts += [gap, picture]
     row = np.concatenate(parts, axis=2)
-    bars = np.stack([frame_bar(weights, row.shape[2], frame) for frame in range(frames)])
-    return np.concatenate([row, bars], axis=1)
+    width = row.shape[2]
+    bars = np.stack([frame_bar(weights, width, frame) for frame in range(frames)])
+    if scores is None:
+        return np.concatenate([row, bars], axis=1)
+    now = [frame * len(scores) // frames for frame in range(frames)]
+    strips = np.stack([score_strip(scores, width, current) for current in now])
+    return np.concatenate([row, strips, bars], axis=1)
 
 
 def frame_bar(
     weights: NDArray[np.float32], width: int, current: int | None = None
 ) -> NDArray[np.float32]:
     """One mark for each frame from left to right, the current underlined: `(height, width, 3)`."""
-    ends = np.round(np.linspace(0, width, len(weights) + 1)).astype(int)
     drawn = np.full((2 * _GAP + _MARK_HEIGHT, width, 3), _PAPER)
     colors = _colored(weights, np.full((len(weights), 1), _EMPTY_MARK))
-    for frame, (left, right) in enumerate(zip(ends, ends[1:], strict=False)):
-        inner = slice(left, right - 1 if right - left > 3 else right)  # a gap, unless too narrow
+    for frame, inner in enumerate(_marks(len(weights), width)):
         drawn[_GAP : _GAP + _MARK_HEIGHT, inner] = colors[frame]
         if frame == current:
             drawn[_GAP + _MARK_HEIGHT + 1 : -1, inner] = _UNDERLINE
     return drawn
+
+
+def score_strip(
+    scores: NDArray[np.float32], width: int, current: int | None = None
+) -> NDArray[np.float32]:
+    """A column for each score from left to right, the current one darker: `(height, width, 3)`.
+
+    The whole height is 1 for scores in [0, 1], such as probabilities, else the largest absolute
+    score; columns of negative scores hang from the top of the lower half.
+    """
+    are_shares = scores.min() >= 0 and scores.max() <= 1
+    most = 1.0 if are_shares else float(np.abs(scores).max())
+    heights = np.divide(scores, most, out=np.zeros(len(scores), np.float32), where=most > 0)
+    drawn = np.full((_GAP + _STRIP_HEIGHT, width, 3), _PAPER)
+    drawn[_GAP:] = _EMPTY_MARK
+    zero, room = _STRIP_HEIGHT, _STRIP_HEIGHT
+    if scores.min() < 0:
+        zero = room = _STRIP_HEIGHT // 2
+    for column, (inner, height) in enumerate(zip(_marks(len(scores), width), heights, strict=True)):
+        end = zero - round(room * float(height))
+        shade = _UNDERLINE if column == current else _COLUMN
+        drawn[_GAP + min(zero, end) : _GAP + max(zero, end), inner] = shade
+    return drawn
+
+
+def _marks(count: int, width: int) -> list[slice]:
+    """Columns of pixels of so many marks side by side, with a gap unless they are too narrow."""
+    ends = np.round(np.linspace(0, width, count + 1)).astype(int).tolist()
+    pairs = zip(ends, ends[1:], strict=False)
+    return [slice(left, right - 1 if right - left > 3 else right) for left, right in pairs]
 
 
 def contact_sheet(
@@ -160,6 +197,7 @@ def contact_sheet(
     drawn: NDArray[np.float32],
     perturbed: NDArray[np.float32] | None,
     weights: NDArray[np.float32],
+    scores: NDArray[np.float32] | None = None,
     *,
     columns: int = 16,
 ) -> NDArray[np.float32]:
@@ -177,7 +215,12 @@ def contact_sheet(
         parts += [picture, gap]
     colors = _colored(weights, np.full((frames, 1), _EMPTY_MARK))
     marks = np.broadcast_to(colors[:, None, None], (frames, _MARK_HEIGHT, width, 3))
-    tall = np.concatenate([*parts, marks], axis=1)
+    strips = []
+    if scores is not None:
+        whole = score_strip(scores, width * len(scores))
+        each = np.stack(np.split(whole, len(scores), axis=1))
+        strips = [each[np.arange(frames) * len(scores) // frames], gap]
+    tall = np.concatenate([*parts, *strips, marks], axis=1)
     return clips.sheet(tall, columns=min(columns, frames), pad=2)
 
 

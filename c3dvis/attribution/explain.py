@@ -6,6 +6,7 @@ import importlib
 import inspect
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips, graph, objectives
 from c3dvis.attribution import methods
+from c3dvis.attribution.frame_scores import frame_scores
+from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
@@ -43,8 +46,9 @@ def attribute(
         objective: What to explain, an objective or what `objectives.of` takes for one: the name of
             a class, its index, "conv3b:7", ...; None is the logit of each clip's predicted class.
             It has one unit for all clips, or one for each clip.
-        method: One of `c3dvis.attribution.methods.names()`; the module of that name describes it
-            and its options. Or several, of which each gets those of the options that it has.
+        method: One of `c3dvis.attribution.methods.names()`, in any spelling ("GradCAM", "ig"); the
+            module of that name describes it and its options. Or several, of which each gets those
+            of the options that it has.
         preprocess: Function that turns clips in [0, 1] into the network's input, such as
             `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Pass
             the same function every time: compiled graphs are cached by it.
@@ -73,7 +77,8 @@ def attribute(
         (16, 64, 64)
     """
     options = {name: _named(name, value) for name, value in options.items()}
-    chosen: list[Any] = list(method) if isinstance(method, (list, tuple)) else [method]
+    several_methods = isinstance(method, (list, tuple))
+    chosen = [method_name(one) for one in (method if several_methods else [method])]
     own = check_several(chosen, options)
     network = one_input(network, input, inputs, scaled=preprocess is None)
     several = _clips(network, clip)
@@ -86,14 +91,16 @@ def attribute(
     scorers = [
         Scorer(network, unit, preprocess=preprocess, batch_size=batch_size) for unit in units
     ]
+    by_frame = [frame_scores(s, one) for s, one in zip(scorers, several, strict=True)]
     by_method: dict[str, Any] = {}
     for name in chosen:
         explain = check(name, own[name])
         each = [explain(s, one, **own[name]) for s, one in zip(scorers, several, strict=True)]
         for attribution in each:
             _check_finite(network, attribution)
+        each = [replace(a, frame_scores=frames) for a, frames in zip(each, by_frame, strict=True)]
         by_method[name] = Attributions(each) if np.ndim(clip) == 5 else each[0]
-    return by_method[method] if isinstance(method, str) else ByMethod(by_method)
+    return ByMethod(by_method) if several_methods else by_method[chosen[0]]
 
 
 def check_several(chosen: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -104,7 +111,7 @@ def check_several(chosen: Sequence[str], options: Mapping[str, Any]) -> dict[str
     every = list(dict.fromkeys(option for listed in known.values() for option in listed))
     for name in options:
         if name not in every:
-            raise unknown(f"an option of {' or '.join(map(repr, chosen))}", name, every)
+            raise _unknown_option(chosen, name, every)
     return {
         name: {option: value for option, value in options.items() if option in listed}
         for name, listed in known.items()
@@ -118,13 +125,12 @@ def _named(option: str, value: Any) -> Any:
 
 def check(method: str, options: Mapping[str, Any]) -> Callable[..., Attribution]:
     """The function of a method; ValueError for an unknown method or option, or one of a kind."""
-    if method not in methods.names():
-        raise unknown("the name of a method", method, methods.names())
+    method = method_name(method)
     explain = importlib.import_module(f"{methods.__name__}.{method}").attribute
     known = _options(explain)
     for name, value in options.items():
         if name not in known:
-            raise unknown(f"an option of {method!r}", name, known)
+            raise _unknown_option([method], name, list(known))
         kinds = known[name]
         if all(kind in _KINDS for kind in kinds) and not any(_is(value, kind) for kind in kinds):
             raise ValueError(
@@ -132,6 +138,24 @@ def check(method: str, options: Mapping[str, Any]) -> Callable[..., Attribution]
                 f"Received: {value!r}."
             )
     return explain
+
+
+# What other packages call an option, and what it is here.
+_THE_OBJECTIVE = "the objective, which is the third argument"
+_OPTIONS_ELSEWHERE = {
+    **dict.fromkeys(("target", "class_index", "class_idx", "category"), _THE_OBJECTIVE),
+    **dict.fromkeys(("window", "patch_size", "sliding_window_shapes"), "block"),
+    **dict.fromkeys(("n_samples", "nt_samples", "num_samples", "smooth_samples"), "samples"),
+    **dict.fromkeys(("stdevs", "stdev", "noise_level", "smooth_noise"), "noise"),
+    **dict.fromkeys(("conv_layer", "penultimate_layer", "layer_name"), "layer"),
+}
+
+
+def _unknown_option(chosen: Sequence[str], name: str, known: Sequence[str]) -> ValueError:
+    meant = _OPTIONS_ELSEWHERE.get(name)
+    meant = meant if meant in known or meant == _THE_OBJECTIVE else None
+    meant = "batch_size, an argument of its own" if name == "internal_batch_size" else meant
+    return unknown(f"an option of {' or '.join(map(repr, chosen))}", name, known, meant=meant)
 
 
 # Of an option, as the method's signature says it; what others hold, the methods check.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from c3dvis import __version__, files, identity, objectives, output_folder, pages
 from c3dvis.attribution import explain, planes, segments
+from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
@@ -41,8 +42,10 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
         ValueError: An argument that doesn't fit; a single clip that can't be read or explained.
         OSError: If files cannot be written.
     """
-    for method in chosen.method:
-        explain.check(method, chosen.options)
+    chosen.method = list(dict.fromkeys(map(method_name, chosen.method)))
+    chosen.options_of = explain.check_several(chosen.method, chosen.options)
+    for method, own in chosen.options_of.items():
+        explain.check(method, own)
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
@@ -83,7 +86,9 @@ def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> Non
         stem = name.removesuffix(f"-{record['method']}")
         empty = pages.PictureGroup(record["clip"], record["about"], [])
         pictures = groups.setdefault(stem, empty).pictures
-        groups[stem] = replace(groups[stem], pictures=[*pictures, *_pictures(name, record)])
+        table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
+        pictures = [*pictures, *_pictures(name, record)]
+        groups[stem] = replace(groups[stem], pictures=pictures, table=table)
     networks = sorted({record["network"] for record in records.values()})
     pages.write(
         out,
@@ -93,6 +98,15 @@ def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> Non
         banner=choices.toy_note(chosen),
         fps=_FPS,
     )
+
+
+_FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by frame")
+
+
+def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row of the table that says which frames decided."""
+    highest = record["highest"] or "one for the whole clip"
+    return [(record["method"], record["asked"], record["frames"], highest)]
 
 
 def _explain(path, network, target, chosen, settings) -> int:
@@ -111,8 +125,9 @@ def _explain(path, network, target, chosen, settings) -> int:
         key = _key(clip, volume, method, settings)
         record = files.read_json(record_path)
         if not _is_made(record, key, out):
+            own = chosen.options_of[method]
             answer = explain.attribute(
-                network, clip, target, method=method, preprocess=preprocess, **chosen.options
+                network, clip, target, method=method, preprocess=preprocess, **own
             )
             attribution = cast(Attribution, answer)  # of one clip
             attribution = attribution.smoothed() if chosen.smooth else attribution
@@ -180,6 +195,8 @@ def _record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[st
         "asked": attribution.objective_name,
         "score": attribution.score,
         "settings": dict(attribution.settings),
+        "frames": attribution.deciding_frames,
+        "highest": attribution.highest_frame,
         "shape": list(film.shape),
         "files": {name: (out / name).stat().st_size for name in names},
     }
@@ -192,11 +209,13 @@ def _is_made(record: Any, key: str, out: Path) -> bool:
 
 def _is_whole(record: Any, out: Path) -> bool:
     """Whether files are there as their record says."""
-    texts = dict.fromkeys(("asked", "method", "clip", "network", "about"), str)
+    texts = dict.fromkeys(("asked", "method", "clip", "network", "about", "frames"), str)
     kinds = {**texts, "score": float, "shape": list, "files": dict, "settings": dict}
     if not isinstance(record, dict) or any(
         type(record.get(name)) is not kind for name, kind in kinds.items()
     ):
+        return False
+    if not isinstance(record.get("highest"), (str, type(None))):
         return False
     if [type(length) for length in record["shape"]] != [int] * 3:
         return False
@@ -318,12 +337,18 @@ def _about(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> 
         [
             f"{colours} Each picture shows the clip, then the clip in grey under the heatmap; a "
             "frame with an orange border is one that decides. The bar below has one mark a frame, "
-            "and the dark line under it is the frame shown.",
+            "and the dark line under it is the frame shown. The table says which frames decided: "
+            "those that the method finds or, of other heatmaps, the fewest that hold half of the "
+            "heat." + (_STRIP if any(record["highest"] for record in records) else ""),
             *third,
         ]
     )
 
 
+_STRIP = (
+    " The grey columns above the bar are the network's score for the class in each frame of its "
+    "output; the whole height is 1 or, of scores beyond it, the largest."
+)
 # What the third picture is, where a method changes the clip.
 _KEPT_WINDOW = (
     "window: the third picture is the clip with time standing still outside the frames found, "

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from c3dvis import clips
 from c3dvis.attribution import baselines, draw
+from c3dvis.attribution.frames import half_of_the_heat, in_words
+from c3dvis.attribution.method_names import method_name
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
+from c3dvis.text import number
 
 # Of the shorter side: 1.5 pixels of 64. Chosen by tube IoU on the clips of seed 1234.
 _SMOOTHING = 1.5 / 64
@@ -39,6 +42,9 @@ class Attribution:
             none.
         frame_mask: float32 `(T,)` in [0, 1], the importance of each frame; None if the method has
             no such mask.
+        frame_scores: float32 `(frames of the output,)`, what the network gives the class in each:
+            a probability where it ends in a softmax or sigmoid, else a score; None where it gives
+            one for the whole clip.
     """
 
     clip: NDArray[np.float32]
@@ -49,6 +55,7 @@ class Attribution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     perturbed: NDArray[np.float32] | None = None
     frame_mask: NDArray[np.float32] | None = None
+    frame_scores: NDArray[np.float32] | None = None
 
     def __post_init__(self):
         _check_shape("heatmap", self.heatmap, self.clip.shape[:3])
@@ -117,7 +124,8 @@ class Attribution:
         """Clip, overlay and perturbed clip (if there is one) side by side, over a bar of frames.
 
         The bar has one mark for each frame, the current frame underlined: the mask of frames, or
-        the sum of each frame's heat if there is none.
+        the sum of each frame's heat if there is none. Above it, where the network gives a score
+        for each frame, stands a column for each.
 
         Args:
             **options: Those of `overlay`.
@@ -126,7 +134,11 @@ class Attribution:
             float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
         """
         return draw.animation(
-            self.clip, self.overlay(**options), self.perturbed, self._frame_weights()
+            self.clip,
+            self.overlay(**options),
+            self.perturbed,
+            self._frame_weights(),
+            self.frame_scores,
         )
 
     def save(self, path: str | os.PathLike[str], *, fps: float = 8, **options: Any) -> None:
@@ -154,7 +166,9 @@ class Attribution:
         """
         if Path(path).suffix.lower() == ".png":
             drawn = self.overlay(**options)
-            picture = draw.contact_sheet(self.clip, drawn, self.perturbed, self._frame_weights())
+            picture = draw.contact_sheet(
+                self.clip, drawn, self.perturbed, self._frame_weights(), self.frame_scores
+            )
             clips.write(path, picture[None], fps=fps)
         else:
             clips.write(path, self.animation(**options), fps=fps)
@@ -168,11 +182,30 @@ class Attribution:
         return describe(self.objective)
 
     @property
+    def deciding_frames(self) -> str:
+        """Which frames decided, in words: those of the mask, or those with half of the heat."""
+        if self.frame_mask is not None:
+            return in_words(np.flatnonzero(self.frame_mask >= 0.5).tolist())
+        return f"half of the heat in {in_words(half_of_the_heat(self.heatmap))}"
+
+    @property
+    def highest_frame(self) -> str | None:
+        """In which frame the network scores the class highest, in words; None without such."""
+        if self.frame_scores is None:
+            return None
+        highest = int(self.frame_scores.argmax())
+        kind = "" if len(self.frame_scores) == len(self.clip) else "of the output "
+        return f"highest in frame {highest} {kind}({number(float(self.frame_scores[highest]))})"
+
+    @property
     def caption(self) -> str:
         """One line: the method, the objective and its score, and what the method could not do."""
         complete = self.settings.get("complete", True)
         incomplete = "" if complete else ", not complete"
-        return f"{self.method}: {self.objective_name}, score {self.score:.3f}{incomplete}"
+        frames = "" if self.frame_mask is None else f", {self.deciding_frames}"
+        highest = "" if self.frame_scores is None else f", {self.highest_frame}"
+        score = f"score {self.score:.3f}"
+        return f"{self.method}: {self.objective_name}, {score}{incomplete}{frames}{highest}"
 
     def __repr__(self) -> str:
         return f"Attribution({self.caption}; clip {self.clip.shape})"
@@ -189,7 +222,19 @@ class Attributions(list[Attribution]):
 
 
 class ByMethod(dict[str, Any]):
-    """Attributions, or lists of them, by the name of the method; a notebook shows all."""
+    """Attributions, or lists of them, by the name of the method; a notebook shows all.
+
+    A method is found by any of its names: `found["GradCAM"]` is `found["grad_cam"]`.
+    """
+
+    def __missing__(self, given: str) -> Any:
+        try:
+            name = method_name(given)
+        except ValueError as error:
+            raise KeyError(str(error)) from None
+        if name not in self:
+            raise KeyError(given)
+        return self[name]
 
     def _repr_html_(self) -> str:
         each = [[one] if isinstance(one, Attribution) else one for one in self.values()]

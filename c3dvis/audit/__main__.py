@@ -10,6 +10,7 @@ from pathlib import Path
 
 from c3dvis.command_line import Parser, folder_argument, load_keras, run, say, whole
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.text import counted
 
 _DESCRIPTION = """
 Tells whether a network reads motion, the background or the actor's appearance: what freezing,
@@ -67,7 +68,8 @@ def _run(chosen: argparse.Namespace) -> int:
     for label in (None, *audited.labels):
         name = "all classes" if label is None else audited.class_names[label]
         say(f"{name}: {audited.verdict(label).text}")
-    say(f"{chosen.out}/index.html: {len(audited.clips)} clips, {len(audited.failed)} failed")
+    made = counted(len(audited.clips), "clip")
+    say(f"{chosen.out}/index.html: {made}, {len(audited.failed)} failed")
     return 1 if audited.failed else 0
 
 

@@ -13,7 +13,7 @@ from c3dvis import clips, objectives
 from c3dvis.callbacks.epochs import EpochCallback, first_line
 from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
-from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations, run
+from c3dvis.maximize import MaximizedClip, Maximizer, arguments, parametrizations, run
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
@@ -83,6 +83,7 @@ class GalleryCallback(EpochCallback):
         **options: Any,
     ):
         run.check(steps, seed)
+        arguments.check_options(options, Maximizer.__init__)
         self._steps, self._seed, self._options = steps, seed, options
         self._maximizers: list[Maximizer] = []
         asked = _objectives(units)

@@ -142,7 +142,13 @@ def _frame_at(start: int | str, source: Source) -> Any:
             "Expected start a frame, as nothing says how many a second there are. "
             f"Received: {start!r}."
         )
-    return round(float(start[:-1]) * source.rate)
+    first = round(float(start[:-1]) * source.rate)
+    if first >= source.count:
+        raise ValueError(
+            f"Expected start within the {source.count / source.rate:.3g} seconds there are. "
+            f"Received: {start!r}."
+        )
+    return first
 
 
 def _source(path: Path) -> Source:

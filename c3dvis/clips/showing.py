@@ -69,6 +69,8 @@ def show(
         >>> shown.html.count("<img")
         2
     """
+    if not hasattr(clips, "__len__"):
+        check(clips)  # says what is expected
     given: Any = clips  # an array too can be indexed, though NumPy's types do not say so
     one = np.ndim(given[0]) == 3 if len(given) else False
     several = [np.asarray(given)] if one else list(given)

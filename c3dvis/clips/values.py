@@ -1,14 +1,17 @@
 """The values of a clip: their range, their type, and what colour they are shown in."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from c3dvis.text import counted
+
 ROUNDING = 1e-4
 """How far a value may leave [0, 1] and still count as a rounding error (no unit)."""
 
-_AXES = ("{} frames", "height {}", "width {}", "{} channels")
+_AXES = ("frame", "height", "width", "channel")
 
 
 def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray[np.float32]:
@@ -33,6 +36,8 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
     ValueError: Expected a clip of 16 frames. Received: 8 frames (shape (8, 4, 4, 3)); ...
     """
     array = np.asarray(clip)
+    if array.dtype.kind in "OUS":
+        raise _no_array(clip)
     _check_shape(array, shape)
     if not array.dtype.name.startswith(("float", "bfloat")):
         raise ValueError(
@@ -52,12 +57,25 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
     return np.clip(array, 0, 1) if low < 0 or high > 1 else array
 
 
+def _no_array(given: object) -> ValueError:
+    """The error for what is no array of numbers, with the way to one where there is any."""
+    way = ""
+    if isinstance(given, (str, bytes, os.PathLike)):
+        way = "; clips.read(path, frames=..., size=...) gives the clip of a file or folder"
+    elif callable(getattr(given, "animation", None)):
+        way = "; its animation() is a clip"
+    return ValueError(
+        "Expected a clip, an array (frames, height, width, channels) of floats in [0, 1]. "
+        f"Received: {given!r:.100}{way}."
+    )
+
+
 def _check_shape(array: NDArray, shape: Sequence[int | None] | None) -> None:
     if array.ndim != 4:
-        hint = "; pass one clip of the batch" if array.ndim == 5 else ""
+        hint = {5: "; pass one clip of the batch", 3: "; clip[None] is a clip of one frame"}
         raise ValueError(
             "Expected a clip with axes (frames, height, width, channels). "
-            f"Received: shape {array.shape}{hint}."
+            f"Received: shape {array.shape}{hint.get(array.ndim, '')}."
         )
     if 0 in array.shape:
         raise ValueError(f"Expected a clip with no empty axis. Received: shape {array.shape}.")
@@ -74,19 +92,26 @@ def _check_shape(array: NDArray, shape: Sequence[int | None] | None) -> None:
         if want is not None and want != have
     ]
     if wrong:
-        expected = ", ".join(name.format(want) for name, want, _ in wrong)
-        received = ", ".join(name.format(have) for name, _, have in wrong)
+        expected = ", ".join(_length(name, want) for name, want, _ in wrong)
+        received = ", ".join(_length(name, have) for name, _, have in wrong)
         raise ValueError(
             f"Expected a clip of {expected}. Received: {received} (shape {array.shape})"
             f"{_way_to_fit(shape, array)}."
         )
 
 
+def _length(axis: str, length: int | None) -> str:
+    """An axis and its length: "height 64", "1 frame", "3 channels"."""
+    if axis in ("height", "width"):
+        return f"{axis} {length}"
+    return counted(length or 0, axis)
+
+
 def _way_to_fit(shape: Sequence[int | None], array: NDArray) -> str:
     """The calls that bring a clip to the frames and size expected, where there are such."""
     frames, height, width, channels = shape
     if channels not in (None, array.shape[3]):
-        return ""
+        return _way_to_channels(shape, array)
     calls = []
     if frames is not None and frames != len(array):
         short = ', short="loop"' if frames > len(array) else ""
@@ -94,6 +119,19 @@ def _way_to_fit(shape: Sequence[int | None], array: NDArray) -> str:
     if (height, width) != array.shape[1:3] and None not in (height, width):
         calls.append(f"clips.resize(clip, ({height}, {width}))")
     return f"; {' and '.join(calls)} would fit it" if calls else ""
+
+
+def _way_to_channels(shape: Sequence[int | None], array: NDArray) -> str:
+    """The call that moves the channels behind, or makes grey of colours or the reverse."""
+    for axis, before in ((1, "T, C, H, W"), (0, "C, T, H, W")):
+        moved = np.moveaxis(array, axis, -1).shape
+        if all(want in (None, have) for want, have in zip(shape, moved, strict=True)):
+            return f"; of a clip ({before}), np.moveaxis(clip, {axis}, -1) would fit it"
+    if any(want not in (None, n) for want, n in zip(shape[:3], array.shape, strict=False)):
+        return ""
+    calls = {(1, 3): "np.repeat(clip, 3, axis=-1)", (3, 1): "clip.mean(axis=-1, keepdims=True)"}
+    call = calls.get((array.shape[3], shape[3] or 0))
+    return "" if call is None else f"; {call} would fit it"
 
 
 def _check_finite(array: NDArray) -> None:

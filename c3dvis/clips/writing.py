@@ -15,6 +15,8 @@ from c3dvis.text import unknown
 _FPS = (0.001, 1000)
 """Frames a second, lowest and highest: delays are written in milliseconds."""
 
+_OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg")
+
 
 def write(
     path: str | os.PathLike[str],
@@ -68,7 +70,8 @@ def write(
 def _encoder(path: Path) -> Encoder:
     suffix = path.suffix.lower()
     if suffix not in ENCODERS:
-        raise unknown("a file name with a known ending", suffix, ENCODERS)
+        meant = "'.mp4'" if suffix in _OTHER_VIDEOS else None
+        raise unknown("a file name with a known ending", suffix, ENCODERS, meant=meant)
     return ENCODERS[suffix]
 
 

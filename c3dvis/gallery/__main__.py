@@ -23,6 +23,7 @@ from c3dvis.gallery import engines
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments, say_size
+from c3dvis.text import counted
 
 _DESCRIPTION = """
 Makes a gallery of a video network: for each filter and class a clip that excites it, as GIF and as
@@ -189,7 +190,7 @@ def _say_outcome(outcome: Any, out: str) -> int:
     for unit in outcome.failed:
         say(f"{unit.path('json')}: {unit.layer} {unit.channel} {told(outcome.records[unit])}")
     failed = len(outcome.failed)
-    say(f"{out}/index.html: {len(outcome.units)} clips, {failed} failed")
+    say(f"{out}/index.html: {counted(len(outcome.units), 'clip')}, {failed} failed")
     if failed:
         say("--retry-failed makes those again that failed; their records say why")
     return 1 if failed else 0

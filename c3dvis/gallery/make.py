@@ -32,7 +32,7 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.settings import Settings, default_layers
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.text import in_short
+from c3dvis.text import counted, in_short
 
 # Seconds between two writings of the pages while clips are made.
 _PAGES_EVERY = 5
@@ -276,7 +276,9 @@ def _report_versions(made: Iterable[Record], begun: Manifest, report: Report) ->
 
 
 def _to_make(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
-    return f"{out}: {len(missing)} clips to make, {len(units) - len(missing)} there already"
+    return (
+        f"{out}: {counted(len(missing), 'clip')} to make, {len(units) - len(missing)} there already"
+    )
 
 
 def _report_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:

@@ -40,3 +40,4 @@ _FILES = {
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)
+lazy.call_leads_to(__name__, "maximize")

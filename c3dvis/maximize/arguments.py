@@ -1,6 +1,8 @@
 """What a maximizer is given, checked, and what it takes where nothing is given."""
 
-from collections.abc import Callable, Sequence
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -12,6 +14,9 @@ from c3dvis.maximize import transforms
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.objectives import Objective
+from c3dvis.text import unknown
+
+LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 
 def probe(shape: tuple[int, ...], preprocess: Callable | None):
@@ -35,14 +40,60 @@ def check_counts(objective: Objective, batch_size: int | None, steps_per_executi
         )
 
 
+# What other packages call an option, and what it is here.
+_ELSEWHERE = {
+    **dict.fromkeys(("iterations", "num_steps", "n_iter", "max_iter", "epochs"), "steps"),
+    **dict.fromkeys(("seed_input", "init", "initial_clip", "image"), "start"),
+    **dict.fromkeys(("param_f", "param"), "parametrization"),
+    **dict.fromkeys(("input_modifiers", "augmentations"), "transforms"),
+    **dict.fromkeys(("regularization", "penalties"), "regularizers"),
+    **dict.fromkeys(("model_preprocess", "input_range", "value_range"), "preprocess"),
+    "thresholds": "snapshots",
+    "lr": "learning_rate",
+    "target": "the objective, which is the second argument",
+    "layer": "the objective, such as 'conv3b:7', which is the second argument",
+}
+
+
+def check_options(options: Iterable[str], *takers: Callable) -> None:
+    """Refuses options that none of the functions takes, with the nearest that one does."""
+    known = [
+        name
+        for taker in takers
+        for name, parameter in inspect.signature(taker).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for name in options:
+        if name not in known:
+            raise unknown("an option", name, known, meant=_ELSEWHERE.get(name))
+
+
 def new_optimizer(
-    optimizer: keras.optimizers.Optimizer | str | None, learning_rate: float, defaults: Defaults
+    optimizer: keras.optimizers.Optimizer | str | None,
+    learning_rate: float | None,
+    defaults: Defaults,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of one Maximizer: one keeps the variables of its first model."""
+    if learning_rate is not None and not (_is_number(learning_rate) and learning_rate > 0):
+        raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
-        return ClipwiseAdam(learning_rate, weight_decay=defaults.weight_decay)
-    own = keras.optimizers.get(optimizer)
-    return type(own).from_config(own.get_config())
+        rate = LEARNING_RATE if learning_rate is None else learning_rate
+        return ClipwiseAdam(rate, weight_decay=defaults.weight_decay)
+    try:
+        own = keras.optimizers.get(optimizer)
+    except ValueError:
+        raise ValueError(
+            f"Expected a Keras optimizer or the name of one, such as 'adam'. "
+            f"Received: {optimizer!r}."
+        ) from None
+    copied = type(own).from_config(own.get_config())
+    if learning_rate is not None:
+        copied.learning_rate = learning_rate
+    return copied
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_transforms(
@@ -52,6 +103,12 @@ def check_transforms(
     if given is None:
         given = transforms.default(*shape[:3], sizes=defaults.sizes)
     given = list(given)
+    wrong = next((one for one in given if not hasattr(one, "uniforms")), None)
+    if wrong is not None:
+        raise ValueError(
+            "Expected layers of c3dvis.maximize.transforms, such as transforms.Jitter(4); there is "
+            f"{', '.join(transforms.names())}. Received: {wrong!r}."
+        )
     count = sum(transform.uniforms for transform in given)
     transformed = transforms.apply(
         given, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
@@ -66,16 +123,24 @@ def check_transforms(
 
 def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...]) -> None:
     """Refuses functions of arrays, before Keras would say so in its own words."""
+    expected = (
+        "Expected regularizers in the operations of keras.ops, such as "
+        "lambda clips: ops.mean(clips, axis=(1, 2, 3, 4))"
+    )
     for regularizer in regularizers:
-        try:
-            regularizer(ops.zeros((1, *shape), "float32"))
-        except AttributeError as error:
+        if not callable(regularizer):
             raise ValueError(
-                "Expected regularizers in the operations of keras.ops, such as "
-                f"ops.mean(clips, axis=(1, 2, 3, 4)). Received: one that raises {error}."
-            ) from error
+                "Expected functions of clips as regularizers, such as TotalVariation() or "
+                f"another of c3dvis.maximize.regularizers. Received: {regularizer!r}."
+            )
+        try:
+            penalty = regularizer(ops.zeros((1, *shape), "float32"))
+        except AttributeError as error:
+            raise ValueError(f"{expected}. Received: one that raises {error}.") from error
         except Exception:  # such as one for clips with a channel more: the step itself will tell
             continue
+        if isinstance(penalty, (np.ndarray, np.generic)):
+            raise ValueError(f"{expected}. Received: one that returns an array of NumPy.")
 
 
 def start_clips(start: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -53,7 +53,7 @@ class Maximizer(InputOptimizer):
             they depend on each other. None chooses it; where memory does not hold that many, half
             as many are tried.
         optimizer: A Keras optimizer, of which a copy is used, or its name; None is `ClipwiseAdam`.
-        learning_rate: Of the default optimizer.
+        learning_rate: Of the optimizer; None is 0.1, and a given optimizer's own.
         dtype: "bfloat16" computes the network in it, behind what comes before its first layer with
             weights, and everything else in float32. On processors that have it, a step takes about
             half as long. The gradient then points elsewhere by a little, the more the deeper the
@@ -89,7 +89,7 @@ class Maximizer(InputOptimizer):
         preprocess: Callable | None = None,
         batch_size: int | None = None,
         optimizer: keras.optimizers.Optimizer | str | None = None,
-        learning_rate: float = 0.1,
+        learning_rate: float | None = None,
         dtype: str | None = None,
         steps_per_execution: int = STEPS_AT_ONCE,
         input: str | None = None,
@@ -119,6 +119,7 @@ class Maximizer(InputOptimizer):
         self._new_parametrization = settings.copy
         new_optimizer = arguments.new_optimizer
         self._new_optimizer = functools.partial(new_optimizer, optimizer, learning_rate, usual)
+        self._new_optimizer()  # refuses what is none
         self._steps_in_execution = steps_per_execution
         # Clips that depend on each other are made at once, and nothing beside them.
         self.batchwise = objective.batchwise or settings.batchwise

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from c3dvis.maximize import arguments
 from c3dvis.maximize.callbacks import Snapshots
 from c3dvis.maximize.maximizer import STEPS, STEPS_AT_ONCE, Maximizer
 from c3dvis.objectives import Objective
@@ -58,6 +59,7 @@ def maximize(
         >>> maximize(network, "conv1:0", snapshots=(2, 4)).shape
         (2, 1, 16, 64, 64, 3)
     """
+    arguments.check_options(options, Maximizer.__init__, maximize)
     forming = None if snapshots is None else Snapshots(at=snapshots)
     if forming is not None and forming.at is not None:
         callbacks = [*callbacks, forming]

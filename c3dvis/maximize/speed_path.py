@@ -10,11 +10,12 @@ from keras import ops
 
 from c3dvis import objectives
 from c3dvis.clips import showing
-from c3dvis.maximize import run
+from c3dvis.maximize import arguments, run
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
 from c3dvis.maximize.result import MaximizedClip
 from c3dvis.objectives import Objective
+from c3dvis.text import counted
 
 __all__ = ["SlowToFast", "slow_to_fast", "temporal_energy"]
 
@@ -43,7 +44,8 @@ class SlowToFast:
 
     def __repr__(self) -> str:
         weights, units = self.scores.shape
-        return f"SlowToFast({units} units at {weights} weights, clips {self.clips.shape[2:]})"
+        shown = f"{counted(units, 'unit')} at {counted(weights, 'weight')}"
+        return f"SlowToFast({shown}, clips {self.clips.shape[2:]})"
 
     def _repr_html_(self) -> str:
         weights, units = self.scores.shape
@@ -125,6 +127,7 @@ def slow_to_fast(
     if not weights or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"Expected weights of 0 or more. Received: {weights}.")
     run.check(steps, seed)
+    arguments.check_options(options, Maximizer.__init__, slow_to_fast)
     objective = objectives.of(objective, network)
     penalty = _TemporalPenalty()
     maximizer = Maximizer(network, objective, regularizers=[*regularizers, penalty], **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,8 +83,9 @@ def decode_predictions(
         raise ValueError(f"Expected predictions (N, classes). Received: shape {scores.shape}.")
     if np.isnan(scores).any():
         raise ValueError(f"Expected numbers. Received: {int(np.isnan(scores).sum())} NaN.")
-    if top < 1:
-        raise ValueError(f"Expected at least 1 class a clip. Received: top={top}.")
+    if not isinstance(top, (int, np.integer)) or top < 1:
+        hint = "" if isinstance(top, numbers.Real) else "; class_names= takes a network or names"
+        raise ValueError(f"Expected 1 class a clip or more. Received: top={top!r}{hint}.")
     names = _names(class_names, scores.shape[1])
     if len(names) != scores.shape[1]:
         raise ValueError(

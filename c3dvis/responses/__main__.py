@@ -20,6 +20,7 @@ from c3dvis.command_line import (
     whole,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows what the filters of a layer make of a clip, as GIFs beside the clip, with the pages index.html
@@ -59,7 +60,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from c3dvis.responses import report
 
     made = report.write(chosen)
-    say(f"{chosen.out}/index.html: {made} GIFs")
+    say(f"{chosen.out}/index.html: {counted(made, 'GIF')}")
     return 0
 
 
@@ -112,7 +113,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     if chosen.clip is None and times:
         parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
     if chosen.clip is not None and not Path(chosen.clip).exists():
-        parser.error(f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}.")
+        parser.error(
+            f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}, which isn't "
+            "there."
+        )
     _check_sweep(parser, chosen, times)
     return chosen
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import objectives
 from c3dvis.attribution import temporal
 from c3dvis.attribution.explain import attribute
+from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.attribution.temporal import page
@@ -199,7 +200,7 @@ def temporal_report(
             ]
         )
     rows = tuple(row for of_clip in zip(*columns, strict=True) for row in of_clip)
-    return TemporalReport(rows, method)
+    return TemporalReport(rows, method_name(method))
 
 
 @dataclass(frozen=True)
