@@ -1,0 +1,130 @@
+"""The same answers under TensorFlow, JAX and torch: numbers that TensorFlow gave.
+
+`python tests/test_backends.py` writes them anew, under `KERAS_BACKEND=tensorflow`. Under another
+backend, this is the file to run: `KERAS_BACKEND=jax python -m pytest tests/test_backends.py`.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from c3dvis import clips, models, objectives
+from c3dvis.attribution import attribute
+from c3dvis.attribution import methods as attribution_methods
+from c3dvis.gallery import __main__ as gallery
+from c3dvis.maximize import maximize, parametrizations
+from c3dvis.models import bundled
+
+RECORD = Path(__file__).parent / "data" / "backends.json"
+STEPS, SHAPE = 8, (8, 24, 24, 3)
+# Their heat is of what attention reads, and the small network has none.
+OF_ATTENTION = ("attention_gradient", "attention_lrp", "attention_rollout")
+OPTIONS = {
+    "extremal_2d": {"areas": [0.2], "steps": 4},
+    "extremal_3d": {"areas": [0.2], "steps": 4},
+    "integrated_gradients": {"max_steps": 8},
+    "occlusion": {"block": [4, 8, 8], "stride": [4, 8, 8]},
+    "rise": {"count": 8},
+    "score_cam": {"channels": 4},
+    "smooth_grad": {"samples": 4},
+    "step": {"areas": [0.2], "steps": 4},
+    "window": {"stride": 4},
+}
+
+
+@cache
+def small() -> keras.Model:
+    """Two convolutions and four classes, with weights from a seed that no backend draws."""
+    layers = keras.layers
+    clip = layers.Input(SHAPE)
+    x = layers.Conv3D(8, 3, strides=(1, 2, 2), padding="same", activation="relu", name="low")(clip)
+    x = layers.MaxPooling3D((1, 2, 2))(x)
+    x = layers.Conv3D(8, 3, padding="same", activation="relu", name="high")(x)
+    x = layers.GlobalAveragePooling3D()(x)
+    network = keras.Model(clip, layers.Dense(4, activation="softmax", name="classes")(x))
+    rng = np.random.default_rng(0)
+    network.set_weights([0.3 * rng.standard_normal(w.shape) for w in network.weights])
+    return network
+
+
+@cache
+def film() -> np.ndarray:
+    """A bright square that moves."""
+    clip = np.full(SHAPE, 0.2, np.float32)
+    for frame in range(SHAPE[0]):
+        clip[frame, 6:14, 2 * frame : 2 * frame + 8] = (0.9, 0.5, 0.1)
+    return clip
+
+
+def score(objective, **options) -> list[float]:
+    """What clips of a few steps score without transforms, read by the network itself."""
+    options = {"steps": STEPS, "seed": 1, "transforms": [], **options}
+    shown = np.asarray(maximize(small(), objective, **options))[..., :3]  # alpha has a fourth
+    answers = keras.ops.convert_to_numpy(small()(shown, training=False))
+    return [float(shown.mean()), *np.ravel(answers).tolist()]
+
+
+def heat(method: str) -> list[float]:
+    result = attribute(
+        small(), film(), objectives.logit(1), method=method, **OPTIONS.get(method, {})
+    )
+    parts = np.array_split(result.heatmap, 2, axis=1)
+    return [result.score, *(float(np.abs(part).sum()) for part in parts)]
+
+
+def logits(name: str) -> list[float]:
+    """The logits of a bundled network for a clip of noise."""
+    network = models.build(name)
+    clip = np.random.default_rng(2).random((1, *network.input_shape[1:]), np.float32)
+    return np.ravel(keras.ops.convert_to_numpy(network(clip, training=False))).tolist()
+
+
+def command() -> list[float]:
+    """Brightness of the two clips that the gallery's command writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = ("--layers", "conv1", "--filters", "0-1", "--steps", "8")
+        assert gallery.main([*chosen, "--out", folder]) == 0
+        written = sorted(Path(folder).glob("conv1/*.gif"))
+        return [float(clips.read(path, frames=16, size=(64, 64)).mean()) for path in written]
+
+
+def questions() -> dict[str, Callable[[], list[float]]]:
+    """Each name's question, whose answer is some numbers."""
+    asked: dict[str, Callable[[], list[float]]] = {}
+    for name in sorted(bundled.names()):
+        asked[f"network {name}"] = lambda name=name: logits(name)
+    for name in parametrizations.names():
+        asked[f"parametrization {name}"] = lambda name=name: score("high:1", parametrization=name)
+    for name, objective in {
+        "channels": objectives.channel("low", [0, 5]),
+        "neuron": objectives.neuron("high", 3),
+        "logits": objectives.logit([0, 2]),
+        "log odds": objectives.log_odds(1),
+        "a sum": objectives.channel("low", 1) + 2 * objectives.logit(3),
+    }.items():
+        asked[f"objective {name}"] = lambda objective=objective: score(objective)
+    for name in attribution_methods.names():
+        if name not in OF_ATTENTION:
+            asked[f"method {name}"] = lambda name=name: heat(name)
+    asked["default transforms"] = lambda: score("high:2", transforms=None)
+    asked["command"] = command
+    return asked
+
+
+@pytest.mark.parametrize("name", questions())
+def test_a_backend_gives_what_tensorflow_gave(name):
+    expected = json.loads(RECORD.read_text(encoding="utf-8"))[name]
+    np.testing.assert_allclose(questions()[name](), expected, rtol=1e-2, atol=1e-4)
+
+
+if __name__ == "__main__":
+    if keras.backend.backend() != "tensorflow":
+        raise SystemExit("Expected KERAS_BACKEND=tensorflow, whose numbers others are held to.")
+    answers = {name: ask() for name, ask in questions().items()}
+    RECORD.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
