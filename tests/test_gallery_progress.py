@@ -1,6 +1,7 @@
 """What a run says while it goes on."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,5 +28,6 @@ def test_each_layer_done_tells_about_how_long_the_rest_takes(monkeypatch, second
     told = progress.Progress(sections, units, lines.append, bar=False)
     for unit in units:
         now[0] += seconds_a_clip
-        told.layer_done(SimpleNamespace(layer=unit.layer, channel=unit.channel, status="ok"))
+        record: Any = SimpleNamespace(layer=unit.layer, channel=unit.channel, status="ok")
+        told.layer_done(record)
     assert lines == expected
