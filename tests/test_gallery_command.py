@@ -143,6 +143,18 @@ def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, inst
     assert [one["filling"] for one in filling] == [True, False]
 
 
+def test_the_page_shows_each_batch_as_soon_as_all_of_it_is_made(
+    model, tmp_path, instant, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(make, "_PAGES_EVERY", float("inf"))
+    monkeypatch.setattr(
+        rebuild.page, "write", lambda _, __, ___, records, **____: made.append(len(records))
+    )
+    assert gallery(model, tmp_path, "--layers", "conv1", "--batch-size", "2") == 0
+    assert made == [0, 2, 3]
+
+
 def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
     assert gallery(model, tmp_path) == 0
     (tmp_path / "conv1" / "1.gif").write_bytes(b"GIF89a")  # cut short

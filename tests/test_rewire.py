@@ -174,3 +174,14 @@ def test_mixed_precision_is_the_network_s_own(policy):
     close = {"rtol": 1e-5, "atol": 1e-6} if policy == "float32" else {"rtol": 0.02, "atol": 0.02}
     arrays = [ops.convert_to_numpy(ops.cast(one, "float32")) for one in (shadow, plain)]
     np.testing.assert_allclose(*arrays, **close)
+
+
+def test_a_leaking_relu_is_a_relu_whose_gradient_leaks_for_its_own_clip():
+    x = np.array([[-2.0, -1.0, 3.0], [-1.0, -4.0, 5.0]], np.float32)
+    relu = rewire.leaking_relu(ops.convert_to_tensor(np.array([0.0, 0.1], np.float32)))
+    # A factor that differs from place to place shows that the arriving gradient is passed on.
+    factors = np.array([1.0, 2.0, 3.0], np.float32)
+    values, gradient = autodiff.value_and_gradient(lambda x: relu(x) * factors)(x)
+    np.testing.assert_array_equal(values, np.maximum(x, 0) * factors)
+    expected = [[0.0, 0.0, 3.0], [0.1, 0.2, 3.0]]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)

@@ -133,7 +133,7 @@ def chosen(network, objective):
 def test_small_work_and_loops_are_done_in_larger_batches(monkeypatch):
     monkeypatch.setattr(autodiff, "gpu_count", lambda: 0)
     monkeypatch.setattr(batch_size, "free_memory", lambda: 2**40)
-    assert chosen(big(), objectives.channel("conv", 0)) == 4
+    assert chosen(big(), objectives.channel("conv", 0)) == 5
     assert chosen(big(), objectives.neuron("conv", 0)) == 16
     assert chosen(big(recurrent=True), objectives.channel("lstm", 0)) == 16
 
@@ -148,7 +148,7 @@ def test_a_small_memory_makes_small_batches(monkeypatch):
     monkeypatch.setattr(batch_size, "free_memory", lambda: 1)
     assert chosen(big(), objective) == 1
     monkeypatch.setattr(batch_size, "free_memory", lambda: None)
-    assert chosen(big(), objective) == 4
+    assert chosen(big(), objective) == 5
 
 
 def test_free_memory_is_a_plausible_number():

@@ -250,7 +250,9 @@ def _make_missing(
             records[by_name[record.layer, record.channel]] = record
             left -= 1
             layer_done = progress.layer_done(record)
-            if layer_done or time.monotonic() - shown_at > _PAGES_EVERY:
+            # A batch's clips come all at once, and the next ones much later.
+            batch_done = [*dict.fromkeys(record.batch)][-1:] == [record.channel]
+            if layer_done or batch_done or time.monotonic() - shown_at > _PAGES_EVERY:
                 show(filling=left > 0)
                 shown_at = time.monotonic()
     except BaseException:  # whatever ended the run, the pages show what is made

@@ -25,6 +25,7 @@ class Progress:
         self.asked = Counter(unit.layer for unit in missing)
         self.left = Counter(self.asked)
         self.report, self.since = report, time.monotonic()
+        self.began = self.since
         self.bar = keras.utils.Progbar(len(missing), unit_name="clip") if bar else None
 
     def layer_done(self, record: Record) -> bool:
@@ -42,9 +43,18 @@ class Progress:
         if self.bar is None:
             self.report(
                 f"{self.titles[layer]}: {self.asked[layer]} clips, {now - self.since:.1f} s"
+                + self._time_left(now)
             )
         self.since = now
         return True
+
+    def _time_left(self, now: float) -> str:
+        """About how long the clips that are left take, at the pace of those that are made."""
+        asked, left = self.asked.total(), self.left.total()
+        if not left:
+            return ""
+        seconds = (now - self.began) * left / (asked - left)
+        return f"; about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
 
 
 def outcome(record: Record) -> str:

@@ -10,7 +10,7 @@ from c3dvis.maximize.subnetwork.cut import Subnetwork
 
 # On a CPU, convolutions of whole clips gain little from company and lose once their activations
 # leave the cache; loops over time and small parts of a clip gain more, and a GPU most of all.
-_OF_WHOLE_CLIPS, _OF_SMALL_WORK, _ON_GPU = 4, 16, 32
+_OF_WHOLE_CLIPS, _OF_SMALL_WORK, _ON_GPU = 5, 16, 32
 _SMALL = 0.25  # of a clip's volume
 # Activations live twice, as values and as gradients, and convolutions want room beside them.
 _COPIES = 4
