@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from c3dvis import objectives
-from c3dvis.gallery.__main__ import _parser
+from c3dvis.gallery.arguments import arguments_parser
 from c3dvis.maximize import conditioning, parametrizations, regularizers, transforms
 from c3dvis.maximize.parametrizations import alpha
 
@@ -52,7 +52,7 @@ def test_a_parametrization_is_a_file(add):
     add(parametrizations, "soft_ripples.py", PARAMETRIZATION)
     assert "soft-ripples" in parametrizations.names()
     assert type(parametrizations.build("soft-ripples")).__name__ == "Ripples"
-    assert "soft-ripples" in " ".join(_parser().format_help().split()).replace("- ", "-")
+    assert "soft-ripples" in " ".join(arguments_parser().format_help().split()).replace("- ", "-")
 
 
 def test_a_file_with_an_underscore_is_none(add):
