@@ -48,7 +48,8 @@ class LayerInfo:
 
     @property
     def is_convolution(self) -> bool:
-        return self.weights and "Conv" in self.kind
+        inner = getattr(self.layer, "layer", None) if self.kind == "TimeDistributed" else None
+        return self.weights and "Conv" in (self.kind if inner is None else type(inner).__name__)
 
 
 def describe(network: keras.Model) -> list[LayerInfo]:
