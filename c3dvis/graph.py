@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ __all__ = [
     "calls",
     "clip_input",
     "flattened",
+    "in_order",
     "input_names",
     "is_graph",
     "named_calls",
@@ -42,6 +43,7 @@ __all__ = [
 
 # Of a call: the nodes that lead to it, from the network's own inwards, by their `id`.
 Place = tuple[int, ...]
+_NUMBER = re.compile(r"@(\d+)$")
 # On what is called in the place of another call: the node of that.
 _IN_PLACE_OF = "in_place_of"
 
@@ -61,6 +63,16 @@ class Call:
     layer: Any
     inputs: list[keras.KerasTensor]
     outputs: list[keras.KerasTensor]
+
+    @property
+    def operation(self):
+        """What is called: the layer, or a variant of it."""
+        return self.node.operation
+
+    @property
+    def place(self) -> Place:
+        """Of the call, in the network that calls it."""
+        return (id(self.node),)
 
     @property
     def inside(self) -> keras.Model | None:
@@ -186,7 +198,17 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
 
 def without_number(name: str) -> str:
     """The name of a layer, of that of one of its calls."""
-    return re.sub(r"@\d+$", "", name)
+    return _NUMBER.sub("", name)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of calls, those of one layer by their numbers."""
+
+    def number(name: str) -> int:
+        found = _NUMBER.search(name)
+        return int(found[1]) if found else 0
+
+    return sorted(names, key=number)
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:

@@ -175,6 +175,9 @@ class WithoutActivation(keras.layers.Layer):
         """The layer that says what a place of the output sees: see receptive_field."""
         return self.layer
 
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
     def call(self, inputs):
         return variant(self.layer, activation=keras.activations.linear).call(inputs)
 

@@ -581,13 +581,52 @@ def test_a_rotation_flag_is_honoured(tmp_path, turn):
     np.testing.assert_allclose(clips.read(path), np.rot90(clip, -turn // 90, (1, 2)), atol=0.1)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda clip: clip[:, :, ::-1]),  # left and right, as front cameras do
+        ((1, 0, 0, -1), lambda clip: clip[:, ::-1]),  # top and bottom
+        ((0, 1, 1, 0), lambda clip: clip.swapaxes(1, 2)),
+        ((0, -1, -1, 0), lambda clip: clip[:, ::-1, ::-1].swapaxes(1, 2)),
+    ],
+)
+def test_a_mirrored_video_is_mirrored(tmp_path, matrix, shown):
+    clip = np.zeros((2, 16, 32, 3), np.float32)
+    clip[:, :8, :16] = 1  # top left
+    path = encode(tmp_path / "clip.mp4", clip)
+    set_matrix(path, *matrix)
+    np.testing.assert_allclose(clips.read(path), shown(clip), atol=0.1)
+
+
+def test_what_is_transparent_in_a_video_is_black(tmp_path):
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[..., 0] = 255  # red,
+    pixels[:, 8:, 3] = 255  # of which the left half is not seen
+    path = tmp_path / "clip.mov"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("qtrle", rate=8)
+        stream.height = stream.width = 16
+        stream.pix_fmt = "argb"
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="argb")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    (frame,) = clips.read(path)
+    np.testing.assert_array_equal(frame[8, [2, 12]], [[0, 0, 0], [1, 0, 0]])
+
+
 def set_rotation(path, turn):
     """Write a turn to the right into the matrix of an mp4's track header."""
+    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turn]
+    set_matrix(path, cos, sin, -sin, cos)
+
+
+def set_matrix(path, a, b, c, d):
+    """Write where `(x, y)` is shown, `(a x + c y, b x + d y)`, into an mp4's track header."""
     one = 1 << 16
-    cos, sin = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[turn]
     content = bytearray(path.read_bytes())
     matrix = content.index(b"tkhd") + 44
-    content[matrix : matrix + 36] = struct.pack(">9i", cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30)
+    values = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    content[matrix : matrix + 36] = struct.pack(">9i", *values)
     path.write_bytes(content)
 
 
@@ -908,6 +947,19 @@ def test_two_frames_of_one_number_are_refused(tmp_path):
     folder = save_frames(tmp_path / "frames", ["f1.png", "f2.png", "f2.jpg"])
     with pytest.raises(ValueError, match=r"'f2\.jpg' and 'f2\.png' have the same number"):
         clips.read(folder)
+
+
+def test_frames_and_their_flow_in_one_folder_are_refused(tmp_path):
+    """As dense_flow writes them: they would be one clip, flow first."""
+    for prefix in ("img", "flow_x", "flow_y"):
+        for i in (1, 2, 3):
+            Image.new("RGB", (16, 16)).save(tmp_path / f"{prefix}_{i:05d}.png")
+    with pytest.raises(ValueError, match=r"several series of frames \('flow_x_\.\.\.', 'flow_y_"):
+        clips.read(tmp_path)
+    for i in (1, 2, 3):
+        for prefix in ("flow_x", "flow_y"):
+            (tmp_path / f"{prefix}_{i:05d}.png").unlink()
+    assert len(clips.read(tmp_path)) == 3
 
 
 def test_a_folder_without_frames_is_refused(tmp_path):

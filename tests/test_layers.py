@@ -311,3 +311,23 @@ def test_logits_behind_a_lambda_are_refused():
     network = keras.Model(clip, last(L.Flatten()(clip)))
     with pytest.raises(ValueError, match="named function.*'last'"):
         layers.tap(network, [objectives.LOGITS])
+
+
+def test_layers_frame_by_frame_are_read_before_their_activation():
+    keras.utils.set_random_seed(0)
+    clip = L.Input(SHAPE)
+    conv, dense = L.Conv2D(2, 3, activation="relu"), L.Dense(3, activation="softmax")
+    x = L.TimeDistributed(conv, name="conv")(clip)
+    x = L.TimeDistributed(L.Flatten(), name="flat")(x)
+    network = keras.Model(clip, L.TimeDistributed(dense, name="scores")(x))
+    infos = {info.name: info for info in layers.visualizable(network)}
+    assert infos["conv"].is_convolution and not infos["scores"].is_convolution
+    clips = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    names = ["conv", "conv" + objectives.BEFORE_ACTIVATION, "flat", objectives.LOGITS, "scores"]
+    after, before, flat, logits, scores = layers.tap(network, names).predict(clips, verbose=0)
+    assert before.min() < 0
+    np.testing.assert_allclose(np.maximum(before, 0), after, atol=1e-6)
+    kernel, bias = dense.get_weights()
+    np.testing.assert_allclose(logits, flat @ kernel + bias, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.softmax(logits), scores, atol=1e-5)
+    assert maximize(network, objectives.neuron("conv", 0), steps=1).shape == (1, *SHAPE)

@@ -87,7 +87,11 @@ class Shared:
         if self.is_sigmoid:
             return -ops.softplus(-own), -ops.softplus(own)
         if logits.shape[-1] < 2:
-            raise ValueError("Expected two classes or more, or a sigmoid. Received: one class.")
+            raise ValueError(
+                "Expected two classes or more, or a sigmoid, for a probability. Received: one "
+                "class, or a regression; use a method that follows the score, such as gradient, "
+                "integrated_gradients, grad_cam or occlusion, or score_cam with confidence='score'."
+            )
         whole = ops.logsumexp(logits, axis=-1)
         is_own = ops.one_hot(unit_indices[:, 0], logits.shape[-1], dtype="bool")
         others = ops.logsumexp(ops.where(is_own, -1e30, logits), axis=-1)

@@ -6,7 +6,7 @@ import statistics
 import struct
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +203,7 @@ def _natural(name: str) -> tuple[str | int, ...]:
 
 
 def _check_numbers(path: Path, files: list[Path]) -> None:
-    """Refuse two files with one number; warn of numbers left out of a regular series."""
+    """Refuse two files or series with the same numbers; warn of numbers left out of a series."""
     series: dict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
     for file in files:
         numbered = re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem)
@@ -214,8 +214,20 @@ def _check_numbers(path: Path, files: list[Path]) -> None:
             twin = numbers[int(numbered[2])].name
             raise unreadable(path, f"{twin!r} and {file.name!r} have the same number")
         numbers[int(numbered[2])] = file
+    _refuse_several(path, series)
     for numbers in series.values():
         _warn_of_missing(path, sorted(numbers))
+
+
+def _refuse_several(path: Path, series: Mapping[tuple[str, str], Mapping[int, Path]]) -> None:
+    """Refuses frames and their optical flow, or several views, in one folder."""
+    several = {parts: numbers for parts, numbers in series.items() if len(numbers) > 1}
+    for one, other in itertools.combinations(several.values(), 2):
+        if one.keys() & other.keys():
+            names = ", ".join(f"'{first}...{last}'" for first, last in several)
+            raise unreadable(
+                path, f"several series of frames ({names}); put one of them in a folder of its own"
+            )
 
 
 def _warn_of_missing(path: Path, numbers: list[int]) -> None:

@@ -4,6 +4,7 @@ FFmpeg ends a damaged file as it ends a whole one: without a word. So a file is 
 packets are counted, which needs no decoding, and its length is compared with what it promises.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -134,12 +136,32 @@ def _check_whole(path: Path, timing: Timing) -> None:
 
 
 def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
-    """RGB of the frame, turned as the file asks (phones film sideways and say so)."""
-    turns, rest = divmod(frame.rotation, 90)
+    """RGB of the frame, turned and mirrored as the file asks (phones do), over black."""
+    rotation, is_mirrored = _display(frame)
+    turns, rest = divmod(rotation, 90)
     if rest:
         warnings.warn(
-            f"{str(path)!r} asks to be turned by {frame.rotation} degrees; it is read as stored.",
+            f"{str(path)!r} asks to be turned by {rotation} degrees; it is read as stored.",
             stacklevel=4,
         )
         turns = 0
-    return np.rot90(frame.to_ndarray(format="rgb24"), turns)
+    pixels = _over_black(frame)
+    return np.rot90(pixels[:, ::-1] if is_mirrored else pixels, turns)
+
+
+def _display(frame: VideoFrame) -> tuple[int, bool]:
+    """Degrees that a frame is to be turned to the left, after mirroring left and right or not."""
+    matrix = next((one for one in frame.side_data if one.type == Type.DISPLAYMATRIX), None)
+    if matrix is None:
+        return frame.rotation, False
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.int64)
+    if a * d - b * c >= 0:
+        return frame.rotation, False
+    return round(-math.degrees(math.atan2(-b, -a))), True
+
+
+def _over_black(frame: VideoFrame) -> NDArray[np.uint8]:
+    if not any(component.is_alpha for component in frame.format.components):
+        return frame.to_ndarray(format="rgb24")
+    pixels = frame.to_ndarray(format="rgba")
+    return np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)).astype(np.uint8)

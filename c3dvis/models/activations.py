@@ -42,6 +42,8 @@ def before_activation(call: graph.Call):
     layer = call.layer
     if isinstance(layer, ACTIVATIONS):
         return call.inputs[0]
+    if isinstance(layer, keras.layers.TimeDistributed) and _activates(layer.layer):
+        return _of_each_frame(call)
     inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
     if inner is not None and _activation_name(inner) not in (None, "linear"):
         raise ValueError(
@@ -53,6 +55,19 @@ def before_activation(call: graph.Call):
         return call.outputs[0]
     name = f"{layer.name}_before_activation"
     return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0], in_place_of=call)
+
+
+def _activates(layer: keras.layers.Layer) -> bool:
+    """Whether it is a layer with weights and an activation of its own, and no model."""
+    has_own = bool(layer.weights) and not graph.is_graph(layer)
+    return has_own and _activation_name(layer) not in (None, "linear")
+
+
+def _of_each_frame(call: graph.Call):
+    """What a layer in `TimeDistributed` computes before its activation."""
+    inner = WithoutActivation(call.layer.layer, name=f"{call.layer.layer.name}_before_activation")
+    each = keras.layers.TimeDistributed(inner, name=f"{call.layer.name}_before_activation")
+    return graph.call_unnoted(each, call.inputs[0], in_place_of=call)
 
 
 def _class_output(network: keras.Model, output_name: str):
@@ -77,6 +92,8 @@ def _last_activation(output) -> str | None:
         return _last_activation(call.inside.outputs[tensor_index])
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return type(layer).__name__.lower()
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer = layer.layer
     return _activation_name(layer)
 
 
@@ -89,6 +106,8 @@ def _without_softmax(output):
             return output
         inner = keras.Model(model.inputs, _without_softmax(model.outputs[tensor_index]))
         return graph.call_in_place(inner, call)
+    if isinstance(layer, keras.layers.TimeDistributed) and _activates(layer.layer):
+        return _of_each_frame(call) if _activation_name(layer.layer) in _OF_CLASSES else output
     # As a layer of its own, or as a function such as keras.ops.softmax.
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return call.inputs[0]

@@ -87,7 +87,7 @@ class _Mover:
 
     def __init__(self):
         self.moved: dict[int, keras.KerasTensor] = {}
-        self._layers: dict[tuple, keras.layers.Layer] = {}
+        self._made: dict[tuple, keras.layers.Layer] = {}
         self._models: dict[tuple, keras.Model] = {}
 
     def model(self, network: keras.Model, are_moved: Sequence[bool]) -> keras.Model:
@@ -136,9 +136,9 @@ class _Mover:
 
     def _changed(self, layer, **changes):
         key = (id(layer), *changes)
-        if key not in self._layers:
-            self._layers[key] = opening.changed(layer, **changes)
-        return self._layers[key]
+        if key not in self._made:
+            self._made[key] = opening.changed(layer, **changes)
+        return self._made[key]
 
     def _mark(self, tensors: list) -> list:
         self.moved.update({id(tensor): tensor for tensor in tensors if len(tensor.shape) > 3})

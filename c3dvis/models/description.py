@@ -48,7 +48,8 @@ class LayerInfo:
 
     @property
     def is_convolution(self) -> bool:
-        return self.weights and "Conv" in self.kind
+        inner = getattr(self.layer, "layer", None) if self.kind == "TimeDistributed" else None
+        return self.weights and "Conv" in (self.kind if inner is None else type(inner).__name__)
 
 
 def describe(network: keras.Model) -> list[LayerInfo]:
@@ -138,14 +139,15 @@ def _walk(
         outer: Place of the model.
     """
     named = graph.named_calls(network)
-    by_layer: dict[int, list[tuple[str, graph.Call]]] = {}
+    of_layer: dict[int, list[str]] = {}
     for name, call in named.items():
-        by_layer.setdefault(id(call.node.operation), []).append((name, call))
+        of_layer.setdefault(id(call.operation), []).append(name)
     for called in network.layers:
         if isinstance(opening.original(called), _NO_LAYERS):
             continue
-        for name, call in sorted(by_layer.get(id(called), []), key=lambda pair: pair[0]):
-            place = (*outer, id(call.node))
+        for name in graph.in_order(of_layer.get(id(called), [])):
+            call = named[name]
+            place = (*outer, *call.place)
             if call.inside is not None:
                 part = "" if opening.is_inline(called) else f"{name}/"
                 yield from _walk(call.inside, folded, prefix + part, place)

@@ -18,7 +18,7 @@ Output = Callable[[graph.Call, graph.Place], Any]
 def resolve(network: keras.Model, name: str, output: Output):
     """`output(call, place)` of the call that a name means: a tensor of this network's graph."""
     calls = graph.named_calls(network)
-    inline = [call for call in calls.values() if opening.is_inline(call.node.operation)]
+    inline = [call for call in calls.values() if opening.is_inline(call.operation)]
     if inline:
         return _inside(inline[0], name, output)
     own = name if _calls_of(calls, name) else name.replace("/", ".")
@@ -26,7 +26,7 @@ def resolve(network: keras.Model, name: str, output: Output):
         _, reason = fitness(calls[own])
         if reason is not None:
             raise ValueError(f"Layer {name!r} can't be visualised: {reason}.")
-        return output(calls[own], (id(calls[own].node),))
+        return output(calls[own], calls[own].place)
     outer, _, rest = name.partition("/")
     nested = {key: call.inside for key, call in calls.items() if call.inside is not None}
     if rest and outer in nested:
@@ -38,7 +38,7 @@ def resolve(network: keras.Model, name: str, output: Output):
     if len(holders) == 1:
         return _inside(calls[holders[0]], name, output)
     if holders:
-        choices = " or ".join(repr(f"{key}/{name}") for key in sorted(holders))
+        choices = " or ".join(repr(f"{key}/{name}") for key in graph.in_order(holders))
         raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
     closed = [calls[key].why_closed for key in _calls_of(calls, outer)]
     reason = next(filter(None, closed), None)
@@ -49,12 +49,12 @@ def resolve(network: keras.Model, name: str, output: Output):
 
 def _calls_of(calls: Iterable[str], name: str) -> list[str]:
     """The names of one call, or of all calls of a layer, that a name may mean."""
-    return [key for key in calls if name in (key, graph.without_number(key))]
+    return graph.in_order(key for key in calls if name in (key, graph.without_number(key)))
 
 
 def _called_several_times(name: str, choices: list[str]) -> ValueError:
     return ValueError(
-        f"Expected {' or '.join(map(repr, sorted(choices)))}, as the network calls that layer "
+        f"Expected {' or '.join(map(repr, choices))}, as the network calls that layer "
         f"{len(choices)} times. Received: {name!r}."
     )
 
@@ -65,7 +65,7 @@ def _inside(call: graph.Call, name: str, output: Output):
     assert model is not None
 
     def within(inner: graph.Call, place: graph.Place):
-        return output(inner, (id(call.node), *place))
+        return output(inner, (*call.place, *place))
 
     return graph.call_in_place(keras.Model(model.inputs, resolve(model, name, within)), call)
 
