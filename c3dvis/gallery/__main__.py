@@ -41,6 +41,8 @@ examples:
   python -m c3dvis.gallery --model c3d --weights sports1M_weights_tf.h5 --filters 0-15 --out c3d
   python -m c3dvis.gallery --model i3d --weights kinetics400 --real films/ --out i3d
   python -m c3dvis.gallery --keras-model mine.keras --labels names.txt --value-range -1 1 --out mine
+  python -m c3dvis.gallery --diff gallery later --out differences
+  python -m c3dvis.gallery --questions i3d --real films/ --out questions
 
 exit codes: 0 all made; 1 some units failed, or files could not be written, or a clip made --again
 is another; 2 wrong arguments; 130 stopped with Ctrl-C
