@@ -19,7 +19,7 @@ from c3dvis.command_line import (
     say,
     whole,
 )
-from c3dvis.gallery import engines
+from c3dvis.gallery import engines, from_records
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments, say_size
@@ -49,9 +49,6 @@ is another; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 _COMPARE_BUNDLED = 512
-_OUT = "gallery"
-_OUT_DIFF = "differences"
-_OUT_QUESTIONS = "questions"
 _MOTION = "c3dvis.motion:CLASSES"
 
 
@@ -64,12 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    if chosen.diff is not None:
-        return _diff(chosen)
-    if chosen.questions is not None:
-        return _ask(chosen)
-    if chosen.rebuild_page or chosen.sheets or chosen.export is not None:
-        return _read(chosen)
+    if from_records.is_asked(chosen):
+        return from_records.run(chosen, say)
     if chosen.engine == "processes":
         _leave_gpu_memory()
     load_keras()
@@ -125,53 +118,12 @@ def _run(chosen: argparse.Namespace) -> int:
     return _say_outcome(outcome, chosen.out)
 
 
-def _read(chosen: argparse.Namespace) -> int:
-    """What needs no network: pages and a table of what is there."""
-    from pathlib import Path
-
-    from c3dvis.gallery import export, folder, rebuild, sheets
-
-    if chosen.export is not None:
-        count = export.export(chosen.out, chosen.export, report=say)
-        say(f"{chosen.export}: {count} records of {chosen.out}")
-    if chosen.sheets:
-        for sheet in sheets.write(chosen.out, report=say):
-            say(str(sheet))
-    if chosen.rebuild_page:
-        rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
-        with folder.locked(Path(chosen.out), tidied=False):
-            _, records = rebuild.rebuild(Path(chosen.out), report=say)
-        say(f"{chosen.out}/index.html: {len(records)} records")
-    return 0
-
-
-def _diff(chosen: argparse.Namespace) -> int:
-    """What differs between two galleries, from what is there."""
-    from c3dvis.gallery import differences_page
-
-    out = _OUT_DIFF if chosen.out == _OUT else chosen.out
-    compared = differences_page.write(*chosen.diff, out, report=say)
-    say(f"{out}/index.html: {compared.summary}")
-    return 0
-
-
-def _ask(chosen: argparse.Namespace) -> int:
-    """Questions to people about a gallery, from what is there."""
-    from c3dvis.gallery import questions_page
-
-    out = _OUT_QUESTIONS if chosen.out == _OUT else chosen.out
-    options = {"tasks": chosen.tasks, "seed": chosen.seed}
-    drawn = questions_page.write(chosen.questions, chosen.real, out, **options)
-    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
-    return 0
-
-
 def _again(chosen: argparse.Namespace) -> int:
     from c3dvis.gallery.again import again
 
     made = again(
         chosen.again,
-        "again" if chosen.out == _OUT else chosen.out,
+        "again" if chosen.out == from_records.OUT else chosen.out,
         keras_model=chosen.keras_model,
         weights=chosen.weights,
         report=say,
@@ -210,10 +162,7 @@ def _compare(chosen: argparse.Namespace) -> int:
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     chosen = parser.parse_args(given)
-    if chosen.questions is not None and chosen.real is None:
-        parser.error(
-            "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
-        )
+    from_records.check_arguments(parser, chosen)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
     return chosen
@@ -229,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selection(parser.add_argument_group("which filters and classes"))
     _add_clips(parser.add_argument_group("how the clips are made"))
     _add_running(parser.add_argument_group("where and how to run"))
+    from_records.add_arguments(parser.add_argument_group("with a gallery that is made"))
     return parser
 
 
@@ -308,7 +258,9 @@ def _add_running(group: Any) -> None:
         help="with --cards: two more clips of each, made of motion in the direction that it "
         "prefers and of motion in the opposite one",
     )
-    group.add_argument("--out", default=_OUT, metavar="FOLDER", help="(default gallery)")
+    group.add_argument(
+        "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
+    )
     group.add_argument(
         "--list-layers", action="store_true", help="print the network's layers and classes"
     )
@@ -320,41 +272,6 @@ def _add_running(group: Any) -> None:
         type=whole(1),
         metavar="N",
         help="clips at once (default: found, and halved where memory does not hold them)",
-    )
-    group.add_argument(
-        "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
-    )
-    group.add_argument(
-        "--sheets",
-        action="store_true",
-        help="write a contact sheet of each layer, sheets/LAYER.png, of the clips that are there, "
-        "and end",
-    )
-    group.add_argument(
-        "--export",
-        metavar="FILE",
-        help="write a table of all records, .npz or .parquet (with pyarrow), and end",
-    )
-    group.add_argument(
-        "--diff",
-        nargs=2,
-        metavar=("BEFORE", "AFTER"),
-        help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
-        f"died, was born, turned, moved; writes a page into --out (default {_OUT_DIFF}), and end",
-    )
-    group.add_argument(
-        "--questions",
-        metavar="GALLERY",
-        help="write a page into --out (default questions) on which a person says which of two "
-        "clips of --real excites a unit of a gallery more, seeing its made clip or the real clips "
-        "that excite it most; and end",
-    )
-    group.add_argument(
-        "--tasks",
-        type=whole(2),
-        default=40,
-        metavar="N",
-        help="how many questions, an even number (default 40)",
     )
     group.add_argument(
         "--again",
