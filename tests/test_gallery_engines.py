@@ -11,7 +11,7 @@ import filelock
 import keras
 import numpy as np
 import pytest
-from gallery_folder import Instant, bytes_below
+from gallery_folder import Instant, bytes_below, stripes, write_folder
 
 from c3dvis.gallery import engines, groups, render, shards
 from c3dvis.gallery.__main__ import main
@@ -316,6 +316,17 @@ def test_pages_and_a_table_come_from_records_alone(model, tmp_path, instant, mon
         assert main(wrong) == 2
         assert told in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_parquet_holds_what_records_do(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    write_folder(tmp_path / "g", {"conv1": [stripes(0), None], "conv2": [stripes(90)]})
+    assert main(["--export", str(tmp_path / "u.parquet"), "--out", str(tmp_path / "g")]) == 0
+    table = parquet.read_table(tmp_path / "u.parquet")
+    assert table["layer"].to_pylist() == ["conv1", "conv1", "conv2"]
+    assert table["score"].to_pylist() == [1.0, None, 1.0]
+    assert table["gif"].to_pylist() == ["conv1/0.gif", None, "conv2/0.gif"]
+    assert json.loads(table.schema.metadata[b"c3dvis"])["network"]["name"] == "small"
 
 
 def test_parquet_needs_pyarrow(model, tmp_path, instant, monkeypatch, capsys):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from test_gallery_page import Reader
 from c3dvis import clips, files, pages
 from c3dvis.gallery import questions, questions_page
 from c3dvis.gallery.__main__ import main
+from c3dvis.gallery.trust import Trust
 from c3dvis.responses.sweep_result import COMPLETE, PARTS, SETTINGS, read_folder
 
 FILMS, UNITS = 30, 3
@@ -86,7 +89,9 @@ def page(gallery, tmp_path_factory):
     # What the gallery's page says of a unit, where it does.
     trust = gallery / "gallery" / "trust" / "conv1"
     trust.mkdir(parents=True)
-    files.write_json(trust / "0.json", {"made_score": 0.75, "top_score": None})
+    made = (gallery / "gallery" / "conv1" / "0.gif").read_bytes()
+    known = Trust(made_sha256=hashlib.sha256(made).hexdigest(), real_clips=30, made_score=0.75)
+    files.write_json(trust / "0.json", {"schema": 1, **asdict(known)})
     drawn = questions_page.write(gallery / "gallery", gallery / "films", out, tasks=8)
     return out, drawn
 

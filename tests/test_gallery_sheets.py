@@ -19,9 +19,9 @@ def test_a_sheet_shows_frames_of_every_clip_from_left_to_right(tmp_path):
     with Image.open(tmp_path / "sheets" / "conv1.png") as picture:
         sheet = np.asarray(picture.convert("L"), int)
     side = 128  # 32, four times
-    top, width = sheets._GAP + sheets._LINE, 4 * side + sheets._GAP
+    top, width = sheets._GAP + sheets._LINE, 4 * (side + sheets._BETWEEN) + sheets._GAP
     assert sheet.shape == (top + side + sheets._GAP, 2 * width + sheets._GAP)
-    middle = [sheets._GAP + side // 2 + side * i for i in range(4)]
+    middle = [sheets._GAP + side // 2 + (side + sheets._BETWEEN) * i for i in range(4)]
     first = sheet[top + side // 2, middle]
     assert (np.diff(first) > 40).all()
     second = sheet[top + side // 2, [width + at for at in middle]]

@@ -11,7 +11,8 @@ from typing import Any
 
 from c3dvis import models
 from c3dvis.command_line import load_keras, run, say
-from c3dvis.gallery.arguments import COMPARE_BUNDLED, OUT, OUT_DIFF, OUT_QUESTIONS, parse
+from c3dvis.gallery import from_records
+from c3dvis.gallery.arguments import COMPARE_BUNDLED, parse
 from c3dvis.models.chosen import say_size
 from c3dvis.text import counted
 
@@ -27,12 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    if chosen.diff is not None:
-        return _diff(chosen)
-    if chosen.questions is not None:
-        return _ask(chosen)
-    if chosen.rebuild_page or chosen.sheets or chosen.export is not None:
-        return _read(chosen)
+    if from_records.is_asked(chosen):
+        return from_records.run(chosen, say)
     if chosen.engine == "processes":
         _leave_gpu_memory()
     load_keras()
@@ -88,53 +85,12 @@ def _run(chosen: argparse.Namespace) -> int:
     return _say_outcome(outcome, chosen.out)
 
 
-def _read(chosen: argparse.Namespace) -> int:
-    """What needs no network: pages and a table of what is there."""
-    from pathlib import Path
-
-    from c3dvis.gallery import export, folder, rebuild, sheets
-
-    if chosen.export is not None:
-        count = export.export(chosen.out, chosen.export, report=say)
-        say(f"{chosen.export}: {count} records of {chosen.out}")
-    if chosen.sheets:
-        for sheet in sheets.write(chosen.out, report=say):
-            say(str(sheet))
-    if chosen.rebuild_page:
-        rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
-        with folder.locked(Path(chosen.out), tidied=False):
-            _, records = rebuild.rebuild(Path(chosen.out), report=say)
-        say(f"{chosen.out}/index.html: {len(records)} records")
-    return 0
-
-
-def _diff(chosen: argparse.Namespace) -> int:
-    """What differs between two galleries, from what is there."""
-    from c3dvis.gallery import differences_page
-
-    out = OUT_DIFF if chosen.out == OUT else chosen.out
-    compared = differences_page.write(*chosen.diff, out, report=say)
-    say(f"{out}/index.html: {compared.summary}")
-    return 0
-
-
-def _ask(chosen: argparse.Namespace) -> int:
-    """Questions to people about a gallery, from what is there."""
-    from c3dvis.gallery import questions_page
-
-    out = OUT_QUESTIONS if chosen.out == OUT else chosen.out
-    options = {"tasks": chosen.tasks, "seed": chosen.seed}
-    drawn = questions_page.write(chosen.questions, chosen.real, out, **options)
-    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
-    return 0
-
-
 def _again(chosen: argparse.Namespace) -> int:
     from c3dvis.gallery.again import again
 
     made = again(
         chosen.again,
-        "again" if chosen.out == OUT else chosen.out,
+        "again" if chosen.out == from_records.OUT else chosen.out,
         keras_model=chosen.keras_model,
         weights=chosen.weights,
         report=say,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from c3dvis.command_line import Parser, choice_of_filters, folder_argument, whole
-from c3dvis.gallery import engines
+from c3dvis.gallery import engines, from_records
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
@@ -28,25 +28,21 @@ examples:
   python -m c3dvis.gallery --model c3d --weights sports1M_weights_tf.h5 --filters 0-15 --out c3d
   python -m c3dvis.gallery --model i3d --weights kinetics400 --real films/ --out i3d
   python -m c3dvis.gallery --keras-model mine.keras --labels names.txt --value-range -1 1 --out mine
+  python -m c3dvis.gallery --diff gallery later --out differences
+  python -m c3dvis.gallery --questions i3d --real films/ --out questions
 
 exit codes: 0 all made; 1 some units failed, or files could not be written, or a clip made --again
 is another; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 COMPARE_BUNDLED = 512
-OUT = "gallery"
-OUT_DIFF = "differences"
-OUT_QUESTIONS = "questions"
 
 
 def parse(given: Sequence[str]) -> argparse.Namespace:
     """The arguments chosen; a wrong one ends the program with a sentence."""
     parser = arguments_parser()
     chosen = parser.parse_args(given)
-    if chosen.questions is not None and chosen.real is None:
-        parser.error(
-            "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
-        )
+    from_records.check_arguments(parser, chosen)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
     return chosen
@@ -63,6 +59,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     _add_selection(parser.add_argument_group("which filters and classes"))
     _add_clips(parser.add_argument_group("how the clips are made"))
     _add_running(parser.add_argument_group("where and how to run"))
+    from_records.add_arguments(parser.add_argument_group("with a gallery that is made"))
     return parser
 
 
@@ -142,7 +139,9 @@ def _add_running(group: Any) -> None:
         help="with --cards: two more clips of each, made of motion in the direction that it "
         "prefers and of motion in the opposite one",
     )
-    group.add_argument("--out", default=OUT, metavar="FOLDER", help="(default gallery)")
+    group.add_argument(
+        "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
+    )
     group.add_argument(
         "--list-layers", action="store_true", help="print the network's layers and classes"
     )
@@ -154,41 +153,6 @@ def _add_running(group: Any) -> None:
         type=whole(1),
         metavar="N",
         help="clips at once (default: found, and halved where memory does not hold them)",
-    )
-    group.add_argument(
-        "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
-    )
-    group.add_argument(
-        "--sheets",
-        action="store_true",
-        help="write a contact sheet of each layer, sheets/LAYER.png, of the clips that are there, "
-        "and end",
-    )
-    group.add_argument(
-        "--export",
-        metavar="FILE",
-        help="write a table of all records, .npz or .parquet (with pyarrow), and end",
-    )
-    group.add_argument(
-        "--diff",
-        nargs=2,
-        metavar=("BEFORE", "AFTER"),
-        help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
-        f"died, was born, turned, moved; writes a page into --out (default {OUT_DIFF}), and end",
-    )
-    group.add_argument(
-        "--questions",
-        metavar="GALLERY",
-        help="write a page into --out (default questions) on which a person says which of two "
-        "clips of --real excites a unit of a gallery more, seeing its made clip or the real clips "
-        "that excite it most; and end",
-    )
-    group.add_argument(
-        "--tasks",
-        type=whole(2),
-        default=40,
-        metavar="N",
-        help="how many questions, an even number (default 40)",
     )
     group.add_argument(
         "--again",

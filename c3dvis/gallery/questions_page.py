@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from c3dvis import __version__, clips, files, identity, output_folder
+from c3dvis.gallery import trust
 from c3dvis.gallery.plan import Unit
-from c3dvis.gallery.questions import Question, Questions, draw
+from c3dvis.gallery.questions import EXPLANATIONS, Question, Questions, draw
 from c3dvis.gallery.tile import Tile
 from c3dvis.pages import environment
 from c3dvis.responses import clip_sources
@@ -156,7 +157,7 @@ def _unit(unit: Unit, drawn: Questions, gallery: Path) -> dict[str, Any]:
 
 def _video_mis(gallery: Path, unit: Unit) -> dict[str, float | None]:
     """By explanation; None where the gallery does not have it."""
-    kept = files.read_json(gallery / "trust" / unit.path("json"))
-    kept = kept if isinstance(kept, dict) else {}
-    scores = {"made": kept.get("made_score"), "real": kept.get("top_score")}
-    return {name: x if isinstance(x, float) else None for name, x in scores.items()}
+    known = trust.read(gallery, unit)
+    if known is None:
+        return dict.fromkeys(EXPLANATIONS)
+    return {"made": known.made_score, "real": known.top_score}

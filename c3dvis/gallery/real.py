@@ -20,11 +20,9 @@ from c3dvis import files, identity, objectives, pages, responses
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
-from c3dvis.models.extent import clip_shape
 from c3dvis.responses import clip_sources
 from c3dvis.responses.clip_sources import check_folder
 from c3dvis.responses.sweep_result import Sweep, ranked, read_folder
-from c3dvis.responses.sweeps import USUAL_SHAPE
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -148,6 +146,9 @@ class SweptClips:
 
     def draw(self, most: int) -> tuple[Sweep, NDArray[np.float32]]:
         """The clips `(N, T, H, W, 3)`, or so many drawn of them, with the responses to them."""
+        from c3dvis.models.extent import clip_shape
+        from c3dvis.responses.sweeps import USUAL_SHAPE
+
         shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
         frames, height, width, _ = clip_shape(self.network, **shape, usual=USUAL_SHAPE)
         order = np.random.default_rng(0).permutation(len(self.swept.names))

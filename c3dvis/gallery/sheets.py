@@ -23,6 +23,8 @@ FOLDER = "sheets"
 _FRAMES = 4
 # Pixels: of the sheet's width, roughly, between units, and of a number's line.
 _WIDTH, _GAP, _LINE = 2400, 12, 26
+# Pixels between frames, and of a frame's shorter side at least.
+_BETWEEN = 2
 _SIDE = 112
 
 
@@ -69,7 +71,10 @@ def _cell(out: Path, unit: Unit, record: Record) -> NDArray[np.uint8]:
     frames = 1 if record.shape is None else record.shape[0]
     clip = pages.read_strip(out / unit.path("jpg"), frames)
     shown = clips.enlarge(clips.sample(clip, min(_FRAMES, frames)), side=_SIDE)
-    return np.concatenate(list(clips.to_uint8(shown)), axis=1)
+    apart = np.pad(
+        clips.to_uint8(shown), ((0, 0), (0, 0), (0, _BETWEEN), (0, 0)), constant_values=255
+    )
+    return np.concatenate(list(apart), axis=1)
 
 
 def _sheet(cells: Sequence[NDArray[np.uint8]], numbers: Sequence[int]) -> Image.Image:

@@ -9,9 +9,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +19,9 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
-from c3dvis.responses.alarms import NoLayersBefore
+
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
 FOLDER = "trust"
 EXPLANATION = (
@@ -208,6 +209,8 @@ def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray
 
 def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preprocess):
     """A function of a channel that gives how its clip excites it, in numbers and words."""
+    from c3dvis.responses.alarms import NoLayersBefore
+
     if len(shown) < _FOR_PATHS:
         said = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
         return lambda channel: {"way": said}

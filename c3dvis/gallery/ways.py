@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from c3dvis import files, pages
-from c3dvis.gallery import cards, render
+from c3dvis.gallery import cards
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.settings import Settings
-from c3dvis.maximize import both_ways
 from c3dvis.models import chosen as choices
-from c3dvis.responses.cards import in_words
+from c3dvis.responses.directions import in_words
+
+if TYPE_CHECKING:  # pages are written without Keras
+    import keras
 
 _NAMES = ("along", "against")
 
@@ -62,6 +63,9 @@ def add(
         ValueError: Clips of fewer than 3 frames.
         OSError: If files cannot be written.
     """
+    from c3dvis.gallery import render
+    from c3dvis.maximize import both_ways
+
     for section in sections:
         wanted = {unit: cards.direction(out, unit) for unit in section.units}
         missing = {u: d for u, d in wanted.items() if d is not None and not read(out, u)}

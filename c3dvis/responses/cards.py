@@ -14,6 +14,7 @@ import numpy as np
 from c3dvis import files
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.dependence import MotionDependence, motion_dependence
+from c3dvis.responses.directions import in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
 from c3dvis.responses.tuning import MotionTuning, motion_tuning
@@ -30,10 +31,6 @@ _AT_CENTRE: dict[str, Any] = {
     "spatial_frequencies": (0.05, 0.1, 0.2),
     "temporal_frequencies": (0.0, 0.1, 0.2, 0.35),
 }
-_WAYS = (
-    *("right", "up and right", "up", "up and left"),
-    *("left", "down and left", "down", "down and right"),
-)
 # A unit is called selective for one direction from here on: twice the opposite's response.
 _SELECTIVE = 1 / 3
 
@@ -213,15 +210,6 @@ class MotionCard:
         axes.tick_params(labelsize=7)
         clips = dependence.original.shape[1]
         axes.set_title(f"share lost of its {clips} strongest clips", fontsize=8)
-
-
-def in_words(direction: float) -> str:
-    """The nearest of eight directions, such as "up and left", of degrees: 0 is right, 90 up.
-
-    >>> in_words(130.0)
-    'up and left'
-    """
-    return _WAYS[round(direction / 45) % 8]
 
 
 def _best_colour(responses: Any) -> str:
