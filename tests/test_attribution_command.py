@@ -37,6 +37,7 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     page = (out / "index.html").read_text()
     assert all(gif in page for gif in gifs) and "moving left" in page
     assert all(f'src="{gif[:-4]}.jpg"' in page for gif in gifs) and 'class="play"' in page
+    assert "frames that decided" in page and "half of the heat in frame" in page
     assert page.count("and what decided it in orange and blue, gra") == 2
     assert (
         "coloured discs, nothing of real films" in page
@@ -94,13 +95,14 @@ def test_somebody_elses_page_is_never_overwritten(tmp_path, clip_file, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-def test_options_reach_the_method_and_the_clip(tmp_path, clip_file):
-    arguments = [str(clip_file), "--method", "smooth_grad", "--option", "samples=3"]
+def test_options_reach_the_methods_that_have_them_and_the_clip(tmp_path, clip_file):
+    arguments = [str(clip_file), "--method", "SmoothGrad", "gradient", "--option", "samples=3"]
     arguments += ["--start", "1", "--step", "2", "--short", "loop"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
     assert "Frames 1, 3, ..., 15 of 16, counted" in (tmp_path / "index.html").read_text()
-    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert record["settings"]["samples"] == 3
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
+    assert [record["method"] for record in records] == ["gradient", "smooth_grad"]
+    assert records[1]["settings"]["samples"] == 3
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
     clips.write(folder / "b.mp4", np.random.default_rng(0).random((16, 64, 64, 3)))
     out = tmp_path / "out"
     assert main([str(folder), "--method", "gradient", "--out", str(out)]) == 1
-    assert "1 GIFs, 1 failed" in capsys.readouterr().out
+    assert "1 GIF, 1 failed" in capsys.readouterr().out
     assert "a.mp4" in (out / "README.md").read_text().replace("\\", "")
 
 
@@ -154,6 +156,8 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
     "arguments, message",
     [
         (["--method", "grad_cm"], "'grad_cam'"),
+        (["--method", "saliency"], "here 'gradient' with magnitude=True"),
+        (["--start", "99s"], "Expected start within the "),
         (["--option", "samples=3"], "Expected an option of 'integrated_gradients'"),
         (["--target", "moving lef"], "'moving left'"),
         (["--target", "12"], "Expected an index from 0 to 9"),
@@ -176,6 +180,16 @@ def test_arguments_that_do_not_parse_end_with_2(arguments):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+def test_what_a_start_and_a_clip_are_is_told(clip_file, capsys):
+    for arguments, said in (
+        ([str(clip_file), "--start", "1.5"], "number of a frame, or a time such as 12.5s"),
+        (["none.mp4"], "Received: 'none.mp4', which isn't there"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert said in capsys.readouterr().err
 
 
 def test_smoothed_heat_has_nothing_negative_to_draw(clip_file, capsys):

@@ -78,7 +78,8 @@ def attribute(
     """
     options = {name: _named(name, value) for name, value in options.items()}
     several_methods = isinstance(method, (list, tuple))
-    chosen = [method_name(one) for one in (method if several_methods else [method])]
+    given: list[Any] = list(method) if several_methods else [method]
+    chosen = [method_name(one) for one in given]
     own = check_several(chosen, options)
     network = one_input(network, input, inputs, scaled=preprocess is None)
     several = _clips(network, clip)

@@ -121,7 +121,7 @@ def _scores(
         raise ValueError(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
-    found = {}
+    found: dict[Unit, tuple[Sweep, NDArray[np.floating]]] = {}
     for unit in (unit for section in begun.sections for unit in section.units):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)

@@ -68,4 +68,4 @@ def read_strip(path: Path, frames: int) -> NDArray[np.float32]:
     if frames < 1 or width % frames:
         raise ValueError(f"Expected a strip of {frames} frames. Received: {width} pixels wide.")
     clip = strip.reshape(height, frames, width // frames, 3).swapaxes(0, 1)
-    return clip.astype(np.float32) / 255
+    return clip.astype(np.float32) / np.float32(255)
