@@ -107,19 +107,19 @@ class Difference:
     @property
     def score_ratio(self) -> float | None:
         """Score after over score before, of filters; None where one is not above 0."""
-        scores = [one.record.score if one.record else None for one in (self.before, self.after)]
-        if self.before.unit.layer == CLASSES or not all(x is not None and x > 0 for x in scores):
+        before, after = (_score(tile) for tile in (self.before, self.after))
+        if self.before.unit.layer == CLASSES or min(before, after) <= 0:
             return None
-        return scores[1] / scores[0]
+        return after / before
 
     @property
     def how_much(self) -> float:
         """By what units of a kind are sorted, as `KINDS` says."""
         match self.kind:
             case "died":
-                value = self.before.record.score
+                value: float | None = _score(self.before)
             case "born":
-                value = self.after.record.score
+                value = _score(self.after)
             case "turned":
                 value = self.turn
             case _:
@@ -224,8 +224,10 @@ def compare(
     reasons = {pair[0].unit: _reason(pair) for pair in pairs}
     compared = [pair for pair in pairs if not reasons[pair[0].unit]]
     differences = _differences([side.folder for side in sides], compared)
+    before_side, after_side = sides
     return Comparison(
-        *sides,
+        before_side,
+        after_side,
         tuple(differences),
         tuple(unit for key, unit in one.items() if key not in other),
         tuple(unit for key, unit in other.items() if key not in one),
@@ -314,3 +316,9 @@ def _side_json(tile: Tile) -> dict[str, Any]:
         "drift": list(tile.drift) if tile.drift else None,
         "plain_color": record.plain_color if record else None,
     }
+
+
+def _score(tile: Tile) -> float:
+    """Of a unit's clip; 0 where it has none or it is not finite."""
+    score = None if tile.record is None else tile.record.score
+    return 0.0 if score is None else score
