@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -151,7 +152,8 @@ def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
 
 def _display(frame: VideoFrame) -> tuple[int, bool]:
     """Degrees that a frame is to be turned to the left, after mirroring left and right or not."""
-    matrix = next((one for one in frame.side_data if one.type == Type.DISPLAYMATRIX), None)
+    data: Any = frame.side_data  # PyAV's types say of it that it yields something else
+    matrix = next((one for one in data if one.type == Type.DISPLAYMATRIX), None)
     if matrix is None:
         return frame.rotation, False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.int64)
