@@ -164,6 +164,6 @@ def _display(frame: VideoFrame) -> tuple[int, bool]:
 
 def _over_black(frame: VideoFrame) -> NDArray[np.uint8]:
     if not any(component.is_alpha for component in frame.format.components):
-        return frame.to_ndarray(format="rgb24")
+        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     pixels = frame.to_ndarray(format="rgba")
-    return np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)).astype(np.uint8)
+    return np.asarray(np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)), np.uint8)
