@@ -6,7 +6,7 @@ packets are counted, which needs no decoding, and its length is compared with wh
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,8 +152,8 @@ def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
 
 def _display(frame: VideoFrame) -> tuple[int, bool]:
     """Degrees that a frame is to be turned to the left, after mirroring left and right or not."""
-    sides: Iterable[Any] = frame.side_data  # PyAV types it as if it gave names
-    matrix = next((one for one in sides if one.type == Type.DISPLAYMATRIX), None)
+    data: Any = frame.side_data  # PyAV's types say of it that it yields something else
+    matrix = next((one for one in data if one.type == Type.DISPLAYMATRIX), None)
     if matrix is None:
         return frame.rotation, False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.int64)
@@ -166,4 +166,4 @@ def _over_black(frame: VideoFrame) -> NDArray[np.uint8]:
     if not any(component.is_alpha for component in frame.format.components):
         return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     pixels = frame.to_ndarray(format="rgba")
-    return np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)).astype(np.uint8)
+    return np.asarray(np.rint(pixels[..., :3] * (pixels[..., 3:] / 255)), np.uint8)
