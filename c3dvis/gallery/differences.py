@@ -107,19 +107,19 @@ class Difference:
     @property
     def score_ratio(self) -> float | None:
         """Score after over score before, of filters; None where one is not above 0."""
-        scores = [one.record.score if one.record else None for one in (self.before, self.after)]
-        if self.before.unit.layer == CLASSES or not all(x is not None and x > 0 for x in scores):
+        before, after = _score(self.before), _score(self.after)
+        if self.before.unit.layer == CLASSES or before is None or after is None:
             return None
-        return scores[1] / scores[0]
+        return after / before if before > 0 and after > 0 else None
 
     @property
     def how_much(self) -> float:
         """By what units of a kind are sorted, as `KINDS` says."""
         match self.kind:
             case "died":
-                value = self.before.record.score
+                value = _score(self.before)
             case "born":
-                value = self.after.record.score
+                value = _score(self.after)
             case "turned":
                 value = self.turn
             case _:
@@ -225,7 +225,8 @@ def compare(
     compared = [pair for pair in pairs if not reasons[pair[0].unit]]
     differences = _differences([side.folder for side in sides], compared)
     return Comparison(
-        *sides,
+        sides[0],
+        sides[1],
         tuple(differences),
         tuple(unit for key, unit in one.items() if key not in other),
         tuple(unit for key, unit in other.items() if key not in one),
@@ -296,6 +297,10 @@ def _usual(points: Sequence[NDArray | None]) -> float:
     if len(known) < 2:
         return 1.0
     return float(np.median((1 - known @ known.T)[np.triu_indices(len(known), 1)]))
+
+
+def _score(tile: Tile) -> float | None:
+    return tile.record.score if tile.record else None
 
 
 def _is_dead(tile: Tile) -> bool:

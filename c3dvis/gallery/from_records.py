@@ -100,7 +100,8 @@ def _diff(chosen: argparse.Namespace, say: Report) -> int:
     from c3dvis.gallery import differences_page
 
     out = _OUT_DIFF if chosen.out == OUT else chosen.out
-    compared = differences_page.write(*chosen.diff, out, report=say)
+    before, after = chosen.diff
+    compared = differences_page.write(before, after, out, report=say)
     say(f"{out}/index.html: {compared.summary}")
     return 0
 
