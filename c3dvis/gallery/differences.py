@@ -107,17 +107,17 @@ class Difference:
     @property
     def score_ratio(self) -> float | None:
         """Score after over score before, of filters; None where one is not above 0."""
-        before, after = (_score(tile) for tile in (self.before, self.after))
-        if self.before.unit.layer == CLASSES or min(before, after) <= 0:
+        before, after = _score(self.before), _score(self.after)
+        if self.before.unit.layer == CLASSES or before is None or after is None:
             return None
-        return after / before
+        return after / before if before > 0 and after > 0 else None
 
     @property
     def how_much(self) -> float:
         """By what units of a kind are sorted, as `KINDS` says."""
         match self.kind:
             case "died":
-                value: float | None = _score(self.before)
+                value = _score(self.before)
             case "born":
                 value = _score(self.after)
             case "turned":
@@ -224,10 +224,9 @@ def compare(
     reasons = {pair[0].unit: _reason(pair) for pair in pairs}
     compared = [pair for pair in pairs if not reasons[pair[0].unit]]
     differences = _differences([side.folder for side in sides], compared)
-    before_side, after_side = sides
     return Comparison(
-        before_side,
-        after_side,
+        sides[0],
+        sides[1],
         tuple(differences),
         tuple(unit for key, unit in one.items() if key not in other),
         tuple(unit for key, unit in other.items() if key not in one),
@@ -300,6 +299,10 @@ def _usual(points: Sequence[NDArray | None]) -> float:
     return float(np.median((1 - known @ known.T)[np.triu_indices(len(known), 1)]))
 
 
+def _score(tile: Tile) -> float | None:
+    return tile.record.score if tile.record else None
+
+
 def _is_dead(tile: Tile) -> bool:
     record = tile.record
     if record is None or record.status == "no gradient":
@@ -316,9 +319,3 @@ def _side_json(tile: Tile) -> dict[str, Any]:
         "drift": list(tile.drift) if tile.drift else None,
         "plain_color": record.plain_color if record else None,
     }
-
-
-def _score(tile: Tile) -> float:
-    """Of a unit's clip; 0 where it has none or it is not finite."""
-    score = None if tile.record is None else tile.record.score
-    return 0.0 if score is None else score

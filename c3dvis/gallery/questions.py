@@ -114,14 +114,14 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
 
 def _scores(
     gallery: Path, begun: Manifest, records: Mapping[Unit, Record]
-) -> dict[Unit, tuple[Sweep, NDArray[np.floating]]]:
+) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
     """Of the units with a made clip that tell strong clips from weak ones: the sweep, `(N,)`."""
     sweeps = real.sweeps(gallery)
     if not sweeps:
         raise ValueError(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
-    found: dict[Unit, tuple[Sweep, NDArray[np.floating]]] = {}
+    found = {}
     for unit in (unit for section in begun.sections for unit in section.units):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
