@@ -22,8 +22,16 @@ def command(name):
     return importlib.import_module(f"c3dvis.{name}.__main__")
 
 
+def parser_of(name):
+    """The module with a command's examples and the function that reads its arguments."""
+    if name == "gallery":
+        module = importlib.import_module("c3dvis.gallery.arguments")
+        return module._EXAMPLES, module.parse
+    return command(name)._EXAMPLES, command(name)._parse
+
+
 def examples() -> list[str]:
-    texts = [command(name)._EXAMPLES for name in COMMANDS]
+    texts = [parser_of(name)[0] for name in COMMANDS]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     return [line for line in lines if line.startswith("python -m ")]
 
@@ -56,7 +64,7 @@ def test_the_examples_are_there():
 def test_every_example_parses(folder, example):
     _, _, module, *arguments = shlex.split(example)
     name = module.removeprefix("c3dvis.")
-    parsed = command(name)._parse(arguments)
+    parsed = parser_of(name)[1](arguments)
     if name == "attribution" and not parsed.list_methods:
         for method in parsed.method:
             explain.check(method, parsed.options)
