@@ -35,7 +35,7 @@ def freeze_matrices(masks):
     and Convolutional LSTM Networks", https://arxiv.org/abs/2002.00367
     """
     frames = masks.shape[-1]
-    product = masks * np.r_[0, np.ones(frames - 1)].astype(np.float32)
+    product = ops.multiply(masks, np.r_[0, np.ones(frames - 1)].astype(np.float32))
     matrices = (1 - product)[..., None] * ops.eye(frames, dtype="float32")
     # Each round doubles the number of earlier frames: `product` is that of so many masks.
     reach = 1

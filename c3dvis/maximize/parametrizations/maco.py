@@ -131,9 +131,9 @@ class MaCo(Parametrization):
             power = real**2 + imaginary**2
         else:
             weight = self.amplitude / np.maximum(self.held, np.finfo(np.float32).tiny)
-            real, imaginary = real * weight, imaginary * weight
+            real, imaginary = ops.multiply(real, weight), ops.multiply(imaginary, weight)
             power = ops.sum(real**2 + imaginary**2, axis=3, keepdims=True)
-        scale = self.held * ops.rsqrt(power + _TINY)
+        scale = ops.multiply(self.held, ops.rsqrt(power + _TINY))
         return real * scale, imaginary * scale
 
 
