@@ -61,7 +61,7 @@ def reverse_matrices(masks):
     past, future = times[None] <= times[:, None], times[None] >= times[:, None]
     before = ops.max(ops.where(ops.logical_and(still, past), times, -1), axis=-1)
     after = ops.min(ops.where(ops.logical_and(still, future), times, frames), axis=-1)
-    mirror = ops.one_hot(before + after - times, frames, dtype="float32")
+    mirror = ops.one_hot(ops.subtract(before + after, times), frames, dtype="float32")
     moved = ops.where(masks > _RUN_THRESHOLD, masks, 0.0)[..., None]
     return (1 - moved) * ops.eye(frames, dtype="float32") + moved * mirror
 
