@@ -99,7 +99,7 @@ def test_check_returns_float32_and_keeps_the_values():
         (np.full((2, 4, 4, 3), 1.01), "values from 1.01 to 1.01"),
         (np.array([0.5, np.nan, np.inf, np.nan]).reshape(1, 2, 2, 1), "2 NaN and 1 Inf among 4"),
         (np.full((1, 1, 1, 1), 1e300), "0 NaN and 1 Inf"),
-        ([["a"]], r"shape \(1, 1\)"),
+        ([["a"]], r"Received: \[\['a'\]\]"),
     ],
 )
 def test_check_refuses(clip, message):
@@ -1023,7 +1023,7 @@ def test_a_start_in_seconds_is_the_frame_shown_then(tmp_path, name):
     clips.write(tmp_path / name, clip, fps=10)
     read = clips.read(tmp_path / name, frames=2, start="0.5s", step=1)
     np.testing.assert_array_equal(read, clips.read(tmp_path / name, frames=2, start=5, step=1))
-    with pytest.raises(ValueError, match="start below the 12 frames there are. Received: 15"):
+    with pytest.raises(ValueError, match="start within the 1.2 seconds there are"):
         clips.read(tmp_path / name, start="1.5s")
     with pytest.raises(ValueError, match="or a time as \"12.5s\". Received: 'later'"):
         clips.read(tmp_path / name, start="later")

@@ -193,12 +193,6 @@ def test_weights_alone_warn_of_another_hard_sigmoid(tmp_path, activation):
         models.load_weights(arrays(right)[0], path)
 
 
-def test_a_saved_model_is_refused_with_the_way_out(tmp_path):
-    (tmp_path / "saved_model.pb").write_bytes(b"program")
-    with pytest.raises(ValueError, match="is a SavedModel: .*tf_keras.models.load_model.*save"):
-        models.load_keras_model(tmp_path)
-
-
 def test_weights_of_other_layers_are_refused_with_their_names_and_no_advice_on_c3d(tmp_path):
     path = tmp_path / "other.weights.h5"
     arrays(K.Conv3D(2, 3, name="stem"), K.BatchNormalization(name="bn"))[0].save_weights(path)

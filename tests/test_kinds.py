@@ -106,7 +106,12 @@ SETTINGS = [
     (regularizers.Blur, {"spatial": 2.0, "temporal": 3.0}),
     (
         parametrizations.Fourier,
-        {"spatial_exponent": 2.0, "temporal_exponent": 3.0, "deviation": 0.1},
+        {
+            "directions": (0.0, 90.0),
+            "spatial_exponent": 2.0,
+            "temporal_exponent": 3.0,
+            "deviation": 0.1,
+        },
     ),
     (parametrizations.Pixels, {"deviation": 0.2}),
     (parametrizations.Pyramid, {"levels": 3, "fineness": 0.5, "deviation": 0.2}),
