@@ -18,7 +18,7 @@ from c3dvis import clips, models, objectives
 from c3dvis.attribution import attribute
 from c3dvis.attribution import methods as attribution_methods
 from c3dvis.gallery import __main__ as gallery
-from c3dvis.maximize import maximize, parametrizations
+from c3dvis.maximize import Maximizer, parametrizations
 from c3dvis.models import bundled
 
 # Under TensorFlow other tests ask the same and more.
@@ -71,8 +71,8 @@ def film() -> np.ndarray:
 
 def score(objective, **options) -> list[float]:
     """What clips of a few steps score."""
-    results = maximize(small(), objective, **{"steps": STEPS, "seed": 1, **options})
-    return [float(result.score) for result in results]
+    maximizer = Maximizer(small(), objective, **options)
+    return [float(result.score) for result in maximizer.make(steps=STEPS, seed=1)]
 
 
 def heat(method: str) -> list[float]:

@@ -57,7 +57,9 @@ class Parametrization(keras.layers.Layer):
 
     def add_latent(self, shape):
         """A trainable weight `(N, ...)`, 0 until `restart`."""
-        return self.add_weight(shape=shape, initializer="zeros", name="latent")
+        # Under torch, of weights with one name Keras knows the last alone.
+        name = f"latent_{len(self.trainable_weights)}"
+        return self.add_weight(shape=shape, initializer="zeros", name=name)
 
     def setup(self) -> None:
         """Sets what depends on `signal_shape` `(T, H, W, K)`, before the first start."""
