@@ -60,7 +60,11 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         The history.
     """
     if keras.backend.backend() != "tensorflow":
-        return model.fit(rows, batch_size=batch_size, shuffle=False, **options)
+        try:
+            return model.fit(rows, batch_size=batch_size, shuffle=False, **options)
+        except BaseException:
+            synchronize(model)  # or the network would be left without weights
+            raise
     import tensorflow as tf
 
     untuned = tf.data.Options()

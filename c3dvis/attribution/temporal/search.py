@@ -112,9 +112,11 @@ class TemporalSearch(InputOptimizer):
         losses = temporal.penalty(masks) + ops.exp(
             self.shared.log_probabilities(clips, unit_indices)[0]
         )
-        better = losses < self.best_loss
-        self.best.assign(ops.where(better[:, None], masks, self.best))
-        self.best_loss.assign(ops.where(better, losses, self.best_loss))
+        # Read as tensors first, as JAX's `where` takes no variables of Keras.
+        best, best_loss = map(ops.convert_to_tensor, (self.best, self.best_loss))
+        better = losses < best_loss
+        self.best.assign(ops.where(better[:, None], masks, best))
+        self.best_loss.assign(ops.where(better, losses, best_loss))
         self.last_loss.assign(losses)
         return losses
 
