@@ -156,7 +156,7 @@ def test_everything_else(name, tmp_path):
     check(case, case.slow(tmp_path))
 
 
-# Of open-rppg (https://pypi.org/project/open-rppg, MIT), unpacked from its wheel; what its own code
+# Of open-rppg (a Python package, MIT), unpacked from its wheel; what its own code
 # makes of `np.random.default_rng(0).random((16, 32, 32, 3))` and `(160, 36, 36, 3)`.
 OPEN_RPPG = {
     "physnet.pure": ("physnet", (16, 32, 32, 3), [-0.49418, -0.03511, -0.18227, -0.26436]),
