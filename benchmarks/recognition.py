@@ -1,14 +1,16 @@
 """Whether a network still recognises its class clips when they are changed, and how real they are.
 
 python benchmarks/recognition.py GALLERY --real FOLDER [--model i3d] [--weights kinetics400]
-    [--peer CLASSES --peer-steps N --peer-folder FOLDER] [--out docs/recognition.md]
+    [--peer CLASSES --peer-steps N --peer-folder FOLDER] [--known PART=CLASS ...]
+    [--out docs/recognition.md]
 
 Clips are read back from the GIFs of a gallery, as somebody who was sent them would see them.
 Changes: moved by 8 of 112 pixels each way, scaled by 0.9 and 1.1, cut to the first 12 frames,
 slowed to 24 and 32. Other sizes: 64, 96, 160 and 224 pixels, and the mirror image. Real clips are
 windows of 16 frames, every second of the file, of each file's middle square. With --peer,
 tf-keras-vis makes clips of some of the classes with its defaults, but for total variation, which
-does not take video, and they are measured alike.
+does not take video, and they are measured alike. With --known, real films are, too: windows of
+those whose name has the part, where the network takes them for the class.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from c3dvis.maximize import scores
 
 FRAMES, SIZE = 16, 112
 _WINDOWS = (0, 16, 40)  # first frames of the windows of a file
+_KNOWN_WINDOWS = (0, 8, 16, 24, 40, 60, 80)
 _STEP = 2  # frames of the file from one of a window to the next
 # Edges of bands of spatial frequency, in waves over the clip's height.
 _BANDS = np.array([1, 2, 4, 8, 16, 32, 56]) / SIZE
@@ -166,6 +169,27 @@ def real_clips(folder: Path) -> np.ndarray:
     return np.stack(found)
 
 
+def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> tuple:
+    """Windows of films that are taken for their class, those classes, and how many films."""
+    names = networks.network.class_names
+    shown, labels, films = [], [], set()
+    for path in sorted(folder.iterdir()):
+        label = next((name for part, name in known.items() if part in path.name), None)
+        for first in _KNOWN_WINDOWS if label is not None else ():
+            try:
+                window = clips.read(path, frames=FRAMES, size=(SIZE, SIZE), start=first, step=_STEP)
+            except ValueError:  # the file is shorter than that
+                break
+            (taken,) = networks.classes(window[None])
+            if names[taken] == label:
+                shown.append(window)
+                labels.append(taken)
+                films.add(path)
+    if not shown:
+        raise SystemExit("Expected real clips that the network knows. Received: none.")
+    return np.stack(shown), np.array(labels), len(films)
+
+
 def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, list[float]]:
     """Of each layer, its units' scores over the best of the real clips."""
     asked = {
@@ -242,6 +266,11 @@ def main() -> None:
         made = peer_clips(networks.network, some, chosen.peer_steps, chosen.peer_folder)
         name = f"tf-keras-vis, {chosen.peer_steps} steps, the first {len(some)} classes"
         text += rows_of(name, networks, made, some, real)
+    if chosen.known:
+        known = dict(pair.split("=", 1) for pair in chosen.known)
+        made, some, films = known_clips(networks, chosen.real, known)
+        name = f"Real clips that are taken for their class, {len(made)} windows of {films} films"
+        text += rows_of(name, networks, made, some, real)
     text += [f"## Score over the best of {len(real)} real clips", ""]
     text += ["| layer | least | median | above 1 |", "|---|---|---|---|"]
     for layer, own in ratios(networks.network, units, real).items():
@@ -266,6 +295,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peer", type=int, default=0, metavar="CLASSES", help="for tf-keras-vis")
     parser.add_argument("--peer-steps", type=int, default=200, metavar="N")
     parser.add_argument("--peer-folder", type=Path, default=Path("peer"), help="of its GIFs")
+    parser.add_argument("--known", nargs="+", default=(), metavar="PART=CLASS", help="real films")
     parser.add_argument("--out", type=Path, help="file to write; default: standard output")
     return parser.parse_args()
 

@@ -23,7 +23,7 @@ class Instant:
         self.layer = objective.layers[0]
         self.batch_size = len(objective)
 
-    def make(self, objective, *, steps, seed):
+    def make(self, objective, *, steps, seed, callbacks=()):
         _, term = objective.terms[0]
         for channel in term.units:
             Instant.made.append((self.layer, channel))

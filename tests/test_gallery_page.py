@@ -278,7 +278,7 @@ def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
     filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
     (box,) = [one for one in Reader(filling).all("input") if one["type"] == "checkbox"]
     assert "checked" in box and box["class"] == "reload"
-    assert "reloads itself every 10 seconds" in "".join(Reader(filling).text)
+    assert "reloads itself every 5 seconds" in "".join(Reader(filling).text)
     stopped, _ = write_gallery(tmp_path, {"conv1": [record(), None]})
     assert 'class="reload"' not in stopped and "reloads" not in stopped
 

@@ -5,6 +5,7 @@ held-out.json         best scores of held-out clips
 conv3b/7.gif  7.jpg   a unit's clip, as GIF and as film strip
 conv3b/7.json         its record, written last: a unit without a record is made anew
 index.html README.md  the pages
+forming/              strips of clips that are being made, while they are
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from c3dvis import output_folder
 from c3dvis.files import read_json, write_json
-from c3dvis.gallery import manifest
+from c3dvis.gallery import forming, manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.text import in_short
@@ -39,6 +40,7 @@ def locked(folder: Path, **options: Any) -> contextlib.AbstractContextManager[No
 def tidy(folder: Path) -> None:
     """Removes what killed runs left half written; for a run that has the folder for itself."""
     output_folder.tidy(folder)
+    forming.clear(folder)
 
 
 def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]) -> None:
@@ -54,12 +56,12 @@ def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]
         ValueError: If running there would write somebody else's files.
     """
     output_folder.check(folder, "gallery", manifest=manifest.NAME)
-    for section in sections:
-        path = folder / section.units[0].folder
-        if path.is_symlink():
+    names = {section.units[0].folder: f"the clips of {section.layer!r}" for section in sections}
+    for name, held in {**names, forming.FOLDER: "clips that are being made"}.items():
+        if (folder / name).is_symlink():
             raise ValueError(
-                f"Expected a folder for the clips of {section.layer!r}. Received: {path}, which "
-                "is a symbolic link; choose another folder with --out."
+                f"Expected a folder for {held}. Received: {folder / name}, which is a symbolic "
+                "link; choose another folder with --out."
             )
     begun = manifest.read(folder)
     if begun is None and not _holds_only(folder, identity):

@@ -24,6 +24,7 @@ from c3dvis.gallery import (
     tables,
     ways,
 )
+from c3dvis.gallery.forming import Forming, clear
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
@@ -231,12 +232,16 @@ def _make_missing(
     missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
     records = {unit: record for unit, record in records.items() if unit not in missing}
 
+    forming = Forming(out, lambda: show(filling=True))
+
     def show(*, filling: bool = False) -> None:
         if share is None:  # the pages of a share would be those of a part
-            rebuild.write_pages(out, begun, records, filling=filling)
+            own = forming.clips if filling else None
+            rebuild.write_pages(out, begun, records, filling=filling, forming=own)
 
     show(filling=bool(missing))
     if missing and share is None:
+        renderer.forming = forming
         address = (out / "index.html").resolve().as_uri()
         report(f"open {address} now: it fills as clips are made")
     report(_to_make(out, units, missing))
@@ -259,6 +264,10 @@ def _make_missing(
         with contextlib.suppress(OSError):
             show()
         raise
+    finally:
+        if share is None:
+            renderer.forming = None
+            clear(out)
     return Outcome(units, {unit: records[unit] for unit in units if unit in records})
 
 

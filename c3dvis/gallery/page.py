@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from c3dvis import __version__, files
 from c3dvis.gallery import cards, trust, ways
+from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -35,6 +36,7 @@ def write(
     records: Mapping[Unit, Record],
     *,
     filling: bool = False,
+    forming: Mapping[Unit, FormingClip] | None = None,
     code: Mapping[str, str] | None = None,
     banner: str | None = None,
     real: RealClips | None = None,
@@ -47,6 +49,7 @@ def write(
         sections: Of the gallery.
         records: Those there are; of the other units the pages say that they are not made yet.
         filling: Whether more is being made: index.html then reloads itself.
+        forming: Clips that are being made, shown until their records are there.
         code: The Python that makes a unit's clip from its number `channel`, by layer.
         banner: A sentence that must be read first.
         real: Real clips that stand beside the made ones; the ratios are then over the best of them.
@@ -56,7 +59,8 @@ def write(
     """
     compared = identity["compare"] if real is None else real.count
     code = {} if code is None else code
-    parts = [_part(out, section, records, compared, real) for section in sections]
+    forming = {} if forming is None else forming
+    parts = [_part(out, section, records, compared, real, forming) for section in sections]
     taken = {tile.id for part in parts for tile in part["tiles"]}
     for part, section in zip(parts, sections, strict=True):
         folder = section.units[0].folder
@@ -129,8 +133,9 @@ def _part(
     records: Mapping[Unit, Record],
     compared: int,
     real: RealClips | None,
+    forming: Mapping[Unit, FormingClip],
 ) -> dict[str, Any]:
-    tiles = [_tile(out, unit, records.get(unit), real) for unit in section.units]
+    tiles = [_tile(out, unit, records.get(unit), real, forming.get(unit)) for unit in section.units]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
     shown = f"{len(tiles)} of {section.channels}"
     if section.layer == CLASSES:
@@ -148,7 +153,13 @@ def _part(
     }
 
 
-def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) -> Tile:
+def _tile(
+    out: Path,
+    unit: Unit,
+    record: Record | None,
+    real: RealClips | None,
+    forming: FormingClip | None,
+) -> Tile:
     said = cards.read(out, unit)
     return Tile(
         unit,
@@ -158,6 +169,7 @@ def _tile(out: Path, unit: Unit, record: Record | None, real: RealClips | None) 
         card_says=said or "",
         trust=trust.read(out, unit),
         ways=ways.read(out, unit),
+        forming=forming,
     )
 
 

@@ -21,7 +21,7 @@ CLASSES = "classes/"
 # The gallery's own files and folders, in lower case.
 OWN_NAMES = {
     *("gallery.json", "held-out.json", "index.html", "readme.md", "classes"),
-    *("real", "real.json", "cards", "trust", "sheets"),
+    *("real", "real.json", "cards", "trust", "sheets", "forming"),
 }
 
 

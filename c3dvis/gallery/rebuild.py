@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from c3dvis.gallery import folder, manifest, page, real
+from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
@@ -42,7 +43,12 @@ def read(
 
 
 def write_pages(
-    out: Path, begun: Manifest, records: Mapping[Unit, Record], *, filling: bool = False
+    out: Path,
+    begun: Manifest,
+    records: Mapping[Unit, Record],
+    *,
+    filling: bool = False,
+    forming: Mapping[Unit, FormingClip] | None = None,
 ) -> None:
     """Writes the pages of a manifest and records; see `page.write`."""
     page.write(
@@ -51,6 +57,7 @@ def write_pages(
         begun.sections,
         records,
         filling=filling,
+        forming=forming,
         code=begun.code,
         banner=begun.banner,
         real=real.read(out),

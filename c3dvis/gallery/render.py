@@ -16,6 +16,7 @@ import numpy as np
 
 from c3dvis import clips, files, objectives, rewire
 from c3dvis.gallery import provenance
+from c3dvis.gallery.forming import Forming
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.measure import Measures, measure
 from c3dvis.gallery.plan import CLASSES, Section, Unit
@@ -52,6 +53,8 @@ class Renderer:
             "versions": provenance.versions(),
             "machine": provenance.machine(),
         }
+        # What draws the clips while they form; None draws only finished ones.
+        self.forming: Forming | None = None
         self._compiled: tuple[str, int] | None = None
         self._maximizer: Maximizer | None = None
         self._logits: keras.Model | None = None
@@ -122,6 +125,7 @@ class Renderer:
             objective_of(self.network, units[0].layer, channels),
             steps=self.settings.steps,
             seed=self.settings.seed,
+            callbacks=[] if self.forming is None else [self.forming.callback(units, self._strip)],
         )
         batch: list[int] = []
         end = 0
@@ -144,7 +148,7 @@ class Renderer:
             sizes[path.name] = len(content)
             hashes[path.name] = hashlib.sha256(content).hexdigest()
         is_class = unit.layer == CLASSES and maximized.status == "ok"
-        measured = measure(self._drawn(maximized.clip, "jpg")) if sizes else Measures()
+        measured = measure(self._strip(maximized.clip)) if sizes else Measures()
         return self._record(
             unit,
             status=maximized.status,
@@ -171,6 +175,9 @@ class Renderer:
         best = int(np.argmax(logits.reshape(-1, logits.shape[-1]).mean(axis=0)))
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)
+
+    def _strip(self, clip: np.ndarray) -> np.ndarray:
+        return self._drawn(clip, "jpg")
 
     def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:
         """A clip as a file takes it: where it is transparent RGBA, and over white in a strip.

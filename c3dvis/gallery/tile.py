@@ -6,6 +6,7 @@ import colorsys
 import math
 from dataclasses import dataclass
 
+from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
@@ -42,6 +43,7 @@ class Tile:
         card_says: The card in a sentence.
         trust: What real clips say of its clip; None where that is not known.
         ways: Clips made of motion in the direction that it prefers, and in the opposite one.
+        forming: Its clip while that is being made.
     """
 
     unit: Unit
@@ -51,6 +53,7 @@ class Tile:
     card_says: str = ""
     trust: Trust | None = None
     ways: tuple[Way, ...] = ()
+    forming: FormingClip | None = None
 
     @property
     def name(self) -> str:
@@ -75,6 +78,8 @@ class Tile:
 
     @property
     def strip(self) -> str | None:
+        if self.record is None and self.forming is not None:
+            return self.forming.strip
         return self._file("jpg")
 
     def _file(self, ending: str) -> str | None:
@@ -86,7 +91,7 @@ class Tile:
         """What a reader must know of the clip, in a few words; empty where all is well."""
         record = self.record
         if record is None:
-            return "not made yet"
+            return "not made yet" if self.forming is None else f"forming: step {self.forming.step}"
         match record.status:
             case "no gradient":
                 return "no gradient"
@@ -102,6 +107,8 @@ class Tile:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Frames, height and width of its clip."""
+        if self.record is None and self.forming is not None:
+            return self.forming.shape
         if self.record is None or self.record.shape is None:
             return 1, 1, 1
         frames, height, width, _ = self.record.shape

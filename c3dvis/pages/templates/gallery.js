@@ -35,5 +35,5 @@ document.addEventListener("click", async (event) => {
 });
 // While clips are being made; a dialog stays open, and who does not want it unticks it.
 const reload = document.querySelector(".reload");
-if (reload) setInterval(() => { if (reload.checked && !dialog.open) location.reload(); }, 10000);
+if (reload) setInterval(() => { if (reload.checked && !dialog.open) location.reload(); }, 5000);
 for (const element of document.querySelectorAll(".controls")) element.hidden = false;
