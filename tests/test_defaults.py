@@ -1,6 +1,7 @@
-"""Filters and classes have defaults of their own, and what is asked for goes before them."""
+"""Filters, neurons and classes have their own defaults, and what is asked for goes before them."""
 
 import keras
+import numpy as np
 from keras import layers
 
 from c3dvis import objectives
@@ -16,24 +17,58 @@ def network() -> keras.Model:
     return keras.Model(clip, layers.Dense(3, activation="softmax", name="classes")(x))
 
 
-def taken(maximizer: Maximizer) -> defaults.Defaults:
+def taken(maximizer: Maximizer) -> dict:
     """What a maximizer has taken."""
     (scale,) = (t for t in maximizer.transforms if isinstance(t, transforms.Scale))
-    return defaults.Defaults(
-        (scale.smallest, scale.largest),
-        maximizer.optimizer.weight_decay,
-        maximizer.parametrization.spatial_exponent,
-    )
+    waves = maximizer.parametrization
+    return {
+        "sizes": (scale.smallest, scale.largest),
+        "weight_decay": maximizer.optimizer.weight_decay,
+        "spatial_exponent": waves.spatial_exponent,
+        "temporal_exponent": waves.temporal_exponent,
+        "colours": waves.colours,
+    }
 
 
-def test_classes_and_filters_have_defaults_of_their_own():
+def told(usual: defaults.Defaults) -> dict:
+    return {"sizes": usual.sizes, "weight_decay": usual.weight_decay, **usual.waves}
+
+
+def shift(maximizer: Maximizer) -> tuple[int, int]:
+    """Most frames and pixels by which clips are moved."""
+    (jitter,) = (t for t in maximizer.transforms if isinstance(t, transforms.Jitter))
+    (later,) = (t for t in maximizer.transforms if isinstance(t, transforms.TemporalJitter))
+    return later.frames, jitter.pixels // 2
+
+
+def test_classes_filters_and_neurons_have_defaults_of_their_own():
     built = network()
     classes = objectives.logit([0, 1]) + objectives.log_odds([0, 1])
-    assert taken(Maximizer(built, classes)) == defaults.CLASSES
-    assert taken(Maximizer(built, objectives.channel("conv", [0, 1]))) == defaults.FILTERS
+    assert taken(Maximizer(built, classes)) == told(defaults.CLASSES)
+    channels, neurons = (kind("conv", [0, 1]) for kind in (objectives.channel, objectives.neuron))
+    assert taken(Maximizer(built, channels)) == told(defaults.FILTERS)
+    assert taken(Maximizer(built, neurons)) == told(defaults.NEURONS)
+    toward = objectives.direction_neuron("conv", np.eye(4)[:1])
+    assert taken(Maximizer(built, toward)) == told(defaults.NEURONS)
     both = objectives.logit(0) + objectives.channel("conv", 0)
-    assert taken(Maximizer(built, both)) == defaults.FILTERS
-    assert defaults.CLASSES != defaults.FILTERS
+    assert taken(Maximizer(built, both)) == told(defaults.FILTERS)
+    mixed = objectives.neuron("conv", 0) - 0.1 * objectives.channel("conv", 1)
+    assert taken(Maximizer(built, mixed)) == told(defaults.FILTERS)
+    kinds = (told(one) for one in (defaults.CLASSES, defaults.FILTERS, defaults.NEURONS))
+    assert len({str(kind) for kind in kinds}) == 3
+
+
+def test_a_neuron_is_not_moved_off_its_place():
+    clip = keras.Input((16, 64, 64, 3))
+    early = layers.Conv3D(2, 3, padding="same", name="early")(clip)
+    late = layers.Conv3D(2, 3, strides=(4, 16, 16), padding="same", name="late")(early)
+    built = keras.Model(clip, layers.GlobalAveragePooling3D()(late))
+    assert shift(Maximizer(built, objectives.channel("early", 0))) == (1, 4)
+    assert shift(Maximizer(built, objectives.neuron("early", 0))) == (0, 1)
+    assert shift(Maximizer(built, objectives.neuron("late", 0))) == (0, 4)
+    small = keras.Input((4, 8, 8, 3))
+    built = keras.Model(small, layers.Conv3D(2, 3, name="conv")(small))
+    assert shift(Maximizer(built, objectives.neuron("conv", 0))) == (0, 0)
 
 
 def test_what_is_asked_for_goes_before_the_defaults():
@@ -44,4 +79,5 @@ def test_what_is_asked_for_goes_before_the_defaults():
         transforms=[transforms.Scale(0.5, 2.0)],
         optimizer=keras.optimizers.Adam(weight_decay=0.1),
     )
-    assert taken(maximizer) == defaults.Defaults((0.5, 2.0), 0.1, 2.0)
+    waves = {"spatial_exponent": 2.0, "temporal_exponent": 1.25, "colours": "decorrelated"}
+    assert taken(maximizer) == {"sizes": (0.5, 2.0), "weight_decay": 0.1, **waves}

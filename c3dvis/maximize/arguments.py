@@ -97,11 +97,22 @@ def _is_number(value: object) -> bool:
 
 
 def check_transforms(
-    given: Sequence[keras.layers.Layer] | None, shape: tuple[int, ...], defaults: Defaults
+    given: Sequence[keras.layers.Layer] | None,
+    shape: tuple[int, ...],
+    defaults: Defaults,
+    outputs: Sequence[tuple[int, ...]],
 ) -> list[keras.layers.Layer]:
-    """Transforms that keep the shape `(T, H, W, C)` of a clip; None is the default ones."""
+    """Transforms that keep the shape of a clip.
+
+    Args:
+        given: By the user; None is the default ones.
+        shape: `(T, H, W, C)` of the clip.
+        defaults: For the objective.
+        outputs: Shapes of what it reads, without the batch axis.
+    """
     if given is None:
-        given = transforms.default(*shape[:3], sizes=defaults.sizes)
+        shift = (0, _within_place(shape, outputs)) if defaults.stays else None
+        given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
     given = list(given)
     wrong = next((one for one in given if not hasattr(one, "uniforms")), None)
     if wrong is not None:
@@ -119,6 +130,13 @@ def check_transforms(
             f"that return {tuple(transformed)}; Pad(p) goes with Jitter(2 * p)."
         )
     return given
+
+
+def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) -> int:
+    """A quarter of the pixels from one neuron to the next; at least 1, at most a 16th of all."""
+    side = min(shape[1:3])
+    places = [max(output[1:3]) for output in outputs if len(output) == 4]
+    return min(max(1, side // max(places, default=1) // 4), round(side / 16))
 
 
 def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...]) -> None:

@@ -1,14 +1,16 @@
-"""What a maximizer takes where nothing is said: for filters, and for classes.
+"""What a maximizer takes where nothing is said: for filters, neurons and classes.
 
 The values for classes were chosen on four classes of I3D with the weights of Kinetics-400 (playing
 tennis, surfing water, playing piano, riding or walking with horse), by whether the network still
 recognises a clip that is moved, scaled, cut short or shown in another size, and by how far its
 variation is from that of real films; `benchmarks/recognition.py` measures that on other classes.
+Those for filters and neurons are what finds planted ones; `benchmarks/planted.py` measures that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from c3dvis.objectives import LOGITS, Objective
 
@@ -22,15 +24,31 @@ class Defaults:
             pattern of its own size, a class is the same at any.
         weight_decay: Of the optimizer. More leaves less contrast where the network does not look.
         spatial_exponent: Of the parametrization "fourier".
+        temporal_exponent: Of the same.
+        colours: Of the same. In "decorrelated" ones clips look natural, but little but brightness
+            changes within a run, so that a filter for a colour is shown in another one.
+        stays: Whether the clip is moved by little only, as a neuron looks at one place and time.
     """
 
-    sizes: tuple[float, float]
-    weight_decay: float
-    spatial_exponent: float
+    sizes: tuple[float, float] = (0.9, 1.1)
+    weight_decay: float = 0.3
+    spatial_exponent: float = 1.25
+    temporal_exponent: float = 1.25
+    colours: str = "independent"
+    stays: bool = False
+
+    @property
+    def waves(self) -> dict[str, Any]:
+        """What the parametrization "fourier" takes of them."""
+        names = ("spatial_exponent", "temporal_exponent", "colours")
+        return {name: getattr(self, name) for name in names}
 
 
-FILTERS = Defaults(sizes=(0.9, 1.1), weight_decay=0.3, spatial_exponent=1.25)
-CLASSES = Defaults(sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0)
+FILTERS = Defaults()
+NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=0.75, temporal_exponent=0.75, stays=True)
+CLASSES = Defaults(
+    sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0, colours="decorrelated"
+)
 
 
 def of(objective: Objective) -> Defaults:
@@ -38,8 +56,11 @@ def of(objective: Objective) -> Defaults:
 
     Example:
         >>> from c3dvis import objectives
-        >>> of(objectives.logit(3)) == CLASSES, of(objectives.channel("conv1", 0)) == CLASSES
-        (True, False)
+        >>> of(objectives.logit(3)) == CLASSES, of(objectives.channel("conv1", 0)) == FILTERS
+        (True, True)
+        >>> of(objectives.neuron("conv1", 0)) == NEURONS
+        True
     """
-    reads_classes = all(layer.startswith(LOGITS) for layer in objective.layers)
-    return CLASSES if reads_classes else FILTERS
+    if all(layer.startswith(LOGITS) for layer in objective.layers):
+        return CLASSES
+    return NEURONS if all(term.at_one_place for _, term in objective.terms) else FILTERS

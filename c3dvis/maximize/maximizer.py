@@ -44,7 +44,7 @@ class Maximizer(InputOptimizer):
             the name of a class, ... Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
-            `c3dvis.maximize.defaults` says of filters and of classes.
+            `c3dvis.maximize.defaults` says of filters, neurons and classes.
         regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`.
         frames: Frames of the clip; None is what the network takes.
         size: `(height, width)` in pixels; None is what the network takes.
@@ -110,10 +110,10 @@ class Maximizer(InputOptimizer):
         self.regularizers = tuple(regularizers)
         arguments.check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
-        chosen = arguments.check_transforms(transforms, shape, usual)
+        chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
         if parametrization == "fourier":
-            parametrization = parametrizations.Fourier(spatial_exponent=usual.spatial_exponent)
+            parametrization = parametrizations.Fourier(**usual.waves)
         settings = parametrizations.build(parametrization)
         # Functions, as Keras would take a layer for a part of the model.
         self._new_parametrization = settings.copy

@@ -81,9 +81,7 @@ def both_ways(
             f"Expected a direction for each of the {len(objective)} units. "
             f"Received: {len(directions)}."
         )
-    waves = Fourier(
-        spatial_exponent=defaults.of(objective).spatial_exponent, directions=(0.0, 180.0)
-    )
+    waves = Fourier(**defaults.of(objective).waves, directions=(0.0, 180.0))
     maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
     made = []
     for i, direction in enumerate(map(float, directions)):

@@ -81,6 +81,8 @@ class Neuron(Term):
 
     position: Position | None = None
 
+    at_one_place = True
+
     def features(self, activation):
         from keras import ops
 

@@ -56,6 +56,8 @@ class DirectionNeuron(Direction):
 
     position: Position | None = None
 
+    at_one_place = True
+
     def match(self, activation, targets):
         position = position_in(self.position, tuple(activation.shape[1:-1]))
         return super().match(activation[(slice(None), *position)], targets)

@@ -39,6 +39,8 @@ class Term:
 
     # Whether a clip's number depends on the other clips of the batch.
     batchwise = False
+    # Whether it reads one position of the layer, so that a clip must not be moved much.
+    at_one_place = False
 
     def __len__(self) -> int:
         return len(self.units)

@@ -45,15 +45,21 @@ def names() -> list[str]:
 
 
 def default(
-    frames: int, height: int, width: int, *, sizes: tuple[float, float] = (0.9, 1.1)
+    frames: int,
+    height: int,
+    width: int,
+    *,
+    sizes: tuple[float, float] = (0.9, 1.1),
+    shift: tuple[int, int] | None = None,
 ) -> list[keras.layers.Layer]:
-    """Pad, jitter, scale and temporal jitter in proportion to the clip's size.
+    """Pad, jitter, scale and temporal jitter.
 
     Args:
         frames: Frames of the clip.
         height: In pixels.
         width: In pixels.
         sizes: Least and greatest factor by which the clip is magnified.
+        shift: Most frames and pixels by which it is moved; None is a 16th of either.
 
     Returns:
         New layers, in the order in which they are applied.
@@ -62,5 +68,5 @@ def default(
         >>> [type(layer).__name__ for layer in default(16, 64, 64)]
         ['Pad', 'Jitter', 'Scale', 'TemporalJitter']
     """
-    pixels = round(min(height, width) / 16)
-    return [Pad(pixels), Jitter(2 * pixels), Scale(*sizes), TemporalJitter(round(frames / 16))]
+    later, pixels = (round(frames / 16), round(min(height, width) / 16)) if shift is None else shift
+    return [Pad(pixels), Jitter(2 * pixels), Scale(*sizes), TemporalJitter(later)]
