@@ -189,7 +189,8 @@ class Damaged(ValueError):
 def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str, NDArray]]:
     """The arrays of a file; whatever is wrong with it or with what it holds is one error."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # NumPy leaves a file open that it opens and cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays
     # NumPy and zipfile raise much more than they tell, tokenize's errors among it.
     except Exception as error:
