@@ -1,19 +1,22 @@
-"""Kills galleries at random moments until the last run ends, and compares with an undisturbed one.
+"""Kills runs at random moments until the last one ends, and compares with an undisturbed one.
 
     python benchmarks/kills.py --engine serial --kills 50
 
-Each run is killed by SIGKILL at a moment drawn from the time that a whole run takes; with an engine
-of processes, in every other case one of its workers instead. Then the same command is given again,
-until it has been killed as often as asked for, and once more to the end. All files must have the
-same bytes as those of a run that nobody disturbed.
+Each run is killed by SIGKILL at a moment drawn from the time that a whole run takes: while it
+starts, compiles, makes clips, or writes. With an engine of several processes it is one of its
+workers in every other case. Then the same command is given again, until it has been killed as often
+as asked for, and once more to the end. All files must have the same bytes as those of a run that
+nobody disturbed, and no unit that was recorded may have been made again.
 
-What is tried is all that is around the making of clips. So in one process and in shards the clips
-are noise, which takes milliseconds; workers, which are other processes, make real ones.
+With `--noise` the clips are noise, which takes milliseconds: that tries all that is around their
+making more often. Workers, which are other processes, always make real ones. `--engine sweep` does
+the same to `python -m c3dvis.responses FOLDER --sweep`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -22,12 +25,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-_STEPS = "2"
+ENGINES = ("serial", "shards", "processes", "ray", "sweep")
+NOISE = False
 _SHAPE = (4, 12, 12, 3)
+_UNITS = 32
+_FILMS = 40
+_MOST_SECONDS = 900  # of one run, on a busy machine
+# Kills in one folder, before it is looked at.
+_KILLS = 5
+# Kinds of runs in one process each: how far one is, its own time tells whatever else runs here.
+_ALONE = ("serial", "shards", "sweep")
 
 
 class Noise:
@@ -48,26 +61,44 @@ class Noise:
             yield MaximizedClip(clip, 1.0 + channel, "ok")
 
 
-def network(path: Path) -> None:
-    """Writes a network of one convolution."""
+@dataclass
+class Counts:
+    """What became of the runs."""
+
+    kills: int = 0
+    folders: int = 0
+    in_flight: int = 0
+    """Units whose files were there when their run was killed, and their record was not."""
+
+
+def write_inputs(base: Path) -> None:
+    """Writes a network of one convolution, and films."""
     import keras
+
+    from c3dvis import clips
 
     keras.utils.set_random_seed(7)
     inputs = keras.Input(_SHAPE)
-    outputs = keras.layers.Conv3D(48, 3, activation="softplus", name="conv1")(inputs)
-    keras.Model(inputs, outputs).save(path)
+    outputs = keras.layers.Conv3D(_UNITS, 3, activation="softplus", name="conv1")(inputs)
+    keras.Model(inputs, outputs).save(base / "net.keras")
+    (base / "films").mkdir()
+    for number in range(_FILMS):
+        film = np.random.default_rng(number).random(_SHAPE, np.float32)
+        clips.write(base / "films" / f"{number:02}.gif", film)
 
 
-def command(model: Path, out: Path, engine: str, shard: str | None) -> list[str]:
-    """The command of one run."""
-    arguments = ["--keras-model", str(model), "--filters", "all", "--steps", _STEPS]
-    arguments += ["--batch-size", "1", "--out", str(out), "--engine", engine]
-    if engine != "serial":
-        arguments += ["--workers", "2"]
+def command(base: Path, out: Path, engine: str, shard: str | None = None) -> list[str]:
+    """The arguments of one run, of which the first is the command."""
+    model = ["--keras-model", str(base / "net.keras"), "--filters", "all", "--out", str(out)]
+    if engine == "sweep":
+        return ["responses", str(base / "films"), "--sweep", *model]
+    arguments = ["gallery", *model, "--steps", "2", "--batch-size", "1"]
+    if engine in ("processes", "ray"):
+        arguments += ["--engine", engine, "--workers", "2"]
     return arguments + ([] if shard is None else ["--shard", shard])
 
 
-def start(arguments: list[str], *, noise: bool) -> int:
+def start(arguments: list[str]) -> int:
     """A run in a process that has everything imported already; returns its number.
 
     Importing TensorFlow takes seconds, of which few would be left for what is tried.
@@ -79,10 +110,10 @@ def start(arguments: list[str], *, noise: bool) -> int:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
+    from c3dvis.__main__ import main
     from c3dvis.gallery import render
-    from c3dvis.gallery.__main__ import main
 
-    if noise:
+    if NOISE:
         render.Maximizer = Noise
     code = 1
     try:
@@ -91,21 +122,49 @@ def start(arguments: list[str], *, noise: bool) -> int:
         os._exit(code)
 
 
-def children(process: int) -> list[int]:
-    """Processes that a process has started."""
-    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True)
-    return [int(number) for number in done.stdout.split()]
+def descendants(process: int) -> dict[int, str]:
+    """The processes that a process has started, and those that they have, with their commands."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    known, below = {process}, dict[int, str]()
+    for _ in range(5):  # a worker of Ray is below the process of its node
+        for number, parent, *words in rows:
+            if int(parent) in known:
+                known.add(int(number))
+                below[int(number)] = " ".join(words)
+    return below
 
 
-def ended(process: int, seconds: float) -> int | None:
-    """The exit code of a process that ends in time, negative for a signal; else None."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        number, status = os.waitpid(process, os.WNOHANG)
+def workers(process: int) -> list[int]:
+    """Its processes that make clips."""
+    return [
+        number
+        for number, words in descendants(process).items()
+        if words.startswith("ray::") or "spawn_main" in words
+    ]
+
+
+def ended(process: int, seconds: float, *, own: bool = False) -> tuple[int, float] | None:
+    """The exit code of a process that ends in time, negative for a signal, and its own time.
+
+    Args:
+        process: A child.
+        seconds: That it has; None is returned after them.
+        own: Whether these are of its own computing.
+    """
+    begun = time.monotonic()
+    while (_spent(process) if own else time.monotonic() - begun) < seconds:
+        number, status, used = os.wait4(process, os.WNOHANG)
         if number:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(0.005)
     return None
+
+
+def _spent(process: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -114,66 +173,124 @@ def content(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
 
 
-def trial(
-    runs: list[list[str]], kills: int, seconds: float, draw: random.Random, *, noise: bool
-) -> int:
-    """Runs all at once, kills each, and starts again; returns the number of kills."""
-    killed = 0
-    while killed < kills:
-        for process in [start(arguments, noise=noise) for arguments in runs]:
-            code = ended(process, draw.uniform(0, seconds))
-            if code is not None:  # it was done before
-                continue
-            workers = children(process) if draw.random() < 0.5 else []
-            os.kill(draw.choice(workers) if workers else process, signal.SIGKILL)
+def recorded(out: Path) -> dict[Path, int]:
+    """What is done, by its last file: a unit's record, a part of a sweep. It is written once."""
+    return {path: path.stat().st_ino for path in (*out.glob("*/*.json"), *out.glob("*/*/*.npz"))}
+
+
+def unrecorded(out: Path) -> int:
+    """Units of which some file is there, and no record."""
+    stems = {path.with_suffix("") for path in (*out.glob("*/*.gif"), *out.glob("*/*.jpg"))}
+    return sum(not stem.with_suffix(".json").exists() for stem in stems)
+
+
+def kill_all(
+    runs: list[list[str]], seconds: float, draw: random.Random, *, alone: bool
+) -> tuple[int, set[int]]:
+    """Starts runs at once and kills each; returns how many, and what they left running."""
+    killed, left = 0, set[int]()
+    for process in [start(arguments) for arguments in runs]:
+        if ended(process, draw.uniform(0, seconds), own=alone) is not None:  # it was done before
+            continue
+        own = [] if alone else workers(process)
+        one = draw.choice(own) if own and draw.random() < 0.5 else process
+        left |= set() if alone else descendants(process).keys()
+        with contextlib.suppress(ProcessLookupError):  # the worker was done just before
+            os.kill(one, signal.SIGKILL)
             killed += 1
-            ended(process, 600)
-    for process in [start(arguments, noise=noise) for arguments in runs]:
-        code = ended(process, 600)
-        if code != 0:
-            raise SystemExit(f"Expected the last run to end with 0. Received: {code}.")
-    return killed
+        ended(process, _MOST_SECONDS)
+    return killed, left
+
+
+def end(processes: set[int]) -> None:
+    """Ends what killed runs left running, which Ray's own processes do within a minute."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def finish(arguments: list[str]) -> float:
+    """A run that nobody disturbs; returns the seconds that its process computed."""
+    done = ended(start(arguments), _MOST_SECONDS)
+    if done is None or done[0] != 0:
+        raise SystemExit(f"Expected a run that ends with 0. Received: {done}.")
+    return done[1]
+
+
+def tried(
+    base: Path, out: Path, engine: str, seconds: float, draw: random.Random, counts: Counts
+) -> None:
+    """Kills runs in one folder, and lets the last one end."""
+    shares = ["1/2", "2/2"] if engine == "shards" else [None]
+    runs = [command(base, out, engine, share) for share in shares]
+    done, left, at_once = dict[Path, int](), set[int](), 0
+    for _ in range(_KILLS // len(runs)):
+        killed, running = kill_all(runs, seconds, draw, alone=engine in _ALONE)
+        if not killed:  # all is made
+            break
+        counts.kills += killed
+        left |= running
+        counts.in_flight += unrecorded(out)
+        done |= recorded(out)
+        at_once = max(at_once, unrecorded(out))
+    finish(command(base, out, engine))
+    end(left)
+    again = [path.name for path, inode in done.items() if path.stat().st_ino != inode]
+    if again:
+        raise SystemExit(f"Expected nothing made again that is recorded. Received: {again}.")
+    if at_once > max(2, len(runs)):
+        raise SystemExit(f"Expected 2 units in flight at most. Received: {at_once}.")
+
+
+def all_tried(base: Path, engine: str, kills: int, seed: int) -> Iterator[Counts]:
+    """Kills runs, folder after folder; yields how things stand after each."""
+    finish(command(base, base / "whole", "sweep" if engine == "sweep" else "serial"))
+    begun = time.monotonic()
+    own = finish(command(base, base / "timed", engine))
+    seconds = own if engine in _ALONE else time.monotonic() - begun
+    if engine == "shards":  # each makes one half
+        seconds *= 0.6
+    whole, counts, draw = content(base / "whole"), Counts(), random.Random(seed)
+    while counts.kills < kills:
+        out = base / f"out-{counts.folders}"
+        tried(base, out, engine, seconds, draw, counts)
+        counts.folders += 1
+        if (made := content(out)) != whole:
+            names = sorted(n for n in {*whole, *made} if made.get(n) != whole.get(n))
+            raise SystemExit(f"Expected the same bytes. Received: others in {names}.")
+        if list(out.rglob("*.tmp")):
+            raise SystemExit("Expected no file that is half written.")
+        shutil.rmtree(out)
+        yield counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", choices=["serial", "processes", "shards"], required=True)
+    parser.add_argument("--engine", choices=ENGINES, required=True)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noise", action="store_true", help="make noise in place of clips")
     given = parser.parse_args()
-    engine = "serial" if given.engine == "shards" else given.engine
-    shares = ["1/2", "2/2"] if given.engine == "shards" else [None]
-    noise = engine == "serial"
+    if given.noise and given.engine not in ("serial", "shards"):
+        parser.error(f"Expected --noise with one process or shards. Received: {given.engine}.")
+    global NOISE
+    NOISE = given.noise
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        subprocess.run([sys.executable, __file__, "--write", str(base / "net.keras")], check=True)
-        import c3dvis.gallery.make  # noqa: F401  (before the forks)
+        subprocess.run([sys.executable, __file__, "--write", folder], check=True)
+        import c3dvis.gallery.make
+        import c3dvis.responses.sweep_report  # noqa: F401  (before the forks)
 
-        begun = time.monotonic()
-        whole_run = start(command(base / "net.keras", base / "whole", "serial", None), noise=noise)
-        if ended(whole_run, 600) != 0:
-            raise SystemExit("Expected the undisturbed run to end with 0.")
-        seconds = time.monotonic() - begun
-        whole, killed, trials = content(base / "whole"), 0, 0
-        draw = random.Random(given.seed)
-        while killed < given.kills:
-            trials += 1
-            out = base / str(trials)
-            runs = [command(base / "net.keras", out, engine, share) for share in shares]
-            killed += trial(runs, min(4, given.kills - killed), seconds, draw, noise=noise)
-            if len(runs) > 1:  # the next run of all removes what killed shares left half written
-                ended(start(command(base / "net.keras", out, engine, None), noise=noise), 600)
-            if content(out) != whole:
-                names = {n for n in whole if content(out).get(n) != whole[n]}
-                raise SystemExit(f"Expected the same bytes. Received: others in {sorted(names)}.")
-            if list(out.rglob("*.tmp")):
-                raise SystemExit("Expected no file that is half written.")
-            shutil.rmtree(out)
-            print(f"{killed} kills in {trials} galleries: the same bytes", flush=True)
+        for counts in all_tried(base, given.engine, given.kills, given.seed):
+            print(
+                f"{given.engine}: {counts.kills} kills in {counts.folders} folders: the same "
+                f"bytes, {counts.in_flight} units in flight made again, none that was recorded",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--write"]:
-        network(Path(sys.argv[2]))
+        write_inputs(Path(sys.argv[2]))
     else:
         main()

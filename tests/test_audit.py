@@ -323,6 +323,12 @@ def test_a_folder_is_audited_and_resumed(network, folder, tmp_path, monkeypatch)
     monkeypatch.setattr("c3dvis.audit.run._Scores.of", None)
     assert repr(audit(network, folder, out=out, draws=2, shown=1, verbose=0)) == repr(audited)
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+    (part,) = out.glob("*/000000.json")
+    kept = json.loads(part.read_text())
+    for damage in ({"clips": []}, {"totals": 3}, {"clips": [{"scores": 1}] * len(kept["clips"])}):
+        part.write_text(json.dumps(kept | damage))
+        with pytest.raises(TypeError):  # what does not count is made again
+            audit(network, folder, out=out, draws=2, shown=1, verbose=0)
     with pytest.raises(TypeError):  # other draws are other scores
         audit(network, folder, out=out, draws=1, verbose=0)
 

@@ -332,8 +332,10 @@ def test_a_gif_without_a_record_does_not_count(tmp_path):
     fit(network_of(), [follow], epochs=2)
     for unit in follow.units:
         (tmp_path / unit.stem / "epoch-0001.json").unlink()
+        (tmp_path / unit.stem / "epoch-0002.json").write_text('{"epoch": 2, "width": "wide"}')
     fit(network_of(), [follow], epochs=3, initial_epoch=2)
-    assert "epoch 1:" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "epoch 1:" not in page and "epoch 2:" not in page and "epoch 3:" in page
 
 
 def test_the_film_of_a_clip_that_stands_still_keeps_its_time(tmp_path):

@@ -5,23 +5,32 @@ The environment's `C3DVIS_FUZZ` is the number of inputs of each kind in the slow
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
+import math
 import os
-import random
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from damage import damage
+from gallery_folder import write_folder
 from test_checkpoints import write_h5
+from test_clips import encode
 from test_pytorch_files import write_legacy, write_safetensors, write_zip
 from test_trees import write_msgpack, write_pickle
 
-from c3dvis import clips, files, models
+from c3dvis import clips, files, models, pages, responses
+from c3dvis.attribution import report
 from c3dvis.checkpoints import flax_msgpack, numpy_pickles, pytorch_files, safetensors_files
-from c3dvis.gallery.record import Record
+from c3dvis.gallery import cards, export, folder, real, rebuild, sheets, trust, ways
+from c3dvis.gallery.plan import Unit
 from c3dvis.models.labels import read_labels
 
 SECONDS = 20  # for one input, on a busy machine
@@ -38,9 +47,8 @@ NETWORK = build()
 WEIGHTS = NETWORK.get_weights()
 TENSORS = {f"{i}.weight": value for i, value in enumerate(WEIGHTS)}
 FILM = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
-RECORD = Record(
-    layer="conv1", channel=3, status="ok", score=1.5, shape=(4, 8, 8, 3), files={"3": 1}
-)
+FILMS = np.random.default_rng(1).random((5, 4, 8, 8, 3), np.float32)
+SWEEP = responses.sweep(NETWORK, FILMS, layers=["conv"], verbose=0)
 
 
 def load(path):
@@ -54,16 +62,30 @@ def load(path):
     NETWORK.set_weights(WEIGHTS)
 
 
-def load_tf(path):
-    data = path.parent / "whole.data-00000-of-00001"
-    path.with_suffix(".data-00000-of-00001").write_bytes(data.read_bytes())
+def load_index(path):
+    """With the data of the whole one."""
+    _beside(path, "whole.data-00000-of-00001", "data-00000-of-00001")
+
+
+def load_data(path):
+    _beside(path, "whole.index", "index")
+
+
+def _beside(path, whole, ending):
+    path.with_suffix(f".{ending}").write_bytes((path.parent / whole).read_bytes())
     load(path)
 
 
 def save_tf(path):
+    """A checkpoint in TensorFlow 1's names, with the weights that the network has."""
     tf = pytest.importorskip("tensorflow", reason="only TensorFlow writes its checkpoints")
-    named = {v.path.replace("/", "_"): tf.Variable(v.numpy()) for v in NETWORK.weights}
-    tf.train.Checkpoint(**named).write(str(path.with_suffix("")))
+    names = ("conv/w", "conv/b", "dense/w", "dense/b")
+    tf.raw_ops.SaveV2(
+        prefix=str(path.with_suffix("")),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(value) for value in WEIGHTS],
+    )
 
 
 def save_scan(path):
@@ -82,20 +104,90 @@ def read_frames(path):
     clips.read(folder)
 
 
-def read_record(path):
-    Record.from_json(files.read_json(path))
-
-
 def read_tensors(path):
     for weight in safetensors_files.stored_tensors(path).values():
         weight.read()
+
+
+# What commands keep: one file of a folder is damaged, and the folder is read and shown.
+UNIT = Unit("conv1", 1, None, "conv1")
+
+
+def write_gallery(out):
+    """A gallery with all that may lie beside its clips."""
+    write_folder(out, {"conv1": [None, FILM]})
+    folder.write_held_out(out, {"conv1": {0: 1.0, 1: None}})
+    for place in ("cards/conv1", "trust/conv1", "real/conv1"):
+        (out / place).mkdir(parents=True)
+    (out / cards.path(UNIT)).write_bytes(b"")
+    files.write_json(out / "cards/conv1/1.json", {"summary": "It moves.", "direction": 90.0})
+    both = []
+    for name, direction in (("along", 90.0), ("against", 270.0)):
+        film = pages.film(out, f"cards/conv1/1-{name}", FILM, "")
+        both.append(asdict(ways.Way(direction, 1.0, film.strip, film.shape)))
+    files.write_json(out / "cards/conv1/1-ways.json", {"schema": 1, "ways": both})
+    film = pages.film(out, "real/conv1/1-0", FILM, "")
+    clip = real.RealClip("wave.gif", 1.0, film.file, film.strip, film.shape)
+    strongest = [{"layer": "conv1", "channel": 1, "clips": [asdict(clip)]}]
+    names = {"folder": "films", "count": 9, "units": strongest}
+    files.write_json(out / "real.json", names)
+    judged = trust.Trust(
+        made_sha256=hashlib.sha256((out / UNIT.path("gif")).read_bytes()).hexdigest(),
+        real_clips=9,
+        made_score=0.9,
+        interpretability="High.",
+        description="It prefers motion.",
+    )
+    files.write_json(out / "trust/conv1/1.json", {"schema": trust.SCHEMA, **asdict(judged)})
+
+
+def in_folder(write_whole: Callable, name: str, read_all: Callable) -> tuple[Callable, Callable]:
+    """How one file of a folder is written, and what reads it with all that lies beside."""
+
+    def write(path):
+        write_whole(path.parent / "whole")
+        path.write_bytes((path.parent / "whole" / name).read_bytes())
+
+    def read(path):
+        (path.parent / "whole" / name).write_bytes(path.read_bytes())
+        read_all(path.parent / "whole")
+
+    return write, read
+
+
+def read_gallery(out):
+    """By all that needs no network."""
+    best = folder.read_held_out(out)
+    assert all(x is None or math.isfinite(x) for one in best.values() for x in one.values())
+    _, records = rebuild.rebuild(out)
+    json.dumps([record.to_json() for record in records.values()], allow_nan=False)
+    export.export(out, out.with_suffix(".npz"))
+    sheets.write(out)
+
+
+def write_attribution(out):
+    out.mkdir()
+    film = pages.film(out, "a-gradient", FILM, "")
+    record = {"key": "k", "clip": "a.gif", "method": "gradient", "network": "net", "about": "It."}
+    record |= {"asked": "logit of 0", "score": 1.5, "settings": {}, "frames": "3", "highest": None}
+    record |= {"shape": list(film.shape), "files": {}, "heatmap": "a.nii"}
+    files.write_json(out / "a-gradient.json", {**record, "planes": [asdict(film)]})
+
+
+def read_attribution(out):
+    report._write_pages(out, [], argparse.Namespace(options={}, keras_model="net.keras"))
+
+
+def sweep_into(out):
+    return responses.sweep(NETWORK, FILMS, layers=["conv"], out=out, verbose=0)
 
 
 # Of each kind of file, by an ending: how a whole one is written, and how it is read.
 KINDS: dict[str, tuple[Callable, Callable]] = {
     "h5": (lambda path: write_h5(path, NETWORK), load),
     "weights.h5": (NETWORK.save_weights, load),
-    "index": (save_tf, load_tf),
+    "index": (save_tf, load_index),
+    "data-00000-of-00001": (save_tf, load_data),
     "pkl": (lambda path: write_pickle(path, {"a": WEIGHTS}), numpy_pickles.read_tree),
     "msgpack": (lambda path: write_msgpack(path, {"a": WEIGHTS[0]}), flax_msgpack.read_tree),
     "zip.pth": (lambda path: write_zip(path, TENSORS), pytorch_files.read_tensors),
@@ -107,38 +199,24 @@ KINDS: dict[str, tuple[Callable, Callable]] = {
     "webp": (lambda path: clips.write(path, FILM), read_clip),
     "apng.png": (lambda path: clips.write(path, FILM), read_clip),
     "mp4": (lambda path: clips.write(path, FILM), read_clip),
+    "webm": (lambda path: encode(path, FILM), read_clip),
+    "mkv": (lambda path: encode(path, FILM), read_clip),
+    "avi": (lambda path: encode(path, FILM), read_clip),
     "frame.png": (lambda path: clips.write(path, FILM[:1]), read_frames),
     "nii": (save_scan, clips.read_volume),
     "nii.gz": (save_scan, clips.read_volume),
     "txt": (lambda path: path.write_text("wave\nclap\njump\n"), read_labels),
-    "json": (lambda path: files.write_json(path, RECORD.to_json()), read_record),
+    "gallery.json": in_folder(write_gallery, "gallery.json", read_gallery),
+    "record.json": in_folder(write_gallery, "conv1/1.json", read_gallery),
+    "held-out.json": in_folder(write_gallery, "held-out.json", read_gallery),
+    "card.json": in_folder(write_gallery, "cards/conv1/1.json", read_gallery),
+    "ways.json": in_folder(write_gallery, "cards/conv1/1-ways.json", read_gallery),
+    "trust.json": in_folder(write_gallery, "trust/conv1/1.json", read_gallery),
+    "real.json": in_folder(write_gallery, "real.json", read_gallery),
+    "attribution.json": in_folder(write_attribution, "a-gradient.json", read_attribution),
+    "part.npz": in_folder(sweep_into, "parts/000000.npz", sweep_into),
+    "sweep.npz": (lambda path: SWEEP.save(path), responses.Sweep.load),
 }
-# Its variables have no names that the network's layers have; what counts is its index.
-NOT_READ_WHOLE = ("index",)
-
-
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """A copy with some bytes changed, cut out, doubled or left off."""
-    data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        at, length = rng.randrange(len(data) + 1), rng.choice((1, 2, 4, 8, 64))
-        match rng.randrange(6):
-            case 0:
-                data[at : at + 1] = bytes([rng.randrange(256)])
-            case 1:
-                data[at : at + length] = bytes(rng.randrange(256) for _ in range(length))
-            case 2:
-                del data[at : at + length]
-            case 3:
-                data[at:at] = data[at : at + length]
-            case 4:
-                data[at : at + 4] = rng.choice((b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\xff" * 4))
-            case _:
-                if rng.random() < 0.3:
-                    del data[at:]
-        if not data:
-            return b""
-    return bytes(data)
 
 
 def try_damaged(kind: str, folder: Path, count: int) -> None:
@@ -148,11 +226,10 @@ def try_damaged(kind: str, folder: Path, count: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write(whole)
-        if kind not in NOT_READ_WHOLE:
-            read(whole)
-        rng, content, wrong = random.Random(kind), whole.read_bytes(), []
+        read(whole)
+        content, wrong = whole.read_bytes(), []
         for number in range(count):
-            path.write_bytes(damaged(content, rng))
+            path.write_bytes(damage(kind, content, number))
             begin = time.perf_counter()
             try:
                 read(path)

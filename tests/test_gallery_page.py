@@ -306,4 +306,6 @@ def test_markdown_goes_on_in_other_files_before_it_is_too_long(tmp_path, monkeyp
         assert all(f"[{other.name}]({other.name})" in text for other in pages if other != one)
     assert "**README.md**: conv1" in texts[0] and "conv3" in texts[-1].split("## ", 1)[1]
     monkeypatch.undo()
-    assert write_gallery(tmp_path, parts)[1] == whole and list(tmp_path.glob("README-*")) == []
+    (tmp_path / "README-mine.md").write_text("of somebody else")
+    assert write_gallery(tmp_path, parts)[1] == whole
+    assert [path.name for path in tmp_path.glob("README-*")] == ["README-mine.md"]

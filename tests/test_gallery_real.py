@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -65,8 +67,16 @@ def test_the_names_of_clips_are_text(tmp_path, text):
 def test_what_is_kept_is_read_and_damage_is_nothing(tmp_path):
     (tmp_path / "real.json").write_text("{}")
     assert real.read(tmp_path) is None
-    real.files.write_json(tmp_path / "real.json", real._to_json(beside()))
+    kept = real._to_json(beside())
+    real.files.write_json(tmp_path / "real.json", kept)
     assert real.read(tmp_path) == beside()
+    for wrong in ({"count": -1}, {"folder": None}, {"units": {}}, {"units": [{"layer": 1}]}):
+        real.files.write_json(tmp_path / "real.json", kept | wrong)
+        assert real.read(tmp_path) is None, wrong
+    for wrong in ("1e999", f"1{'0' * 400}", "NaN", '"1"', "true"):
+        text = json.dumps(kept).replace('"score": ', f'"score": {wrong}, "was": ', 1)
+        (tmp_path / "real.json").write_text(text)
+        assert real.read(tmp_path) is None, wrong
 
 
 def test_log_odds_are_those_of_the_objective():

@@ -103,7 +103,7 @@ def test_what_is_of_another_clip_or_damaged_is_nothing(network, films, judged, t
     files.write_json(tmp_path / "trust/conv2/0.json", kept)
     assert trust.read(tmp_path, UNITS[0]) == trust.read(out, UNITS[0]) is not None
     assert trust.missing(tmp_path, SECTION, []) == [UNITS[1]]
-    for wrong in ({"schema": 0}, {"way": 1}, {"made_sha256": "0"}, {"more": 1}):
+    for wrong in ({"schema": 0}, {"way": 1}, {"made_sha256": "0"}, {"more": 1}, {"auc": "0.9"}):
         files.write_json(tmp_path / "trust/conv2/0.json", kept | wrong)
         assert trust.read(tmp_path, UNITS[0]) is None, wrong
     (tmp_path / "trust/conv2/0.json").write_text("[")

@@ -43,6 +43,7 @@ GROUND = {
     "pooling",
     "receptive_field",
     "rewire",
+    "stored",
     "sums",
     "text",
     "variants",

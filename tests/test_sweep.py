@@ -110,6 +110,28 @@ def test_a_stopped_sweep_goes_on_and_ends_in_the_same_bytes(network, tmp_path, m
         responses.sweep(network, given, layers=["dense"], out=tmp_path / "parts", verbose=0)
 
 
+@pytest.mark.parametrize("damage", ["cut", "other", "changed"])
+def test_a_damaged_part_is_made_again_with_what_follows_it(network, tmp_path, damage):
+    given, _ = spots(16 * 2 + 5)
+    out = tmp_path / "out"
+    responses.sweep(network, given, out=out, verbose=0).save(tmp_path / "whole.npz")
+    part = out / "parts" / "000001.npz"
+    before = part.read_bytes()
+    if damage == "cut":
+        part.write_bytes(before[:200])
+    elif damage == "changed":
+        part.write_bytes(before.replace(b"'fortran_order'", b"'fortran_order,"))
+    else:
+        part.write_bytes((out / "parts" / "000002.npz").read_bytes()[:-1])
+    first = (out / "parts" / "000000.npz").stat().st_mtime_ns
+    with pytest.warns(UserWarning, match="made again with what follows it: .*000001.npz"):
+        again = responses.sweep(network, given, out=out, verbose=0)
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+    assert part.read_bytes() == before
+    assert (out / "parts" / "000000.npz").stat().st_mtime_ns == first
+
+
 def test_datasets_give_what_arrays_give(network, swept):
     tf = pytest.importorskip("tensorflow", reason="one of the datasets is tf.data's")
     given, _ = spots(37)

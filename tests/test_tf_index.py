@@ -119,6 +119,8 @@ def network():
         (record(*[1] * 255), "of shape"),
         (record(2**40, 2**40), "of shape"),
         (record(2**63 - 1, 0, 2**62), "of shape"),
+        (record(3, dtype=101), "of the type 101"),
+        (record(3, dtype=127), "of the type 127"),
     ],
 )
 def test_a_record_on_which_tensorflow_would_end_the_process_is_refused(

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import __version__, files, identity, objectives, output_folder, pages
+from c3dvis import __version__, files, identity, objectives, output_folder, pages, stored
 from c3dvis.attribution import explain, planes, segments
 from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
@@ -229,8 +229,20 @@ def _is_whole(record: Any, out: Path) -> bool:
 
 def _pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
     """One, and three more of a volume."""
-    films = [pages.Picture(**film) for film in record.get("planes", [])]
-    return [_picture(name, record), *films]
+    return [_picture(name, record), *map(_plane, record.get("planes", []))]
+
+
+def _plane(film: Mapping[str, Any]) -> pages.Picture:
+    """A picture of a record, as `asdict` gave it; a ValueError or KeyError if it is none."""
+    return pages.Picture(
+        stored.text(film["file"]),
+        stored.text(film["caption"]),
+        stored.count(film["width"]),
+        stored.text_or_none(film["alt"]),
+        stored.text_or_none(film["strip"]),
+        stored.shape(film["shape"]),
+        film["slider"] is True,
+    )
 
 
 def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:

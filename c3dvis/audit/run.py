@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import __version__, files, identity, output_folder
+from c3dvis import __version__, files, identity, output_folder, stored
 from c3dvis.audit import report
 from c3dvis.audit.changed_clips import ChangedClips
 from c3dvis.audit.changes import ONE_FRAME
@@ -142,8 +142,8 @@ def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbos
     for number, first in enumerate(range(0, count, _PART)):
         indices = range(first, min(first + _PART, count))
         path = None if parts is None else parts / f"{number:06}.json"
-        part = None if path is None else files.read_json(path)
-        if isinstance(part, dict) and part.get("key") == key:
+        part = None if path is None else _stored_part(path, key, len(indices), len(scores.labels))
+        if part is not None:
             progress.add(len(indices))
         else:
             part = {"key": key, **_part(scores, indices, progress)}
@@ -176,6 +176,28 @@ def _part(scores: _Scores, indices: Sequence[int], progress: Any) -> dict[str, A
             totals[change] = totals.get(change, 0) + values
         progress.add(1)
     return {"clips": rows, "totals": {change: list(total) for change, total in totals.items()}}
+
+
+def _stored_part(path: Path, key: str | None, clips: int, labels: int) -> dict[str, Any] | None:
+    """What `_part` gave to an earlier run; None where there is nothing of this key, or damaged."""
+    part = files.read_json(path)
+    try:
+        rows, totals = stored.items(part["clips"]), stored.mapping(part["totals"])
+        for row in map(stored.mapping, rows):
+            if "error" in row:
+                stored.text(row["error"])
+                continue
+            stored.text_or_none(row["no_actor"])
+            for score in stored.mapping(row["scores"]).values():
+                probability, logit, correct, predicted = score
+                for value in (probability, logit, correct):
+                    stored.number(value)
+                stored.count(predicted)
+        sizes = {len([stored.number(one) for one in total]) for total in totals.values()}
+        is_whole = part["key"] == key and len(rows) == clips and sizes <= {labels}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return part if is_whole else None
 
 
 def _elsewhere(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, pages
+from c3dvis import clips, pages, stored
 from c3dvis.callbacks.film import chosen, film
 from c3dvis.callbacks.units import Tracked
 from c3dvis.files import read_json, write_json
@@ -171,12 +171,25 @@ class History:
         """Records in the order of epochs, without those whose GIF is gone."""
         for path in sorted((self.folder / unit.stem).glob("epoch-*.json"), key=_epoch_of):
             record = read_json(path)
-            if isinstance(record, dict) and record.get("epoch") == _epoch_of(path):
+            if _is_record(record) and record["epoch"] == _epoch_of(path):
                 if not record["width"] or path.with_suffix(".gif").is_file():
                     yield record
 
     def _gif(self, unit: Tracked, record: Mapping[str, Any]) -> Path:
         return self.folder / unit.stem / f"{_RECORD.format(record['epoch'])}.gif"
+
+
+def _is_record(values: Any) -> bool:
+    """Whether that is what `put` wrote, and undamaged."""
+    try:
+        stored.text_or_none(values["error_message"])
+        stored.number_or_none(values["score"])
+        for name in ("width", "frames"):
+            if values[name] is not None:
+                stored.count(values[name])
+        return stored.count(values["epoch"]) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _epoch_of(path: Path) -> int:

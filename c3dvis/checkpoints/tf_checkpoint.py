@@ -26,6 +26,7 @@ _COUNTERS = ("global_step",)  # of a training run; no weights
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LONGEST_INDEX = 64 * 2**20  # bytes; that of a video network has less than one MiB
 _MOST_AXES = 254  # of a tensor of TensorFlow
+_REFERENCES = 100  # numbers of types above this are those of references, which no file holds
 
 
 def is_tf_checkpoint(path: Path) -> bool:
@@ -85,6 +86,8 @@ def read_variables(prefix: Path) -> tuple[Sequence[Any], dict[str, StoredWeight]
 
     reader, shapes, dtypes = _open(prefix)
     _check_shards(prefix, shapes, dtypes)
+    if _OBJECTS in dtypes and dtypes[_OBJECTS].name != "string":
+        raise _damaged(prefix, ValueError(f"objects of the type {dtypes[_OBJECTS].name}"))
     try:
         nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
     except Exception as reason:  # as in _open
@@ -156,6 +159,8 @@ def _check_index(path: Path) -> None:
         sizes = [dim.size for dim in entry.shape.dim]
         if entry.shape.unknown_rank or len(sizes) > _MOST_AXES or min(sizes, default=0) < 0:
             raise ValueError(f"a variable of shape {sizes!r:.60}")
+        if entry.dtype > _REFERENCES:
+            raise ValueError(f"a variable of the type {entry.dtype}")
         if math.prod(size or 1 for size in sizes) >= 2**63:
             raise ValueError(f"a variable of shape {sizes!r:.60}")
         if len(set(map(_extents, entry.slices))) != len(entry.slices):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from c3dvis import files, responses
+from c3dvis import files, responses, stored
 from c3dvis.gallery import trust
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
@@ -90,8 +90,10 @@ def read(out: Path, unit: Unit) -> str | None:
 def direction(out: Path, unit: Unit) -> float | None:
     """Degrees of the motion that a unit prefers; None where there is no card, or no such motion."""
     values = files.read_json(_said(out, unit))
-    known = values.get("direction") if isinstance(values, Mapping) else None
-    return float(known) if isinstance(known, (int, float)) else None
+    try:
+        return stored.number_or_none(stored.mapping(values).get("direction"))
+    except ValueError:  # damaged
+        return None
 
 
 def _said(out: Path, unit: Unit) -> Path:

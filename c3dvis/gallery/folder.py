@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from c3dvis import output_folder
+from c3dvis import output_folder, stored
 from c3dvis.files import read_json, write_json
 from c3dvis.gallery import forming, manifest
 from c3dvis.gallery.plan import Section, Unit
@@ -154,10 +154,10 @@ def read_held_out(folder: Path) -> dict[str, dict[int, float | None]]:
     """Best scores of held-out clips by layer and channel; empty where there are none to be read."""
     try:
         return {
-            layer: {int(channel): None if x is None else float(x) for channel, x in best.items()}
-            for layer, best in read_json(folder / _HELD_OUT).items()
+            layer: {int(channel): stored.number_or_none(x) for channel, x in best.items()}
+            for layer, best in stored.mapping(read_json(folder / _HELD_OUT)).items()
         }
-    except (AttributeError, TypeError, ValueError, OverflowError):  # not there, or damaged
+    except (AttributeError, ValueError):  # not there, or damaged
         return {}
 
 

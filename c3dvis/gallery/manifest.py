@@ -7,11 +7,13 @@ units were chosen, their labels and what the pages say can change from one run t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from c3dvis import stored
 from c3dvis.files import read_json, write_json
 from c3dvis.gallery.groups import Group
 from c3dvis.gallery.plan import Section, Unit
@@ -19,6 +21,8 @@ from c3dvis.gallery.plan import Section, Unit
 NAME = "gallery.json"
 # Raised by whoever changes what a key means or takes one away.
 SCHEMA = 1
+# A layer's folder, which must not lead out of the gallery.
+_FOLDER = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,20 @@ class Manifest:
             )
         try:
             sections = [_read_section(one) for one in values["sections"]]
-            banner = values["banner"]
+            identity = values["identity"]
+            network = stored.mapping(values["network"])
+            _check_shown(identity, network)
             return cls(
-                identity=values["identity"],
+                identity=identity,
                 sections=tuple(section for section, _, _ in sections),
                 groups={section.layer: groups for section, groups, _ in sections},
-                network=_mapping(values["network"]),
-                versions=_mapping(values["versions"]),
-                machine=_mapping(values["machine"]),
+                network=network,
+                versions=stored.mapping(values["versions"]),
+                machine=stored.mapping(values["machine"]),
                 code={section.layer: code for section, _, code in sections if code is not None},
-                banner=None if banner is None else _text(banner),
+                banner=stored.text_or_none(values["banner"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Expected a {NAME}. Received: a damaged one ({error}).") from None
 
 
@@ -160,42 +166,40 @@ def grown(
     return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
 
 
+def _check_shown(identity: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Refuses one without what the pages say."""
+    for name in ("compare", "steps", "seed"):
+        stored.count(identity[name])
+    for text in (identity["parametrization"], identity["weights_sha256"], network["name"]):
+        stored.text(text)
+    stored.number(identity["fps"])
+
+
 def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
-    layer, folder, code = _text(values["layer"]), _text(values["folder"]), values["code"]
-    if Path(folder).name != folder or "\\" in folder:  # it would lead out of the gallery
-        raise TypeError(f"the folder {folder!r}")
+    layer, folder = stored.text(values["layer"]), stored.text(values["folder"])
+    if not _FOLDER.fullmatch(folder):
+        raise ValueError(f"the folder {folder!r}")
     units = {
-        _count(channel): Unit(layer, channel, None if label is None else _text(label), folder)
+        stored.count(channel): Unit(layer, channel, stored.text_or_none(label), folder)
         for channel, label in values["units"]
     }
     if not units:
-        raise TypeError("a layer without units")
+        raise ValueError("a layer without units")
     groups = tuple(
-        Group(tuple(units[_count(channel)] for channel in one["channels"]), _count(one["size"]))
+        Group(
+            tuple(units[stored.count(channel)] for channel in one["channels"]),
+            stored.count(one["size"]),
+        )
         for one in values["groups"]
     )
     if not all(group.units and group.size for group in groups):
-        raise TypeError("an empty group")
-    shape = tuple(None if n is None else _count(n) for n in values["shape"])
+        raise ValueError("an empty group")
+    shape = tuple(None if n is None else stored.count(n) for n in values["shape"])
     section = Section(
-        layer, _text(values["kind"]), shape, _count(values["channels"]), tuple(units.values())
+        layer,
+        stored.text(values["kind"]),
+        shape,
+        stored.count(values["channels"]),
+        tuple(units.values()),
     )
-    return section, groups, None if code is None else _text(code)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} for a text")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} for a number")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r} for an object")
-    return value
+    return section, groups, stored.text_or_none(values["code"])

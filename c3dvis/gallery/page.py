@@ -109,7 +109,7 @@ def _write_markdown(out: Path, values: Mapping[str, Any]) -> None:
     for name, parts in zip(names, shown, strict=True):
         own = {**values, "parts": parts, "name": name, "contents": contents}
         files.write_text(out / name, template.render(own))
-    for path in out.glob("README-*.md"):  # of a gallery that had more
+    for path in out.glob("README-[0-9]*.md"):  # of a gallery that had more
         if path.name not in names:
             path.unlink()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, identity, objectives, pages, responses
+from c3dvis import files, identity, objectives, pages, responses, stored
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
@@ -220,13 +220,10 @@ def _unit_clips(
 def read(out: Path) -> RealClips | None:
     """What `add` wrote into a gallery's folder; None where there is none to be read."""
     try:
-        values = files.read_json(out / _NAMES)
-        units = {
-            (one["layer"], int(one["channel"])): tuple(_clip(clip) for clip in one["clips"])
-            for one in values["units"]
-        }
-        return RealClips(str(values["folder"]), int(values["count"]), units)
-    except (AttributeError, KeyError, TypeError, ValueError):  # not there, or damaged
+        values = stored.mapping(files.read_json(out / _NAMES))
+        units = dict(map(_of_unit, stored.items(values["units"])))
+        return RealClips(stored.text(values["folder"]), stored.count(values["count"]), units)
+    except (KeyError, ValueError):  # not there, or damaged
         return None
 
 
@@ -281,13 +278,18 @@ def _to_json(real: RealClips) -> dict[str, Any]:
     return {"folder": real.folder, "count": real.count, "units": units}
 
 
-def _clip(values: Mapping[str, Any]) -> RealClip:
-    frames, height, width = map(int, values["shape"])
-    strip = values["strip"]
+def _of_unit(values: Any) -> tuple[tuple[str, int], tuple[RealClip, ...]]:
+    values = stored.mapping(values)
+    clips = tuple(map(_clip, stored.items(values["clips"])))
+    return (stored.text(values["layer"]), stored.count(values["channel"])), clips
+
+
+def _clip(values: Any) -> RealClip:
+    values = stored.mapping(values)
     return RealClip(
-        name=str(values["name"]),
-        score=float(values["score"]),
-        gif=str(values["gif"]),
-        strip=None if strip is None else str(strip),
-        shape=(frames, height, width),
+        name=stored.text(values["name"]),
+        score=stored.number(values["score"]),
+        gif=stored.text(values["gif"]),
+        strip=stored.text_or_none(values["strip"]),
+        shape=stored.shape(values["shape"]),
     )

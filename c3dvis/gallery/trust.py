@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, files, responses
+from c3dvis import clips, files, responses, stored
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
@@ -145,12 +145,14 @@ def read(out: Path, unit: Unit) -> Trust | None:
         if values.pop("schema") != SCHEMA:
             return None
         one = Trust(**values)
-        texts = (one.interpretability, one.activations, one.way, one.description)
-        whole = all(isinstance(text, str) for text in texts)
+        for text in (one.interpretability, one.activations, one.way, one.description):
+            stored.text(text)
+        for number in (one.made_score, one.top_score, one.correlation, one.auc, one.generated):
+            stored.number_or_none(number)
         same = _sha256(_made(out, unit)) == one.made_sha256
-    except (AttributeError, KeyError, OSError, TypeError):  # not there, or damaged
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):  # not there, or damaged
         return None
-    return one if whole and same else None
+    return one if same else None
 
 
 def _made(out: Path, unit: Unit) -> Path:

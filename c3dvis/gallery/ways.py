@@ -7,14 +7,14 @@ cards/conv3b/7-ways.json           what they are, written last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c3dvis import files, pages
+from c3dvis import files, pages, stored
 from c3dvis.gallery import cards
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.settings import Settings
@@ -91,22 +91,21 @@ def read(out: Path, unit: Unit) -> tuple[Way, ...]:
     """A unit's two clips; none where they are not there."""
     values = files.read_json(_kept(out, unit))
     try:
-        ways = tuple(map(_way, values["ways"]))
-    except (KeyError, TypeError, ValueError):  # not there, or damaged
+        ways = tuple(map(_way, stored.items(stored.mapping(values)["ways"])))
+    except (KeyError, ValueError):  # not there, or damaged
         return ()
     expected = [_path(unit, f"{name}.jpg") for name in _NAMES]
     whole = [way.strip for way in ways] == expected and all((out / p).is_file() for p in expected)
     return ways if whole else ()
 
 
-def _way(values: Mapping[str, Any]) -> Way:
-    frames, height, width = map(int, values["shape"])
-    score = values["score"]
+def _way(values: Any) -> Way:
+    values = stored.mapping(values)
     return Way(
-        direction=float(values["direction"]),
-        score=None if score is None else float(score),
-        strip=str(values["strip"]),
-        shape=(frames, height, width),
+        direction=stored.number(values["direction"]),
+        score=stored.number_or_none(values["score"]),
+        strip=stored.text(values["strip"]),
+        shape=stored.shape(values["shape"]),
     )
 
 

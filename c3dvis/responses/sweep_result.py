@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, text
+from c3dvis import files, stored, text
 
 SCHEMA = 1
 """Of the files of a sweep; another number is another layout."""
@@ -152,22 +152,49 @@ class Sweep(Mapping[str, LayerResponses]):
         Raises:
             ValueError: If it is no such file, or of another schema.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                about = json.loads(str(stored["about"]))
+        with _opened(Path(path), "a sweep's file") as arrays:
+            about = stored.mapping(json.loads(str(arrays["about"])))
+            schema = stored.count(about["schema"])
+            if schema == SCHEMA:
+                names, sources = (
+                    tuple(map(stored.text, stored.items(about[key])))
+                    for key in ("names", "sources")
+                )
+                failed = dict(stored.mapping(about["failed"]))
                 layers = {
-                    name: LayerResponses(**{key: stored[f"{number}/{key}"] for key in _ARRAYS})
-                    for number, name in enumerate(about["layers"])
+                    name: LayerResponses(**{key: arrays[f"{number}/{key}"] for key in _ARRAYS})
+                    for number, name in enumerate(stored.items(about["layers"]))
                 }
-                schema = about["schema"]
-        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"Expected a sweep's file. Received: {path!s}: {reason}.") from error
         if schema != SCHEMA:
             raise ValueError(
                 f"Expected a sweep of schema {SCHEMA}. Received: {schema} in {path!s}."
             )
-        return cls(tuple(about["names"]), tuple(about["sources"]), about["failed"], layers)
+        return cls(names, sources, failed, layers)
+
+
+class Damaged(ValueError):
+    """A file of a sweep that cannot be read.
+
+    Attributes:
+        path: Of the file.
+    """
+
+    def __init__(self, path: Path, kind: str, reason: Exception):
+        why = " ".join(str(reason).split())
+        super().__init__(f"Expected {kind}. Received: {path}: {why}.")
+        self.path = path
+
+
+@contextlib.contextmanager
+def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str, NDArray]]:
+    """The arrays of a file; whatever is wrong with it or with what it holds is one error."""
+    try:
+        # NumPy leaves a file open that it opens and cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    # NumPy and zipfile raise much more than they tell, tokenize's errors among it.
+    except Exception as error:
+        raise Damaged(path, kind, error) from error
 
 
 def _layers(count: int) -> str:
@@ -193,25 +220,21 @@ def read_folder(folder: Path) -> Sweep:
     layers = settings.get("layers") if isinstance(settings, dict) else None
     if not isinstance(layers, list) or not (folder / COMPLETE).is_file():
         raise ValueError(f"Expected the folder of a finished sweep. Received: {folder}.")
-    try:
-        return collect(sorted((folder / PARTS).glob("*.npz")), layers, 1)
-    except (OSError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"Expected the folder of a whole sweep. Received: {folder}: {error}."
-        ) from error
+    return collect(sorted((folder / PARTS).glob("*.npz")), layers, 1)
 
 
 def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
     """The sweep whose parts lie in some files.
 
     Raises:
+        Damaged: If one of them cannot be read.
         ValueError: If no clip could be read.
     """
     about: dict[str, list[str]] = {"names": [], "sources": [], "failed": [], "errors": []}
     for part in parts:
-        with np.load(part, allow_pickle=False) as stored:
+        with _opened(part) as arrays:
             for key, listed in about.items():
-                listed += stored[key].tolist()
+                listed += map(stored.text, arrays[key].tolist())
     failed = dict(zip(about["failed"], about["errors"], strict=True))
     if not about["names"]:
         first = next(iter(failed.values()), "none")
@@ -224,11 +247,17 @@ def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
 def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> LayerResponses:
     """One layer's responses, of all parts."""
     read: dict[str, list[NDArray]] = {"scores": [], "peaks": [], "places": [], "grid": []}
+    units = None
     for part in parts:
-        with np.load(part, allow_pickle=False) as stored:
+        with _opened(part) as arrays:
+            if f"{number}/grid" not in arrays:  # none of its clips could be read
+                continue
+            scores = arrays[f"{number}/scores"]
+            units = scores.shape[1] if units is None else units
+            own = {key: arrays[f"{number}/{key}"] for key in read}
+            _check(own, len(arrays["names"]), units)
             for key, values in read.items():
-                if f"{number}/{key}" in stored:
-                    values.append(stored[f"{number}/{key}"])
+                values.append(own[key])
     scores, peaks = np.concatenate(read["scores"]), np.concatenate(read["peaks"])
     strongest = ranked(scores, sources, top)
     units = np.arange(scores.shape[1])
@@ -249,6 +278,20 @@ def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> La
         deciles=order[positions].astype(np.int32),
         grid=_three_axes(grid, 1),
     )
+
+
+def _check(arrays: Mapping[str, NDArray], clips: int, units: int) -> None:
+    """Refuses arrays of other sizes than a part has."""
+    grid = arrays["grid"]
+    if grid.dtype != np.int32 or not 1 <= len(grid) <= 3 or (grid < 1).any():
+        raise ValueError(f"a grid of {grid}")
+    for name, kind in (("scores", np.float32), ("peaks", np.float32), ("places", np.int32)):
+        values = arrays[name]
+        if values.shape != (clips, units) or values.dtype != kind:
+            raise ValueError(f"{name} of shape {values.shape} and type {values.dtype}")
+    places = arrays["places"]
+    if ((places < 0) | (places >= grid.prod())).any():
+        raise ValueError("places outside the layer")
 
 
 def ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from c3dvis.responses.sweep_result import (
     PARTS,
     SCHEMA,
     SETTINGS,
+    Damaged,
     Sweep,
     collect,
     write_arrays,
@@ -112,13 +114,26 @@ def sweep(
     }
     with _folder(out) as folder:
         _begin(folder, settings)
-        if files.read_json(folder / COMPLETE) is None:
+
+        def make() -> None:
             measure = _measure(tap, preprocess)
             for number, part in _parts(folder, given, verbose):
                 content = _responses(part, measure, chosen, batch_size, own)
                 write_arrays(folder / PARTS / f"{number:06}.npz", content)
             files.write_json(folder / COMPLETE, {"schema": SCHEMA})
-        return collect(sorted((folder / PARTS).glob("*.npz")), chosen, top)
+
+        if files.read_json(folder / COMPLETE) is None:
+            make()
+        given_up: set[Path] = set()
+        while True:
+            try:
+                return collect(sorted((folder / PARTS).glob("*.npz")), chosen, top)
+            except Damaged as damaged:
+                if damaged.path in given_up:
+                    raise
+                given_up.add(damaged.path)
+                _give_up(folder, damaged)
+                make()
 
 
 def _names(network: keras.Model) -> tuple[str, ...]:
@@ -164,6 +179,15 @@ def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
             f"Expected the sweep that {str(folder)!r} was begun with. "
             f"Received: other {', '.join(other)}."
         )
+
+
+def _give_up(folder: Path, damaged: Damaged) -> None:
+    """Removes a part that cannot be read and all that follow it, as clips are read in order."""
+    warnings.warn(f"made again with what follows it: {damaged}", stacklevel=3)
+    (folder / COMPLETE).unlink(missing_ok=True)
+    for part in (folder / PARTS).glob("*.npz"):
+        if part.name >= damaged.path.name:
+            part.unlink()
 
 
 def _parts(

@@ -1,0 +1,29 @@
+"""What JSON files hold is checked, once, when it is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from c3dvis import stored
+
+
+@pytest.mark.parametrize(
+    "check, right, wrong",
+    [
+        (stored.text, ["", "a"], [None, 1, ["a"]]),
+        (stored.text_or_none, [None, "a"], [0, []]),
+        (stored.count, [0, 2**80], [-1, 1.0, True, "1", None]),
+        (stored.number, [0, -1.5], [None, True, "1", float("nan"), float("-inf"), 10**400]),
+        (stored.number_or_none, [None, 2], ["", float("inf")]),
+        (stored.mapping, [{}], [None, [], "a"]),
+        (stored.items, [[], [1]], [None, {}, "a"]),
+        (stored.shape, [[4, 8, 9]], [[4, 8], [4, 8, 0], [4, 8, 1.5], "abc", None]),
+    ],
+)
+def test_a_value_is_given_or_refused(check, right, wrong):
+    for value in right:
+        given = check(value)
+        assert (list(given) if isinstance(given, tuple) else given) == value
+    for value in wrong:
+        with pytest.raises(ValueError, match="Expected .* Received: "):
+            check(value)
