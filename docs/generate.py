@@ -16,7 +16,7 @@ from pathlib import Path
 from c3dvis import models
 
 FOLDER = Path(__file__).parent
-COMMANDS = ("gallery", "attribution", "responses", "audit", "models")
+COMMANDS = ("gallery", "attribution", "responses", "audit", "bench", "models")
 _WIDTH = "100"  # columns
 _HEAD = """# Commands
 
