@@ -38,6 +38,7 @@ from c3dvis.bench.evidence import (
     known_clip,
     verify,
 )
+from c3dvis.bench.functions import OF_FRAMES
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
 NETWORKS = tuple(
@@ -57,7 +58,7 @@ METHODS = (
     *(method + _SMOOTHED for method in OF_GRADIENTS),
 )
 # Their heat is the same all over a frame.
-TEMPORAL = frozenset(("freeze", "reverse", "window"))
+TEMPORAL = frozenset(OF_FRAMES)
 # Run before the other slow ones, for a run that is cut short.
 FIRST = frozenset(("step", "extremal_3d"))
 RIVALS = ("extremal_3d", "grad_cam", "integrated_gradients")

@@ -44,8 +44,7 @@ def _run(chosen: argparse.Namespace) -> int:
     load_keras()
     from c3dvis.bench import functions, scores
 
-    named = dict.fromkeys((*chosen.method, *_BESIDE))
-    heatmaps = {name: functions.heatmap_of(name) for name in named}
+    heatmaps = functions.heatmaps_of(dict.fromkeys((*chosen.method, *_BESIDE)))
     network = models.build(chosen.model)
     answers = {
         world: scores.score(network, heatmaps, world=world, clips=chosen.clips)

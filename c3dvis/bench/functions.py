@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import runpy
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from c3dvis import objectives
 from c3dvis.attribution import attribute
-from c3dvis.attribution.explain import check
 from c3dvis.attribution.method_names import method_name
+from c3dvis.attribution.result import Attribution
 from c3dvis.text import in_one_line
 
 # Of a network, a clip `(T, H, W, 3)` in [0, 1] and the index of a class: `(T, H, W)`.
@@ -25,31 +25,51 @@ Heatmap = Callable[[keras.Model, NDArray[np.float32], int], NDArray]
 FUNCTION = "heatmap"
 SMOOTHED = "_smoothed"
 RANDOM = "random map"
+OF_FRAMES = ("freeze", "reverse", "window")  # their heat is the same all over a frame
 
 
-def heatmap_of(name: str) -> Heatmap:
-    """The function of a Python file, or that of a method of the package.
+def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
+    """Functions by name: of Python files, and of methods of the package.
 
     Args:
-        name: A file that ends in `.py` and defines `heatmap(network, clip, target)`; a method's
-            name in any spelling, with `_smoothed` behind it for `Attribution.smoothed`; or
-            "random map".
+        names: Each a file that ends in `.py` and defines `heatmap(network, clip, target)`; a
+            method's name in any spelling, with `_smoothed` behind it for `Attribution.smoothed`;
+            or "random map".
 
     Raises:
         ValueError: A file that isn't there, doesn't run or has no such function; an unknown
             method, or one that finds frames and draws no heatmap.
 
     Example:
-        >>> heatmap_of("random map")(None, np.zeros((2, 4, 4, 3)), 0).shape
+        >>> heatmaps_of(["random map"])["random map"](None, np.zeros((2, 4, 4, 3)), 0).shape
         (2, 4, 4)
     """
-    if name == RANDOM:
-        return _random
-    if name.endswith(".py"):
-        return of_file(Path(name))
-    plain = name.removesuffix(SMOOTHED)
-    check(plain, {})
-    return partial(_by_method, method=method_name(plain), smoothed=plain != name)
+    latest: dict[str, _Latest] = {}
+    functions: dict[str, Heatmap] = {}
+    for name in names:
+        if name == RANDOM:
+            functions[name] = _random
+        elif name.endswith(".py"):
+            functions[name] = of_file(Path(name))
+        else:
+            method = method_name(name.removesuffix(SMOOTHED))
+            if method in OF_FRAMES:
+                raise ValueError(
+                    f"Expected a method that draws heatmaps. Received: {name!r}, which finds "
+                    "frames."
+                )
+            own = latest.setdefault(method, _Latest(method))
+            draw = _smoothed if name.endswith(SMOOTHED) else _plain
+            functions[name] = partial(draw, own)
+    return functions
+
+
+def _plain(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
+    return latest(network, clip, target).heatmap
+
+
+def _smoothed(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
+    return latest(network, clip, target).smoothed().heatmap
 
 
 def of_file(path: Path) -> Heatmap:
@@ -100,9 +120,23 @@ def _told(error: Exception, path: Path) -> str:
     return f"fails{where} with {type(error).__name__}: {in_one_line(error)}".rstrip(".")
 
 
-def _by_method(network, clip, target, *, method: str, smoothed: bool) -> NDArray[np.float32]:
-    attribution = attribute(network, clip, objectives.logit(target), method=method)
-    return (attribution.smoothed() if smoothed else attribution).heatmap
+class _Latest:
+    """The attribution of the latest clip by one method: what is drawn of it costs nothing more."""
+
+    def __init__(self, method: str):
+        self.method = method
+        self._asked: tuple = ()
+        self._attribution: Attribution | None = None
+
+    def __call__(self, network, clip, target) -> Attribution:
+        asked = network, clip, target
+        if self._attribution is None or any(
+            a is not b for a, b in zip(asked, self._asked, strict=True)
+        ):
+            found = attribute(network, clip, objectives.logit(target), method=self.method)
+            assert isinstance(found, Attribution)  # of one clip by one method
+            self._asked, self._attribution = asked, found
+        return self._attribution
 
 
 def _random(network, clip, target) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 
 from c3dvis.attribution import metrics
-from c3dvis.bench.evidence import Verified, verified_clips
+from c3dvis.bench.evidence import verified_clips
 from c3dvis.bench.functions import Heatmap
 from c3dvis.bench.shapes import MovingShapes
 from c3dvis.intervals import Interval
@@ -70,8 +70,8 @@ def score(
 
     Example:
         >>> from c3dvis import models
-        >>> from c3dvis.bench.functions import heatmap_of
-        >>> functions = {"random": heatmap_of("random map")}
+        >>> from c3dvis.bench.functions import heatmaps_of
+        >>> functions = heatmaps_of(["random map"])
         >>> score(models.build("c3d-motion"), functions, clips=2).verified
         2
     """
@@ -83,16 +83,14 @@ def score(
             "Expected a network that decides two clips or more by their evidence. Received: one "
             f"that does so on {len(found.clips)} of {looked_at}, and knows {right}."
         )
-    scores = {name: _scored(network, function, found) for name, function in functions.items()}
-    return WorldScores(looked_at, right, len(found.clips), scores)
-
-
-def _scored(network, function: Heatmap, found: Verified) -> dict[str, list[float]]:
-    maps = [function(network, known.clip, known.label) for known in found.clips]
-    pairs: list[tuple] = list(zip(maps, found.clips, strict=True))
-    return {
-        metric: [of(heat, known.mask) for heat, known in pairs] for metric, of in METRICS.items()
-    }
+    values: dict[str, dict[str, list[float]]]
+    values = {name: {metric: [] for metric in METRICS} for name in functions}
+    for known in found.clips:
+        for name, function in functions.items():
+            heat = function(network, known.clip, known.label)
+            for metric, of in METRICS.items():
+                values[name][metric].append(of(heat, known.mask))
+    return WorldScores(looked_at, right, len(found.clips), values)
 
 
 def markdown(world: str, scored: WorldScores) -> str:

@@ -42,7 +42,7 @@ class MovingShapes(MovingEvidence):
         return partial(_stamp_shape, shape=shape, texture=texture / texture.std())
 
 
-def natural_texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def natural_texture(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
     """Wrapping noise with a 1/f spectrum, `(height, width, 3)`, of mean 0 and deviation 1.
 
     Most of it is common to the colours, as in photographs.
