@@ -79,7 +79,7 @@ def table(rows: list[dict]) -> str:
 
         error = "" if method in SAMPLED else f"{median(lambda r: r['error']):.2f}"
         cells = [network, method, tolerance, str(len(some))]
-        cells += [f"{median(lambda r: r[n]):.0f}" for n in ("fixed", "passes")]
+        cells += [f"{median(lambda r, n=n: r[n]):.0f}" for n in ("fixed", "passes")]
         cells += [f"{median(lambda r: r['passes'] / r['fixed']):.2f}"]
         cells += [f"{median(lambda r: r['stated']):.2f}", error]
         lines.append(f"| {' | '.join(cells)} |")
