@@ -21,7 +21,6 @@ import keras
 import machine
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute, baselines, methods, metrics, temporal
@@ -29,6 +28,17 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.attribution.temporal import windows
 from c3dvis.attribution.temporal.report import TemporalReport, temporal_report
+from c3dvis.bench.evidence import (
+    ABOVE_CHANCE,
+    DILATION,
+    FILL,
+    Known,
+    Verdict,
+    dilated,
+    known_clip,
+    verify,
+)
+from c3dvis.bench.functions import OF_FRAMES
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 
 NETWORKS = tuple(
@@ -48,7 +58,7 @@ METHODS = (
     *(method + _SMOOTHED for method in OF_GRADIENTS),
 )
 # Their heat is the same all over a frame.
-TEMPORAL = frozenset(("freeze", "reverse", "window"))
+TEMPORAL = frozenset(OF_FRAMES)
 # Run before the other slow ones, for a run that is cut short.
 FIRST = frozenset(("step", "extremal_3d"))
 RIVALS = ("extremal_3d", "grad_cam", "integrated_gradients")
@@ -62,37 +72,11 @@ TIMING_METRICS = {"temporal hit": metrics.temporal_hit, "temporal IoU": metrics.
 METRICS = (*SPATIAL_METRICS, *TIMING_METRICS)
 COMPARED = ("I3D", "i3d-motion"), ("ConvLSTM", "convlstm-motion")
 
-# Both chosen by the share of verified clips on seed 1234.
-_DILATION, _FILL = 2, "blur"
-_KEPT_SHARE, _ABOVE_CHANCE = 0.9, 0.1
 _RANDOM_MAPS = 20
 # Two networks whose mean drops differ by less are not told apart, however sure the difference.
 _SMALLEST_DROP = 0.01
 
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Known:
-    """One clip whose evidence is known."""
-
-    clip: NDArray[np.float32]
-    label: int
-    mask: NDArray[np.bool_]
-    window: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a network makes of a clip's evidence: whether it decides, and it alone."""
-
-    right: bool
-    keeps: bool
-    falls: bool
-
-    @property
-    def verified(self) -> bool:
-        return self.right and self.keeps and self.falls
 
 
 @dataclass
@@ -122,34 +106,7 @@ class NetworkResult:
 
 @lru_cache(maxsize=256)
 def _held_out(index: int) -> Known:
-    one = MovingEvidence(seed=HELD_OUT_SEED).batch(index, 1)
-    first, end = map(int, one.windows[0])
-    return Known(one.clips[0], int(one.labels[0]), one.masks[0], (first, end))
-
-
-def dilated(mask: NDArray[np.bool_], radius: int = _DILATION) -> NDArray[np.bool_]:
-    """A tube made wider by a disc in every frame; the world of the clips wraps around."""
-    wider = np.zeros_like(mask)
-    for down in range(-radius, radius + 1):
-        for right in range(-radius, radius + 1):
-            if down**2 + right**2 <= radius**2:
-                wider |= np.roll(mask, (down, right), axis=(1, 2))
-    return wider
-
-
-def verify(network: keras.Model, known: Known) -> Verdict:
-    """Whether a network uses the evidence: it does with the tube alone, and not without it."""
-    tube = dilated(known.mask)[..., None]
-    hidden = baselines.baseline(_FILL, known.clip)
-    shown = [known.clip, np.where(tube, known.clip, hidden), np.where(tube, hidden, known.clip)]
-    scorer = Scorer(network, objectives.logit(known.label), batch_size=len(shown))
-    classes = scorer.class_scores(np.stack(shown))
-    whole, kept, removed = scorer.probabilities(np.stack(shown))
-    return Verdict(
-        right=int(classes[0].argmax()) == known.label,
-        keeps=bool(kept >= _KEPT_SHARE * whole),
-        falls=bool(removed <= 1 / classes.shape[1] + _ABOVE_CHANCE),
-    )
+    return known_clip(MovingEvidence(seed=HELD_OUT_SEED), index)
 
 
 # The measures
@@ -253,7 +210,7 @@ def white_box() -> tuple[keras.Model, Known]:
     mean = layers.GlobalAveragePooling3D()(seen)
     network = keras.Model(inputs, layers.Dense(10, activation="softmax", name="class")(mean))
     network.get_layer("grey").set_weights([np.full((1, 1, 1, 3, 1), 1 / 3, np.float32)])
-    hidden = baselines.baseline(_FILL, known.clip)
+    hidden = baselines.baseline(FILL, known.clip)
     there, gone = (float(clip[known.mask].mean()) for clip in (known.clip, hidden))
     gain = np.zeros((1, 10), np.float32)
     gain[0, 0] = 8 / (there - gone)
@@ -317,8 +274,8 @@ def page(
     settings: Mapping,
 ) -> str:
     """The whole page, as Markdown."""
-    limit = 0.1 + _ABOVE_CHANCE
-    text = _HEAD.format(seed=HELD_OUT_SEED, dilation=_DILATION, limit=limit, **settings)
+    limit = 0.1 + ABOVE_CHANCE
+    text = _HEAD.format(seed=HELD_OUT_SEED, dilation=DILATION, limit=limit, **settings)
     parts = [_targets(results), _shares(results), *map(_network, results), _rivals(results)]
     parts += ["" if white is None else _white(white), _freezing(results)]
     parts += ["" if report is None else _order(report)]

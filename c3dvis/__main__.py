@@ -15,6 +15,7 @@ COMMANDS = {
     "attribution": "the pixels and frames of a clip that decided its class",
     "responses": "what each filter of a layer makes of a clip",
     "audit": "whether a network reads motion, the background or the actor, class by class",
+    "bench": "how well heatmaps find known evidence, anybody's own method too",
     "models": "the networks there are; what fits a weight file; published weights",
 }
 

@@ -7,7 +7,7 @@ one spatial frequency.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,8 +161,8 @@ class MovingEvidence:
         canvas = np.repeat(self._background(rng)[None], self.frames, axis=0)
         for _ in range(self.distractors):
             event = int(rng.integers(len(CLASSES)))
-            self._draw_disc(canvas, rng, event, _DISTRACTOR_HUES, _DISTRACTOR_BRIGHTNESS)
-        mask, window = self._draw_disc(canvas, rng, label, _EVIDENCE_HUES, _EVIDENCE_BRIGHTNESS)
+            self._draw_object(canvas, rng, event, _DISTRACTOR_HUES, _DISTRACTOR_BRIGHTNESS)
+        mask, window = self._draw_object(canvas, rng, label, _EVIDENCE_HUES, _EVIDENCE_BRIGHTNESS)
         return np.clip(canvas, 0, 1), mask, window
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
@@ -178,24 +178,27 @@ class MovingEvidence:
         muted = 0.5 * grey + 0.5 * texture
         return (rng.uniform(0.3, 0.5) + 0.1 * muted).transpose(1, 2, 0).astype(np.float32)
 
-    def _draw_disc(self, canvas, rng: np.random.Generator, event: int, hues, brightness):
-        """Draws one disc into every frame; returns its mask within its window, and the window."""
+    def _draw_object(self, canvas, rng: np.random.Generator, event: int, hues, brightness):
+        """Draws one object in every frame; returns its mask within its window, and the window."""
         side = min(self.size)
         radius = rng.uniform(*_RADIUS) * side
         length = int(rng.integers(*np.round(np.multiply(_WINDOW, self.frames)) + [0, 1]))
         first = int(rng.integers(0, self.frames - length + 1))
-        # A window of L frames holds L - 1 steps between frames; the disc stands still elsewhere.
+        # A window of L frames holds L - 1 steps between frames; the object stands still elsewhere.
         progress = np.clip(np.arange(self.frames) - first, 0, length - 1)
         rows, columns, angles = self._path(rng, event, progress, length - 1)
         tones = _two_tones(rng, hues, brightness)
+        stamp = self._stamp(rng)
         mask = np.zeros(canvas.shape[:3], bool)
         for frame in range(self.frames):
-            inside = _stamp(
-                canvas[frame], rows[frame], columns[frame], radius, angles[frame], tones
-            )
+            inside = stamp(canvas[frame], rows[frame], columns[frame], radius, angles[frame], tones)
             if first <= frame < first + length:
                 mask[(frame, *inside)] = True
         return mask, (first, first + length)
+
+    def _stamp(self, rng: np.random.Generator) -> Callable:
+        """What draws one object into a frame, as `_stamp_disc`; other worlds have other objects."""
+        return _stamp_disc
 
     def _path(self, rng: np.random.Generator, event: int, progress: np.ndarray, steps: int):
         """Row, column and orientation of a disc in every frame, before wrapping around."""
@@ -349,7 +352,7 @@ def _two_tones(rng: np.random.Generator, hues, brightness) -> np.ndarray:
     return np.stack([bright * (0.15 + 0.85 * pure), dark * pure]).astype(np.float32)
 
 
-def _stamp(frame: np.ndarray, row, column, radius, angle, tones: np.ndarray):
+def _stamp_disc(frame: np.ndarray, row, column, radius, angle, tones: np.ndarray):
     """Draws a two-tone disc, wrapped around; returns the pixels it covers at least half."""
     height, width = frame.shape[:2]
     reach = np.arange(-int(radius) - 2, int(radius) + 3)

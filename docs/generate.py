@@ -16,7 +16,7 @@ from pathlib import Path
 from c3dvis import models
 
 FOLDER = Path(__file__).parent
-COMMANDS = ("gallery", "attribution", "responses", "audit", "models")
+COMMANDS = ("gallery", "attribution", "responses", "audit", "bench", "models")
 _WIDTH = "100"  # columns
 _HEAD = """# Commands
 
@@ -30,6 +30,7 @@ nothing then. Nothing is downloaded but the published weights of I3D, once, wher
 | [attribution](#attribution) | which pixels and frames of a clip decided the answer |
 | [responses](#responses) | what each filter makes of a clip |
 | [audit](#audit) | whether a network reads motion, the background or the actor |
+| [bench](#bench) | how well heatmaps find known evidence, a method of one's own too |
 | [models](#models) | the list of networks, and whether a weight file fits one |
 """
 

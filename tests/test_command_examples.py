@@ -9,7 +9,7 @@ import pytest
 
 from c3dvis.attribution import explain
 
-COMMANDS = ("gallery", "attribution", "responses", "audit", "models")
+COMMANDS = ("gallery", "attribution", "responses", "audit", "bench", "models")
 # Those that need no file.
 CHEAP = (
     "python -m c3dvis.gallery --list-layers --model c3d-motion",

@@ -57,6 +57,7 @@ MAY_IMPORT = {
     **{room: GROUND | {"models"} for room in MIDDLE},
     "callbacks": GROUND | MIDDLE | {"models"},
     "audit": GROUND | MIDDLE | {"models"},
+    "bench": GROUND | {"models", "attribution"},
     "gallery": GROUND | MIDDLE | {"models", "callbacks", "weights"},
     "__main__": GROUND | MIDDLE | {"models", "gallery"},
     "weights": GROUND | MIDDLE | {"models", "callbacks"},
@@ -339,7 +340,7 @@ def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, cod
     assert not loaded_after("-m", "c3dvis.gallery", *arguments, expect=code) & HEAVY
 
 
-@pytest.mark.parametrize("room", ["attribution", "audit", "responses"])
+@pytest.mark.parametrize("room", ["attribution", "audit", "bench", "responses"])
 @pytest.mark.parametrize("arguments, code", [(["--help"], 0), (["--no-such"], 2), ([], 2)])
 def test_the_other_commands_answer_help_and_bad_arguments_without_keras(room, arguments, code):
     assert not loaded_after("-m", f"c3dvis.{room}", *arguments, expect=code) & HEAVY

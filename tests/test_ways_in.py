@@ -452,7 +452,7 @@ def test_the_command_lists_the_others_and_runs_them(capsys):
     listed = capsys.readouterr().out
     assert all(
         f"\n  {name} " in listed
-        for name in ("gallery", "attribution", "responses", "audit", "models")
+        for name in ("gallery", "attribution", "responses", "audit", "bench", "models")
     )
     assert command.main(["galery"]) == 2
     error = capsys.readouterr().err

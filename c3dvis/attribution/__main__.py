@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import shlex
 import sys
@@ -34,6 +35,7 @@ examples:
   python -m c3dvis.attribution wave.gif --method grad_cam step --target "moving left"
   python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
       every video, animated picture and folder of frames in a folder
+  python -m c3dvis.attribution wave.gif --method rise occlusion --tolerance 0.3
   python -m c3dvis.attribution scan.nii.gz --keras-model mine.keras --window -1000 400
       a volume: its heatmap as NIfTI on the same grid, and a page of three planes
   python -m c3dvis.attribution --list-methods
@@ -70,6 +72,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
     chosen.options = dict(chosen.option or [])
+    if chosen.tolerance is not None:
+        if "tolerance" in chosen.options:
+            parser.error("argument --tolerance: not allowed with argument --option tolerance=")
+        chosen.options["tolerance"] = chosen.tolerance
     if chosen.list_methods:
         return chosen
     if chosen.smooth and chosen.polarity == "negative":
@@ -124,6 +130,14 @@ def _parser() -> argparse.ArgumentParser:
         help="of the method, such as steps=50; can be given several times",
     )
     asked.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="ERROR",
+        help="of methods that state their error, such as 0.2: they stop when it is at most this. "
+        "Of smooth_grad, rise, occlusion and score_cam it is relative to the heatmap (default: a "
+        "fixed number of passes), of integrated_gradients to the sum (default 0.01)",
+    )
+    asked.add_argument(
         "--target", metavar="CLASS", help="its name or number (default: the one predicted)"
     )
     asked.add_argument(
@@ -174,6 +188,16 @@ def _region(text: str) -> tuple[slice, ...]:
             f"Received: {text!r}."
         )
     return region
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"Expected a number above 0. Received: {text!r}.")
+    return value
 
 
 def _option(text: str) -> tuple[str, object]:

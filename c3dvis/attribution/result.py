@@ -202,6 +202,8 @@ class Attribution:
         """One line: the method, the objective and its score, and what the method could not do."""
         complete = self.settings.get("complete", True)
         incomplete = "" if complete else ", not complete"
+        if not self.settings.get("within_tolerance", True):
+            incomplete += ", not within tolerance"
         frames = "" if self.frame_mask is None else f", {self.deciding_frames}"
         highest = "" if self.frame_scores is None else f", {self.highest_frame}"
         score = f"score {self.score:.3f}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.attribution.blocks import Blocks, Drops, Window, coarse_to_fine
+from c3dvis.attribution.convergence import check_tolerance
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
@@ -24,6 +24,7 @@ def attribute(
     block: Block | None = None,
     stride: Block | None = None,
     perturbation: str = "blur",
+    tolerance: float | None = None,
 ) -> Attribution:
     """Drop of the score when a spatiotemporal block is hidden, as the block slides over the clip.
 
@@ -37,14 +38,22 @@ def attribute(
             a sixth of its rows and columns.
         stride: From one block to the next along each axis; None is half a block.
         perturbation: What replaces a block: "blur", of 20 pixels, or "fade", black.
+        tolerance: From coarse to fine: windows of up to 4 x 4 x 4 neighbouring blocks are hidden
+            first, and those that change the score most are split until the error bound is at most
+            this; None hides every block. The bound takes it that no block within a window changes
+            the score more than the whole window does. That isn't so where blocks work against each
+            other or stand in for each other, so it is no guarantee; docs/attribution.md says how
+            far it held. It is relative as `convergence.relative_error` has it.
 
     Returns:
         A heatmap in units of the score. `perturbed` is the clip without the block of the largest
-        drop; `settings` hold the number of blocks.
+        drop; `settings` hold the number of `blocks`, the clips that were scored for them
+        (`samples`) and, with a tolerance, the `error_bound` and whether it is within that
+        (`within_tolerance`, always true as in the end all blocks are hidden).
 
     Raises:
         ValueError: A block that is empty or larger than the clip, a stride below 1 or one that
-            skips pixels, or an unknown perturbation.
+            skips pixels, an unknown perturbation, or a tolerance that is not above 0.
 
     Example:
         >>> from c3dvis import models
@@ -58,31 +67,41 @@ def attribute(
 
     Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
     """
+    check_tolerance(tolerance)
     block = _block(clip.shape, block)
     stride = _stride(block, stride)
     # The stronger of two levels; the other is the clip itself.
     hidden = perturbations.pyramid(clip, perturbation, levels=2)[0]
-    blocks = list(_blocks(clip.shape, block, stride))
+    grid = Blocks(clip.shape[:3], block, stride)
     score = float(scorer.scores(clip[None])[0])
-    drops = score - _scores(scorer, clip, hidden, blocks)
-    total, count = np.zeros(clip.shape[:3]), np.zeros(clip.shape[:3])
-    for where, drop in zip(blocks, drops, strict=True):
-        total[where] += drop
-        count[where] += 1
+
+    def drops(windows: list[Window]) -> list[float]:
+        return list(score - _scores(scorer, clip, hidden, [grid.pixels(w) for w in windows]))
+
+    if tolerance is None:
+        windows = grid.windows(1)
+        found = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
+    else:
+        found = coarse_to_fine(grid, drops, tolerance)
     settings = {
         "block": list(block),
         "stride": list(stride),
         "perturbation": perturbation,
-        "blocks": len(blocks),
+        "blocks": math.prod(grid.counts),
+        "samples": found.samples,
     }
+    if tolerance is not None:
+        bound = found.error_bound()
+        within = {"error_bound": bound, "within_tolerance": bound <= tolerance}
+        settings |= {"tolerance": tolerance, **within}
     return Attribution(
         clip,
-        (total / count).astype(np.float32),
+        found.heatmap().astype(np.float32),
         score,
         scorer.objective,
         "occlusion",
         settings,
-        perturbed=_without(clip, hidden, blocks[int(drops.argmax())]),
+        perturbed=_without(clip, hidden, grid.pixels(found.largest())),
     )
 
 
@@ -102,15 +121,6 @@ def _stride(block: Block, stride: Block | None) -> Block:
     if len(stride) != 3 or not all(1 <= s <= b for s, b in zip(stride, block, strict=True)):
         raise ValueError(f"Expected a stride from 1 up to the block {block}. Received: {stride}.")
     return tuple(stride)
-
-
-def _blocks(shape: tuple[int, ...], block: Block, stride: Block) -> Iterator[tuple[slice, ...]]:
-    firsts = []
-    for length, size, step in zip(shape, block, stride, strict=False):
-        count = math.ceil((length - size) / step) + 1
-        firsts.append([min(i * step, length - size) for i in range(count)])
-    for corner in itertools.product(*firsts):
-        yield tuple(slice(first, first + size) for first, size in zip(corner, block, strict=True))
 
 
 def _scores(scorer: Scorer, clip, hidden, blocks) -> NDArray[np.float32]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis.attribution import cam
 from c3dvis.attribution.baselines import baseline as build_baseline
+from c3dvis.attribution.convergence import check_tolerance, relative_error
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models.tokens import Grid
 from c3dvis.objectives import Logit
 
 CONFIDENCES = ("probability", "score")
+_AT_ONCE = 8  # channels from one look at the error to the next
 _EPSILON = 1e-7  # added to the range of a map, which is 0 for a constant one
 
 
@@ -25,6 +29,7 @@ def attribute(
     confidence: str | None = None,
     baseline: str | NDArray[np.float32] | None = "black",
     channels: int | None = None,
+    tolerance: float | None = None,
 ) -> Attribution:
     """ReLU of the sum of weight x activation; a weight is the score of the masked clip.
 
@@ -43,13 +48,21 @@ def attribute(
             subtracts nothing, as the authors' code.
         channels: Number of channels, those of the largest variance over their positions; None is
             all.
+        tolerance: Channels are taken in the order of their energy, eight at a time, until what is
+            left is expected to change the map by this at most; None takes all. A channel that is
+            left has the mean weight of those taken, and the error is what weights that deviate
+            from it as theirs do would make of the rest, relative as `convergence.relative_error`
+            has it: an estimate, as channels of little energy may weigh otherwise.
 
     Returns:
-        A heatmap interpolated to every frame and pixel, not negative.
+        A heatmap interpolated to every frame and pixel, not negative. Its settings hold the number
+        of `channels` that were scored and, with a tolerance, the relative `standard_error` and
+        whether it is within that (`within_tolerance`, always true as in the end all are taken).
 
     Raises:
-        ValueError: A layer that is unknown, has no spatial output, or does not lead to the
-            objective; the probability of an objective that is not one logit.
+        ValueError: A tolerance that is not above 0; a layer that is unknown, has no spatial
+            output, or does not lead to the objective; the probability of an objective that is not
+            one logit.
 
     Example:
         >>> from c3dvis import models
@@ -62,6 +75,7 @@ def attribute(
     Wang et al. 2019, "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
     Networks", https://arxiv.org/abs/1910.01279
     """
+    check_tolerance(tolerance)
     confidence = _confidence(scorer) if confidence is None else confidence
     if confidence not in CONFIDENCES:
         names = " or ".join(map(repr, CONFIDENCES))
@@ -70,16 +84,43 @@ def attribute(
     layer_gradient = cam.read(scorer, clip, layer, grid=grid)
     maps = np.moveaxis(layer_gradient.activation, -1, 0)
     maps = maps[_largest_variance(maps, channels)]
-    weights = _masked_confidences(confidences, clip, maps, scorer.rows(clip.shape))
-    if baseline is not None:
-        weights = weights - confidences(build_baseline(baseline, clip)[None])
-    grid_map = np.maximum(np.tensordot(weights, maps, 1), 0)
-    settings = {
+    nothing = 0.0 if baseline is None else confidences(build_baseline(baseline, clip)[None])[0]
+
+    def weigh(some: NDArray[np.float32]) -> NDArray[np.float32]:
+        masked = _masked_confidences(confidences, clip, some, scorer.rows(clip.shape))
+        return masked - nothing
+
+    settings: dict[str, Any] = {
         "confidence": confidence,
         "baseline": baseline if baseline is None or isinstance(baseline, str) else "given",
-        "channels": len(maps),
     }
+    if tolerance is None:
+        grid_map: NDArray = np.tensordot(weigh(maps), maps, 1)
+        settings["channels"] = len(maps)
+    else:
+        grid_map, taken, error = _until(tolerance, maps, weigh)
+        settings |= {"channels": taken, "tolerance": tolerance, "standard_error": error}
+        settings["within_tolerance"] = error <= tolerance
+    grid_map = np.maximum(grid_map, 0)
     return cam.answer(scorer, clip, layer_gradient, grid_map, "score_cam", settings)
+
+
+def _until(
+    tolerance: float, maps: NDArray[np.float32], weigh
+) -> tuple[NDArray[np.float64], int, float]:
+    """The weighted sum of maps, taken until a tolerance is kept; how many; and the error left."""
+    order = np.argsort(-np.square(maps).sum(axis=(1, 2, 3)), kind="stable")
+    maps = maps[order].astype(np.float64)
+    weights = np.zeros(0)
+    while True:
+        some = maps[len(weights) : len(weights) + _AT_ONCE]
+        weights = np.concatenate([weights, weigh(some.astype(np.float32))])
+        taken, rest = maps[: len(weights)], maps[len(weights) :]
+        grid_map = np.tensordot(weights, taken, 1) + weights.mean() * rest.sum(axis=0)
+        deviation = weights.std() * np.sqrt(np.square(rest).sum(axis=0))
+        error = relative_error(deviation, np.maximum(grid_map, 0))
+        if error <= tolerance or not len(rest):
+            return grid_map, len(weights), error
 
 
 def _confidence(scorer: Scorer) -> str:

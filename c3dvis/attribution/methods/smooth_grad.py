@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.attribution.convergence import BatchSpread, most_samples, relative_error, stated
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
 KINDS = ("plain", "squared", "variance")
+_SAMPLES, _MOST_SAMPLES = 25, 400
+_BATCH = 4  # copies whose mean is one of those whose spread tells the error
+_LOOK = 8  # copies from one look at the error to the next
 
 
 def attribute(
@@ -16,8 +22,10 @@ def attribute(
     clip: NDArray[np.float32],
     *,
     kind: str = "plain",
-    samples: int = 25,
+    samples: int | None = None,
     noise: float = 0.15,
+    tolerance: float | None = None,
+    max_samples: int | None = None,
     seed: int = 0,
 ) -> Attribution:
     """Mean gradient of noisy copies of the clip, summed over colour channels.
@@ -27,16 +35,24 @@ def attribute(
         clip: float32 `(T, H, W, C)` in [0, 1].
         kind: "plain", the mean of the gradients, signed; "squared", the mean of their squares;
             "variance", their variance over the samples (VarGrad). The last two are not negative.
-        samples: Number of noisy copies.
+        samples: Number of noisy copies; None is 25, or with a tolerance as many as it takes.
         noise: Standard deviation of the noise as a share of the clip's range, from its lowest to
             its highest value. As in the paper, noisy copies may leave [0, 1].
+        tolerance: Copies are added, eight at a time, until the standard error of the heatmap is at
+            most this; None takes a fixed number. The error is that of the mean of all batches of
+            four, by their spread, as `convergence.relative_error` has it: 0.3 leaves a heatmap
+            whose noise has 9 % of its variance.
+        max_samples: Copies are not added beyond this; None is 400.
         seed: Of the noise.
 
     Returns:
-        A heatmap in score per unit of brightness, or in the square of that.
+        A heatmap in score per unit of brightness, or in the square of that. Its settings hold the
+        number of `samples`, the relative `standard_error` and, with a tolerance, whether it is
+        kept (`within_tolerance`).
 
     Raises:
-        ValueError: An unknown kind, fewer than 1 sample (2 for a variance), negative noise.
+        ValueError: An unknown kind, fewer than 1 sample (2 for a variance), negative noise, a
+            tolerance that is not above 0, or one with a number of samples.
 
     Example:
         >>> from c3dvis import models
@@ -50,30 +66,62 @@ def attribute(
     https://arxiv.org/abs/1706.03825; squared: Hooker et al. 2018, https://arxiv.org/abs/1806.10758;
     variance: Adebayo et al. 2018, https://arxiv.org/abs/1810.03307
     """
-    _check(kind, samples, noise, seed)
+    most = most_samples(
+        "samples", samples, tolerance, max_samples, fixed=_SAMPLES, most=_MOST_SAMPLES
+    )
+    _check(kind, most, noise, seed)
     deviation = noise * float(clip.max() - clip.min())
-    total, squares = np.zeros(clip.shape), np.zeros(clip.shape)
+    sums, batch = np.zeros((2, *clip.shape)), np.zeros((2, *clip.shape))
+    spread, error, drawn = BatchSpread(clip.shape[:3]), None, 0
+    for gradient in _gradients(scorer, clip, deviation, most, seed):
+        batch += gradient, np.square(gradient, dtype=np.float64)
+        drawn += 1
+        if drawn % _BATCH == 0:
+            unbiased = _BATCH / (_BATCH - 1) if kind == "variance" else 1
+            spread.add(_pixels(kind, batch, _BATCH) * unbiased)
+        if drawn % _BATCH == 0 or drawn == most:
+            sums += batch
+            batch[:] = 0
+        if drawn % _LOOK == 0 or drawn == most:
+            error = _relative(spread, _pixels(kind, sums, drawn))
+            if tolerance is not None and error is not None and error <= tolerance:
+                break
+    heatmap = _pixels(kind, sums, drawn).astype(np.float32)
+    settings = {"kind": kind, "samples": drawn, "noise": noise, "seed": seed}
+    settings |= stated(error, tolerance, most)
+    score = float(scorer.scores(clip[None])[0])
+    return Attribution(clip, heatmap, score, scorer.objective, "smooth_grad", settings)
+
+
+def _gradients(
+    scorer: Scorer, clip, deviation: float, count: int, seed: int
+) -> Iterator[NDArray[np.float32]]:
+    """Gradients of noisy copies one by one; at most one batch of them exists at a time."""
     rng = np.random.default_rng(seed)
     rows = scorer.rows(clip.shape)
-    for first in range(0, samples, rows):
+    for first in range(0, count, rows):
         # Drawn one by one, so that the noise does not depend on the batch size.
-        count = min(rows, samples - first)
-        noises = [rng.standard_normal(clip.shape, np.float32) for _ in range(count)]
-        for gradient in scorer.gradients(clip + np.float32(deviation) * np.stack(noises))[1]:
-            total += gradient
-            squares += np.square(gradient, dtype=np.float64)
-    mean = total / samples
+        some = range(min(rows, count - first))
+        noises = np.stack([rng.standard_normal(clip.shape, np.float32) for _ in some])
+        yield from scorer.gradients(clip + np.float32(deviation) * noises)[1]
+
+
+def _pixels(kind: str, sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The heatmap `(T, H, W)` of sums over some copies."""
+    mean, squares = sums / count
     match kind:
         case "plain":
             pixels = mean
         case "squared":
-            pixels = squares / samples
+            pixels = squares
         case _:
-            pixels = np.maximum(squares / samples - mean**2, 0)  # rounding may fall below zero
-    heatmap = pixels.sum(axis=-1).astype(np.float32)
-    settings = {"kind": kind, "samples": samples, "noise": noise, "seed": seed}
-    score = float(scorer.scores(clip[None])[0])
-    return Attribution(clip, heatmap, score, scorer.objective, "smooth_grad", settings)
+            pixels = np.maximum(squares - mean**2, 0)  # rounding may fall below zero
+    return pixels.sum(axis=-1)
+
+
+def _relative(spread: BatchSpread, heatmap: NDArray[np.float64]) -> float | None:
+    error = spread.standard_error()
+    return None if error is None else relative_error(error, heatmap)
 
 
 def _check(kind: str, samples: int, noise: float, seed: int) -> None:

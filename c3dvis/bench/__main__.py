@@ -1,0 +1,101 @@
+"""The command `python -m c3dvis.bench`: reads its arguments, and only then loads Keras."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from c3dvis import models
+from c3dvis.command_line import Parser, load_keras, print_error, run, whole
+from c3dvis.text import unknown
+
+_DESCRIPTION = """
+Scores heatmaps on generated clips whose evidence is known and that the network is shown to decide
+by it alone: pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube
+IoU (the overlap of the evidence and as many of the hottest pixels), with 95 % intervals.
+
+METHOD is a Python file that defines heatmap(network, clip, target): of a Keras model, a clip
+(T, H, W, 3) in [0, 1] and the index of a class, an array (T, H, W). The file is run. Or it is the
+name of a method of c3dvis, with _smoothed behind it for Attribution.smoothed().
+"""
+_EXAMPLES = """
+examples:
+  python -m c3dvis.bench mymethod.py
+  python -m c3dvis.bench mymethod.py grad_cam occlusion --model tsm-motion --clips 100 --json
+
+exit codes: 0 scored; 2 wrong arguments, or a file or function that can't be scored; 130 stopped
+with Ctrl-C
+"""
+_BESIDE = ("integrated_gradients", "integrated_gradients_smoothed", "gradient", "random map")
+_WORLDS = ("discs", "shapes")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    chosen = _parse(list(sys.argv[1:] if arguments is None else arguments))
+    return run(lambda: _run(chosen))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.model not in bundled():
+        raise unknown("a network that comes with c3dvis", chosen.model, bundled())
+    load_keras()
+    from c3dvis.bench import functions, scores
+
+    heatmaps = functions.heatmaps_of(dict.fromkeys((*chosen.method, *_BESIDE)))
+    network = models.build(chosen.model)
+    answers = {
+        world: scores.score(network, heatmaps, world=world, clips=chosen.clips)
+        for world in (_WORLDS if chosen.world == "both" else (chosen.world,))
+    }
+    for world, scored in answers.items():
+        if scored.verified < chosen.clips:
+            print_error(
+                f"Expected {chosen.clips} verified clips of {world}. Received: {scored.verified} "
+                f"of {scored.looked_at}, which are scored."
+            )
+    if chosen.json:
+        worlds = {world: scores.as_json(scored) for world, scored in answers.items()}
+        print(json.dumps({"model": chosen.model, "worlds": worlds}, indent=1))
+        return 0
+    print(f"{chosen.model}\n")
+    print("\n\n".join(scores.markdown(world, scored) for world, scored in answers.items()))
+    return 0
+
+
+def bundled() -> list[str]:
+    """Networks whose weights come with the package: they know the classes of `c3dvis.motion`."""
+    return [name for name in models.names() if models.entry(name).weights is not None]
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="python -m c3dvis.bench", description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument("method", nargs="+", metavar="METHOD", help="a Python file, or a name")
+    parser.add_argument(
+        "--model",
+        default=models.DEFAULT,
+        metavar="NAME",
+        help=f"a network that comes with c3dvis (default {models.DEFAULT})",
+    )
+    parser.add_argument(
+        "--clips",
+        type=whole(2),
+        default=30,
+        metavar="N",
+        help="verified clips of each kind (default 30); up to 20 times as many are looked at",
+    )
+    parser.add_argument(
+        "--world",
+        choices=(*_WORLDS, "both"),
+        default="both",
+        help="discs on muted noise, on which the networks were trained; shapes, five kinds of "
+        "textured objects on natural textures; or both (default)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The function that a benchmark scores: from somebody's Python file, or a method of the package."""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+import traceback
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import objectives
+from c3dvis.attribution import attribute
+from c3dvis.attribution.method_names import method_name
+from c3dvis.attribution.result import Attribution
+from c3dvis.text import in_one_line
+
+# Of a network, a clip `(T, H, W, 3)` in [0, 1] and the index of a class: `(T, H, W)`.
+Heatmap = Callable[[keras.Model, NDArray[np.float32], int], NDArray]
+
+FUNCTION = "heatmap"
+SMOOTHED = "_smoothed"
+RANDOM = "random map"
+OF_FRAMES = ("freeze", "reverse", "window")  # their heat is the same all over a frame
+
+
+def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
+    """Functions by name: of Python files, and of methods of the package.
+
+    Args:
+        names: Each a file that ends in `.py` and defines `heatmap(network, clip, target)`; a
+            method's name in any spelling, with `_smoothed` behind it for `Attribution.smoothed`;
+            or "random map".
+
+    Raises:
+        ValueError: A file that isn't there, doesn't run or has no such function; an unknown
+            method, or one that finds frames and draws no heatmap.
+
+    Example:
+        >>> heatmaps_of(["random map"])["random map"](None, np.zeros((2, 4, 4, 3)), 0).shape
+        (2, 4, 4)
+    """
+    latest: dict[str, _Latest] = {}
+    functions: dict[str, Heatmap] = {}
+    for name in names:
+        if name == RANDOM:
+            functions[name] = _random
+        elif name.endswith(".py"):
+            functions[name] = of_file(Path(name))
+        else:
+            method = method_name(name.removesuffix(SMOOTHED))
+            if method in OF_FRAMES:
+                raise ValueError(
+                    f"Expected a method that draws heatmaps. Received: {name!r}, which finds "
+                    "frames."
+                )
+            own = latest.setdefault(method, _Latest(method))
+            draw = _smoothed if name.endswith(SMOOTHED) else _plain
+            functions[name] = partial(draw, own)
+    return functions
+
+
+def _plain(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
+    return latest(network, clip, target).heatmap
+
+
+def _smoothed(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
+    return latest(network, clip, target).smoothed().heatmap
+
+
+def of_file(path: Path) -> Heatmap:
+    """The function `heatmap(network, clip, target)` that a Python file defines.
+
+    The file is run, as any program that one starts.
+    """
+    expected = f"Expected a Python file with a function {FUNCTION}(network, clip, target)."
+    if not path.is_file():
+        raise ValueError(f"{expected} Received: {path}, which isn't there.")
+    try:
+        function = runpy.run_path(str(path)).get(FUNCTION)
+    except Exception as error:
+        raise ValueError(f"{expected} Received: {path}, {_told(error, path)}.") from error
+    if not callable(function):
+        raise ValueError(f"{expected} Received: {path}, which has none.")
+    try:
+        inspect.signature(function).bind(None, None, 0)
+    except TypeError as error:
+        raise ValueError(f"{expected} Received: one where {in_one_line(error)}.") from error
+    return partial(_called, function=function, path=path)
+
+
+def _called(network, clip, target, *, function: Callable, path: Path) -> NDArray:
+    """What somebody's function gives; ValueError unless it is a heatmap of the clip's shape."""
+    expected = f"Expected {FUNCTION} of {path} to give finite numbers of shape {clip.shape[:3]}."
+    try:
+        heat = np.asarray(function(network, clip.copy(), target), np.float64)
+    except Exception as error:
+        raise ValueError(f"{expected} Received: a function that {_told(error, path)}.") from error
+    if heat.shape != clip.shape[:3]:
+        raise ValueError(f"{expected} Received: shape {heat.shape}.")
+    wrong = int(np.count_nonzero(~np.isfinite(heat)))
+    if wrong:
+        raise ValueError(f"{expected} Received: {wrong} NaN or infinite values.")
+    return heat
+
+
+def _told(error: Exception, path: Path) -> str:
+    """An error of somebody's file, in words, with its line there."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == path
+    ]
+    lines += [error.lineno] if isinstance(error, SyntaxError) else []
+    where = f" in line {lines[-1]}" if lines else ""
+    return f"fails{where} with {type(error).__name__}: {in_one_line(error)}".rstrip(".")
+
+
+class _Latest:
+    """The attribution of the latest clip by one method: what is drawn of it costs nothing more."""
+
+    def __init__(self, method: str):
+        self.method = method
+        self._asked: tuple = ()
+        self._attribution: Attribution | None = None
+
+    def __call__(self, network, clip, target) -> Attribution:
+        asked = network, clip, target
+        if self._attribution is None or any(
+            a is not b for a, b in zip(asked, self._asked, strict=True)
+        ):
+            found = attribute(network, clip, objectives.logit(target), method=self.method)
+            assert isinstance(found, Attribution)  # of one clip by one method
+            self._asked, self._attribution = asked, found
+        return self._attribution
+
+
+def _random(network, clip, target) -> NDArray[np.float64]:
+    # From the clip itself, so that every clip has its own and a second run the same.
+    seed = np.frombuffer(np.ascontiguousarray(clip, np.float32).tobytes()[-64:], np.uint32)
+    return np.random.default_rng(seed).random(clip.shape[:3])

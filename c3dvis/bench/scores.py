@@ -1,0 +1,117 @@
+"""Pointing and tube IoU of heatmap functions on verified clips, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+
+from c3dvis.attribution import metrics
+from c3dvis.bench.evidence import verified_clips
+from c3dvis.bench.functions import Heatmap
+from c3dvis.bench.shapes import MovingShapes
+from c3dvis.intervals import Interval
+from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
+from c3dvis.text import table
+
+WORLDS = {"discs": MovingEvidence, "shapes": MovingShapes}
+METRICS = {"pointing": metrics.pointing_game, "tube IoU": metrics.tube_iou}
+
+
+@dataclass(frozen=True)
+class WorldScores:
+    """What functions score on the clips of one world.
+
+    Attributes:
+        looked_at: Clips that were made.
+        right: Of these, clips whose class the network predicts.
+        verified: Clips that it decides by their evidence: those that are scored.
+        scores: By function and metric, its values, one a clip.
+    """
+
+    looked_at: int
+    right: int
+    verified: int
+    scores: Mapping[str, Mapping[str, Sequence[float]]]
+
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Means with their 95 % intervals by bootstrap over clips."""
+        return {
+            name: {metric: metrics.bootstrap(values) for metric, values in one.items()}
+            for name, one in self.scores.items()
+        }
+
+
+def score(
+    network: keras.Model,
+    functions: Mapping[str, Heatmap],
+    *,
+    world: str = "discs",
+    clips: int = 30,
+    say: Callable[[str], None] = lambda line: None,
+) -> WorldScores:
+    """Scores heatmap functions on clips that a network is shown to decide by their evidence.
+
+    Args:
+        network: Takes clips `(N, 16, 64, 64, 3)`, and ends in the classes of `c3dvis.motion`.
+        functions: By name; each is given the network, a clip and the index of its class.
+        world: "discs" or "shapes": the generator of the clips, on seeds that no network was
+            trained on.
+        clips: Verified clips, 2 or more; up to 20 times as many are looked at.
+        say: Told what is done.
+
+    Returns:
+        Pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube IoU
+        of each function, and of how many clips.
+
+    Raises:
+        ValueError: Where fewer than 2 clips are verified, or a function gives no heatmap.
+
+    Example:
+        >>> from c3dvis import models
+        >>> from c3dvis.bench.functions import heatmaps_of
+        >>> functions = heatmaps_of(["random map"])
+        >>> score(models.build("c3d-motion"), functions, clips=2).verified
+        2
+    """
+    found = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
+    looked_at, right = len(found.verdicts), sum(v.right for v in found.verdicts)
+    say(f"{world}: {looked_at} clips, {right} known, {len(found.clips)} verified")
+    if len(found.clips) < 2:
+        raise ValueError(
+            "Expected a network that decides two clips or more by their evidence. Received: one "
+            f"that does so on {len(found.clips)} of {looked_at}, and knows {right}."
+        )
+    values: dict[str, dict[str, list[float]]]
+    values = {name: {metric: [] for metric in METRICS} for name in functions}
+    for known in found.clips:
+        for name, function in functions.items():
+            heat = function(network, known.clip, known.label)
+            for metric, of in METRICS.items():
+                values[name][metric].append(of(heat, known.mask))
+    return WorldScores(looked_at, right, len(found.clips), values)
+
+
+def markdown(world: str, scored: WorldScores) -> str:
+    """A table of one world's scores, in Markdown, under a line that says of which clips."""
+    rows = [
+        [name, *(f"{i.mean:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in one.values())]
+        for name, one in scored.intervals().items()
+    ]
+    line = (
+        f"{world}: {scored.verified} verified clips of {scored.looked_at}, of which the network "
+        f"knows {scored.right}"
+    )
+    return f"{line}\n\n{table(('heatmap', *METRICS), rows)}"
+
+
+def as_json(scored: WorldScores) -> dict:
+    """The same for JSON: means and both ends of their intervals."""
+    found = {name: getattr(scored, name) for name in ("looked_at", "right", "verified")}
+    return found | {
+        "scores": {
+            name: {metric: list(interval) for metric, interval in one.items()}
+            for name, one in scored.intervals().items()
+        }
+    }
