@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import keras
@@ -11,6 +12,7 @@ __all__ = [
     "fit",
     "optimizer_index",
     "no_inline",
+    "predict",
     "synchronize",
     "value_and_gradient",
 ]
@@ -70,7 +72,34 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
     steps = tf.data.Dataset.from_tensor_slices((rows,)).batch(batch_size, drop_remainder=True)
+    model.make_train_function()
+    for value in inspect.getclosurevars(model.train_function).nonlocals.values():
+        if isinstance(value, tf.types.experimental.PolymorphicFunction):
+            _count_apart(value)
     return model.fit(steps.with_options(untuned), shuffle=False, **options)
+
+
+def predict(model: keras.Model, rows, **options):
+    """`model.predict`, of a model that is made for a few calls and then left.
+
+    Args:
+        model: Takes the rows.
+        rows: `(N, ...)`, an array or a tuple of them.
+        **options: Of `keras.Model.predict`: batch_size, verbose, ...
+
+    Returns:
+        Arrays, as the model's outputs are.
+
+    Example:
+        >>> import numpy as np
+        >>> double = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0)])
+        >>> predict(double, np.ones((3, 1), np.float32), verbose=0).ravel().tolist()
+        [2.0, 2.0, 2.0]
+    """
+    if keras.backend.backend() == "tensorflow":
+        model.make_predict_function()
+        _count_apart(model.predict_function)
+    return model.predict(rows, **options)
 
 
 def steps_per_execution(wanted: int) -> int:
@@ -192,10 +221,19 @@ def _tensorflow_graph(function: Callable) -> Callable:
     # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
     # AutoGraph, as Keras does in `fit`.
     graph = tf.function(function, autograph=False)
-    # Private, as no public way silences it for one function alone.
-    # It would tell on standard output of the "frequent retracing" of what is one graph a question.
-    graph._omit_frequent_tracing_warning = True
+    _count_apart(graph)
     return graph
+
+
+def _count_apart(graph) -> None:
+    """Keeps a `tf.function` out of TensorFlow's warnings of "frequent retracing".
+
+    TensorFlow counts by the line that made a function, and that of Keras is one for all models:
+    five clips made one after the other, each with a graph of its own, would warn of the fifth, and
+    of the next model that somebody trains. These names are private, as there is no public way.
+    """
+    graph._omit_frequent_tracing_warning = True
+    graph._key_for_call_stats = graph
 
 
 def _tensorflow_gradient(function: Callable) -> Callable:

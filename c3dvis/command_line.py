@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from c3dvis import interrupts
 from c3dvis.memory import is_out_of_memory
-from c3dvis.text import in_one_line, similar, visible
+from c3dvis.text import UnknownLayer, in_one_line, similar, visible
 
 if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
@@ -67,6 +67,9 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 130
     except BrokenPipeError:
         return leave_pipe()
+    except UnknownLayer as error:
+        print_error(f"{error} {_LIST_LAYERS}")
+        return 2
     except ValueError as error:
         print_error(error)
         return 2
@@ -85,6 +88,7 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 1
 
 
+_LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists all of the same network."
 _SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
 
 

@@ -101,6 +101,10 @@ def in_short(names: Iterable[str]) -> str:
     return ", ".join(names) or "(none)"
 
 
+class UnknownLayer(ValueError):
+    """A name that is no layer's; a command adds how all of them are listed."""
+
+
 def unknown(
     what: str,
     name: Any,

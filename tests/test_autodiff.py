@@ -1,5 +1,7 @@
 """Fits on rows: in order, and without a thread that a fit's end would wait for."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -49,3 +51,24 @@ def test_nothing_tunes_the_feeding_of_rows(rows, monkeypatch):
     monkeypatch.setattr(model, "fit", lambda steps, **options: given.append(steps))
     autodiff.fit(model, rows, batch_size=2)
     assert given[0].options().autotune.enabled is False
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow warns")
+def test_one_fit_after_another_is_no_retracing(rows, caplog):
+    """TensorFlow warns of the fifth function from one line of Keras's, whosever it is."""
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(caplog.handler)  # which does not hand on to others
+    try:
+        for _ in range(6):
+            model = Noting()
+            model.compile("sgd")
+            autodiff.fit(model, rows, batch_size=2, verbose=0)
+            autodiff.predict(model, rows, batch_size=2, verbose=0)
+        ours = list(caplog.messages)
+        own = Noting()
+        own.compile("sgd")
+        own.fit(rows, batch_size=2, verbose=0)
+        own.predict(rows, batch_size=2, verbose=0)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not ours and not caplog.messages

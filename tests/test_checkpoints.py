@@ -335,6 +335,15 @@ def test_a_lambda_is_explained_and_never_run(tmp_path, suffix, monkeypatch):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_lambda_as_an_activation_is_explained(tmp_path):
+    clip = keras.Input((2, 4, 4, 3))
+    conv = keras.layers.Conv3D(2, 1, activation=lambda y: y * 2, name="own")
+    with pytest.warns(UserWarning, match="lambda"):
+        keras.Model(clip, conv(clip)).save(tmp_path / "whole.keras")
+    with pytest.raises(ValueError, match="a lambda in the layer 'own', which is code"):
+        models.load_keras_model(tmp_path / "whole.keras")
+
+
 def test_a_lambda_of_keras_2_is_explained(tmp_path):
     layer = {
         "class_name": "Lambda",

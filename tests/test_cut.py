@@ -229,6 +229,18 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     assert not np.any(cut_down(cut)(clips(2), columns))
 
 
+def test_recurrent_layers_compute_in_bfloat16():
+    """Their copies don't begin with orthogonal matrices, which can't be drawn in bfloat16."""
+    clip = L.Input(SHAPE)
+    x = L.ConvLSTM2D(3, 3, padding="same", return_sequences=True, name="frames")(clip)
+    x = L.Bidirectional(L.LSTM(4), name="both")(L.TimeDistributed(L.GlobalAveragePooling2D())(x))
+    network = keras.Model(clip, L.Dense(2, name="scores")(x))
+    cut = Subnetwork(network, objectives.channel("scores", 0), SHAPE[:3], dtype="bfloat16")
+    columns = ops.convert_to_tensor([[0], [0]])
+    right = ops.convert_to_numpy(network(clips(2), training=False)[:, 0])
+    np.testing.assert_allclose(cut_down(cut)(clips(2), columns), right, rtol=0.1, atol=0.01)
+
+
 def test_wrong_dtypes_are_refused(networks):
     with pytest.raises(ValueError, match="'bfloat16'.*Received: 'float8'"):
         Subnetwork(networks["plain"], objectives.channel("conv1", 0), SHAPE[:3], dtype="float8")

@@ -277,7 +277,11 @@ REFUSED = [
     (f"{GALLERY} --steps ٣", 2, "Expected a whole number from 1. Received: '٣'"),
     (f"{GALLERY} --fps nan", 2, "Expected frames a second from 0.1 to 50. Received: 'nan'"),
     (f"{GALLERY} --size 10x10x10", 2, "Expected pixels as 64, or height x width"),
-    (f"{GALLERY} --size 20", 2, "Expected height 16, as the network takes. Received: 20"),
+    (
+        f"{GALLERY} --size 20",
+        2,
+        "as the network is built for: leave size out, or build it for another. Received: 20",
+    ),
     (f"{GALLERY} --value-range 1 0", 2, "Expected LOW below HIGH. Received: 1 0"),
     (f"{EXPLAIN} --method grad_cm", 2, "'grad_cam'"),
     (f"{EXPLAIN} --target up", 2, "Received: 'up'"),

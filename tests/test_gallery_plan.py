@@ -138,8 +138,12 @@ def test_classes_carry_their_names():
         ({"chosen_layers": ["convl"]}, r"such as 'conv2', 'conv1'\. Received: 'convl'"),
         ({"chosen_layers": ["mixed*"]}, r"Received: 'mixed\*'"),
         ({"default_layers": ["conv3"]}, r"such as 'conv2'.* Received: 'conv3'"),
-        ({"filters": (2,)}, r"'conv1' has 2 filters.* from 0 to 1\. Received: 2"),
-        ({"filters": (-1,)}, r"from 0 to 1\. Received: -1"),
+        (
+            {"chosen_layers": ["conv1"], "filters": (2, 3)},
+            r"'conv1' has 2 filters.* from 0 to 1\. Received: 2",
+        ),
+        ({"filters": (8, 9)}, r"'conv2' has 8 filters.* from 0 to 7\. Received: 8"),
+        ({"filters": (-1,)}, r"from 0 to 7\. Received: -1"),
         ({"classes": ["moving lift"]}, r"such as 'moving left'.* Received: 'moving lift'"),
         ({"classes": ["3"]}, r"3 classes\. Expected classes from 0 to 2\. Received: 3"),
         ({"classes": ["-1"]}, r"from 0 to 2\. Received: '-1'"),
@@ -148,6 +152,15 @@ def test_classes_carry_their_names():
 def test_what_is_not_there_is_refused(choice, message):
     with pytest.raises(ValueError, match=message):
         chosen(**choice)
+
+
+def test_a_layer_with_fewer_filters_than_are_asked_for_shows_those_that_it_has():
+    with pytest.warns(UserWarning, match=r"fewer filters .* show those that they have: conv1 2$"):
+        assert chosen(filters=(1, 2, 7)) == {"conv2": [1, 2, 7], "conv1": [1], CLASSES: [0, 1, 2]}
+    with pytest.warns(UserWarning, match="conv1 2, conv2 8"):
+        assert chosen(filters=range(3, 12), classes=[], chosen_layers=["conv?"]) == {
+            "conv2": [3, 4, 5, 6, 7]
+        }
 
 
 def test_a_network_without_anything_to_show_is_refused():

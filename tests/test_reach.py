@@ -218,3 +218,8 @@ def test_a_network_with_each_kind_of_layer_can_be_maximized(nested):
     network = keras.Model(clip, L.Dense(2, name="scores")(ops.concatenate(flat, axis=-1)))
     made = maximize(network, objectives.channel("scores", 0), steps=2)
     assert made.shape == (1, 2, 6, 6, 3) and np.isfinite(made).all()
+
+
+def test_a_layer_that_a_model_inside_has_not_is_told_by_its_path(networks):
+    with pytest.raises(ValueError, match="'frames/second', .*Received: 'frames/secnd'"):
+        layers.tap(networks[0], ["frames/secnd"])

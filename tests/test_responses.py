@@ -197,6 +197,17 @@ def test_maps_with_and_without_motion_share_a_scale():
         with_and_without_motion(moving, resting, "clip")
 
 
+def test_a_network_of_grey_clips_is_given_grey_ones(tmp_path):
+    inputs = keras.Input((8, 32, 32, 1))
+    x = keras.layers.Conv3D(2, 3, name="conv")(inputs)
+    scores = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling3D()(x))
+    keras.Model(inputs, scores).save(tmp_path / "grey.keras")
+    clips.write(tmp_path / "own.gif", np.random.default_rng(6).random((8, 32, 32, 3)))
+    for clip in ([], [str(tmp_path / "own.gif")]):
+        arguments = ["--keras-model", str(tmp_path / "grey.keras"), "--layer", "conv"]
+        assert main([*clip, *arguments, "--out", str(tmp_path / f"out{len(clip)}")]) == 0
+
+
 def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
     arguments = ["--random-kernel", "3", "--size", "32x40", "--frames", "8"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
@@ -206,7 +217,11 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--layer", "conv9"], "Expected the name of a layer"),
+        (
+            ["--layer", "conv9"],
+            "Received: 'conv9'. python -m c3dvis.gallery --list-layers lists all of the same "
+            "network.",
+        ),
         (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
         (["--layer", "conv1", "--model", "c3b"], "c3d"),
         (["--layer", "fc6"], "Expected a layer with frames"),

@@ -225,6 +225,14 @@ def _refuse_code(config: Any, path: Path) -> None:
         )
 
 
+def _is_lambda(value: Any) -> bool:
+    """Whether that is a lambda's code, marked as such or, of an activation, alone."""
+    if not isinstance(value, dict):
+        return False
+    alone = value.keys() == {"value"} and isinstance(value["value"], list)
+    return alone or value.get("class_name") == "__lambda__"
+
+
 def _code(config: Any) -> Iterator[str]:
     """What in a model's configuration is code, outermost first."""
     if isinstance(config, dict):
@@ -233,11 +241,12 @@ def _code(config: Any) -> Iterator[str]:
         # Keras 3 marks a lambda as such; Keras 1 and 2 store its code as a list. A function by its
         # name is no code: Keras asks for it to be registered.
         stored = inner.get("function")
-        marked = isinstance(stored, dict) and stored.get("class_name") == "__lambda__"
-        if kind == "Lambda" and (marked or isinstance(stored, list)):
+        if kind == "Lambda" and (_is_lambda(stored) or isinstance(stored, list)):
             yield f"a Lambda layer {inner.get('name')!r}"
         elif isinstance(kind, str) and kind in _CODE:
             yield f"{_CODE[kind]} {inner.get('name', '')!r}"
+        elif any(_is_lambda(value) for value in inner.values()):  # such as an activation
+            yield f"a lambda in the layer {inner.get('name', '')!r}"
         for part in config.values():
             yield from _code(part)
     elif isinstance(config, list):

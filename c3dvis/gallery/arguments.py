@@ -75,7 +75,8 @@ def _add_selection(group: Any) -> None:
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 or all, of every chosen layer (default: the first four)",
+        help="such as 0-3,7 or all, of every chosen layer as far as it "
+        "has them (default: the first four)",
     )
     group.add_argument(
         "--classes",

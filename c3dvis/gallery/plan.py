@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from c3dvis.command_line import numbers
 from c3dvis.files import safe_names
-from c3dvis.text import nearest, unknown
+from c3dvis.text import UnknownLayer, in_short, nearest, unknown
 
 # Filters of a layer that are shown where none are named.
 DEFAULT_FILTERS = 4
@@ -107,21 +108,22 @@ def sections(
         class_names: Their names, as many.
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
         default_layers: Names of those shown where none are chosen; None is every convolution.
-        filters: Channels of every chosen layer, or "all"; None is the first four.
+        filters: Channels of every chosen layer, or "all"; None is the first four. A layer that has
+            fewer shows those that it has, with a warning.
         classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class, or the
             first ten.
 
     Raises:
-        ValueError: If a layer, filter or class is not there.
+        ValueError: If a layer or class is not there, or no layer has any of the filters.
     """
     folders = safe_names([layer.name for layer in layers], taken=OWN_NAMES, empty="layer")
     all_sections: list[Section] = []
     if chosen_layers is not None or classes is None:
         shown = default_layers if chosen_layers is None else chosen_layers
-        for layer in _choose_layers(layers, shown):
+        filters_of = _choose_filters(_choose_layers(layers, shown), filters)
+        for layer, channels in filters_of:
             units = tuple(
-                Unit(layer.name, channel, None, folders[layer.name])
-                for channel in _choose_filters(layer, filters)
+                Unit(layer.name, channel, None, folders[layer.name]) for channel in channels
             )
             shape = layer.shape or ()
             all_sections.append(Section(layer.name, layer.kind, shape, layer.channels, units))
@@ -154,23 +156,36 @@ def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) ->
     for choice in chosen:
         matches = [choice] if choice in names else fnmatch.filter(names, choice)
         if not matches:
-            raise unknown("the name of a layer", choice, names)
+            raise UnknownLayer(unknown("the name of a layer", choice, names))
         wanted.update(matches)
     return [layer for layer in layers if layer.name in wanted]
 
 
-def _choose_filters(layer: LayerLike, filters: Sequence[int] | str | None) -> Sequence[int]:
+def _choose_filters(
+    layers: Sequence[LayerLike], filters: Sequence[int] | str | None
+) -> list[tuple[LayerLike, Sequence[int]]]:
+    """Each layer with the filters of it that are shown: of those chosen, the ones that it has."""
     if filters is None:
-        return range(min(DEFAULT_FILTERS, layer.channels))
+        return [(layer, range(min(DEFAULT_FILTERS, layer.channels))) for layer in layers]
     if filters == "all":
-        return range(layer.channels)
-    for channel in filters:
-        if not 0 <= int(channel) < layer.channels:
-            raise ValueError(
-                f"Layer {layer.name!r} has {layer.channels} filters. Expected filters from 0 to "
-                f"{layer.channels - 1}. Received: {channel}."
-            )
-    return [int(channel) for channel in filters]
+        return [(layer, range(layer.channels)) for layer in layers]
+    wanted = [int(channel) for channel in filters]
+    largest = max(layers, key=lambda layer: layer.channels, default=None)
+    if largest is not None and (min(wanted) < 0 or min(wanted) >= largest.channels):
+        raise ValueError(
+            f"Layer {largest.name!r} has {largest.channels} filters. Expected filters from 0 to "
+            f"{largest.channels - 1}. Received: {min(wanted)}."
+        )
+    smaller = [layer for layer in layers if max(wanted) >= layer.channels]
+    if smaller:
+        sizes = in_short([f"{layer.name} {layer.channels}" for layer in smaller])
+        warnings.warn(
+            f"layers with fewer filters than are asked for show those that they have: {sizes}",
+            stacklevel=3,
+        )
+    return [
+        (layer, [channel for channel in wanted if channel < layer.channels]) for layer in layers
+    ]
 
 
 def _class_section(

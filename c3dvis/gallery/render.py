@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from c3dvis import clips, files, objectives, rewire
+from c3dvis import autodiff, clips, files, objectives, rewire
 from c3dvis.gallery import provenance
 from c3dvis.gallery.forming import Forming
 from c3dvis.gallery.groups import Group, Task
@@ -171,7 +171,7 @@ class Renderer:
         assert maximizer is not None
         shown = maximizer.plain(maximized.clip[None])
         given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
-        (logits,) = self._logits.predict(given, verbose=0)
+        (logits,) = autodiff.predict(self._logits, given, verbose=0)
         best = int(np.argmax(logits.reshape(-1, logits.shape[-1]).mean(axis=0)))
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)

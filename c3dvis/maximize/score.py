@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import objectives, rewire
+from c3dvis import autodiff, objectives, rewire
 from c3dvis.models import layers
 from c3dvis.models.holding import one_input
 from c3dvis.objectives import CLIP, Objective, Term
@@ -96,7 +96,7 @@ def scores(
         _check(batch)
         size = _whole_batch(batch) if batchwise else batch_size
         given = batch if preprocess is None else preprocess(batch)
-        predicted = reader.predict(given, batch_size=size, verbose=0)
+        predicted = autodiff.predict(reader, given, batch_size=size, verbose=0)
         for i, one in enumerate(several):
             predicted[str(i)] += _of_the_clips(one, unit_indices[i], batch, size)
         rows.append(predicted)

@@ -41,7 +41,7 @@ def clip_shape(
     """
     layers.check(network)
     if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
-        raise ValueError(f"Expected a size (height, width). Received: {size!r}.")
+        raise ValueError(f"Expected a size (height, width), such as (64, 64). Received: {size!r}.")
     own = graph.clip_input(network).shape[1:]
     asked = (frames, *(size or (None, None)))
     filled = (None, None, None) if usual is None else usual
@@ -50,7 +50,11 @@ def clip_shape(
         if wants is not None and (not isinstance(wants, Integral) or wants < 1):
             raise ValueError(f"Expected {name} as a whole number above 0. Received: {wants!r}.")
         if has is not None and wants is not None and has != wants:
-            raise ValueError(f"Expected {name} {has}, as the network takes. Received: {wants}.")
+            raise ValueError(
+                f"Expected {name} {has}, as the network is built for: leave "
+                f"{'frames' if name == 'frames' else 'size'} out, or build it for another. "
+                f"Received: {wants}."
+            )
         length = has or wants or otherwise
         if length is None:
             raise ValueError(f"Expected {name} to be given, as this network takes any.")

@@ -10,7 +10,7 @@ import keras
 
 from c3dvis import graph, opening
 from c3dvis.models.description import describe, fitness, visualizable
-from c3dvis.text import unknown
+from c3dvis.text import UnknownLayer, unknown
 
 Output = Callable[[graph.Call, graph.Place], Any]
 
@@ -30,7 +30,10 @@ def resolve(network: keras.Model, name: str, output: Output):
     outer, _, rest = name.partition("/")
     nested = {key: call.inside for key, call in calls.items() if call.inside is not None}
     if rest and outer in nested:
-        return _inside(calls[outer], rest, output)
+        try:
+            return _inside(calls[outer], rest, output)
+        except UnknownLayer:  # which names the layers as they are called inside
+            raise _unknown(network, name) from None
     several = _calls_of(calls, own) or [f"{key}/{rest}" for key in _calls_of(nested, outer) if rest]
     if several:
         raise _called_several_times(name, several)
@@ -44,7 +47,7 @@ def resolve(network: keras.Model, name: str, output: Output):
     reason = next(filter(None, closed), None)
     if reason is not None:
         raise ValueError(f"The layers inside {outer!r} can't be reached: {reason}.")
-    raise ValueError(_unknown(network, name))
+    raise _unknown(network, name)
 
 
 def _calls_of(calls: Iterable[str], name: str) -> list[str]:
@@ -77,8 +80,9 @@ def _names(model: keras.Model) -> set[str]:
     return {*calls, *map(graph.without_number, calls), *itertools.chain(*inner)}
 
 
-def _unknown(network: keras.Model, name: str) -> str:
+def _unknown(network: keras.Model, name: str) -> UnknownLayer:
     usable = [info.name for info in describe(network) if info.reason is None]
     # Where none is near, those with weights come first.
     shown = [info.name for info in visualizable(network)]
-    return str(unknown("the name of a layer", name, dict.fromkeys([*shown, *usable])))
+    names = dict.fromkeys([*shown, *usable])
+    return UnknownLayer(unknown("the name of a layer", name, names))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis.models import layers
+from c3dvis.text import unknown
 
 
 def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
@@ -34,10 +35,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     info = next((i for i in layers.describe(network) if i.name == layer), None)
     if info is None or not info.is_convolution:
         names = [i.name for i in layers.describe(network) if i.is_convolution]
-        raise ValueError(
-            f"Expected the name of a convolution, such as {', '.join(map(repr, names[:3]))}. "
-            f"Received: {layer!r}."
-        )
+        raise unknown("the name of a convolution", layer, names)
     weights = np.asarray(_kernel(info.layer), np.float32)
     if weights.ndim == 4:
         weights = weights[None]  # a 2-D kernel is one of a single frame

@@ -35,7 +35,8 @@ def write(chosen: argparse.Namespace) -> int:
 
 
 def _random_kernel(chosen: argparse.Namespace) -> int:
-    clip, about_clip = _clip(chosen, chosen.frames or _FRAMES, chosen.size or (_SIDE, _SIDE))
+    size = chosen.size or (_SIDE, _SIDE)
+    clip, about_clip = _clip(chosen, (chosen.frames or _FRAMES, *size, 3))
     if chosen.random_kernel > min(clip.shape[:3]):
         raise ValueError(
             f"Expected a random kernel that fits into {' x '.join(map(str, clip.shape[:3]))} "
@@ -71,8 +72,7 @@ def _layer(chosen: argparse.Namespace) -> int:
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=usual)
-    frames, height, width, _ = shape
-    clip, about_clip = _clip(chosen, frames, (height, width))
+    clip, about_clip = _clip(chosen, shape)
     filters = None if chosen.filters == "all" else chosen.filters
     moving = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:
@@ -109,16 +109,19 @@ _SCALE_IN_WORDS = {
 
 
 def _clip(
-    chosen: argparse.Namespace, frames: int, size: tuple[int, int]
+    chosen: argparse.Namespace, shape: tuple[int, int, int, int]
 ) -> tuple[NDArray[np.float32], str]:
-    """The clip, and a sentence on what it is."""
+    """The clip, in grey for one channel, and a sentence on what it is."""
+    frames, height, width, channels = shape
+    size = (height, width)
     if chosen.clip is not None:
-        read = read_clip(chosen.clip, chosen, frames=frames, size=size)
+        read = read_clip(chosen.clip, chosen, frames=frames, size=size, channels=channels)
         return read.clip, str(read)
     check_memory((frames, *size, 3))
     event = motion.CLASSES.index("left then right")
     made = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
-    return made.clips[0], "A disc goes to the left, then to the right."
+    clip = made.clips[0].mean(axis=-1, keepdims=True) if channels == 1 else made.clips[0]
+    return clip, "A disc goes to the left, then to the right."
 
 
 def _clip_pictures(out: Path, clip: NDArray[np.float32]) -> list[pages.Picture]:

@@ -203,12 +203,24 @@ def _copy(layer: keras.layers.Layer, name: str, dtype: str | None) -> keras.laye
     normalizes = isinstance(layer, keras.layers.BatchNormalization)
     policy = f"mixed_{dtype}" if normalizes else dtype
     try:
-        return type(layer).from_config({**layer.get_config(), "name": name, "dtype": policy})
+        config = _begun_with_zeros(layer.get_config())
+        return type(layer).from_config({**config, "name": name, "dtype": policy})
     except (NotImplementedError, TypeError, ValueError) as problem:
         raise ValueError(
             f"Expected layers that `get_config` and `from_config` can copy, to compute in {dtype}. "
             f"Received: layer {name!r}, a {type(layer).__name__}."
         ) from problem
+
+
+def _begun_with_zeros(config: Any) -> Any:
+    """A configuration with zeros for orthogonal matrices, which can't be drawn in bfloat16."""
+    if isinstance(config, list | tuple):
+        return type(config)(map(_begun_with_zeros, config))
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") in ("Orthogonal", "OrthogonalInitializer"):
+        return "zeros"
+    return {key: _begun_with_zeros(value) for key, value in config.items()}
 
 
 def _part(tensor, own: Box, box: Box):
