@@ -299,6 +299,14 @@ def test_fourier_recovers_two_units_in_a_short_run(networks):
         assert not one.misses
 
 
+@pytest.mark.parametrize("kind", ["colour", "linear fast"])
+def test_the_defaults_recover_opponent_colours_and_a_place(networks, kind):
+    made = networks[kind]
+    few = replace(made, objective=made.objective[1:3], units=made.units[1:3])
+    for one in planted_runs.recover(few, steps=96):
+        assert not one.misses
+
+
 def test_the_clip_of_an_order_shows_both_events_in_order(networks):
     # With the defaults of filters: those of classes show them at many sizes, so at many speeds.
     options = {
