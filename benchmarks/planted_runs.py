@@ -111,10 +111,9 @@ def _other_settings(name: str) -> list[tuple[str, tuple[str, ...], dict]]:
     ]
     common = {"parametrization": name}
     each_weight = keras.optimizers.AdamW(0.1, weight_decay=0.1, beta_2=0.99)
-    independent = type(parametrizations.build(name))(colours="independent")
     return [
         ("AdamW, one step size a weight", DRIFTING, {**common, "optimizer": each_weight}),
-        ("independent colours", ("colour",), {"parametrization": independent}),
+        ("independent colours", ("colour",), {**common, "colours": "independent"}),
         ("no temporal jitter", LINEAR, {**common, "transforms": steady}),
         ("no transforms", LINEAR, {**common, "transforms": []}),
     ]

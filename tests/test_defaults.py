@@ -26,7 +26,6 @@ def taken(maximizer: Maximizer) -> dict:
         "weight_decay": maximizer.optimizer.weight_decay,
         "spatial_exponent": waves.spatial_exponent,
         "temporal_exponent": waves.temporal_exponent,
-        "colours": waves.colours,
     }
 
 
@@ -79,5 +78,5 @@ def test_what_is_asked_for_goes_before_the_defaults():
         transforms=[transforms.Scale(0.5, 2.0)],
         optimizer=keras.optimizers.Adam(weight_decay=0.1),
     )
-    waves = {"spatial_exponent": 2.0, "temporal_exponent": 1.25, "colours": "decorrelated"}
+    waves = {"spatial_exponent": 2.0, "temporal_exponent": 1.25}
     assert taken(maximizer) == {"sizes": (0.5, 2.0), "weight_decay": 0.1, **waves}

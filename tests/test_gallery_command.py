@@ -111,10 +111,11 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
 def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch):
     out = tmp_path / "made"
     chosen = ("--layers", "conv2", "--classes", "1", "--value-range", "-1", "1", "--seed", "3")
+    chosen += ("--colours", "independent")
     assert gallery(model, out, *chosen) == 0
     text = (out / "index.html").read_text("utf-8")
     codes = [html.unescape(code) for code in re.findall(r'data-code="(.*?)"', text, re.DOTALL)]
-    assert len(codes) == 2
+    assert len(codes) == 2 and all("colours='independent'" in code for code in codes)
     monkeypatch.chdir(tmp_path)
     for code, name in zip(codes, ("classes-1", "conv2-1"), strict=True):
         exec(f"channel = 1\n{code}", {})

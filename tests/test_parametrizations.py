@@ -469,6 +469,13 @@ def test_flow_networks_get_pixels_a_frame():
 # --- refusals ---
 
 
+def test_every_parametrization_is_built_in_the_colours_that_are_asked_for():
+    for name in parametrizations.names():
+        built = parametrizations.build(name, colours="independent")
+        assert built.colours == "independent" and built.copy().colours == "independent", name
+        assert parametrizations.build(name).colours == "decorrelated", name
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -495,6 +502,10 @@ def test_flow_networks_get_pixels_a_frame():
         (lambda: parametrizations.Alpha(parametrizations.Alpha()), "without alpha"),
         (lambda: parametrizations.Alpha(reward=-1), "reward of 0 or more. Received: -1"),
         (lambda: parametrizations.flow_in_pixels(0), "bound above 0"),
+        (
+            lambda: parametrizations.build(parametrizations.Pixels(), colours="grey"),
+            "Received: colours beside a Pixels",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(make, message):

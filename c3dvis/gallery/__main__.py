@@ -47,6 +47,7 @@ def _run(chosen: argparse.Namespace) -> int:
         value_range=chosen.value_range and tuple(chosen.value_range),
         steps=chosen.steps,
         parametrization=chosen.parametrization,
+        colours=chosen.colours,
         size=chosen.size,
         frames=chosen.frames,
         seed=chosen.seed,

@@ -98,6 +98,12 @@ def _add_clips(group: Any) -> None:
         help=f"what clips are made of: {', '.join(parametrizations.names())} (default fourier)",
     )
     group.add_argument(
+        "--colours",
+        choices=("decorrelated", "independent", "grey"),
+        help="of clips: as in natural pictures, or those that the unit prefers, which on networks "
+        "of real films look garish, or none (default decorrelated)",
+    )
+    group.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",

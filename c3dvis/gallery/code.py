@@ -54,6 +54,8 @@ def _options(settings: Settings) -> list[str]:
     options = [f"steps={settings.steps}", f"seed={settings.seed}"]
     if settings.parametrization != "fourier":
         options.append(f"parametrization={_literal(settings.parametrization)}")
+    if settings.colours is not None:
+        options.append(f"colours={_literal(settings.colours)}")
     for name in ("size", "frames", "dtype", "input"):
         value = getattr(settings, name)
         if value is not None and (settings.keras_model is not None or name == "dtype"):

@@ -81,6 +81,7 @@ class Renderer:
                 size=self.settings.size,
                 frames=self.settings.frames,
                 parametrization=self.settings.parametrization,
+                colours=self.settings.colours,
                 preprocess=choices.preprocess(self.settings.value_range),
             )
             self._compiled = (layer, group.size)

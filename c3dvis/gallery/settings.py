@@ -28,6 +28,7 @@ class Settings:
         value_range: Lowest and highest value that your own model takes.
         steps: Steps of the optimizer a clip.
         parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
+        colours: As `Maximizer` has it.
         size: `(height, width)` of the clips. A network of `c3dvis.models` is built for it; None
             is what a laptop can do, `Entry.command_shape`. None is what your own model takes.
         frames: Of the clips; likewise.
@@ -47,6 +48,7 @@ class Settings:
     value_range: tuple[float, float] | None = None
     steps: int = 128
     parametrization: str = "fourier"
+    colours: str | None = None
     size: tuple[int, int] | None = None
     frames: int | None = None
     seed: int = 0
@@ -63,7 +65,7 @@ class Settings:
             values |= {"frames": shape[0], "size": list(shape[1:3])}
         for name in ("model", "weights", "keras_model", "labels", "batch_size"):
             del values[name]
-        for name in ("input", "output"):
+        for name in ("input", "output", "colours"):
             if values[name] is None:
                 del values[name]
         return values

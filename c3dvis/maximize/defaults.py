@@ -25,8 +25,6 @@ class Defaults:
         weight_decay: Of the optimizer. More leaves less contrast where the network does not look.
         spatial_exponent: Of the parametrization "fourier".
         temporal_exponent: Of the same.
-        colours: Of the same. In "decorrelated" ones clips look natural, but little but brightness
-            changes within a run, so that a filter for a colour is shown in another one.
         stays: Whether the clip is moved by little only, as a neuron looks at one place and time.
     """
 
@@ -34,21 +32,18 @@ class Defaults:
     weight_decay: float = 0.3
     spatial_exponent: float = 1.25
     temporal_exponent: float = 1.25
-    colours: str = "independent"
     stays: bool = False
 
     @property
     def waves(self) -> dict[str, Any]:
         """What the parametrization "fourier" takes of them."""
-        names = ("spatial_exponent", "temporal_exponent", "colours")
+        names = ("spatial_exponent", "temporal_exponent")
         return {name: getattr(self, name) for name in names}
 
 
 FILTERS = Defaults()
 NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=0.75, temporal_exponent=0.75, stays=True)
-CLASSES = Defaults(
-    sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0, colours="decorrelated"
-)
+CLASSES = Defaults(sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0)
 
 
 def of(objective: Objective) -> Defaults:

@@ -43,6 +43,9 @@ class Maximizer(InputOptimizer):
         objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:7",
             the name of a class, ... Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
+        colours: Of a parametrization that is named; "independent" shows which ones a unit prefers,
+            "decorrelated" holds to those of natural pictures, and "grey" leaves them out. None is
+            decorrelated ones.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
             `c3dvis.maximize.defaults` says of filters, neurons and classes.
         regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`.
@@ -82,6 +85,7 @@ class Maximizer(InputOptimizer):
         objective: Objective | str | int | Sequence,
         *,
         parametrization: str | parametrizations.Parametrization = "fourier",
+        colours: str | None = None,
         transforms: Sequence[keras.layers.Layer] | None = None,
         regularizers: Sequence[Callable] = (),
         frames: int | None = None,
@@ -112,9 +116,9 @@ class Maximizer(InputOptimizer):
         usual = defaults.of(self.objective)
         chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
-        if parametrization == "fourier":
-            parametrization = parametrizations.Fourier(**usual.waves)
-        settings = parametrizations.build(parametrization)
+        waves = usual.waves if parametrization == "fourier" else {}
+        own = {} if colours is None else {"colours": colours}
+        settings = parametrizations.build(parametrization, **waves, **own)
         # Functions, as Keras would take a layer for a part of the model.
         self._new_parametrization = settings.copy
         new_optimizer = arguments.new_optimizer

@@ -15,6 +15,7 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 from c3dvis import lazy
+from c3dvis.text import in_short
 
 if TYPE_CHECKING:
     from c3dvis.maximize.parametrizations._colours import flow_in_pixels
@@ -75,22 +76,30 @@ def names() -> list[str]:
     return [name.replace("_", "-") for name in files if not name.startswith("_")]
 
 
-def build(parametrization: str | Parametrization) -> Parametrization:
+def build(parametrization: str | Parametrization, **settings) -> Parametrization:
     """A new parametrization from a name, or with the settings of another.
 
     Args:
         parametrization: One of `names()`, or a `Parametrization`, of which a copy is made.
+        **settings: Of one that is named; of the Fourier inside, of those that wrap one.
 
     Raises:
-        ValueError: Neither a `Parametrization` nor the name of one.
+        ValueError: Settings beside a `Parametrization`, which has its own; or neither a
+            `Parametrization` nor the name of one.
 
     Example:
         >>> build("fourier").get_config()["temporal_exponent"]
         1.25
     """
-    from c3dvis.maximize.parametrizations._parametrization import Parametrization
+    from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
+    from c3dvis.maximize.parametrizations.fourier import Fourier
 
     if isinstance(parametrization, Parametrization):
+        if settings:
+            raise ValueError(
+                f"Expected the {in_short(settings)} as settings of the parametrization that is "
+                f"given. Received: {in_short(settings)} beside a {type(parametrization).__name__}."
+            )
         return parametrization.copy()
     if parametrization not in names():
         raise ValueError(
@@ -105,4 +114,6 @@ def build(parametrization: str | Parametrization) -> Parametrization:
         and issubclass(value, Parametrization)
         and value.__module__ == module.__name__
     )
-    return kind()
+    if settings and issubclass(kind, Wrapper):
+        return kind(Fourier(**settings))
+    return kind(**settings)
