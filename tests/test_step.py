@@ -265,9 +265,7 @@ def test_wrong_options_are_refused(network, clip, options, message):
 
 @pytest.mark.parametrize("method, variant", [("step", "preserve"), ("extremal_3d", "delete")])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_what_has_no_probability_is_kept_where_the_clip_has_it(
-    network, clip, method, variant, sign
-):
+def test_what_has_no_probability_is_explained_by_its_score(network, clip, method, variant, sign):
     """As in a regression: the score as it is, of any size and sign."""
     found = attribute(
         network,

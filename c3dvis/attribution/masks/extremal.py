@@ -102,7 +102,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         areas = _check(variant, areas, steps)
         steps = steps or (PUBLISHED_STEPS if reference else FAST_STEPS)
         levels = perturbations.pyramid(clip, perturbation)
-        scorer.judge_between(levels[-1], clip)
+        scorer.judge_between(levels[0], clip)
         probability = float(scorer.probabilities(clip[None])[0])
         search = mask_search(
             scorer, clip.shape, energy, areas=areas, variant=variant, reference=reference
