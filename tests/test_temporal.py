@@ -340,7 +340,6 @@ def test_a_score_is_judged_between_the_clip_and_the_frozen_one(flicker):
     kept = attribution.attribute(network, flicker, total, method="window")
     assert kept.settings["window"] == (2, 5)
     stopped = attribution.attribute(network, flicker, total, method="window", by="freeze")
-    assert stopped.frame_mask[3:5].all()  # both of them then are frame 2
     sure = 1 / (1 + np.exp(4))
     penalty = float(temporal.penalty(stopped.frame_mask[None])[0])
     assert stopped.settings["loss"] == pytest.approx(sure + penalty, rel=1e-4)
