@@ -213,9 +213,6 @@ OBEYED: dict[str, Callable] = {
     "Expected one patch embedding": lambda case, tried, words: responses.feature_maps(
         case.network, case.clip, tried.split()[-1], grid=(case.shape[0], 1, 1), **case.given
     ),
-    "Expected an objective of one logit": lambda case, tried, words: attribute(
-        case.network, case.clip, objectives.logit(0), method=tried, **OPTIONS[tried]
-    ),
 }
 REFUSING = [
     name for name in NAMES if hasattr(importlib.import_module(f"architectures.{name}"), "REFUSED")

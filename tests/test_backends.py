@@ -20,6 +20,7 @@ from c3dvis.attribution import methods as attribution_methods
 from c3dvis.gallery import __main__ as gallery
 from c3dvis.maximize import Maximizer, parametrizations
 from c3dvis.models import bundled
+from c3dvis.models.layers import visualizable
 
 # Under TensorFlow other tests ask the same and more.
 pytestmark = pytest.mark.slow if keras.backend.backend() == "tensorflow" else []
@@ -131,6 +132,43 @@ def test_a_backend_gives_what_tensorflow_gave(name):
         pytest.skip("Keras under torch takes no layer whose name has a dot")
     expected = json.loads(RECORD.read_text(encoding="utf-8"))[name]
     np.testing.assert_allclose(questions()[name](), expected, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch runs its modules")
+def test_a_module_of_torch_is_one_layer():
+    import torch
+
+    class LastChannels(torch.nn.Module):
+        """A convolution of clips whose channels are last."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv3d(3, 4, 3, padding=1)
+
+        def forward(self, x):
+            return torch.relu(self.conv(x.permute(0, 4, 1, 2, 3))).permute(0, 2, 3, 4, 1)
+
+    layers, shape = keras.layers, (4, 12, 12, 3)
+    clip = layers.Input(shape)
+    x = layers.TorchModuleWrapper(
+        LastChannels(), output_shape=(None, *shape[:3], 4), name="module"
+    )(clip)
+    scores = layers.Dense(3, name="scores")(layers.GlobalAveragePooling3D()(x))
+    network = keras.Model(clip, scores)
+    listed = [(info.name, info.channels) for info in visualizable(network)]
+    assert listed == [("module", 4), ("scores", 3)]
+    before = [keras.ops.convert_to_numpy(weight) for weight in network.weights]
+    low, high = (
+        next(iter(Maximizer(network, "module:1").make(steps=steps))).score for steps in (1, 16)
+    )
+    assert high > low
+    frames = np.random.default_rng(0).random(shape, np.float32)
+    for method, options in (("gradient", {}), ("grad_cam", {"layer": "module"})):
+        found = attribute(network, frames, 0, method=method, **options)
+        assert found.heatmap.shape == shape[:3] and np.abs(found.heatmap).max() > 0
+    after = [keras.ops.convert_to_numpy(weight) for weight in network.weights]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 if __name__ == "__main__":

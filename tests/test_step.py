@@ -263,9 +263,21 @@ def test_wrong_options_are_refused(network, clip, options, message):
         find(network, clip, **options)
 
 
-def test_only_a_class_has_a_probability(network, clip):
-    with pytest.raises(ValueError, match="one logit"):
-        attribute(network, clip, objectives.channel("classes", 0), method="step")
+@pytest.mark.parametrize("method, variant", [("step", "preserve"), ("extremal_3d", "delete")])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_has_no_probability_is_explained_by_its_score(network, clip, method, variant, sign):
+    """As in a regression: the score as it is, of any size and sign."""
+    found = attribute(
+        network,
+        clip,
+        sign * objectives.channel("classes", 0),
+        method=method,
+        variant=variant,
+        perturbation="fade",
+        areas=(0.1,),
+    )
+    assert found.settings["probability"] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-4)
+    assert found.heatmap[tube()].mean() > 6 * found.heatmap[~tube()].mean()
 
 
 def test_the_published_weights():

@@ -333,10 +333,33 @@ def test_wrong_options_are_told(scorer, clip, method, options, message):
         attribution.attribute(scorer.network, clip, method=method, **options)
 
 
-@pytest.mark.parametrize("method", ["freeze", "reverse", "window"])
-def test_what_is_not_a_class_is_told(scorer, clip, method):
-    with pytest.raises(ValueError, match="Expected an objective of one logit"):
-        attribution.attribute(scorer.network, clip, objectives.channel("conv", 0), method=method)
+def test_a_score_is_judged_between_the_clip_and_the_frozen_one(flicker):
+    """The score is how much frames 2 to 4 differ from each other; nothing ends in classes."""
+    network = motion_network(2, 5)
+    total = objectives.channel("total", 0)
+    kept = attribution.attribute(network, flicker, total, method="window")
+    assert kept.settings["window"] == (2, 5)
+    stopped = attribution.attribute(network, flicker, total, method="window", by="freeze")
+    sure = 1 / (1 + np.exp(4))
+    penalty = float(temporal.penalty(stopped.frame_mask[None])[0])
+    assert stopped.settings["loss"] == pytest.approx(sure + penalty, rel=1e-4)
+    against = attribution.attribute(network, flicker, -1 * total, method="window", by="freeze")
+    assert against.settings["window"] == stopped.settings["window"]
+    searched = attribution.attribute(network, flicker, total, method="freeze", steps=10)
+    assert searched.settings["loss"] <= stopped.settings["loss"] + 1e-6
+
+
+def test_a_score_that_the_frozen_clip_has_too_is_told(flicker):
+    still = np.repeat(flicker[:1], FRAMES, axis=0)
+    with pytest.raises(ValueError, match="Expected a clip whose score changes"):
+        total = objectives.channel("total", 0)
+        attribution.attribute(motion_network(2, 7), still, total, method="freeze")
+
+
+def test_a_score_has_no_probability_by_itself(flicker):
+    scorer = Scorer(motion_network(2, 7), objectives.channel("total", 0))
+    with pytest.raises(ValueError, match="as a probability is asked for, or `judge_between` first"):
+        scorer.probabilities(flicker[None])
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from c3dvis import graph, rewire
 from c3dvis.models import layers
-from c3dvis.objectives import CLIP, LOGITS, Objective
+from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
 
 # Kinds of objectives whose compiled functions are kept for each network.
 _KEPT = 16
+# The logit of a score that is the clip's own; that of the hidden clip's is its negative.
+_SURE = 4.0
 
 
 class Shared:
@@ -29,6 +32,9 @@ class Shared:
         shapes: Of what it reads, without the batch axis, by layer name.
         functions: What has been compiled, by name.
         is_sigmoid: Whether the objective is a logit that a sigmoid makes a probability.
+        has_probability: Whether it is one logit of several, or one that a sigmoid ends.
+        ends: Scores of a clip that is hidden and of the clip, between which a score that has no
+            probability is judged.
     """
 
     def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
@@ -50,6 +56,16 @@ class Shared:
         self.is_sigmoid = first.startswith(LOGITS) and (
             layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
         )
+        (weight, term), *others = objective.terms
+        is_logit = not others and weight == 1 and isinstance(term, Logit)
+        several = len(self.shapes[first]) > 0 and (self.shapes[first][-1] or 0) > 1
+        self.has_probability = is_logit and (self.is_sigmoid or several)
+        self.ends = keras.Variable(np.zeros(2, np.float32), trainable=False, name="ends")
+
+    @property
+    def variables(self) -> list:
+        """What compiled functions read."""
+        return [*self.tap.variables, self.ends]
 
     def activations(
         self,
@@ -82,16 +98,20 @@ class Shared:
         return ops.cast(scores, "float32")
 
     def log_probabilities(self, clips, unit_indices):
+        """Log p and log(1 - p), `(N,)`, of the objective's class.
+
+        Of a score that has no probability, p says how near it is to the clip's and how far from
+        the hidden clip's: a sigmoid that is 0.98 at the one and 0.02 at the other.
+        """
+        if not self.has_probability:
+            hidden, shown = self.ends[0], self.ends[1]
+            middle = (hidden + shown) / 2
+            own = 2 * _SURE * (self.score(clips, unit_indices) - middle) / (shown - hidden)
+            return -ops.softplus(-own), -ops.softplus(own)
         logits = self.class_scores(clips, unit_indices)
         own = ops.take_along_axis(logits, unit_indices[:, :1], axis=-1)[:, 0]
         if self.is_sigmoid:
             return -ops.softplus(-own), -ops.softplus(own)
-        if logits.shape[-1] < 2:
-            raise ValueError(
-                "Expected two classes or more, or a sigmoid, for a probability. Received: one "
-                "class, or a regression; use a method that follows the score, such as gradient, "
-                "integrated_gradients, grad_cam or occlusion, or score_cam with confidence='score'."
-            )
         whole = ops.logsumexp(logits, axis=-1)
         is_own = ops.one_hot(unit_indices[:, 0], logits.shape[-1], dtype="bool")
         others = ops.logsumexp(ops.where(is_own, -1e30, logits), axis=-1)

@@ -84,6 +84,7 @@ class Scorer:
         self.objective = objective
         self.preprocess = preprocess
         self.batch_size = batch_size
+        self._is_judged = False
         self.shared = shared_by_scorers(network, objective, preprocess)
         shapes = self.shared.shapes
         self.unit_indices = objective.unit_indices(shapes, getattr(network, "class_names", None))
@@ -140,11 +141,36 @@ class Scorer:
             float32 `(N,)` in [0, 1].
 
         Raises:
-            ValueError: Unless the objective is one logit.
+            ValueError: An objective that has no probability, before `judge_between`.
         """
-        self._check_logit()
+        self._check_probability()
         run = self.compiled("probabilities", lambda: self._compiled(self.shared.log_probabilities))
         return np.exp(self.in_batches(run, clips)[0])
+
+    def judge_between(self, hidden: ArrayLike, clip: ArrayLike) -> None:
+        """Gives a score that has no probability one, between those of a hidden clip and a clip.
+
+        A regression, a channel or a difference of classes is then asked as a class is: how near the
+        score of a clip is to that of `clip`, from 0.02 at `hidden` to 0.98. A class keeps its own
+        probability.
+
+        Args:
+            hidden: Clip `(T, H, W, C)` without what decides, such as a blurred one.
+            clip: Clip `(T, H, W, C)`.
+
+        Raises:
+            ValueError: If both have the same score.
+        """
+        if self.shared.has_probability:
+            return
+        ends = self.scores(np.stack([hidden, clip]))
+        if not abs(ends[1] - ends[0]) > 1e-6 * abs(ends).max():
+            raise ValueError(
+                "Expected a clip whose score changes when it is hidden, blurred or frozen. "
+                f"Received: {ends[1]:.6g} with and without."
+            )
+        self.shared.ends.assign(ends)
+        self._is_judged = True
 
     def score(self, clips):
         """Scores `(N,)` of a tensor of clips, as a tensor: for use inside another model."""
@@ -159,9 +185,9 @@ class Scorer:
             Two tensors `(N,)`: `log p` and `log(1 - p)`.
 
         Raises:
-            ValueError: Unless the objective is one logit.
+            ValueError: An objective that has no probability, before `judge_between`.
         """
-        self._check_logit()
+        self._check_probability()
         return self.shared.log_probabilities(clips, self._rows(clips))
 
     def layer_gradient(
@@ -197,7 +223,7 @@ class Scorer:
 
     def differentiated(self, function: Callable) -> Callable:
         """`function(clips, unit_indices)`, compiled, with its gradient for the clips."""
-        run = autodiff.value_and_gradient(function, variables=self.shared.tap.variables)
+        run = autodiff.value_and_gradient(function, variables=self.shared.variables)
 
         def both(clips, unit_indices):
             result, gradient = run(clips, unit_indices)
@@ -250,7 +276,7 @@ class Scorer:
         layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
         score = score_with_shift(self.shared, place, name)
         # The gradient with respect to nothing added to the activation is that with respect to it.
-        run = autodiff.value_and_gradient(score, variables=self.shared.tap.variables)
+        run = autodiff.value_and_gradient(score, variables=self.shared.variables)
 
         def layer_gradient(clips, unit_indices):
             shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
@@ -267,12 +293,20 @@ class Scorer:
         return layer_gradient
 
     def _compiled(self, function: Callable) -> Callable:
-        return autodiff.compiled(function, variables=self.shared.tap.variables)
+        return autodiff.compiled(function, variables=self.shared.variables)
 
     def _rows(self, clips):
         return ops.broadcast_to(
             self.unit_indices, (ops.shape(clips)[0], self.unit_indices.shape[1])
         )
+
+    def _check_probability(self) -> None:
+        if not self.shared.has_probability and not self._is_judged:
+            raise ValueError(
+                "Expected an objective of one logit of several, such as objectives.logit(3), or a "
+                "sigmoid, as a probability is asked for, or `judge_between` first. "
+                f"Received: {self.objective}."
+            )
 
     def _check_logit(self) -> None:
         (weight, term), *others = self.objective.terms

@@ -41,7 +41,8 @@ def unreadable(path: Path, expected: str) -> ValueError:
         if head.startswith(b"PK"):
             what = "is a zip archive of something else, or cut short"
         elif head.isascii():
-            what = f"is not an HDF5 file; is it a web page? It begins with {head.decode()!r}"
+            page = "; is it a web page? It" if head.lstrip().startswith(b"<") else " and"
+            what = f"is not an HDF5 file{page} begins with {head.decode()!r}"
         else:
             what = f"is not an HDF5 file or any other of these; it begins with {head[:12]!r}"
     return ValueError(f"Expected {expected}. Received: '{path}', which {what}.")

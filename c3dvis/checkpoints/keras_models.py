@@ -216,8 +216,8 @@ def _refuse_code(config: Any, path: Path) -> None:
         advice = (
             saved_models.run_it_yourself(path)
             if path.is_dir()
-            else "open it yourself with keras.saving.load_model(..., safe_mode=False) and pass the "
-            "model"
+            else "open it in Python, with keras.saving.load_model(..., safe_mode=False), and "
+            "pass the model to maximize, attribute or callbacks"
         )
         raise ValueError(
             f"Expected a model without code in it. Received: '{path}' with {code}, which is code "

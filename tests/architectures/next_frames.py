@@ -8,9 +8,6 @@ from keras import layers
 
 from c3dvis import objectives
 
-REFUSED = {
-    "step": "Expected an objective of one logit",
-}
 LAYERS = ("first", "second", "frames")
 
 

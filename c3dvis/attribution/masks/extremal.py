@@ -75,7 +75,8 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         A network that was built under the dtype policy mixed_bfloat16 is searched in bfloat16.
 
         Args:
-            scorer: The network and the class; the objective has to be one logit.
+            scorer: The network and the class; of any other objective, "probability" is how near its
+                score is to the clip's, see `Scorer.judge_between`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             variant: "preserve" keeps the class where only the mask's pixels are shown, "delete"
                 removes it where they are hidden, "dual" does both.
@@ -95,13 +96,14 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
             removes them (delete), or else the largest.
 
         Raises:
-            ValueError: An objective that is not one logit, an unknown variant or perturbation,
-                areas that are not rising numbers in (0, 1), or fewer than 1 step.
+            ValueError: An unknown variant or perturbation, areas that are not rising numbers in
+                (0, 1), fewer than 1 step, or a score that the perturbation doesn't change.
         """
         areas = _check(variant, areas, steps)
         steps = steps or (PUBLISHED_STEPS if reference else FAST_STEPS)
         levels = perturbations.pyramid(clip, perturbation)
-        probability = float(scorer.probabilities(clip[None])[0])  # raises if there is none
+        scorer.judge_between(levels[0], clip)
+        probability = float(scorer.probabilities(clip[None])[0])
         search = mask_search(
             scorer, clip.shape, energy, areas=areas, variant=variant, reference=reference
         )
@@ -212,7 +214,7 @@ def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):
     run = scorer.compiled(
         "log probabilities",
         lambda: autodiff.compiled(
-            scorer.shared.log_probabilities, variables=scorer.shared.tap.variables
+            scorer.shared.log_probabilities, variables=scorer.shared.variables
         ),
     )
     both = ops.convert_to_tensor(np.concatenate([masks, 1 - masks]))

@@ -74,7 +74,7 @@ class MaskSearch(InputOptimizer):
     One compiled step serves every clip and every class.
 
     Args:
-        shared: The shared part of a `Scorer` of one logit.
+        shared: The shared part of a `Scorer`.
         shape: `(T, H, W, C)` of the clips.
         areas: Share of ones of each mask, in (0, 1).
         variant: "preserve", "delete" or "dual".
@@ -97,7 +97,7 @@ class MaskSearch(InputOptimizer):
         optimizer: keras.optimizers.Optimizer,
     ):
         super().__init__(name="mask_search", dtype="float32")
-        self.shared, self.tap = shared, shared.tap
+        self.shared, self.tap, self.ends = shared, shared.tap, shared.ends
         self.areas, self.variant, self.energy = areas, variant, energy
         self.masks, self.exact = masks, exact
         frames, height, width, channels = shape

@@ -13,7 +13,6 @@ from c3dvis.attribution.convergence import check_tolerance, relative_error
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models.tokens import Grid
-from c3dvis.objectives import Logit
 
 CONFIDENCES = ("probability", "score")
 _AT_ONCE = 8  # channels from one look at the error to the next
@@ -42,8 +41,8 @@ def attribute(
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
-        confidence: The softmax "probability" of the class, or the objective's "score". None is the
-            probability for one logit, else the score.
+        confidence: The "probability" of the class, or the objective's "score". None is the
+            probability where there is one, else the score.
         baseline: The clip whose confidence is subtracted, as in `integrated_gradients`; None
             subtracts nothing, as the authors' code.
         channels: Number of channels, those of the largest variance over their positions; None is
@@ -76,7 +75,8 @@ def attribute(
     Networks", https://arxiv.org/abs/1910.01279
     """
     check_tolerance(tolerance)
-    confidence = _confidence(scorer) if confidence is None else confidence
+    if confidence is None:
+        confidence = "probability" if scorer.shared.has_probability else "score"
     if confidence not in CONFIDENCES:
         names = " or ".join(map(repr, CONFIDENCES))
         raise ValueError(f"Expected confidence {names}. Received: {confidence!r}.")
@@ -121,12 +121,6 @@ def _until(
         error = relative_error(deviation, np.maximum(grid_map, 0))
         if error <= tolerance or not len(rest):
             return grid_map, len(weights), error
-
-
-def _confidence(scorer: Scorer) -> str:
-    (weight, term), *others = scorer.objective.terms
-    is_logit = not others and weight == 1 and isinstance(term, Logit)
-    return "probability" if is_logit else "score"
 
 
 def _largest_variance(maps: NDArray[np.float32], channels: int | None) -> NDArray[np.int64]:

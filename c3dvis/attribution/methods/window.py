@@ -32,7 +32,8 @@ def attribute(
     windows give equal clips.
 
     Args:
-        scorer: The network and the objective, one logit.
+        scorer: The network and the class; of any other objective its score takes the place of the
+            class scores, and of the probability as `Scorer.judge_between` says.
         clip: float32 `(T, H, W, C)` in [0, 1].
         by: "keep", "freeze" or "reverse".
         stride: Windows begin and end at multiples of it, or at the clip's end; above 1 it saves
@@ -44,7 +45,7 @@ def attribute(
         its loss and the number of forward passes. Of windows with the same loss, the shortest.
 
     Raises:
-        ValueError: An unknown `by`, a stride below 1, or an objective that is not one logit.
+        ValueError: An unknown `by` or a stride below 1.
 
     The losses of freeze and reverse are those of Mänttäri et al. 2020,
     https://arxiv.org/abs/2002.00367; "keep" and the exact search are not from a paper.

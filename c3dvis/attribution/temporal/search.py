@@ -82,7 +82,7 @@ class TemporalSearch(InputOptimizer):
     """A mask of the frames of one clip, whose logits are the only trainable weights.
 
     Args:
-        scorer: A scorer of one logit; the search serves every class of its network.
+        scorer: A scorer; the search serves every class of its network.
         shape: `(T, H, W, C)` of the clips.
         by: "freeze" or "reverse".
     """
@@ -90,6 +90,7 @@ class TemporalSearch(InputOptimizer):
     def __init__(self, scorer: Scorer, shape: tuple[int, ...], by: str):
         super().__init__(name="temporal_search", dtype="float32")
         self.shared, self.tap = scorer.shared, scorer.shared.tap
+        self.ends = scorer.shared.ends
         self.matrices = temporal.matrices(by)
         self.logits = self.add_weight(shape=(1, shape[0]), name="logits")
         self.clip = self.add_weight(shape=shape, trainable=False, name="clip")
@@ -189,7 +190,8 @@ def method(by: str) -> Callable[..., Attribution]:
         `temporal.reverse_matrices`) and TV the sum of the cubed differences between neighbours.
 
         Args:
-            scorer: The network and the objective, one logit.
+            scorer: The network and the class; of any other objective, p is how near its score is to
+                the clip's and how far from the frozen clip's, see `Scorer.judge_between`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             settings: "default" starts at the exact best window, and its result is the best binary
                 mask of the search. "published TensorFlow" and "published PyTorch" start at the
@@ -208,7 +210,7 @@ def method(by: str) -> Callable[..., Attribution]:
             of this one.
 
         Raises:
-            ValueError: Unknown settings, no steps, or an objective that is not one logit.
+            ValueError: Unknown settings, no steps, or a score that the frozen clip has, too.
         """
         chosen = _settings(settings, steps)
         result = find_mask(scorer, clip, by, chosen)
@@ -234,6 +236,7 @@ def method(by: str) -> Callable[..., Attribution]:
 
 def find_mask(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Settings) -> MaskResult:
     """The best mask of a clip by one of the perturbations."""
+    scorer.judge_between(np.repeat(clip[:1], len(clip), axis=0), clip)
     if settings.start == "centred":
         window = centred_window(scorer, clip, by)
     else:

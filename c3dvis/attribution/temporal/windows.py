@@ -85,9 +85,14 @@ def _penalties(masks: NDArray[np.bool_], by: str) -> NDArray:
 def _changes(scorer: Scorer, clip: NDArray[np.float32], orders: NDArray, by: str) -> NDArray:
     """The loss of each perturbed clip without the penalty of its mask, `(N,)`."""
     if by != "keep":
+        scorer.judge_between(np.repeat(clip[:1], len(clip), axis=0), clip)
         return _in_batches(scorer.probabilities, scorer, clip, orders)
-    scores = _in_batches(scorer.class_scores, scorer, clip, orders)
-    scores = scores - scores.mean(axis=-1, keepdims=True)
+    if scorer.shared.has_probability:
+        scores = _in_batches(scorer.class_scores, scorer, clip, orders)
+    else:
+        scores = _in_batches(scorer.scores, scorer, clip, orders)[:, None]
+    if scores.shape[-1] > 1:
+        scores = scores - scores.mean(axis=-1, keepdims=True)
     whole = (orders == np.arange(len(clip))).all(axis=1)
     still = (orders == 0).all(axis=1)
     changes = np.linalg.norm(scores - scores[whole], axis=-1)
