@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ from c3dvis.motion import CLASSES, MovingEvidence
 @pytest.fixture(scope="module")
 def network():
     return models.build("c3d-motion")
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch):
+    """What a file that is run adds to the path of imports doesn't stay."""
+    monkeypatch.setattr("sys.path", sys.path[:])
 
 
 @pytest.fixture
@@ -96,7 +103,7 @@ def test_a_network_that_uses_no_evidence_is_refused(network, monkeypatch):
 
 
 FILE = """
-import numpy as np
+import beside_it
 def heatmap(network, clip, target):
     assert clip.shape == (16, 64, 64, 3) and type(target) is int
     return clip[..., 0] - clip[..., 1]
@@ -108,6 +115,7 @@ def test_a_file_is_scored_beside_the_defaults_as_its_function_says(
 ):
     path = tmp_path / "red.py"
     path.write_text(FILE)
+    (tmp_path / "beside_it.py").write_text("")
     monkeypatch.setattr("c3dvis.bench.__main__._BESIDE", ("gradient", "random map"))
     assert main([str(path), "--world", "shapes", "--clips", "2", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -145,6 +153,7 @@ def test_a_method_and_its_smoothed_heatmap_are_computed_once(network, monkeypatc
     [
         (None, "which isn't there"),
         ("def heatmap(:", "fails in line 1 with SyntaxError"),
+        ("import sys; sys.exit('no')", "fails in line 1 with SystemExit: no"),
         ("x = 1\n1 / 0", "fails in line 2 with ZeroDivisionError: division by zero"),
         ("def heat(network, clip, target): pass", "which has none"),
         ("def heatmap(network): pass", "too many positional arguments"),

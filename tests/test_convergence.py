@@ -202,7 +202,8 @@ def test_occlusion_from_coarse_to_fine_is_within_its_bound(corner, bright, passe
         passes.clear()
         found = attribute(corner, bright, CLASS, tolerance=tolerance, **OCCLUSION)
         error = relative_error(found.heatmap - whole.heatmap, found.heatmap)
-        assert error <= found.settings["error_bound"] <= tolerance
+        bound = found.settings["error_bound"]
+        assert error <= bound + 1e-6 and bound <= tolerance  # scores are float32
         assert found.settings["within_tolerance"]
         assert sum(passes) == found.settings["samples"] + 1 < blocks / 3
     np.testing.assert_array_equal(found.perturbed, whole.perturbed)
@@ -213,7 +214,7 @@ def test_occlusion_to_the_end_is_every_block(linear, clip):
         attribute(linear, clip, CLASS, **OCCLUSION, tolerance=tolerance)
         for tolerance in (None, 1e-12)
     )
-    np.testing.assert_allclose(found.heatmap, whole.heatmap, atol=1e-6)
+    np.testing.assert_allclose(found.heatmap, whole.heatmap, atol=1e-5)  # scores are float32
     assert found.settings["samples"] > whole.settings["blocks"] == 3 * 7 * 7
     assert found.settings["error_bound"] == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import runpy
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -75,14 +76,15 @@ def _smoothed(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
 def of_file(path: Path) -> Heatmap:
     """The function `heatmap(network, clip, target)` that a Python file defines.
 
-    The file is run, as any program that one starts.
+    The file is run, as any program that one starts: it can import what stands beside it.
     """
     expected = f"Expected a Python file with a function {FUNCTION}(network, clip, target)."
     if not path.is_file():
         raise ValueError(f"{expected} Received: {path}, which isn't there.")
+    sys.path.insert(0, str(path.resolve().parent))
     try:
         function = runpy.run_path(str(path)).get(FUNCTION)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{expected} Received: {path}, {_told(error, path)}.") from error
     if not callable(function):
         raise ValueError(f"{expected} Received: {path}, which has none.")
@@ -98,7 +100,7 @@ def _called(network, clip, target, *, function: Callable, path: Path) -> NDArray
     expected = f"Expected {FUNCTION} of {path} to give finite numbers of shape {clip.shape[:3]}."
     try:
         heat = np.asarray(function(network, clip.copy(), target), np.float64)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{expected} Received: a function that {_told(error, path)}.") from error
     if heat.shape != clip.shape[:3]:
         raise ValueError(f"{expected} Received: shape {heat.shape}.")
@@ -108,7 +110,7 @@ def _called(network, clip, target, *, function: Callable, path: Path) -> NDArray
     return heat
 
 
-def _told(error: Exception, path: Path) -> str:
+def _told(error: BaseException, path: Path) -> str:
     """An error of somebody's file, in words, with its line there."""
     lines = [
         frame.lineno
