@@ -437,7 +437,12 @@ def test_nothing_is_written_through_a_link(place, tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("of 64 GiB"), type("ResourceExhaustedError", (Exception,), {})("OOM")]
+    "error",
+    [
+        MemoryError("of 64 GiB"),
+        type("ResourceExhaustedError", (Exception,), {})("OOM"),
+        type("InvalidArgumentError", (Exception,), {})("Cannot parse tensor from proto: dtype: 1"),
+    ],
 )
 def test_memory_that_is_not_enough_is_told_in_one_line(capsys, error):
     def work():
