@@ -33,6 +33,7 @@ import numpy as np
 
 ENGINES = ("serial", "shards", "processes", "ray", "sweep")
 NOISE = False
+PRINTED = os.devnull
 _SHAPE = (4, 12, 12, 3)
 _UNITS = 32
 _FILMS = 40
@@ -107,9 +108,9 @@ def start(arguments: list[str]) -> int:
     if child:
         return child
     os.setsid()
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
+    printed = os.open(PRINTED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
     from c3dvis.__main__ import main
     from c3dvis.gallery import render
 
@@ -213,7 +214,8 @@ def finish(arguments: list[str]) -> float:
     """A run that nobody disturbs; returns the seconds that its process computed."""
     done = ended(start(arguments), _MOST_SECONDS)
     if done is None or done[0] != 0:
-        raise SystemExit(f"Expected a run that ends with 0. Received: {done}.")
+        printed = Path(PRINTED).read_text(errors="replace")[-2000:]
+        raise SystemExit(f"Expected a run that ends with 0. Received: {done}:\n{printed}")
     return done[1]
 
 
@@ -273,10 +275,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.noise and given.engine not in ("serial", "shards"):
         parser.error(f"Expected --noise with one process or shards. Received: {given.engine}.")
-    global NOISE
+    global NOISE, PRINTED
     NOISE = given.noise
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
+        PRINTED = str(base / "printed.txt")
         subprocess.run([sys.executable, __file__, "--write", folder], check=True)
         import c3dvis.gallery.make
         import c3dvis.responses.sweep_report  # noqa: F401  (before the forks)

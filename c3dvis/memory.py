@@ -12,5 +12,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
         return True
+    # How TensorFlow says that there is no memory for a constant of a graph.
+    if "InvalidArgumentError" in names and "Cannot parse tensor from proto" in str(error):
+        return True
     of_jax = bool(names & {"XlaRuntimeError", "JaxRuntimeError"})
     return of_jax and "RESOURCE_EXHAUSTED" in str(error)

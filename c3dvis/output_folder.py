@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,9 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
             folder is of this command, too.
 
     Raises:
-        ValueError: If running there would overwrite somebody else's file.
+        ValueError: If running there would overwrite somebody else's file, or write through a link.
     """
+    refuse_links(folder)
     marker = read_json(folder / _MARKER)
     if isinstance(marker, dict) and marker.get("command") == command:
         return
@@ -46,6 +48,20 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
             f"whose {min(others).relative_to(folder)} is of something else; choose another folder "
             "with --out."
         )
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuses a folder in which another one leads elsewhere: files would land there.
+
+    Raises:
+        ValueError: With the link.
+    """
+    for path in itertools.chain(folder.glob("*"), folder.glob("*/*")):
+        if path.is_symlink() and path.is_dir():
+            raise ValueError(
+                f"Expected a folder whose files lie in it. Received: {path}, which is a symbolic "
+                "link to another folder; remove it, or choose another folder with --out."
+            )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -56,11 +57,11 @@ def damaged_json(content: bytes, rng: random.Random) -> bytes:
             case 0 if holder is not root:
                 del holder[key]
             case 1 if isinstance(holder, list):
-                holder.insert(key, holder[key])
+                holder.insert(key, copy.deepcopy(holder[key]))
             case 2:
                 holder[key] = [holder[key]]
             case _:
-                holder[key] = rng.choice(_VALUES)
+                holder[key] = copy.deepcopy(rng.choice(_VALUES))
         root.setdefault("", None)
     text = json.dumps(root[""])
     if rng.random() < 0.02:

@@ -121,9 +121,23 @@ def test_what_a_killed_run_left_is_removed_but_not_behind_a_link(tmp_path):
     name = ".0123456789abcdef.tmp"
     for folder in ("a", "elsewhere"):
         (tmp_path / folder / name).write_text("half")
-    with output_folder.locked(tmp_path / "a", "gallery"):
-        assert not (tmp_path / "a" / name).exists()
-    assert (tmp_path / "elsewhere" / name).exists()
+    output_folder.tidy(tmp_path / "a")
+    assert not (tmp_path / "a" / name).exists() and (tmp_path / "elsewhere" / name).exists()
+
+
+def test_a_folder_with_a_link_to_another_is_refused(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for link in (tmp_path / "a" / "link", tmp_path / "a" / "b" / "link"):
+        link.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match=f"Received: {link}, which is a symbolic link"):
+            with output_folder.locked(tmp_path / "a", "responses"):
+                pass
+        link.unlink()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "file")  # it is replaced where it is written
+    with output_folder.locked(tmp_path / "a", "responses"):
+        pass
 
 
 def test_an_unknown_option_is_told_with_the_nearest(capsys):

@@ -125,6 +125,7 @@ def _clips():
         "page.mp4": b"<!doctype html><p>not found",
         "text.gif": b"GIF89a and no more",
         "bomb.gif": _huge_gif(),
+        "grows.gif": _growing_gif(),
     }.items():
         Path(name).write_bytes(content)
     os.mkfifo("pipe.gif")
@@ -158,6 +159,17 @@ def _huge_gif():
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     content = bytearray(file.getvalue())
     content[6:10] = (9400).to_bytes(2, "little") * 2
+    return bytes(content)
+
+
+def _growing_gif():
+    """A small screen, and a second frame that is larger than it."""
+    file = io.BytesIO()
+    frames = [Image.new("L", (16, 16), shade) for shade in (0, 250)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    content = bytearray(file.getvalue())
+    second = content.rindex(b"," + bytes(4) + (16).to_bytes(2, "little") * 2)
+    content[second + 5 : second + 9] = (9400).to_bytes(2, "little") * 2
     return bytes(content)
 
 
@@ -217,6 +229,7 @@ CLIPS = {
     "page.mp4": "'page.mp4'",
     "text.gif": "'text.gif'",
     "bomb.gif": "9400x9400 pixels, more than",
+    "grows.gif": "frame 1 is 9400x9400 pixels, the first 16x16",
     "pipe.gif": "neither a file nor a folder",
     "/dev/zero": "neither a file nor a folder",
     "no-frames": "'no-frames'",
@@ -428,7 +441,12 @@ def test_nothing_is_written_through_a_link(place, tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("of 64 GiB"), type("ResourceExhaustedError", (Exception,), {})("OOM")]
+    "error",
+    [
+        MemoryError("of 64 GiB"),
+        type("ResourceExhaustedError", (Exception,), {})("OOM"),
+        type("InvalidArgumentError", (Exception,), {})("Cannot parse tensor from proto: dtype: 1"),
+    ],
 )
 def test_memory_that_is_not_enough_is_told_in_one_line(capsys, error):
     def work():

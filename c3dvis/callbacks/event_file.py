@@ -51,7 +51,7 @@ class EventFile:
         Raises:
             OSError: If the file cannot be written.
         """
-        with Image.open(gif) as image:
+        with Image.open(gif, formats=("GIF",)) as image:
             width, height = image.size
         picture = self._summary.Image(
             width=width, height=height, colorspace=_RGB, encoded_image_string=gif.read_bytes()

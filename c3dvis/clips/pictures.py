@@ -67,6 +67,7 @@ class Picture:
             for index in range(wanted[-1] + 1):
                 with _refusals(self.path, index, self.count):
                     image.seek(index)
+                    self._check_size(index, image)
                     image.load()
                     frame = _pixels(image) if index in keep else None
                 shown.append(image.info.get("duration", 0))
@@ -78,6 +79,16 @@ class Picture:
                 stacklevel=4,
             )
         _warn_of_uneven_delays(self.path, shown)
+
+    def _check_size(self, index: int, image: Image.Image) -> None:
+        """Refuses a frame that is larger than the first, before it is decoded."""
+        width, height = image.size
+        if (height, width) != self.size:
+            raise unreadable(
+                self.path,
+                f"frame {index} is {height}x{width} pixels, the first {self.size[0]}x"
+                f"{self.size[1]}",
+            )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,18 @@ def tidy(folder: Path) -> None:
     forming.clear(folder)
 
 
-def check(folder: Path, identity: Mapping[str, Any], sections: Sequence[Section]) -> None:
+def check(folder: Path, identity: Mapping[str, Any]) -> None:
     """Refuses a folder of something else, or that holds clips of other settings or weights.
 
     Args:
         folder: It need not exist.
         identity: What decides the clips.
-        sections: Of the gallery.
 
     Raises:
         OtherSettings: With every difference.
         ValueError: If running there would write somebody else's files.
     """
     output_folder.check(folder, "gallery", manifest=manifest.NAME)
-    names = {section.units[0].folder: f"the clips of {section.layer!r}" for section in sections}
-    for name, held in {**names, forming.FOLDER: "clips that are being made"}.items():
-        if (folder / name).is_symlink():
-            raise ValueError(
-                f"Expected a folder for {held}. Received: {folder / name}, which is a symbolic "
-                "link; choose another folder with --out."
-            )
     begun = manifest.read(folder)
     if begun is None and not _holds_only(folder, identity):
         state = "a damaged" if (folder / manifest.NAME).exists() else "no"

@@ -205,7 +205,7 @@ def dry_run(
     selection = Selection() if selection is None else selection
     sections = plan_of(renderer.network, selection, default_layers(settings))
     renderer.check(sections[0])
-    folder.check(Path(out), renderer.identity, sections)
+    folder.check(Path(out), renderer.identity)
     records = folder.existing(Path(out), sections, identity=renderer.identity, report=report)
     report(tables.plan_table(sections, list(records)))
     _report_left_out(sections, selection, report)

@@ -53,7 +53,7 @@ def locked(
 def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     """Checks a folder that this run has locked, and adds its units to gallery.json."""
     out, settings = renderer.out, renderer.settings
-    folder.check(out, renderer.identity, sections)
+    folder.check(out, renderer.identity)
     before = folder.begun(out, renderer.identity)
     every = [CLASSES, *(info.name for info in reversed(layers.describe(renderer.network)))]
     grown = manifest.grown(() if before is None else before.sections, sections, every)

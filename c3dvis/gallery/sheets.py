@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from c3dvis import clips, files, pages
+from c3dvis import clips, files, output_folder, pages
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
@@ -47,6 +47,7 @@ def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> li
     """
     out = Path(out)
     begun, records = rebuild.read(out, report=report)
+    output_folder.refuse_links(out)
     written = []
     for section in begun.sections:
         shown = [unit for unit in section.units if _has_strip(unit, records.get(unit))]

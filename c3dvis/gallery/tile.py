@@ -206,7 +206,7 @@ class Tile:
         return ", ".join([*parts, *filter(None, (self.note, self.finding))])
 
     @property
-    def sort_values(self) -> dict[str, float]:
+    def sort_values(self) -> dict[str, str]:
         """Attributes by which the page sorts."""
         record = self.record
         if record is None or self.gif is None:
@@ -214,7 +214,7 @@ class Tile:
         speed = math.hypot(*self.drift) if self.drift else None
         values = {"score": record.score, "ratio": self._ratio}
         values |= {"change": record.change, "speed": speed}
-        return {f"data-{key}": value for key, value in values.items() if value is not None}
+        return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 
 
 def _color_name(color: str) -> str:

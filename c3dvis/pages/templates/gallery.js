@@ -22,6 +22,14 @@ sort.addEventListener("change", () => {
   const sorted = sort.value === "channel" ? units : [...units].sort((a, b) => value(b) - value(a));
   for (const unit of sorted) unit.parentElement.append(unit);
 });
+// What only this script can do is added by it, which keeps long pages small.
+for (const gif of document.querySelectorAll(".gif")) {
+  if (!gif.closest("section").dataset.code) continue;
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "code", textContent: "Python" });
+  button.setAttribute("aria-label", gif.getAttribute("aria-label").replace("GIF", "Python"));
+  gif.after(" · ", button);
+}
 document.addEventListener("click", async (event) => {
   const button = event.target.closest(".code");
   if (!button) return;

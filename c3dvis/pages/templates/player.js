@@ -65,7 +65,10 @@ const observer = new IntersectionObserver((entries) => {
     seen[isIntersecting ? "add" : "delete"](target);
   }
 });
-for (const clip of clips) observer.observe(clip);
+for (const clip of clips) {
+  clip.title = "Play or pause this clip; arrow keys step";
+  observer.observe(clip);
+}
 
 play.addEventListener("click", () => setAll(frame, !playing));
 slider.addEventListener("input", () => setAll(Number(slider.value), false));
