@@ -99,7 +99,7 @@ def _add_clips(group: Any) -> None:
     )
     group.add_argument(
         "--colours",
-        choices=("decorrelated", "independent", "grey"),
+        choices=parametrizations.COLOURS,
         help="of clips: as in natural pictures, or those that the unit prefers, which on networks "
         "of real films look garish, or none (default decorrelated)",
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from c3dvis.maximize.parametrizations.texture_flow import TextureFlow
 
 __all__ = [
+    "COLOURS",
     "Alpha",
     "CPPN",
     "Fourier",
@@ -45,6 +46,9 @@ __all__ = [
     "names",
     "rgba",
 ]
+
+# As in natural pictures, as they come, or none.
+COLOURS = ("decorrelated", "independent", "grey")
 
 _FILES = {
     "Alpha": "alpha",

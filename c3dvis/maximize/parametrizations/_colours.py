@@ -3,9 +3,8 @@
 import numpy as np
 from keras import ops
 
+from c3dvis.maximize.parametrizations import COLOURS
 from c3dvis.text import unknown
-
-COLOURS = ("decorrelated", "independent", "grey")
 
 # Square root of the covariance of natural images' RGB values, as published with lucid; divided by
 # its largest column norm it maps independent channels to natural colours.
