@@ -18,7 +18,7 @@ from c3dvis import lazy
 from c3dvis.text import in_short
 
 if TYPE_CHECKING:
-    from c3dvis.maximize.parametrizations._colours import flow_in_pixels
+    from c3dvis.maximize.parametrizations._colours import COLOURS, flow_in_pixels
     from c3dvis.maximize.parametrizations._parametrization import Parametrization
     from c3dvis.maximize.parametrizations.alpha import Alpha, rgba
     from c3dvis.maximize.parametrizations.cppn import CPPN
@@ -47,10 +47,8 @@ __all__ = [
     "rgba",
 ]
 
-# As in natural pictures, as they come, or none.
-COLOURS = ("decorrelated", "independent", "grey")
-
 _FILES = {
+    "COLOURS": "_colours",
     "Alpha": "alpha",
     "CPPN": "cppn",
     "Fourier": "fourier",
