@@ -333,6 +333,7 @@ def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, ca
     [
         (["--layers", "conv3"], "such as 'conv2', 'conv1'. Received: 'conv3'"),
         (["--filters", "3"], "'conv1' has 3 filters. Expected filters from 0 to 2. Received: 3"),
+        (["--colours", "gray"], "such as 'grey'"),
         (["--classes", "3"], "Expected classes from 0 to 2. Received: 3"),
         (["--size", "32"], "Received: 32"),
         (["--frames", "5"], "Received: 5"),

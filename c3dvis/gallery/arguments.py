@@ -99,9 +99,9 @@ def _add_clips(group: Any) -> None:
     )
     group.add_argument(
         "--colours",
-        choices=parametrizations.COLOURS,
-        help="of clips: as in natural pictures, or those that the unit prefers, which on networks "
-        "of real films look garish, or none (default decorrelated)",
+        metavar="NAME",
+        help="of clips: decorrelated, as in natural pictures; independent, those that the unit "
+        "prefers, which look garish for networks of real films; or grey (default decorrelated)",
     )
     group.add_argument(
         "--dtype",

@@ -18,7 +18,7 @@ from c3dvis import lazy
 from c3dvis.text import in_short
 
 if TYPE_CHECKING:
-    from c3dvis.maximize.parametrizations._colours import COLOURS, flow_in_pixels
+    from c3dvis.maximize.parametrizations._colours import flow_in_pixels
     from c3dvis.maximize.parametrizations._parametrization import Parametrization
     from c3dvis.maximize.parametrizations.alpha import Alpha, rgba
     from c3dvis.maximize.parametrizations.cppn import CPPN
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from c3dvis.maximize.parametrizations.texture_flow import TextureFlow
 
 __all__ = [
-    "COLOURS",
     "Alpha",
     "CPPN",
     "Fourier",
@@ -48,7 +47,6 @@ __all__ = [
 ]
 
 _FILES = {
-    "COLOURS": "_colours",
     "Alpha": "alpha",
     "CPPN": "cppn",
     "Fourier": "fourier",

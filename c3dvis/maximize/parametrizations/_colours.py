@@ -1,6 +1,8 @@
 """What the channels of a clip mean: from unbounded signals, 0 for grey, to clips in [0, 1]."""
 
 import numpy as np
+from keras import ops
+
 from c3dvis.text import unknown
 
 COLOURS = ("decorrelated", "independent", "grey")
@@ -33,8 +35,6 @@ def to_clips(signals, colours: str, clip_channels: int):
         colours: One of `COLOURS`; clips of other than three channels have independent ones.
         clip_channels: C: 1 is grey, 2 is flow to the right and down (0.5 is rest), 3 is RGB.
     """
-    from keras import ops
-
     if clip_channels == 3 and colours == "grey":
         signals = ops.repeat(signals, 3, axis=-1)
     elif clip_channels == 3 and colours == "decorrelated":
