@@ -90,10 +90,10 @@ def write_inputs(base: Path) -> None:
 
 def command(base: Path, out: Path, engine: str, shard: str | None = None) -> list[str]:
     """The arguments of one run, of which the first is the command."""
-    model = ["--keras-model", str(base / "net.keras"), "--filters", "all", "--out", str(out)]
+    model = ["--keras-model", str(base / "net.keras"), "--out", str(out)]
     if engine == "sweep":
-        return ["responses", str(base / "films"), "--sweep", *model]
-    arguments = ["gallery", *model, "--steps", "2", "--batch-size", "1"]
+        return ["responses", str(base / "films"), "--sweep", "--filters", "0", *model]
+    arguments = ["gallery", "--filters", "all", *model, "--steps", "2", "--batch-size", "1"]
     if engine in ("processes", "ray"):
         arguments += ["--engine", engine, "--workers", "2"]
     return arguments + ([] if shard is None else ["--shard", shard])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 
@@ -65,6 +66,12 @@ def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path,
     assert gif.read_bytes() == whole
     gif.with_suffix(".jpg").unlink()
     assert main(arguments) == 0 and gif.with_suffix(".jpg").is_file()
+    record = json.loads(gif.with_suffix(".json").read_text())
+    for name in record:
+        part = {key: value for key, value in record.items() if key != name}
+        gif.with_suffix(".json").write_text(json.dumps(part))
+        report._write_pages(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
+    assert main(arguments) == 0
     assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
     assert "gradient: logit of A" in page and "moving left" not in page

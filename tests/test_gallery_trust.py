@@ -132,14 +132,16 @@ def test_the_page_says_it_and_an_alarm_stands_out(judged, tmp_path):
     (tmp_path / "trust/conv1").mkdir(parents=True)
     parts = {"conv1": [record(0)]}
     index, _ = write_gallery(tmp_path, parts)
-    assert trust.EXPLANATION[:40] not in index
+    assert trust.EXPLANATION[:40] not in index and 'value="interpretability"' not in index
     (tmp_path / "conv1").mkdir()
     (tmp_path / "conv1/0.gif").write_bytes(b"GIF")
     sha = trust._sha256(tmp_path / "conv1/0.gif")
     changed = kept | {"made_sha256": sha, "fooled": True, "way": "Don't <b>trust</b>"}
+    changed |= {"made_score": 0.875}
     files.write_json(tmp_path / "trust/conv1/0.json", changed)
     index, _ = write_gallery(tmp_path, parts)
     assert trust.EXPLANATION[:40] in index and "<em>Don&#39;t &lt;b&gt;trust" in index
+    assert 'value="interpretability"' in index and 'data-interpretability="0.875"' in index
     text = " ".join("".join(Reader(index).text).split())
     assert " ".join(kept["interpretability"].split()) in text
 

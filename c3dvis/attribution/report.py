@@ -215,7 +215,7 @@ def _is_whole(record: Any, out: Path) -> bool:
         type(record.get(name)) is not kind for name, kind in kinds.items()
     ):
         return False
-    if not isinstance(record.get("highest"), (str, type(None))):
+    if not isinstance(record.get("highest", 0), (str, type(None))):
         return False
     if [type(length) for length in record["shape"]] != [int] * 3:
         return False

@@ -214,6 +214,7 @@ class Tile:
         speed = math.hypot(*self.drift) if self.drift else None
         values = {"score": record.score, "ratio": self._ratio}
         values |= {"change": record.change, "speed": speed}
+        values |= {"interpretability": self.trust.made_score if self.trust else None}
         return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 
 
