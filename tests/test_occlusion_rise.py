@@ -25,6 +25,11 @@ def linear(weights):
     return network
 
 
+def masks_of(rng, count, shape, cells, keep):
+    """Random masks as RISE draws them."""
+    return rise._enlarged_all(*rise._drawn(rng, count, cells, keep), shape=shape, cells=cells)
+
+
 @pytest.fixture(scope="module")
 def weights():
     return np.random.default_rng(0).normal(size=SHAPE)
@@ -111,7 +116,7 @@ def test_blocks_are_scored_a_batch_at_a_time(network, clip):
 def known_importance(weights, clip, cells, keep, masks=4000):
     """What RISE estimates for a linear score: weight x pixel, blurred as masks are."""
     draw = np.random.default_rng(99)
-    drawn = rise._masks(draw, masks, clip.shape[:3], cells, keep).reshape(masks, -1)
+    drawn = masks_of(draw, masks, clip.shape[:3], cells, keep).reshape(masks, -1)
     drawn = drawn - drawn.mean(axis=0)
     covariance = drawn.T @ drawn / masks
     expected = covariance @ (weights * clip).reshape(-1) / np.diag(covariance)
@@ -157,7 +162,7 @@ def test_rise_needs_no_score_around_zero():
 
 
 def test_masks_of_rise_are_kept_with_their_probability_and_smooth():
-    masks = rise._masks(np.random.default_rng(0), 400, (8, 16, 16), (2, 4, 4), 0.3)
+    masks = masks_of(np.random.default_rng(0), 400, (8, 16, 16), (2, 4, 4), 0.3)
     assert masks.min() >= 0 and masks.max() <= 1
     np.testing.assert_allclose(masks.mean(axis=0), 0.3, atol=0.1)
     # Linear between cells of four pixels: no step is larger than a fourth.
@@ -166,7 +171,7 @@ def test_masks_of_rise_are_kept_with_their_probability_and_smooth():
 
 
 def test_one_cell_along_time_masks_whole_clips():
-    masks = rise._masks(np.random.default_rng(0), 5, (8, 16, 16), (1, 4, 4), 0.5)
+    masks = masks_of(np.random.default_rng(0), 5, (8, 16, 16), (1, 4, 4), 0.5)
     np.testing.assert_array_equal(masks, np.repeat(masks[:, :1], 8, axis=1))
 
 
