@@ -13,7 +13,7 @@ from PIL import Image
 
 from c3dvis import clips
 from c3dvis.attribution import report
-from c3dvis.attribution.__main__ import main
+from c3dvis.attribution.__main__ import _parse, main
 from c3dvis.motion import MovingEvidence
 
 
@@ -209,3 +209,34 @@ def test_smoothed_heat_has_nothing_negative_to_draw(clip_file, capsys):
 def test_methods_are_listed(capsys):
     assert main(["--list-methods"]) == 0
     assert {"step", "grad_cam", "window"} <= set(capsys.readouterr().out.split())
+
+
+# A tolerance
+
+
+def test_a_tolerance_is_an_option_of_the_methods_that_state_their_error(tmp_path):
+    parsed = _parse([str(tmp_path), "--method", "rise", "--tolerance", "0.2"])
+    assert parsed.options == {"tolerance": 0.2}
+    assert _parse([str(tmp_path)]).options == {}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--tolerance", "0"], "Expected a number above 0. Received: '0'."),
+        (["--tolerance", "nan"], "Expected a number above 0. Received: 'nan'."),
+        (["--tolerance", "small"], "Expected a number above 0. Received: 'small'."),
+        (["--tolerance", "1", "--option", "tolerance=2"], "not allowed with argument --option"),
+    ],
+)
+def test_tolerances_that_the_command_refuses(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as end:
+        _parse([str(tmp_path), *arguments])
+    assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_a_tolerance_that_no_method_takes_is_refused(tmp_path, capsys):
+    clips.write(tmp_path / "clip.gif", np.zeros((2, 8, 8, 3), np.float32))
+    given = [str(tmp_path / "clip.gif"), "--method", "gradient", "--tolerance", "0.1"]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 2
+    assert "Received: 'tolerance'." in capsys.readouterr().err
