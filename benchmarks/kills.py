@@ -180,7 +180,9 @@ def recorded(out: Path) -> dict[Path, int]:
 
 
 def unrecorded(out: Path) -> int:
-    """Units of which some file is there, and no record."""
+    """Units of a gallery of which some file is there, and no record."""
+    if not (out / "gallery.json").exists():
+        return 0
     stems = {path.with_suffix("") for path in (*out.glob("*/*.gif"), *out.glob("*/*.jpg"))}
     return sum(not stem.with_suffix(".json").exists() for stem in stems)
 
