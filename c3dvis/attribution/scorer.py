@@ -280,6 +280,8 @@ class Scorer:
 
         def layer_gradient(clips, unit_indices):
             shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
+            # A module of torch says None where it takes any number of clips.
+            shape = tuple(len(clips) if length is None else length for length in shape)
             if layout is not None:
                 rows, *sides = layout.ids.shape
                 shape = (len(clips) * rows, *sides, shape[-1])
