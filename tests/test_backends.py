@@ -163,7 +163,7 @@ def test_a_module_of_torch_is_one_layer():
     )
     assert high > low
     frames = np.random.default_rng(0).random(shape, np.float32)
-    for method, options in (("gradient", {}), ("grad_cam", {"layer": "module"})):
+    for method, options in (("gradient", {}), ("grad_cam", {"layer": "module", "signed": True})):
         found = attribute(network, frames, 0, method=method, **options)
         assert found.heatmap.shape == shape[:3] and np.abs(found.heatmap).max() > 0
     after = [keras.ops.convert_to_numpy(weight) for weight in network.weights]
