@@ -14,7 +14,7 @@ import numpy as np
 from c3dvis import files
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.dependence import MotionDependence, motion_dependence
-from c3dvis.responses.directions import in_words
+from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
 from c3dvis.responses.tuning import MotionTuning, motion_tuning
@@ -31,8 +31,6 @@ _AT_CENTRE: dict[str, Any] = {
     "spatial_frequencies": (0.05, 0.1, 0.2),
     "temporal_frequencies": (0.0, 0.1, 0.2, 0.35),
 }
-# A unit is called selective for one direction from here on: twice the opposite's response.
-_SELECTIVE = 1 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +88,7 @@ class MotionCard:
             return "prefers gratings that stand still"
         way = in_words(best.direction)
         motion = f"at {number(best.speed)} pixels a frame"
-        if selective >= _SELECTIVE:
+        if selective >= SELECTIVE:
             return f"prefers motion {way} {motion} (direction selectivity {selective:.2f})"
         return f"prefers motion along one axis, {way} and back, {motion}"
 
