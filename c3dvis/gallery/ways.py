@@ -152,10 +152,15 @@ def _write(out: Path, unit: Unit, both, fps: float) -> None:
         film = pages.film(out, _path(unit, name), made.clip, "", fps=fps)
         if film.strip is None:  # too wide a strip: there is nothing that the page could play
             return
-        scores = (float(one) if np.isfinite(one) else None for one in (made.score, backward))
-        ways.append(asdict(Way(direction, *scores, film.strip, film.shape)))
-    selectivity = both.selectivity if np.isfinite(both.selectivity) else None
-    files.write_json(_kept(out, unit), {"schema": 2, "ways": ways, "selectivity": selectivity})
+        way = Way(direction, _finite(made.score), _finite(backward), film.strip, film.shape)
+        ways.append(asdict(way))
+    values = {"schema": 2, "ways": ways, "selectivity": _finite(both.selectivity)}
+    files.write_json(_kept(out, unit), values)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _path(unit: Unit, ending: str) -> str:

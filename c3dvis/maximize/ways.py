@@ -108,9 +108,10 @@ def both_ways(
     for i, direction in enumerate(map(float, directions)):
         maximizer.parametrization.turn((direction, direction + 180))
         twice = _twice(objective, i)
-        pair = list(maximizer.make(twice, steps=steps, seed=seed, verbose=verbose))
-        backward = maximizer.scores(np.stack([one.clip[::-1] for one in pair]), twice)
-        made.append(BothWays(direction, *pair, *map(float, backward)))
+        along, against = maximizer.make(twice, steps=steps, seed=seed, verbose=verbose)
+        turned = np.stack([along.clip[::-1], against.clip[::-1]])
+        backward = map(float, maximizer.scores(turned, twice))
+        made.append(BothWays(direction, along, against, *backward))
     return made
 
 
