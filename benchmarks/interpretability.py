@@ -1,7 +1,7 @@
 """Whether explanations of units tell which of two unseen clips excites them more (Video-MIS).
 
 python benchmarks/interpretability.py [--sections planted moving real] [--real FOLDER ...]
-    [--gallery FOLDER] [--units N] [--steps N] [--out docs/interpretability.md]
+    [--gallery FOLDER] [--units N] [--steps N] [--keep FOLDER] [--out docs/interpretability.md]
 
 planted: 32 units of one feature each, beside 32 units of each of two kinds of mixtures.
 words: the same units, described (`responses.describe`): whether the words name what was planted and
@@ -18,7 +18,7 @@ tf-keras-vis is installed, its made clips.
 import argparse
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,7 +200,8 @@ def moving(chosen: argparse.Namespace) -> list[str]:
     lines += [f"{_CLIPS} clips of `c3dvis.motion` that no network was trained on.", ""]
     space = responses.FeatureSpace(clips)
     for name in chosen.networks:
-        lines += table(models.build(name), name, MOVING[name], clips, None, space, chosen)
+        layers = chosen.moving_layers or MOVING[name]
+        lines += table(models.build(name), name, layers, clips, None, space, chosen)
     return lines
 
 
@@ -263,8 +264,8 @@ def layer_scores(network, swept, layer, clips, films, space, chosen) -> dict[str
         mis = responses.video_mis(swept, layer, clips, explanation=kind, **made, **options)
         found[kind] = mis.scores
     if _has_theirs() and chosen.gallery is None:
-        made, against = _theirs(network, layer, units, chosen.their_steps)
-        mis = responses.video_mis(swept, layer, clips, made=made, against=against, **options)
+        made = _theirs(network, layer, units, chosen)
+        mis = responses.video_mis(swept, layer, clips, explanation="made", **made, **options)
         found[THEIRS] = mis.scores
     return found
 
@@ -274,36 +275,55 @@ def _gifs(gallery: Path, layer: str) -> list[Path]:
 
 
 def _ours(network, layer, units, chosen) -> dict[str, np.ndarray]:
-    """Made clips for the units, and against them where no gallery holds the clips."""
+    """Made clips for the units, and against them but where those of others stand against each."""
     if chosen.gallery is not None:
         gifs = [chosen.gallery / layer / f"{unit}.gif" for unit in units]
         # A GIF holds equal frames that follow each other once.
         return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
-    objective = objectives.channel(layer, units)
     steps = {} if chosen.steps is None else {"steps": chosen.steps}
-    signs = {"made": 1, "against": -1}
-    return {
-        name: maximize(network, sign * objective, verbose=0, **steps)
-        for name, sign in signs.items()
-    }
+
+    def make(unit: int, sign: int) -> np.ndarray:
+        objective = sign * objectives.channel(layer, unit)
+        return maximize(network, objective, verbose=0, **steps)[0]
+
+    return _each(f"{network.name}-{layer}", units, make, chosen)
+
+
+def _each(name: str, units, make: Callable, chosen) -> dict[str, np.ndarray]:
+    """Clips for the units and against them, each kept as soon as it is made."""
+    made = {}
+    for kind, sign in {"made": 1, "against": -1}.items():
+        if kind == "against" and chosen.others:
+            continue
+        path = None if chosen.keep is None else chosen.keep / f"{name}-{kind}.npz"
+        clips = {}
+        if path is not None and path.is_file():
+            with np.load(path) as stored:
+                clips = dict(stored)
+        for unit in units:
+            if str(unit) not in clips:
+                clips[str(unit)] = make(unit, sign)
+                if path is not None:
+                    chosen.keep.mkdir(parents=True, exist_ok=True)
+                    np.savez(path, **clips)
+        made[kind] = np.stack([clips[str(unit)] for unit in units])
+    return made
 
 
 def _has_theirs() -> bool:
     return importlib.util.find_spec("tf_keras_vis") is not None
 
 
-def _theirs(network, layer, units, steps) -> list[np.ndarray]:
+def _theirs(network, layer, units, chosen) -> dict[str, np.ndarray]:
     """Clips of tf-keras-vis for and against each unit, by its defaults."""
-    make = same_activation.theirs(network, layer)
+    made = same_activation.theirs(network, layer, quick=True)
 
-    def score(unit: int, sign: int):
+    def make(unit: int, sign: int) -> np.ndarray:
         own = same_activation.their_score(unit)
-        return lambda output: sign * own(output)
+        clip = made(lambda output: sign * own(output), chosen.their_steps)
+        return np.clip(np.asarray(clip)[0], 0, 1)
 
-    return [
-        np.clip([np.asarray(make(score(unit, sign), steps))[0] for unit in units], 0, 1)
-        for sign in (1, -1)
-    ]
+    return _each(f"{network.name}-{layer}-{THEIRS}", units, make, chosen)
 
 
 def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -340,6 +360,9 @@ def _arguments(arguments):
     add("--layers", nargs="+", default=REAL, help="of I3D")
     add("--windows", type=int, default=2, help="clips of each film")
     add("--gallery", type=Path, help="of I3D, with the made clips")
+    add("--keep", type=Path, help="folder that keeps made clips, so that a run can go on")
+    add("--others", action="store_true", help="made clips of other units stand against each")
+    add("--moving-layers", nargs="+", help="of networks that come with the package")
     add("--units", type=int, default=8, help="of each layer")
     add("--steps", type=int, help="of the optimizer; default: Maximizer's")
     add("--their-steps", type=int, default=200, help="of tf-keras-vis")

@@ -11,6 +11,7 @@ from PIL import Image
 from c3dvis import responses
 from c3dvis.motion import DriftingGabor
 from c3dvis.responses.cards import MotionCard
+from c3dvis.responses.dependence import MotionDependence
 from c3dvis.responses.factors import Factors
 from c3dvis.responses.ranked_clips import UnitClip, UnitClips
 from c3dvis.responses.tuning import COLOURS, MotionTuning
@@ -18,7 +19,7 @@ from c3dvis.responses.tuning import COLOURS, MotionTuning
 SHAPE = (6, 12, 12, 3)
 
 
-def tuning(*, best=1.0, opposite=0.0, direction=180.0, speed=2.0):
+def tuning(*, best=1.0, opposite=0.0, direction=180.0, speed=2.0, contrasts=(1, 1), colour=1):
     """One unit's, by hand."""
     grating = DriftingGabor(direction, spatial_frequency=0.1, temporal_frequency=0.1 * speed)
     values = np.zeros((1, 4, 1, 2), np.float32)
@@ -35,8 +36,8 @@ def tuning(*, best=1.0, opposite=0.0, direction=180.0, speed=2.0):
         opposite=np.array([opposite], np.float32),
         standing=np.zeros(1, np.float32),
         contrasts=np.array([0.5, 1], np.float32),
-        to_contrast=np.ones((1, 2), np.float32),
-        to_colour=np.eye(len(COLOURS), dtype=np.float32)[[1]],
+        to_contrast=np.array([contrasts], np.float32),
+        to_colour=colour * np.eye(len(COLOURS), dtype=np.float32)[[1]],
     )
 
 
@@ -55,7 +56,11 @@ def test_the_sentence_says_direction_speed_and_shares():
     assert "prefers motion up and right at 2" in card(direction=47.0).summary
     assert "along one axis, left and back" in card(opposite=0.9).summary
     assert "gratings that stand still" in card(speed=0.0).summary
-    assert "no grating more than to grey" in card(best=-1.0).summary
+    silent = {"best": -1.0, "contrasts": (-1, -1)}
+    assert "no grating more than to grey;" in card(**silent, colour=-1).summary
+    assert "to grey in light and dark, but to one in red and cyan;" in card(**silent).summary
+    faint = card(best=-1.0, contrasts=(0.1, -1)).summary
+    assert "at full contrast, where directions are measured, but to one of 50%;" in faint
     assert "none of the textures" in card(shares=(np.nan,) * 3).summary
 
 
@@ -73,6 +78,21 @@ def test_the_figure_is_written_whole_and_is_the_same_each_time(tmp_path):
     assert "best in red and cyan" in titles
     with pytest.raises(ValueError, match="of .png, .svg or .pdf. Received"):
         one.save(tmp_path / "card.txt")
+
+
+def test_a_figure_names_no_direction_where_no_grating_excites():
+    polar = card(best=-1.0, contrasts=(0.1, -1)).figure().axes[0]
+    assert polar.get_title().startswith("no response to gratings of full contrast")
+    assert not polar.lines and polar.get_legend() is None
+    (curve,) = card(best=2.0).figure().axes[0].lines
+    assert max(curve.get_ydata()) == 1 and polar.get_ylim() == (0, 1.05)
+
+
+def test_shares_that_are_lost_are_drawn_to_one_scale():
+    values = np.array([[1.0, 1.02, 0.98]], np.float32)
+    dependence = MotionDependence("conv", (3,), values, {"freeze": 0.98 * values})
+    *_, axes = card(dependence=dependence).figure().axes
+    assert axes.get_ylim()[0] <= -0.1 and axes.get_ylim()[1] >= 1
 
 
 @pytest.fixture(scope="module")

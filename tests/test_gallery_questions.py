@@ -32,10 +32,10 @@ def write_sweep(gallery, names, scores, layer="conv1"):
     (folder / PARTS).mkdir(parents=True)
     files.write_json(folder / SETTINGS, {"schema": 1, "layers": [layer]})
     arrays = {
-        "0/scores": scores,
-        "0/peaks": scores,
-        "0/places": np.zeros(scores.shape, np.int32),
-        "0/grid": np.ones(3, np.int32),
+        "scores": scores,
+        "peaks": scores,
+        "places": np.zeros(scores.shape, np.int32),
+        "shapes": np.array([[1, 1, 1, scores.shape[1]]], np.int32),
         **{name: np.array(names) for name in ("names", "sources")},
         **{name: np.array([], str) for name in ("failed", "errors")},
     }

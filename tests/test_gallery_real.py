@@ -182,11 +182,17 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
     assert main([*command, "--directions"]) == 2
     assert main([*command, "--cards", "--directions"]) == 0 and len(asked) == 2
     unit = Unit("conv2", 1, None, "conv2")
-    along, against = ways.read(out, unit)
+    both = ways.read(out, unit)
+    along, against = both.clips
     assert [one.description for one in (along, against)] == ["motion up", "motion down"]
     assert (along.direction, against.direction) == (90, 270) and along.shape == (6, 16, 16)
-    both = both_ways(keras.saving.load_model(folder / "network.keras"), "conv2:1", [90.0], steps=2)
-    assert along.score == pytest.approx(both[0].along.score, rel=1e-4)
+    remade = both_ways(
+        keras.saving.load_model(folder / "network.keras"), "conv2:1", [90.0], steps=2
+    )
+    assert along.score == pytest.approx(remade[0].along.score, rel=1e-4)
+    assert along.backward == pytest.approx(remade[0].along_backward, rel=1e-4)
+    assert both.selectivity is None and np.isnan(remade[0].selectivity)  # no score is above 0
+    assert both.sentence in (out / "index.html").read_text()
     shown = [one["src"] for one in Reader((out / "index.html").read_text()).all("img")]
     assert {along.strip, against.strip} < set(shown)
     kept = out / "cards/conv2/1-ways.json"
@@ -194,4 +200,4 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
     assert main([*command, "--cards", "--directions"]) == 0 and kept.stat().st_mtime_ns == made
     for damaged in ("[]", written.replace("1-along", "0-along"), written.replace("90.0", "null")):
         kept.write_text(damaged)
-        assert ways.read(out, unit) == ()
+        assert ways.read(out, unit) is None

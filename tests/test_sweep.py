@@ -190,6 +190,14 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
         swept["blokcs"]
 
 
+def test_layers_that_memory_does_not_hold_at_once_are_read_in_turn(network, swept, monkeypatch):
+    monkeypatch.setattr(sweep_result, "_MOST_BYTES", 1)
+    again = responses.sweep(network, spots(37)[0], top=3, verbose=0)
+    for layer in ("blocks", "dense"):
+        for name in sweep_result._ARRAYS:
+            np.testing.assert_array_equal(getattr(again[layer], name), getattr(swept[layer], name))
+
+
 def test_files_of_another_schema_are_refused(swept, tmp_path, monkeypatch):
     path = swept.save(tmp_path / "sweep.npz")
     monkeypatch.setattr(sweep_result, "SCHEMA", 2)

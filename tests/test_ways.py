@@ -1,14 +1,17 @@
 """Clips that drift in a direction and in the opposite one: what is in them, and their scores."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 from c3dvis import objectives
-from c3dvis.maximize import both_ways
+from c3dvis.maximize import BothWays, MaximizedClip, both_ways, scores
 from c3dvis.maximize.parametrizations import Fourier
 from c3dvis.motion import DriftingGabor
+from c3dvis.responses import motion_tuning
 
 EXTENT = (8, 16, 16)
 
@@ -52,13 +55,18 @@ def test_the_start_drifts_with_the_usual_contrast():
     for clip, direction in zip(clips, (30, 210), strict=True):
         along, against = drift_shares(clip, direction)
         assert along > 0.9 and against < 0.05
+    # One clip, played forward and backward.
+    np.testing.assert_allclose(clips[1], clips[0][::-1], atol=1e-5)
     assert 0.5 < clips.std() / np.asarray(usual.decode()).std() < 2
     assert Fourier.from_config(layer.get_config()).directions == (30.0, 210.0)
 
 
 @pytest.fixture(scope="module")
 def network():
-    """Units 0 and 1: motion energy to the right and upward. Unit 2: energy of either way."""
+    """Units 0 and 1: motion energy to the right and upward. Unit 2: energy of either way.
+
+    Unit 3: energy to the right, and twenty times as much for light of any kind.
+    """
     clip = keras.Input((*EXTENT, 3))
     pairs = [
         DriftingGabor(way, spatial_frequency=0.2, temporal_frequency=0.2, phase=phase)
@@ -68,7 +76,9 @@ def network():
     conv = layers.Conv3D(6, (5, 7, 7), use_bias=False, name="pairs")
     waves = conv(clip)
     energy = ops.sum(ops.reshape(waves, (-1, *waves.shape[1:4], 3, 2)) ** 2, axis=-1)
-    units = ops.stack([energy[..., 0], energy[..., 1], energy[..., 0] + energy[..., 2]], axis=-1)
+    right, up, left = (energy[..., i] for i in range(3))
+    light = ops.mean(clip[:, :4, :10, :10], axis=-1)
+    units = ops.stack([right, up, right + left, right + 20 * light], axis=-1)
     units = layers.Identity(name="units")(units)
     kernels = [np.repeat(p.wave(frames=5, size=(7, 7))[..., None], 3, -1) / 100 for p in pairs]
     conv.set_weights([np.stack(kernels, axis=-1)])
@@ -84,9 +94,38 @@ def test_units_of_a_direction_prefer_it_and_units_of_an_axis_do_not(network):
         for made, direction in ((both.along, both.direction), (both.against, both.direction + 180)):
             along, against = drift_shares(made.clip, direction)
             assert made.status == "ok" and along > 0.8 and against < 0.1
+    assert one.selectivity > 0.6 and up.selectivity > 0.6 and abs(axis.selectivity) < 0.1
+    turned = scores(network, "units:1", np.stack([up.along.clip[::-1], up.against.clip[::-1]]))
+    np.testing.assert_allclose([up.along_backward, up.against_backward], turned[:, 0], rtol=1e-3)
     assert repr(up).startswith("BothWays(90 degrees: ")
     (again,) = both_ways(network, objectives.channel("units", 1), [90], steps=24)
     np.testing.assert_allclose(again.along.clip, up.along.clip, atol=1e-5)
+
+
+def test_gratings_select_where_appearance_outweighs_the_direction_in_made_clips(network):
+    """A grating's light is the grey's, so that the card tells of the direction alone."""
+    tuning = motion_tuning(
+        network,
+        "units",
+        channels=[3],
+        directions=(0, 90, 180, 270),
+        spatial_frequencies=[0.2],
+        temporal_frequencies=[0.2],
+    )
+    (both,) = both_ways(network, "units:3", [0], steps=24)
+    assert np.cos(np.radians(tuning.best[0].direction)) > np.cos(np.radians(5))
+    assert tuning.direction_selectivity[0] > 0.8
+    assert abs(both.selectivity) < 0.1 < both.along.score
+
+
+def test_selectivity_is_of_the_same_frames_played_either_way():
+    clip = MaximizedClip(np.zeros((3, 4, 4, 3), np.float32), 3.0, "ok")
+    # 3 + 5 the one way, 4 + 1 the other; a score below 0 counts as 0.
+    both = BothWays(0.0, clip, replace(clip, score=4.0), 1.0, 5.0)
+    assert both.selectivity == pytest.approx((8 - 5) / 13)
+    assert replace(both, along_backward=-9.0).selectivity == pytest.approx((8 - 4) / 12)
+    dark = replace(clip, score=-1.0)
+    assert np.isnan(BothWays(0.0, dark, dark, -1.0, -2.0).selectivity)
 
 
 def test_what_does_not_fit_is_refused(network):

@@ -11,7 +11,7 @@ from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.trust import Trust
-from c3dvis.gallery.ways import Way
+from c3dvis.gallery.ways import Ways
 from c3dvis.text import number, visible
 
 # A drift is shown where it explains at least this share of the change between frames.
@@ -42,7 +42,8 @@ class Tile:
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
         trust: What real clips say of its clip; None where that is not known.
-        ways: Clips made of motion in the direction that it prefers, and in the opposite one.
+        ways: Clips made of motion in the direction that it prefers, and in the opposite one;
+            None where there are none.
         forming: Its clip while that is being made.
     """
 
@@ -52,7 +53,7 @@ class Tile:
     card: str | None = None
     card_says: str = ""
     trust: Trust | None = None
-    ways: tuple[Way, ...] = ()
+    ways: Ways | None = None
     forming: FormingClip | None = None
 
     @property

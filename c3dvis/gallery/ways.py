@@ -19,7 +19,7 @@ from c3dvis.gallery import cards
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
-from c3dvis.responses.directions import in_words
+from c3dvis.responses.directions import SELECTIVE, in_words
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -34,12 +34,14 @@ class Way:
     Attributes:
         direction: Degrees: 0 is right, 90 up.
         score: What the gallery's objective gives for it; None where that is not finite.
+        backward: The same with its frames from last to first, which is motion the other way.
         strip: Path of its film strip inside the gallery.
         shape: Frames, height and width of that.
     """
 
     direction: float
     score: float | None
+    backward: float | None
     strip: str
     shape: tuple[int, int, int]
 
@@ -47,6 +49,35 @@ class Way:
     def description(self) -> str:
         """Such as "motion left"."""
         return f"motion {in_words(self.direction)}"
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The two clips of a unit, and what they say of its direction.
+
+    Attributes:
+        clips: The one in the direction that it prefers, and the one in the opposite one.
+        selectivity: As `maximize.BothWays` has it; None where no score is above 0.
+    """
+
+    clips: tuple[Way, Way]
+    selectivity: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What the direction is worth, in words."""
+        if self.selectivity is None:
+            return "Neither clip excites it, forward or backward."
+        if self.selectivity >= SELECTIVE:
+            verdict = "so direction counts in made clips, too"
+        elif self.selectivity > -SELECTIVE:
+            verdict = "so what it looks like counts for more than which way it moves"
+        else:
+            verdict = "so made clips excite it by the other way, against what gratings say"
+        return (
+            "Both played forward and backward, so that the same frames drift either way: direction "
+            f"selectivity {self.selectivity:.2f}, {verdict}."
+        )
 
 
 def add(
@@ -87,16 +118,19 @@ def add(
             _write(out, unit, both, settings.fps)
 
 
-def read(out: Path, unit: Unit) -> tuple[Way, ...]:
-    """A unit's two clips; none where they are not there."""
+def read(out: Path, unit: Unit) -> Ways | None:
+    """A unit's two clips; None where they are not there."""
     values = files.read_json(_kept(out, unit))
     try:
-        ways = tuple(map(_way, stored.items(stored.mapping(values)["ways"])))
-    except (KeyError, ValueError):  # not there, or damaged
-        return ()
+        values = stored.mapping(values)
+        along, against = map(_way, stored.items(values["ways"]))
+        selectivity = stored.number_or_none(values["selectivity"])
+    except (KeyError, ValueError):  # not there, damaged, or without backward scores
+        return None
     expected = [_path(unit, f"{name}.jpg") for name in _NAMES]
-    whole = [way.strip for way in ways] == expected and all((out / p).is_file() for p in expected)
-    return ways if whole else ()
+    same = [along.strip, against.strip] == expected
+    whole = same and all((out / path).is_file() for path in expected)
+    return Ways((along, against), selectivity) if whole else None
 
 
 def _way(values: Any) -> Way:
@@ -104,6 +138,7 @@ def _way(values: Any) -> Way:
     return Way(
         direction=stored.number(values["direction"]),
         score=stored.number_or_none(values["score"]),
+        backward=stored.number_or_none(values["backward"]),
         strip=stored.text(values["strip"]),
         shape=stored.shape(values["shape"]),
     )
@@ -112,13 +147,20 @@ def _way(values: Any) -> Way:
 def _write(out: Path, unit: Unit, both, fps: float) -> None:
     ways = []
     directions = (both.direction % 360, (both.direction + 180) % 360)
-    for name, direction, made in zip(_NAMES, directions, (both.along, both.against), strict=True):
+    each = (both.along, both.against), (both.along_backward, both.against_backward)
+    for name, direction, made, backward in zip(_NAMES, directions, *each, strict=True):
         film = pages.film(out, _path(unit, name), made.clip, "", fps=fps)
         if film.strip is None:  # too wide a strip: there is nothing that the page could play
             return
-        score = float(made.score) if np.isfinite(made.score) else None
-        ways.append(asdict(Way(direction, score, film.strip, film.shape)))
-    files.write_json(_kept(out, unit), {"schema": 1, "ways": ways})
+        way = Way(direction, _finite(made.score), _finite(backward), film.strip, film.shape)
+        ways.append(asdict(way))
+    values = {"schema": 2, "ways": ways, "selectivity": _finite(both.selectivity)}
+    files.write_json(_kept(out, unit), values)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _path(unit: Unit, ending: str) -> str:

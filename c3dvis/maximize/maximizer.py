@@ -340,6 +340,13 @@ class Maximizer(InputOptimizer):
             results.append(MaximizedClip(clips[i], float(scores[i]), status, step))
         return results
 
+    def scores(self, clips, objective: Objective) -> np.ndarray:
+        """Scores `(N,)` of as many clips `(N, T, H, W, C)` as the objective has units, in turn."""
+        each = self._term_scores(
+            self.plain(clips), ops.convert_to_tensor(clips), self._unit_indices(objective)
+        )
+        return ops.convert_to_numpy(sum(each))
+
     def plain(self, clips):
         """Clips as a network takes them, without transforms: over plain grey, where transparent.
 

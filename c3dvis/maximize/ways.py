@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from c3dvis import objectives
 from c3dvis.maximize import defaults
@@ -24,11 +25,29 @@ class BothWays:
         direction: Degrees: 0 is right, 90 up.
         along: The clip that drifts in that direction, and its score.
         against: The one that drifts in the opposite direction.
+        along_backward: Score of the first one with its frames from last to first, so that it
+            drifts in the opposite direction.
+        against_backward: The same of the second one, which then drifts in the direction.
     """
 
     direction: float
     along: MaximizedClip
     against: MaximizedClip
+    along_backward: float
+    against_backward: float
+
+    @property
+    def selectivity(self) -> float:
+        """What the direction is worth, from -1 to 1: `(preferred - opposite) / (both)`.
+
+        Both clips played forward and backward, so that the same frames stand on either side: 1
+        answers to the direction alone, 0 to both alike, below 0 more to the opposite one. Negative
+        scores are 0; NaN where none is above.
+        """
+        preferred = max(self.along.score, 0) + max(self.against_backward, 0)
+        opposite = max(self.against.score, 0) + max(self.along_backward, 0)
+        both = preferred + opposite
+        return (preferred - opposite) / both if both > 0 else float("nan")
 
     def __repr__(self) -> str:
         scores = f"{self.along.score:.3g} along, {self.against.score:.3g} against"
@@ -47,9 +66,11 @@ def both_ways(
 ) -> list[BothWays]:
     """Clips that excite units by motion in a direction, and by motion in the opposite one.
 
-    The two clips of a unit start from the same weights and may hold no waves but those that drift
-    within 45 degrees of their direction: see `parametrizations.Fourier`. So what the unit prefers
-    besides its direction is in both, and the scores tell what the direction is worth.
+    The two clips of a unit start as one clip played forward and backward, and may hold no waves but
+    those that drift within 45 degrees of their direction: see `parametrizations.Fourier`. What the
+    unit prefers besides its direction can be in both. How well each of the two came out is chance
+    in part, so that it is not their scores that tell what the direction is worth, but
+    `BothWays.selectivity`, which has each played backward, too.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -86,8 +107,11 @@ def both_ways(
     made = []
     for i, direction in enumerate(map(float, directions)):
         maximizer.parametrization.turn((direction, direction + 180))
-        pair = maximizer.make(_twice(objective, i), steps=steps, seed=seed, verbose=verbose)
-        made.append(BothWays(direction, *pair))
+        twice = _twice(objective, i)
+        along, against = maximizer.make(twice, steps=steps, seed=seed, verbose=verbose)
+        turned = np.stack([along.clip[::-1], against.clip[::-1]])
+        backward = map(float, maximizer.scores(turned, twice))
+        made.append(BothWays(direction, along, against, *backward))
     return made
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from c3dvis import files
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.dependence import MotionDependence, motion_dependence
-from c3dvis.responses.directions import in_words
+from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
 from c3dvis.responses.tuning import MotionTuning, motion_tuning
@@ -31,8 +31,6 @@ _AT_CENTRE: dict[str, Any] = {
     "spatial_frequencies": (0.05, 0.1, 0.2),
     "temporal_frequencies": (0.0, 0.1, 0.2, 0.35),
 }
-# A unit is called selective for one direction from here on: twice the opposite's response.
-_SELECTIVE = 1 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +82,28 @@ class MotionCard:
     def _motion(self) -> str:
         unit = self.tuning.channels.index(self.channel)
         if not self.tuning.best_response[unit] > 0:
-            return "responds to no grating more than to grey"
+            return self._no_motion(unit)
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
         if self.direction is None:
             return "prefers gratings that stand still"
         way = in_words(best.direction)
         motion = f"at {number(best.speed)} pixels a frame"
-        if selective >= _SELECTIVE:
+        if selective >= SELECTIVE:
             return f"prefers motion {way} {motion} (direction selectivity {selective:.2f})"
         return f"prefers motion along one axis, {way} and back, {motion}"
+
+    def _no_motion(self, unit: int) -> str:
+        """Of a unit that no grating of light, dark and full contrast excites."""
+        contrasts, colours = self.tuning.to_contrast[unit], self.tuning.to_colour[unit]
+        none = "responds to no grating more than to grey"
+        if contrasts.max() > 0:
+            faint = self.tuning.contrasts[int(np.argmax(contrasts))]
+            return (
+                f"{none} at full contrast, where directions are measured, but to one of {faint:.0%}"
+            )
+        if colours.max() > 0:
+            return f"{none} in light and dark, but to one in {_best_colour(colours)}"
+        return none
 
     @property
     def _shares(self) -> str:
@@ -150,16 +161,20 @@ class MotionCard:
             if tuning is None:
                 continue
             curve = np.maximum(self._row(tuning.direction_curve(), tuning.channels), 0)
-            curve = curve / curve.max() if curve.max() > 0 else curve
-            angles = np.radians([*tuning.directions, tuning.directions[0]])
-            axes.plot(angles, [*curve, curve[0]], label=name)
+            if curve.max() > 0:
+                angles = np.radians([*tuning.directions, tuning.directions[0]])
+                axes.plot(angles, np.array([*curve, curve[0]]) / curve.max(), label=name)
+        axes.set_ylim(0, 1.05)
         axes.set_yticklabels([])
         axes.tick_params(labelsize=7)
         axes.set_title(self._indices(), fontsize=8)
-        axes.legend(fontsize=6, loc="lower right", bbox_to_anchor=(1.15, -0.15))
+        if axes.lines:
+            axes.legend(fontsize=6, loc="lower right", bbox_to_anchor=(1.15, -0.15))
 
     def _indices(self) -> str:
         tuning = self.tuning
+        if not self._row(tuning.best_response, tuning.channels) > 0:
+            return "no response to gratings of full contrast\nthat fill the clip"
         selective, variance, width = (
             self._row(values, tuning.channels)
             for values in (tuning.direction_selectivity, tuning.circular_variance, tuning.bandwidth)
@@ -207,6 +222,9 @@ class MotionCard:
         ends = np.array([[one.mean - one.low, one.high - one.mean] for one in lost]).T
         axes.bar(changes, np.nan_to_num(means), yerr=np.nan_to_num(ends), capsize=3)
         axes.axhline(0, color="black", linewidth=0.5)
+        # At least from next to nothing to all, so that cards can be compared and 2 % look small.
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, -0.1), max(high, 1.0))
         axes.tick_params(labelsize=7)
         clips = dependence.original.shape[1]
         axes.set_title(f"share lost of its {clips} strongest clips", fontsize=8)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SELECTIVE = 1 / 3
+"""Direction selectivity from which on a unit is called selective: twice the opposite's response."""
+
 _WAYS = (
     *("right", "up and right", "up", "up and left"),
     *("left", "down and left", "down", "down and right"),

@@ -18,6 +18,15 @@ from c3dvis import files, stored, text
 SCHEMA = 1
 """Of the files of a sweep; another number is another layout."""
 
+PARTS_SCHEMA = 2
+"""Of the folder that a sweep is kept in while it runs."""
+
+MEASURED = ("scores", "peaks", "places")
+"""Of each part, `(clips, units of all layers)`; beside them `shapes`, `(layers, 4)`."""
+
+# Of those arrays in memory at once, where there are several layers.
+_MOST_BYTES = 2**26
+
 SETTINGS, COMPLETE, PARTS = "sweep.json", "complete.json", "parts"
 """Files of a sweep's folder, and the folder of its parts."""
 
@@ -240,58 +249,98 @@ def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
         first = next(iter(failed.values()), "none")
         raise ValueError(f"Expected clips that can be read. Received: {first}")
     sources = np.unique(about["sources"], return_inverse=True)[1]
-    layers = {name: _layer(parts, number, sources, top) for number, name in enumerate(chosen)}
+    layers = {
+        name: _layer(measured, grid, sources, top)
+        for name, (measured, grid) in zip(chosen, _measured(parts, len(sources)), strict=True)
+    }
     return Sweep(tuple(about["names"]), tuple(about["sources"]), failed, layers)
 
 
-def _layer(parts: Sequence[Path], number: int, sources: NDArray, top: int) -> LayerResponses:
-    """One layer's responses, of all parts."""
-    read: dict[str, list[NDArray]] = {"scores": [], "peaks": [], "places": [], "grid": []}
-    units = None
+def _measured(parts: Sequence[Path], clips: int) -> Iterator[tuple[dict[str, NDArray], NDArray]]:
+    """Of each layer what is measured of all clips, `(N, C)` each, and its grid.
+
+    Files are read once where memory allows, as opening them takes longer than what is in them.
+    """
+    shapes = _shapes(parts)
+    ends = np.cumsum(shapes[:, 3])
+    each = max(1, _MOST_BYTES // (12 * clips))  # units
+    first = 0
+    while first < len(ends):
+        begin = ends[first] - shapes[first, 3]
+        last = max(first + 1, int(np.searchsorted(ends, begin + each, side="right")))
+        read: dict[str, list[NDArray]] = {name: [] for name in MEASURED}
+        for part in parts:
+            with _opened(part) as arrays:
+                if not len(arrays["names"]):  # none of its clips could be read
+                    continue
+                own = {name: arrays[name] for name in MEASURED}
+                _check(own, arrays["shapes"], shapes, len(arrays["names"]))
+                for name, values in read.items():
+                    values.append(own[name][:, begin : ends[last - 1]])
+        joined = {name: np.concatenate(values) for name, values in read.items()}
+        for layer in range(first, last):
+            columns = slice(ends[layer] - shapes[layer, 3] - begin, ends[layer] - begin)
+            yield {name: values[:, columns] for name, values in joined.items()}, shapes[layer, :3]
+        first = last
+
+
+def _shapes(parts: Sequence[Path]) -> NDArray[np.int32]:
+    """Of the layers, from the first part with clips that could be read."""
     for part in parts:
         with _opened(part) as arrays:
-            if f"{number}/grid" not in arrays:  # none of its clips could be read
-                continue
-            scores = arrays[f"{number}/scores"]
-            units = scores.shape[1] if units is None else units
-            own = {key: arrays[f"{number}/{key}"] for key in read}
-            _check(own, len(arrays["names"]), units)
-            for key, values in read.items():
-                values.append(own[key])
-    scores, peaks = np.concatenate(read["scores"]), np.concatenate(read["peaks"])
+            if len(arrays["names"]):
+                shapes = arrays["shapes"]
+                if shapes.dtype != np.int32 or shapes.shape[1:] != (4,) or (shapes < 1).any():
+                    raise ValueError(f"layers of shapes {shapes}")
+                return shapes
+    raise ValueError("Expected clips that can be read. Received: none.")
+
+
+def _check(
+    arrays: Mapping[str, NDArray], own: NDArray, shapes: NDArray[np.int32], clips: int
+) -> None:
+    """Refuses arrays of other sizes than a part has.
+
+    Args:
+        arrays: What is measured.
+        own: The shapes of the layers, as the part has them.
+        shapes: The same, as other parts have them.
+        clips: How many names the part has.
+    """
+    if own.dtype != np.int32 or not np.array_equal(own, shapes):
+        raise ValueError(f"layers of shapes {own}")
+    for name, kind in zip(MEASURED, (np.float32, np.float32, np.int32), strict=True):
+        values = arrays[name]
+        if values.shape != (clips, shapes[:, 3].sum()) or values.dtype != kind:
+            raise ValueError(f"{name} of shape {values.shape} and type {values.dtype}")
+    most = np.repeat(shapes[:, :3].prod(axis=1), shapes[:, 3])
+    if ((arrays["places"] < 0) | (arrays["places"] >= most)).any():
+        raise ValueError("places outside the layer")
+
+
+def _layer(
+    measured: Mapping[str, NDArray], grid: NDArray, sources: NDArray, top: int
+) -> LayerResponses:
+    """One layer's responses, of all parts."""
+    scores, peaks = measured["scores"], measured["peaks"]
     strongest = ranked(scores, sources, top)
     units = np.arange(scores.shape[1])
-    grid = read["grid"][0]
-    at = np.concatenate(read["places"])[strongest, units]
+    at = measured["places"][strongest, units]
     exact = scores if np.abs(scores).max() > _LARGEST_HALF else scores.astype(np.float16)
     order = np.argsort(scores, axis=0, kind="stable")
     positions = np.rint(np.arange(1, 10) / 10 * (len(scores) - 1)).astype(int)
     return LayerResponses(
-        scores=exact,
+        scores=np.ascontiguousarray(exact),
         mean=scores.mean(axis=0, dtype=np.float64).astype(np.float32),
         deviation=scores.std(axis=0, dtype=np.float64).astype(np.float32),
         zeros=((scores == 0) & (peaks == 0)).mean(axis=0).astype(np.float32),
         strongest=strongest,
         peaks=peaks[strongest, units],
-        places=_three_axes(np.stack(np.unravel_index(at, grid), axis=-1).astype(np.int32), 0),
+        places=np.stack(np.unravel_index(at, grid), axis=-1).astype(np.int32),
         weakest=ranked(-scores, sources, top),
         deciles=order[positions].astype(np.int32),
-        grid=_three_axes(grid, 1),
+        grid=grid,
     )
-
-
-def _check(arrays: Mapping[str, NDArray], clips: int, units: int) -> None:
-    """Refuses arrays of other sizes than a part has."""
-    grid = arrays["grid"]
-    if grid.dtype != np.int32 or not 1 <= len(grid) <= 3 or (grid < 1).any():
-        raise ValueError(f"a grid of {grid}")
-    for name, kind in (("scores", np.float32), ("peaks", np.float32), ("places", np.int32)):
-        values = arrays[name]
-        if values.shape != (clips, units) or values.dtype != kind:
-            raise ValueError(f"{name} of shape {values.shape} and type {values.dtype}")
-    places = arrays["places"]
-    if ((places < 0) | (places >= grid.prod())).any():
-        raise ValueError("places outside the layer")
 
 
 def ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:
@@ -301,10 +350,3 @@ def ranked(scores: NDArray, sources: NDArray, top: int) -> NDArray[np.int32]:
     units = np.arange(scores.shape[1])
     order = np.argsort(-scores[best, units], axis=0, kind="stable")[:top]
     return best[order, units].astype(np.int32)
-
-
-def _three_axes(values: NDArray[np.int32], missing: int) -> NDArray[np.int32]:
-    """Positions or lengths along frames, rows and columns, where a layer has fewer axes."""
-    count = values.shape[-1]
-    rest = np.full((*values.shape[:-1], 3 - count), missing, np.int32)
-    return np.concatenate([rest, values] if count == 2 else [values, rest], axis=-1)

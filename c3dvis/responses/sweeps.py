@@ -24,8 +24,9 @@ from c3dvis.models.holding import one_input
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import (
     COMPLETE,
+    MEASURED,
     PARTS,
-    SCHEMA,
+    PARTS_SCHEMA,
     SETTINGS,
     Damaged,
     Sweep,
@@ -59,8 +60,8 @@ def sweep(
 
     A unit's score is the mean of its activation over places, as `objectives.channel` has it, its
     peak the greatest activation. One forward pass a clip serves all units of all layers. What is
-    in memory is one batch, then the scores of one layer (10 bytes a clip and unit); all else is on
-    disk.
+    in memory is one batch, then scores of 12 bytes a clip and unit, of as many layers as 64 MiB
+    hold, or of one; all else is on disk.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -104,7 +105,7 @@ def sweep(
     *taken, _ = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
     given = clip_sources.of(clips, frames=taken[0], size=(taken[1], taken[2]), windows=windows)
     settings = {
-        "schema": SCHEMA,
+        "schema": PARTS_SCHEMA,
         "weights": identity.weights_sha256(network),
         "architecture": identity.architecture_sha256(network),
         "layers": list(chosen),
@@ -120,7 +121,7 @@ def sweep(
             for number, part in _parts(folder, given, verbose):
                 content = _responses(part, measure, chosen, batch_size, own)
                 write_arrays(folder / PARTS / f"{number:06}.npz", content)
-            files.write_json(folder / COMPLETE, {"schema": SCHEMA})
+            files.write_json(folder / COMPLETE, {"schema": PARTS_SCHEMA})
 
         if files.read_json(folder / COMPLETE) is None:
             make()
@@ -207,27 +208,34 @@ def _parts(
 
 
 def _measure(tap: keras.Model, preprocess: Callable | None) -> Callable:
-    """A compiled function of clips: of each layer's units mean, peak and its place, and the grid.
+    """A compiled function of clips, `(N, units)` each of all layers: mean, peak and its place.
 
-    Places are counted through the grid of frames, rows and columns, or what the layer has of them.
+    And `(layers, 4)`, how many frames, rows and columns, through which places are counted, and
+    units each has. Layers are side by side: few large arrays take less time than many small ones.
     """
     quick = rewire.quicker(tap)
 
     def measure(batch):
         outputs = quick(batch if preprocess is None else preprocess(batch), training=False)
-        measured = []
+        means, peaks, places, shapes = [], [], [], []
         for output in outputs if len(tap.outputs) > 1 else [outputs]:
             shape = ops.shape(output)
-            places = ops.cast(ops.reshape(output, (shape[0], -1, shape[-1])), "float32")
-            measured += [
-                ops.mean(places, axis=1),
-                ops.max(places, axis=1),
-                ops.cast(ops.argmax(places, axis=1), "int32"),
-                ops.cast(ops.convert_to_tensor(shape[1:-1] or (1,)), "int32"),
-            ]
-        return tuple(measured)
+            values = ops.cast(ops.reshape(output, (shape[0], -1, shape[-1])), "float32")
+            means.append(ops.mean(values, axis=1))
+            peaks.append(ops.max(values, axis=1))
+            places.append(ops.cast(ops.argmax(values, axis=1), "int32"))
+            whole = (*_three_axes(shape[1:-1]), shape[-1])
+            shapes.append(ops.cast(ops.convert_to_tensor(whole), "int32"))
+        joined = (ops.concatenate(each, axis=1) for each in (means, peaks, places))
+        return *joined, ops.stack(shapes)
 
     return autodiff.compiled(measure, variables=tap.variables)
+
+
+def _three_axes(shape: Sequence) -> tuple:
+    """Lengths along frames, rows and columns, 1 where a layer has no such axis."""
+    missing = (1,) * (3 - len(shape))
+    return (*missing, *shape) if len(shape) == 2 else (*shape, *missing)
 
 
 def _responses(
@@ -259,12 +267,14 @@ def _responses(
         batch = [clip for _, clip in read[first : first + batch_size]]
         # One graph serves all batches: what is left over makes no other.
         padded = np.stack(batch + [batch[-1]] * (batch_size - len(batch)))
-        measured = [np.asarray(ops.convert_to_numpy(m)) for m in measure(padded)]
-        batches.append([m if m.ndim == 1 else m[: len(batch)] for m in measured])
-    for number, layer in enumerate(chosen if batches else ()):
-        for kind, name in enumerate(("scores", "peaks", "places")):
-            arrays[f"{number}/{name}"] = np.concatenate([b[4 * number + kind] for b in batches])
-        arrays[f"{number}/grid"] = batches[0][4 * number + 3]
-        if not np.isfinite(arrays[f"{number}/peaks"]).all():
+        *measured, shapes = (np.asarray(ops.convert_to_numpy(m)) for m in measure(padded))
+        batches.append([m[: len(batch)] for m in measured])
+    if batches:
+        for name, each in zip(MEASURED, zip(*batches, strict=True), strict=True):
+            arrays[name] = np.concatenate(each)
+        arrays["shapes"] = shapes
+        lost = np.flatnonzero(~np.isfinite(arrays["peaks"]).all(axis=0))
+        if len(lost):
+            layer = chosen[int(np.searchsorted(np.cumsum(shapes[:, 3]), lost[0], side="right"))]
             raise ValueError(f"Expected finite activations. Received: NaN in layer {layer!r}.")
     return arrays

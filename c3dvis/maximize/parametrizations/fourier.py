@@ -29,7 +29,8 @@ class Fourier(Parametrization):
             many units of trained networks are off for the whole clip.
         directions: One for each clip, in degrees: 0 is right, 90 up. It then has, beside its mean
             colour, only waves that drift within 45 degrees of that; what bounds it to [0, 1] adds
-            few others. None is all waves.
+            few others. Of one generator, clips of opposite directions start as one clip played
+            forward and backward. None is all waves.
         **kwargs: Those of `Parametrization`: colours, name.
 
     Example:
@@ -101,12 +102,20 @@ class Fourier(Parametrization):
                 "Expected clips of 3 frames, rows and columns or more, for waves that drift. "
                 f"Received: {frames} frames of {height} x {width}."
             )
+        self.directions = tuple(map(float, directions))
         self.kept.assign(np.stack([drifting(frames, height, width, one) for one in directions]))
 
     def start(self, rng):
         # As much contrast as with all waves.
         deviation = self.deviation / np.sqrt(self.share)
         return [deviation * rng.standard_normal(self.spectrum_shape) for _ in range(2)]
+
+    def restart(self, rngs):
+        starts = [self.start(rng) for rng in rngs]
+        if self.directions is not None:
+            turned = [direction % 360 >= 180 for direction in self.directions]
+            starts = [_backward(*s) if t else s for s, t in zip(starts, turned, strict=True)]
+        self._put(starts)
 
     def signal(self, latents):
         real, imaginary = (ops.multiply(latent, self.amplitude) for latent in latents)
@@ -149,6 +158,15 @@ def drifting(frames: int, height: int, width: int, direction: float) -> np.ndarr
     kept &= (np.abs(f) < 0.5) & (np.abs(g) < 0.5) & (np.abs(h) < 0.5)
     kept[0, 0, 0] = True
     return kept.astype(np.float32)
+
+
+def _backward(real: np.ndarray, imaginary: np.ndarray) -> list[np.ndarray]:
+    """Coefficients `(K, W // 2 + 1, T, H)` of a clip whose frames come from last to first."""
+    frames = real.shape[2]
+    h = np.fft.fftfreq(frames)
+    waves = (real + 1j * imaginary)[:, :, -np.arange(frames)]
+    waves = waves * np.exp(2j * np.pi * h)[:, None]
+    return [waves.real, waves.imag]
 
 
 def mirrored(width: int) -> np.ndarray:
