@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import ops
 
 from c3dvis import clips
 from c3dvis.gallery.plan import Unit
@@ -56,17 +54,6 @@ class Forming:
     _drawings: list[list[Path]] = field(default_factory=list)
     _drawn_at: float = field(default_factory=time.monotonic)
 
-    def callback(
-        self, units: Sequence[Unit], drawn: Callable[[np.ndarray], np.ndarray]
-    ) -> keras.callbacks.Callback:
-        """For the fit that makes these units.
-
-        Args:
-            units: In the order in which they are made.
-            drawn: Function of a clip that returns it as a strip shows it.
-        """
-        return _Draw(self, units, drawn)
-
     def draw(self, made: Mapping[Unit, np.ndarray], step: int) -> None:
         """Writes the strips of clips, and shows them.
 
@@ -93,28 +80,6 @@ class Forming:
     def is_due(self) -> bool:
         """Whether the last drawing is some seconds ago."""
         return time.monotonic() - self._drawn_at >= _EVERY
-
-
-class _Draw(keras.callbacks.Callback):
-    def __init__(self, forming: Forming, units: Sequence[Unit], drawn: Callable):
-        super().__init__()
-        self.forming, self.units, self.drawn = forming, list(units), drawn
-
-    def on_train_batch_end(self, batch, logs=None):
-        if not self.forming.is_due():
-            return
-        step = int(ops.convert_to_numpy(self.model.tracking.steps).max())
-        made = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
-        shown = {
-            unit: self.drawn(clip)
-            for unit, clip in zip(self.units, made, strict=False)
-            if np.isfinite(clip).all()
-        }
-        self.forming.draw(shown, step)
-
-    def on_train_end(self, logs=None):
-        # Where memory did not hold all of them, the others are made in the next fit.
-        del self.units[: self.model.count]
 
 
 def clear(out: Path) -> None:

@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from c3dvis import autodiff, clips, files, objectives, rewire
 from c3dvis.gallery import provenance
@@ -126,7 +127,7 @@ class Renderer:
             objective_of(self.network, units[0].layer, channels),
             steps=self.settings.steps,
             seed=self.settings.seed,
-            callbacks=[] if self.forming is None else [self.forming.callback(units, self._strip)],
+            callbacks=[] if self.forming is None else [_Draw(self.forming, units, self._strip)],
         )
         batch: list[int] = []
         end = 0
@@ -216,6 +217,41 @@ class Renderer:
         )
         files.write_json(self.out / unit.path("json"), record.to_json())
         return record
+
+
+class _Draw(keras.callbacks.Callback):
+    """Draws clips while they form.
+
+    Args:
+        forming: Of the run.
+        units: In the order in which the fits make them.
+        drawn: Function of a clip that returns it as a strip shows it.
+    """
+
+    def __init__(
+        self,
+        forming: Forming,
+        units: Sequence[Unit],
+        drawn: Callable[[np.ndarray], np.ndarray],
+    ):
+        super().__init__()
+        self.forming, self.units, self.drawn = forming, list(units), drawn
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.forming.is_due():
+            return
+        step = int(ops.convert_to_numpy(self.model.tracking.steps).max())
+        made = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
+        shown = {
+            unit: self.drawn(clip)
+            for unit, clip in zip(self.units, made, strict=False)
+            if np.isfinite(clip).all()
+        }
+        self.forming.draw(shown, step)
+
+    def on_train_end(self, logs=None):
+        # Where memory did not hold all of them, the others are made in the next fit.
+        del self.units[: self.model.count]
 
 
 def filled(channels: Sequence[int], size: int) -> list[int]:
