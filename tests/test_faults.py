@@ -165,10 +165,11 @@ def _huge_gif():
 def _growing_gif():
     """A small screen, and a second frame that is larger than it."""
     file = io.BytesIO()
-    frames = [Image.new("L", (16, 16), shade) for shade in (0, 250)]
+    frames = [Image.new("L", (16, 16), shade) for shade in (0, 250) * 4]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     content = bytearray(file.getvalue())
-    second = content.rindex(b"," + bytes(4) + (16).to_bytes(2, "little") * 2)
+    frame = b"," + bytes(4) + (16).to_bytes(2, "little") * 2
+    second = content.index(frame, content.index(frame) + 1)
     content[second + 5 : second + 9] = (9400).to_bytes(2, "little") * 2
     return bytes(content)
 

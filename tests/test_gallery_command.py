@@ -88,7 +88,9 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
     address = (out / "index.html").resolve().as_uri()
     assert told.out.splitlines()[0] == f"open {address} now: it fills as clips are made"
-    assert "reloads itself" not in (out / "index.html").read_text("utf-8")
+    page = (out / "index.html").read_text("utf-8")
+    assert "reloads itself" not in page
+    assert "A place of it sees 3 frames of 3 × 3 pixels" in page
     assert told.err == ""
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     expected = {

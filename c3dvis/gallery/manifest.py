@@ -72,6 +72,7 @@ class Manifest:
             "kind": section.kind,
             "shape": section.shape,
             "channels": section.channels,
+            "field": section.field,
             "folder": section.units[0].folder,
             "units": [[unit.channel, unit.label] for unit in section.units],
             "groups": [
@@ -162,6 +163,7 @@ def grown(
             section.shape,
             section.channels,
             tuple(units[channel] for channel in order),
+            section.field,
         )
     return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
 
@@ -201,5 +203,6 @@ def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
         shape,
         stored.count(values["channels"]),
         tuple(units.values()),
+        None if values.get("field") is None else stored.shape(values["field"]),
     )
     return section, groups, stored.text_or_none(values["code"])

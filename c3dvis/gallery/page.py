@@ -143,6 +143,8 @@ def _part(
     else:
         extent = " × ".join("any" if n is None else str(n) for n in section.shape)
         about = f"{section.kind} with output {extent}, {shown} filters"
+        if section.field is not None:
+            about += ". A place of it sees {} frames of {} × {} pixels".format(*section.field)
     return {
         "title": section.title,
         "about": about,

@@ -72,6 +72,8 @@ class Section:
         shape: Of the layer's output without the batch axis.
         channels: How many there are to choose from.
         units: Those chosen, in order.
+        field: Frames, rows and columns that one place of the layer sees; None where that is not
+            known.
     """
 
     layer: str
@@ -79,6 +81,7 @@ class Section:
     shape: tuple[int | None, ...]
     channels: int
     units: tuple[Unit, ...]
+    field: tuple[int, ...] | None = None
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from c3dvis import autodiff
+from c3dvis import autodiff, receptive_field
 from c3dvis.gallery import code, folder, groups, manifest, provenance, rebuild, render, shards
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Section, Unit
@@ -14,6 +14,7 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.models.extent import clip_shape
 
 
 @contextlib.contextmanager
@@ -56,7 +57,8 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     folder.check(out, renderer.identity)
     before = folder.begun(out, renderer.identity)
     every = [CLASSES, *(info.name for info in reversed(layers.describe(renderer.network)))]
-    grown = manifest.grown(() if before is None else before.sections, sections, every)
+    seen = [_with_field(renderer, section) for section in sections]
+    grown = manifest.grown(() if before is None else before.sections, seen, every)
     most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     shared = {} if before is None else before.groups
     begun = Manifest(
@@ -71,6 +73,20 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     )
     manifest.write(out, begun)
     return begun
+
+
+def _with_field(renderer: Renderer, section: Section) -> Section:
+    """A section that says what a place of its layer sees, where the layers on the way tell."""
+    if section.layer == CLASSES:
+        return section
+    settings = renderer.settings
+    shape = clip_shape(renderer.network, frames=settings.frames, size=settings.size)
+    try:
+        field = receptive_field.of(renderer.network, section.layer, shape=shape[:3])
+    except ValueError:  # of a layer that is called twice, or per frame
+        return section
+    known = field.shape if field.reason is None else None
+    return dataclasses.replace(section, field=known)
 
 
 def share_of(
