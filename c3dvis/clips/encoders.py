@@ -62,7 +62,23 @@ def _gif(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
         return _animation(
             [_few_colors_and_clear(frame) for frame in clip], "GIF", duration=delays, disposal=2
         )
-    return _animation([_few_colors(image) for image in _images(clip)], "GIF", duration=delays)
+    images = _without_repeats([_few_colors(image) for image in _images(clip)])
+    return _animation(images, "GIF", duration=delays)
+
+
+def _without_repeats(images: list[Image.Image]) -> list[Image.Image]:
+    """The same animation, in which a frame like the one before is clear: Pillow merges equal ones.
+
+    Clear frames have other colours by turns, which nobody sees, so that they are not merged either.
+    """
+    shown = [np.asarray(image.convert("RGB")) for image in images]
+    for index in range(1, len(images)):
+        if np.array_equal(shown[index], shown[index - 1]):
+            clear = Image.new("P", images[index].size, 0)
+            clear.putpalette([255 * (index % 2)] * 3)
+            clear.info["transparency"] = 0
+            images[index] = clear
+    return images
 
 
 def _few_colors(image: Image.Image, colors: int = 256) -> Image.Image:

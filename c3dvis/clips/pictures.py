@@ -203,8 +203,8 @@ def _warn_of_uneven_delays(path: Path, delays: list[float]) -> None:
     if inner and max(inner) - min(inner) > _GIF_TICK:
         warnings.warn(
             f"{str(path)!r} has a variable frame rate: frames last {min(inner):g} to "
-            f"{max(inner):g} ms. They are returned as stored, not spaced in time. (A GIF or WebP "
-            "merges equal frames; written as .png or .mp4, a clip keeps them.)",
+            f"{max(inner):g} ms. They are returned as stored, not spaced in time. (A WebP and many "
+            "GIFs have equal frames merged; written as .png or .mp4, a clip keeps them.)",
             stacklevel=5,
         )
 

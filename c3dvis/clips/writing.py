@@ -35,8 +35,9 @@ def write(
     | .mp4 | H.264, at half the resolution in colour; odd sides grow by one repeated edge pixel |
     | .jpg, .jpeg | film strip: all frames side by side, full resolution in colour; no timing |
 
-    The animations loop for ever. Where consecutive frames are equal, a GIF or WebP stores one of
-    them, shown as long as all; of a clip that stands still WebP keeps no timing (you are warned).
+    The animations loop for ever. Where consecutive frames are equal, a WebP or a transparent GIF
+    stores one of them, shown as long as all; of a clip that stands still WebP keeps no timing (you
+    are warned).
     The file appears whole or not at all, and replaces an older one.
 
     Args:
