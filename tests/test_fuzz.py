@@ -124,8 +124,10 @@ def write_gallery(out):
     both = []
     for name, direction in (("along", 90.0), ("against", 270.0)):
         film = pages.film(out, f"cards/conv1/1-{name}", FILM, "")
-        both.append(asdict(ways.Way(direction, 1.0, film.strip, film.shape)))
-    files.write_json(out / "cards/conv1/1-ways.json", {"schema": 1, "ways": both})
+        both.append(asdict(ways.Way(direction, 1.0, 0.5, film.strip, film.shape)))
+    files.write_json(
+        out / "cards/conv1/1-ways.json", {"schema": 2, "ways": both, "selectivity": 0.5}
+    )
     film = pages.film(out, "real/conv1/1-0", FILM, "")
     clip = real.RealClip("wave.gif", 1.0, film.file, film.strip, film.shape)
     strongest = [{"layer": "conv1", "channel": 1, "clips": [asdict(clip)]}]

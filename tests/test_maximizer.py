@@ -181,7 +181,7 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),
         ({"steps": 1.5}, "whole number of steps"),
-        ({"size": 8}, r"\(height, width\). Received: 8"),
+        ({"size": 8}, r"\(height, width\), such as \(64, 64\). Received: 8"),
         ({"frames": 2.5}, "frames as a whole number"),
     ],
 )
