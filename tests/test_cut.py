@@ -154,7 +154,7 @@ def test_a_neuron_is_that_of_the_whole_network_at_every_border(networks, name, l
     if None in extent:
         extent = SHAPE[:3]
     smaller = 0
-    for position in corners(extent)[::5]:
+    for position in corners(extent)[::13]:  # the first in all axes, the middle and the last
         objective = objectives.neuron(layer, [1, 0, 3], position=position)
         smaller += check(network, objective).box != tuple((0, n) for n in SHAPE[:3])
     assert smaller or layer == "conv4"
