@@ -30,11 +30,13 @@ def recover(planted: Planted, *, steps: int | None = None, seed: int = 0, **opti
     ]
 
 
-def variants(names: Sequence[str]) -> Iterator[tuple[str, parametrizations.Parametrization]]:
+def variants(
+    names: Sequence[str],
+) -> Iterator[tuple[str, str | parametrizations.Parametrization]]:
     """Every parametrization as it is by default, and MaCo with time held and free."""
     for name in names:
+        yield name, name
         made = parametrizations.build(name)
-        yield name, made
         if isinstance(made, parametrizations.MaCo):
             other = not made.hold_time
             label = f"{name}, time {'held' if other else 'free'}"

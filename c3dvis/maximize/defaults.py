@@ -42,7 +42,7 @@ class Defaults:
 
 
 FILTERS = Defaults()
-NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=0.75, temporal_exponent=0.75, stays=True)
+NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=1.0, temporal_exponent=1.0, stays=True)
 CLASSES = Defaults(sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0)
 
 
