@@ -63,17 +63,17 @@ _HEADER = (
 )
 
 
-def row(case: dict[str, Any], found: dict[str, Any]) -> str:
+def row(case: dict[str, Any], result: dict[str, Any]) -> str:
     """A line of the table."""
     start = f"| {case['precision']} | {case['batch']} "
-    if "failed" in found:
-        return f"{start}| – | – | – | – | {found['failed']} |"
-    if found["batch"] != case["batch"]:
-        start = f"| {case['precision']} | {found['batch']} (of {case['batch']}) "
-    filter_s = found["milliseconds"] * STEPS / 1e3 / found["batch"]
+    if "failed" in result:
+        return f"{start}| – | – | – | – | {result['failed']} |"
+    if result["batch"] != case["batch"]:
+        start = f"| {case['precision']} | {result['batch']} (of {case['batch']}) "
+    filter_s = result["milliseconds"] * STEPS / 1e3 / result["batch"]
     return (
-        f"{start}| {found['device']} | {found['milliseconds']:.1f} | {filter_s:.2f} "
-        f"| {found['gib']:.2f} | {found['share']:.0%} |"
+        f"{start}| {result['device']} | {result['milliseconds']:.1f} | {filter_s:.2f} "
+        f"| {result['gib']:.2f} | {result['share']:.0%} |"
     )
 
 
@@ -120,11 +120,11 @@ def measured(
         start = time.perf_counter()
         step.run()
         taken.append((time.perf_counter() - start) / OUR_STEPS)
-    seconds, made = statistics.median(taken), step.amount // OUR_STEPS
-    work = unit_operations(network, objective) * made
+    seconds, clips_at_once = statistics.median(taken), step.amount // OUR_STEPS
+    work = unit_operations(network, objective) * clips_at_once
     return {
         "device": keras.distribution.list_devices()[0] if autodiff.gpu_count() else "cpu",
-        "batch": made,
+        "batch": clips_at_once,
         "milliseconds": 1e3 * seconds,
         "gib": _memory() / 2**30,
         "share": work / seconds / most,

@@ -48,9 +48,9 @@ def test_clips_are_shown_while_they_form_and_leave_nothing(network, tmp_path, mo
     seen = {}
     draw = forming.Forming.draw
 
-    def looked_at(self, made, step):
-        draw(self, made, step)
-        for unit, clip in made.items():
+    def looked_at(self, unit_clips, step):
+        draw(self, unit_clips, step)
+        for unit, clip in unit_clips.items():
             with Image.open(self.out / self.clips[unit].strip) as strip:
                 seen[unit.channel, step] = clip.mean(), np.asarray(strip).mean() / 255
                 assert strip.size == (4 * 16, 16)

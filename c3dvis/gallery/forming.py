@@ -54,24 +54,24 @@ class Forming:
     _drawings: list[list[Path]] = field(default_factory=list)
     _drawn_at: float = field(default_factory=time.monotonic)
 
-    def draw(self, made: Mapping[Unit, np.ndarray], step: int) -> None:
+    def draw(self, unit_clips: Mapping[Unit, np.ndarray], step: int) -> None:
         """Writes the strips of clips, and shows them.
 
         Args:
-            made: Clips `(T, H, W, C)` as a strip shows them.
+            unit_clips: By unit, clips `(T, H, W, C)` as a strip shows them.
             step: Steps that they have had.
 
         Raises:
             OSError: If a strip cannot be written.
         """
         (self.out / FOLDER).mkdir(exist_ok=True)
-        for unit, clip in made.items():
+        for unit, clip in unit_clips.items():
             strip = f"{FOLDER}/{unit.folder}-{unit.channel}-{step}.jpg"
             clips.write(self.out / strip, clip)
             self.clips[unit] = FormingClip(strip, clip.shape[:3], step)
         self.show()
         # Those of the drawing before stay for a page that is open.
-        self._drawings.append([self.out / self.clips[unit].strip for unit in made])
+        self._drawings.append([self.out / self.clips[unit].strip for unit in unit_clips])
         while len(self._drawings) > _KEPT:
             for path in self._drawings.pop(0):
                 path.unlink(missing_ok=True)

@@ -241,10 +241,10 @@ class _Draw(keras.callbacks.Callback):
         if not self.forming.is_due():
             return
         step = int(ops.convert_to_numpy(self.model.tracking.steps).max())
-        made = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
+        current = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
         shown = {
             unit: self.drawn(clip)
-            for unit, clip in zip(self.units, made, strict=False)
+            for unit, clip in zip(self.units, current, strict=False)
             if np.isfinite(clip).all()
         }
         self.forming.draw(shown, step)
