@@ -157,18 +157,18 @@ def _by_frames(x, kernel):
 
 
 def _gradient(arriving, kernel, axes: Sequence[_Axis]):
-    """The gradient for clips, from that for what was made of them."""
-    count, made = arriving.shape[:2]
+    """The gradient for clips, from that for their feature maps."""
+    count, frames = arriving.shape[:2]
     kernel = _kernel(kernel, axes)
     steps, height, width, values, outputs = kernel.shape
     planes = ops.transpose(ops.flip(kernel, axis=(1, 2)), (1, 2, 4, 0, 3))
     planes = ops.reshape(planes, (height, width, outputs, steps * values))
-    flat = ops.reshape(arriving, (count * made, *arriving.shape[2:]))
+    flat = ops.reshape(arriving, (count * frames, *arriving.shape[2:]))
     same = all(axis.around == ((axis.steps - 1) // 2, axis.steps // 2) for axis in axes[1:])
     if not same:  # padding by "same" where that does it, as it is quicker
         flat = ops.pad(flat, [(0, 0), *(axis.around for axis in axes[1:]), (0, 0)])
     flat = ops.conv(flat, planes, 1, "same" if same else "valid", "channels_last")
-    parts = ops.reshape(flat, (count, made, *flat.shape[1:3], steps * values))
+    parts = ops.reshape(flat, (count, frames, *flat.shape[1:3], steps * values))
     first, end = axes[0].cells
     moved = (
         _moved(parts[..., step * values : (step + 1) * values], step - first, end - first)

@@ -205,8 +205,8 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Names of calls, those of one layer by their numbers."""
 
     def number(name: str) -> int:
-        found = _NUMBER.search(name)
-        return int(found[1]) if found else 0
+        number = _NUMBER.search(name)
+        return int(number[1]) if number else 0
 
     return sorted(names, key=number)
 
@@ -334,9 +334,9 @@ class _Walk:
             place = (*outer, id(vars(call.node.operation).get(_IN_PLACE_OF, call.node)))
             outputs = self._outputs(call, inputs, f"{prefix}{name}", place)
             keys.update(zip(map(id, call.outputs), outputs, strict=True))
-            made = self.outputs_by_place.setdefault(place, [])
-            if outputs not in made:
-                made.append(outputs)
+            listed = self.outputs_by_place.setdefault(place, [])
+            if outputs not in listed:
+                listed.append(outputs)
 
     def _outputs(
         self, call: Call, inputs: tuple[int, ...], name: str, place: Place

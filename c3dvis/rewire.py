@@ -67,8 +67,8 @@ class Shadow(keras.Model):
         return [key for key in self._made(place) if key in self._without_activation]
 
     def _made(self, place: graph.Place) -> list[int]:
-        made = [key for keys in self._graph.outputs_by_place.get(place, []) for key in keys]
-        return [key for key in made if key in self.reached]
+        outputs = [key for keys in self._graph.outputs_by_place.get(place, []) for key in keys]
+        return [key for key in outputs if key in self.reached]
 
     def call(
         self,

@@ -64,8 +64,8 @@ def run(*arguments, path=()):
         (6, ["serial", "--noise"]),
         (6, ["shards", "--noise"]),
         (2, ["serial"]),
-        (2, ["processes"]),
-        (2, ["sweep"]),
+        (1, ["processes"]),
+        (1, ["sweep"]),
     ],
 )
 def test_killed_runs_end_with_the_same_bytes(kills, engine):

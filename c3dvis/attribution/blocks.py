@@ -136,7 +136,7 @@ def coarse_to_fine(grid: Blocks, drops: Measure, tolerance: float) -> Drops:
         tolerance: Of `Drops.error_bound`.
     """
     windows = grid.windows(_COARSE)
-    found = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
-    while found.error_bound() > tolerance:
-        found.split(drops)
-    return found
+    measured = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
+    while measured.error_bound() > tolerance:
+        measured.split(drops)
+    return measured

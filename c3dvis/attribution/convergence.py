@@ -97,11 +97,11 @@ def stated(
     error: float | None, tolerance: float | None, max_samples: int | None = None
 ) -> dict[str, float | bool | None]:
     """What a method's settings say of its error: of the tolerance only where there is one."""
-    found: dict[str, float | bool | None] = {"standard_error": error}
+    statement: dict[str, float | bool | None] = {"standard_error": error}
     if tolerance is not None:
-        found |= {
+        statement |= {
             "tolerance": tolerance,
             "max_samples": max_samples,
             "within_tolerance": error is not None and error <= tolerance,
         }
-    return found
+    return statement

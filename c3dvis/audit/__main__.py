@@ -68,8 +68,8 @@ def _run(chosen: argparse.Namespace) -> int:
     for label in (None, *audited.labels):
         name = "all classes" if label is None else audited.class_names[label]
         say(f"{name}: {audited.verdict(label).text}")
-    made = counted(len(audited.clips), "clip")
-    say(f"{chosen.out}/index.html: {made}, {len(audited.failed)} failed")
+    count = counted(len(audited.clips), "clip")
+    say(f"{chosen.out}/index.html: {count}, {len(audited.failed)} failed")
     return 1 if audited.failed else 0
 
 

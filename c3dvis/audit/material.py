@@ -135,14 +135,14 @@ def _films(names: Sequence[str], source: str | None) -> tuple[str, ...]:
         pattern = re.compile(source)
     except re.error as error:
         raise ValueError(f"Expected a regular expression: {error}. Received: {source!r}.") from None
-    found = [pattern.search(name) for name in names]
-    missing = [name for name, one in zip(names, found, strict=True) if one is None]
+    matches = [pattern.search(name) for name in names]
+    missing = [name for name, one in zip(names, matches, strict=True) if one is None]
     if missing:
         raise ValueError(
             f"Expected a pattern that is in each clip's name. Received: {source!r}, which is not "
             f"in {missing[0]!r}."
         )
-    return tuple((one.group(1) if pattern.groups else one.group()) or "" for one in found if one)
+    return tuple((one.group(1) if pattern.groups else one.group()) or "" for one in matches if one)
 
 
 def _read_mask(path: Path, shape: Sequence[int]) -> NDArray[np.float32]:

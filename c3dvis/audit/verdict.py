@@ -64,9 +64,9 @@ class Verdict:
             "the background": self.background,
             "the actor's appearance": self.appearance,
         }
-        found = [name for name, answer in read.items() if answer == YES]
-        if found:
-            return f"reads {' and '.join(found)}"
+        features = [name for name, answer in read.items() if answer == YES]
+        if features:
+            return f"reads {' and '.join(features)}"
         return "can't tell" if self.why is None else f"can't tell: {self.why}"
 
 

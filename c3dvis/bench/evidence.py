@@ -120,15 +120,15 @@ def verified_clips(
         count: Clips wanted; fewer are found where the network uses the evidence of too few.
         most_looked_at: Clips at which to stop; None is 20 times the count.
     """
-    found: list[Known] = []
+    verified: list[Known] = []
     verdicts: list[Verdict] = []
     for known in _clips(world, 20 * count if most_looked_at is None else most_looked_at):
         verdicts.append(verify(network, known))
         if verdicts[-1].verified:
-            found.append(known)
-        if len(found) == count:
+            verified.append(known)
+        if len(verified) == count:
             break
-    return Verified(tuple(found), tuple(verdicts))
+    return Verified(tuple(verified), tuple(verdicts))
 
 
 def _clips(world: MovingEvidence, count: int) -> Iterator[Known]:

@@ -135,9 +135,9 @@ class _Latest:
         if self._attribution is None or any(
             a is not b for a, b in zip(asked, self._asked, strict=True)
         ):
-            found = attribute(network, clip, objectives.logit(target), method=self.method)
-            assert isinstance(found, Attribution)  # of one clip by one method
-            self._asked, self._attribution = asked, found
+            attribution = attribute(network, clip, objectives.logit(target), method=self.method)
+            assert isinstance(attribution, Attribution)  # of one clip by one method
+            self._asked, self._attribution = asked, attribution
         return self._attribution
 
 

@@ -75,22 +75,22 @@ def score(
         >>> score(models.build("c3d-motion"), functions, clips=2).verified
         2
     """
-    found = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
-    looked_at, right = len(found.verdicts), sum(v.right for v in found.verdicts)
-    say(f"{world}: {looked_at} clips, {right} known, {len(found.clips)} verified")
-    if len(found.clips) < 2:
+    evidence = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
+    looked_at, right = len(evidence.verdicts), sum(v.right for v in evidence.verdicts)
+    say(f"{world}: {looked_at} clips, {right} known, {len(evidence.clips)} verified")
+    if len(evidence.clips) < 2:
         raise ValueError(
             "Expected a network that decides two clips or more by their evidence. Received: one "
-            f"that does so on {len(found.clips)} of {looked_at}, and knows {right}."
+            f"that does so on {len(evidence.clips)} of {looked_at}, and knows {right}."
         )
     values: dict[str, dict[str, list[float]]]
     values = {name: {metric: [] for metric in METRICS} for name in functions}
-    for known in found.clips:
+    for known in evidence.clips:
         for name, function in functions.items():
             heat = function(network, known.clip, known.label)
             for metric, of in METRICS.items():
                 values[name][metric].append(of(heat, known.mask))
-    return WorldScores(looked_at, right, len(found.clips), values)
+    return WorldScores(looked_at, right, len(evidence.clips), values)
 
 
 def markdown(world: str, scored: WorldScores) -> str:
@@ -108,8 +108,8 @@ def markdown(world: str, scored: WorldScores) -> str:
 
 def as_json(scored: WorldScores) -> dict:
     """The same for JSON: means and both ends of their intervals."""
-    found = {name: getattr(scored, name) for name in ("looked_at", "right", "verified")}
-    return found | {
+    entry = {name: getattr(scored, name) for name in ("looked_at", "right", "verified")}
+    return entry | {
         "scores": {
             name: {metric: list(interval) for metric, interval in one.items()}
             for name, one in scored.intervals().items()

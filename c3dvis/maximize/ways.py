@@ -104,15 +104,15 @@ def both_ways(
         )
     waves = Fourier(**defaults.of(objective).waves, directions=(0.0, 180.0))
     maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
-    made = []
+    results = []
     for i, direction in enumerate(map(float, directions)):
         maximizer.parametrization.turn((direction, direction + 180))
         twice = _twice(objective, i)
         along, against = maximizer.make(twice, steps=steps, seed=seed, verbose=verbose)
         turned = np.stack([along.clip[::-1], against.clip[::-1]])
         backward = map(float, maximizer.scores(turned, twice))
-        made.append(BothWays(direction, along, against, *backward))
-    return made
+        results.append(BothWays(direction, along, against, *backward))
+    return results
 
 
 def _twice(objective: Objective, unit: int) -> Objective:

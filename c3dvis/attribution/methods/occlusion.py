@@ -80,28 +80,28 @@ def attribute(
 
     if tolerance is None:
         windows = grid.windows(1)
-        found = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
+        measured = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
     else:
-        found = coarse_to_fine(grid, drops, tolerance)
+        measured = coarse_to_fine(grid, drops, tolerance)
     settings = {
         "block": list(block),
         "stride": list(stride),
         "perturbation": perturbation,
         "blocks": math.prod(grid.counts),
-        "samples": found.samples,
+        "samples": measured.samples,
     }
     if tolerance is not None:
-        bound = found.error_bound()
+        bound = measured.error_bound()
         within = {"error_bound": bound, "within_tolerance": bound <= tolerance}
         settings |= {"tolerance": tolerance, **within}
     return Attribution(
         clip,
-        found.heatmap().astype(np.float32),
+        measured.heatmap().astype(np.float32),
         score,
         scorer.objective,
         "occlusion",
         settings,
-        perturbed=_without(clip, hidden, grid.pixels(found.largest())),
+        perturbed=_without(clip, hidden, grid.pixels(measured.largest())),
     )
 
 

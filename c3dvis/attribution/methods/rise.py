@@ -84,19 +84,19 @@ def attribute(
     offset = float(scorer.scores(clip[None])[0])
     scored = _scored(scorer, clip, hidden, rng, most, cells, keep, offset)
     if tolerance is None:
-        found = _fixed(scored, clip.shape[:3])
+        estimate = _fixed(scored, clip.shape[:3])
     else:
-        found = _until(tolerance, scored, most, clip.shape[:3], cells)
+        estimate = _until(tolerance, scored, most, clip.shape[:3], cells)
     settings = {
-        "samples": found.samples,
+        "samples": estimate.samples,
         "cells": list(cells),
         "keep": keep,
         "perturbation": perturbation,
         "seed": seed,
-        "mean_score": offset + found.mean_score,
-        **stated(found.error, tolerance, most),
+        "mean_score": offset + estimate.mean_score,
+        **stated(estimate.error, tolerance, most),
     }
-    heatmap = found.heatmap.astype(np.float32)
+    heatmap = estimate.heatmap.astype(np.float32)
     return Attribution(clip, heatmap, offset, scorer.objective, "rise", settings)
 
 
