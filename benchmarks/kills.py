@@ -141,7 +141,7 @@ def workers(process: int) -> list[int]:
     return [
         number
         for number, words in descendants(process).items()
-        if words.startswith("ray::") or "spawn_main" in words
+        if words.startswith("ray::Actor") or "spawn_main" in words
     ]
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import keras
@@ -178,6 +179,43 @@ def test_an_address_at_which_nobody_answers_is_told_at_once(monkeypatch, address
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ValueError, match="where nobody answers"):
         engines.build("ray")
+
+
+class EndedRay:
+    """A Ray whose process on this machine has ended: what was asked is never answered."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def __init__(self, nodes):
+        self.nodes, self.looks = nodes, 0
+
+    def wait(self, asked, **_):
+        self.looks += 1
+        return [], asked
+
+    def cluster_resources(self):
+        return {}
+
+    def remote(self, **_):
+        return lambda actor: actor
+
+    def get_runtime_context(self):
+        return SimpleNamespace(get_node_id=lambda: "this")
+
+
+def raises():
+    raise RuntimeError("no answer")
+
+
+@pytest.mark.parametrize(
+    "nodes", [lambda: [{"NodeID": "this", "Alive": False}, {"NodeID": "b", "Alive": True}], raises]
+)
+def test_a_ray_that_has_ended_here_ends_the_run(nodes):
+    ended = EndedRay(nodes)
+    workers = ray._Actors(ended, recipe=None, count=2, address=None)
+    with pytest.raises(OSError, match="cluster on this machine does not answer any longer"):
+        workers.wait()
+    assert ended.looks == 3
 
 
 def test_groups_are_shared_out_evenly_and_stay():

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from c3dvis.gallery.engines import pool
@@ -131,12 +131,20 @@ class _Actors:
             return number, Answer("died", message=_reason(error))
 
     def _look(self) -> None:
-        """Gives the cluster up once it has not answered for a while."""
-        if self.address is None:
-            return
-        self._silent = 0 if _answers(self.address) else self._silent + 1
+        """Gives the cluster up once it has not answered, or had no place here, for a while."""
+        answers = self.address is None or _answers(self.address)
+        self._silent = 0 if answers and _in_time(self._node_lives) else self._silent + 1
         if self._silent == _LOOKS:
-            raise OSError(f"the Ray cluster at {self.address} does not answer any longer")
+            at = "on this machine" if self.address is None else f"at {self.address}"
+            raise OSError(f"the Ray cluster {at} does not answer any longer")
+
+    def _node_lives(self) -> bool:
+        """Whether Ray's process on this machine, through which all goes, has not ended."""
+        own = self.ray.get_runtime_context().get_node_id()
+        try:
+            return any(node["NodeID"] == own and node["Alive"] for node in self.ray.nodes())
+        except self.ray.exceptions.RayError:
+            return False
 
     def close(self) -> None:
         if self._silent:
@@ -177,9 +185,14 @@ def _check(address: str) -> None:
 
 
 def _answers(address: str) -> bool:
-    """Whether somebody answers there, within seconds; looking up a name can take longer."""
+    """Whether somebody answers there; looking up a name can take longer than that may."""
+    return _in_time(lambda: _reach(address))
+
+
+def _in_time(check: Callable[[], bool]) -> bool:
+    """Whether a check says yes within seconds."""
     answered: list[bool] = []
-    thread = threading.Thread(target=lambda: answered.append(_reach(address)), daemon=True)
+    thread = threading.Thread(target=lambda: answered.append(check()), daemon=True)
     thread.start()
     thread.join(_PATIENCE)
     return answered == [True]
