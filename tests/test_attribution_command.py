@@ -54,6 +54,27 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert all(files_of(out)[gif] != first[gif] for gif in gifs)
 
 
+def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path):
+    film = np.random.default_rng(0).random((20, 96, 128, 3), np.float32)
+    clips.write(tmp_path / "film.mp4", film)
+    arguments = [str(tmp_path / "film.mp4"), "--method", "gradient", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (gif,) = (tmp_path / "out").glob("*.gif")
+    with Image.open(gif) as shown:
+        # Film and heat side by side, twice as large, for the shorter side to have 112 pixels.
+        assert shown.size == (2 * 256 + 4, 192 + 16)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
+    assert "the line is around what the network was given" in page
+    # A record that an earlier version left, without what this one adds, is shown as it is.
+    record = json.loads(gif.with_suffix(".json").read_text())
+    old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
+    gif.with_suffix(".json").write_text(json.dumps(old))
+    report._write_pages(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert gif.name in page and "the line is around" not in page
+
+
 def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path, clip_file):
     (tmp_path / "labels.txt").write_text("\n".join("ABCDEFGHIJ"))
     arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path / "out")]

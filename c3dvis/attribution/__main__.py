@@ -25,7 +25,8 @@ from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
-of the clip, its heatmap and a bar of frames, with the pages index.html and README.md.
+of the clip, its heatmap over the film's own frames and a bar of frames, with the pages index.html
+and README.md. What a film lost when it was cropped for the network is paler, outside of a line.
 
 The same command again makes only what is missing.
 """

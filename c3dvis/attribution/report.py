@@ -12,23 +12,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import __version__, files, identity, objectives, output_folder, pages, stored
-from c3dvis.attribution import explain, planes, segments
+from c3dvis import __version__, files, identity, objectives, output_folder, pages
+from c3dvis.attribution import explain, material, planes, records, segments
 from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.clips.pictures import FRAME_SUFFIXES
-from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
-from c3dvis.command_line import read_clip, say
+from c3dvis.clips.volumes import Volume
+from c3dvis.command_line import say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
-from c3dvis.models.extent import clip_shape
-from c3dvis.text import in_short, number
+from c3dvis.text import in_short
 
 _FPS = 8
-# Times that a picture is enlarged on the page.
-_SHOWN = 2
-_USUAL = (16, 112, 112)
 _LONGEST_NAME = 60
 
 
@@ -80,20 +76,20 @@ def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
 def _write_pages(out: Path, failed: Sequence[pages.PictureGroup], chosen) -> None:
     """The pages of all that is in the folder, also of what other runs made."""
     every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
-    records = {name: record for name, record in every.items() if _is_whole(record, out)}
+    kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
     groups: dict[str, pages.PictureGroup] = {}
-    for name, record in records.items():
+    for name, record in kept.items():
         stem = name.removesuffix(f"-{record['method']}")
         empty = pages.PictureGroup(record["clip"], record["about"], [])
         pictures = groups.setdefault(stem, empty).pictures
         table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
-        pictures = [*pictures, *_pictures(name, record)]
+        pictures = [*pictures, *records.pictures(name, record)]
         groups[stem] = replace(groups[stem], pictures=pictures, table=table)
-    networks = sorted({record["network"] for record in records.values()})
+    networks = sorted({record["network"] for record in kept.values()})
     pages.write(
         out,
         f"What decided {in_short(networks)}" if networks else "Nothing was made",
-        _about(list(records.values()), chosen.options),
+        _about(list(kept.values()), chosen.options),
         [*groups.values(), *failed],
         banner=choices.toy_note(chosen),
         fps=_FPS,
@@ -111,63 +107,58 @@ def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _explain(path, network, target, chosen, settings) -> int:
     """Makes the GIFs of one clip and their records; returns how many there are."""
-    clip, about_clip, volume = _read(path, network, chosen)
+    given = material.read(path, network, chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     if choices.segments(network):
         target = segments.target(
-            network, clip, chosen.target, region=chosen.region, preprocess=preprocess
+            network, given.clip, chosen.target, region=chosen.region, preprocess=preprocess
         )
-    out, stem = Path(chosen.out), _stem(path)
-    about = f"{_says(network, clip, preprocess)} {about_clip}".strip()
+    about = f"{_says(network, given.clip, preprocess)} {given.about}".strip()
+    shown = {"clip": path.name, "network": network.name, "about": about}
     for method in chosen.method:
-        name = f"{stem}-{method}"
-        record_path = out / f"{name}.json"
-        key = _key(clip, volume, method, settings)
-        record = files.read_json(record_path)
-        if not _is_made(record, key, out):
+        name = f"{_stem(path)}-{method}"
+        key = _key(given, method, settings)
+        earlier = files.read_json(Path(chosen.out) / f"{name}.json")
+        if not records.is_made(earlier, key, Path(chosen.out)):
             own = chosen.options_of[method]
             answer = explain.attribute(
-                network, clip, target, method=method, preprocess=preprocess, **own
+                network, given.clip, target, method=method, preprocess=preprocess, **own
             )
             attribution = cast(Attribution, answer)  # of one clip
             attribution = attribution.smoothed() if chosen.smooth else attribution
-            options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
-            drawn = attribution.animation(**options)
-            replaced = f", in place of {record['asked']}" if _is_whole(record, out) else ""
-            film = pages.film(out, name, drawn, f"{method}: {attribution.objective_name}", fps=_FPS)
-            shown = {"clip": path.name, "method": method, "network": network.name, "about": about}
-            record = {"key": key, **shown, **_record(attribution, film, out)}
-            if volume is not None:
-                record |= _planes(out, name, attribution, volume, record["files"], options)
-            files.write_json(record_path, record)
-            say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
+            _draw(name, attribution, given, chosen, {"key": key, "method": method, **shown})
     return len(chosen.method)
 
 
-def _read(
-    path: Path, network: keras.Model, chosen: argparse.Namespace
-) -> tuple[NDArray[np.float32], str, Volume | None]:
-    """A clip as the network takes it, a sentence on it, and the volume that it is, if it is one."""
-    asked = {"frames": chosen.frames, "size": chosen.size}
-    if not path.name.endswith(SUFFIXES):
-        shape = clip_shape(network, **asked, usual=_USUAL)
-        frames, height, width, channels = shape
-        read = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
-        return read.clip, str(read), None
-    window = chosen.window and tuple(chosen.window)
-    volume = read_volume(path, axis=2 if chosen.axis is None else chosen.axis, window=window)
-    *extent, channels = clip_shape(network, **asked, usual=volume.clip.shape[:3])
-    clip = volume.clip
-    if tuple(extent) != clip.shape[:3]:
-        clip = resample(clip, (extent[0], extent[1], extent[2]))
-    if clip.shape[-1] == 1 and channels != 1:
-        clip = np.repeat(clip, channels, axis=-1)
-    low, high = volume.window
-    about = (
-        f"A volume of {' x '.join(map(str, volume.grid))} voxels along axis {volume.axis}, values "
-        f"from {low:g} (black) to {high:g} (white)."
-    )
-    return clip, about, replace(volume, clip=clip)
+def _draw(
+    name: str,
+    attribution: Attribution,
+    given: material.Material,
+    chosen: argparse.Namespace,
+    shown: Mapping[str, Any],
+) -> None:
+    """Writes one heatmap's files, and last its record."""
+    out = Path(chosen.out)
+    earlier = files.read_json(out / f"{name}.json")
+    replaced = f", in place of {earlier['asked']}" if records.is_whole(earlier, out) else ""
+    options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
+    panels = 2 if attribution.perturbed is None else 3
+    drawn = attribution.animation(over=given.whole_frames(panels=panels), **options)
+    caption = f"{attribution.method}: {attribution.objective_name}"
+    film = pages.film(out, name, drawn, caption, fps=_FPS)
+    record = {**shown, **records.record(attribution, film, out)}
+    if given.volume is None:
+        record |= {"cropped": given.is_cropped, "width": _width(drawn.shape, panels)}
+    else:
+        record |= _planes(out, name, attribution, given.volume, record["files"], options)
+    files.write_json(out / f"{name}.json", record)
+    say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
+
+
+def _width(shape: Sequence[int], panels: int) -> int:
+    """Pixels that a film is wide on the page: small ones are enlarged, by whole numbers."""
+    _, height, width, _ = shape
+    return width * max(1, material.SIDE // max(height, width // panels))
 
 
 def _planes(
@@ -187,77 +178,6 @@ def _planes(
         "heatmap": heatmap.name,
         "planes": [asdict(film) for film in films],
     }
-
-
-def _record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str, Any]:
-    names = [film.file, *([] if film.strip is None else [film.strip])]
-    return {
-        "asked": attribution.objective_name,
-        "score": attribution.score,
-        "settings": dict(attribution.settings),
-        "frames": attribution.deciding_frames,
-        "highest": attribution.highest_frame,
-        "shape": list(film.shape),
-        "files": {name: (out / name).stat().st_size for name in names},
-    }
-
-
-def _is_made(record: Any, key: str, out: Path) -> bool:
-    """Whether what is asked for is there; damaged files are made anew."""
-    return _is_whole(record, out) and record.get("key") == key
-
-
-def _is_whole(record: Any, out: Path) -> bool:
-    """Whether files are there as their record says."""
-    texts = dict.fromkeys(("asked", "method", "clip", "network", "about", "frames"), str)
-    kinds = {**texts, "score": float, "shape": list, "files": dict, "settings": dict}
-    if not isinstance(record, dict) or any(
-        type(record.get(name)) is not kind for name, kind in kinds.items()
-    ):
-        return False
-    if not isinstance(record.get("highest", 0), (str, type(None))):
-        return False
-    if [type(length) for length in record["shape"]] != [int] * 3:
-        return False
-    try:
-        _pictures("", record)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return False
-    paths = [(out / name, size) for name, size in record["files"].items()]
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
-
-
-def _pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
-    """One, and three more of a volume."""
-    return [_picture(name, record), *map(_plane, record.get("planes", []))]
-
-
-def _plane(film: Mapping[str, Any]) -> pages.Picture:
-    """A picture of a record, as `asdict` gave it; a ValueError or KeyError if it is none."""
-    return pages.Picture(
-        stored.text(film["file"]),
-        stored.text(film["caption"]),
-        stored.count(film["width"]),
-        stored.text_or_none(film["alt"]),
-        stored.text_or_none(film["strip"]),
-        stored.shape(film["shape"]),
-        film["slider"] is True,
-    )
-
-
-def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
-    smoothed = ", smoothed" if "smoothed" in record["settings"] else ""
-    caption = f"{record['method']}{smoothed}: {record['asked']}, score {number(record['score'])}"
-    if "heatmap" in record:
-        caption += f"; {record['heatmap']}"
-    return pages.Picture(
-        f"{name}.gif",
-        caption,
-        _SHOWN * record["shape"][2],
-        alt=f"{record['clip']} and what decided it in orange and blue, {caption}",
-        strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
-        shape=tuple(record["shape"]),
-    )
 
 
 def _says(network: keras.Model, clip: NDArray[np.float32], preprocess) -> str:
@@ -325,17 +245,14 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
     }
 
 
-def _key(
-    clip: NDArray[np.float32], volume: Volume | None, method: str, settings: Mapping[str, Any]
-) -> str:
-    grid = None if volume is None else [volume.affine, volume.grid, volume.axis]
-    return identity.sha256([clip, grid, method, settings])
+def _key(given: material.Material, method: str, settings: Mapping[str, Any]) -> str:
+    return identity.sha256([given.clip, given.drawn_over, method, settings])
 
 
-def _about(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
+def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
     """How the pictures are read."""
-    methods = list(dict.fromkeys(record["method"] for record in records))
-    smoothed = {"smoothed" in record["settings"] for record in records}
+    methods = list(dict.fromkeys(record["method"] for record in kept))
+    smoothed = {"smoothed" in record["settings"] for record in kept}
     colours = " Smoothed: ".join(
         "Orange is what matters to the class that is asked about, for it or against it."
         if smooth
@@ -351,12 +268,18 @@ def _about(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> 
             "frame with an orange border is one that decides. The bar below has one mark a frame, "
             "and the dark line under it is the frame shown. The table says which frames decided: "
             "those that the method finds or, of other heatmaps, the fewest that hold half of the "
-            "heat." + (_STRIP if any(record["highest"] for record in records) else ""),
+            "heat."
+            + (_CROPPED if any(record.get("cropped") for record in kept) else "")
+            + (_STRIP if any(record["highest"] for record in kept) else ""),
             *third,
         ]
     )
 
 
+_CROPPED = (
+    " Where a clip was cropped, the line is around what the network was given; outside of it the "
+    "film is paler, and no heat is possible."
+)
 _STRIP = (
     " The grey columns above the bar are the network's score for the class in each frame of its "
     "output; the whole height is 1 or, of scores beyond it, the largest."

@@ -6,14 +6,14 @@ import math
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.clips.geometry import check_size, choose, cut_size, resize_frame
+from c3dvis.clips.geometry import Crop, check_size, choose, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
@@ -36,26 +36,48 @@ class Excerpt:
     Attributes:
         clip: float32 `(T, H, W, 3)` in [0, 1].
         frames: Their numbers in the file, counted from 0.
-        count: How many frames the file has.
-        size: Height and width of its frames, in pixels.
+        source: The file; it decodes them again.
     """
 
     clip: NDArray[np.float32]
     frames: tuple[int, ...]
-    count: int
-    size: tuple[int, int]
+    source: Source = field(repr=False)
+
+    @property
+    def crop(self) -> Crop:
+        """What of each frame of the file the clip shows."""
+        return Crop.of(self.source.size, (self.clip.shape[1], self.clip.shape[2]))
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether at least a row or a column of pixels was cut away."""
+        return self.crop.size != self.source.size
+
+    def whole_frames(self, *, side: int = 480) -> NDArray[np.float32]:
+        """The same frames as the file holds them, uncropped; they are decoded once more.
+
+        Args:
+            side: Of the longer side, in pixels, at most; smaller frames stay as they are.
+
+        Returns:
+            float32 `(T, H, W, 3)` in [0, 1].
+        """
+        scale = min(1.0, side / max(self.source.size))
+        height, width = (max(1, round(scale * length)) for length in self.source.size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to be said of the file was said
+            return _load(self.source, list(self.frames), (height, width))
 
     def __str__(self) -> str:
         """A sentence on what of the file is shown."""
         shown = [str(number) for number in self.frames]
         if len(shown) > _LISTED:
             shown[2:-1] = ["..."]
-        text = f"Frames {', '.join(shown)} of {self.count}, counted from 0"
-        height, width = cut_size(self.size, self.clip.shape[1:3])
-        if (height, width) == self.size:
+        text = f"Frames {', '.join(shown)} of {self.source.count}, counted from 0"
+        if not self.is_cropped:
             return f"{text}."
-        whole = f"{self.size[0]} x {self.size[1]}"
-        return f"{text}; of each the middle {height} x {width} of {whole} pixels."
+        cut, whole = (f"{height} x {width}" for height, width in (self.crop.size, self.source.size))
+        return f"{text}; of each the middle {cut} of {whole} pixels."
 
 
 def read(
@@ -121,7 +143,7 @@ def excerpt(
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
             clip = _load(source, wanted, size)
-            return Excerpt(clip, tuple(wanted), source.count, source.size)
+            return Excerpt(clip, tuple(wanted), source)
         except FewerFrames as fewer:
             warnings.warn(
                 f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
