@@ -676,6 +676,19 @@ def test_an_excerpt_gives_the_frames_it_was_cut_out_of(tmp_path):
     assert looped.frames == (8, 9, 8) and not looped.is_cropped
 
 
+def test_windows_of_a_film_are_read_at_once(tmp_path):
+    film = noise(12, 8, 8, 3)
+    clips.write(tmp_path / "clip.png", film)
+    read = reading.excerpts(tmp_path / "clip.png", 3, frames=2, size=(4, 4))
+    assert [one.frames for one in read] == [(1, 3), (5, 7), (9, 11)]
+    for one in read:
+        again = clips.resize(one.whole_frames(), (4, 4))
+        np.testing.assert_allclose(one.clip, again, atol=1e-6)
+    assert read[1].span.startswith("5 to 7")
+    with pytest.raises(ValueError, match="Expected at least 26 frames"):
+        reading.excerpts(tmp_path / "clip.png", 13, frames=2)
+
+
 # -- reading bad files -------------------------------------------------------------------------
 
 

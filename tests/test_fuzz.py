@@ -27,7 +27,7 @@ from test_pytorch_files import write_legacy, write_safetensors, write_zip
 from test_trees import write_msgpack, write_pickle
 
 from c3dvis import clips, files, models, pages, responses
-from c3dvis.attribution import report
+from c3dvis.attribution import page
 from c3dvis.checkpoints import flax_msgpack, numpy_pickles, pytorch_files, safetensors_files
 from c3dvis.gallery import cards, export, folder, real, rebuild, sheets, trust, ways
 from c3dvis.gallery.plan import Unit
@@ -177,7 +177,7 @@ def write_attribution(out):
 
 
 def read_attribution(out):
-    report._write_pages(out, [], argparse.Namespace(options={}, keras_model="net.keras"))
+    page.write(out, [], argparse.Namespace(options={}, keras_model="net.keras"))
 
 
 def sweep_into(out):

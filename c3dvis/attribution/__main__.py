@@ -19,6 +19,7 @@ from c3dvis.command_line import (
     load_keras,
     run,
     say,
+    whole,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 from c3dvis.text import counted
@@ -37,6 +38,8 @@ examples:
   python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
       every video, animated picture and folder of frames in a folder
   python -m c3dvis.attribution wave.gif --method rise occlusion --tolerance 0.3
+  python -m c3dvis.attribution film.mp4 --windows 24
+      a long film: the class's score in 24 parts of it, and heatmaps of the strongest four
   python -m c3dvis.attribution scan.nii.gz --keras-model mine.keras --window -1000 400
       a volume: its heatmap as NIfTI on the same grid, and a page of three planes
   python -m c3dvis.attribution --list-methods
@@ -87,7 +90,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     if chosen.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
     of_volumes = [name for name in ("axis", "window") if getattr(chosen, name) is not None]
+    if chosen.top is not None and chosen.windows == 1:
+        parser.error("argument --top: Expected --windows with it.")
     of_clips = [name for name in ("start", "step", "short") if getattr(chosen, name)]
+    of_clips += ["windows"] if chosen.windows > 1 else []
     is_volume = chosen.clip.endswith((".nii", ".nii.gz"))
     for name in of_clips if is_volume else of_volumes:
         if not Path(chosen.clip).is_dir():
@@ -152,6 +158,20 @@ def _parser() -> argparse.ArgumentParser:
     clip = parser.add_argument_group("how clips are read and drawn")
     add_size_arguments(clip, any_size=(16, 112))
     add_time_arguments(clip)
+    clip.add_argument(
+        "--windows",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="clips from each film, of equal parts of it; with --step from overlapping or spaced "
+        "ones. The class's score is shown for each, heatmaps for the strongest (default 1)",
+    )
+    clip.add_argument(
+        "--top",
+        type=whole(1),
+        metavar="N",
+        help="with --windows: of how many there are heatmaps (default 4)",
+    )
     clip.add_argument(
         "--axis",
         type=int,

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis import files
 from c3dvis.clips.geometry import Crop
 from c3dvis.clips.reading import Excerpt
 from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
-from c3dvis.command_line import read_clip
+from c3dvis.command_line import read_windows
 from c3dvis.models.extent import clip_shape
 
 _USUAL = (16, 112, 112)
@@ -30,12 +31,16 @@ class Material:
     """What is explained.
 
     Attributes:
+        name: Of its files, without what the method adds.
+        title: Of its part of the page.
         clip: float32 `(T, H, W, C)` in [0, 1], as the network takes it.
         about: A sentence on what it is.
         excerpt: What it is of a film; None for a volume.
         volume: The volume that it is; None for a film.
     """
 
+    name: str
+    title: str
     clip: NDArray[np.float32]
     about: str
     excerpt: Excerpt | None = None
@@ -53,6 +58,11 @@ class Material:
             return [self.volume.affine, self.volume.grid, self.volume.axis]
         assert self.excerpt is not None
         return ["whole frames", self.excerpt.source.size, self.excerpt.frames, SIDE]
+
+    @property
+    def span(self) -> str:
+        """Which frames of the film it is."""
+        return "" if self.excerpt is None else self.excerpt.span
 
     def whole_frames(self, *, panels: int) -> NDArray[np.float32] | None:
         """The film's frames, on which heat is drawn; None for a volume.
@@ -73,18 +83,50 @@ class Material:
         return frames.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def read(path: Path, network: keras.Model, chosen: argparse.Namespace) -> Material:
-    """Reads what a path holds.
+def read(path: Path, network: keras.Model, chosen: argparse.Namespace) -> list[Material]:
+    """Reads what a path holds: a volume, a clip, or the windows of a film in the order of time.
 
     Raises:
         ValueError: What can't be read, or doesn't fit the network.
     """
+    name = stem(path)
+    if path.name.endswith(SUFFIXES):
+        return [_volume(path, name, network, chosen)]
+    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=_USUAL)
+    frames, height, width, channels = shape
+    count = chosen.windows
+    size = (height, width)
+    read = read_windows(path, chosen, count, frames=frames, size=size, channels=channels)
+    if count == 1:
+        return [Material(name, path.name, read[0].clip, str(read[0]), read[0])]
+    return [
+        Material(
+            part_name(name, i + 1, count),
+            f"{path.name}, window {i + 1} of {count}",
+            one.clip,
+            str(one),
+            one,
+        )
+        for i, one in enumerate(read)
+    ]
+
+
+def stem(path: Path) -> str:
+    """Name of a clip's files; its digits keep clips of like names apart."""
+    return files.unique_name(path.name, str(path.resolve()), empty="clip")
+
+
+def part_name(name: str, number: int, count: int) -> str:
+    """Name of the files of one of several windows, counted from 1; 0 is for all of them.
+
+    >>> part_name("wave", 3, 16)
+    'wave-03-of-16'
+    """
+    return f"{name}-{number:0{len(str(count))}}-of-{count}"
+
+
+def _volume(path: Path, name: str, network: keras.Model, chosen: argparse.Namespace) -> Material:
     asked = {"frames": chosen.frames, "size": chosen.size}
-    if not path.name.endswith(SUFFIXES):
-        shape = clip_shape(network, **asked, usual=_USUAL)
-        frames, height, width, channels = shape
-        excerpt = read_clip(path, chosen, frames=frames, size=(height, width), channels=channels)
-        return Material(excerpt.clip, str(excerpt), excerpt)
     window = chosen.window and tuple(chosen.window)
     volume = read_volume(path, axis=2 if chosen.axis is None else chosen.axis, window=window)
     *extent, channels = clip_shape(network, **asked, usual=volume.clip.shape[:3])
@@ -98,4 +140,4 @@ def read(path: Path, network: keras.Model, chosen: argparse.Namespace) -> Materi
         f"A volume of {' x '.join(map(str, volume.grid))} voxels along axis {volume.axis}, values "
         f"from {low:g} (black) to {high:g} (white)."
     )
-    return Material(clip, about, volume=replace(volume, clip=clip))
+    return Material(name, path.name, clip, about, volume=replace(volume, clip=clip))

@@ -194,6 +194,34 @@ def choose(
     return [there[min(index, len(there) - 1)] for index in range(frames)]
 
 
+def choose_windows(
+    count: int,
+    frames: int,
+    windows: int,
+    *,
+    start: int = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> list[list[int]]:
+    """Say which of `count` frames make so many clips of `frames` frames each.
+
+    Without a step, each has frames spread evenly over one of as many equal parts; with one, frames
+    `step` apart, the first clip from `start` on and the last up to the end.
+
+    >>> choose_windows(12, 3, 2)
+    [[1, 3, 5], [7, 9, 11]]
+    >>> choose_windows(12, 3, 4, step=1)
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    """
+    if step is None or windows == 1:
+        every = choose(count, frames * windows, start=start, step=step, short=short)
+        return [every[first : first + frames] for first in range(0, len(every), frames)]
+    _check_times(count, frames, start, step, short)
+    last = max(start, count - 1 - (frames - 1) * step)
+    firsts = [start + i * (last - start) // (windows - 1) for i in range(windows)]
+    return [choose(count, frames, start=first, step=step, short=short) for first in firsts]
+
+
 def _check_times(
     count: int, frames: int | None, start: int, step: int | None, short: str | None
 ) -> None:

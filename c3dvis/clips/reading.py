@@ -6,14 +6,16 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.clips.geometry import Crop, check_size, choose, resize_frame
+from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
@@ -67,6 +69,14 @@ class Excerpt:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to be said of the file was said
             return _load(self.source, list(self.frames), (height, width))
+
+    @property
+    def span(self) -> str:
+        """From which frame to which it is, and at which seconds where the file says."""
+        first, last = self.frames[0], max(self.frames)
+        text = f"{first} to {last}"
+        rate = self.source.rate
+        return text if rate is None else f"{text} ({first / rate:.1f} to {last / rate:.1f} s)"
 
     def __str__(self) -> str:
         """A sentence on what of the file is shown."""
@@ -133,24 +143,68 @@ def excerpt(
     short: str | None = None,
 ) -> Excerpt:
     """What `read` gives, with what it is of the file; the arguments are those of `read`."""
+    times: dict[str, Any] = {"start": start, "step": step, "short": short}
+    choice = partial(choose, frames=frames)
+    (one,) = _excerpts(Path(path), size, lambda count, **at: [choice(count, **at)], **times)
+    return one
+
+
+def excerpts(
+    path: str | os.PathLike[str],
+    windows: int,
+    *,
+    frames: int,
+    size: tuple[int, int] | None = None,
+    start: int | str = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> list[Excerpt]:
+    """Several clips of one file, in the order of time; it is decoded once.
+
+    Args:
+        path: As `read` takes it.
+        windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
+            and each clip's frames are spread evenly over its part. With `step`, a clip's frames
+            are `step` apart, and the clips begin at equal distances, the last ends with the film.
+        frames: Of each clip.
+        size: As `read` takes it.
+        start: As `read` takes it.
+        step: As `read` takes it.
+        short: As `read` takes it, where the file has too few frames for all clips.
+
+    Raises:
+        ValueError: As `read`.
+    """
+    times: dict[str, Any] = {"start": start, "step": step, "short": short}
+    choice = partial(choose_windows, frames=frames, windows=windows)
+    return _excerpts(Path(path), size, choice, **times)
+
+
+def _excerpts(
+    path: Path, size, choice: Callable[..., list[list[int]]], *, start, step, short
+) -> list[Excerpt]:
+    """The clips of a file whose frames `choice` gives."""
     size = None if size is None else check_size(size)
-    source = _source(Path(path))
+    source = _source(path)
     while True:
         try:
             first = _frame_at(start, source)
-            wanted = choose(source.count, frames, start=first, step=step, short=short)
+            wanted = choice(source.count, start=first, step=step, short=short)
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
-            clip = _load(source, wanted, size)
-            return Excerpt(clip, tuple(wanted), source)
+            every = _load(source, [number for window in wanted for number in window], size)
         except FewerFrames as fewer:
             warnings.warn(
                 f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
                 "be decoded; the others are left out.",
-                stacklevel=3,
+                stacklevel=4,
             )
             source = fewer.source
+            continue
+        ends = np.cumsum([len(window) for window in wanted])[:-1]
+        each = zip(np.split(every, ends), wanted, strict=True)
+        return [Excerpt(clip, tuple(numbers), source) for clip, numbers in each]
 
 
 def _frame_at(start: int | str, source: Source) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,37 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A text of a table that leads to another group of the page.
+
+    Attributes:
+        text: As shown.
+        anchor: Of the group.
+    """
+
+    text: str
+    anchor: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Values in a row, as over time, drawn as columns.
+
+    Attributes:
+        heights: Of the columns, from 0 to 1.
+        marked: Numbers of those that stand out.
+        description: What they are, for those who do not see them.
+    """
+
+    heights: Sequence[float]
+    marked: Collection[int]
+    description: str
+
+
+@dataclass(frozen=True)
 class PictureGroup:
     """Pictures that belong together.
 
@@ -52,12 +83,16 @@ class PictureGroup:
         about: A sentence or two on what is seen.
         pictures: In reading order.
         table: Rows of texts below that, the first of them heads; None where there is none.
+        bars: Columns above the table; None where there are none.
+        anchor: By which links lead to it; None where none do.
     """
 
     title: str
     about: str
     pictures: Sequence[Picture] = ()
-    table: Sequence[Sequence[str]] | None = None
+    table: Sequence[Sequence[str | Link]] | None = None
+    bars: Bars | None = None
+    anchor: str | None = None
 
 
 def write(
@@ -107,7 +142,7 @@ def _picture_table(row: Sequence[Picture]) -> Markup:
     return Markup(table([markdown(picture.caption) for picture in row], [images]))
 
 
-def _text_table(rows: Sequence[Sequence[str]]) -> Markup:
+def _text_table(rows: Sequence[Sequence[str | Link]]) -> Markup:
     """Rows of texts as a Markdown table, the first of them heads."""
-    heads, *others = ([sentence(text) for text in row] for row in rows)
+    heads, *others = ([sentence(str(text)) for text in row] for row in rows)
     return Markup(table(heads, others))
