@@ -114,7 +114,7 @@ def test_a_long_film_is_scored_by_windows_and_the_strongest_are_explained(
     assert "-3-of-4-gradient" in gif.name
     (film,) = out.glob("*-0-of-4.json")
     windows = json.loads(film.read_text())["windows"]
-    assert [one["frames"].split(" (")[0] for one in windows] == [
+    assert [one["frames"] for one in windows] == [
         "0 to 5",
         "6 to 11",
         "12 to 17",
@@ -139,11 +139,24 @@ def test_a_long_film_is_scored_by_windows_and_the_strongest_are_explained(
     assert "window by window" not in (out / "index.html").read_text()
 
 
+def test_several_classes_of_one_clip_stand_in_one_part(tmp_path, film_file, small_network):
+    arguments = [str(film_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
+    assert main([*arguments, "--target", "dark", "bright", "dark"]) == 0
+    assert len(list(tmp_path.glob("*.gif"))) == 2
+    shown = (tmp_path / "index.html").read_text()
+    assert shown.count("<section") == 1 and 'data-kind="class"' in shown
+    assert "gradient: logit of dark" in shown and "gradient: logit of bright" in shown
+    before = files_of(tmp_path)
+    assert main([*arguments, "--target", "dark", "bright"]) == 0
+    again = files_of(tmp_path)
+    assert all(again[name] == before[name] for name in before if name.endswith(".gif"))
+
+
 def test_windows_slide_with_a_step(tmp_path, film_file, small_network):
     arguments = [str(film_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
     assert main([*arguments, "--windows", "5", "--step", "1", "--start", "2", "--top", "1"]) == 0
     (film,) = tmp_path.glob("*-0-of-5.json")
-    spans = [one["frames"].split(" (")[0] for one in json.loads(film.read_text())["windows"]]
+    spans = [one["frames"] for one in json.loads(film.read_text())["windows"]]
     assert spans == ["2 to 5", "6 to 9", "11 to 14", "15 to 18", "20 to 23"]
 
 

@@ -145,7 +145,10 @@ def _parser() -> argparse.ArgumentParser:
         "fixed number of passes), of integrated_gradients to the sum (default 0.01)",
     )
     asked.add_argument(
-        "--target", metavar="CLASS", help="its name or number (default: the one predicted)"
+        "--target",
+        nargs="+",
+        metavar="CLASS",
+        help="its name or number, or several (default: the one predicted)",
     )
     asked.add_argument(
         "--region",

@@ -78,10 +78,14 @@ def record(
     judged: FilmWindows, windows: Sequence[Material], film: str, network: str
 ) -> dict[str, Any]:
     """What is kept of a film's windows, as JSON."""
-    rows = [
-        {"name": one.name, "frames": one.span, "value": float(value)}
-        for one, value in zip(windows, judged.values, strict=True)
-    ]
+    rows = []
+    for one, value in zip(windows, judged.values, strict=True):
+        assert one.excerpt is not None  # only films are cut into windows
+        seconds = one.excerpt.seconds
+        shown = "" if seconds is None else f"{seconds[0]:.1f} to {seconds[1]:.1f}"
+        first, last = one.excerpt.span
+        row = {"name": one.name, "frames": f"{first} to {last}", "seconds": shown}
+        rows.append({**row, "value": float(value)})
     asked = describe(judged.objective)
     return {"film": film, "network": network, "asked": asked, "unit": judged.unit, "windows": rows}
 
@@ -98,27 +102,27 @@ def group(record: Any, shown: Mapping[str, Any]) -> pages.PictureGroup:
     """
     try:
         rows = [
-            (stored.text(row["name"]), stored.text(row["frames"]), stored.number(row["value"]))
+            (stored.text(row["name"]), stored.text(row["frames"]), stored.text(row["seconds"]))
             for row in stored.items(record["windows"])
         ]
+        values = [stored.number(row["value"]) for row in record["windows"]]
         film, asked, unit = (stored.text(record[name]) for name in ("film", "asked", "unit"))
     except (KeyError, TypeError) as error:
         raise ValueError("Expected a record of a film's windows. Received: another.") from error
     if not rows:
         raise ValueError("Expected a record of a film's windows. Received: one without any.")
-    values = [value for _, _, value in rows]
-    strongest = int(np.argmax(values))
+    highest, lowest = int(np.argmax(values)), int(np.argmin(values))
     about = (
         f"{len(rows)} windows, each a clip for the network. The columns are its {unit} of "
         f"{asked.removeprefix('logit of ')} in one window after the other, orange where there are "
-        f"heatmaps below; the highest is {number(max(values))}, in window {strongest + 1}, the "
-        f"lowest {number(min(values))}."
+        f"heatmaps below; the highest is {number(values[highest])}, in window {highest + 1}, the "
+        f"lowest {number(values[lowest])}, in window {lowest + 1}."
     )
-    table: list[list[str | pages.Link]] = [["window", "frames", unit, "heatmaps"]]
-    for i, (name, frames, value) in enumerate(rows):
+    table: list[list[str | pages.Link]] = [["window", "frames", "seconds", unit, "heatmaps"]]
+    for i, (name, frames, seconds) in enumerate(rows):
         link = pages.Link(f"window {i + 1}", name) if name in shown else ""
-        table.append([str(i + 1), frames, number(value), link])
-    marked = [i for i, (name, _, _) in enumerate(rows) if name in shown]
+        table.append([str(i + 1), frames, seconds, number(values[i]), link])
+    marked = [i for i, (name, *_) in enumerate(rows) if name in shown]
     bars = pages.Bars(_heights(values), marked, f"{unit} of {asked} by window")
     return pages.PictureGroup(f"{film}, window by window", about, table=table, bars=bars)
 

@@ -59,11 +59,6 @@ class Material:
         assert self.excerpt is not None
         return ["whole frames", self.excerpt.source.size, self.excerpt.frames, SIDE]
 
-    @property
-    def span(self) -> str:
-        """Which frames of the film it is."""
-        return "" if self.excerpt is None else self.excerpt.span
-
     def whole_frames(self, *, panels: int) -> NDArray[np.float32] | None:
         """The film's frames, on which heat is drawn; None for a volume.
 

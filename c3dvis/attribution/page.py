@@ -29,7 +29,7 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Name
     kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
     groups: dict[str, pages.PictureGroup] = {}
     for name, record in kept.items():
-        stem = name.removesuffix(f"-{record['method']}")
+        stem = record.get("part", name.removesuffix(f"-{record['method']}"))
         empty = pages.PictureGroup(record["clip"], record["about"], [], anchor=stem)
         pictures = groups.setdefault(stem, empty).pictures
         table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]

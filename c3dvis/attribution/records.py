@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def is_whole(record: Any, out: Path) -> bool:
         type(record.get(name)) is not kind for name, kind in kinds.items()
     ):
         return False
+    if not isinstance(record.get("part", ""), str):
+        return False
     if not isinstance(record.get("highest", 0), (str, type(None))):
         return False
     if [type(length) for length in record["shape"]] != [int] * 3:
@@ -55,7 +58,8 @@ def is_whole(record: Any, out: Path) -> bool:
 
 def pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
     """One, and three more of a volume."""
-    return [_picture(name, record), *map(_plane, record.get("planes", []))]
+    planes = [replace(_plane(film), facets=_facets(record)) for film in record.get("planes", [])]
+    return [_picture(name, record), *planes]
 
 
 def _plane(film: Mapping[str, Any]) -> pages.Picture:
@@ -83,4 +87,12 @@ def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
         alt=f"{record['clip']} and what decided it in orange and blue, {caption}",
         strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
         shape=tuple(record["shape"]),
+        facets=_facets(record),
     )
+
+
+def _facets(record: Mapping[str, Any]) -> dict[str, str]:
+    """By what a page's reader chooses the picture."""
+    asked = record["asked"].removeprefix("logit of ")
+    facets = {"method": record["method"], "class": asked, "clip": record["clip"]}
+    return {**facets, "network": record["network"]}

@@ -49,8 +49,9 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
-    target = None if choices.segments(network) else _target(network, chosen.target)
-    if chosen.region is not None and target is not None:
+    if chosen.target is not None:
+        chosen.target = list(dict.fromkeys(chosen.target))
+    if chosen.region is not None and chosen.target and not choices.segments(network):
         raise ValueError(
             "Expected --region with a network that gives a class for each place. "
             f"Received: it, and one that gives {network.output_shape[1:]}."
@@ -59,15 +60,15 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
     paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
     settings = _settings(chosen, network)
     with output_folder.locked(Path(chosen.out), "attribution"):
-        return _explain_all(paths, network, target, chosen, settings)
+        return _explain_all(paths, network, chosen, settings)
 
 
-def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
+def _explain_all(paths, network, chosen, settings) -> tuple[int, int]:
     """The GIFs of all clips and the pages; of several clips, one that can't be read is no error."""
     made, failed = 0, list[pages.PictureGroup]()
     for path in paths:
         try:
-            made += _explain(path, network, target, chosen, settings)
+            made += _explain(path, network, chosen, settings)
         except ValueError as error:
             if len(paths) == 1 and path == Path(chosen.clip):
                 raise
@@ -77,55 +78,71 @@ def _explain_all(paths, network, target, chosen, settings) -> tuple[int, int]:
     return made, len(failed)
 
 
-def _explain(path, network, target, chosen, settings) -> int:
+def _explain(path, network, chosen, settings) -> int:
     """Makes the GIFs of one clip or film and their records; returns how many there are."""
     every = material.read(path, network, chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
-    if choices.segments(network):
-        if len(every) > 1:
-            raise ValueError(
-                "Expected a network that gives classes for the whole clip, with --windows. "
-                f"Received: one that gives {network.output_shape[1:]}."
-            )
-        target = segments.target(
-            network, every[0].clip, chosen.target, region=chosen.region, preprocess=preprocess
-        )
+    asked = _asked(network, every, chosen, preprocess)
     if len(every) > 1:
-        judged = film_windows.judge(network, every, target, preprocess)
+        judged = film_windows.judge(network, every, next(iter(asked.values())), preprocess)
         name = material.part_name(material.stem(path), 0, len(every))
         kept = film_windows.record(judged, every, path.name, network.name)
         files.write_json(Path(chosen.out) / f"{name}.json", kept)
         strongest = judged.strongest(_TOP if chosen.top is None else chosen.top)
-        every, target = [every[i] for i in strongest], judged.objective
-    return sum(_explain_one(one, network, target, preprocess, chosen, settings) for one in every)
+        every = [every[i] for i in strongest]
+        asked = {"": judged.objective} if chosen.target is None else asked
+    return sum(_explain_one(one, network, asked, preprocess, chosen, settings) for one in every)
 
 
-def _explain_one(given: material.Material, network, target, preprocess, chosen, settings) -> int:
+def _asked(network, every, chosen, preprocess) -> dict[str, objectives.Objective | None]:
+    """What is asked of a clip, or of all windows, by what it adds to the names of files."""
+    texts = [None] if chosen.target is None else chosen.target
+    if not choices.segments(network):
+        each = [_target(network, text) for text in texts]
+    elif len(every) > 1:
+        raise ValueError(
+            "Expected a network that gives classes for the whole clip, with --windows. "
+            f"Received: one that gives {network.output_shape[1:]}."
+        )
+    else:
+        options = {"region": chosen.region, "preprocess": preprocess}
+        each = [segments.target(network, every[0].clip, text, **options) for text in texts]
+    if len(each) == 1:
+        return {"": each[0]}
+    names = [f"-{files.unique_name(text, text, empty='class')}" for text in chosen.target]
+    return dict(zip(names, each, strict=True))
+
+
+def _explain_one(given: material.Material, network, asked, preprocess, chosen, settings) -> int:
     """Makes the GIFs of one clip and their records; returns how many there are."""
     about = f"{class_answers.in_words(network, given.clip, preprocess)} {given.about}".strip()
-    shown = {"clip": given.title, "network": network.name, "about": about}
-    for method in chosen.method:
-        key = _key(given, method, settings)
-        earlier = files.read_json(Path(chosen.out) / f"{given.name}-{method}.json")
-        if not records.is_made(earlier, key, Path(chosen.out)):
-            own = chosen.options_of[method]
-            answer = explain.attribute(
-                network, given.clip, target, method=method, preprocess=preprocess, **own
-            )
-            attribution = cast(Attribution, answer)  # of one clip
-            attribution = attribution.smoothed() if chosen.smooth else attribution
-            _draw(attribution, given, chosen, {"key": key, "method": method, **shown})
-    return len(chosen.method)
+    shown = {"clip": given.title, "part": given.name, "network": network.name, "about": about}
+    for suffix, target in asked.items():
+        for method in chosen.method:
+            name = f"{given.name}{suffix}-{method}"
+            key = identity.sha256([given.clip, given.drawn_over, method, repr(target), settings])
+            earlier = files.read_json(Path(chosen.out) / f"{name}.json")
+            if not records.is_made(earlier, key, Path(chosen.out)):
+                own = chosen.options_of[method]
+                answer = explain.attribute(
+                    network, given.clip, target, method=method, preprocess=preprocess, **own
+                )
+                attribution = cast(Attribution, answer)  # of one clip
+                attribution = attribution.smoothed() if chosen.smooth else attribution
+                record = {"key": key, "method": method, **shown}
+                _draw(name, attribution, given, chosen, record)
+    return len(asked) * len(chosen.method)
 
 
 def _draw(
+    name: str,
     attribution: Attribution,
     given: material.Material,
     chosen: argparse.Namespace,
     shown: Mapping[str, Any],
 ) -> None:
     """Writes one heatmap's files, and last its record."""
-    out, name = Path(chosen.out), f"{given.name}-{shown['method']}"
+    out = Path(chosen.out)
     earlier = files.read_json(out / f"{name}.json")
     replaced = f", in place of {earlier['asked']}" if records.is_whole(earlier, out) else ""
     options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
@@ -194,7 +211,7 @@ def _clips_in(folder: Path) -> list[Path]:
 
 def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
     """All that decides a GIF and what stands below it, but the clip and the method."""
-    names = "target options input output value_range polarity normalize smooth".split()
+    names = "options input output value_range polarity normalize smooth".split()
     names += ["keras_model", "model"]
     return {
         "region": None if chosen.region is None else str(chosen.region),
@@ -204,7 +221,3 @@ def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any
         "architecture": identity.architecture_sha256(network),
         "version": __version__,
     }
-
-
-def _key(given: material.Material, method: str, settings: Mapping[str, Any]) -> str:
-    return identity.sha256([given.clip, given.drawn_over, method, settings])

@@ -71,12 +71,15 @@ class Excerpt:
             return _load(self.source, list(self.frames), (height, width))
 
     @property
-    def span(self) -> str:
-        """From which frame to which it is, and at which seconds where the file says."""
-        first, last = self.frames[0], max(self.frames)
-        text = f"{first} to {last}"
+    def span(self) -> tuple[int, int]:
+        """Its first and last frame."""
+        return self.frames[0], max(self.frames)
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """When its first and last frame are shown; None where the file does not say."""
         rate = self.source.rate
-        return text if rate is None else f"{text} ({first / rate:.1f} to {last / rate:.1f} s)"
+        return None if rate is None else (self.span[0] / rate, self.span[1] / rate)
 
     def __str__(self) -> str:
         """A sentence on what of the file is shown."""

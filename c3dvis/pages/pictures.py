@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -28,6 +29,8 @@ class Picture:
         strip: Path of its film strip, with which the page can pause it; None where there is none.
         shape: Frames, height and width of the strip.
         slider: Whether the page moves it with a slider of its own, and it stands still until then.
+        facets: What it is of, by kind, such as {"method": "grad_cam"}. The page has a choice of
+            each kind of which there are several.
     """
 
     file: str
@@ -37,6 +40,7 @@ class Picture:
     strip: str | None = None
     shape: tuple[int, int, int] = (1, 1, 1)
     slider: bool = False
+    facets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def description(self) -> str:
@@ -119,7 +123,9 @@ def write(
     Raises:
         OSError: If a file cannot be written.
     """
-    strips = [picture for group in groups for picture in group.pictures if picture.strip]
+    pictures = [picture for group in groups for picture in group.pictures]
+    strips = [picture for picture in pictures if picture.strip]
+    choices = _choices(pictures)
     values = {
         "title": title,
         "about": about,
@@ -128,11 +134,29 @@ def write(
         "banner": banner,
         "fps": fps,
         "frames": max((picture.shape[0] for picture in strips), default=0),
+        "choices": choices,
+        "facets": partial(_numbers, choices),
+        "widest": max((picture.width for picture in pictures), default=0),
         "table": _picture_table,
         "text_table": _text_table,
     }
     for name, template in (("index.html", "pictures.html"), ("README.md", "pictures.md")):
         write_text(folder / name, environment().get_template(template).render(values))
+
+
+def _choices(pictures: Sequence[Picture]) -> dict[str, list[str]]:
+    """What there is to choose from, by kind; kinds of which there is one have none."""
+    kinds: dict[str, dict[str, None]] = {}
+    for picture in pictures:
+        for kind, value in picture.facets.items():
+            kinds.setdefault(kind, {})[value] = None
+    return {kind: list(values) for kind, values in kinds.items() if len(values) > 1}
+
+
+def _numbers(choices: Mapping[str, Sequence[str]], picture: Picture) -> dict[str, int]:
+    """What a picture is of, by the numbers of the choices."""
+    facets = picture.facets.items()
+    return {kind: choices[kind].index(value) for kind, value in facets if kind in choices}
 
 
 def _picture_table(row: Sequence[Picture]) -> Markup:

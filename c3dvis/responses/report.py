@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +128,14 @@ def _clip(
 
 def _clip_pictures(out: Path, clip: NDArray[np.float32]) -> list[pages.Picture]:
     return [
-        _film(out, "clip", clip, "the clip"),
-        _film(out, "still", still(clip), "the still clip: its middle frame throughout"),
+        _film(out, "clip", clip, "the clip", facets={"part": "clip"}),
+        _film(
+            out,
+            "still",
+            still(clip),
+            "the still clip: its middle frame throughout",
+            facets={"part": "clip"},
+        ),
     ]
 
 
@@ -140,7 +148,8 @@ def _map_pictures(
         greatest = [number(float(one.maps[..., i].max())) for one in (moving, resting)]
         caption = f"filter {channel}: {greatest[0]} moving, {greatest[1]} still"
         alt = f"Maps of {moving.layer}, {caption}"
-        pictures.append(_film(out, f"filter-{channel}", shown[i], caption, alt))
+        facets = {"part": "feature maps", "filter": str(channel)}
+        pictures.append(_film(out, f"filter-{channel}", shown[i], caption, alt, facets))
     return pictures
 
 
@@ -150,7 +159,14 @@ def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.Pict
     shown = kernels(network, layer)
     about = _OF_COLOURS if shown.shape[-1] == 3 else _OF_A_MIXTURE
     pictures = [
-        _film(out, f"kernel-{c}", shown[c], f"kernel {c}", f"Kernel {c} of {layer}")
+        _film(
+            out,
+            f"kernel-{c}",
+            shown[c],
+            f"kernel {c}",
+            f"Kernel {c} of {layer}",
+            {"part": "kernels", "filter": str(c)},
+        )
         for c in channels
     ]
     return [pages.PictureGroup("Kernels", about, pictures)]
@@ -169,6 +185,12 @@ _OF_A_MIXTURE = (
 
 
 def _film(
-    out: Path, name: str, clip: NDArray[np.float32], caption: str, alt: str | None = None
+    out: Path,
+    name: str,
+    clip: NDArray[np.float32],
+    caption: str,
+    alt: str | None = None,
+    facets: Mapping[str, str] | None = None,
 ) -> pages.Picture:
-    return pages.film(out, name, clips.enlarge(clip), caption, alt=alt, fps=_FPS)
+    film = pages.film(out, name, clips.enlarge(clip), caption, alt=alt, fps=_FPS)
+    return replace(film, facets=facets or {})
