@@ -27,7 +27,8 @@ from c3dvis.text import counted
 _DESCRIPTION = """
 Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
 of the clip, its heatmap over the film's own frames and a bar of frames, with the pages index.html
-and README.md. What a film lost when it was cropped for the network is paler, outside of a line.
+and README.md. What a film lost when it was cropped for the network is paler, outside of a line. On
+the page, methods, classes and clips are chosen, and put side by side.
 
 The same command again makes only what is missing.
 """
@@ -146,9 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     asked.add_argument(
         "--target",
-        nargs="+",
+        action="append",
         metavar="CLASS",
-        help="its name or number, or several (default: the one predicted)",
+        help="its name or number; can be given several times (default: the one predicted)",
     )
     asked.add_argument(
         "--region",

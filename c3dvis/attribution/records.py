@@ -78,6 +78,10 @@ def _plane(film: Mapping[str, Any]) -> pages.Picture:
 def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
     smoothed = ", smoothed" if "smoothed" in record["settings"] else ""
     caption = f"{record['method']}{smoothed}: {record['asked']}, score {number(record['score'])}"
+    if record["settings"].get("complete") is False:
+        caption += ", not complete"
+    if record["settings"].get("within_tolerance") is False:
+        caption += ", not within tolerance"
     if "heatmap" in record:
         caption += f"; {record['heatmap']}"
     return pages.Picture(
