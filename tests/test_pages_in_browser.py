@@ -97,7 +97,7 @@ def pictures_to_choose_from(out):
     groups = []
     for clip in ("a.mp4", "<b>\r.mp4"):
         films = [
-            pages.film(out, f"{method}-{len(groups)}", np.zeros((4, 8, 8, 3)), method, width=300)
+            pages.film(out, f"{method}-{len(groups)}", np.zeros((4, 8, 40, 3)), method, width=300)
             for method in ("gradient", "window")
         ]
         facets = [{"method": film.caption, "clip": clip} for film in films]
@@ -224,6 +224,14 @@ def test_pictures_stand_side_by_side_in_step(choice, open_page):
         "figure .clip img", "all => all.map((one) => parseFloat(one.style.objectPosition))"
     )
     assert positions == [pytest.approx(100 / 3, abs=0.01)] * 4
+
+
+def test_pictures_show_nothing_of_the_next_frame(choice, open_page):
+    shown = open_page(choice, reduced_motion="reduce")
+    sides = shown.eval_on_selector_all(
+        ".clip img", "all => all.map((one) => one.clientWidth / one.clientHeight)"
+    )
+    assert sides == [pytest.approx(40 / 8, rel=0.01)] * 4
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["light", "dark phone"])

@@ -67,11 +67,17 @@ def judge(
         index = int(values.mean(axis=0).argmax())
         names = getattr(network, "class_names", None)
         objective = objectives.logit(index if names is None else names[index])
-        return FilmWindows(objective, values[:, index], class_answers.unit(network))
+        return FilmWindows(objective, _finite(values)[:, index], class_answers.unit(network))
     scorer = Scorer(network, target, preprocess=preprocess)
     unit = class_answers.unit(network) if scorer.shared.has_probability else "score"
     scored = scorer.probabilities(clips) if unit == "probability" else scorer.scores(clips)
-    return FilmWindows(target, scored.astype(np.float64), unit)
+    return FilmWindows(target, _finite(scored.astype(np.float64)), unit)
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not np.isfinite(values).all():
+        raise ValueError("Expected finite scores of all windows. Received: NaN or Inf.")
+    return values
 
 
 def record(
