@@ -686,6 +686,7 @@ def test_windows_of_a_film_are_read_at_once(tmp_path):
         np.testing.assert_allclose(one.clip, again, atol=1e-6)
     assert read[1].span == (5, 7)
     assert read[1].seconds == pytest.approx((5 / 8, 7 / 8), rel=0.05)  # 8 frames a second
+    assert str(read[1]) == "Frames 5, 7 of 12, counted from 0 (0.6 to 0.9 s)."
     with pytest.raises(ValueError, match="Expected at least 26 frames"):
         reading.excerpts(tmp_path / "clip.png", 13, frames=2)
 

@@ -87,11 +87,9 @@ def record(
     rows = []
     for one, value in zip(windows, judged.values, strict=True):
         assert one.excerpt is not None  # only films are cut into windows
-        seconds = one.excerpt.seconds
-        shown = "" if seconds is None else f"{seconds[0]:.1f} to {seconds[1]:.1f}"
         first, last = one.excerpt.span
-        row = {"name": one.name, "frames": f"{first} to {last}", "seconds": shown}
-        rows.append({**row, "value": float(value)})
+        times = {"frames": f"{first} to {last}", "seconds": one.excerpt.seconds_in_words}
+        rows.append({"name": one.name, **times, "value": float(value)})
     asked = describe(judged.objective)
     return {"film": film, "network": network, "asked": asked, "unit": judged.unit, "windows": rows}
 

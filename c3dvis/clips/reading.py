@@ -81,12 +81,19 @@ class Excerpt:
         rate = self.source.rate
         return None if rate is None else (self.span[0] / rate, self.span[1] / rate)
 
+    @property
+    def seconds_in_words(self) -> str:
+        """`seconds` as "2.8 to 3.7"; empty where the file does not say."""
+        return "" if self.seconds is None else "{:.1f} to {:.1f}".format(*self.seconds)
+
     def __str__(self) -> str:
         """A sentence on what of the file is shown."""
         shown = [str(number) for number in self.frames]
         if len(shown) > _LISTED:
             shown[2:-1] = ["..."]
         text = f"Frames {', '.join(shown)} of {self.source.count}, counted from 0"
+        if self.seconds is not None:
+            text += f" ({self.seconds_in_words} s)"
         if not self.is_cropped:
             return f"{text}."
         cut, whole = (f"{height} x {width}" for height, width in (self.crop.size, self.source.size))
