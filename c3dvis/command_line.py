@@ -250,17 +250,38 @@ def read_clip(
     Raises:
         ValueError: As `c3dvis.clips.read`, in the words of the command line.
     """
+    (one,) = read_windows(path, chosen, 1, frames=frames, size=size, channels=channels)
+    return one
+
+
+def read_windows(
+    path: str | Path,
+    chosen: argparse.Namespace,
+    windows: int,
+    *,
+    frames: int,
+    size: tuple[int, int],
+    channels: int = 3,
+) -> list[Excerpt]:
+    """Reads several clips of one film, as `read_clip` reads one.
+
+    Raises:
+        ValueError: As `read_clip`; a film that is too short for so many.
+    """
     from c3dvis.clips.geometry import TooFewFrames
-    from c3dvis.clips.reading import excerpt
+    from c3dvis.clips.reading import excerpts
 
     times = {"start": chosen.start, "step": chosen.step, "short": chosen.short}
     try:
-        read = excerpt(path, frames=frames, size=size, **times)
+        read = excerpts(path, windows, frames=frames, size=size, **times)
     except TooFewFrames as error:
         python = 'short="loop" or "hold" makes do with fewer'
         command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
+        command = command if windows == 1 else f"fewer than {windows} --windows, or {command}"
         raise ValueError(str(error).replace(python, command)) from error
-    return replace(read, clip=read.clip.mean(axis=-1, keepdims=True)) if channels == 1 else read
+    if channels != 1:
+        return read
+    return [replace(one, clip=one.clip.mean(axis=-1, keepdims=True)) for one in read]
 
 
 def whole(lowest: int) -> Callable[[str], int]:

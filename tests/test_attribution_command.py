@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from c3dvis import clips
-from c3dvis.attribution import report
+from c3dvis.attribution import class_answers
+from c3dvis.attribution import page as command_page
 from c3dvis.attribution.__main__ import _parse, main
 from c3dvis.motion import MovingEvidence
 
@@ -54,6 +55,142 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert all(files_of(out)[gif] != first[gif] for gif in gifs)
 
 
+def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path):
+    film = np.random.default_rng(0).random((20, 96, 128, 3), np.float32)
+    clips.write(tmp_path / "film.mp4", film)
+    arguments = [str(tmp_path / "film.mp4"), "--method", "gradient", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    (gif,) = (tmp_path / "out").glob("*.gif")
+    with Image.open(gif) as shown:
+        # Film and heat side by side, twice as large, for the shorter side to have 112 pixels.
+        assert shown.size == (2 * 256 + 4, 192 + 16)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
+    assert "the line is around what the network was given" in page
+    # A record that an earlier version left, without what this one adds, is shown as it is.
+    record = json.loads(gif.with_suffix(".json").read_text())
+    old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
+    gif.with_suffix(".json").write_text(json.dumps(old))
+    command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert gif.name in page and "the line is around" not in page
+
+
+# Windows of a long film
+
+
+@pytest.fixture(scope="module")
+def small_network(tmp_path_factory):
+    """Classes "dark" and "bright" by the mean brightness of four frames."""
+    path = tmp_path_factory.mktemp("network") / "brightness.keras"
+    clip = keras.Input((4, 16, 16, 3))
+    scores = keras.layers.Dense(2, "softmax", name="scores")
+    keras.Model(clip, scores(keras.layers.GlobalAveragePooling3D()(clip))).save(path)
+    network = keras.saving.load_model(path)
+    network.get_layer("scores").set_weights([np.tile([-1.0, 1.0], (3, 1)), np.array([1.5, -1.5])])
+    network.save(path)
+    (path.parent / "labels.txt").write_text("dark\nbright")
+    return ["--keras-model", str(path), "--labels", str(path.parent / "labels.txt")]
+
+
+@pytest.fixture(scope="module")
+def film_file(tmp_path_factory):
+    """A film of 24 frames that is bright in the frames 12 to 17."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    film = np.full((24, 32, 48, 3), 0.1, np.float32)
+    film[12:18] = 0.9
+    clips.write(path, film)
+    return path
+
+
+def test_a_long_film_is_scored_by_windows_and_the_strongest_are_explained(
+    tmp_path, film_file, small_network
+):
+    out = tmp_path / "out"
+    arguments = [str(film_file), *small_network, "--method", "gradient", "--windows", "4"]
+    arguments += ["--out", str(out)]
+    assert main([*arguments, "--top", "1", "--target", "bright"]) == 0
+    (gif,) = out.glob("*.gif")
+    assert "-3-of-4-gradient" in gif.name
+    (film,) = out.glob("*-0-of-4.json")
+    windows = json.loads(film.read_text())["windows"]
+    assert [one["frames"] for one in windows] == [
+        "0 to 5",
+        "6 to 11",
+        "12 to 17",
+        "18 to 23",
+    ]
+    brightness = np.array([0.1, 0.1, 0.9, 0.1])
+    expected = 1 / (1 + np.exp(-2 * (3 * brightness - 1.5)))
+    np.testing.assert_allclose([one["value"] for one in windows], expected, atol=0.02)
+    page = (out / "index.html").read_text()
+    assert page.count('class="bars"') == 1 and page.count('<i class="marked"') == 1
+    assert f'href="#{gif.name.removesuffix("-gradient.gif")}"' in page
+    assert page.index("film.mp4, window by window") < page.index("film.mp4, window 3 of 4")
+    assert "12 to 17" in (out / "README.md").read_text()
+    # Of the class with the highest mean, the strongest windows in the order of time.
+    before = files_of(out)
+    assert main([*arguments, "--top", "2"]) == 0
+    assert json.loads(film.read_text())["asked"] == "logit of dark"
+    assert files_of(out)[gif.name] == before[gif.name]
+    assert len(list(out.glob("*.gif"))) == 3
+    film.write_text(json.dumps({"windows": [{"name": 3}]}))
+    assert main([*arguments, "--windows", "1"]) == 0
+    assert "window by window" not in (out / "index.html").read_text()
+
+
+def test_several_classes_of_one_clip_stand_in_one_part(tmp_path, film_file, small_network):
+    arguments = [str(film_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
+    asked = [word for name in ("dark", "bright", "dark") for word in ("--target", name)]
+    assert main([*arguments, *asked]) == 0
+    assert len(list(tmp_path.glob("*.gif"))) == 2
+    shown = (tmp_path / "index.html").read_text()
+    assert shown.count("<section") == 1 and 'data-kind="class"' in shown
+    assert "gradient: logit of dark" in shown and "gradient: logit of bright" in shown
+    before = files_of(tmp_path)
+    assert main([*arguments, *asked]) == 0
+    again = files_of(tmp_path)
+    assert all(again[name] == before[name] for name in before if name.endswith(".gif"))
+
+
+def test_windows_slide_with_a_step(tmp_path, film_file, small_network):
+    arguments = [str(film_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
+    assert main([*arguments, "--windows", "5", "--step", "1", "--start", "2", "--top", "1"]) == 0
+    (film,) = tmp_path.glob("*-0-of-5.json")
+    spans = [one["frames"] for one in json.loads(film.read_text())["windows"]]
+    assert spans == ["2 to 5", "6 to 9", "11 to 14", "15 to 18", "20 to 23"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--windows", "8"], "Expected at least 32 frames; fewer than 8 --windows, or --short"),
+        (["--windows", "2", "--target", "dim"], "Expected"),
+    ],
+)
+def test_windows_that_do_not_fit_are_one_line(
+    tmp_path, film_file, small_network, capsys, arguments, message
+):
+    given = [str(film_file), *small_network, *arguments, "--out", str(tmp_path / "out")]
+    assert main(given) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["film.mp4", "--top", "2"], "argument --top: Expected --windows with it"),
+        (["scan.nii", "--windows", "2"], "Expected a video or pictures with it"),
+        (["film.mp4", "--windows", "0"], "Expected a whole number from 1"),
+    ],
+)
+def test_windows_are_of_films(capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        _parse(arguments)
+    assert message in capsys.readouterr().err
+
+
 def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path, clip_file):
     (tmp_path / "labels.txt").write_text("\n".join("ABCDEFGHIJ"))
     arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path / "out")]
@@ -70,7 +207,7 @@ def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path,
     for name in record:
         part = {key: value for key, value in record.items() if key != name}
         gif.with_suffix(".json").write_text(json.dumps(part))
-        report._write_pages(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
+        command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
     assert main(arguments) == 0
     assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
     page = (tmp_path / "out" / "index.html").read_text()
@@ -132,7 +269,7 @@ def test_what_the_network_says_is_told_by_what_it_ends_in(units, activation, sai
     network = keras.Model(inputs, scores(keras.layers.GlobalAveragePooling3D()(x)))
     bias = np.array([-0.54, 0.33, 1.53])[:units]
     scores.set_weights([np.zeros((3, units)), bias])
-    assert re.search(said, report._says(network, clip, None))
+    assert re.search(said, class_answers.in_words(network, clip, None))
 
 
 def test_smoothed_gifs_show_what_matters_and_are_made_anew(tmp_path, clip_file):

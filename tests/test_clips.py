@@ -661,6 +661,36 @@ def test_an_excerpt_says_what_of_the_file_it_is(tmp_path, asked, told):
     np.testing.assert_array_equal(read.clip, clips.read(tmp_path / "clip.webp", **asked))
 
 
+def test_an_excerpt_gives_the_frames_it_was_cut_out_of(tmp_path):
+    film = noise(10, 24, 32, 3)
+    clips.write(tmp_path / "clip.png", film)
+    read = reading.excerpt(tmp_path / "clip.png", frames=4, size=(12, 12), short="loop")
+    whole = read.whole_frames()
+    assert whole.shape == (4, 24, 32, 3) and read.is_cropped
+    np.testing.assert_allclose(clips.resize(whole, (12, 12)), read.clip, atol=1e-6)
+    rows, columns = read.crop.pixels
+    assert whole[:, rows, columns].shape == (4, 24, 24, 3)
+    assert read.whole_frames(side=16).shape == (4, 12, 16, 3)
+    looped = reading.excerpt(tmp_path / "clip.png", frames=3, start=8, short="loop")
+    np.testing.assert_array_equal(looped.whole_frames(), looped.clip)
+    assert looped.frames == (8, 9, 8) and not looped.is_cropped
+
+
+def test_windows_of_a_film_are_read_at_once(tmp_path):
+    film = noise(12, 8, 8, 3)
+    clips.write(tmp_path / "clip.png", film)
+    read = reading.excerpts(tmp_path / "clip.png", 3, frames=2, size=(4, 4))
+    assert [one.frames for one in read] == [(1, 3), (5, 7), (9, 11)]
+    for one in read:
+        again = clips.resize(one.whole_frames(), (4, 4))
+        np.testing.assert_allclose(one.clip, again, atol=1e-6)
+    assert read[1].span == (5, 7)
+    assert read[1].seconds == pytest.approx((5 / 8, 7 / 8), rel=0.05)  # 8 frames a second
+    assert str(read[1]) == "Frames 5, 7 of 12, counted from 0 (0.6 to 0.9 s)."
+    with pytest.raises(ValueError, match="Expected at least 26 frames"):
+        reading.excerpts(tmp_path / "clip.png", 13, frames=2)
+
+
 # -- reading bad files -------------------------------------------------------------------------
 
 

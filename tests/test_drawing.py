@@ -244,3 +244,66 @@ def test_smoothed_heat_has_no_sign_and_spreads_within_its_frame():
     assert smoothed.settings["smoothed"] == 1.0 and "smoothed" not in plain.settings
     with pytest.raises(ValueError, match=r"sigma above 0\. Received: 0"):
         plain.smoothed(0)
+
+
+# Over the frames of a film
+
+FILM = (5, 24, 40, 3)  # of which `clips.resize` to 12 x 10 cuts the middle 24 x 20
+
+
+@pytest.fixture(scope="module")
+def film():
+    return np.random.default_rng(1).random(FILM, np.float32)
+
+
+def test_heat_lies_where_the_clip_was_cut_out_of_its_film(film):
+    clip = clips.resize(film, (12, 10))
+    heat = heatmap(corner=((2, 0, 0), 4.0), middle=((3, 5, 6), -2.0))
+    bare = found(clip, np.zeros_like(heat)).overlay(over=film)
+    drawn = found(clip, heat).overlay(over=film, percentile=100)
+    assert drawn.shape == FILM
+    changed = np.abs(drawn - bare).max(axis=-1) > 0.02
+    for frame, top, left in ((2, 0, 10), (3, 10, 22)):
+        assert changed[frame, top : top + 2, left : left + 2].all()
+        changed[frame, max(0, top - 1) : top + 3, left - 1 : left + 3] = False  # it fades out
+    assert not changed.any()
+
+
+def test_what_was_cut_away_is_paler_outside_of_a_line(film):
+    clip = clips.resize(film, (12, 10))
+    panels = found(clip, heatmap(), perturbed=1 - clip)._panels(over=film)
+    outside, line = np.s_[:, :, :9], np.s_[:, :, 9]
+    for panel in panels:
+        assert panel.shape == FILM and np.allclose(panel[line], 0.15)
+        assert panel[outside].mean() > film[outside].mean() + 0.2
+    np.testing.assert_array_equal(panels[0][:, :, 10:30], film[:, :, 10:30])
+    away = np.abs(clips.resize(panels[2], (12, 10)) - (1 - clip)).mean()
+    assert away < 0.1 < np.abs(clips.resize(panels[0], (12, 10)) - (1 - clip)).mean()
+
+
+def test_frames_that_lose_nothing_have_no_line(film):
+    clip = clips.resize(film, (12, 20))
+    mask = np.array([0, 1, 1, 0, 0], np.float32)
+    heat = np.broadcast_to(mask[:, None, None], clip.shape[:3])
+    shown = found(clip, heat, frame_mask=mask)
+    np.testing.assert_array_equal(shown._panels(over=film)[0], film)
+    np.testing.assert_allclose(shown.overlay(over=film)[1, 8:-8, 8:-8], film[1, 8:-8, 8:-8])
+    cropped = found(clips.resize(film, (12, 10)), heat[:, :, :10], frame_mask=mask)
+    np.testing.assert_allclose(cropped.overlay(over=film)[1, 4:-4, 14:26], film[1, 4:-4, 14:26])
+    border = cropped.overlay(over=film)[1, :, 10]
+    assert (border[:, 0] > border[:, 2] + 0.3).all()  # orange, at the edge of what was seen
+
+
+def test_a_film_of_other_frames_is_refused(film):
+    clip = clips.resize(film, (12, 10))
+    with pytest.raises(ValueError, match=r"Expected over= the 5 frames .* Received: 4 frames"):
+        found(clip, heatmap()).overlay(over=film[:4])
+
+
+def test_a_film_is_saved_with_its_heat(tmp_path, film):
+    clip = clips.resize(film, (12, 10))
+    shown = found(clip, heatmap(here=((2, 3, 3), 1.0)))
+    for name in ("heat.gif", "sheet.png"):
+        shown.save(tmp_path / name, over=film)
+    with Image.open(tmp_path / "heat.gif") as picture:
+        assert picture.size == (2 * 200 + 4, 120 + 16)  # 5 times as large, and the bar

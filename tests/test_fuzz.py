@@ -27,7 +27,7 @@ from test_pytorch_files import write_legacy, write_safetensors, write_zip
 from test_trees import write_msgpack, write_pickle
 
 from c3dvis import clips, files, models, pages, responses
-from c3dvis.attribution import report
+from c3dvis.attribution import page
 from c3dvis.checkpoints import flax_msgpack, numpy_pickles, pytorch_files, safetensors_files
 from c3dvis.gallery import cards, export, folder, real, rebuild, sheets, trust, ways
 from c3dvis.gallery.plan import Unit
@@ -173,11 +173,16 @@ def write_attribution(out):
     record = {"key": "k", "clip": "a.gif", "method": "gradient", "network": "net", "about": "It."}
     record |= {"asked": "logit of 0", "score": 1.5, "settings": {}, "frames": "3", "highest": None}
     record |= {"shape": list(film.shape), "files": {}, "heatmap": "a.nii"}
+    record |= {"part": "a", "cropped": True, "width": 128}
     files.write_json(out / "a-gradient.json", {**record, "planes": [asdict(film)]})
+    windows = [{"name": "a", "frames": "0 to 3", "seconds": "", "value": 0.5}]
+    windows.append({"name": "b", "frames": "4 to 7", "seconds": "0.5 to 0.9", "value": -2.5})
+    film_record = {"film": "a.gif", "network": "net", "asked": "logit of 0", "unit": "score"}
+    files.write_json(out / "a-0-of-2.json", {**film_record, "windows": windows})
 
 
 def read_attribution(out):
-    report._write_pages(out, [], argparse.Namespace(options={}, keras_model="net.keras"))
+    page.write(out, [], argparse.Namespace(options={}, keras_model="net.keras"))
 
 
 def sweep_into(out):
@@ -215,6 +220,7 @@ KINDS: dict[str, tuple[Callable, Callable]] = {
     "ways.json": in_folder(write_gallery, "cards/conv1/1-ways.json", read_gallery),
     "trust.json": in_folder(write_gallery, "trust/conv1/1.json", read_gallery),
     "real.json": in_folder(write_gallery, "real.json", read_gallery),
+    "windows.json": in_folder(write_attribution, "a-0-of-2.json", read_attribution),
     "attribution.json": in_folder(write_attribution, "a-gradient.json", read_attribution),
     "part.npz": in_folder(sweep_into, "parts/000000.npz", sweep_into),
     "sweep.npz": (lambda path: SWEEP.save(path), responses.Sweep.load),

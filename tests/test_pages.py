@@ -61,3 +61,33 @@ def test_a_table_shows_its_texts_as_they_are(tmp_path):
         assert page.count("<tr>") == 3 and page.count("<th") >= 2
         assert "&lt;b&gt;" in page and "what it | reads" in page and "*much*" in page
         assert ("a long text " * 8).strip() in page
+
+
+def test_there_is_a_choice_of_what_there_are_several_of(tmp_path):
+    facets = [
+        {"method": "gradient", "clip": "a"},
+        {"method": '"<b>', "clip": "a"},
+        {"method": "gradient", "clip": "a", "layer": "conv1"},
+    ]
+    pictures = [pages.Picture(f"{i}.gif", "", 10, facets=one) for i, one in enumerate(facets)]
+    index, readme = written(tmp_path, "", [pages.PictureGroup("One", "", pictures)])
+    assert index.count("<fieldset") == 1 and '<fieldset data-kind="method">' in index
+    assert index.count('type="checkbox" value=') == 2 and "&#34;&lt;b&gt;" in index
+    assert [f"data-facets='{{\"method\": {i}}}'" in index for i in (0, 1, 2)] == [True, True, False]
+    assert "fieldset" not in readme
+    index, _ = written(tmp_path, "", [pages.PictureGroup("One", "", pictures[:1])])
+    assert "<fieldset" not in index and "data-facets" not in index
+
+
+def test_columns_and_links_to_other_parts(tmp_path):
+    rows = [["window", "heatmaps"], ["1", pages.Link("see <1>", "one")], ["2", ""]]
+    bars = pages.Bars([0.25, 1.0], [1], 'of "wave"')
+    groups = [
+        pages.PictureGroup("All", "", table=rows, bars=bars),
+        pages.PictureGroup("One", "", anchor="one"),
+    ]
+    index, readme = written(tmp_path, "", groups)
+    assert '<a href="#one">see &lt;1&gt;</a>' in index and '<section id="one">' in index
+    assert '<i style="height:25.0%"></i><i class="marked" style="height:100.0%"></i>' in index
+    assert 'role="img" aria-label="of &#34;wave&#34;"' in index
+    assert "see &#60;1&#62;" in readme

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -90,6 +91,24 @@ def questions(out, tasks=4):
     return questions_page.write(out / "gallery", out / "films", out / "page", tasks=tasks)
 
 
+def pictures_to_choose_from(out):
+    """Two methods on two clips, and columns that lead to the first."""
+    out.mkdir()
+    groups = []
+    for clip in ("a.mp4", "<b>\r.mp4"):
+        films = [
+            pages.film(out, f"{method}-{len(groups)}", np.zeros((4, 8, 40, 3)), method, width=300)
+            for method in ("gradient", "window")
+        ]
+        facets = [{"method": film.caption, "clip": clip} for film in films]
+        shown = [replace(film, facets=own) for film, own in zip(films, facets, strict=True)]
+        table = [["method", "frames"], ["gradient", "1"]]
+        groups.append(pages.PictureGroup(clip, "", shown, table, anchor=f"clip-{len(groups)}"))
+    rows = [["window", "heatmaps"], ["1", pages.Link("window 1", "clip-0")], ["2", ""]]
+    bars = pages.Bars([1.0, 0.2], [0], "probability by window")
+    pages.write(out, "Methods", "", [pages.PictureGroup("Film", "", (), rows, bars), *groups])
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, network_file, films):
     """The pages of each kind."""
@@ -159,6 +178,92 @@ def test_a_page_that_is_being_filled_reloads_itself_unless_told_not_to(written, 
     with shown.expect_navigation():
         shown.clock.run_for(10_500)
     assert shown.evaluate("window.marked") is None
+
+
+@pytest.fixture(scope="module")
+def choice(tmp_path_factory):
+    """The address of a page to choose from."""
+    out = tmp_path_factory.mktemp("choice")
+    pictures_to_choose_from(out / "page")
+    return (out / "page" / "index.html").as_uri()
+
+
+def captions(shown):
+    return shown.locator("figure:visible figcaption > bdi").all_inner_texts()
+
+
+def test_pictures_are_chosen_by_method_and_clip(choice, open_page):
+    shown = open_page(choice, reduced_motion="reduce")
+    assert shown.inner_text(".shown") == "4 of 4 shown"
+    shown.click("summary")
+    shown.get_by_label("window", exact=True).uncheck()
+    assert captions(shown) == ["gradient"] * 2 and shown.inner_text(".shown") == "2 of 4 shown"
+    shown.get_by_label("none of clip").click()
+    assert captions(shown) == [] and shown.locator("main > section:visible").count() == 1
+    shown.get_by_role("checkbox", name="<b>").check()
+    assert captions(shown) == ["gradient"]
+    assert shown.locator("main > section:visible h2").all_inner_texts()[0] == "Film"
+    shown.get_by_label("all of method").click()
+    shown.fill(".find", "b> WIN")
+    assert captions(shown) == ["window"]
+
+
+def test_pictures_stand_side_by_side_in_step(choice, open_page):
+    shown = open_page(choice, reduced_motion="reduce")
+    boxes = lambda: [one.bounding_box() for one in shown.locator("figure").all()]  # noqa: E731
+    assert boxes()[1]["y"] < boxes()[2]["y"]
+    shown.get_by_label("side by side").check()
+    first, _, third, _ = boxes()  # of two clips
+    assert first["y"] == third["y"] and first["x"] + first["width"] < third["x"]
+    assert not shown.locator("h2").first.is_visible()
+    assert shown.locator(".of").all_inner_texts()[0] == "a.mp4"
+    shown.wait_for_function("seen.size === 4")
+    shown.locator("h1").click()
+    shown.keyboard.press("ArrowRight")
+    positions = shown.eval_on_selector_all(
+        "figure .clip img", "all => all.map((one) => parseFloat(one.style.objectPosition))"
+    )
+    assert positions == [pytest.approx(100 / 3, abs=0.01)] * 4
+
+
+def test_pictures_show_nothing_of_the_next_frame(choice, open_page):
+    shown = open_page(choice, reduced_motion="reduce")
+    sides = shown.eval_on_selector_all(
+        ".clip img", "all => all.map((one) => one.clientWidth / one.clientHeight)"
+    )
+    assert sides == [pytest.approx(40 / 8, rel=0.01)] * 4
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark phone"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_axe_finds_no_fault_while_pictures_are_chosen(choice, open_page, look, beside):
+    shown = open_page(choice, reduced_motion="reduce", **look)
+    shown.get_by_label("side by side").set_checked(beside)
+    shown.click("summary")
+    assert faults(shown) == []
+    assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_pictures_are_chosen_by_keys_alone(choice, open_page):
+    phone = {"width": 390, "height": 844}
+    shown = open_page(choice, reduced_motion="reduce", viewport=phone)
+    shown.focus(".find")
+    shown.keyboard.press("Tab")
+    shown.keyboard.press("Enter")
+    for _ in range(3):  # all, none, the first method
+        shown.keyboard.press("Tab")
+    shown.keyboard.press("Space")
+    assert captions(shown) == ["window"] * 2
+    shown.keyboard.press("Escape")
+    assert not shown.is_visible("fieldset")
+    assert shown.evaluate("document.activeElement.tagName") == "SUMMARY"
+    shown.click("text=window 1")
+    assert shown.evaluate("location.hash") == "#clip-0"
+    # The part is not below the bar that stays at the top.
+    assert (
+        shown.locator("#clip-0 h2").bounding_box()["y"]
+        > shown.locator(".bar").bounding_box()["height"]
+    )
 
 
 def test_differences_are_found_and_sorted(written, open_page):

@@ -180,6 +180,33 @@ def test_the_command_writes_gifs_and_pages(tmp_path, capsys):
     assert "6 GIFs" in capsys.readouterr().out
 
 
+def test_several_layers_stand_on_one_page(tmp_path, capsys):
+    x = inputs = keras.Input((8, 32, 32, 3))
+    for name in ("first", "second"):
+        x = keras.layers.Conv3D(2, 3, name=name)(x)
+    keras.Model(inputs, x).save(tmp_path / "two.keras")
+    arguments = ["--keras-model", str(tmp_path / "two.keras"), "--filters", "1"]
+    out = tmp_path / "out"
+    arguments += ["--layer", "first", "--layer", "second", "--out", str(out)]
+    assert main(arguments) == 0
+    gifs = {
+        f"{layer}-{kind}-1.gif" for layer in ("first", "second") for kind in ("filter", "kernel")
+    }
+    assert {path.name for path in out.glob("*.gif")} == {*gifs, "clip.gif", "still.gif"}
+    page = (out / "index.html").read_text()
+    assert "Responses of first, second" in page and 'data-kind="layer"' in page
+    assert re.findall(r"<h2><bdi>(.*?)</bdi>", page) == [
+        "Clip",
+        *(
+            f"{part} of {layer}"
+            for layer in ("first", "second")
+            for part in ("Feature maps", "Kernels")
+        ),
+    ]
+    assert main([*arguments[:-1], str(tmp_path / "other"), "--layer", "third"]) == 2
+    assert "third" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
 def test_maps_with_and_without_motion_share_a_scale():
     clip = np.zeros((2, 2, 2, 3), np.float32)
     maps = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2)

@@ -19,13 +19,16 @@ from c3dvis.command_line import (
     load_keras,
     run,
     say,
+    whole,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
-of the clip, its heatmap and a bar of frames, with the pages index.html and README.md.
+of the clip, its heatmap over the film's own frames and a bar of frames, with the pages index.html
+and README.md. What a film lost when it was cropped for the network is paler, outside of a line. On
+the page, methods, classes and clips are chosen, and put side by side.
 
 The same command again makes only what is missing.
 """
@@ -36,6 +39,8 @@ examples:
   python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
       every video, animated picture and folder of frames in a folder
   python -m c3dvis.attribution wave.gif --method rise occlusion --tolerance 0.3
+  python -m c3dvis.attribution film.mp4 --windows 24
+      a long film: the class's score in 24 parts of it, and heatmaps of the strongest four
   python -m c3dvis.attribution scan.nii.gz --keras-model mine.keras --window -1000 400
       a volume: its heatmap as NIfTI on the same grid, and a page of three planes
   python -m c3dvis.attribution --list-methods
@@ -86,7 +91,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     if chosen.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
     of_volumes = [name for name in ("axis", "window") if getattr(chosen, name) is not None]
+    if chosen.top is not None and chosen.windows == 1:
+        parser.error("argument --top: Expected --windows with it.")
     of_clips = [name for name in ("start", "step", "short") if getattr(chosen, name)]
+    of_clips += ["windows"] if chosen.windows > 1 else []
     is_volume = chosen.clip.endswith((".nii", ".nii.gz"))
     for name in of_clips if is_volume else of_volumes:
         if not Path(chosen.clip).is_dir():
@@ -138,7 +146,10 @@ def _parser() -> argparse.ArgumentParser:
         "fixed number of passes), of integrated_gradients to the sum (default 0.01)",
     )
     asked.add_argument(
-        "--target", metavar="CLASS", help="its name or number (default: the one predicted)"
+        "--target",
+        action="append",
+        metavar="CLASS",
+        help="its name or number; can be given several times (default: the one predicted)",
     )
     asked.add_argument(
         "--region",
@@ -151,6 +162,20 @@ def _parser() -> argparse.ArgumentParser:
     clip = parser.add_argument_group("how clips are read and drawn")
     add_size_arguments(clip, any_size=(16, 112))
     add_time_arguments(clip)
+    clip.add_argument(
+        "--windows",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="clips from each film, of equal parts of it; with --step from overlapping or spaced "
+        "ones. The class's score is shown for each, heatmaps for the strongest (default 1)",
+    )
+    clip.add_argument(
+        "--top",
+        type=whole(1),
+        metavar="N",
+        help="with --windows: of how many there are heatmaps (default 4)",
+    )
     clip.add_argument(
         "--axis",
         type=int,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
+from c3dvis.attribution.whole_frames import pale, place, seen
 from c3dvis.text import unknown
 
 POLARITIES = ("both", "positive", "negative")
@@ -48,7 +49,9 @@ def overlay(
     """A heatmap in colours over the grey clip: vermilion is positive, blue negative, 0 transparent.
 
     Args:
-        clip: float32 `(T, H, W, C)` in [0, 1].
+        clip: float32 `(T, H, W, C)` in [0, 1]; or the whole frames, of any height and width, that
+            `clips.resize` made it from. The heatmap is then drawn where it was cut out; the rest is
+            paler, outside of a line.
         heatmap: float32 `(T, H, W)`, signed.
         polarity: "both", or only "positive" or "negative" values.
         normalize: Whether the strongest colour stands for the largest value of the whole "clip"
@@ -57,7 +60,7 @@ def overlay(
             largest value, as a few pixels are often outliers.
 
     Returns:
-        float32 `(T, H, W, 3)` in [0, 1].
+        float32 `(T, H, W, 3)` in [0, 1], as large as the clip given.
 
     Raises:
         ValueError: An unknown polarity or normalization, or a percentile out of range.
@@ -68,7 +71,7 @@ def overlay(
         True
     """
     values = scaled(heatmap, polarity=polarity, normalize=normalize, percentile=percentile)
-    return _colored(values, _faded(clip))
+    return _colored(place(values, clip.shape[1:3]), pale(_faded(clip), heatmap.shape[1:3]))
 
 
 def highlight_frames(
@@ -77,7 +80,7 @@ def highlight_frames(
     """A clip whose frames are highlighted by their heat, the same for all pixels of a frame.
 
     Args:
-        clip: float32 `(T, H, W, C)` in [0, 1].
+        clip: As `overlay` has it.
         heatmap: float32 `(T, H, W)`, signed.
         **options: Those of `overlay`.
 
@@ -85,13 +88,21 @@ def highlight_frames(
         float32 `(T, H, W, 3)` in [0, 1]: hot frames in their own colours within a border in those
         of the overlay, the others in grey.
     """
-    values = scaled(heatmap, **options)
-    border = np.ones(values.shape[1:], bool)
-    inner = max(1, min(border.shape) // _BORDER_SHARE)
-    border[inner:-inner, inner:-inner] = False
+    values = place(scaled(heatmap, **options), clip.shape[1:3])
     opacity = np.abs(values)[..., None]
-    mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * _faded(clip)).astype(np.float32)
+    grey = pale(_faded(clip), heatmap.shape[1:3])
+    mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * grey).astype(np.float32)
+    border = _border(seen(heatmap.shape[1:3], clip.shape[1:3]))
     return np.where(border[..., None], _colored(values, mixed), mixed)
+
+
+def _border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outermost pixels of a rectangle `(H, W)`."""
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    width = max(1, min(len(rows), len(columns)) // _BORDER_SHARE)
+    border = inside.copy()
+    border[rows[width] : rows[-width], columns[width] : columns[-width]] = False
+    return border
 
 
 def scaled(

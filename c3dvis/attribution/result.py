@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips
 from c3dvis.attribution import baselines, draw
 from c3dvis.attribution.frames import half_of_the_heat, in_words
 from c3dvis.attribution.method_names import method_name
+from c3dvis.attribution.whole_frames import pale, paste
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
@@ -97,23 +98,44 @@ class Attribution:
         return replace(self, heatmap=heatmap, settings={**self.settings, "smoothed": sigma})
 
     def overlay(
-        self, *, polarity: str = "both", normalize: str = "clip", percentile: float = 99.9
+        self,
+        *,
+        over: ArrayLike | None = None,
+        polarity: str = "both",
+        normalize: str = "clip",
+        percentile: float = 99.9,
     ) -> NDArray[np.float32]:
         """The heatmap in colours over the grey clip: vermilion is for the objective, blue against.
 
         Args:
+            over: The frames `(T, height, width, C)` in [0, 1] that the clip was made from by
+                `clips.resize`, or by `clips.read` with a `size`: the heatmap is drawn over them,
+                where the clip was cut out. What was cut away is paler, outside of a line. None is
+                the clip itself.
             polarity: "both", or only "positive" or "negative" values.
             normalize: Whether the strongest colour stands for the largest value of the whole
                 "clip" or of each "frame".
             percentile: Percentile of the absolute values that is taken for the largest, up to 100.
 
         Returns:
-            float32 `(T, H, W, 3)` in [0, 1]. For a mask of frames, the clip with those frames in
-            their own colours and a vermilion border, the others in grey.
+            float32 `(T, H, W, 3)` in [0, 1], as large as `over`. For a mask of frames, the clip
+            with those frames in their own colours and a vermilion border, the others in grey.
+
+        Raises:
+            ValueError: Another number of frames than the clip has, and what `clips.check` refuses.
+
+        Example:
+            >>> from c3dvis import objectives
+            >>> film = np.random.default_rng(0).random((4, 30, 60, 3), np.float32)
+            >>> clip = clips.resize(film, (8, 8))
+            >>> heat = np.ones((4, 8, 8), np.float32)
+            >>> attribution = Attribution(clip, heat, 1.0, objectives.logit(0), "gradient")
+            >>> attribution.overlay(over=film).shape
+            (4, 30, 60, 3)
         """
         overlay = draw.overlay if self.frame_mask is None else draw.highlight_frames
         return overlay(
-            self.clip,
+            self._frames(over),
             self.heatmap,
             polarity=polarity,
             normalize=normalize,
@@ -133,13 +155,7 @@ class Attribution:
         Returns:
             float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
         """
-        return draw.animation(
-            self.clip,
-            self.overlay(**options),
-            self.perturbed,
-            self._frame_weights(),
-            self.frame_scores,
-        )
+        return draw.animation(*self._panels(**options), self._frame_weights(), self.frame_scores)
 
     def save(self, path: str | os.PathLike[str], *, fps: float = 8, **options: Any) -> None:
         """Writes the animation to a file.
@@ -165,13 +181,33 @@ class Attribution:
             ['gradient.gif']
         """
         if Path(path).suffix.lower() == ".png":
-            drawn = self.overlay(**options)
-            picture = draw.contact_sheet(
-                self.clip, drawn, self.perturbed, self._frame_weights(), self.frame_scores
-            )
+            panels = self._panels(**options)
+            picture = draw.contact_sheet(*panels, self._frame_weights(), self.frame_scores)
             clips.write(path, picture[None], fps=fps)
         else:
             clips.write(path, self.animation(**options), fps=fps)
+
+    def _panels(
+        self, *, over: ArrayLike | None = None, **options: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """The clip, its overlay, and the perturbed clip, all as large as `over`."""
+        frames, size = self._frames(over), self.clip.shape[1:3]
+        perturbed = self.perturbed
+        if perturbed is not None:
+            perturbed = pale(paste(clips.to_rgb(perturbed), clips.to_rgb(frames)), size)
+        return pale(frames, size), self.overlay(over=over, **options), perturbed
+
+    def _frames(self, over: ArrayLike | None) -> NDArray[np.float32]:
+        """The clip, or the frames that it was made from."""
+        if over is None:
+            return self.clip
+        frames = clips.check(over)
+        if len(frames) != len(self.clip):
+            raise ValueError(
+                f"Expected over= the {len(self.clip)} frames that the clip was made from. "
+                f"Received: {len(frames)} frames."
+            )
+        return frames
 
     def _frame_weights(self) -> NDArray[np.float32]:
         return draw.frame_weights(self.heatmap) if self.frame_mask is None else self.frame_mask

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -73,28 +74,67 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+@dataclass(frozen=True)
+class Crop:
+    """What `resize` cuts out of a frame and scales: its largest centred part of some proportions.
+
+    Attributes:
+        top: In pixels of the frame, as the others; not always whole.
+        left: The first column.
+        bottom: Behind the last row.
+        right: Behind the last column.
+
+    >>> Crop.of((240, 320), (112, 112))
+    Crop(top=0.0, left=40.0, bottom=240.0, right=280.0)
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @classmethod
+    def of(cls, whole: tuple[int, int], size: tuple[int, int]) -> "Crop":
+        """The crop of frames of height and width `whole` that are resized to `size`."""
+        height, width = whole
+        scale = min(height / size[0], width / size[1])
+        top, left = (height - scale * size[0]) / 2, (width - scale * size[1]) / 2
+        return cls(
+            max(top, 0.0), max(left, 0.0), min(height - top, height), min(width - left, width)
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in whole pixels."""
+        return round(self.bottom - self.top), round(self.right - self.left)
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Rows and columns of a frame, in whole pixels; at least one of each."""
+        top, left = round(self.top), round(self.left)
+        bottom, right = round(self.bottom), round(self.right)
+        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
+
 def resize_frame(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Cut the centre of `frame` `(H, W, C)` to the proportions of `size` and scale it."""
-    height, width = frame.shape[:2]
-    scale = min(height / size[0], width / size[1])
-    top, left = (height - scale * size[0]) / 2, (width - scale * size[1]) / 2
-    box = (max(left, 0.0), max(top, 0.0), min(width - left, width), min(height - top, height))
+    crop = Crop.of(frame.shape[:2], size)
+    box = (crop.left, crop.top, crop.right, crop.bottom)
+    # The weights of a pixel sum to 1 up to float32 rounding.
+    return np.clip(_scaled(frame, size, box), 0, 1)
+
+
+def stretch(clip: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """All of each frame of `(T, H, W, C)`, of any values, scaled to a height and width."""
+    return np.stack([_scaled(frame, size) for frame in clip])
+
+
+def _scaled(frame, size, box=None) -> NDArray[np.float32]:
     planes = [
         Image.fromarray(plane).resize(size[::-1], Image.Resampling.BILINEAR, box=box)
         for plane in np.ascontiguousarray(np.moveaxis(frame, -1, 0))
     ]
-    # The weights of a pixel sum to 1 up to float32 rounding.
-    return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0, 1)
-
-
-def cut_size(whole: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of what `resize_frame` cuts out of a frame, in whole pixels.
-
-    >>> cut_size((240, 320), (112, 112))
-    (240, 240)
-    """
-    scale = min(whole[0] / size[0], whole[1] / size[1])
-    return round(scale * size[0]), round(scale * size[1])
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
 def sample(clip: ArrayLike, frames: int, *, short: str | None = None) -> NDArray[np.float32]:
@@ -152,6 +192,34 @@ def choose(
     if short == "loop":
         return [there[index % len(there)] for index in range(frames)]
     return [there[min(index, len(there) - 1)] for index in range(frames)]
+
+
+def choose_windows(
+    count: int,
+    frames: int,
+    windows: int,
+    *,
+    start: int = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> list[list[int]]:
+    """Say which of `count` frames make so many clips of `frames` frames each.
+
+    Without a step, each has frames spread evenly over one of as many equal parts; with one, frames
+    `step` apart, the first clip from `start` on and the last up to the end.
+
+    >>> choose_windows(12, 3, 2)
+    [[1, 3, 5], [7, 9, 11]]
+    >>> choose_windows(12, 3, 4, step=1)
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    """
+    if step is None or windows == 1:
+        every = choose(count, frames * windows, start=start, step=step, short=short)
+        return [every[first : first + frames] for first in range(0, len(every), frames)]
+    _check_times(count, frames, start, step, short)
+    last = max(start, count - 1 - (frames - 1) * step)
+    firsts = [start + i * (last - start) // (windows - 1) for i in range(windows)]
+    return [choose(count, frames, start=first, step=step, short=short) for first in firsts]
 
 
 def _check_times(

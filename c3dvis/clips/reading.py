@@ -6,14 +6,16 @@ import math
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.clips.geometry import check_size, choose, cut_size, resize_frame
+from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
@@ -36,26 +38,66 @@ class Excerpt:
     Attributes:
         clip: float32 `(T, H, W, 3)` in [0, 1].
         frames: Their numbers in the file, counted from 0.
-        count: How many frames the file has.
-        size: Height and width of its frames, in pixels.
+        source: The file; it decodes them again.
     """
 
     clip: NDArray[np.float32]
     frames: tuple[int, ...]
-    count: int
-    size: tuple[int, int]
+    source: Source = field(repr=False)
+
+    @property
+    def crop(self) -> Crop:
+        """What of each frame of the file the clip shows."""
+        return Crop.of(self.source.size, (self.clip.shape[1], self.clip.shape[2]))
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether at least a row or a column of pixels was cut away."""
+        return self.crop.size != self.source.size
+
+    def whole_frames(self, *, side: int = 480) -> NDArray[np.float32]:
+        """The same frames as the file holds them, uncropped; they are decoded once more.
+
+        Args:
+            side: Of the longer side, in pixels, at most; smaller frames stay as they are.
+
+        Returns:
+            float32 `(T, H, W, 3)` in [0, 1].
+        """
+        scale = min(1.0, side / max(self.source.size))
+        height, width = (max(1, round(scale * length)) for length in self.source.size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to be said of the file was said
+            return _load(self.source, list(self.frames), (height, width))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first and last frame."""
+        return self.frames[0], max(self.frames)
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """When its first and last frame are shown; None where the file does not say."""
+        rate = self.source.rate
+        return None if rate is None else (self.span[0] / rate, self.span[1] / rate)
+
+    @property
+    def seconds_in_words(self) -> str:
+        """`seconds` as "2.8 to 3.7"; empty where the file does not say."""
+        return "" if self.seconds is None else "{:.1f} to {:.1f}".format(*self.seconds)
 
     def __str__(self) -> str:
         """A sentence on what of the file is shown."""
         shown = [str(number) for number in self.frames]
         if len(shown) > _LISTED:
             shown[2:-1] = ["..."]
-        text = f"Frames {', '.join(shown)} of {self.count}, counted from 0"
-        height, width = cut_size(self.size, self.clip.shape[1:3])
-        if (height, width) == self.size:
+        text = f"Frames {', '.join(shown)} of {self.source.count}, counted from 0"
+        if self.seconds is not None:
+            text += f" ({self.seconds_in_words} s)"
+        if not self.is_cropped:
             return f"{text}."
-        whole = f"{self.size[0]} x {self.size[1]}"
-        return f"{text}; of each the middle {height} x {width} of {whole} pixels."
+        cut, whole = (f"{height} x {width}" for height, width in (self.crop.size, self.source.size))
+        return f"{text}; of each the middle {cut} of {whole} pixels."
 
 
 def read(
@@ -111,24 +153,68 @@ def excerpt(
     short: str | None = None,
 ) -> Excerpt:
     """What `read` gives, with what it is of the file; the arguments are those of `read`."""
+    times: dict[str, Any] = {"start": start, "step": step, "short": short}
+    choice = partial(choose, frames=frames)
+    (one,) = _excerpts(Path(path), size, lambda count, **at: [choice(count, **at)], **times)
+    return one
+
+
+def excerpts(
+    path: str | os.PathLike[str],
+    windows: int,
+    *,
+    frames: int,
+    size: tuple[int, int] | None = None,
+    start: int | str = 0,
+    step: int | None = None,
+    short: str | None = None,
+) -> list[Excerpt]:
+    """Several clips of one file, in the order of time; it is decoded once.
+
+    Args:
+        path: As `read` takes it.
+        windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
+            and each clip's frames are spread evenly over its part. With `step`, a clip's frames
+            are `step` apart, and the clips begin at equal distances, the last ends with the film.
+        frames: Of each clip.
+        size: As `read` takes it.
+        start: As `read` takes it.
+        step: As `read` takes it.
+        short: As `read` takes it, where the file has too few frames for all clips.
+
+    Raises:
+        ValueError: As `read`.
+    """
+    times: dict[str, Any] = {"start": start, "step": step, "short": short}
+    choice = partial(choose_windows, frames=frames, windows=windows)
+    return _excerpts(Path(path), size, choice, **times)
+
+
+def _excerpts(
+    path: Path, size, choice: Callable[..., list[list[int]]], *, start, step, short
+) -> list[Excerpt]:
+    """The clips of a file whose frames `choice` gives."""
     size = None if size is None else check_size(size)
-    source = _source(Path(path))
+    source = _source(path)
     while True:
         try:
             first = _frame_at(start, source)
-            wanted = choose(source.count, frames, start=first, step=step, short=short)
+            wanted = choice(source.count, start=first, step=step, short=short)
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
-            clip = _load(source, wanted, size)
-            return Excerpt(clip, tuple(wanted), source.count, source.size)
+            every = _load(source, [number for window in wanted for number in window], size)
         except FewerFrames as fewer:
             warnings.warn(
                 f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
                 "be decoded; the others are left out.",
-                stacklevel=3,
+                stacklevel=4,
             )
             source = fewer.source
+            continue
+        ends = np.cumsum([len(window) for window in wanted])[:-1]
+        each = zip(np.split(every, ends), wanted, strict=True)
+        return [Excerpt(clip, tuple(numbers), source) for clip, numbers in each]
 
 
 def _frame_at(start: int | str, source: Source) -> Any:

@@ -2,6 +2,6 @@
 
 from c3dvis.pages.environment import environment
 from c3dvis.pages.films import film, read_strip
-from c3dvis.pages.pictures import Picture, PictureGroup, write
+from c3dvis.pages.pictures import Bars, Link, Picture, PictureGroup, write
 
-__all__ = ["Picture", "PictureGroup", "environment", "film", "read_strip", "write"]
+__all__ = ["Bars", "Link", "Picture", "PictureGroup", "environment", "film", "read_strip", "write"]

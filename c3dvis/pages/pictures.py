@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -28,6 +29,8 @@ class Picture:
         strip: Path of its film strip, with which the page can pause it; None where there is none.
         shape: Frames, height and width of the strip.
         slider: Whether the page moves it with a slider of its own, and it stands still until then.
+        facets: What it is of, by kind, such as {"method": "grad_cam"}. The page has a choice of
+            each kind of which there are several.
     """
 
     file: str
@@ -37,10 +40,42 @@ class Picture:
     strip: str | None = None
     shape: tuple[int, int, int] = (1, 1, 1)
     slider: bool = False
+    facets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def description(self) -> str:
         return self.caption if self.alt is None else self.alt
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text of a table that leads to another group of the page.
+
+    Attributes:
+        text: As shown.
+        anchor: Of the group.
+    """
+
+    text: str
+    anchor: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Values in a row, as over time, drawn as columns.
+
+    Attributes:
+        heights: Of the columns, from 0 to 1.
+        marked: Numbers of those that stand out.
+        description: What they are, for those who do not see them.
+    """
+
+    heights: Sequence[float]
+    marked: Collection[int]
+    description: str
 
 
 @dataclass(frozen=True)
@@ -52,12 +87,16 @@ class PictureGroup:
         about: A sentence or two on what is seen.
         pictures: In reading order.
         table: Rows of texts below that, the first of them heads; None where there is none.
+        bars: Columns above the table; None where there are none.
+        anchor: By which links lead to it; None where none do.
     """
 
     title: str
     about: str
     pictures: Sequence[Picture] = ()
-    table: Sequence[Sequence[str]] | None = None
+    table: Sequence[Sequence[str | Link]] | None = None
+    bars: Bars | None = None
+    anchor: str | None = None
 
 
 def write(
@@ -84,7 +123,9 @@ def write(
     Raises:
         OSError: If a file cannot be written.
     """
-    strips = [picture for group in groups for picture in group.pictures if picture.strip]
+    pictures = [picture for group in groups for picture in group.pictures]
+    strips = [picture for picture in pictures if picture.strip]
+    choices = _choices(pictures)
     values = {
         "title": title,
         "about": about,
@@ -93,11 +134,29 @@ def write(
         "banner": banner,
         "fps": fps,
         "frames": max((picture.shape[0] for picture in strips), default=0),
+        "choices": choices,
+        "facets": partial(_numbers, choices),
+        "widest": max((picture.width for picture in pictures), default=0),
         "table": _picture_table,
         "text_table": _text_table,
     }
     for name, template in (("index.html", "pictures.html"), ("README.md", "pictures.md")):
         write_text(folder / name, environment().get_template(template).render(values))
+
+
+def _choices(pictures: Sequence[Picture]) -> dict[str, list[str]]:
+    """What there is to choose from, by kind; kinds of which there is one have none."""
+    kinds: dict[str, dict[str, None]] = {}
+    for picture in pictures:
+        for kind, value in picture.facets.items():
+            kinds.setdefault(kind, {})[value] = None
+    return {kind: list(values) for kind, values in kinds.items() if len(values) > 1}
+
+
+def _numbers(choices: Mapping[str, Sequence[str]], picture: Picture) -> dict[str, int]:
+    """What a picture is of, by the numbers of the choices."""
+    facets = picture.facets.items()
+    return {kind: choices[kind].index(value) for kind, value in facets if kind in choices}
 
 
 def _picture_table(row: Sequence[Picture]) -> Markup:
@@ -107,7 +166,7 @@ def _picture_table(row: Sequence[Picture]) -> Markup:
     return Markup(table([markdown(picture.caption) for picture in row], [images]))
 
 
-def _text_table(rows: Sequence[Sequence[str]]) -> Markup:
+def _text_table(rows: Sequence[Sequence[str | Link]]) -> Markup:
     """Rows of texts as a Markdown table, the first of them heads."""
-    heads, *others = ([sentence(text) for text in row] for row in rows)
+    heads, *others = ([sentence(str(text)) for text in row] for row in rows)
     return Markup(table(heads, others))

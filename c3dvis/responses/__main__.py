@@ -80,7 +80,12 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     add_arguments(parser.add_argument_group("which network"))
     what = parser.add_argument_group("what is shown")
     one = what.add_mutually_exclusive_group(required=True)
-    one.add_argument("--layer", metavar="LAYER", help="its filters' maps and kernels")
+    one.add_argument(
+        "--layer",
+        action="append",
+        metavar="LAYER",
+        help="its filters' maps and kernels; can be given several times",
+    )
     one.add_argument(
         "--random-kernel", type=whole(1), metavar="N", help="a random kernel of N x N x N instead"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, motion, output_folder, pages
+from c3dvis import clips, files, motion, output_folder, pages
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
@@ -16,7 +19,7 @@ from c3dvis.models.extent import check_memory, clip_shape
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.layer_kernels import kernels
 from c3dvis.responses.maps import FeatureMaps, feature_maps, still, with_and_without_motion
-from c3dvis.text import number
+from c3dvis.text import in_short, number
 
 _FPS = 8
 _FILTERS = 8
@@ -31,7 +34,7 @@ def write(chosen: argparse.Namespace) -> int:
         OSError: If files cannot be written.
     """
     with output_folder.locked(Path(chosen.out), "responses"):
-        return _layer(chosen) if chosen.random_kernel is None else _random_kernel(chosen)
+        return _layers(chosen) if chosen.random_kernel is None else _random_kernel(chosen)
 
 
 def _random_kernel(chosen: argparse.Namespace) -> int:
@@ -65,40 +68,65 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
     return len(pictures)
 
 
-def _layer(chosen: argparse.Namespace) -> int:
+def _layers(chosen: argparse.Namespace) -> int:
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
-    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     usual = (_FRAMES, _SIDE, _SIDE)
     shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=usual)
     clip, about_clip = _clip(chosen, shape)
+    shown = list(dict.fromkeys(chosen.layer))
+    # All at first, so that nothing is written where one of them can't be.
+    maps = [_maps(network, clip, layer, chosen) for layer in shown]
+    out = Path(chosen.out)
+    sections = [pages.PictureGroup("Clip", about_clip, _clip_pictures(out, clip))]
+    folders = files.safe_names(shown)
+    for layer, (moving, resting) in zip(shown, maps, strict=True):
+        prefix = "" if len(shown) == 1 else f"{folders[layer]}-"
+        groups = [
+            _map_section(out, prefix, moving, resting, chosen.scale),
+            *_kernel_section(out, prefix, network, layer, moving.channels),
+        ]
+        sections += groups if len(shown) == 1 else [_of_layer(layer, group) for group in groups]
+    about = f"What filters of {in_short(shown)} in {network.name} make of one clip."
+    title = f"Responses of {in_short(shown)}"
+    pages.write(out, title, about, sections, banner=choices.toy_note(chosen), fps=_FPS)
+    return sum(len(section.pictures) for section in sections)
+
+
+def _maps(
+    network: keras.Model, clip: NDArray[np.float32], layer: str, chosen: argparse.Namespace
+) -> tuple[FeatureMaps, FeatureMaps]:
+    """The maps of the filters that are shown, of the moving and of the still clip."""
     filters = None if chosen.filters == "all" else chosen.filters
-    moving = feature_maps(network, clip, chosen.layer, channels=filters, preprocess=preprocess)
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    moving = feature_maps(network, clip, layer, channels=filters, preprocess=preprocess)
     if chosen.filters is None:
         shown = moving.channels[:_FILTERS]
         moving = FeatureMaps(clip, moving.layer, shown, moving.maps[..., : len(shown)])
-    resting = feature_maps(
-        network, still(clip), chosen.layer, channels=moving.channels, preprocess=preprocess
+    channels = moving.channels
+    return moving, feature_maps(
+        network, still(clip), layer, channels=channels, preprocess=preprocess
     )
-    out = Path(chosen.out)
-    sections = [
-        pages.PictureGroup("Clip", about_clip, _clip_pictures(out, clip)),
-        pages.PictureGroup(
-            "Feature maps",
-            "Each filter's activation for the moving clip, and beside it for the still one: what "
-            "differs is what motion adds. The numbers are the greatest activations. "
-            + _SCALE_IN_WORDS[chosen.scale]
-            + f" The layer has {moving.maps.shape[0]} frames of {moving.maps.shape[1]} x "
-            f"{moving.maps.shape[2]} positions.",
-            _map_pictures(out, moving, resting, chosen.scale),
-        ),
-        *_kernel_section(out, network, chosen.layer, moving.channels),
-    ]
-    about = f"What filters of {chosen.layer} in {network.name} make of one clip."
-    title = f"Responses of {chosen.layer}"
-    pages.write(out, title, about, sections, banner=choices.toy_note(chosen), fps=_FPS)
-    return sum(len(section.pictures) for section in sections)
+
+
+def _of_layer(layer: str, group: pages.PictureGroup) -> pages.PictureGroup:
+    """A part of the page that says which of several layers it is of."""
+    pictures = [replace(one, facets={"layer": layer, **one.facets}) for one in group.pictures]
+    return replace(group, title=f"{group.title} of {layer}", pictures=pictures)
+
+
+def _map_section(
+    out: Path, prefix: str, moving: FeatureMaps, resting: FeatureMaps, scale: str
+) -> pages.PictureGroup:
+    frames, height, width, _ = moving.maps.shape
+    about = (
+        "Each filter's activation for the moving clip, and beside it for the still one: what "
+        f"differs is what motion adds. The numbers are the greatest activations. "
+        f"{_SCALE_IN_WORDS[scale]} The layer has {frames} frames of {height} x {width} positions."
+    )
+    pictures = _map_pictures(out, prefix, moving, resting, scale)
+    return pages.PictureGroup("Feature maps", about, pictures)
 
 
 _SCALE_IN_WORDS = {
@@ -126,13 +154,19 @@ def _clip(
 
 def _clip_pictures(out: Path, clip: NDArray[np.float32]) -> list[pages.Picture]:
     return [
-        _film(out, "clip", clip, "the clip"),
-        _film(out, "still", still(clip), "the still clip: its middle frame throughout"),
+        _film(out, "clip", clip, "the clip", facets={"part": "clip"}),
+        _film(
+            out,
+            "still",
+            still(clip),
+            "the still clip: its middle frame throughout",
+            facets={"part": "clip"},
+        ),
     ]
 
 
 def _map_pictures(
-    out: Path, moving: FeatureMaps, resting: FeatureMaps, scale: str
+    out: Path, prefix: str, moving: FeatureMaps, resting: FeatureMaps, scale: str
 ) -> list[pages.Picture]:
     shown = with_and_without_motion(moving, resting, scale)
     pictures = []
@@ -140,17 +174,27 @@ def _map_pictures(
         greatest = [number(float(one.maps[..., i].max())) for one in (moving, resting)]
         caption = f"filter {channel}: {greatest[0]} moving, {greatest[1]} still"
         alt = f"Maps of {moving.layer}, {caption}"
-        pictures.append(_film(out, f"filter-{channel}", shown[i], caption, alt))
+        facets = {"part": "feature maps", "filter": str(channel)}
+        pictures.append(_film(out, f"{prefix}filter-{channel}", shown[i], caption, alt, facets))
     return pictures
 
 
-def _kernel_section(out: Path, network, layer: str, channels) -> list[pages.PictureGroup]:
+def _kernel_section(
+    out: Path, prefix: str, network, layer: str, channels
+) -> list[pages.PictureGroup]:
     if not any(info.name == layer and info.is_convolution for info in layers.describe(network)):
         return []
     shown = kernels(network, layer)
     about = _OF_COLOURS if shown.shape[-1] == 3 else _OF_A_MIXTURE
     pictures = [
-        _film(out, f"kernel-{c}", shown[c], f"kernel {c}", f"Kernel {c} of {layer}")
+        _film(
+            out,
+            f"{prefix}kernel-{c}",
+            shown[c],
+            f"kernel {c}",
+            f"Kernel {c} of {layer}",
+            {"part": "kernels", "filter": str(c)},
+        )
         for c in channels
     ]
     return [pages.PictureGroup("Kernels", about, pictures)]
@@ -169,6 +213,12 @@ _OF_A_MIXTURE = (
 
 
 def _film(
-    out: Path, name: str, clip: NDArray[np.float32], caption: str, alt: str | None = None
+    out: Path,
+    name: str,
+    clip: NDArray[np.float32],
+    caption: str,
+    alt: str | None = None,
+    facets: Mapping[str, str] | None = None,
 ) -> pages.Picture:
-    return pages.film(out, name, clips.enlarge(clip), caption, alt=alt, fps=_FPS)
+    film = pages.film(out, name, clips.enlarge(clip), caption, alt=alt, fps=_FPS)
+    return replace(film, facets=facets or {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -133,8 +134,9 @@ def _group(
     )
     (out / folder).mkdir(exist_ok=True)
     pictures = [
-        *_pictures(out, folder, unit, "strongest"),
-        *_pictures(out, folder, unit, "weakest"),
+        replace(film, facets={"layer": unit.layer, "unit": title, "clips": kind})
+        for kind in ("strongest", "weakest")
+        for film in _pictures(out, folder, unit, kind)
     ]
     return pages.PictureGroup(title, about, pictures)
 

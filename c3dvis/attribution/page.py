@@ -1,0 +1,123 @@
+"""The pages of the command's folder: index.html and README.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from c3dvis import files, pages
+from c3dvis.attribution import film_windows, records
+from c3dvis.models import chosen as choices
+from c3dvis.text import in_short
+
+FPS = 8
+
+
+def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Namespace) -> None:
+    """Writes the pages of all that is in the folder, also of what other runs made.
+
+    Args:
+        out: The folder.
+        failed: Groups of clips that could not be made.
+        chosen: The command's arguments.
+    """
+    every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
+    kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
+    groups: dict[str, pages.PictureGroup] = {}
+    for name, record in kept.items():
+        stem = record.get("part", name.removesuffix(f"-{record['method']}"))
+        empty = pages.PictureGroup(record["clip"], record["about"], [], anchor=stem)
+        pictures = groups.setdefault(stem, empty).pictures
+        table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
+        pictures = [*pictures, *records.pictures(name, record)]
+        groups[stem] = replace(groups[stem], pictures=pictures, table=table)
+    groups |= _films(every, groups)
+    networks = sorted({record["network"] for record in kept.values()})
+    pages.write(
+        out,
+        f"What decided {in_short(networks)}" if networks else "Nothing was made",
+        _about(list(kept.values()), chosen.options),
+        [*(groups[name] for name in sorted(groups)), *failed],
+        banner=choices.toy_note(chosen),
+        fps=FPS,
+    )
+
+
+def _films(
+    every: Mapping[str, Any], shown: Mapping[str, pages.PictureGroup]
+) -> dict[str, pages.PictureGroup]:
+    """The sections on films that were cut into windows; what is damaged is left out."""
+    films = {}
+    for name, record in every.items():
+        if isinstance(record, dict) and "windows" in record:
+            with contextlib.suppress(ValueError):
+                films[name] = film_windows.group(record, shown)
+    return films
+
+
+_FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by frame")
+
+
+def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row of the table that says which frames decided."""
+    highest = record["highest"] or "one for the whole clip"
+    return [(record["method"], record["asked"], record["frames"], highest)]
+
+
+def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
+    """How the pictures are read."""
+    methods = list(dict.fromkeys(record["method"] for record in kept))
+    smoothed = {"smoothed" in record["settings"] for record in kept}
+    colours = " Smoothed: ".join(
+        "Orange is what matters to the class that is asked about, for it or against it."
+        if smooth
+        else "Orange is for the class that is asked about, blue against it."
+        for smooth in sorted(smoothed)
+    )
+    third = [_THIRD[method] for method in methods if method in _THIRD]
+    if "window" in methods and options.get("by", "keep") == "keep":
+        third.insert(0, _KEPT_WINDOW)
+    return " ".join(
+        [
+            f"{colours} Each picture shows the clip, then the clip in grey under the heatmap; a "
+            "frame with an orange border is one that decides. The bar below has one mark a frame, "
+            "and the dark line under it is the frame shown. The table says which frames decided: "
+            "those that the method finds or, of other heatmaps, the fewest that hold half of the "
+            "heat."
+            + (_CROPPED if any(record.get("cropped") for record in kept) else "")
+            + (_STRIP if any(record["highest"] for record in kept) else ""),
+            *third,
+        ]
+    )
+
+
+_CROPPED = (
+    " Where a clip was cropped, the line is around what the network was given; outside of it the "
+    "film is paler, and no heat is possible."
+)
+_STRIP = (
+    " The grey columns above the bar are the network's score for the class in each frame of its "
+    "output; the whole height is 1 or, of scores beyond it, the largest."
+)
+# What the third picture is, where a method changes the clip.
+_KEPT_WINDOW = (
+    "window: the third picture is the clip with time standing still outside the frames found, "
+    "which the network scores nearly as it does the whole clip."
+)
+_THIRD = {
+    "freeze": "freeze: the third picture is the clip with the frames found standing still, which "
+    "lowers the class.",
+    "reverse": "reverse: the third picture is the clip with the frames found running backwards, "
+    "which lowers the class.",
+    "occlusion": "occlusion: the third picture is the clip without the block whose loss lowers the "
+    "score most.",
+    **{
+        name: f"{name}: the third picture is the clip with all but the smallest region blurred "
+        "that keeps nine tenths of the class's probability."
+        for name in ("step", "extremal_3d", "extremal_2d")
+    },
+}
