@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gallery_folder import stripes, write_folder
 from keras import layers
+from test_gallery_overview import small
 from test_gallery_page import record, write_gallery
 from test_gallery_questions import SCORES, write_sweep
 from test_gallery_real import beside
@@ -68,7 +69,8 @@ def gallery_page(out, **options):
         ],
     }
     code = {"conv1": "print(channel)\n"}
-    write_gallery(out, parts, real=beside(), code=code, banner="Only discs.", **options)
+    options |= {"real": beside(), "code": code, "overview": small(between=3)}
+    write_gallery(out, parts, banner="Only discs.", **options)
 
 
 def differences(out):

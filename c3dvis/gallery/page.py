@@ -12,6 +12,7 @@ from markupsafe import Markup
 from c3dvis import __version__, files
 from c3dvis.gallery import cards, trust, ways
 from c3dvis.gallery.forming import FormingClip
+from c3dvis.gallery.overview import Overview, extent
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -40,6 +41,7 @@ def write(
     code: Mapping[str, str] | None = None,
     banner: str | None = None,
     real: RealClips | None = None,
+    overview: Overview | None = None,
 ) -> None:
     """Writes index.html and README.md.
 
@@ -53,6 +55,7 @@ def write(
         code: The Python that makes a unit's clip from its number `channel`, by layer.
         banner: A sentence that must be read first.
         real: Real clips that stand beside the made ones; the ratios are then over the best of them.
+        overview: Of the network; None shows none.
 
     Raises:
         OSError: If a file cannot be written.
@@ -73,6 +76,8 @@ def write(
         "identity": identity,
         "version": __version__,
         "parts": parts,
+        "overview": overview,
+        "steps": [] if overview is None else overview.steps(parts),
         "filling": filling,
         "banner": banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
@@ -141,12 +146,13 @@ def _part(
     if section.layer == CLASSES:
         about = f"{shown} classes"
     else:
-        extent = " × ".join("any" if n is None else str(n) for n in section.shape)
-        about = f"{section.kind} with output {extent}, {shown} filters"
+        about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
         if section.field is not None:
             about += ". A place of it sees {} frames of {} × {} pixels".format(*section.field)
     return {
+        "layer": section.layer,
         "title": section.title,
+        "shown": f"{shown} {'classes' if section.layer == CLASSES else 'filters'}",
         "about": about,
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
