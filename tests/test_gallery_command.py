@@ -102,7 +102,7 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
         for f, n in (("conv1", 3), ("conv2", 2), ("classes", 3))
         for i in range(n)
         for e in ("gif", "jpg", "json")
-    }
+    } | {f"conv1/{i}-kernel.png" for i in range(3)}
     assert names - {".c3dvis.lock", ".c3dvis"} == expected | {
         "gallery.json",
         "index.html",

@@ -77,6 +77,7 @@ class Manifest:
             "shape": section.shape,
             "channels": section.channels,
             "field": section.field,
+            "kernel": section.kernel,
             "folder": section.units[0].folder,
             "units": [[unit.channel, unit.label] for unit in section.units],
             "groups": [
@@ -169,6 +170,7 @@ def grown(
             section.channels,
             tuple(units[channel] for channel in order),
             section.field,
+            section.kernel,
         )
     return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
 
@@ -209,5 +211,6 @@ def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
         stored.count(values["channels"]),
         tuple(units.values()),
         None if values.get("field") is None else stored.shape(values["field"]),
+        None if values.get("kernel") is None else stored.shape(values["kernel"]),
     )
     return section, groups, stored.text_or_none(values["code"])

@@ -26,6 +26,10 @@ COLUMNS = 6
 LARGEST_MARKDOWN = 400_000
 # Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
 _SHOWN_WIDTH = (112, 160)
+_KERNELS = (
+    "It reads the clip itself: with each filter stands its kernel, frame by frame. A clip that "
+    "looks like its kernel excites it; grey is 0, and each kernel has its own scale"
+)
 # Of a clip of one colour.
 _SWATCH_WIDTH = 24
 
@@ -140,7 +144,10 @@ def _part(
     real: RealClips | None,
     forming: Mapping[Unit, FormingClip],
 ) -> dict[str, Any]:
-    tiles = [_tile(out, unit, records.get(unit), real, forming.get(unit)) for unit in section.units]
+    tiles = [
+        _tile(out, section, unit, records.get(unit), real, forming.get(unit))
+        for unit in section.units
+    ]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
     shown = f"{len(tiles)} of {section.channels}"
     if section.layer == CLASSES:
@@ -149,6 +156,8 @@ def _part(
         about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
         if section.field is not None:
             about += ". A place of it sees {} frames of {} × {} pixels".format(*section.field)
+        if any(tile.kernel for tile in tiles):
+            about += f". {_KERNELS}"
     return {
         "layer": section.layer,
         "title": section.title,
@@ -163,6 +172,7 @@ def _part(
 
 def _tile(
     out: Path,
+    section: Section,
     unit: Unit,
     record: Record | None,
     real: RealClips | None,
@@ -178,6 +188,7 @@ def _tile(
         trust=trust.read(out, unit),
         ways=ways.read(out, unit),
         forming=forming,
+        kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
     )
 
 
@@ -249,6 +260,8 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
             rows.append([Markup(f"× best of {compared} {kind}"), *ratios, *blank])
         if any(tile.real for tile in block):
             rows.append([Markup("best real clip"), *map(_real_picture, block), *blank])
+        if any(tile.kernel for tile in block):
+            rows.append([Markup("kernel"), *map(_kernel_picture, block), *blank])
         if any(tile.drift for tile in block):
             drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
             rows.append([Markup("drift, pixels a frame"), *drifts, *blank])
@@ -267,6 +280,11 @@ def _real_picture(tile: Tile) -> Markup:
     alt = f"best real clip of {tile.name}"
     picture = Markup('<img src="{}" width="{}" alt="{}">').format(best.gif, _SHOWN_WIDTH[0], alt)
     return picture + Markup("<br>") + markdown(tile.best_real)
+
+
+def _kernel_picture(tile: Tile) -> Markup:
+    picture = Markup('<img src="{}" width="{}" alt="{}">')
+    return picture.format(tile.kernel, _SHOWN_WIDTH[0], f"kernel of {tile.name}")
 
 
 def _picture(tile: Tile) -> Markup:

@@ -11,6 +11,7 @@ from c3dvis.gallery import (
     code,
     folder,
     groups,
+    kernels,
     manifest,
     overview,
     provenance,
@@ -74,6 +75,10 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
         for section in sections
     ]
     grown = manifest.grown(() if before is None else before.sections, seen, every)
+    grown = tuple(
+        dataclasses.replace(section, kernel=kernels.add(renderer.network, section, out))
+        for section in grown
+    )
     most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     shared = {} if before is None else before.groups
     begun = Manifest(

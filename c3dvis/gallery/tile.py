@@ -45,6 +45,7 @@ class Tile:
         ways: Clips made of motion in the direction that it prefers, and in the opposite one;
             None where there are none.
         forming: Its clip while that is being made.
+        kernel: Path of the picture of its kernel; None where there is none.
     """
 
     unit: Unit
@@ -55,6 +56,7 @@ class Tile:
     trust: Trust | None = None
     ways: Ways | None = None
     forming: FormingClip | None = None
+    kernel: str | None = None
 
     @property
     def name(self) -> str:
