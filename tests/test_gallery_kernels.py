@@ -117,6 +117,8 @@ def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(made):
     heads = [cells(readme.split("## conv1")[1], row)[0] for row in range(4)]
     assert heads == ["filter", "clip", "activation reached", "kernel"]
     whole = bytes_below(out)
+    rebuild.rebuild(out)
+    assert bytes_below(out) == whole
     pictures[1].unlink()
     made()
     assert bytes_below(out) == whole == bytes_below(made("again"))

@@ -155,7 +155,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
 
     class Card:
         summary = "prefers <b>motion</b> left."
-        tuning, direction = None, 90.0
+        tuning, direction, motion_share = None, 90.0, 0.25
 
         def __init__(self, channel):
             self.channel = channel
@@ -177,6 +177,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
         *("cards/conv2/0.png", "cards/conv2/1.png"),
     ]
     assert shown[0]["alt"] == "Motion card: prefers <b>motion</b> left."
+    assert index.count('data-motion="0.25"') == 4
     assert main([*command, "--cards"]) == 0 and len(asked) == 2
     out = folder / "out"
     assert main([*command, "--directions"]) == 2

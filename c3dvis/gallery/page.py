@@ -26,6 +26,16 @@ COLUMNS = 6
 LARGEST_MARKDOWN = 400_000
 # Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
 _SHOWN_WIDTH = (112, 160)
+# What the page sorts by as motion dependence.
+_MOTION_OF_CARDS = (
+    "Sorted by motion dependence, units are in the order of the share of motion, alone or together "
+    "with texture, in what they tell apart, as their motion cards have it; those without a card "
+    "come last."
+)
+_MOTION_OF_CLIPS = (
+    "Sorted by motion dependence, units are in the order of how much their clips change between "
+    "frames, as they have no motion cards, which would measure it on the units themselves."
+)
 _KERNELS = (
     "It reads the clip itself: with each filter stands its kernel, frame by frame. A clip that "
     "looks like its kernel excites it; grey is 0, and each kernel has its own scale"
@@ -76,6 +86,7 @@ def write(
             "code": code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
+    motion_cards = any(tile.motion_share is not None for tile in tiles)
     values = {
         "identity": identity,
         "version": __version__,
@@ -89,6 +100,8 @@ def write(
         "reference": "held-out" if real is None else "best real",
         "summary": _summary(tiles),
         "explanation": _explanation(compared, real),
+        "motion_cards": motion_cards,
+        "motion": _MOTION_OF_CARDS if motion_cards else _MOTION_OF_CLIPS,
         "trust": trust.EXPLANATION if any(tile.trust for tile in tiles) else "",
         "settings": _settings(identity),
     }
@@ -185,6 +198,7 @@ def _tile(
         real=() if real is None else real.of(unit),
         card=None if said is None else cards.path(unit),
         card_says=said or "",
+        motion_share=cards.motion_share(out, unit),
         trust=trust.read(out, unit),
         ways=ways.read(out, unit),
         forming=forming,

@@ -41,6 +41,8 @@ class Tile:
         real: The real clips that it responds to most, best first.
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
+        motion_share: What the card says that motion has of what the unit tells apart; None where
+            that is not known.
         trust: What real clips say of its clip; None where that is not known.
         ways: Clips made of motion in the direction that it prefers, and in the opposite one;
             None where there are none.
@@ -53,6 +55,7 @@ class Tile:
     real: tuple[RealClip, ...] = ()
     card: str | None = None
     card_says: str = ""
+    motion_share: float | None = None
     trust: Trust | None = None
     ways: Ways | None = None
     forming: FormingClip | None = None
@@ -216,7 +219,7 @@ class Tile:
             return {}
         speed = math.hypot(*self.drift) if self.drift else None
         values = {"score": record.score, "ratio": self._ratio}
-        values |= {"change": record.change, "speed": speed}
+        values |= {"motion": self.motion_share, "change": record.change, "speed": speed}
         values |= {"interpretability": self.trust.made_score if self.trust else None}
         return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 
