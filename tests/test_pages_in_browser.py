@@ -54,7 +54,7 @@ def gallery_page(out, **options):
     for folder in ("classes", "conv1", "cards/conv1"):
         (out / folder).mkdir(parents=True)
     paths = ["classes/0.jpg", "conv1/0.jpg", "conv1/1.jpg", "conv1/3.jpg"]
-    for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg"):
+    for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg", "real/conv1/0-weak-0.jpg"):
         clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
     (out / "cards/conv1/1.png").write_bytes(b"")
     parts = {
@@ -69,7 +69,7 @@ def gallery_page(out, **options):
         ],
     }
     code = {"conv1": "print(channel)\n"}
-    options |= {"real": beside(), "code": code, "overview": small(between=3)}
+    options |= {"real": beside(weakest=True), "code": code, "overview": small(between=3)}
     write_gallery(out, parts, banner="Only discs.", **options)
 
 

@@ -196,6 +196,7 @@ def _tile(
         unit,
         record,
         real=() if real is None else real.of(unit),
+        weakest=() if real is None else real.weakest_of(unit),
         card=None if said is None else cards.path(unit),
         card_says=said or "",
         motion_share=cards.motion_share(out, unit),
@@ -229,7 +230,8 @@ def _explanation(compared: int, real: RealClips | None) -> str:
         text += (
             f"; and how many times that is what the best of {real.count} real clips of "
             f"{real.folder} reaches. Beside it are the real clips that reach most, each of another "
-            "film, outlined where the unit's activation is greatest"
+            "film, outlined where the unit's activation is greatest; below them, those that reach "
+            "least"
         )
     elif compared:
         text += (

@@ -39,6 +39,7 @@ class Tile:
         unit: The filter or class.
         record: None where it is not made yet.
         real: The real clips that it responds to most, best first.
+        weakest: Those that it responds to least, lowest first.
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
         motion_share: What the card says that motion has of what the unit tells apart; None where
@@ -53,6 +54,7 @@ class Tile:
     unit: Unit
     record: Record | None
     real: tuple[RealClip, ...] = ()
+    weakest: tuple[RealClip, ...] = ()
     card: str | None = None
     card_says: str = ""
     motion_share: float | None = None
@@ -143,6 +145,11 @@ class Tile:
     def best_real(self) -> str:
         """The best real clip's score and name."""
         return f"{number(self.real[0].score)}, {visible(self.real[0].name)}" if self.real else ""
+
+    @property
+    def weakest_real(self) -> str:
+        """The weakest real clip's score."""
+        return number(self.weakest[0].score) if self.weakest else ""
 
     @property
     def id(self) -> str:
