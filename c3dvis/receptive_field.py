@@ -9,6 +9,7 @@ https://doi.org/10.23915/distill.00021).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from c3dvis import graph
 from c3dvis.graph import Step
 from c3dvis.text import unknown
 
-__all__ = ["Field", "LayerGraph", "Window", "of", "windows"]
+__all__ = ["Field", "LayerGraph", "Window", "of", "of_layers", "windows"]
 
 Interval = tuple[int, int]  # first and end, without the end
 Box = tuple[Interval, ...]  # of frames, rows and columns
@@ -145,7 +146,36 @@ def of(
     if len(called) != 1 or len(called[0].outputs) != 1:
         names = list(dict.fromkeys(step.name for step in layer_graph.steps))
         raise unknown("the name of a layer that is called once", layer, names)
-    key = called[0].outputs[0]
+    return _field(layer_graph, called[0].outputs[0], position)
+
+
+def of_layers(network: keras.Model, *, shape: Sequence[int] | None = None) -> dict[str, Field]:
+    """What the centre unit of each layer can see, by the layer's name; see `of`.
+
+    Layers that are called more than once, or have several outputs, are left out.
+
+    Args:
+        network: Functional or Sequential model that takes clips `(N, T, H, W, C)`.
+        shape: `(T, H, W)` of the clip, where the network takes any.
+
+    Raises:
+        ValueError: A clip of unknown size.
+
+    Example:
+        >>> from c3dvis import models, receptive_field
+        >>> receptive_field.of_layers(models.C3D(width=0.125))["conv3b"].shape
+        (14, 26, 26)
+    """
+    layer_graph = LayerGraph(network, _clip_lengths(network, shape))
+    calls = Counter(step.name for step in layer_graph.steps)
+    return {
+        step.name: _field(layer_graph, step.outputs[0], None)
+        for step in layer_graph.steps
+        if calls[step.name] == 1 and len(step.outputs) == 1
+    }
+
+
+def _field(layer_graph: LayerGraph, key: int, position: Sequence[int] | None) -> Field:
     extent = layer_graph.lengths.get(key)
     box = layer_graph.all_of(layer_graph.clip)
     if extent is not None:

@@ -61,7 +61,9 @@ def test_the_sentence_says_direction_speed_and_shares():
     assert "to grey in light and dark, but to one in red and cyan;" in card(**silent).summary
     faint = card(best=-1.0, contrasts=(0.1, -1)).summary
     assert "at full contrast, where directions are measured, but to one of 50%;" in faint
-    assert "none of the textures" in card(shares=(np.nan,) * 3).summary
+    nothing = card(shares=(np.nan,) * 3)
+    assert "none of the textures" in nothing.summary and nothing.motion_share is None
+    assert card().motion_share == pytest.approx(0.3)
 
 
 def test_the_figure_is_written_whole_and_is_the_same_each_time(tmp_path):

@@ -25,6 +25,7 @@ from c3dvis.gallery import held_out, make, rebuild, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.make import Selection, Settings, dry_run
 from c3dvis.gallery.manifest import Manifest
+from c3dvis.gallery.manifest import read as read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE_LAYERS = ["CON", "Conv1", "conv1", "..", "<img onerror=alert(1)>", "n" * 300]
@@ -91,6 +92,9 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     page = (out / "index.html").read_text("utf-8")
     assert "reloads itself" not in page
     assert "A place of it sees 3 frames of 3 × 3 pixels" in page
+    shown = read_manifest(out).overview
+    assert [one.name for one in shown.layers][:2] == ["conv1", "conv2"]
+    assert shown.summary in page
     assert told.err == ""
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     expected = {
@@ -98,7 +102,7 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
         for f, n in (("conv1", 3), ("conv2", 2), ("classes", 3))
         for i in range(n)
         for e in ("gif", "jpg", "json")
-    }
+    } | {f"conv1/{i}-kernel.png" for i in range(3)}
     assert names - {".c3dvis.lock", ".c3dvis"} == expected | {
         "gallery.json",
         "index.html",

@@ -274,6 +274,31 @@ def test_a_drift_is_shown_where_it_explains_a_third_of_the_change(tmp_path):
     assert [float(figure["data-score"]) for figure in figures] == [12.345, 12.345]
 
 
+def test_units_are_sorted_by_the_motion_that_their_cards_hold_or_else_by_that_of_clips(tmp_path):
+    parts = {"conv1": [record(i, change=0.25 * i) for i in range(3)]}
+
+    def sorts():
+        index, _ = write_gallery(tmp_path, parts)
+        reader = Reader(index)
+        figures, text = reader.all("figure"), "".join(reader.text)
+        named = dict(re.findall(r'<option value="(\w+)">(.*?)</option>', index))
+        return named, [figure.get("data-motion") for figure in figures], text
+
+    named, values, text = sorts()
+    assert named["change"] == "motion dependence (clips)" and "motion" not in named
+    assert values == [None] * 3 and "how much their clips change between frames" in text
+    (tmp_path / "cards" / "conv1").mkdir(parents=True)
+    for channel, said in enumerate(({}, {"motion_share": 0.5}, {"motion_share": "much"})):
+        (tmp_path / f"cards/conv1/{channel}.png").write_bytes(b"")
+        kept = {"summary": "A card.", "direction": None, **said}  # the first is of before
+        files.write_json(tmp_path / f"cards/conv1/{channel}.json", kept)
+    named, values, text = sorts()
+    assert named["motion"] == "motion dependence (cards)"
+    assert named["change"] == "change between frames"
+    assert values == [None, "0.5", None] and "those without a card come last" in text
+    assert text.count("A card.") == 3
+
+
 def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
     filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
     (box,) = [one for one in Reader(filling).all("input") if one["type"] == "checkbox"]

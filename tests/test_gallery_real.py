@@ -18,10 +18,12 @@ from c3dvis.gallery.real import RealClip, RealClips
 from c3dvis.maximize import both_ways, scores
 
 
-def beside(layer="conv1", name="kick/a.avi", *, best=4.0):
+def beside(layer="conv1", name="kick/a.avi", *, best=4.0, weakest=False):
     first = RealClip(name, best, "real/conv1/0-0.gif", "real/conv1/0-0.jpg", (4, 8, 6))
     second = RealClip("b.avi", best / 2, "real/conv1/0-1.gif", "real/conv1/0-1.jpg", (4, 8, 6))
-    return RealClips("films", 20, {(layer, 0): (first, second)})
+    weak = RealClip("w.avi", -2.5, "real/conv1/0-weak-0.gif", "real/conv1/0-weak-0.jpg", (4, 8, 6))
+    units = {(layer, 0): (first, second)}
+    return RealClips("films", 20, units, {(layer, 0): (weak,)} if weakest else {})
 
 
 def test_the_page_shows_real_clips_and_the_ratio_to_the_best(tmp_path):
@@ -40,6 +42,19 @@ def test_the_page_shows_real_clips_and_the_ratio_to_the_best(tmp_path):
     assert Reader(index).all("figure")[0]["data-ratio"] == str(12.345 / 4)
     assert cells(readme, 3) == ["× best of 20 real", "3.09"]
     assert cells(readme, 4)[1].startswith('<img src="real/conv1/0-0.gif"')
+
+
+def test_the_weakest_real_clips_stand_below_the_strongest(tmp_path):
+    index, _ = write_gallery(tmp_path, {"conv1": [record(0), record(1)]}, real=beside(weakest=True))
+    images = [one for one in Reader(index).all("img") if one["src"].startswith("real")]
+    assert [one["src"] for one in images] == [
+        *(f"real/conv1/0-{i}.jpg" for i in range(2)),
+        "real/conv1/0-weak-0.jpg",
+    ]
+    assert images[2]["alt"] == "Real clip w.avi, reached -2.5"
+    groups = [one for one in Reader(index).all("div") if one.get("role") == "group"]
+    assert [one["aria-label"].split()[0] for one in groups] == ["Strongest", "Weakest"]
+    assert "weakest, -2.5" in "".join(Reader(index).text)
 
 
 def test_units_without_real_clips_and_scores_below_0_have_no_ratio(tmp_path):
@@ -69,7 +84,14 @@ def test_what_is_kept_is_read_and_damage_is_nothing(tmp_path):
     assert real.read(tmp_path) is None
     kept = real._to_json(beside())
     real.files.write_json(tmp_path / "real.json", kept)
-    assert real.read(tmp_path) == beside()
+    assert real.read(tmp_path) == beside()  # as earlier versions wrote it
+    kept = real._to_json(beside(weakest=True))
+    real.files.write_json(tmp_path / "real.json", kept)
+    assert real.read(tmp_path) == beside(weakest=True)
+    (unit,) = kept["units"]
+    for wrong in ({"weakest": {}}, {"weakest": [{"name": "w"}]}):
+        real.files.write_json(tmp_path / "real.json", kept | {"units": [unit | wrong]})
+        assert real.read(tmp_path) is None, wrong
     for wrong in ({"count": -1}, {"folder": None}, {"units": {}}, {"units": [{"layer": 1}]}):
         real.files.write_json(tmp_path / "real.json", kept | wrong)
         assert real.read(tmp_path) is None, wrong
@@ -112,11 +134,17 @@ def test_a_gallery_is_given_real_clips_without_making_its_own_anew(made):
     kept = real.read(out)
     assert kept.folder == "films" and kept.count == 5 and len(kept.units) == 4
     films = {path: path.stat().st_mtime_ns for path in out.glob("real/*/*.gif")}
-    assert len(films) == 4 * 4
+    assert len(films) == 4 * (4 + 1)  # the fifth is the weakest
     assert main(command) == 0  # nothing is left to do
     assert {path: path.stat().st_mtime_ns for path in films} == films
     assert main(command[:-2]) == 0  # and what is there is shown without asking for it
     assert (out / "index.html").read_text().count('class="pair"') == 4
+    values = real.files.read_json(out / "real.json")
+    before = {**values, "units": [{**one} for one in values["units"]]}
+    for one in before["units"]:
+        del one["weakest"]  # as an earlier version wrote it
+    real.files.write_json(out / "real.json", before)
+    assert main(command) == 0 and real.files.read_json(out / "real.json") == values
 
 
 def test_scores_of_real_clips_are_those_of_the_objective(made):
@@ -134,6 +162,11 @@ def test_scores_of_real_clips_are_those_of_the_objective(made):
             order = np.argsort(-expected[:, column])[:4]
             shown = real.read(folder / "out").units[layer, channel]
             assert [one.name for one in shown] == [list(given)[row] for row in order]
+            (weak,) = real.read(out := folder / "out").weakest[layer, channel]
+            assert weak.name == list(given)[int(np.argmin(expected[:, column]))]
+            assert weak.score == pytest.approx(expected[:, column].min(), rel=2e-3, abs=1e-3)
+            assert weak.gif == f"real/{shown[0].gif.split('/')[1]}/{channel}-weak-0.gif"
+            assert (out / weak.gif).is_file() and (out / weak.strip).is_file()
             got = [one.score for one in shown]
             np.testing.assert_allclose(got, expected[order, column], rtol=2e-3, atol=1e-3)
 
@@ -155,7 +188,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
 
     class Card:
         summary = "prefers <b>motion</b> left."
-        tuning, direction = None, 90.0
+        tuning, direction, motion_share = None, 90.0, 0.25
 
         def __init__(self, channel):
             self.channel = channel
@@ -177,6 +210,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
         *("cards/conv2/0.png", "cards/conv2/1.png"),
     ]
     assert shown[0]["alt"] == "Motion card: prefers <b>motion</b> left."
+    assert index.count('data-motion="0.25"') == 4
     assert main([*command, "--cards"]) == 0 and len(asked) == 2
     out = folder / "out"
     assert main([*command, "--directions"]) == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gallery_folder import stripes, write_folder
 from keras import layers
+from test_gallery_overview import small
 from test_gallery_page import record, write_gallery
 from test_gallery_questions import SCORES, write_sweep
 from test_gallery_real import beside
@@ -54,7 +55,7 @@ def gallery_page(out, **options):
     for folder in ("classes", "conv1", "cards/conv1"):
         (out / folder).mkdir(parents=True)
     paths = ["classes/0.jpg", "conv1/0.jpg", "conv1/1.jpg", "conv1/3.jpg"]
-    for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg"):
+    for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg", "real/conv1/0-weak-0.jpg"):
         clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
     (out / "cards/conv1/1.png").write_bytes(b"")
     parts = {
@@ -69,7 +70,8 @@ def gallery_page(out, **options):
         ],
     }
     code = {"conv1": "print(channel)\n"}
-    write_gallery(out, parts, real=beside(), code=code, banner="Only discs.", **options)
+    options |= {"real": beside(weakest=True), "code": code, "overview": small(between=3)}
+    write_gallery(out, parts, banner="Only discs.", **options)
 
 
 def differences(out):

@@ -68,7 +68,7 @@ def add(
             (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
             card.save(out / path(unit))
             said = {"summary": card.summary, "direction": card.direction}
-            files.write_json(_said(out, unit), said)
+            files.write_json(_said(out, unit), said | {"motion_share": card.motion_share})
         if real is not None:
             trust.add(network, settings, section, out, real, made[0].tuning)
 
@@ -89,9 +89,18 @@ def read(out: Path, unit: Unit) -> str | None:
 
 def direction(out: Path, unit: Unit) -> float | None:
     """Degrees of the motion that a unit prefers; None where there is no card, or no such motion."""
+    return _number(out, unit, "direction")
+
+
+def motion_share(out: Path, unit: Unit) -> float | None:
+    """As `responses.MotionCard` has it; None where no card holds it, as those of before do not."""
+    return None if read(out, unit) is None else _number(out, unit, "motion_share")
+
+
+def _number(out: Path, unit: Unit, name: str) -> float | None:
     values = files.read_json(_said(out, unit))
     try:
-        return stored.number_or_none(stored.mapping(values).get("direction"))
+        return stored.number_or_none(stored.mapping(values).get(name))
     except ValueError:  # damaged
         return None
 

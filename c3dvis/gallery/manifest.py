@@ -16,6 +16,7 @@ from typing import Any
 from c3dvis import stored
 from c3dvis.files import read_json, write_json
 from c3dvis.gallery.groups import Group
+from c3dvis.gallery.overview import Overview
 from c3dvis.gallery.plan import Section, Unit
 
 NAME = "gallery.json"
@@ -38,6 +39,7 @@ class Manifest:
         machine: That wrote last.
         code: Layer to the Python that makes its clips.
         banner: A sentence that must be read first.
+        overview: Of the network; None in a folder that an earlier version wrote.
     """
 
     identity: Mapping[str, Any]
@@ -48,6 +50,7 @@ class Manifest:
     machine: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     banner: str | None = None
+    overview: Overview | None = None
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -63,6 +66,7 @@ class Manifest:
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "banner": self.banner,
+            "overview": None if self.overview is None else self.overview.to_json(),
             "sections": [self._section(section) for section in self.sections],
         }
 
@@ -73,6 +77,7 @@ class Manifest:
             "shape": section.shape,
             "channels": section.channels,
             "field": section.field,
+            "kernel": section.kernel,
             "folder": section.units[0].folder,
             "units": [[unit.channel, unit.label] for unit in section.units],
             "groups": [
@@ -97,7 +102,7 @@ class Manifest:
             )
         try:
             sections = [_read_section(one) for one in values["sections"]]
-            identity = values["identity"]
+            identity, of_network = values["identity"], values.get("overview")
             network = stored.mapping(values["network"])
             _check_shown(identity, network)
             return cls(
@@ -109,6 +114,7 @@ class Manifest:
                 machine=stored.mapping(values["machine"]),
                 code={section.layer: code for section, _, code in sections if code is not None},
                 banner=stored.text_or_none(values["banner"]),
+                overview=None if of_network is None else Overview.from_json(of_network),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Expected a {NAME}. Received: a damaged one ({error}).") from None
@@ -164,6 +170,7 @@ def grown(
             section.channels,
             tuple(units[channel] for channel in order),
             section.field,
+            section.kernel,
         )
     return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
 
@@ -204,5 +211,6 @@ def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
         stored.count(values["channels"]),
         tuple(units.values()),
         None if values.get("field") is None else stored.shape(values["field"]),
+        None if values.get("kernel") is None else stored.shape(values["kernel"]),
     )
     return section, groups, stored.text_or_none(values["code"])

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from c3dvis import __version__, files
 from c3dvis.gallery import cards, trust, ways
 from c3dvis.gallery.forming import FormingClip
+from c3dvis.gallery.overview import Overview, extent
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -25,6 +26,20 @@ COLUMNS = 6
 LARGEST_MARKDOWN = 400_000
 # Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
 _SHOWN_WIDTH = (112, 160)
+# What the page sorts by as motion dependence.
+_MOTION_OF_CARDS = (
+    "Sorted by motion dependence, units are in the order of the share of motion, alone or together "
+    "with texture, in what they tell apart, as their motion cards have it; those without a card "
+    "come last."
+)
+_MOTION_OF_CLIPS = (
+    "Sorted by motion dependence, units are in the order of how much their clips change between "
+    "frames, as they have no motion cards, which would measure it on the units themselves."
+)
+_KERNELS = (
+    "It reads the clip itself: with each filter stands its kernel, frame by frame. A clip that "
+    "looks like its kernel excites it; grey is 0, and each kernel has its own scale"
+)
 # Of a clip of one colour.
 _SWATCH_WIDTH = 24
 
@@ -40,6 +55,7 @@ def write(
     code: Mapping[str, str] | None = None,
     banner: str | None = None,
     real: RealClips | None = None,
+    overview: Overview | None = None,
 ) -> None:
     """Writes index.html and README.md.
 
@@ -53,6 +69,7 @@ def write(
         code: The Python that makes a unit's clip from its number `channel`, by layer.
         banner: A sentence that must be read first.
         real: Real clips that stand beside the made ones; the ratios are then over the best of them.
+        overview: Of the network; None shows none.
 
     Raises:
         OSError: If a file cannot be written.
@@ -69,10 +86,13 @@ def write(
             "code": code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
+    motion_cards = any(tile.motion_share is not None for tile in tiles)
     values = {
         "identity": identity,
         "version": __version__,
         "parts": parts,
+        "overview": overview,
+        "steps": [] if overview is None else overview.steps(parts),
         "filling": filling,
         "banner": banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
@@ -80,6 +100,8 @@ def write(
         "reference": "held-out" if real is None else "best real",
         "summary": _summary(tiles),
         "explanation": _explanation(compared, real),
+        "motion_cards": motion_cards,
+        "motion": _MOTION_OF_CARDS if motion_cards else _MOTION_OF_CLIPS,
         "trust": trust.EXPLANATION if any(tile.trust for tile in tiles) else "",
         "settings": _settings(identity),
     }
@@ -135,18 +157,24 @@ def _part(
     real: RealClips | None,
     forming: Mapping[Unit, FormingClip],
 ) -> dict[str, Any]:
-    tiles = [_tile(out, unit, records.get(unit), real, forming.get(unit)) for unit in section.units]
+    tiles = [
+        _tile(out, section, unit, records.get(unit), real, forming.get(unit))
+        for unit in section.units
+    ]
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
     shown = f"{len(tiles)} of {section.channels}"
     if section.layer == CLASSES:
         about = f"{shown} classes"
     else:
-        extent = " × ".join("any" if n is None else str(n) for n in section.shape)
-        about = f"{section.kind} with output {extent}, {shown} filters"
+        about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
         if section.field is not None:
             about += ". A place of it sees {} frames of {} × {} pixels".format(*section.field)
+        if any(tile.kernel for tile in tiles):
+            about += f". {_KERNELS}"
     return {
+        "layer": section.layer,
         "title": section.title,
+        "shown": f"{shown} {'classes' if section.layer == CLASSES else 'filters'}",
         "about": about,
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
@@ -157,6 +185,7 @@ def _part(
 
 def _tile(
     out: Path,
+    section: Section,
     unit: Unit,
     record: Record | None,
     real: RealClips | None,
@@ -167,11 +196,14 @@ def _tile(
         unit,
         record,
         real=() if real is None else real.of(unit),
+        weakest=() if real is None else real.weakest_of(unit),
         card=None if said is None else cards.path(unit),
         card_says=said or "",
+        motion_share=cards.motion_share(out, unit),
         trust=trust.read(out, unit),
         ways=ways.read(out, unit),
         forming=forming,
+        kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
     )
 
 
@@ -198,7 +230,8 @@ def _explanation(compared: int, real: RealClips | None) -> str:
         text += (
             f"; and how many times that is what the best of {real.count} real clips of "
             f"{real.folder} reaches. Beside it are the real clips that reach most, each of another "
-            "film, outlined where the unit's activation is greatest"
+            "film, outlined where the unit's activation is greatest; below them, those that reach "
+            "least"
         )
     elif compared:
         text += (
@@ -243,6 +276,8 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
             rows.append([Markup(f"× best of {compared} {kind}"), *ratios, *blank])
         if any(tile.real for tile in block):
             rows.append([Markup("best real clip"), *map(_real_picture, block), *blank])
+        if any(tile.kernel for tile in block):
+            rows.append([Markup("kernel"), *map(_kernel_picture, block), *blank])
         if any(tile.drift for tile in block):
             drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
             rows.append([Markup("drift, pixels a frame"), *drifts, *blank])
@@ -261,6 +296,11 @@ def _real_picture(tile: Tile) -> Markup:
     alt = f"best real clip of {tile.name}"
     picture = Markup('<img src="{}" width="{}" alt="{}">').format(best.gif, _SHOWN_WIDTH[0], alt)
     return picture + Markup("<br>") + markdown(tile.best_real)
+
+
+def _kernel_picture(tile: Tile) -> Markup:
+    picture = Markup('<img src="{}" width="{}" alt="{}">')
+    return picture.format(tile.kernel, _SHOWN_WIDTH[0], f"kernel of {tile.name}")
 
 
 def _picture(tile: Tile) -> Markup:

@@ -61,6 +61,11 @@ class Unit:
         """Path of one of its files inside the gallery, with forward slashes."""
         return f"{self.folder}/{self.channel}.{ending}"
 
+    @property
+    def kernel(self) -> str:
+        """Path of the picture of its kernel, where it has one."""
+        return f"{self.folder}/{self.channel}-kernel.png"
+
 
 @dataclass(frozen=True)
 class Section:
@@ -74,6 +79,8 @@ class Section:
         units: Those chosen, in order.
         field: Frames, rows and columns that one place of the layer sees; None where that is not
             known.
+        kernel: Frames, rows and columns of its kernels, where they read the clip itself and there
+            are pictures of them.
     """
 
     layer: str
@@ -82,6 +89,7 @@ class Section:
     channels: int
     units: tuple[Unit, ...]
     field: tuple[int, ...] | None = None
+    kernel: tuple[int, int, int] | None = None
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 real/sweep-1f0c35a2/        responses of some layers; a stopped sweep goes on there
 real/conv3b/7-0.gif  .jpg   the clip that the unit responds to most
+real/conv3b/7-weak-0.gif    the one that it responds to least; .jpg
 real.json                   what they are, and the unit's scores for them
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,15 @@ if TYPE_CHECKING:  # pages are written without Keras
 
 FOLDER = "real"
 _NAMES = "real.json"
-# Shown of each unit.
-_CLIPS = 4
+# Shown of each unit, of the strongest and of the weakest.
+_CLIPS, _WEAKEST = 4, 2
 # Of the clips that `draw` reads.
 _MOST_BYTES = 2**29
 
 
 @dataclass(frozen=True)
 class RealClip:
-    """One of the real clips that a unit responds to most.
+    """One of the real clips that a unit responds to most, or least.
 
     Attributes:
         name: Of the clip: its path below the folder.
@@ -62,15 +63,26 @@ class RealClips:
         folder: Name of the folder they are from.
         count: How many were swept.
         units: The strongest of each unit, best first, by layer and channel.
+        weakest: Likewise, lowest first, without those that are among the strongest.
     """
 
     folder: str
     count: int
     units: Mapping[tuple[str, int], tuple[RealClip, ...]]
+    weakest: Mapping[tuple[str, int], tuple[RealClip, ...]] = field(default_factory=dict)
 
     def of(self, unit: Unit) -> tuple[RealClip, ...]:
         """The unit's; none where it was not swept."""
         return self.units.get((unit.layer, unit.channel), ())
+
+    def weakest_of(self, unit: Unit) -> tuple[RealClip, ...]:
+        """The unit's weakest; none where it was swept by an earlier version, or clips are few."""
+        return self.weakest.get((unit.layer, unit.channel), ())
+
+    def knows(self, unit: Unit) -> bool:
+        """Whether there is nothing to be added for a unit."""
+        key = (unit.layer, unit.channel)
+        return bool(self.units.get(key)) and key in self.weakest
 
 
 def check(folder: str | Path) -> None:
@@ -88,7 +100,7 @@ def add(
     report: Callable[[str], None],
     bar: bool = False,
 ) -> RealClips:
-    """Sweeps a folder of clips with a gallery's network, and writes the strongest of each unit.
+    """Sweeps a folder of clips with a gallery's network, and writes those of each unit.
 
     Args:
         network: Of the gallery.
@@ -113,14 +125,19 @@ def add(
     swept = _sweep(network, settings, sections, out, folder, bar)
     report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
     units = [unit for section in sections for unit in section.units]
-    if known is not None and all(known.of(unit) for unit in units):
+    if known is not None and all(map(known.knows, units)):
         return known
     shown = {} if known is None else dict(known.units)
+    weakest = {} if known is None else dict(known.weakest)
     for section in sections:
         clips = _unit_clips(network, settings, section, folder, swept)
         for unit, one in zip(section.units, clips, strict=True):
-            shown[unit.layer, unit.channel] = _write(out, unit, one, settings.fps)
-    real = RealClips(name, len(swept.names), shown)
+            key, fps = (unit.layer, unit.channel), settings.fps
+            shown[key] = _write(out, unit, one.strongest, fps)
+            names = {clip.name for clip in one.strongest}
+            weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
+            weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
+    real = RealClips(name, len(swept.names), shown, weakest)
     files.write_json(out / _NAMES, _to_json(real))
     return real
 
@@ -221,8 +238,11 @@ def read(out: Path) -> RealClips | None:
     """What `add` wrote into a gallery's folder; None where there is none to be read."""
     try:
         values = stored.mapping(files.read_json(out / _NAMES))
-        units = dict(map(_of_unit, stored.items(values["units"])))
-        return RealClips(stored.text(values["folder"]), stored.count(values["count"]), units)
+        folder, count = stored.text(values["folder"]), stored.count(values["count"])
+        units = [_of_unit(one) for one in stored.items(values["units"])]
+        strongest = {key: strong for key, strong, _ in units}
+        weakest = {key: weak for key, _, weak in units if weak is not None}
+        return RealClips(folder, count, strongest, weakest)
     except (KeyError, ValueError):  # not there, or damaged
         return None
 
@@ -236,11 +256,13 @@ def sweeps(out: Path) -> list[Sweep]:
     return found
 
 
-def _write(out: Path, unit: Unit, clips: responses.UnitClips, fps: float) -> tuple[RealClip, ...]:
+def _write(
+    out: Path, unit: Unit, clips: Sequence[responses.UnitClip], fps: float, *, prefix: str = ""
+) -> tuple[RealClip, ...]:
     (out / FOLDER / unit.folder).mkdir(exist_ok=True)
     written = []
-    for rank, one in enumerate(clips.strongest):
-        path = f"{FOLDER}/{unit.folder}/{unit.channel}-{rank}"
+    for rank, one in enumerate(clips):
+        path = f"{FOLDER}/{unit.folder}/{unit.channel}-{prefix}{rank}"
         film = pages.film(out, path, one.marked(), one.name, fps=fps)
         written.append(RealClip(one.name, one.score, film.file, film.strip, film.shape))
     return tuple(written)
@@ -271,17 +293,24 @@ def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _to_json(real: RealClips) -> dict[str, Any]:
-    units = [
-        {"layer": layer, "channel": channel, "clips": [asdict(clip) for clip in clips]}
-        for (layer, channel), clips in real.units.items()
-    ]
+    units = []
+    for key, clips in real.units.items():
+        layer, channel = key
+        one = {"layer": layer, "channel": channel, "clips": [asdict(clip) for clip in clips]}
+        if key in real.weakest:
+            one["weakest"] = [asdict(clip) for clip in real.weakest[key]]
+        units.append(one)
     return {"folder": real.folder, "count": real.count, "units": units}
 
 
-def _of_unit(values: Any) -> tuple[tuple[str, int], tuple[RealClip, ...]]:
+def _of_unit(
+    values: Any,
+) -> tuple[tuple[str, int], tuple[RealClip, ...], tuple[RealClip, ...] | None]:
     values = stored.mapping(values)
-    clips = tuple(map(_clip, stored.items(values["clips"])))
-    return (stored.text(values["layer"]), stored.count(values["channel"])), clips
+    key = (stored.text(values["layer"]), stored.count(values["channel"]))
+    strongest = tuple(map(_clip, stored.items(values["clips"])))
+    weakest = values.get("weakest")
+    return key, strongest, None if weakest is None else tuple(map(_clip, stored.items(weakest)))
 
 
 def _clip(values: Any) -> RealClip:

@@ -60,5 +60,6 @@ def write_pages(
         forming=forming,
         code=begun.code,
         banner=begun.banner,
+        overview=begun.overview,
         real=real.read(out),
     )

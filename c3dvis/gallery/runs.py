@@ -7,7 +7,18 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from c3dvis import autodiff, receptive_field
-from c3dvis.gallery import code, folder, groups, manifest, provenance, rebuild, render, shards
+from c3dvis.gallery import (
+    code,
+    folder,
+    groups,
+    kernels,
+    manifest,
+    overview,
+    provenance,
+    rebuild,
+    render,
+    shards,
+)
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.render import Renderer
@@ -56,9 +67,18 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     out, settings = renderer.out, renderer.settings
     folder.check(out, renderer.identity)
     before = folder.begun(out, renderer.identity)
-    every = [CLASSES, *(info.name for info in reversed(layers.describe(renderer.network)))]
-    seen = [_with_field(renderer, section) for section in sections]
+    described = layers.describe(renderer.network)
+    fields = _fields(renderer)
+    every = [CLASSES, *(info.name for info in reversed(described))]
+    seen = [
+        dataclasses.replace(section, field=overview.seen(fields.get(section.layer)))
+        for section in sections
+    ]
     grown = manifest.grown(() if before is None else before.sections, seen, every)
+    grown = tuple(
+        dataclasses.replace(section, kernel=kernels.add(renderer.network, section, out))
+        for section in grown
+    )
     most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     shared = {} if before is None else before.groups
     begun = Manifest(
@@ -70,23 +90,20 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
         machine=provenance.machine(),
         code=_code(renderer, grown),
         banner=choices.toy_note(settings),
+        overview=overview.of(described, renderer.network.count_params(), fields),
     )
     manifest.write(out, begun)
     return begun
 
 
-def _with_field(renderer: Renderer, section: Section) -> Section:
-    """A section that says what a place of its layer sees, where the layers on the way tell."""
-    if section.layer == CLASSES:
-        return section
+def _fields(renderer: Renderer) -> dict[str, receptive_field.Field]:
+    """What a place of each layer sees, where the layers on the way tell."""
     settings = renderer.settings
     shape = clip_shape(renderer.network, frames=settings.frames, size=settings.size)
     try:
-        field = receptive_field.of(renderer.network, section.layer, shape=shape[:3])
-    except ValueError:  # of a layer that is called twice, or per frame
-        return section
-    known = field.shape if field.reason is None else None
-    return dataclasses.replace(section, field=known)
+        return receptive_field.of_layers(renderer.network, shape=shape[:3])
+    except ValueError:  # of a network of several inputs
+        return {}
 
 
 def share_of(

@@ -39,22 +39,29 @@ class Tile:
         unit: The filter or class.
         record: None where it is not made yet.
         real: The real clips that it responds to most, best first.
+        weakest: Those that it responds to least, lowest first.
         card: Path of its motion card; None where there is none.
         card_says: The card in a sentence.
+        motion_share: What the card says that motion has of what the unit tells apart; None where
+            that is not known.
         trust: What real clips say of its clip; None where that is not known.
         ways: Clips made of motion in the direction that it prefers, and in the opposite one;
             None where there are none.
         forming: Its clip while that is being made.
+        kernel: Path of the picture of its kernel; None where there is none.
     """
 
     unit: Unit
     record: Record | None
     real: tuple[RealClip, ...] = ()
+    weakest: tuple[RealClip, ...] = ()
     card: str | None = None
     card_says: str = ""
+    motion_share: float | None = None
     trust: Trust | None = None
     ways: Ways | None = None
     forming: FormingClip | None = None
+    kernel: str | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +147,11 @@ class Tile:
         return f"{number(self.real[0].score)}, {visible(self.real[0].name)}" if self.real else ""
 
     @property
+    def weakest_real(self) -> str:
+        """The weakest real clip's score."""
+        return number(self.weakest[0].score) if self.weakest else ""
+
+    @property
     def id(self) -> str:
         """Its address within the page, which stays whatever else the page shows."""
         return f"{self.unit.folder}-{self.unit.channel}"
@@ -214,7 +226,7 @@ class Tile:
             return {}
         speed = math.hypot(*self.drift) if self.drift else None
         values = {"score": record.score, "ratio": self._ratio}
-        values |= {"change": record.change, "speed": speed}
+        values |= {"motion": self.motion_share, "change": record.change, "speed": speed}
         values |= {"interpretability": self.trust.made_score if self.trust else None}
         return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 

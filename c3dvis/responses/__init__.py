@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from c3dvis.responses.description import Description, describe
     from c3dvis.responses.factors import Factors, appearance_and_motion
     from c3dvis.responses.interpretability import VideoMIS, video_mis
-    from c3dvis.responses.layer_kernels import kernels
+    from c3dvis.responses.layer_kernels import kernels, kernels_of_clip
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
     from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
     from c3dvis.responses.similarity import FeatureSpace, clip_features, similarities
@@ -48,6 +48,7 @@ __all__ = [
     "describe",
     "feature_maps",
     "kernels",
+    "kernels_of_clip",
     "motion_cards",
     "motion_dependence",
     "motion_tuning",
@@ -69,6 +70,7 @@ _FILES = {
     "convolve": "convolution",
     "feature_maps": "maps",
     "kernels": "layer_kernels",
+    "kernels_of_clip": "layer_kernels",
     "random_kernel": "convolution",
     "LayerResponses": "sweep_result",
     "RankedClip": "sweep_result",

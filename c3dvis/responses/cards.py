@@ -79,6 +79,16 @@ class MotionCard:
         return best.direction if moves and self.tuning.best_response[unit] > 0 else None
 
     @property
+    def motion_share(self) -> float | None:
+        """Share of what it tells apart that takes motion, alone or together with texture, 0 to 1.
+
+        None where it tells none of the textures and motions apart.
+        """
+        _, motion, both = self._row(self.factors.shares, self.factors.channels)
+        share = float(motion + both)
+        return share if np.isfinite(share) else None
+
+    @property
     def _motion(self) -> str:
         unit = self.tuning.channels.index(self.channel)
         if not self.tuning.best_response[unit] > 0:

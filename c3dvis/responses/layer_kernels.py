@@ -6,16 +6,41 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis import graph
+from c3dvis.graph import Step
 from c3dvis.models import layers
 from c3dvis.text import unknown
+
+# What prepares a clip before a network's first convolution, besides layers that say of themselves
+# that they compute each position from that position alone (see `receptive_field`).
+_PREPARE = (
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.BatchNormalization,
+    keras.layers.ZeroPadding3D,
+    keras.layers.Identity,
+)
+# What may stand between a convolution and the layer that shows its filters: it changes the height
+# of what a filter answers, and not what it answers to. A normalisation can turn its sign.
+_FOLLOW = (
+    keras.layers.BatchNormalization,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout3D,
+    keras.layers.Identity,
+)
 
 
 def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     """The kernels of a convolution as clips: grey is 0, and each kernel has its own scale.
 
-    A kernel that reads RGB is shown in colours. One that reads other channels has no picture of its
-    own: shown is how it weighs the one mixture of these channels that holds most of its energy
-    (the first singular vector), in grey, with the sign that makes its sum positive.
+    A kernel that reads RGB is shown in colours: those of the clip, also where the network turns
+    them round or scales them first. One that reads other channels has no picture of its own: shown
+    is how it weighs the one mixture of these channels that holds most of its energy (the first
+    singular vector), in grey, with the sign that makes its sum positive.
 
     Args:
         network: A Keras model.
@@ -39,11 +64,104 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     weights = np.asarray(_kernel(info.layer), np.float32)
     if weights.ndim == 4:
         weights = weights[None]  # a 2-D kernel is one of a single frame
+    way = _way_to_clip(network, layer)
+    colours = None if way is None else _colours(network, way[1:])
+    if colours is not None:
+        weights = np.einsum("thwif,ci->thwcf", weights, colours)
     shown = np.moveaxis(weights, -1, 0)  # (filters, t, h, w, channels)
-    if shown.shape[-1] != 3:
+    if colours is None and shown.shape[-1] != 3:
         shown = np.stack([_strongest_mixture(kernel) for kernel in shown])
     most = np.abs(shown).max(axis=(1, 2, 3, 4), keepdims=True)
     return (0.5 + 0.5 * shown / np.where(most > 0, most, 1)).astype(np.float32)
+
+
+def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | None:
+    """The kernels by which the channels of a layer read the clip itself.
+
+    The layer is a convolution, or its normalisation or activation, and between it and the clip is
+    nothing but preprocessing: its channels answer to what their kernels look like.
+
+    Args:
+        network: A Keras model that takes clips in grey or RGB.
+        layer: Name of a layer.
+
+    Returns:
+        One for each channel, as `kernels` gives them, white or in colour for what raises the
+        channel; None of a layer that reads something else.
+
+    Example:
+        >>> from c3dvis import models, responses
+        >>> network = models.build("c3d-motion")
+        >>> responses.kernels_of_clip(network, "conv2") is None
+        True
+    """
+    way = _way_to_clip(network, layer)
+    if way is None:
+        return None
+    signs = np.ones(1, np.float32)
+    for place, step in enumerate(way):
+        if _is_convolution(step.layer) and _colours(network, way[place + 1 :]) is not None:
+            shown = kernels(network, step.name)
+            return 0.5 + (shown - 0.5) * signs.reshape(-1, 1, 1, 1, 1)
+        if not isinstance(step.layer, _FOLLOW):
+            return None
+        signs = signs * _signs(step.layer)
+    return None
+
+
+def _way_to_clip(network: keras.Model, layer: str) -> list[Step] | None:
+    """The steps from a layer back to the clip; None where it is called twice, or ways meet."""
+    flat = graph.flattened(network)
+    makers = {key: step for step in flat.steps for key in step.outputs}
+    steps = [step for step in flat.steps if step.name == layer]
+    if len(steps) != 1:
+        return None
+    while len(steps[-1].inputs) == 1:
+        (key,) = steps[-1].inputs
+        if key in flat.inputs:
+            return steps
+        steps.append(makers[key])
+    return None
+
+
+def _is_convolution(layer) -> bool:
+    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    return isinstance(inner, (keras.layers.Conv3D, keras.layers.Conv2D))
+
+
+def _signs(layer) -> NDArray[np.float32]:
+    """Whether a layer turns the sign of each channel."""
+    scale = layer.gamma if isinstance(layer, keras.layers.BatchNormalization) else None
+    if scale is None:
+        return np.ones(1, np.float32)
+    return np.where(keras.ops.convert_to_numpy(scale) < 0, -1, 1).astype(np.float32)
+
+
+def _colours(network: keras.Model, way: list[Step]) -> NDArray[np.float32] | None:
+    """How each colour of the clip moves each channel behind its preprocessing, `(C, channels)`.
+
+    Args:
+        network: Whose clip it is.
+        way: From the last layer of the preprocessing back to the clip.
+
+    Returns:
+        None where there is more than preprocessing, or the clip is neither grey nor in colour.
+    """
+    count = network.inputs[0].shape[-1]
+    if count not in (1, 3) or not all(_prepares(step.layer) for step in way):
+        return None
+    # Preprocessing is affine: the difference to black tells all.
+    shown = keras.ops.convert_to_tensor(np.eye(count + 1, count, dtype=np.float32))
+    shown = keras.ops.reshape(shown, (count + 1, 1, 1, 1, count))
+    for step in reversed(way):
+        if not isinstance(step.layer, keras.layers.ZeroPadding3D):
+            shown = step.layer(shown)
+    values = keras.ops.convert_to_numpy(shown).reshape(count + 1, -1)
+    return np.asarray(values[:-1] - values[-1], np.float32)
+
+
+def _prepares(layer) -> bool:
+    return isinstance(layer, _PREPARE) or getattr(layer, "positionwise", False)
 
 
 def _kernel(layer):

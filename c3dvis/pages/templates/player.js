@@ -4,7 +4,8 @@
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const controls = document.querySelector(".controls");
 const [play, slider, number] = controls.querySelectorAll(".play, .frame, .number");
-const clips = [...document.querySelectorAll(".clip[data-frames]")];
+const films = [...document.querySelectorAll("[data-frames]")];
+const clips = films.filter((film) => film.matches(".clip"));
 const seen = new Set(), own = new Map();
 const count = Number(slider.max) + 1;
 let frame = 0, playing = !still.matches, timer = null;
@@ -65,10 +66,8 @@ const observer = new IntersectionObserver((entries) => {
     seen[isIntersecting ? "add" : "delete"](target);
   }
 });
-for (const clip of clips) {
-  clip.title = "Play or pause this clip; arrow keys step";
-  observer.observe(clip);
-}
+for (const clip of clips) clip.title = "Play or pause this clip; arrow keys step";
+for (const film of films) observer.observe(film);
 
 play.addEventListener("click", () => setAll(frame, !playing));
 slider.addEventListener("input", () => setAll(Number(slider.value), false));

@@ -1,0 +1,167 @@
+"""The network at the top of a gallery's page: its layers in order, with a few of their clips."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from c3dvis import stored
+from c3dvis.gallery.plan import CLASSES
+from c3dvis.gallery.tile import Tile
+from c3dvis.text import counted
+
+if TYPE_CHECKING:  # pages are written without Keras
+    from c3dvis.models.layers import LayerInfo
+    from c3dvis.receptive_field import Field
+
+# Clips of a layer that are shown.
+_THUMBNAILS = 4
+# Layers without clips that are listed one behind the other; more are folded up.
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer of a network.
+
+    Attributes:
+        name: Its true name.
+        kind: Its class, such as "Conv3D".
+        shape: Of its output without the batch axis; None where it has not one output.
+        parameters: How many numbers its weights hold; 0 of what the layers inside it hold.
+        field: Frames, rows and columns that one place of it sees; None where that is not known.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int | None, ...] | None
+    parameters: int
+    field: tuple[int, ...] | None = None
+
+    @property
+    def extent(self) -> str:
+        """The shape in words."""
+        return "" if self.shape is None else extent(self.shape)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the page lists.
+
+    Attributes:
+        layers: One that has clips, or all between two of those; none for the classes.
+        part: Of the page, which shows the clips; None where there are none.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    part: Mapping[str, Any] | None = None
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether there are too many layers to be listed one by one."""
+        return len(self.layers) > _LISTED
+
+    @property
+    def thumbnails(self) -> list[Tile]:
+        """A few of its clips, those of one colour last: there may be many of them."""
+        tiles = [] if self.part is None else self.part["tiles"]
+        shown = [tile for tile in tiles if tile.strip]
+        return sorted(shown, key=lambda tile: tile.is_plain)[:_THUMBNAILS]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a gallery knows of its network.
+
+    Attributes:
+        parameters: Of the network.
+        layers: In network order.
+    """
+
+    parameters: int
+    layers: tuple[LayerSummary, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `gallery.json` keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Overview:
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: If it is none.
+            KeyError: If something of it is not there.
+        """
+        values = stored.mapping(values)
+        layers = tuple(map(_read_layer, stored.items(values["layers"])))
+        return cls(stored.count(values["parameters"]), layers)
+
+    def steps(self, parts: Iterable[Mapping[str, Any]]) -> list[Step]:
+        """What the page lists, from the clip to the classes.
+
+        Args:
+            parts: Of the page, with `layer` and `tiles`.
+        """
+        shown = {part["layer"]: part for part in parts}
+        listed: list[Step] = []
+        for has_clips, group in itertools.groupby(self.layers, lambda one: one.name in shown):
+            layers = tuple(group)
+            if has_clips:
+                listed += [Step((one,), shown[one.name]) for one in layers]
+            else:
+                listed.append(Step(layers))
+        return [*listed, Step((), shown[CLASSES])] if CLASSES in shown else listed
+
+    @property
+    def summary(self) -> str:
+        layers = counted(len(self.layers), "layer")
+        return f"{layers}, {self.parameters:,} parameters"
+
+
+def of(layers: Sequence[LayerInfo], parameters: int, fields: Mapping[str, Field]) -> Overview:
+    """The overview of a network.
+
+    Args:
+        layers: As `models.layers.describe` lists them.
+        parameters: Of the network.
+        fields: As `receptive_field.of_layers` gives them.
+    """
+    return Overview(parameters, tuple(_summary(one, fields.get(one.name)) for one in layers))
+
+
+def extent(shape: Sequence[int | None]) -> str:
+    """A shape in words.
+
+    >>> extent((16, None, 8))
+    '16 × any × 8'
+    """
+    return " × ".join("any" if n is None else str(n) for n in shape)
+
+
+def seen(field: Field | None) -> tuple[int, ...] | None:
+    """Frames, rows and columns of a field; None where it can't be followed."""
+    return None if field is None or field.reason is not None else field.shape
+
+
+def _summary(info: LayerInfo, field: Field | None) -> LayerSummary:
+    weights = () if info.layer is None or info.is_open else info.layer.weights
+    parameters = sum(math.prod(weight.shape) for weight in weights)
+    return LayerSummary(info.name, info.kind, info.shape, parameters, seen(field))
+
+
+def _read_layer(values: Any) -> LayerSummary:
+    values = stored.mapping(values)
+    shape = values["shape"]
+    if shape is not None:
+        shape = tuple(None if n is None else stored.count(n) for n in stored.items(shape))
+    return LayerSummary(
+        stored.text(values["name"]),
+        stored.text(values["kind"]),
+        shape,
+        stored.count(values["parameters"]),
+        None if values["field"] is None else stored.shape(values["field"]),
+    )
