@@ -62,7 +62,7 @@ def read(
     path: str | os.PathLike[str],
     *,
     frames: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
@@ -78,7 +78,8 @@ def read(
         path: a video (mp4, mov, webm, mkv, avi, ...), an animated GIF, WebP or PNG, or a folder
             with a picture file for each frame, in natural order (2 before 10).
         frames: how many frames to return. Default: all from `start` on.
-        size: height and width in pixels; `resize` says how. Default: as stored.
+        size: height and width in pixels, or one number for a square; `resize` says how. Default:
+            as stored.
         start: number of the first frame to use, counted from 0, or its time in seconds as text,
             "12.5s", by the file's mean frame rate.
         step: take every `step`-th frame. Default: where `frames` is given, spread them evenly
@@ -105,13 +106,13 @@ def excerpt(
     path: str | os.PathLike[str],
     *,
     frames: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
 ) -> Excerpt:
     """What `read` gives, with what it is of the file; the arguments are those of `read`."""
-    size = None if size is None else check_size(size)
+    sides = None if size is None else check_size(size)
     source = _source(Path(path))
     while True:
         try:
@@ -120,7 +121,7 @@ def excerpt(
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
-            clip = _load(source, wanted, size)
+            clip = _load(source, wanted, sides)
             return Excerpt(clip, tuple(wanted), source.count, source.size)
         except FewerFrames as fewer:
             warnings.warn(
@@ -133,6 +134,11 @@ def excerpt(
 
 def _frame_at(start: int | str, source: Source) -> Any:
     """The number of the frame that a time such as "12.5s" means; a number as it is."""
+    if isinstance(start, (float, np.floating)):
+        raise ValueError(
+            f'Expected start a frame, or a time in seconds as text, "{start:g}s". '
+            f"Received: {start!r}."
+        )
     if not isinstance(start, str):
         return start
     if not re.fullmatch(r"\d+(\.\d+)?s", start, re.ASCII):
