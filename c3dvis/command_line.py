@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
 
 
+# What argparse says, and how the package says it.
+_IN_OUR_WORDS = (
+    (r"invalid choice: (.+) \(choose from (.+)\)$", r"Expected one of \2. Received: \1."),
+    (r"invalid (\w+) value: (.+)$", r"Expected a number (\1). Received: \2."),
+    (r"expected one argument$", "Expected a value behind it. Received: none."),
+    (r"expected at least one argument$", "Expected a value or more behind it. Received: none."),
+    (r"expected (\d+) arguments$", r"Expected \1 values behind it. Received: fewer."),
+    (r"^the following arguments are required: (.+)$", r"Expected \1 in the command."),
+)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with exit code 2, and whose help keeps its lines."""
 
@@ -40,6 +51,8 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
+        for pattern, words in _IN_OUR_WORDS:
+            message = re.sub(pattern, words, message)
         self.exit(2, f"error: {in_one_line(message)} (--help tells more)\n")
 
 

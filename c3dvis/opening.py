@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from c3dvis.folding import Fold, Unfold
 from c3dvis.text import in_one_line
@@ -163,7 +165,32 @@ def _frame_by_frame(layer, node, inputs):
 
 
 def _traced(layer, node, inputs):
-    """The outputs of a layer's code for symbolic tensors, with variants of its layers."""
+    """The outputs of a layer's code for symbolic tensors, with variants of its layers.
+
+    Numbers that the code makes of weights would not change with these, so they are refused; those
+    that it makes of nothing, such as a mask or positions, stay.
+    """
+    own_weights = layer._trainable_variables + layer._non_trainable_variables
+    if own_weights and layer.compute_dtype != layer.variable_dtype:
+        raise _Closed("it computes with weights of its own in mixed precision")
+    outputs = _followed(layer, node, inputs)
+    numbers = _numbers(inputs, outputs)
+    if numbers:
+        random = np.random.default_rng(0)
+        values = [
+            (variable, ops.convert_to_tensor(random.normal(size=variable.shape), variable.dtype))
+            for variable in layer.variables
+            if keras.backend.is_float_dtype(variable.dtype)
+        ]
+        others = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in inputs]
+        again = _numbers(others, _followed(layer, node, others, values))
+        if not all(map(np.array_equal, numbers, again)):
+            raise _Closed("its code computes with weights outside of its layers")
+    return outputs
+
+
+def _followed(layer, node, inputs, values=None):
+    """What a layer's code makes of symbolic tensors, its variables having other values."""
     count = itertools.count()
     variants: dict[int, Any] = {}
 
@@ -187,9 +214,6 @@ def _traced(layer, node, inputs):
         for name, value in vars(layer).items()
         if not name.startswith(_TRACKING) and any(_layers(value))
     }
-    own_weights = layer._trainable_variables + layer._non_trainable_variables
-    if own_weights and layer.compute_dtype != layer.variable_dtype:
-        raise _Closed("it computes with weights of its own in mixed precision")
     other = object.__new__(type(layer))
     vars(other).update(vars(layer) | changed)
     floats = [keras.backend.is_float_dtype(t.dtype) for t in inputs]
@@ -202,21 +226,20 @@ def _traced(layer, node, inputs):
     tensors = node.input_tensors
     arguments, options = node.arguments.fill_in(dict(zip(map(id, tensors), cast, strict=True)))
     try:
-        with keras.StatelessScope():  # the layer's variables stay as they are
-            outputs = other.call(*arguments, **options)
-        _check_live(keras.Model(inputs, keras.tree.flatten(outputs)))
-    except _Closed:
-        raise
+        # The layer's variables stay as they are.
+        with keras.StatelessScope(state_mapping=values):
+            return other.call(*arguments, **options)
     except Exception as error:  # whatever a user's code says of symbolic tensors
         raise _Closed(
             "its code can't be followed on tensors whose batch size is not known yet "
             f"({type(error).__name__}: {in_one_line(error)})"
         ) from error
-    return outputs
 
 
-def _check_live(model: keras.Model) -> None:
-    """Refuses numbers that code made of weights, as they would not change with these."""
+def _numbers(inputs, outputs) -> list[NDArray]:
+    """The numbers, other than weights, that what is called between tensors is called with."""
+    found = []
+    model = keras.Model(inputs, keras.tree.flatten(outputs))
     for nodes in functional(model)._nodes_by_depth.values():
         for node in nodes:
             if node.is_input:
@@ -224,5 +247,8 @@ def _check_live(model: keras.Model) -> None:
             for value in keras.tree.flatten((node.arguments.args, node.arguments.kwargs)):
                 if isinstance(value, (keras.KerasTensor, keras.Variable)):
                     continue
-                if ops.is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype):
-                    raise _Closed("its code computes with weights outside of its layers")
+                if ops.is_tensor(value) and keras.backend.is_float_dtype(
+                    keras.backend.standardize_dtype(value.dtype)
+                ):
+                    found.append(ops.convert_to_numpy(value))
+    return found

@@ -38,10 +38,10 @@ METHODS = ("gradient", "grad_cam", "integrated_gradients", "occlusion", "step")
 class Case:
     """A network, a clip for it, and what is said of it."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, **options):
         self.module = importlib.import_module(f"architectures.{name}")
         keras.utils.set_random_seed(0)
-        self.network = self.module.build()
+        self.network = self.module.build(**options)
         self.given = {"input": self.module.INPUT} if hasattr(self.module, "INPUT") else {}
         one = models.one_input(self.network, **self.given)
         own = tuple(one.inputs[0].shape[1:])
@@ -157,13 +157,31 @@ def test_everything_else(name, tmp_path):
 
 
 # Of open-rppg (a Python package, MIT), unpacked from its wheel; what its own code
-# makes of `np.random.default_rng(0).random((16, 32, 32, 3))` and `(160, 36, 36, 3)`.
+# makes of `np.random.default_rng(0).random(shape)`.
 OPEN_RPPG = {
     "physnet.pure": ("physnet", (16, 32, 32, 3), [-0.49418, -0.03511, -0.18227, -0.26436]),
     "physnet.rlap": ("physnet", (16, 32, 32, 3), [1.34113, 1.58410, 1.43929, 0.50861]),
     "TSCAN.pure": ("tscan", (160, 36, 36, 3), [0.11868, 0.02733, 0.04128, -0.00276]),
     "TSCAN.rlap": ("tscan", (160, 36, 36, 3), [-0.03803, -0.27942, -0.34170, -0.09244]),
+    "EfficientPhys.pure": ("efficientphys", (16, 72, 72, 3), [0.38785, 0.11755, -0.01935, 0.29250]),
+    "EfficientPhys.rlap": (
+        "efficientphys",
+        (16, 72, 72, 3),
+        [0.02839, -0.01549, -0.01938, 0.10207],
+    ),
+    "PhysFormer.pure": ("physformer", (16, 128, 128, 3), [-2.45409, -0.38149, -1.59409, -0.59181]),
+    "PhysFormer.rlap": ("physformer", (16, 128, 128, 3), [0.36395, 3.18020, 0.58349, 0.59456]),
+    "PhysMamba.pure": ("physmamba", (32, 32, 32, 3), [-2.34801, -2.30792, -2.02383, -1.40302]),
+    "PhysMamba.rlap": ("physmamba", (32, 32, 32, 3), [-0.58039, -0.69114, -0.91314, -1.23274]),
+    "ME.pure": ("me", (16, 36, 36, 3), [-0.34242, -0.16774, -0.50881, -0.02340]),
+    "ME.rlap": ("me", (16, 36, 36, 3), [0.58788, 0.49196, 0.13460, -0.36755]),
 }
+
+
+def full_size(name) -> dict:
+    """What `build` is given for as many blocks as the weights have."""
+    module, _, _ = OPEN_RPPG[name]
+    return getattr(importlib.import_module(f"architectures.{module}"), "FULL", {})
 
 
 def load_open_rppg(network, name) -> None:
@@ -175,7 +193,7 @@ def load_open_rppg(network, name) -> None:
 @pytest.mark.parametrize("name", OPEN_RPPG)
 def test_the_weights_of_open_rppg_compute_the_same_here(name):
     module, shape, expected = OPEN_RPPG[name]
-    network = importlib.import_module(f"architectures.{module}").build(shape)
+    network = importlib.import_module(f"architectures.{module}").build(shape, **full_size(name))
     load_open_rppg(network, name)
     clip = np.random.default_rng(0).random(shape).astype(np.float32)
     (got,) = network.predict(clip[None], verbose=0)
@@ -183,9 +201,9 @@ def test_the_weights_of_open_rppg_compute_the_same_here(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["physnet.rlap", "TSCAN.rlap"])
+@pytest.mark.parametrize("name", [name for name in OPEN_RPPG if name.endswith("rlap")])
 def test_everything_with_the_weights_of_open_rppg(name, tmp_path):
-    case = Case(OPEN_RPPG[name][0])
+    case = Case(OPEN_RPPG[name][0], **full_size(name))
     load_open_rppg(case.network, name)
     check(case, {**case.quick(), **case.slow(tmp_path)})
 

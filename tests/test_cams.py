@@ -208,6 +208,42 @@ def test_a_convolution_without_places_is_no_map(shape):
     assert cam.default_layer(scorer, (4, 8, 8, 3)) == "map"
 
 
+@keras.saving.register_keras_serializable("test_cams")
+class Nothing(L.Layer):
+    def call(self, clips):
+        return keras.ops.zeros_like(clips)
+
+
+def test_a_branch_that_no_clip_reaches_is_neither_the_default_layer_nor_taken():
+    keras.utils.set_random_seed(0)
+    clip = L.Input((4, 16, 16, 3))
+    seen = L.Conv3D(2, 3, padding="same", name="seen")(clip)
+    blind = L.Conv3D(2, 3, bias_initializer="ones", name="first_blind")(Nothing()(clip))
+    blind = L.Conv3D(2, 3, padding="same", name="blind")(blind)
+    pooled = [L.GlobalAveragePooling3D()(x) for x in (seen, blind)]
+    network = keras.Model(clip, L.Dense(2)(L.Concatenate()(pooled)))
+    given = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+    answer = attribute(network, given, 0, method="grad_cam", signed=True)
+    assert answer.settings["layer"] == "seen" and answer.heatmap.std() > 0
+    for method in CAMS:
+        with pytest.raises(ValueError, match="the clip changes. Received: 'blind', which is the"):
+            attribute(network, given, 0, method=method, layer="blind")
+
+
+def test_a_heatmap_of_nothing_says_so():
+    """Grad-CAM keeps what speaks for a class: here nothing does."""
+    clip = L.Input((2, 8, 8, 3))
+    x = L.Conv3D(1, 1, kernel_initializer="ones", name="conv")(clip)
+    scores = L.Dense(1, kernel_initializer=keras.initializers.Constant(-1))
+    network = keras.Model(clip, scores(L.GlobalAveragePooling3D()(x)))
+    given = np.ones((2, 8, 8, 3), np.float32)
+    plain, signed = (
+        attribute(network, given, 0, method="grad_cam", signed=signed).caption
+        for signed in (False, True)
+    )
+    assert "heatmap 0 everywhere" in plain and "0 everywhere" not in signed
+
+
 def nested_twin(network):
     """The same network with its convolution in a model of its own."""
     clip = L.Input(SHAPE)

@@ -196,9 +196,10 @@ def test_resize_cuts_the_centre_and_stretches_nothing(shape):
     resized = clips.resize(clip, (20, 20))[0, ..., 0]
     np.testing.assert_allclose(resized[2:-2, 2:-2], 1)
     assert clips.resize(clip, shape[::-1]).shape[1:3] == shape[::-1]
+    np.testing.assert_array_equal(clips.resize(clip, 20), clips.resize(clip, (20, 20)))
 
 
-@pytest.mark.parametrize("size", [112, (0, 5), (5,), (5, 5.5), "ab", (3, 4, 5)])
+@pytest.mark.parametrize("size", [0, True, 5.5, (0, 5), (5,), (5, 5.5), "ab", (3, 4, 5)])
 def test_resize_refuses_a_bad_size(size):
     with pytest.raises(ValueError, match=r"size=\(height, width\)"):
         clips.resize(noise(1, 4, 4, 3), size)
@@ -1068,6 +1069,8 @@ def test_a_start_in_seconds_is_the_frame_shown_then(tmp_path, name):
         clips.read(tmp_path / name, start="1.5s")
     with pytest.raises(ValueError, match="or a time as \"12.5s\". Received: 'later'"):
         clips.read(tmp_path / name, start="later")
+    with pytest.raises(ValueError, match='a time in seconds as text, "0.5s". Received: 0.5.'):
+        clips.read(tmp_path / name, start=0.5)
 
 
 def test_a_folder_has_no_seconds(tmp_path):

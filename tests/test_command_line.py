@@ -1,5 +1,6 @@
 """What the commands share: exit codes, one line for what goes wrong, streams that are closed."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -148,6 +149,28 @@ def test_an_unknown_option_is_told_with_the_nearest(capsys):
     assert capsys.readouterr().err.startswith(
         "error: unrecognized arguments: --modle c3d; did you mean --model?"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["x", "--short", "wait"], "argument --short: Expected one of .*loop.*. Received: 'wait'."),
+        (["x", "--short"], "argument --short: Expected a value behind it. Received: none."),
+        (["x", "--pair", "1"], "argument --pair: Expected 2 values behind it. Received: fewer."),
+        (["x", "--pair", "1", "b"], r"argument --pair: Expected a number \(int\). Received: 'b'."),
+        (["x", "--some"], "argument --some: Expected a value or more behind it."),
+        ([], "Expected clip in the command."),
+    ],
+)
+def test_what_argparse_refuses_is_said_in_the_words_of_the_package(arguments, told, capsys):
+    parser = command_line.Parser(prog="x")
+    parser.add_argument("clip")
+    parser.add_argument("--short", choices=("loop", "hold"))
+    parser.add_argument("--pair", nargs=2, type=int)
+    parser.add_argument("--some", nargs="+")
+    with pytest.raises(SystemExit):
+        parser.parse_args(arguments)
+    assert re.match(f"error: {told}", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("text", ["3", "1.5s", "0s"])

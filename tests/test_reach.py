@@ -136,6 +136,8 @@ class Gated(L.Layer):
     def call(self, clips):
         if self.how == "batch size":
             return self.dense(clips) * float(clips.shape[0] > 0)
+        if self.how == "positions":
+            return self.dense(clips + ops.linspace(0.0, 1.0, clips.shape[-1]))
         return self.dense(clips) + ops.matmul(clips, ops.stop_gradient(2 * self.dense.kernel))
 
     def build(self, shape):
@@ -154,6 +156,18 @@ def test_a_layer_that_can_not_be_opened_says_why_and_can_be_read_as_one():
         with pytest.raises(ValueError, match="inside 'gate' can't be reached: its code"):
             layers.tap(network, ["gate/dense"])
         assert layers.tap(network, ["gate"]).outputs[0].shape == (None, *SHAPE)
+
+
+def test_numbers_that_are_made_of_no_weights_keep_no_layer_closed():
+    """Positions, masks and the like."""
+    clip = keras.Input(SHAPE)
+    gate = Gated("positions", name="gate")
+    network = keras.Model(clip, L.GlobalAveragePooling3D()(gate(clip)))
+    tap = layers.tap(network, ["gate/dense"])
+    x = np.random.default_rng(0).random((1, *SHAPE), np.float32)
+    for weights in ([np.eye(3), np.zeros(3)], [2 * np.eye(3), np.ones(3)]):
+        gate.dense.set_weights(weights)
+        np.testing.assert_allclose(tap([x]), gate(x), atol=1e-6)
 
 
 def test_a_name_inside_two_layers_needs_its_path(networks):

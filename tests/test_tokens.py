@@ -56,7 +56,17 @@ def shifted_in_windows():
     return keras.Model(clip, L.Dense(2, name="classes")(L.GlobalAveragePooling3D()(x)))
 
 
+def after_a_stem():
+    clip = keras.Input((4, 8, 8, 1))
+    half = keras.initializers.Constant(0.5)
+    x = L.Conv3D(2, 1, use_bias=False, kernel_initializer=half)(clip)
+    x = L.Conv3D(WIDTH, (1, 2, 2), (1, 2, 2), use_bias=False, name="patches")(x)
+    x = L.ReLU(name="tokens")(ClassToken()(L.Reshape((64, WIDTH))(x)))
+    return keras.Model(clip, L.Dense(2, name="classes")(L.GlobalAveragePooling1D()(x)))
+
+
 BUILDS = (
+    after_a_stem,
     with_class_and_register_tokens,
     places_in_the_batch,
     frames_in_the_batch,

@@ -79,7 +79,7 @@ def test_a_planted_sphere_is_found_on_the_grid_of_the_scan(place, tmp_path, caps
         (["--window", "500", "600"], "Received: class 'lesion', which it sees nowhere"),
         (["--window", "600", "500"], "low < high"),
         (["--axis", "1"], 0),
-        (["--axis", "3"], "invalid choice: 3"),
+        (["--axis", "3"], "--axis: Expected one of 0, 1, 2. Received: 3."),
         (["--start", "3"], "argument --start: Expected a video or pictures with it"),
     ],
 )

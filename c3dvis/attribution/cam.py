@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import graph
+from c3dvis import autodiff, graph
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers, tokens
@@ -56,16 +56,45 @@ def read(
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, or is not on the way to the objective.
+        ValueError: A layer that is unknown, has no places, is not on the way to the objective, or
+            is the same for every clip.
     """
-    if layer is None:
-        layer = default_layer(scorer, clip.shape, grid=grid)
-    scores, activations, gradients = scorer.layer_gradient(clip[None], layer, grid=grid)
-    return LayerGradient(layer, float(scores[0]), activations[0], gradients[0])
+    noise = np.random.default_rng(0).random(clip.shape, np.float32)
+    both = np.stack([clip, (clip + noise) % 1])
+    name = layer or default_layer(scorer, clip.shape, grid=grid)
+    scores, activations, gradients = scorer.layer_gradient(both, name, grid=grid)
+    if np.array_equal(*activations):
+        if layer is not None:
+            raise ValueError(
+                "Expected a layer that the clip changes. "
+                f"Received: {layer!r}, which is the same for this clip and for noise."
+            )
+        unchanged = _unchanged(scorer, both)
+        name = default_layer(scorer, clip.shape, grid=grid, without=unchanged)
+        scores, activations, gradients = scorer.layer_gradient(both, name, grid=grid)
+    return LayerGradient(name, float(scores[0]), activations[0], gradients[0])
+
+
+def _unchanged(scorer: Scorer, clips: NDArray[np.float32]) -> set[str]:
+    """Names of the layers that make the same of two clips, to the last bit."""
+    names = [info.name for info in layers.describe(scorer.network) if info.reason is None]
+    tap = layers.tap(scorer.network, names)
+
+    def same(clips):
+        inputs = clips if scorer.preprocess is None else scorer.preprocess(clips)
+        outputs = keras.tree.flatten(tap([inputs], training=False))
+        return ops.stack([ops.all(output[0] == output[1]) for output in outputs])
+
+    run = autodiff.compiled(same, variables=tap.variables)
+    return {name for name, is_same in zip(names, np.asarray(run(clips)), strict=True) if is_same}
 
 
 def default_layer(
-    scorer: Scorer, clip_shape: tuple[int, ...], *, grid: tokens.Grid | None = None
+    scorer: Scorer,
+    clip_shape: tuple[int, ...],
+    *,
+    grid: tokens.Grid | None = None,
+    without: Container[str] = (),
 ) -> str:
     """The last convolutional layer whose grid has 4 frames, 14 rows and 14 columns or more.
 
@@ -77,17 +106,25 @@ def default_layer(
     Of a transformer, it is what the last attention reads: behind that, the places that a class
     token has read have no gradient.
 
+    Args:
+        scorer: The network and the objective.
+        clip_shape: Of the clip, `(T, H, W, C)`.
+        grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
+        without: Names of layers to leave out.
+
     Raises:
         ValueError: A network without a convolution with a spatial output that leads to the
             objective.
     """
-    before_attention = _before_attention(scorer, clip_shape, grid)
+    before_attention = None if without else _before_attention(scorer, clip_shape, grid)
     if before_attention is not None:
         return before_attention
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
     for info in layers.describe(scorer.network):
-        if info.reason is not None or len(scorer.shared.shadow.keys(info.place)) != 1:
+        if info.reason is not None or info.name in without:
+            continue
+        if len(scorer.shared.shadow.keys(info.place)) != 1:
             continue
         sides = _sides(scorer, info, clip_shape)
         is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1
@@ -98,8 +135,8 @@ def default_layer(
             last_fine = info.name, sides
     if last is None:
         raise ValueError(
-            "Expected a network with a convolution that has a spatial output and leads to the "
-            "objective; name a layer. Received: a network without one."
+            "Expected a network with a convolution that has a spatial output, leads to the "
+            "objective and is changed by the clip; name a layer. Received: a network without one."
         )
     return (last_fine or last)[0]
 

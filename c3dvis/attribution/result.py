@@ -240,6 +240,7 @@ class Attribution:
         incomplete = "" if complete else ", not complete"
         if not self.settings.get("within_tolerance", True):
             incomplete += ", not within tolerance"
+        incomplete += "" if self.heatmap.any() else ", heatmap 0 everywhere"
         frames = "" if self.frame_mask is None else f", {self.deciding_frames}"
         highest = "" if self.frame_scores is None else f", {self.highest_frame}"
         score = f"score {self.score:.3f}"

@@ -20,7 +20,7 @@ class TooFewFrames(ValueError):
     """A clip has fewer frames than asked for, and nobody said what to do then."""
 
 
-def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
+def resize(clip: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32]:
     """Resize every frame, keeping the picture's proportions.
 
     The largest centred part with the wanted proportions is cut out and then scaled, as
@@ -29,7 +29,7 @@ def resize(clip: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
 
     Args:
         clip: `(T, H, W, C)` in [0, 1], any number of channels.
-        size: height and width in pixels.
+        size: height and width in pixels, or one number for a square.
 
     Returns:
         float32 array `(T, *size, C)` in [0, 1]; always a new array.
@@ -61,15 +61,16 @@ def enlarge(clip: NDArray[np.float32], *, side: int = 112) -> NDArray[np.float32
     return clip.repeat(times, axis=1).repeat(times, axis=2)
 
 
-def check_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return `size` as two positive integers, or say what is wrong with it."""
+def check_size(size: Any) -> tuple[int, int]:
+    """Return `size`, `(height, width)` or one number for both, as two positive integers."""
     try:
-        height, width = (operator.index(side) for side in size)
+        height, width = (operator.index(side) for side in (size if np.ndim(size) else (size, size)))
     except (TypeError, ValueError):
         height = width = 0
-    if height < 1 or width < 1:
+    if height < 1 or width < 1 or isinstance(size, bool):
         raise ValueError(
-            f"Expected size=(height, width), two positive integers. Received: size={size!r}."
+            "Expected size=(height, width), two positive integers, or one for a square. "
+            f"Received: size={size!r}."
         )
     return height, width
 

@@ -104,7 +104,7 @@ def read(
     path: str | os.PathLike[str],
     *,
     frames: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
@@ -120,7 +120,8 @@ def read(
         path: a video (mp4, mov, webm, mkv, avi, ...), an animated GIF, WebP or PNG, or a folder
             with a picture file for each frame, in natural order (2 before 10).
         frames: how many frames to return. Default: all from `start` on.
-        size: height and width in pixels; `resize` says how. Default: as stored.
+        size: height and width in pixels, or one number for a square; `resize` says how. Default:
+            as stored.
         start: number of the first frame to use, counted from 0, or its time in seconds as text,
             "12.5s", by the file's mean frame rate.
         step: take every `step`-th frame. Default: where `frames` is given, spread them evenly
@@ -147,7 +148,7 @@ def excerpt(
     path: str | os.PathLike[str],
     *,
     frames: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
@@ -164,7 +165,7 @@ def excerpts(
     windows: int,
     *,
     frames: int,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
     short: str | None = None,
@@ -194,7 +195,7 @@ def _excerpts(
     path: Path, size, choice: Callable[..., list[list[int]]], *, start, step, short
 ) -> list[Excerpt]:
     """The clips of a file whose frames `choice` gives."""
-    size = None if size is None else check_size(size)
+    sides = None if size is None else check_size(size)
     source = _source(path)
     while True:
         try:
@@ -203,7 +204,7 @@ def _excerpts(
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:
-            every = _load(source, [number for window in wanted for number in window], size)
+            every = _load(source, [number for window in wanted for number in window], sides)
         except FewerFrames as fewer:
             warnings.warn(
                 f"{str(path)!r} holds {source.count} frames, of which {fewer.source.count} can "
@@ -219,6 +220,11 @@ def _excerpts(
 
 def _frame_at(start: int | str, source: Source) -> Any:
     """The number of the frame that a time such as "12.5s" means; a number as it is."""
+    if isinstance(start, (float, np.floating)):
+        raise ValueError(
+            f'Expected start a frame, or a time in seconds as text, "{start:g}s". '
+            f"Received: {start!r}."
+        )
     if not isinstance(start, str):
         return start
     if not re.fullmatch(r"\d+(\.\d+)?s", start, re.ASCII):

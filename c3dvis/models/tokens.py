@@ -1,9 +1,9 @@
 """Tokens as places: which frame, row and column of a video transformer's grid each token is.
 
-Nothing is guessed from numbers of tokens: the places are followed from the patch embedding through
-the network's reshapes, transposes, rolls, slices and concatenations. So class tokens are told from
-places, and windows, shifted ones too, frames in the batch and attention divided into time and space
-are undone as the network itself has done them.
+Nothing is guessed from numbers of tokens: the places are followed from the patch embedding, or from
+the last volume of a convolutional stem, through the network's reshapes, transposes, rolls, slices
+and concatenations. So class tokens are told from places, and windows, shifted ones too, frames in
+the batch and attention divided into time and space are undone as the network itself has done them.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def layout(
         layer: Name of a layer, as `c3dvis.models.layers` has it.
         clip_shape: `(T, H, W, C)`.
         grid: Frames, rows and columns of the patches; None finds the patch embedding, a
-            convolution of clips or frames whose stride is its kernel.
+            convolution of clips or frames whose stride is its kernel, or else the last volume
+            `(N, t, h, w, C)` before the tokens, as that of a convolutional stem.
 
     Raises:
         ValueError: A layer that is unknown, or whose tokens can't be followed from the patches.
@@ -109,17 +110,39 @@ def layout(
         (2, 2, 2)
     """
     tap = layers.tap(network, [layer])
-    all_ids, patches = follow(graph.flattened(tap), network, clip_shape, grid)
-    ids = all_ids.get(graph.flattened(tap).outputs[0])
-    tokens = tap.outputs[0].shape
-    if ids is None or not Layout(patches, ids).is_whole:
-        raise ValueError(
+    steps = graph.flattened(tap)
+    refused: ValueError | None = None
+    for chosen in dict.fromkeys([grid, _grid_before(steps)] if grid is None else [grid]):
+        try:
+            all_ids, patches = follow(steps, network, clip_shape, chosen)
+        except ValueError as error:
+            refused = refused or error
+            continue
+        ids = all_ids.get(steps.outputs[0])
+        if ids is not None and Layout(patches, ids).is_whole:
+            return Layout(patches, ids)
+        refused = refused or ValueError(
             f"Expected a layer whose tokens are the {patches[0]} x {patches[1]} x {patches[2]} "
             "patches (and class tokens); name one of the full grid, or give its grid=(t, h, w). "
-            f"Received: layer {layer!r} of shape {tuple(tokens)}, whose tokens can't be followed "
-            "from the patches."
+            f"Received: layer {layer!r} of shape {tuple(tap.outputs[0].shape)}, whose tokens "
+            "can't be followed from the patches."
         )
-    return Layout(patches, ids)
+    assert refused is not None
+    raise refused
+
+
+def _grid_before(steps: graph.Graph) -> Grid | None:
+    """Frames, rows and columns of the last volume that leads to what a network makes, if any."""
+    wanted = {steps.outputs[0]}
+    for step in reversed(steps.steps):
+        if not wanted.intersection(step.outputs):
+            continue
+        for shape in step.shapes:
+            sides = [n for n in shape[1:4] if n is not None]
+            if len(shape) == 5 and len(sides) == 3 and math.prod(sides) > 1:
+                return sides[0], sides[1], sides[2]
+        wanted.update(step.inputs)
+    return None
 
 
 def are_tokens(output: keras.KerasTensor) -> bool:
