@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,8 @@ def start(arguments: list[str]) -> int:
     code = 1
     try:
         code = main(arguments)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

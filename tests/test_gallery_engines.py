@@ -218,6 +218,17 @@ def test_a_ray_that_has_ended_here_ends_the_run(nodes):
     assert ended.looks == 3
 
 
+def test_a_ray_that_does_not_start_is_told_in_a_sentence(monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup.\nMore lines of advice.")
+
+    ended = EndedRay(raises)
+    ended.init, ended.is_initialized = init, lambda: False
+    monkeypatch.setitem(sys.modules, "ray", ended)
+    with pytest.raises(OSError, match=r"^Ray did not start on this machine: .* startup\."):
+        list(engines.build("ray").run(None, [object()], {}))
+
+
 def test_groups_are_shared_out_evenly_and_stay():
     assert [(len(g.units), g.size) for g in groups.share(units("a", 20), 16)] == [(10, 10)] * 2
     assert [(len(g.units), g.size) for g in groups.share(units("a", 5), 2)] == [

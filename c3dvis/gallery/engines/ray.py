@@ -64,6 +64,8 @@ class Ray:
                 self.ray, pool.recipe(renderer, elsewhere=True), self.workers, self.address
             )
             yield from pool.run(workers, renderer, tasks, best)
+        except self.ray.exceptions.RayError as error:
+            raise OSError(f"{_where(self.address)} failed: {_reason(error)}") from error
         finally:
             if started and (self.address is None or _answers(self.address)):
                 self.ray.shutdown()
@@ -72,7 +74,9 @@ class Ray:
         address = "local" if self.address is None else self.address
         try:
             self.ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises that itself, where the machine is too busy
+            if self.address is None:
+                raise OSError(f"Ray did not start on this machine: {_reason(error)}") from error
             raise ValueError(
                 f"Expected a Ray cluster of this version of Ray and Python, to which this user may "
                 f"connect (see RAY_AUTH_MODE). Received: {address}, which says: {error}"
@@ -135,8 +139,7 @@ class _Actors:
         answers = self.address is None or _answers(self.address)
         self._silent = 0 if answers and _in_time(self._node_lives) else self._silent + 1
         if self._silent == _LOOKS:
-            at = "on this machine" if self.address is None else f"at {self.address}"
-            raise OSError(f"the Ray cluster {at} does not answer any longer")
+            raise OSError(f"{_where(self.address)} does not answer any longer")
 
     def _node_lives(self) -> bool:
         """Whether Ray's process on this machine, through which all goes, has not ended."""
@@ -175,6 +178,10 @@ class Actor:
         yield from self._worker.answer(task, best)
 
 
+def _where(address: str | None) -> str:
+    return "the Ray cluster " + ("on this machine" if address is None else f"at {address}")
+
+
 def _check(address: str) -> None:
     """Refuses an address at which nobody answers, before Ray tries for minutes."""
     if not _answers(address):
@@ -208,7 +215,7 @@ def _reach(address: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What Ray says of a worker that died, without ids and guesses."""
+    """What Ray says of what failed, without ids and guesses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if "exit" in line.lower() or "died" in line.lower()]
     text = " ".join((told or lines or [type(error).__name__])[:2])
