@@ -58,6 +58,12 @@ def gallery_page(out, **options):
     for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg", "real/conv1/0-weak-0.jpg"):
         clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
     (out / "cards/conv1/1.png").write_bytes(b"")
+    speed = {"score": 1.0, "energy": 0.5, "shape": [4, 8, 6]}
+    strips = [f"cards/conv1/1-speed-{rank}.jpg" for rank in range(3)]
+    for path in strips:
+        clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
+    of_speeds = {"schema": 1, "clips": [{**speed, "strip": path} for path in strips]}
+    (out / "cards/conv1/1-speeds.json").write_text(json.dumps(of_speeds))
     parts = {
         CLASSES: [record(label="left", taken_for="up")],
         "conv1": [

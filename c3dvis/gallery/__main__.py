@@ -80,6 +80,7 @@ def _run(chosen: argparse.Namespace) -> int:
         real_clips=chosen.real,
         motion_cards=chosen.cards,
         directions=chosen.directions,
+        slow_to_free=chosen.speeds,
         report=say,
         bar=sys.stdout.isatty(),
     )

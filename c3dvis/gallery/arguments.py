@@ -147,6 +147,12 @@ def _add_running(group: Any) -> None:
         "prefers and of motion in the opposite one",
     )
     group.add_argument(
+        "--speeds",
+        action="store_true",
+        help="three more clips of each, from slow, with a penalty on change between frames, to "
+        "free; takes several times as long as its clip",
+    )
+    group.add_argument(
         "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
     )
     group.add_argument(

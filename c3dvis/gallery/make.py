@@ -21,6 +21,7 @@ from c3dvis.gallery import (
     rebuild,
     runs,
     shards,
+    speeds,
     tables,
     ways,
 )
@@ -97,6 +98,7 @@ def make(
     real_clips: str | Path | None = None,
     motion_cards: bool = False,
     directions: bool = False,
+    slow_to_free: bool = False,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -123,6 +125,7 @@ def make(
             and, with real clips, what these say of whether to believe the clip: see `trust`.
         directions: Whether to make two more clips of each unit that has a card, in the direction
             that it prefers and in the opposite one.
+        slow_to_free: Whether to make three more clips of each unit: see `speeds`.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -142,10 +145,10 @@ def make(
     out = Path(out)
     selection = Selection() if selection is None else selection
     share = None if shard is None else shards.parse(shard)
-    if share is not None and (real_clips is not None or motion_cards):
+    if share is not None and (real_clips is not None or motion_cards or slow_to_free):
         raise ValueError(
-            "Expected real clips or motion cards without a shard: add them when all shards are "
-            f"made. Received: {shard!r}."
+            "Expected real clips or motion cards without a shard, and clips of other speeds: add "
+            f"them when all shards are made. Received: {shard!r}."
         )
     if real_clips is not None:
         real.check(real_clips)
@@ -175,6 +178,10 @@ def make(
             cards.add(*of, swept, report=report)
             if directions:
                 ways.add(*of, report=report)
+        if slow_to_free:
+            shown = [unit for unit in outcome.units if unit not in outcome.failed]
+            speeds.add(renderer, begun.groups, shown, report=report)
+        if motion_cards or slow_to_free:
             rebuild.rebuild(out)
         return outcome
 

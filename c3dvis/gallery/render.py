@@ -23,7 +23,13 @@ from c3dvis.gallery.measure import Measures, measure
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.settings import Settings
-from c3dvis.maximize import MaximizedClip, Maximizer, parametrizations
+from c3dvis.maximize import (
+    MaximizedClip,
+    Maximizer,
+    SlowToFast,
+    parametrizations,
+    slow_to_fast,
+)
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.text import in_one_line
@@ -78,15 +84,34 @@ class Renderer:
                 self.network,
                 objective_of(self.network, layer, channels),
                 batch_size=self.settings.batch_size,
-                dtype=self.settings.dtype,
-                size=self.settings.size,
-                frames=self.settings.frames,
-                parametrization=self.settings.parametrization,
-                colours=self.settings.colours,
-                preprocess=choices.preprocess(self.settings.value_range),
+                **self._options(),
             )
             self._compiled = (layer, group.size)
         return self._maximizer
+
+    def slow_to_fast(self, group: Group, weights: Sequence[float]) -> SlowToFast:
+        """Clips of a group's units under temporal penalties; see `maximize.slow_to_fast`."""
+        channels = [unit.channel for unit in group.units]
+        return slow_to_fast(
+            self.network,
+            objective_of(self.network, group.units[0].layer, channels),
+            weights=weights,
+            steps=self.settings.steps,
+            seed=self.settings.seed,
+            batch_size=self.settings.batch_size,
+            **self._options(),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """What of the settings a maximizer takes."""
+        return {
+            "dtype": self.settings.dtype,
+            "size": self.settings.size,
+            "frames": self.settings.frames,
+            "parametrization": self.settings.parametrization,
+            "colours": self.settings.colours,
+            "preprocess": choices.preprocess(self.settings.value_range),
+        }
 
     def render(self, task: Task, best: Mapping[int, float | None]) -> Iterator[Record]:
         """Makes the files of a group's missing units and yields their records, in order.
@@ -127,7 +152,7 @@ class Renderer:
             objective_of(self.network, units[0].layer, channels),
             steps=self.settings.steps,
             seed=self.settings.seed,
-            callbacks=[] if self.forming is None else [_Draw(self.forming, units, self._strip)],
+            callbacks=[] if self.forming is None else [_Draw(self.forming, units, self.shown)],
         )
         batch: list[int] = []
         end = 0
@@ -150,7 +175,7 @@ class Renderer:
             sizes[path.name] = len(content)
             hashes[path.name] = hashlib.sha256(content).hexdigest()
         is_class = unit.layer == CLASSES and maximized.status == "ok"
-        measured = measure(self._strip(maximized.clip)) if sizes else Measures()
+        measured = measure(self.shown(maximized.clip)) if sizes else Measures()
         return self._record(
             unit,
             status=maximized.status,
@@ -178,7 +203,8 @@ class Renderer:
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)
 
-    def _strip(self, clip: np.ndarray) -> np.ndarray:
+    def shown(self, clip: np.ndarray) -> np.ndarray:
+        """A clip `(T, H, W, C)` as a film strip shows it."""
         return self._drawn(clip, "jpg")
 
     def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.speeds import Speeds
 from c3dvis.gallery.trust import Trust
 from c3dvis.gallery.ways import Ways
 from c3dvis.text import number, visible
@@ -47,6 +48,7 @@ class Tile:
         trust: What real clips say of its clip; None where that is not known.
         ways: Clips made of motion in the direction that it prefers, and in the opposite one;
             None where there are none.
+        speeds: Its clips from slow to free; None where there are none.
         forming: Its clip while that is being made.
         kernel: Path of the picture of its kernel; None where there is none.
     """
@@ -60,6 +62,7 @@ class Tile:
     motion_share: float | None = None
     trust: Trust | None = None
     ways: Ways | None = None
+    speeds: Speeds | None = None
     forming: FormingClip | None = None
     kernel: str | None = None
 
@@ -159,7 +162,7 @@ class Tile:
     @property
     def is_swatch(self) -> bool:
         """Whether a swatch says all of it: one colour, and nothing beside it."""
-        return self.is_plain and not self.real and self.card is None
+        return self.is_plain and not (self.real or self.card or self.speeds)
 
     @property
     def is_plain(self) -> bool:
