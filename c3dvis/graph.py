@@ -190,7 +190,7 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
         alike[call.layer.name].append(call)
     names = {}
     for name, same in alike.items():
-        same.sort(key=lambda call: call.node.operation._inbound_nodes.index(call.node))
+        same.sort(key=lambda call: opening.order_of_call(call.node))
         for i, call in enumerate(same, 1):
             names[id(call.node)] = f"{name}@{i}" if len(same) > 1 else name
     return {names[id(call.node)]: call for call in every}

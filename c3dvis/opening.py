@@ -22,9 +22,20 @@ from c3dvis.folding import Fold, Unfold
 from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
-__all__ = ["changed", "functional", "is_graph", "is_inline", "look", "original", "recomputed"]
+__all__ = [
+    "changed",
+    "functional",
+    "is_graph",
+    "is_inline",
+    "look",
+    "order_of_call",
+    "original",
+    "recomputed",
+]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
+# Of a variant: which call of the user's layer each of its own calls stands for.
+_ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
 _TRACKING = ("_layers", "_functional", "_unconditional", "_self_")
 _lock = threading.RLock()
@@ -70,12 +81,28 @@ def recomputed(network, tensors: list) -> Any:
             variants[id(operation)] = _apart(operation)
         return variants[id(operation)]
 
-    return functional(network)._run_through_graph(tensors, operation_fn=apart)
+    model = functional(network)
+    results = model._run_through_graph(tensors, operation_fn=apart)
+    # Keras calls them by their depth, in whatever order, but their names number the user's calls.
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if not node.is_input:
+                other = variants[id(node.operation)]
+                vars(other)[_ORDER] = [*(vars(other)[_ORDER] or []), order_of_call(node)]
+    return results
+
+
+def order_of_call(node) -> int:
+    """Which of the calls of its layer a call is, as the user's code made them."""
+    index = node.operation._inbound_nodes.index(node)
+    order = vars(node.operation).get(_ORDER) or []
+    return order[index] if index < len(order) else index
 
 
 def _apart(operation, **changes):
     """A variant of a layer, or of an operation, that notes its own calls alone."""
     noted = {_ORIGINAL: original(operation), "_inbound_nodes": [], "_outbound_nodes": []}
+    noted[_ORDER] = None
     return variant(operation, **(noted | changes))
 
 

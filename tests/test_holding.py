@@ -50,6 +50,21 @@ def test_each_input_can_be_the_one_that_takes_clips(two_streams):
     np.testing.assert_allclose(one.predict(FLOW[None], verbose=0), whole, rtol=1e-5)
 
 
+def test_a_shared_layer_has_its_calls_under_the_names_of_the_whole_network():
+    left, right = (keras.Input((4, 8, 8, 3), name=name) for name in ("left", "right"))
+    conv, pool = keras.layers.Conv3D(2, 3, name="conv"), keras.layers.GlobalAveragePooling3D()
+    pooled = [pool(conv(left)), pool(conv(right))]
+    network = keras.Model([left, right], keras.layers.Dense(2)(keras.layers.Concatenate()(pooled)))
+    clip = RNG.random((4, 8, 8, 3), np.float32)
+    for name, number in (("left", 1), ("right", 2)):
+        maps = responses.feature_maps(network, clip, f"conv@{number}", input=name).maps
+        np.testing.assert_allclose(maps, conv(clip[None])[0], atol=1e-5)
+        answer = attribute(network, clip, 0, method="grad_cam", input=name)
+        assert answer.settings["layer"] == f"conv@{number}"
+        with pytest.raises(ValueError, match=f"Received: 'conv@{3 - number}'"):
+            responses.feature_maps(network, clip, f"conv@{3 - number}", input=name)
+
+
 def test_it_reads_the_weights_as_they_are_now(two_streams):
     one = models.one_input(two_streams, "rgb")
     before = one.predict(RGB, verbose=0)
