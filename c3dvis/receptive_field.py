@@ -158,6 +158,9 @@ def of_layers(network: keras.Model, *, shape: Sequence[int] | None = None) -> di
         network: Functional or Sequential model that takes clips `(N, T, H, W, C)`.
         shape: `(T, H, W)` of the clip, where the network takes any.
 
+    Returns:
+        A `Field` a layer, in the order of the network.
+
     Raises:
         ValueError: A clip of unknown size.
 

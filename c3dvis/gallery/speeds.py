@@ -133,7 +133,7 @@ def _write(renderer, unit: Unit, path, row: int) -> None:
     """
     out, fps = renderer.out, renderer.settings.fps
     _kept(out, unit).parent.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: list[SpeedClip] = []
     whole = (path.statuses[:, row] == "ok").all() and np.isfinite(path.scores[:, row]).all()
     for rank in range(len(WEIGHTS)) if whole else ():
         clip = renderer.shown(path.clips[rank, row])
