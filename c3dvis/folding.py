@@ -108,7 +108,11 @@ def _computed(step, shapes) -> list[tuple[int | None, ...]] | None:
     values = {key: keras.KerasTensor(shapes[key], tensor.dtype) for key, tensor in like}
     arguments, options = step.arguments(values)
     try:
-        outputs = step.layer.compute_output_spec(*arguments, **options)
+        outputs = keras.tree.flatten(step.layer.compute_output_spec(*arguments, **options))
+        if any(tensor.shape[0] is None for tensor in outputs):
+            # A layer's own `compute_output_shape` leaves the batch open; its code does not.
+            traced = keras.Operation.compute_output_spec(step.layer, *arguments, **options)
+            outputs = keras.tree.flatten(traced)
     except Exception:  # of a user's layer, which may say anything; its batch is then as it came
         return None
-    return [tuple(tensor.shape) for tensor in keras.tree.flatten(outputs)]
+    return [tuple(tensor.shape) for tensor in outputs]

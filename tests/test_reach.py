@@ -170,6 +170,26 @@ def test_numbers_that_are_made_of_no_weights_keep_no_layer_closed():
         np.testing.assert_allclose(tap([x]), gate(x), atol=1e-6)
 
 
+@keras.saving.register_keras_serializable("test_reach")
+class Frames(L.Layer):
+    """Folds frames into the batch, and says of the shape that it makes all but how many rows."""
+
+    def call(self, clips):
+        return ops.reshape(clips, (-1, *SHAPE[1:]))
+
+    def compute_output_shape(self, shape):
+        return (None, *SHAPE[1:])
+
+
+def test_frames_are_found_in_the_batch_where_a_layer_does_not_say_how_many():
+    clip = keras.Input(SHAPE)
+    x = L.GlobalAveragePooling2D()(L.Conv2D(2, 3, name="conv")(Frames(name="frames")(clip)))
+    network = keras.Model(clip, L.Dense(2)(L.Flatten()(ops.reshape(x, (-1, SHAPE[0], 2)))))
+    shapes = {info.name: info.shape for info in layers.describe(network)}
+    assert shapes["frames"] == SHAPE and shapes["conv"] == (SHAPE[0], 10, 10, 2)
+    assert maximize(network, "conv:0", steps=1).shape == (1, *SHAPE)
+
+
 def test_a_name_inside_two_layers_needs_its_path(networks):
     clip = keras.Input(SHAPE)
     both = [L.TimeDistributed(frame_cnn(), name=name)(clip) for name in ("left", "right")]

@@ -79,7 +79,8 @@ def _class_output(network: keras.Model, output_name: str):
         )
     if not output_name and len(names) > 1:
         raise ValueError(
-            f"Expected output= one of {', '.join(map(repr, names))}, as this network has several. "
+            f"Expected objectives.logit with output= one of {', '.join(map(repr, names))}, as this "
+            "network has several. "
             "Received: a logit without it."
         )
     return network.outputs[names.index(output_name) if output_name else 0]
