@@ -169,6 +169,17 @@ def test_a_grid_can_be_given():
     assert found.settings["grid"] == [2, 2, 2]
 
 
+def test_what_is_made_of_each_frame_has_a_grid_of_frames():
+    clip = keras.Input((4, 8, 8, 1))
+    frames = L.TimeDistributed(L.GlobalMaxPooling2D())(clip)
+    network = keras.Model(clip, L.GRU(3, return_sequences=True, name="gru")(frames))
+    film = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
+    with pytest.raises(ValueError, match=r"give grid=\(t, h, w\)"):
+        responses.feature_maps(network, film, "gru")
+    maps = responses.feature_maps(network, film, "gru", grid=(4, 1, 1)).maps
+    np.testing.assert_allclose(maps[:, 0, 0], network(film[None])[0], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("layer", "grid", "message"),
     [

@@ -97,7 +97,9 @@ def layout(
         clip_shape: `(T, H, W, C)`.
         grid: Frames, rows and columns of the patches; None finds the patch embedding, a
             convolution of clips or frames whose stride is its kernel, or else the last volume
-            `(N, t, h, w, C)` before the tokens, as that of a convolutional stem.
+            `(N, t, h, w, C)` before the tokens, as that of a convolutional stem. As many tokens as
+            a given grid has places, which can't be followed, are taken to be in its order: so
+            `(T, 1, 1)` is right for what an RNN makes of each frame.
 
     Raises:
         ValueError: A layer that is unknown, or whose tokens can't be followed from the patches.
@@ -128,7 +130,14 @@ def layout(
             "can't be followed from the patches."
         )
     assert refused is not None
-    raise refused
+    rows = tap.outputs[0].shape[1:-1]
+    if grid is None or not _is_grid(grid) or rows != (math.prod(grid),):
+        raise refused
+    return Layout(grid, np.arange(math.prod(grid))[None])
+
+
+def _is_grid(grid: Grid) -> bool:
+    return len(grid) == 3 and all(isinstance(n, int) and n > 0 for n in grid)
 
 
 def _grid_before(steps: graph.Graph) -> Grid | None:
@@ -205,7 +214,7 @@ def follow(
         Ids as `Layout` has them, of tensors that have tokens, and the grid.
     """
     chosen = patch_grid(network, clip_shape) if grid is None else grid
-    if len(chosen) != 3 or not all(isinstance(n, int) and n > 0 for n in chosen):
+    if not _is_grid(chosen):
         raise ValueError(f"Expected a grid of three numbers (t, h, w) above 0. Received: {grid}.")
     follower = _Follower(chosen)
     known: dict[int, NDArray[np.int64]] = {}

@@ -15,6 +15,9 @@ LAYERS = (
     "me/network/block_2/halved",
     "me/head/state_2",
 )
+REFUSED = {
+    "maps me/head/state_2": "Expected one patch embedding",
+}
 SMALL = (8, 36, 36, 3)
 REAL = (160, 36, 36, 3)  # what the weights were trained on
 FULL = {"blocks": 4}
