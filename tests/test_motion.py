@@ -104,7 +104,7 @@ def test_a_single_frame_says_nothing_of_the_class():
 
     keras.utils.set_random_seed(0)
     frames, labels = [], []
-    for seed, count in ((0, 1500), (HELD_OUT_SEED, 600)):
+    for seed, count in ((0, 2500), (HELD_OUT_SEED, 1000)):
         made = MovingEvidence(seed=seed).batch(0, count)
         chosen = np.random.default_rng(seed).integers(0, 16, count)
         frames.append(made.clips[np.arange(count), chosen])
