@@ -30,7 +30,7 @@ class Shared:
         shadow: Computes it.
         objective: Of any unit of the kind: functions are given the unit's indices.
         shapes: Of what it reads, without the batch axis, by layer name.
-        functions: What has been compiled, by name.
+        functions: What has been compiled or is known of the network, by name.
         is_sigmoid: Whether the objective is a logit that a sigmoid makes a probability.
         has_probability: Whether it is one logit of several, or one that a sigmoid ends.
         ends: Scores of a clip that is hidden and of the clip, between which a score that has no

@@ -59,19 +59,23 @@ def read(
         ValueError: A layer that is unknown, has no places, is not on the way to the objective, or
             is the same for every clip.
     """
-    noise = np.random.default_rng(0).random(clip.shape, np.float32)
-    both = np.stack([clip, (clip + noise) % 1])
     name = layer or default_layer(scorer, clip.shape, grid=grid)
-    scores, activations, gradients = scorer.layer_gradient(both, name, grid=grid)
-    if np.array_equal(*activations):
-        if layer is not None:
+    scores, activations, gradients = scorer.layer_gradient(clip[None], name, grid=grid)
+    changing: set[str] = scorer.compiled("layers that clips change", set)
+    if name not in changing:  # asked once a layer, as it takes as long as the answer
+        noise = np.random.default_rng(0).random(clip.shape, np.float32)
+        other = ((clip + noise) % 1)[None]
+        if not np.array_equal(activations, scorer.layer_gradient(other, name, grid=grid)[1]):
+            changing.add(name)
+        elif layer is not None:
             raise ValueError(
                 "Expected a layer that the clip changes. "
                 f"Received: {layer!r}, which is the same for this clip and for noise."
             )
-        unchanged = _unchanged(scorer, both)
-        name = default_layer(scorer, clip.shape, grid=grid, without=unchanged)
-        scores, activations, gradients = scorer.layer_gradient(both, name, grid=grid)
+        else:
+            unchanged = _unchanged(scorer, np.concatenate([clip[None], other]))
+            name = default_layer(scorer, clip.shape, grid=grid, without=unchanged)
+            scores, activations, gradients = scorer.layer_gradient(clip[None], name, grid=grid)
     return LayerGradient(name, float(scores[0]), activations[0], gradients[0])
 
 
