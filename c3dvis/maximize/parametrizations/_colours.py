@@ -38,7 +38,10 @@ def to_clips(signals, colours: str, clip_channels: int):
     if clip_channels == 3 and colours == "grey":
         signals = ops.repeat(signals, 3, axis=-1)
     elif clip_channels == 3 and colours == "decorrelated":
-        signals = ops.matmul(signals, _CORRELATION.T)
+        planes = ops.moveaxis(signals, -1, 1)
+        flat = ops.reshape(planes, (planes.shape[0], 3, -1))
+        mixed = ops.reshape(ops.matmul(_CORRELATION, flat), planes.shape)
+        return ops.moveaxis(ops.sigmoid(mixed), 1, -1)
     return ops.sigmoid(signals)
 
 

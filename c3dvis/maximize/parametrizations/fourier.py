@@ -184,7 +184,5 @@ def mirrored(width: int) -> np.ndarray:
 def inverse(real, imaginary, width: int):
     """Coefficients `(N, K, W // 2 + 1, T, H)` to their signals `(N, T, H, W, K)`."""
     real, imaginary = ops.ifft2((real, imaginary))
-    order = (0, 3, 4, 1, 2)  # (N, K, W', T, H) to (N, T, H, K, W')
-    wave = tuple(ops.transpose(part, order) for part in (real, imaginary))
-    signals = ops.irfft(wave, fft_length=width)
-    return ops.transpose(signals, (0, 1, 2, 4, 3))
+    wave = tuple(ops.transpose(part, (0, 1, 3, 4, 2)) for part in (real, imaginary))
+    return ops.transpose(ops.irfft(wave, fft_length=width), (0, 2, 3, 4, 1))

@@ -28,7 +28,7 @@ class Transform(keras.layers.Layer):
 
 
 class Resampling(Transform):
-    """A transform that is a product with one matrix an axis.
+    """A transform that is a product with one matrix an axis, of what differs from grey.
 
     So it has an exact gradient, runs at the speed of matrix products and, where several follow
     each other, they are one product.
@@ -64,26 +64,43 @@ def apply(transforms, clips, uniforms):
         own = uniforms[:, used : used + transform.uniforms]
         used += transform.uniforms
         if not isinstance(transform, Resampling):
-            clips = transform(resample(clips, pending), own)
+            clips = transform(resample(clips, pending, about=GREY), own)
             pending.clear()
             continue
-        shape = [pending[a].shape[1] if a in pending else n for a, n in enumerate(clips.shape)]
+        shape = [pending[a].shape[-2] if a in pending else n for a, n in enumerate(clips.shape)]
         for axis, matrix in transform.matrices(shape, own).items():
             pending[axis] = ops.matmul(matrix, pending[axis]) if axis in pending else matrix
-    return resample(clips, pending)
+    return resample(clips, pending, about=GREY)
 
 
-def resample(clips, matrices: Mapping[int, Any]):
-    """Products with one matrix `(N, output, input)` or `(output, input)` an axis, time last."""
-    for axis, matrix in sorted(matrices.items(), key=lambda item: -item[0]):
-        shape = list(clips.shape)
-        rest = shape[1:axis] + shape[axis + 1 :]
-        order = [0, axis, *(a for a in range(1, len(shape)) if a != axis)]
-        flat = ops.reshape(ops.transpose(clips, order), (shape[0], shape[axis], -1))
-        product = ops.reshape(ops.matmul(matrix, flat), (shape[0], matrix.shape[-2], *rest))
-        back = [order.index(a) for a in range(len(shape))]
-        clips = ops.transpose(product, back)
-    return clips
+def resample(clips, matrices: Mapping[int, Any], *, about: float = 0.0):
+    """Products with one matrix `(N, output, input)` or `(output, input)` an axis, time last.
+
+    Args:
+        clips: `(N, T, H, W, C)`.
+        matrices: By axis of the clips, 1 to 3.
+        about: What differs from this value is resampled: a row of zeros reads it.
+    """
+    if not matrices:
+        return clips
+    # With the channels in front, each axis is a product of the whole as it lies in memory. Where
+    # what comes before ends with the way back from there, TensorFlow leaves out both ways.
+    planes = ops.transpose(clips, (0, 4, 1, 2, 3)) - about
+    for axis, matrix in sorted(matrices.items(), reverse=True):
+        count, channels, frames, height, width = planes.shape
+        left = matrix if len(matrix.shape) == 2 else matrix[:, None]
+        if axis == 3:
+            rows = ops.reshape(planes, (count, channels, -1, width))
+            planes = ops.matmul(rows, ops.swapaxes(left, -2, -1))
+            width = matrix.shape[-2]
+        elif axis == 2:
+            planes = ops.reshape(planes, (count, channels * frames, height, width))
+            planes, height = ops.matmul(left, planes), matrix.shape[-2]
+        else:
+            planes = ops.reshape(planes, (count, channels, frames, height * width))
+            planes, frames = ops.matmul(left, planes), matrix.shape[-2]
+        planes = ops.reshape(planes, (count, channels, frames, height, width))
+    return ops.transpose(planes + about, (0, 2, 3, 4, 1))
 
 
 def interpolation(positions, length: int):

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.transforms._resampling import GREY, Resampling, Transform, interpolation, whole
+from c3dvis.maximize.transforms._resampling import Resampling, Transform, interpolation, whole
 
 
-class Pad(Transform):
+class Pad(Resampling):
     """A grey border, so that later transforms move no pixel of the clip out of sight.
 
     Args:
@@ -23,9 +23,9 @@ class Pad(Transform):
         super().__init__(**kwargs)
         self.pixels = whole(pixels, "pixels")
 
-    def call(self, clips, uniforms):
-        border = (self.pixels, self.pixels)
-        return ops.pad(clips, [(0, 0), (0, 0), border, border, (0, 0)], constant_values=GREY)
+    def matrices(self, shape, uniforms):
+        border = ((self.pixels, self.pixels), (0, 0))
+        return {axis: np.pad(np.eye(shape[axis], dtype=np.float32), border) for axis in (2, 3)}
 
 
 class Jitter(Resampling):
