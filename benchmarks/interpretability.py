@@ -354,7 +354,7 @@ def _arguments(arguments):
     sections = ("planted", "words", "moving", "real")
     add = parser.add_argument
     add("--sections", nargs="+", choices=sections, default=sections[:3])
-    add("--clips", type=int, default=600, help="of the planted section")
+    add("--clips", type=int, default=800, help="of the planted section")
     add("--networks", nargs="+", choices=MOVING, default=list(MOVING))
     add("--real", nargs="+", type=Path, default=[], metavar="FOLDER", help="of films")
     add("--layers", nargs="+", default=REAL, help="of I3D")
