@@ -229,12 +229,12 @@ def add_time_arguments(group: Any) -> None:
         "--step",
         type=whole(1),
         metavar="N",
-        help="take every N-th frame (default: spread evenly from the first to the clip's end)",
+        help="take every N-th frame (default: spread evenly from --start to the end)",
     )
     group.add_argument(
         "--short",
         choices=("loop", "hold"),
-        help="where a clip has too few frames: play it again, or hold its last frame",
+        help="if a clip has too few frames: repeat it, or hold its last frame",
     )
 
 

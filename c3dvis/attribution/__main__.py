@@ -25,12 +25,12 @@ from c3dvis.models.chosen import add_arguments, add_size_arguments, check_argume
 from c3dvis.text import counted
 
 _DESCRIPTION = """
-Shows which pixels and frames of a clip decided a network's answer: for each clip and method a GIF
-of the clip, its heatmap over the film's own frames and a bar of frames, with the pages index.html
-and README.md. What a film lost when it was cropped for the network is paler, outside of a line. On
-the page, methods, classes and clips are chosen, and put side by side.
+Shows which pixels and frames of a clip decided a network's answer. For each clip and method it
+writes a GIF with the clip, the heatmap over the film's own frames and a bar of frame importance,
+and the pages index.html and README.md. The part of a film that was cropped for the network is pale,
+outside a line. On the page, methods, classes and clips can be selected and compared side by side.
 
-The same command again makes only what is missing.
+Run the same command again to resume: it makes only what is missing.
 """
 _EXAMPLES = """
 examples:
@@ -118,47 +118,55 @@ def _parser() -> argparse.ArgumentParser:
         "clip",
         nargs="?",
         metavar="CLIP",
-        help="a video, an animated picture, a folder of frames, a NIfTI volume, or a folder of "
-        "these",
+        help="a video, an animated image, a folder of frames, a NIfTI volume, or a folder of these",
     )
     add_arguments(parser.add_argument_group("which network"))
-    asked = parser.add_argument_group("what is asked")
+    asked = parser.add_argument_group("what to explain")
     asked.add_argument(
         "--method",
         nargs="+",
         metavar="METHOD",
         default=_DEFAULT_METHODS,
-        help=f"one or several (default {' '.join(_DEFAULT_METHODS)})",
+        help=f"one or several methods (default {' '.join(_DEFAULT_METHODS)})",
     )
     asked.add_argument(
         "--option",
         action="append",
         type=_option,
         metavar="NAME=VALUE",
-        help="of the method, such as steps=50; can be given several times",
+        help="option of the method, such as steps=50; can be given several times",
     )
     asked.add_argument(
         "--tolerance",
         type=_tolerance,
         metavar="ERROR",
-        help="of methods that state their error, such as 0.2: they stop when it is at most this. "
-        "Of smooth_grad, rise, occlusion and score_cam it is relative to the heatmap (default: a "
-        "fixed number of passes), of integrated_gradients to the sum (default 0.01)",
+        help=(
+            "for methods that estimate their error: stop once it is at most ERROR, such as 0.2. "
+            "Relative to the heatmap for smooth_grad, rise, occlusion and score_cam (default: a "
+            "fixed number of passes), to the sum for integrated_gradients (default 0.01)"
+        ),
     )
     asked.add_argument(
         "--target",
         action="append",
         metavar="CLASS",
-        help="its name or number; can be given several times (default: the one predicted)",
+        help=(
+            "class to explain, by name or number; can be given several times (default: the "
+            "predicted class)"
+        ),
     )
     asked.add_argument(
         "--region",
         type=_region,
         metavar="T,Y,X",
-        help="of a network that gives a class for each place: where the class is explained, such "
-        "as 2:6,0:16,0:16 (default: where the network sees it)",
+        help=(
+            "for a segmentation network: region in which the class is explained, such as "
+            "2:6,0:16,0:16 (default: where the network predicts it)"
+        ),
     )
-    asked.add_argument("--list-methods", action="store_true", help="print the methods' names")
+    asked.add_argument(
+        "--list-methods", action="store_true", help="print the names of the methods, and exit"
+    )
     clip = parser.add_argument_group("how clips are read and drawn")
     add_size_arguments(clip, any_size=(16, 112))
     add_time_arguments(clip)
@@ -167,35 +175,37 @@ def _parser() -> argparse.ArgumentParser:
         type=whole(1),
         default=1,
         metavar="N",
-        help="clips from each film, of equal parts of it; with --step from overlapping or spaced "
-        "ones. The class's score is shown for each, heatmaps for the strongest (default 1)",
+        help=(
+            "split each film into N clips of equal length (with --step they may overlap or leave "
+            "gaps); the score of the class is shown for each, heatmaps for the strongest (default "
+            "1)"
+        ),
     )
     clip.add_argument(
         "--top",
         type=whole(1),
         metavar="N",
-        help="with --windows: of how many there are heatmaps (default 4)",
+        help="with --windows: number of clips with heatmaps (default 4)",
     )
     clip.add_argument(
         "--axis",
         type=int,
         choices=(0, 1, 2),
-        help="of a NIfTI volume, the axis that takes the place of time (default 2)",
+        help="of a NIfTI volume: the axis that takes the place of time (default 2)",
     )
     clip.add_argument(
         "--window",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="of a NIfTI volume, the values that are black and white (default: its extremes)",
+        help="of a NIfTI volume: the values shown as black and white (default: its extremes)",
     )
     clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
     clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
     clip.add_argument(
         "--smooth",
         action="store_true",
-        help="draw how much each place matters, for or against, slightly blurred: objects rather "
-        "than specks",
+        help="draw the magnitude of the evidence, slightly blurred: objects rather than specks",
     )
     parser.add_argument(
         "--out", default="attribution", metavar="FOLDER", help="(default attribution)"

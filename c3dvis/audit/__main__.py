@@ -13,11 +13,12 @@ from c3dvis.models.chosen import add_arguments, add_size_arguments, check_argume
 from c3dvis.text import counted
 
 _DESCRIPTION = """
-Tells whether a network reads motion, the background or the actor's appearance: what freezing,
-shuffling and reversing clips, other backgrounds and a blurred actor do to its answers, class by
-class, as pages index.html and README.md, tables scores.csv and summary.csv, and audit.json.
+Tests whether a network relies on motion, on the background or on the actor's appearance: how
+freezing, shuffling and reversing clips, other backgrounds and a blurred actor change its answers,
+class by class. Writes the pages index.html and README.md, the tables scores.csv and summary.csv,
+and audit.json.
 
-FOLDER holds a folder of clips for each class. The same command again goes on where it was stopped.
+FOLDER holds one folder of clips per class. Run the same command again to resume.
 """
 _EXAMPLES = """
 examples:
@@ -99,20 +100,26 @@ def _parser() -> argparse.ArgumentParser:
     clips.add_argument(
         "--clip-classes",
         metavar="FILE",
-        help="CSV with the classes of clips or folders, where their names are not those of the "
-        "network's classes: lines of a name below FOLDER, and a class",
+        help=(
+            "CSV file that maps clips or folders to the network's classes, if their names differ: "
+            "one line per path below FOLDER, with its class"
+        ),
     )
     clips.add_argument(
         "--masks",
         metavar="FOLDER",
-        help="pictures or films of the clips' names, the actor white on black (default: what "
-        "differs from frame to frame)",
+        help=(
+            "images or films named after the clips, with the actor white on black (default: what "
+            "changes between frames)"
+        ),
     )
     clips.add_argument(
         "--source",
         metavar="PATTERN",
-        help="regular expression: what clips of one film have in common in their names (default: "
-        "each file is a film); intervals are over films",
+        help=(
+            "regular expression for the part of a file name that clips of one film share "
+            "(default: each file is a film); intervals are over films"
+        ),
     )
     add_size_arguments(clips, any_size=(16, 112))
     changes = parser.add_argument_group("how they are changed and shown")
@@ -121,17 +128,17 @@ def _parser() -> argparse.ArgumentParser:
         type=whole(1),
         default=4,
         metavar="N",
-        help="frames that are frozen, and random orders (default 4)",
+        help="frozen frames, and random orders, per clip (default 4)",
     )
     changes.add_argument(
         "--shown",
         type=whole(0),
         default=3,
         metavar="N",
-        help="clips on the page for each change, those that lose the most (default 3)",
+        help="clips on the page for each manipulation, those that lose the most (default 3)",
     )
     changes.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="of orders and backgrounds"
+        "--seed", type=whole(0), default=0, metavar="N", help="of the random orders and backgrounds"
     )
     parser.add_argument("--out", default="audit", metavar="FOLDER", help="(default audit)")
     return parser

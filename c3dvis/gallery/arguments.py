@@ -13,10 +13,11 @@ from c3dvis.maximize import parametrizations
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
 _DESCRIPTION = """
-Makes a gallery of a video network: for each filter and class a clip that excites it, as GIF and as
-film strip, with the pages index.html (open it in a browser) and README.md (GitHub shows it).
+Makes a gallery of a video network: for each filter and class a synthetic clip that activates it
+(activation maximization), as GIF and film strip, with the pages index.html (open it in a browser)
+and README.md (GitHub renders it).
 
-The same command again goes on where the last run stopped, and makes only what is missing.
+Run the same command again to resume: it makes only what is missing.
 """
 _EXAMPLES = """
 examples:
@@ -59,7 +60,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     _add_selection(parser.add_argument_group("which filters and classes"))
     _add_clips(parser.add_argument_group("how the clips are made"))
     _add_running(parser.add_argument_group("where and how to run"))
-    from_records.add_arguments(parser.add_argument_group("with a gallery that is made"))
+    from_records.add_arguments(parser.add_argument_group("with a finished gallery"))
     return parser
 
 
@@ -68,61 +69,79 @@ def _add_selection(group: Any) -> None:
         "--layers",
         nargs="+",
         metavar="LAYER",
-        help="names, or patterns such as 'Mixed_4?' (default: every convolution, or the outputs of "
-        "the blocks where a network has many; none with --classes)",
+        help=(
+            "names or patterns such as 'Mixed_4?' (default: every convolution, or the block "
+            "outputs of a network with many; none if --classes is given)"
+        ),
     )
     group.add_argument(
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 or all, of every chosen layer as far as it "
-        "has them (default: the first four)",
+        help="such as 0-3,7 or all, for every chosen layer that has them (default: the first four)",
     )
     group.add_argument(
         "--classes",
         nargs="+",
         metavar="CLASS",
-        help="names, numbers such as 0-3,7, or all (default: all, the first "
-        f"{DEFAULT_CLASSES} where there are more than {MOST_CLASSES}; none with --layers)",
+        help=(
+            f"names, numbers such as 0-3,7, or all (default: all, or the first {DEFAULT_CLASSES} "
+            f"of more than {MOST_CLASSES}; none if --layers is given)"
+        ),
     )
 
 
 def _add_clips(group: Any) -> None:
     group.add_argument(
-        "--steps", type=whole(1), default=128, metavar="N", help="optimizer steps (default 128)"
+        "--steps", type=whole(1), default=128, metavar="N", help="optimization steps (default 128)"
     )
     group.add_argument(
         "--parametrization",
         default="fourier",
         metavar="NAME",
-        help=f"what clips are made of: {', '.join(parametrizations.names())} (default fourier)",
+        help=f"how a clip is parametrized: {', '.join(parametrizations.names())} (default fourier)",
     )
     group.add_argument(
         "--colours",
         metavar="NAME",
-        help="of clips: decorrelated, as in natural pictures; independent, those that the unit "
-        "prefers, which look garish for networks of real films; or grey (default decorrelated)",
+        help=(
+            "colour space: decorrelated, as in natural images; independent, which shows the "
+            "colours that a unit prefers but looks garish for networks of real films; or grey "
+            "(default decorrelated)"
+        ),
     )
     group.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",
-        help="of the network's computations; bfloat16 takes about half as long on processors that "
-        "have it, and its clips differ a little (default float32)",
+        help=(
+            "precision of the network; bfloat16 takes about half the time on processors that "
+            "support it, and the clips differ slightly (default float32)"
+        ),
     )
     add_size_arguments(group)
     group.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="the same makes the same (default 0)"
+        "--seed",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="the same seed gives the same clips (default 0)",
     )
     group.add_argument(
-        "--fps", type=_fps, default=8.0, metavar="N", help="frames a second (default 8)"
+        "--fps",
+        type=_fps,
+        default=8.0,
+        metavar="N",
+        help="frames per second of the GIFs (default 8)",
     )
     group.add_argument(
         "--compare",
         type=whole(0),
         metavar="N",
-        help="score N held-out clips too and show how a clip compares with the best of them "
-        f"(default {COMPARE_BUNDLED} for bundled motion networks, else 0)",
+        help=(
+            "also score N held-out clips, and show the ratio of each clip's score to the best of "
+            f"them (default {COMPARE_BUNDLED} for bundled motion networks, else 0)"
+        ),
     )
 
 
@@ -130,66 +149,80 @@ def _add_running(group: Any) -> None:
     group.add_argument(
         "--real",
         metavar="FOLDER",
-        help="of videos: those that a filter or class responds to most stand beside its clip; a "
-        "gallery that is made already can be given one too",
+        help=(
+            "folder of videos: show the real clips that activate each filter or class most beside "
+            "its synthetic clip; also works on a finished gallery"
+        ),
     )
     group.add_argument(
         "--cards",
         action="store_true",
-        help="a motion card of each filter and class too: direction, speed, static or dynamic, and "
-        "with --real what its strongest clips lose without motion and whether to believe its clip; "
-        "takes longer than the clips",
+        help=(
+            "also make a motion card for each filter and class: direction, speed, static or "
+            "dynamic selectivity; with --real also what its strongest clips lose without motion, "
+            "and whether to trust its clip. Takes longer than the clips"
+        ),
     )
     group.add_argument(
         "--directions",
         action="store_true",
-        help="with --cards: two more clips of each, made of motion in the direction that it "
-        "prefers and of motion in the opposite one",
+        help=(
+            "with --cards: two more clips for each, restricted to motion in its preferred "
+            "direction and in the opposite one"
+        ),
     )
     group.add_argument(
         "--speeds",
         action="store_true",
-        help="three more clips of each, from slow, with a penalty on change between frames, to "
-        "free; takes several times as long as its clip",
+        help=(
+            "three more clips for each, from slow (with a penalty on change between frames) to "
+            "free; takes several times as long as its clip"
+        ),
     )
     group.add_argument(
         "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
     )
     group.add_argument(
-        "--list-layers", action="store_true", help="print the network's layers and classes"
+        "--list-layers",
+        action="store_true",
+        help="print the network's layers and classes, and exit",
     )
-    group.add_argument(
-        "--dry-run", action="store_true", help="print what would be made, and make nothing"
-    )
+    group.add_argument("--dry-run", action="store_true", help="print what would be made, and exit")
     group.add_argument(
         "--batch-size",
         type=whole(1),
         metavar="N",
-        help="clips at once (default: found, and halved where memory does not hold them)",
+        help="clips optimized at once (default: chosen, and halved if memory runs out)",
     )
     group.add_argument(
         "--again",
         metavar="RECORD",
-        help="make the clip of a record again, such as gallery/conv3b/7.json, into --out (default "
-        "again), compare its bytes, and end",
+        help=(
+            "reproduce a record's clip, such as gallery/conv3b/7.json, in --out (default again), "
+            "compare the bytes, and exit"
+        ),
     )
     group.add_argument(
-        "--retry-failed", action="store_true", help="make units again that failed before"
+        "--retry-failed", action="store_true", help="try units again that failed before"
     )
     group.add_argument(
         "--engine",
         choices=list(engines.ENGINES),
         default="serial",
-        help="serial (default): one process; processes: several of this machine; ray: those of a "
-        "Ray cluster, or of this machine; needs c3dvis[ray] and, on a cluster, a folder that all "
-        "machines share",
+        help=(
+            "serial (default): this process; processes: several on this machine; ray: workers of "
+            "a Ray cluster or of this machine, which needs c3dvis[ray] and, on a cluster, a "
+            "shared folder"
+        ),
     )
     group.add_argument(
         "--workers",
         type=whole(1),
         metavar="N",
-        help="most at once, of processes (default: one a GPU, or one for four cores, at least two) "
-        "or ray (default: one a GPU, or one a core)",
+        help=(
+            "most workers at once, of processes (default: one per GPU, or one per four cores, at "
+            "least two) or of ray (default: one per GPU, or one per core)"
+        ),
     )
     group.add_argument(
         "--address",
@@ -199,8 +232,10 @@ def _add_running(group: Any) -> None:
     group.add_argument(
         "--shard",
         metavar="K/N",
-        help="make share K of N, beside other runs in the same folder that make the others; slurm "
-        "takes both from a Slurm array.",
+        help=(
+            "make share K of N, while other runs make the others in the same folder; slurm reads "
+            "both from a Slurm array job"
+        ),
     )
 
 

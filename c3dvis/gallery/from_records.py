@@ -18,39 +18,40 @@ _OUT_QUESTIONS = "questions"
 def add_arguments(group: Any) -> None:
     """Adds the options of all of it to a group."""
     group.add_argument(
-        "--rebuild-page", action="store_true", help="write the pages anew from the records, and end"
+        "--rebuild-page",
+        action="store_true",
+        help="write the pages again from the records, and exit",
     )
     group.add_argument(
         "--sheets",
         action="store_true",
-        help="write a contact sheet of each layer, sheets/LAYER.png, of the clips that are there, "
-        "and end",
+        help="write a contact sheet of each layer's clips, sheets/LAYER.png, and exit",
     )
     group.add_argument(
         "--export",
         metavar="FILE",
-        help="write a table of all records, .npz or .parquet (with pyarrow), and end",
+        help="write all records as one table, .npz or .parquet (needs pyarrow), and exit",
     )
     group.add_argument(
         "--diff",
         nargs=2,
         metavar=("BEFORE", "AFTER"),
-        help="compare two galleries, of two networks or two checkpoints of one, unit by unit: what "
-        f"died, was born, turned, moved; writes a page into --out (default {_OUT_DIFF}), and end",
+        help="compare two galleries, of two networks or two checkpoints, unit by unit: which units "
+        f"died, were born, turned or moved; page in --out (default {_OUT_DIFF}), and exit",
     )
     group.add_argument(
         "--questions",
         metavar="GALLERY",
-        help="write a page into --out (default questions) on which a person says which of two "
-        "clips of --real excites a unit of a gallery more, seeing its made clip or the real clips "
-        "that excite it most; and end",
+        help="write a forced-choice test into --out (default questions): which of two clips of "
+        "--real activates a unit of GALLERY more, given its synthetic clip or its strongest real "
+        "clips; and exit",
     )
     group.add_argument(
         "--tasks",
         type=whole(2),
         default=40,
         metavar="N",
-        help="how many questions, an even number (default 40)",
+        help="number of questions, even (default 40)",
     )
 
 

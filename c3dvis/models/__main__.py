@@ -16,9 +16,9 @@ from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.models import table
 
 _DESCRIPTION = """
-Lists the networks of c3dvis: what they take, where they were published, where weights are to be
-had. With --get, fetches published weights once and prints where their file lies. With --check, says
-what a weight file is and whether it fits a network; it changes nothing.
+Lists the networks of c3dvis: their input, their publication, and where to get weights. With --get,
+downloads published weights once and prints the path of their file. With --check, identifies a
+weight file and says whether it fits a network, without changing anything.
 """
 _EXAMPLES = """
 examples:

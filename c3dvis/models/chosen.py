@@ -60,31 +60,41 @@ def add_arguments(group: Any) -> None:
     """Adds --model, --keras-model, --weights, --labels, --input, --output and --value-range."""
     one = group.add_mutually_exclusive_group()
     one.add_argument(
-        "--model", metavar="NAME", help=f"a network of c3dvis (default {models.DEFAULT})"
+        "--model", metavar="NAME", help=f"name of a network of c3dvis (default {models.DEFAULT})"
     )
-    one.add_argument("--keras-model", metavar="FILE", help="a Keras model of your own")
+    one.add_argument(
+        "--keras-model",
+        metavar="FILE",
+        help="your own Keras model: a .keras or .h5 file, or a SavedModel folder",
+    )
     group.add_argument(
         "--weights",
         metavar="FILE",
-        help="its weights: a file, or kinetics400 for i3d, fetched once (default: those that come "
-        "with c3dvis)",
+        help=(
+            "weight file for it, or kinetics400 for i3d, downloaded once (default: the weights "
+            "that come with c3dvis)"
+        ),
     )
-    group.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
+    group.add_argument("--labels", metavar="FILE", help="text file with one class name per line")
     group.add_argument(
         "--input",
         metavar="NAME",
-        help="of your own model, where several take clips: the one that does; others are held at "
-        "grey or 0",
+        help=(
+            "of your own model with several inputs: the one that takes the clip (default: the "
+            "only one that can; the others are held at grey or 0)"
+        ),
     )
     group.add_argument(
-        "--output", metavar="NAME", help="of your own model, where it has several: the one asked"
+        "--output",
+        metavar="NAME",
+        help="of your own model with several outputs: the one to show or explain",
     )
     group.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="values that your own model takes (default 0 1)",
+        help="value range of your own model's input (default 0 1)",
     )
 
 
@@ -101,16 +111,16 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
         "--frames",
         type=whole(1),
         metavar="N",
-        help="of a clip; a network of c3dvis is built for them (default: as published, but 16 for "
-        f"i3d; as your own model takes{frames})",
+        help="frames of a clip; a network of c3dvis is built for them (default: as published, but "
+        f"16 for i3d; what your own model takes{frames})",
     )
     small = ", but 112 for i3d and tsm" if any_size is None else ""
     group.add_argument(
         "--size",
         type=size_argument,
         metavar="PIXELS",
-        help="64, or height x width as 48x64; a network of c3dvis is built for it (default: as "
-        f"published{small}; as your own model takes{side})",
+        help="pixels, such as 64, or height x width, such as 48x64; a network of c3dvis is built "
+        f"for it (default: as published{small}; what your own model takes{side})",
     )
 
 

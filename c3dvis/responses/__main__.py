@@ -23,18 +23,18 @@ from c3dvis.models.chosen import add_arguments, add_size_arguments, check_argume
 from c3dvis.text import counted
 
 _DESCRIPTION = """
-Shows what the filters of a layer make of a clip, as GIFs beside the clip, with the pages index.html
-and README.md; or the response of a random 3-D kernel, without any network. With --sweep: what every
-filter and class responds to most and least among the clips of a folder.
+Shows the feature maps of a layer's filters for a clip, as GIFs beside the clip, with the pages
+index.html and README.md; or the response of a random 3-D kernel, without a network. With --sweep:
+the clips of a folder to which every filter and class responds most and least.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.responses wave.mp4 --layer conv3b
   python -m c3dvis.responses --layer conv1 --filters 0-7 --out conv1
-      the clip is one that the package makes: a disc goes to the left, then to the right
+      the clip is generated: a disc moves to the left, then to the right
   python -m c3dvis.responses wave.gif --random-kernel 5
   python -m c3dvis.responses films/ --sweep --out strongest
-      scores of all in strongest/sweep.npz; the same command goes on where it was stopped
+      all scores are in strongest/sweep.npz; the same command again resumes the sweep
   python -m c3dvis.responses films/ --sweep --layers conv3b conv4b --filters 0-7 --windows 4
 
 exit codes: 0 all made; 1 files could not be written; 2 wrong arguments; 130 stopped with Ctrl-C
@@ -74,8 +74,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         "clip",
         nargs="?",
         metavar="CLIP",
-        help="a video, an animated picture, or a folder of frames (default: one the package "
-        "makes); with --sweep a folder of them",
+        help=(
+            "a video, an animated image or a folder of frames (default: a generated clip); with "
+            "--sweep a folder of them"
+        ),
     )
     add_arguments(parser.add_argument_group("which network"))
     what = parser.add_argument_group("what is shown")
@@ -84,27 +86,30 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         "--layer",
         action="append",
         metavar="LAYER",
-        help="its filters' maps and kernels; can be given several times",
+        help="layer whose feature maps and kernels are shown; can be given several times",
     )
     one.add_argument(
-        "--random-kernel", type=whole(1), metavar="N", help="a random kernel of N x N x N instead"
+        "--random-kernel",
+        type=whole(1),
+        metavar="N",
+        help="a random kernel of N x N x N, without a network",
     )
     one.add_argument(
         "--sweep",
         action="store_true",
-        help="the strongest and weakest clips of a folder, for every filter and class",
+        help="find the strongest and weakest clips of a folder for every filter and class",
     )
     what.add_argument(
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 (default: the first 8, of each layer of a sweep the first 4)",
+        help="such as 0-3,7 (default: the first 8; with --sweep the first 4 of each layer)",
     )
     what.add_argument(
         "--scale",
         choices=("filter", "layer"),
         default="filter",
-        help="black and white are each filter's own extremes (default), or the whole layer's",
+        help="scale each filter's map by its own extremes (default) or by the whole layer's",
     )
     what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
     add_size_arguments(what, any_size=(16, 256))
