@@ -60,7 +60,7 @@ def test_likeness_by_hand(network):
     np.testing.assert_allclose(ways.made, [[(cosine + 1) / 2]], rtol=1e-5)
     np.testing.assert_allclose(ways.real, [[cosine]], rtol=1e-5)
     assert ways.same_way == pytest.approx([(1 + 1 / cosine) / 2], rel=1e-5)
-    assert not ways.fooled[0] and "by which real clips do" in ways.sentence(0)
+    assert not ways.fooled[0] and "through the same channels" in ways.sentence(0)
     assert repr(ways) == "PathSimilarity('units', 1 units, 0 alarms)"
 
 
@@ -99,9 +99,11 @@ def test_the_circuit_is_found_and_ordinary_units_are_not(network, fooled):
 
 def test_a_unit_that_nothing_excites_has_no_way(network):
     black = plain(*[[0, 0, 0]] * 6)
+    none = responses.path_similarity(network, "units", black[:1], black, channels=[0], top=2)
+    assert np.isnan(none.same_way).all()
     ways = responses.path_similarity(network, "units", plain([1, 0, 0]), black, channels=[0], top=2)
     assert np.isnan(ways.same_way).all() and not ways.fooled.any()
-    assert "Nothing excites" in ways.sentence(0)
+    assert "No path can be compared" in ways.sentence(0)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +128,37 @@ def test_sentences_are_of_the_units_asked_for(network):
     ways = responses.path_similarity(network, "units", plain([1, 0, 0]), REAL, channels=[0], top=2)
     with pytest.raises(ValueError, match="Expected one of the units"):
         ways.sentence(1)
+
+
+def test_a_branch_is_no_path():
+    """Colours, and blue beside them, which others bypass: only what all pass through counts."""
+    clip = keras.Input(SHAPE)
+    colours = keras.layers.Conv3D(3, 1, use_bias=False, activation="relu", name="colours")
+    branch = keras.layers.Conv3D(3, 1, use_bias=False, name="branch")
+    units = keras.layers.Conv3D(1, 1, use_bias=False, activation="relu", name="units")
+    shown = colours(clip)
+    merged = keras.layers.Add(name="merged")([shown, branch(shown)])
+    network = keras.Model(clip, units(merged))
+    colours.set_weights([np.eye(3, dtype=np.float32).reshape(1, 1, 1, 3, 3)])
+    # Takes green away from blue, which red and green make up for.
+    mixed = np.array([[0, 0, 0.1], [0, 0, -0.1], [0, 0, 0]], np.float32)
+    branch.set_weights([mixed.reshape(1, 1, 1, 3, 3)])
+    units.set_weights([np.array([1, 1, 1], np.float32).reshape(1, 1, 1, 3, 1)])
+    real = plain([1, 0.4, 0], [1, 0.5, 0], [0.3, 0, 0], [0.2, 0, 0], [0.1, 0, 0], [0, 0, 0])
+    # Its branch contributes -0.05, that of the real clips 0.05: opposite, and beside the point.
+    ways = responses.path_similarity(
+        network, "units", plain([0.5, 1, 0]), real, channels=[0], top=2
+    )
+    assert ways.layers == ("colours", "merged")
+    # Red contributes 1 + 0.1 of itself, green 1 - 0.1.
+    of_made, of_real = (np.array([1.1 * red, 0.9 * green]) for red, green in ((0.5, 1), (1, 0.45)))
+    cosine = of_made @ of_real / np.linalg.norm(of_made) / np.linalg.norm(of_real)
+    assert ways.made[0, 0] == pytest.approx(cosine, abs=0.01)
+    assert not ways.fooled[0]
+
+
+def test_layers_where_real_clips_share_no_path_are_not_compared(network):
+    """Red excites unit 0, and green, one each: there is no path that a clip could leave."""
+    apart = plain([0.5, 0, 0], [0, 1, 0], [0, 0, 0.1], [0, 0, 0.2])
+    ways = responses.path_similarity(network, "units", plain([1, 0, 0]), apart, channels=[0], top=2)
+    assert ways.real[0, 0] == pytest.approx(0) and np.isnan(ways.same_way[0])

@@ -1,8 +1,8 @@
-"""Whether a made clip takes the way through a network that the unit's real clips take."""
+"""Whether a synthetic clip takes the path through a network that the unit's real clips take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff, rewire
+from c3dvis import autodiff, graph, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import description, layers
 from c3dvis.objectives import LOGITS
@@ -18,9 +18,11 @@ from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["PathSimilarity", "path_similarity"]
 
-# Where a circuit lets one part of a layer or another speak, nothing is in common, which is 0; clips
-# that share some channels are above.
+# Where a circuit switches between parts of a layer, nothing is in common, which is 0; clips that
+# share some channels are above.
 _LIMIT = 0.1
+# Least cosine of the strongest real clips among themselves at which they share a path in a layer.
+_SHARED = 0.5
 
 
 class NoLayersBefore(ValueError):
@@ -29,16 +31,17 @@ class NoLayersBefore(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class PathSimilarity:
-    """How alike the ways of made and real clips through the L layers before some units are.
+    """How similar the paths of synthetic and real clips through L layers before some units are.
 
     Attributes:
         layer: Name of the units' layer.
         channels: Index of each of the C units.
-        layers: Names of the layers before it.
-        activation: float32 `(C, L)`: likeness of a layer's activations, 1 as between the unit's
+        layers: Names of the layers before it through which every path leads: none of a branch that
+            others bypass, as only a part of what drives the unit passes there.
+        activation: float32 `(C, L)`: similarity of a layer's activations, 1 as between the unit's
             strongest real clips, 0 as between these and other real clips.
-        made: float32 `(C, L)`: cosine of what each channel of a layer contributes to the unit,
-            between the made clip and the unit's strongest real clips.
+        made: float32 `(C, L)`: cosine of the contributions of a layer's channels to the unit,
+            between the synthetic clip and the unit's strongest real clips.
         real: float32 `(C, L)`: the same between the strongest real clips.
     """
 
@@ -60,12 +63,13 @@ class PathSimilarity:
 
     @property
     def same_way(self) -> NDArray[np.float32]:
-        """`(C,)`: `made / real`, in the layer where it is least; 1 is as alike as real clips.
+        """`(C,)`: `made / real`, in the layer where it is least; 1 is as similar as real clips.
 
-        NaN where no real clip, or not the made one, excites the unit.
+        Only layers in which the strongest real clips share a path (a cosine of 0.5) are compared.
+        NaN where there is none, or the synthetic clip does not activate the unit.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(self.real > 0, self.made / self.real, np.nan)
+            ratio = np.where(self.real >= _SHARED, self.made / self.real, np.nan)
         missing = np.isnan(ratio)
         least = np.where(missing, np.inf, ratio).min(axis=1)
         return np.where(missing.all(axis=1), np.nan, least).astype(np.float32)
@@ -80,24 +84,27 @@ class PathSimilarity:
         unit = self._row(channel)
         way = float(self.same_way[unit])
         if np.isnan(way):
-            return "Nothing excites the unit, so that no way can be compared."
+            return (
+                "No path can be compared: no clip activates the unit, or its strongest real clips "
+                "share no path."
+            )
         if self.fooled[unit]:
             return (
-                "Don't trust the made clip: it excites the unit by other channels than real clips "
-                f"do ({way:.0%} as alike as these among themselves)."
+                "Don't trust the synthetic clip: it activates the unit through other channels than "
+                f"real clips do ({way:.0%} as similar as these are to each other)."
             )
         return (
-            "The made clip excites the unit by the channels by which real clips do "
-            f"({way:.0%} as alike as these among themselves)."
+            "The synthetic clip activates the unit through the same channels as real clips "
+            f"({way:.0%} as similar as these are to each other)."
         )
 
     def activations_sentence(self, channel: int) -> str:
-        """How alike the activations before a unit are, in words."""
+        """How similar the activations before a unit are, in words."""
         same = float(self.same_activations[self._row(channel)])
         if np.isnan(same):
-            return "No path similarity: its strongest real clips are no more alike than any others."
+            return "No path similarity: its strongest real clips are as similar as any others."
         return (
-            f"Path similarity {same:.2f}: in the layers before the unit, 1 is as alike as its "
+            f"Path similarity {same:.2f}: in the layers before the unit, 1 is as similar as its "
             "strongest real clips are to each other, 0 as these are to other real clips."
         )
 
@@ -119,15 +126,16 @@ def path_similarity(
     preprocess: Callable | None = None,
     batch_size: int = 4,
 ) -> PathSimilarity:
-    """Whether made clips excite units in the way that real ones do (Geirhos et al. 2024).
+    """Whether synthetic clips activate units in the way that real ones do (Geirhos et al. 2024).
 
-    Two things are compared in each layer before the units: the activations of its channels (means
-    over places, in standard deviations over real clips), as the paper does; and what each channel
-    contributes to the unit, `sum(activation * gradient)` over places. A unit can be built whose
-    made clip shows anything while its answers to real clips stay as they were, by a circuit that
-    tells made clips from real ones and lets another unit speak for them; what contributes then is
-    another set of channels. The alarm goes off where, in any layer, made and real clips have next
-    to nothing in common: less than a tenth of what real clips have among themselves.
+    Two things are compared, in each layer through which every path to the units leads: the
+    activations of its channels (means over places, in standard deviations over real clips), as in
+    the paper; and what each channel contributes to the unit, `sum(activation * gradient)` over
+    places. A unit can be built whose synthetic clip shows anything while its responses to real
+    clips stay as they were, by a circuit that tells synthetic clips from real ones and lets another
+    unit answer for them; then another set of channels contributes. The alarm goes off where, in any
+    of these layers in which real clips share a path, synthetic and real clips have next to nothing
+    in common: less than a tenth of what real clips have among themselves.
     https://arxiv.org/abs/2306.04719
 
     Args:
@@ -169,25 +177,28 @@ def path_similarity(
             f"Received: {len(given)} made and {len(real)} real clips, top={top}."
         )
     rows = np.argsort(-scores(real)[:, units], axis=0, kind="stable")
-    measured = []
+    compared = []
     for i, unit in enumerate(units):
         others = np.random.default_rng([seed, unit]).permutation(rows[top:, i])[:top]
         shown = [given[i], *(real[row] for row in [*rows[:top, i], *others])]
-        measured.append(ways(shown, unit))
+        compared.append(ways(shown, unit))
     # Of (units, clips, channels): all units' real clips give the deviations.
-    activations, contributions = (np.stack(each) for each in zip(*measured, strict=True))
-    columns = (_compared(activations, contributions, part, top) for part in ways.parts)
+    activations, contributions = (np.stack(each) for each in zip(*compared, strict=True))
+    shared = ways.shared(contributions)
+    columns = (_compared(activations, contributions, ways.parts[i], top) for i in shared)
     activation, of_made, of_real = zip(*columns, strict=True)
     return PathSimilarity(
         layer,
         tuple(units),
-        tuple(ways.names),
+        tuple(ways.names[i] for i in shared),
         *(np.stack(each, axis=-1).astype(np.float32) for each in (activation, of_made, of_real)),
     )
 
 
 class _Ways:
-    """Activations of all layers before a unit, and what each channel contributes to it.
+    """Activations of layers before a unit, and what each channel contributes to it.
+
+    Of layers with weights, and of those that merge others with weights before them.
 
     Every layer's output is scaled by one number a channel, all 1: the gradient of the unit's score
     for these numbers is the sum over places of activation and gradient.
@@ -196,15 +207,22 @@ class _Ways:
     def __init__(self, network, layer: str, preprocess, batch_size: int):
         tap = layers.tap(network, [layer])
         shadow = rewire.Shadow(tap)
+        self._graph, self._layer = graph.flattened(tap), layer
         last = None if layer.startswith(LOGITS) else layers.find(network, layer).place
+        mixing = _behind_weights(self._graph)
         found = [
             (info, keys[0])
-            for info in description.visualizable(network)
+            for info in description.visualizable(network, weightless=True)
             if info.place != last and len(keys := shadow.keys(info.place)) == 1
         ]
-        found = [(info, key) for info, key in found if key not in shadow.output_keys]
+        found = [
+            (info, key)
+            for info, key in found
+            if key not in shadow.output_keys and (info.weights or key in mixing)
+        ]
         if not found:
             raise NoLayersBefore(f"Expected a layer that others lie before. Received: {layer!r}.")
+        self._keys = [key for _, key in found]
         self.names = [info.name for info, _ in found]
         ends = np.cumsum([info.channels for info, _ in found])
         self.parts = [
@@ -234,6 +252,32 @@ class _Ways:
 
         self._run = autodiff.value_and_gradient(score, variables=tap.variables)
 
+    def shared(self, contributions: NDArray) -> list[int]:
+        """Which layers every path from the clip to the units leads through.
+
+        Args:
+            contributions: `(units, clips, channels of all layers)`. Layers that contribute nothing
+                to any unit, such as what switches a circuit, are on no path.
+        """
+        idle = {
+            key
+            for key, part in zip(self._keys, self.parts, strict=True)
+            if not np.any(np.nan_to_num(contributions[..., part]))
+        }
+        if len(idle) == len(self._keys):  # nothing activates any unit, which says nothing of paths
+            idle = set()
+        everything = [
+            i
+            for i, key in enumerate(self._keys)
+            if key not in idle and not _leads_past(self._graph, idle | {key})
+        ]
+        if not everything:
+            raise NoLayersBefore(
+                "Expected a layer before the units through which every path leads. Received: "
+                f"{self._layer!r}, to which paths lead past each other."
+            )
+        return everything
+
     def __call__(self, clips, unit: int):
         """Two arrays `(N, channels of all layers)`: activations and contributions."""
         one_hot = np.eye(self._units, dtype=np.float32)[[unit] * self._batch_size]
@@ -246,6 +290,29 @@ class _Ways:
             both = [ops.convert_to_numpy(each)[: len(batch)] for each in (means, gradient)]
             rows.append(both)
         return tuple(np.concatenate(each) for each in zip(*rows, strict=True))
+
+
+def _behind_weights(network_graph: graph.Graph) -> set[int]:
+    """Keys of what merges several tensors, with weights before it."""
+    behind: set[int] = set()
+    merged: set[int] = set()
+    for step in network_graph.steps:
+        several = len(set(step.inputs)) > 1
+        if behind.intersection(step.inputs):
+            behind.update(step.outputs)
+            merged.update(step.outputs if several else ())
+        elif getattr(step.layer, "weights", None):
+            behind.update(step.outputs)
+    return merged
+
+
+def _leads_past(network_graph: graph.Graph, blocked: Collection[int]) -> bool:
+    """Whether a path from the clip to the outputs leads past some tensors."""
+    reached = set(network_graph.inputs)
+    for step in network_graph.steps:
+        if reached.intersection(step.inputs):
+            reached.update(set(step.outputs).difference(blocked))
+    return bool(reached.intersection(network_graph.outputs))
 
 
 def _compared(activations, contributions, part: slice, top: int):
