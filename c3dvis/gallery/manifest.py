@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,6 @@ class Manifest:
     banner: str | None = None
     overview: Overview | None = None
 
-    @property
-    def shown(self) -> dict[str, Any]:
-        """What the pages list of the settings."""
-        return {"model": self.network.get("name"), **self.identity}
-
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON keeps it."""
         return {
@@ -66,7 +61,7 @@ class Manifest:
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "banner": self.banner,
-            "overview": None if self.overview is None else self.overview.to_json(),
+            "overview": None if self.overview is None else asdict(self.overview),
             "sections": [self._section(section) for section in self.sections],
         }
 
