@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -139,7 +138,7 @@ def _recorded(network: keras.Model, sections: Sequence[Section], settings: Setti
 def _computed(network: keras.Model, sections: Sequence[Section], settings: Settings) -> Best:
     return {
         section.layer: {
-            unit.channel: float(highest) if math.isfinite(highest) else None
+            unit.channel: stored.finite(highest)
             for unit, highest in zip(section.units, of_layer.max(axis=0), strict=True)
         }
         for section, of_layer in zip(sections, every(network, sections, settings), strict=True)

@@ -198,14 +198,14 @@ def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
     )
     if not all(group.units and group.size for group in groups):
         raise ValueError("an empty group")
-    shape = tuple(None if n is None else stored.count(n) for n in values["shape"])
+    shape = stored.lengths(values["shape"])
     section = Section(
         layer,
         stored.text(values["kind"]),
         shape,
         stored.count(values["channels"]),
         tuple(units.values()),
-        None if values.get("field") is None else stored.shape(values["field"]),
-        None if values.get("kernel") is None else stored.shape(values["kernel"]),
+        stored.shape_or_none(values.get("field")),
+        stored.shape_or_none(values.get("kernel")),
     )
     return section, groups, stored.text_or_none(values["code"])

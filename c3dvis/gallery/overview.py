@@ -38,7 +38,7 @@ class LayerSummary:
     kind: str
     shape: tuple[int | None, ...] | None
     parameters: int
-    field: tuple[int, ...] | None = None
+    field: tuple[int, int, int] | None = None
 
     @property
     def extent(self) -> str:
@@ -92,8 +92,8 @@ class Overview:
             KeyError: If something of it is not there.
         """
         values = stored.mapping(values)
-        layers = tuple(map(_read_layer, stored.items(values["layers"])))
-        return cls(stored.count(values["parameters"]), layers)
+        layers = [stored.dataclass_of(LayerSummary, one) for one in stored.items(values["layers"])]
+        return cls(stored.count(values["parameters"]), tuple(layers))
 
     def steps(self, parts: Iterable[Mapping[str, Any]]) -> list[Step]:
         """What the page lists, from the clip to the classes.
@@ -148,17 +148,3 @@ def extent(shape: Sequence[int | None]) -> str:
     '16 × any × 8'
     """
     return " × ".join("any" if n is None else str(n) for n in shape)
-
-
-def _read_layer(values: Any) -> LayerSummary:
-    values = stored.mapping(values)
-    shape = values["shape"]
-    if shape is not None:
-        shape = tuple(None if n is None else stored.count(n) for n in stored.items(shape))
-    return LayerSummary(
-        stored.text(values["name"]),
-        stored.text(values["kind"]),
-        shape,
-        stored.count(values["parameters"]),
-        None if values["field"] is None else stored.shape(values["field"]),
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import autodiff, clips, files, identity, objectives, rewire
+from c3dvis import autodiff, clips, files, identity, objectives, rewire, stored
 from c3dvis.gallery import provenance
 from c3dvis.gallery.forming import Forming
 from c3dvis.gallery.groups import Group, Task
@@ -185,7 +184,7 @@ class Renderer:
         return self._record(
             unit,
             status=maximized.status,
-            score=float(maximized.score) if math.isfinite(maximized.score) else None,
+            score=stored.finite(maximized.score),
             best_held_out=best,
             predicted_class=self._predicted_class(unit, maximized) if is_class else None,
             failed_step=maximized.failed_step,
