@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from c3dvis import clips
-from c3dvis.gallery import folder, groups, manifest, plan, rebuild
+from c3dvis.gallery import folder, groups, manifest, page, plan
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.record import Record
 
@@ -108,7 +108,7 @@ def written(out, sections):
     start = time.perf_counter()
     records = folder.existing(out, sections, identity=begun.identity)
     read = time.perf_counter()
-    rebuild.write_pages(out, begun, records)
+    page.write(out, begun, records)
     return read - start, time.perf_counter() - read
 
 

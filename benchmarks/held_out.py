@@ -11,7 +11,7 @@ import numpy as np
 from c3dvis import files, identity, models
 from c3dvis.gallery import held_out
 from c3dvis.gallery.make import Selection, plan_of
-from c3dvis.gallery.settings import Settings, default_layers
+from c3dvis.gallery.settings import Settings
 from c3dvis.models import layers
 
 
@@ -19,7 +19,7 @@ def of_network(name: str) -> dict[str, np.ndarray]:
     """The arrays of one network, by their name in the file."""
     network, settings = models.build(name), Settings(model=name, compare=held_out.RECORDED)
     shown = [info.name for info in layers.visualizable(network) if info.is_convolution]
-    shown += default_layers(settings) or ()
+    shown += models.entry(name).layers or ()
     chosen = Selection(layers=tuple(dict.fromkeys(shown)), filters="all", classes=("all",))
     sections = plan_of(network, chosen)
     arrays = {held_out.record_key(name, "weights"): np.array(identity.weights_sha256(network))}

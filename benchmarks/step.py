@@ -180,7 +180,7 @@ def compare(case: Case, clip, label: int, evidence, iterations: int) -> tuple[Qu
     flat = grid.reshape(-1, *grid.shape[2:])
     padded = np.asarray(step_reference.masks(flat, size, axis.step, axis.sigma, weights))
     padded = padded.reshape(*grid.shape[:2], *padded.shape[1:])
-    inside = slice(axis.margin, axis.margin + size[0]), slice(axis.margin, axis.margin + size[1])
+    inside = slice(axis.sigma, axis.sigma + size[0]), slice(axis.sigma, axis.sigma + size[1])
     slow = quality(scorer, clip, padded[..., *inside], padded, case.areas, evidence)
     search = extremal.mask_search(scorer, clip.shape, step.ENERGY, areas=case.areas)
     search.load(perturbations.pyramid(clip))

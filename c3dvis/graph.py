@@ -204,11 +204,7 @@ def without_number(name: str) -> str:
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of calls, those of one layer by their numbers."""
 
-    def number(name: str) -> int:
-        number = _NUMBER.search(name)
-        return int(number[1]) if number else 0
-
-    return sorted(names, key=number)
+    return sorted(names, key=lambda name: int(m[1]) if (m := _NUMBER.search(name)) else 0)
 
 
 def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:

@@ -69,16 +69,13 @@ def architecture_sha256(network: keras.Model) -> str:
 
     Names don't count, as Keras numbers those that nobody gave by how many there were before.
     """
-    config = json.loads(json.dumps(_config(network), sort_keys=True, default=_plain))
+    try:
+        config = network.get_config()
+    except NotImplementedError:  # a layer of one's own without a `get_config`
+        config = [type(layer).__name__ for layer in network.layers]
+    config = json.loads(json.dumps(config, sort_keys=True, default=_plain))
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(_names(config)))}
     return hashlib.sha256(json.dumps(_renamed(config, numbers)).encode()).hexdigest()
-
-
-def _config(network: keras.Model) -> Any:
-    try:
-        return network.get_config()
-    except NotImplementedError:  # a layer of one's own without a `get_config`
-        return [type(layer).__name__ for layer in network.layers]
 
 
 def _plain(value: Any) -> Any:

@@ -122,11 +122,6 @@ def locked(
 
 def tidy(folder: Path) -> None:
     """Removes what killed runs left half written; no other run may be writing there."""
-    for leftover in _in_flight(folder):
-        leftover.unlink(missing_ok=True)
-
-
-def _in_flight(folder: Path) -> list[Path]:
-    """Files that a killed run left half written; none behind a symbolic link."""
-    inner = [path for path in folder.glob(f"*/{IN_FLIGHT}") if not path.parent.is_symlink()]
-    return [path for path in [*folder.glob(IN_FLIGHT), *inner] if path.is_file()]
+    for path in [*folder.glob(IN_FLIGHT), *folder.glob(f"*/{IN_FLIGHT}")]:
+        if path.is_file() and (path.parent == folder or not path.parent.is_symlink()):
+            path.unlink()

@@ -100,9 +100,11 @@ class Field:
     reason: str | None = None
 
     @property
-    def shape(self) -> Lengths:
+    def shape(self) -> tuple[int, int, int]:
         """Number of frames, rows and columns."""
-        return tuple(end - first for first, end in (self.time, self.height, self.width))
+        axes = (self.time, self.height, self.width)
+        frames, rows, columns = (end - first for first, end in axes)
+        return frames, rows, columns
 
     @property
     def slices(self) -> tuple[slice, ...]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import reprlib
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
 
 
 def text(value: Any) -> str:
@@ -55,6 +59,45 @@ def shape(value: Any) -> tuple[int, int, int]:
     is_shape = len(items(value)) == 3 and all(type(n) is int and n > 0 for n in value)
     frames, height, width = _checked(value, is_shape, "frames, height and width")
     return frames, height, width
+
+
+def shape_or_none(value: Any) -> tuple[int, int, int] | None:
+    """Frames, height and width, or None."""
+    return None if value is None else shape(value)
+
+
+def lengths(value: Any) -> tuple[int | None, ...]:
+    """The lengths of axes, None of one that may have any."""
+    return tuple(None if length is None else count(length) for length in items(value))
+
+
+def finite(value: float | None) -> float | None:
+    """A number as JSON, which has no NaN, keeps it: None where it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+# How a field of a dataclass is checked, by its annotation.
+_CHECKS = {
+    "str": text,
+    "str | None": text_or_none,
+    "int": count,
+    "float": number,
+    "float | None": number_or_none,
+    "tuple[int, int, int]": shape,
+    "tuple[int, int, int] | None": shape_or_none,
+    "tuple[int | None, ...] | None": lambda value: None if value is None else lengths(value),
+}
+
+
+def dataclass_of(kind: type[Kind], values: Any) -> Kind:
+    """A dataclass of what an object of JSON holds of its fields, each checked by its annotation.
+
+    Raises:
+        KeyError: Of a field that is not there.
+    """
+    given = mapping(values)
+    fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{one.name: _CHECKS[one.type](given[one.name]) for one in fields})
 
 
 def _checked(value: Any, is_right: bool, kind: str) -> Any:

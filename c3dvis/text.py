@@ -83,10 +83,11 @@ def number(value: float | None) -> str:
 def counted(number: int, noun: str) -> str:
     """A number of things: "1 clip", "2 clips".
 
-    >>> counted(1, "GIF"), counted(0, "clip")
-    ('1 GIF', '0 clips')
+    >>> counted(1, "GIF"), counted(0, "clip"), counted(2, "class")
+    ('1 GIF', '0 clips', '2 classes')
     """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def in_short(names: Iterable[str]) -> str:

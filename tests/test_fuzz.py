@@ -29,7 +29,7 @@ from test_trees import write_msgpack, write_pickle
 from c3dvis import clips, files, models, pages, responses
 from c3dvis.attribution import page
 from c3dvis.checkpoints import flax_msgpack, numpy_pickles, pytorch_files, safetensors_files
-from c3dvis.gallery import cards, export, folder, real, rebuild, sheets, trust, ways
+from c3dvis.gallery import cards, export, held_out, real, rebuild, sheets, trust, ways
 from c3dvis.gallery.plan import Unit
 from c3dvis.models.labels import read_labels
 
@@ -116,7 +116,7 @@ UNIT = Unit("conv1", 1, None, "conv1")
 def write_gallery(out):
     """A gallery with all that may lie beside its clips."""
     write_folder(out, {"conv1": [None, FILM]})
-    folder.write_held_out(out, {"conv1": {0: 1.0, 1: None}})
+    files.write_json(out / held_out.NAME, {"conv1": {0: 1.0, 1: None}})
     for place in ("cards/conv1", "trust/conv1", "real/conv1"):
         (out / place).mkdir(parents=True)
     (out / cards.path(UNIT)).write_bytes(b"")
@@ -159,7 +159,7 @@ def in_folder(write_whole: Callable, name: str, read_all: Callable) -> tuple[Cal
 
 def read_gallery(out):
     """By all that needs no network."""
-    best = folder.read_held_out(out)
+    best = held_out.read(out)
     assert all(x is None or math.isfinite(x) for one in best.values() for x in one.values())
     _, records = rebuild.rebuild(out)
     json.dumps([record.to_json() for record in records.values()], allow_nan=False)

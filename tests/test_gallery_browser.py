@@ -9,6 +9,7 @@ import pytest
 
 from c3dvis import clips, pages
 from c3dvis.gallery import page
+from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.record import Record
 
@@ -21,7 +22,6 @@ IDENTITY = {
     "parametrization": "fourier",
     "weights_sha256": "abc",
     "size": None,
-    "model": "many",
 }
 
 
@@ -50,7 +50,8 @@ def address(tmp_path_factory):
             )
         sections.append(Section(layer, "Conv3D", (8, 16, 16, 100), UNITS, units))
     code = {section.layer: f"# makes {section.title}\n" for section in sections}
-    page.write(folder, IDENTITY, sections, records, code=code)
+    begun = Manifest(IDENTITY, tuple(sections), network={"name": "many"}, code=code)
+    page.write(folder, begun, records)
     return (folder / "index.html").as_uri()
 
 

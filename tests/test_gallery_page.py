@@ -10,6 +10,7 @@ import pytest
 
 from c3dvis import files
 from c3dvis.gallery import page
+from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, OWN_NAMES, Section, Unit
 from c3dvis.gallery.record import SCHEMA, Record
 from c3dvis.text import visible
@@ -55,7 +56,7 @@ class Reader(html.parser.HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def write_gallery(out, parts, *, compare=0, network="small", **options):
+def write_gallery(out, parts, *, compare=0, network="small", filling=False, real=None, **shown):
     """A gallery's pages; `parts` is layer to records, None for one not made."""
     folders = files.safe_names([one for one in parts if one != CLASSES], taken=OWN_NAMES)
     sections, made = [], {}
@@ -70,8 +71,9 @@ def write_gallery(out, parts, *, compare=0, network="small", **options):
                 made[unit] = Record.from_json(own | values)
         sections.append(Section(layer, "Conv3D", (4, None, 8, 9), 9, units))
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
-    identity |= {"weights_sha256": "abc", "size": None, "model": network}
-    page.write(out, identity, sections, made, **options)
+    identity |= {"weights_sha256": "abc", "size": None}
+    begun = Manifest(identity, tuple(sections), network={"name": network}, **shown)
+    page.write(out, begun, made, filling=filling, real=real)
     return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 
 

@@ -223,7 +223,11 @@ def test_the_layer_table_lists_layers_and_classes():
 def test_of_many_classes_the_first_ten_are_shown_and_it_is_said(count, shown):
     of_default = plan.sections([], class_count=count)
     assert [unit.channel for unit in of_default[0].units] == list(range(shown))
+    lines: list[str] = []
+    plan.report_left_out(of_default, lines.append)
     told = f"showing 10 of {count} classes; --classes all for the rest"
-    assert plan.left_out(of_default) == (None if shown == count else told)
+    assert lines == ([] if shown == count else [told])
     assert len(plan.sections([], class_count=count, classes=["all"])[0].units) == count
-    assert plan.left_out(plan.sections(NETWORK, chosen_layers=["conv1"])) is None
+    lines.clear()
+    plan.report_left_out(plan.sections(NETWORK, chosen_layers=["conv1"]), lines.append)
+    assert not lines

@@ -103,8 +103,7 @@ class Scorer:
         Returns:
             float32 `(N,)`.
         """
-        run = self.compiled("scores", lambda: self._compiled(self.shared.score))
-        return self.in_batches(run, clips)[0]
+        return self.computed(self.shared.score, clips)[0]
 
     def gradients(self, clips: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores of clips, and the gradient of each with respect to its clip.
@@ -128,8 +127,7 @@ class Scorer:
             ValueError: Unless the objective is one logit.
         """
         self._check_logit()
-        run = self.compiled("class scores", lambda: self._compiled(self.shared.class_scores))
-        return self.in_batches(run, clips)[0]
+        return self.computed(self.shared.class_scores, clips)[0]
 
     def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Probability of the objective's class: by softmax, or by sigmoid if that ends the network.
@@ -144,8 +142,7 @@ class Scorer:
             ValueError: An objective that has no probability, before `judge_between`.
         """
         self._check_probability()
-        run = self.compiled("probabilities", lambda: self._compiled(self.shared.log_probabilities))
-        return np.exp(self.in_batches(run, clips)[0])
+        return np.exp(self.computed(self.shared.log_probabilities, clips)[0])
 
     def judge_between(self, hidden: ArrayLike, clip: ArrayLike) -> None:
         """Gives a score that has no probability one, between those of a hidden clip and a clip.
@@ -221,6 +218,22 @@ class Scorer:
             self.shared.functions[name] = make()
         return self.shared.functions[name]
 
+    def computed(self, function: Callable, clips: ArrayLike) -> list[NDArray[np.float32]]:
+        """What one of `shared`'s functions of `(clips, unit_indices)` gives for clips.
+
+        Args:
+            function: Of a name of its own; it is compiled once.
+            clips: `(N, T, H, W, C)` in [0, 1].
+
+        Returns:
+            Each of its results for all clips, float32 `(N, ...)`.
+        """
+        run = self.compiled(
+            function.__name__,
+            lambda: autodiff.compiled(function, variables=self.shared.variables),
+        )
+        return self.in_batches(run, clips)
+
     def differentiated(self, function: Callable) -> Callable:
         """`function(clips, unit_indices)`, compiled, with its gradient for the clips."""
         run = autodiff.value_and_gradient(function, variables=self.shared.variables)
@@ -253,7 +266,8 @@ class Scorer:
             filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
             results = run(filled, np.repeat(self.unit_indices, size, axis=0))
             results = results if isinstance(results, tuple) else (results,)
-            parts.append([_to_numpy(result)[: len(part)] for result in results])
+            floats = [ops.convert_to_numpy(ops.cast(result, "float32")) for result in results]
+            parts.append([values[: len(part)] for values in floats])
         return [np.concatenate(several) for several in zip(*parts, strict=True)]
 
     def rows(self, clip_shape: tuple[int, ...]) -> int:
@@ -294,9 +308,6 @@ class Scorer:
 
         return layer_gradient
 
-    def _compiled(self, function: Callable) -> Callable:
-        return autodiff.compiled(function, variables=self.shared.variables)
-
     def _rows(self, clips):
         return ops.broadcast_to(
             self.unit_indices, (ops.shape(clips)[0], self.unit_indices.shape[1])
@@ -317,7 +328,3 @@ class Scorer:
                 "Expected an objective of one logit, such as objectives.logit(3), as a probability "
                 f"is asked for. Received: {self.objective}."
             )
-
-
-def _to_numpy(tensor) -> NDArray[np.float32]:
-    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))

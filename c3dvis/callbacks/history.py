@@ -10,7 +10,6 @@ set-aside-1/              epochs of a training that was begun again before them
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ class History:
             "epoch": epoch,
             "error_message": result.error_message,
         }
-        record["score"] = _finite(result.score)
+        record["score"] = stored.finite(result.score)
         record["width"] = record["frames"] = None
         if result.frames is not None:
             clips.write(path, result.frames, fps=self.fps)
@@ -196,7 +195,3 @@ def _epoch_of(path: Path) -> int:
     """The epoch in a file's name; -1 where there is none."""
     digits = path.stem.removeprefix("epoch-")
     return int(digits) if digits.isascii() and digits.isdigit() else -1
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

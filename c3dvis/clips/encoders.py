@@ -45,7 +45,6 @@ def _animation(images: list[Image.Image], kind: str, **options: object) -> bytes
 
 
 def _gif(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
-    _no_quality(quality, ".gif")
     if fps > _GIF_FASTEST:
         raise ValueError(
             f"Expected fps up to {_GIF_FASTEST} for .gif, as browsers slow faster ones down. "
@@ -118,7 +117,6 @@ def _webp(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
 
 
 def _png(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
-    _no_quality(quality, ".png")
     # Pillow merges equal frames, and drops the time of a clip that stands still, unless they
     # differ in what happens to the canvas after them. Each frame covers it all, so nobody sees.
     disposal = [index % 2 for index in range(len(clip))]
@@ -159,11 +157,6 @@ def _strip(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
         buffer, "JPEG", quality=85 if quality is None else quality, subsampling="4:4:4"
     )
     return buffer.getvalue()
-
-
-def _no_quality(quality: int | None, suffix: str) -> None:
-    if quality is not None:
-        raise ValueError(f"Expected no quality for {suffix}. Received: quality={quality!r}.")
 
 
 ENCODERS: dict[str, Encoder] = {

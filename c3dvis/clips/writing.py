@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import files
-from c3dvis.clips.encoders import ENCODERS, Encoder
+from c3dvis.clips.encoders import ENCODERS
 from c3dvis.clips.values import check, to_rgb, to_uint8
 from c3dvis.text import unknown
 
@@ -58,22 +58,24 @@ def write(
     ['noise.gif']
     """
     path = Path(path)
-    encode = _encoder(path)
-    clip = _drawable(check(clip), path)
-    low, high = _FPS
-    if not (isinstance(fps, numbers.Real) and low <= fps <= high):
-        raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
-    if quality is not None and not 1 <= quality <= 100:
-        raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
-    _put(path, encode(clip, float(fps), quality))
-
-
-def _encoder(path: Path) -> Encoder:
     suffix = path.suffix.lower()
     if suffix not in ENCODERS:
         meant = "'.mp4'" if suffix in _OTHER_VIDEOS else None
         raise unknown("a file name with a known ending", suffix, ENCODERS, meant=meant)
-    return ENCODERS[suffix]
+    pixels = _drawable(check(clip), path)
+    low, high = _FPS
+    if not (isinstance(fps, numbers.Real) and low <= fps <= high):
+        raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
+    if quality is not None and suffix in (".gif", ".png"):
+        raise ValueError(f"Expected no quality for {suffix}. Received: quality={quality!r}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
+    # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
+    # writes a JPEG.
+    content = ENCODERS[suffix](pixels, float(fps), quality)
+    if not path.parent.is_dir():
+        raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
+    files.write_bytes(path, content)
 
 
 def _drawable(clip: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
@@ -85,12 +87,3 @@ def _drawable(clip: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
             "Received: 4 channels; `to_rgb` lays them over a background."
         )
     return to_uint8(clip if channels in (1, 4) else to_rgb(clip))
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
-    # writes a JPEG.
-    if not path.parent.is_dir():
-        raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
-    files.write_bytes(path, content)

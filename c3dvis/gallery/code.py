@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from c3dvis.gallery.plan import CLASSES, Section
 from c3dvis.gallery.settings import Settings
 from c3dvis.models.chosen import built_shape
@@ -11,6 +9,8 @@ from c3dvis.models.chosen import built_shape
 
 def python(settings: Settings, section: Section, *, log_odds: bool) -> str:
     """A program that makes the clip of one unit of a section, whose number it calls `channel`.
+
+    Names stand in it as literals in ASCII: nothing in them can end the literal.
 
     Args:
         settings: Of the gallery.
@@ -34,17 +34,17 @@ def python(settings: Settings, section: Section, *, log_odds: bool) -> str:
 
 def _network(settings: Settings) -> str:
     if settings.keras_model is not None:
-        return f"models.load_keras_model({_literal(settings.keras_model)})"
-    given = [_literal(settings.model)]
+        return f"models.load_keras_model({settings.keras_model!a})"
+    given = [ascii(settings.model)]
     if settings.weights is not None:
-        given.append(f"weights={_literal(settings.weights)}")
+        given.append(f"weights={settings.weights!a}")
     return f"models.build({', '.join(given)}, input_shape={built_shape(settings)})"
 
 
 def _objective(section: Section, log_odds: bool, output_name: str | None) -> str:
     if section.layer != CLASSES:
-        return f"objectives.channel({_literal(section.layer)}, [channel])"
-    output = f", output={_literal(output_name)}" if output_name is not None else ""
+        return f"objectives.channel({section.layer!a}, [channel])"
+    output = f", output={output_name!a}" if output_name is not None else ""
     odds = f" + objectives.log_odds([channel]{output})" if log_odds else ""
     return f"objectives.logit([channel]{output}){odds}"
 
@@ -53,9 +53,9 @@ def _options(settings: Settings) -> list[str]:
     """The arguments that are not what `maximize` takes where none are given."""
     options = [f"steps={settings.steps}", f"seed={settings.seed}"]
     if settings.parametrization != "fourier":
-        options.append(f"parametrization={_literal(settings.parametrization)}")
+        options.append(f"parametrization={settings.parametrization!a}")
     if settings.colours is not None:
-        options.append(f"colours={_literal(settings.colours)}")
+        options.append(f"colours={settings.colours!a}")
     for name in ("size", "frames", "dtype", "input"):
         value = getattr(settings, name)
         if value is not None and (settings.keras_model is not None or name == "dtype"):
@@ -64,8 +64,3 @@ def _options(settings: Settings) -> list[str]:
         low, high = settings.value_range
         options.append(f"preprocess=lambda values: values * ({high!r} - {low!r}) + {low!r}")
     return options
-
-
-def _literal(text: str | Path) -> str:
-    """The text as a literal of Python, in ASCII: nothing in it can end the literal."""
-    return ascii(str(text))

@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from c3dvis import output_folder, stored
-from c3dvis.files import read_json, write_json
-from c3dvis.gallery import forming, manifest
+from c3dvis import output_folder
+from c3dvis.files import read_json
+from c3dvis.gallery import manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.text import in_short
 
-_HELD_OUT = "held-out.json"
 _MISSING = "not there"
 
 
@@ -32,55 +31,38 @@ class OtherSettings(ValueError):
     """The folder holds a gallery of other settings or weights."""
 
 
-def locked(folder: Path, **options: Any) -> contextlib.AbstractContextManager[None]:
-    """Keeps other runs out of a gallery's folder; see `output_folder.locked`."""
-    return output_folder.locked(folder, "gallery", manifest=manifest.NAME, **options)
-
-
-def tidy(folder: Path) -> None:
-    """Removes what killed runs left half written; for a run that has the folder for itself."""
-    output_folder.tidy(folder)
-    forming.clear(folder)
-
-
-def check(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuses a folder of something else, or that holds clips of other settings or weights.
-
-    Args:
-        folder: It need not exist.
-        identity: What decides the clips.
-
-    Raises:
-        OtherSettings: With every difference.
-        ValueError: If running there would write somebody else's files.
-    """
-    output_folder.check(folder, "gallery", manifest=manifest.NAME)
-    begun = manifest.read(folder)
-    if begun is None and not _holds_only(folder, identity):
-        state = "a damaged" if (folder / manifest.NAME).exists() else "no"
-        raise OtherSettings(
-            f"Expected an empty folder or a gallery. Received: {folder}, which holds other "
-            f"files and {state} {manifest.NAME}; choose another folder with --out."
-        )
-    differences = [] if begun is None else _differences(begun.identity, identity)
-    if differences and any(folder.glob("*/*.json")):
-        raise OtherSettings(
-            f"Expected the settings that {folder} was begun with. Received: "
-            f"{'; '.join(differences)}. Choose another folder with --out, or the old settings."
-        )
+def locked(folder: Path, *, wait: float = 0) -> contextlib.AbstractContextManager[None]:
+    """Keeps other runs out of a gallery's folder, untidied: see `output_folder.locked`."""
+    return output_folder.locked(folder, "gallery", manifest=manifest.NAME, wait=wait, tidied=False)
 
 
 def begun(folder: Path, identity: Mapping[str, Any]) -> manifest.Manifest | None:
     """The manifest that a run goes on from; None where it begins the folder anew.
 
     What a run with another identity began, and made no clip of, is given up.
+
+    Args:
+        folder: It need not exist.
+        identity: What decides the clips.
+
+    Raises:
+        OtherSettings: If it holds other files, or clips of other settings or weights: with every
+            difference.
     """
     before = manifest.read(folder)
-    if before is not None and not _differences(before.identity, identity):
-        return before
-    if before is not None or not any(folder.glob("*/*.json")):
-        (folder / _HELD_OUT).unlink(missing_ok=True)
-    return None
+    if before is None and not _holds_only(folder, identity):
+        state = "a damaged" if (folder / manifest.NAME).exists() else "no"
+        raise OtherSettings(
+            f"Expected an empty folder or a gallery. Received: {folder}, which holds other "
+            f"files and {state} {manifest.NAME}; choose another folder with --out."
+        )
+    differences = [] if before is None else _differences(before.identity, identity)
+    if differences and any(folder.glob("*/*.json")):
+        raise OtherSettings(
+            f"Expected the settings that {folder} was begun with. Received: "
+            f"{'; '.join(differences)}. Choose another folder with --out, or the old settings."
+        )
+    return None if differences else before
 
 
 def existing(
@@ -140,22 +122,6 @@ def _record(folder: Path, unit: Unit, identity: Mapping[str, Any] | None) -> Rec
         if hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256.get(name):
             raise ValueError(f"{name} is not what was made")
     return record
-
-
-def read_held_out(folder: Path) -> dict[str, dict[int, float | None]]:
-    """Best scores of held-out clips by layer and channel; empty where there are none to be read."""
-    try:
-        return {
-            layer: {int(channel): stored.number_or_none(x) for channel, x in best.items()}
-            for layer, best in stored.mapping(read_json(folder / _HELD_OUT)).items()
-        }
-    except (AttributeError, ValueError):  # not there, or damaged
-        return {}
-
-
-def write_held_out(folder: Path, best: Mapping[str, Mapping[int, float | None]]) -> None:
-    """Keeps the best scores of held-out clips."""
-    write_json(folder / _HELD_OUT, best)
 
 
 def _holds_only(folder: Path, identity: Mapping[str, Any]) -> bool:

@@ -90,7 +90,7 @@ def _read(chosen: argparse.Namespace, say: Report) -> int:
             say(str(sheet))
     if chosen.rebuild_page:
         rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
-        with folder.locked(Path(chosen.out), tidied=False):
+        with folder.locked(Path(chosen.out)):
             _, records = rebuild.rebuild(Path(chosen.out), report=say)
         say(f"{chosen.out}/index.html: {len(records)} records")
     return 0

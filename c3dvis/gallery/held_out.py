@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from c3dvis import identity, models, motion
-from c3dvis.gallery.plan import Section
+from c3dvis import identity, models, motion, stored
+from c3dvis.files import read_json, write_json
+from c3dvis.gallery import real
+from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Report
-from c3dvis.gallery.render import objective_of
+from c3dvis.gallery.render import Renderer, objective_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import scores
 from c3dvis.models import chosen as choices
 from c3dvis.models.extent import clip_shape
 
+# In the gallery's folder: the best scores, by layer and channel.
+NAME = "held-out.json"
 # Clips whose scores come with the bundled networks.
 RECORDED = 512
 # Clips computed at once; more gains nothing on a CPU.
@@ -26,6 +29,42 @@ _BATCH = 32
 
 # Layer to channel to score; None where no score is finite.
 Best = dict[str, dict[int, float | None]]
+
+
+def add(
+    renderer: Renderer, sections: Sequence[Section], missing: Iterable[Unit], *, report: Report
+) -> Best:
+    """The best scores for the layers with missing units; new ones are kept in the folder.
+
+    None where nothing is compared, or real clips take their place.
+    """
+    out, settings = renderer.out, renderer.settings
+    if not settings.compare or real.read(out) is not None:
+        return {}
+    known = read(out)
+    layers = {unit.layer for unit in missing}
+    chosen = [
+        one
+        for one in sections
+        if one.layer in layers
+        and not {unit.channel for unit in one.units} <= known.get(one.layer, {}).keys()
+    ]
+    if chosen:
+        scored = best(renderer.network, chosen, settings, report=report)
+        known |= {layer: known.get(layer, {}) | of_layer for layer, of_layer in scored.items()}
+        write_json(out / NAME, known)
+    return known
+
+
+def read(out: Path) -> Best:
+    """The scores that a gallery's folder keeps; empty where there are none to be read."""
+    try:
+        return {
+            layer: {int(channel): stored.number_or_none(x) for channel, x in of_layer.items()}
+            for layer, of_layer in stored.mapping(read_json(out / NAME)).items()
+        }
+    except (AttributeError, ValueError):  # not there, or damaged
+        return {}
 
 
 def best(
@@ -99,7 +138,7 @@ def _recorded(network: keras.Model, sections: Sequence[Section], settings: Setti
 def _computed(network: keras.Model, sections: Sequence[Section], settings: Settings) -> Best:
     return {
         section.layer: {
-            unit.channel: float(highest) if math.isfinite(highest) else None
+            unit.channel: stored.finite(highest)
             for unit, highest in zip(section.units, of_layer.max(axis=0), strict=True)
         }
         for section, of_layer in zip(sections, every(network, sections, settings), strict=True)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import keras
 
+from c3dvis import models, output_folder
 from c3dvis.gallery import (
     cards,
     engines,
     folder,
     groups,
     held_out,
+    manifest,
+    page,
     plan,
     real,
     rebuild,
@@ -31,7 +34,7 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.render import Renderer
-from c3dvis.gallery.settings import Settings, default_layers
+from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.text import counted, in_short
@@ -68,17 +71,24 @@ class Outcome:
 
 
 def plan_of(
-    network: keras.Model,
-    selection: Selection,
-    default_layers: tuple[str, ...] | None = None,
+    network: keras.Model, selection: Selection, settings: Settings | None = None
 ) -> tuple[Section, ...]:
-    """The sections of a gallery of a network; see `c3dvis.gallery.plan.sections`."""
+    """The sections of a gallery of a network; see `c3dvis.gallery.plan.sections`.
+
+    Args:
+        network: Whose layers are chosen from.
+        selection: Of the units.
+        settings: That name the network: the table may say which of its layers are the default.
+    """
+    usual = None
+    if settings is not None and settings.keras_model is None:
+        usual = models.entry(settings.model).layers
     return plan.sections(
         layers.visualizable(network, weightless=True),
         class_count=choices.class_count(network),
         class_names=getattr(network, "class_names", None),
         chosen_layers=selection.layers,
-        default_layers=default_layers,
+        default_layers=usual,
         filters=selection.filters,
         classes=selection.classes,
     )
@@ -156,10 +166,11 @@ def make(
         raise ValueError("Expected directions with motion cards, which measure them.")
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
-    sections = plan_of(renderer.network, selection, default_layers(settings))
+    sections = plan_of(renderer.network, selection, settings)
     renderer.check(sections[0])  # a setting that does not fit is reported before all else
     with runs.locked(renderer, sections, share) as begun:
-        _report_left_out(sections, selection, report)
+        if selection.classes is None:
+            plan.report_left_out(sections, report)
         of = (renderer.network, settings, sections, out)
         if real_clips is not None:
             real.add(*of, real_clips, report=report, bar=bar)
@@ -208,16 +219,19 @@ def dry_run(
     report: Report = print,
 ) -> None:
     """Reports what `make` would make, after the same checks; writes nothing."""
-    renderer = Renderer(settings, Path(out))
+    out = Path(out)
+    renderer = Renderer(settings, out)
     selection = Selection() if selection is None else selection
-    sections = plan_of(renderer.network, selection, default_layers(settings))
+    sections = plan_of(renderer.network, selection, settings)
     renderer.check(sections[0])
-    folder.check(Path(out), renderer.identity)
-    records = folder.existing(Path(out), sections, identity=renderer.identity, report=report)
+    output_folder.check(out, "gallery", manifest=manifest.NAME)
+    folder.begun(out, renderer.identity)
+    records = folder.existing(out, sections, identity=renderer.identity, report=report)
     report(tables.plan_table(sections, list(records)))
-    _report_left_out(sections, selection, report)
+    if selection.classes is None:
+        plan.report_left_out(sections, report)
     units = [unit for section in sections for unit in section.units]
-    report(_to_make(Path(out), units, [unit for unit in units if unit not in records]))
+    report(_to_make(out, units, [unit for unit in units if unit not in records]))
 
 
 def _make_missing(
@@ -244,7 +258,8 @@ def _make_missing(
     def show(*, filling: bool = False) -> None:
         if share is None:  # the pages of a share would be those of a part
             own = forming.clips if filling else None
-            rebuild.write_pages(out, begun, records, filling=filling, forming=own)
+            beside = real.read(out)
+            page.write(out, begun, records, filling=filling, forming=own, real=beside)
 
     show(filling=bool(missing))
     if missing and share is None:
@@ -256,7 +271,7 @@ def _make_missing(
     shown_at = time.monotonic()
     left = len(missing)
     try:
-        best = _held_out(renderer, sections, missing, report) if missing else {}
+        best = held_out.add(renderer, sections, missing, report=report) if missing else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
         for record in runner.run(renderer, groups.tasks(begun.groups, missing), best):
             records[by_name[record.layer, record.channel]] = record
@@ -297,31 +312,3 @@ def _to_make(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
     return (
         f"{out}: {counted(len(missing), 'clip')} to make, {len(units) - len(missing)} there already"
     )
-
-
-def _report_left_out(sections: Sequence[Section], selection: Selection, report: Report) -> None:
-    line = plan.left_out(sections) if selection.classes is None else None
-    if line is not None:
-        report(line)
-
-
-def _held_out(
-    renderer: Renderer, sections: Sequence[Section], missing: Sequence[Unit], report: Report
-) -> dict[str, dict[int, float | None]]:
-    """Best scores of held-out clips for the layers with missing units, kept in held-out.json."""
-    # Real clips take their place.
-    if not renderer.settings.compare or real.read(renderer.out) is not None:
-        return {}
-    best = folder.read_held_out(renderer.out)
-    channels = {section.layer: {unit.channel for unit in section.units} for section in sections}
-    needed = {
-        unit.layer
-        for unit in missing
-        if not channels[unit.layer] <= best.get(unit.layer, {}).keys()
-    }
-    if needed:
-        chosen = [section for section in sections if section.layer in needed]
-        scored = held_out.best(renderer.network, chosen, renderer.settings, report=report)
-        best |= {layer: best.get(layer, {}) | of_layer for layer, of_layer in scored.items()}
-        folder.write_held_out(renderer.out, best)
-    return best

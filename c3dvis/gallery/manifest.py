@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,6 @@ class Manifest:
     banner: str | None = None
     overview: Overview | None = None
 
-    @property
-    def shown(self) -> dict[str, Any]:
-        """What the pages list of the settings."""
-        return {"model": self.network.get("name"), **self.identity}
-
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON keeps it."""
         return {
@@ -66,7 +61,7 @@ class Manifest:
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "banner": self.banner,
-            "overview": None if self.overview is None else self.overview.to_json(),
+            "overview": None if self.overview is None else asdict(self.overview),
             "sections": [self._section(section) for section in self.sections],
         }
 
@@ -203,14 +198,14 @@ def _read_section(values: Any) -> tuple[Section, tuple[Group, ...], str | None]:
     )
     if not all(group.units and group.size for group in groups):
         raise ValueError("an empty group")
-    shape = tuple(None if n is None else stored.count(n) for n in values["shape"])
+    shape = stored.lengths(values["shape"])
     section = Section(
         layer,
         stored.text(values["kind"]),
         shape,
         stored.count(values["channels"]),
         tuple(units.values()),
-        None if values.get("field") is None else stored.shape(values["field"]),
-        None if values.get("kernel") is None else stored.shape(values["kernel"]),
+        stored.shape_or_none(values.get("field")),
+        stored.shape_or_none(values.get("kernel")),
     )
     return section, groups, stored.text_or_none(values["code"])

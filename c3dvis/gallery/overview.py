@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from c3dvis import stored
@@ -14,8 +14,7 @@ from c3dvis.gallery.tile import Tile
 from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
-    from c3dvis.models.layers import LayerInfo
-    from c3dvis.receptive_field import Field
+    import keras
 
 # Clips of a layer that are shown.
 _THUMBNAILS = 4
@@ -39,7 +38,7 @@ class LayerSummary:
     kind: str
     shape: tuple[int | None, ...] | None
     parameters: int
-    field: tuple[int, ...] | None = None
+    field: tuple[int, int, int] | None = None
 
     @property
     def extent(self) -> str:
@@ -84,21 +83,17 @@ class Overview:
     parameters: int
     layers: tuple[LayerSummary, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As `gallery.json` keeps it."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, values: Any) -> Overview:
-        """What `to_json` gave.
+        """What `asdict` made of one, as `gallery.json` keeps it.
 
         Raises:
             ValueError: If it is none.
             KeyError: If something of it is not there.
         """
         values = stored.mapping(values)
-        layers = tuple(map(_read_layer, stored.items(values["layers"])))
-        return cls(stored.count(values["parameters"]), layers)
+        layers = [stored.dataclass_of(LayerSummary, one) for one in stored.items(values["layers"])]
+        return cls(stored.count(values["parameters"]), tuple(layers))
 
     def steps(self, parts: Iterable[Mapping[str, Any]]) -> list[Step]:
         """What the page lists, from the clip to the classes.
@@ -122,15 +117,28 @@ class Overview:
         return f"{layers}, {self.parameters:,} parameters"
 
 
-def of(layers: Sequence[LayerInfo], parameters: int, fields: Mapping[str, Field]) -> Overview:
+def of(network: keras.Model, *, shape: Sequence[int] | None = None) -> Overview:
     """The overview of a network.
 
     Args:
-        layers: As `models.layers.describe` lists them.
-        parameters: Of the network.
-        fields: As `receptive_field.of_layers` gives them.
+        network: Functional or Sequential model.
+        shape: `(T, H, W)` of its clips, where it takes any.
     """
-    return Overview(parameters, tuple(_summary(one, fields.get(one.name)) for one in layers))
+    from c3dvis import receptive_field
+    from c3dvis.models import layers
+
+    try:
+        fields = receptive_field.of_layers(network, shape=shape)
+    except ValueError:  # of a network of several inputs
+        fields = {}
+    summaries = []
+    for info in layers.describe(network):
+        weights = () if info.layer is None or info.is_open else info.layer.weights
+        parameters = sum(math.prod(weight.shape) for weight in weights)
+        field = fields.get(info.name)
+        seen = None if field is None or field.reason is not None else field.shape
+        summaries.append(LayerSummary(info.name, info.kind, info.shape, parameters, seen))
+    return Overview(network.count_params(), tuple(summaries))
 
 
 def extent(shape: Sequence[int | None]) -> str:
@@ -140,28 +148,3 @@ def extent(shape: Sequence[int | None]) -> str:
     '16 × any × 8'
     """
     return " × ".join("any" if n is None else str(n) for n in shape)
-
-
-def seen(field: Field | None) -> tuple[int, ...] | None:
-    """Frames, rows and columns of a field; None where it can't be followed."""
-    return None if field is None or field.reason is not None else field.shape
-
-
-def _summary(info: LayerInfo, field: Field | None) -> LayerSummary:
-    weights = () if info.layer is None or info.is_open else info.layer.weights
-    parameters = sum(math.prod(weight.shape) for weight in weights)
-    return LayerSummary(info.name, info.kind, info.shape, parameters, seen(field))
-
-
-def _read_layer(values: Any) -> LayerSummary:
-    values = stored.mapping(values)
-    shape = values["shape"]
-    if shape is not None:
-        shape = tuple(None if n is None else stored.count(n) for n in stored.items(shape))
-    return LayerSummary(
-        stored.text(values["name"]),
-        stored.text(values["kind"]),
-        shape,
-        stored.count(values["parameters"]),
-        None if values["field"] is None else stored.shape(values["field"]),
-    )

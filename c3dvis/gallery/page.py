@@ -12,13 +12,14 @@ from markupsafe import Markup
 from c3dvis import __version__, files
 from c3dvis.gallery import cards, speeds, trust, ways
 from c3dvis.gallery.forming import FormingClip
-from c3dvis.gallery.overview import Overview, extent
+from c3dvis.gallery.manifest import Manifest
+from c3dvis.gallery.overview import extent
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.tile import LEAST_SHARE, Tile
 from c3dvis.pages import environment
-from c3dvis.text import markdown, table
+from c3dvis.text import counted, markdown, table
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
@@ -46,44 +47,36 @@ _SWATCH_WIDTH = 24
 
 def write(
     out: Path,
-    identity: Mapping[str, Any],
-    sections: Sequence[Section],
+    begun: Manifest,
     records: Mapping[Unit, Record],
     *,
     filling: bool = False,
     forming: Mapping[Unit, FormingClip] | None = None,
-    code: Mapping[str, str] | None = None,
-    banner: str | None = None,
     real: RealClips | None = None,
-    overview: Overview | None = None,
 ) -> None:
     """Writes index.html and README.md.
 
     Args:
         out: Folder of the gallery.
-        identity: What `folder.begin` keeps of the run.
-        sections: Of the gallery.
+        begun: What the gallery is of.
         records: Those there are; of the other units the pages say that they are not made yet.
         filling: Whether more is being made: index.html then reloads itself.
         forming: Clips that are being made, shown until their records are there.
-        code: The Python that makes a unit's clip from its number `channel`, by layer.
-        banner: A sentence that must be read first.
         real: Real clips that stand beside the made ones; the ratios are then over the best of them.
-        overview: Of the network; None shows none.
 
     Raises:
         OSError: If a file cannot be written.
     """
+    identity = {"model": begun.network.get("name"), **begun.identity}
     compared = identity["compare"] if real is None else real.count
-    code = {} if code is None else code
     forming = {} if forming is None else forming
-    parts = [_part(out, section, records, compared, real, forming) for section in sections]
+    parts = [_part(out, one, records, compared, real, forming) for one in begun.sections]
     taken = {tile.id for part in parts for tile in part["tiles"]}
-    for part, section in zip(parts, sections, strict=True):
+    for part, section in zip(parts, begun.sections, strict=True):
         folder = section.units[0].folder
         part |= {
             "id": folder if folder not in taken else f"{folder}:layer",
-            "code": code.get(section.layer),
+            "code": begun.code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
     motion_cards = any(tile.motion_share is not None for tile in tiles)
@@ -91,10 +84,10 @@ def write(
         "identity": identity,
         "version": __version__,
         "parts": parts,
-        "overview": overview,
-        "steps": [] if overview is None else overview.steps(parts),
+        "overview": begun.overview,
+        "steps": [] if begun.overview is None else begun.overview.steps(parts),
         "filling": filling,
-        "banner": banner,
+        "banner": begun.banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
         "reference": "held-out" if real is None else "best real",
@@ -191,21 +184,19 @@ def _tile(
     real: RealClips | None,
     forming: FormingClip | None,
 ) -> Tile:
-    said = cards.read(out, unit)
-    return Tile(
-        unit,
-        record,
-        real=() if real is None else real.of(unit),
-        weakest=() if real is None else real.weakest_of(unit),
-        card=None if said is None else cards.path(unit),
-        card_says=said or "",
-        motion_share=cards.motion_share(out, unit),
-        trust=trust.read(out, unit),
-        ways=ways.read(out, unit),
-        speeds=speeds.read(out, unit),
-        forming=forming,
-        kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
-    )
+    beside: dict[str, Any] = {}
+    if real is not None:
+        beside |= {"real": real.of(unit), "weakest": real.weakest_of(unit)}
+    if (out / cards.FOLDER).is_dir():
+        said = cards.read(out, unit)
+        if said is not None:
+            beside |= {"card": cards.path(unit), "card_says": said}
+        beside |= {"motion_share": cards.motion_share(out, unit)}
+        beside |= {"ways": ways.read(out, unit), "speeds": speeds.read(out, unit)}
+    if (out / trust.FOLDER).is_dir():
+        beside["trust"] = trust.read(out, unit)
+    kernel = unit.kernel if section.kernel and (out / unit.kernel).is_file() else None
+    return Tile(unit, record, forming=forming, kernel=kernel, **beside)
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -213,10 +204,10 @@ def _summary(tiles: Sequence[Tile]) -> str:
     layers = len({tile.unit.layer for tile in tiles if tile.unit.layer != CLASSES})
     parts = []
     if layers:
-        filters = _count(len(tiles) - classes, "filter", "filters")
-        parts.append(f"{filters} of {_count(layers, 'layer', 'layers')}")
+        filters = counted(len(tiles) - classes, "filter")
+        parts.append(f"{filters} of {counted(layers, 'layer')}")
     if classes:
-        parts.append(_count(classes, "class", "classes"))
+        parts.append(counted(classes, "class"))
     missing = sum(tile.record is None for tile in tiles)
     return " and ".join(parts) + (f"; {missing} not made yet." if missing else ".")
 
@@ -253,10 +244,6 @@ def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
         if value is not None
     ]
     return [*listed, ("c3dvis", __version__)]
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
 
 
 def _table(tiles: Sequence[Tile], compared: int) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -148,15 +148,12 @@ def sections(
     return tuple(section for section in reversed(all_sections) if section.units)
 
 
-def left_out(sections: Sequence[Section]) -> str | None:
-    """A line on the classes that the default leaves out; None where they are all there."""
+def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) -> None:
+    """Reports how many classes the default leaves out, if any."""
     for section in sections:
         if section.layer == CLASSES and len(section.units) < section.channels:
-            return (
-                f"showing {len(section.units)} of {section.channels} classes; "
-                "--classes all for the rest"
-            )
-    return None
+            shown = f"{len(section.units)} of {section.channels}"
+            report(f"showing {shown} classes; --classes all for the rest")
 
 
 def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:

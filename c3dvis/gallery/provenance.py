@@ -1,4 +1,4 @@
-"""Where a clip comes from: its network, the programs and the machine that made it."""
+"""Where a clip comes from: the programs and the machine that made it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Any
 import keras
 
 import c3dvis
-from c3dvis import autodiff, identity
-from c3dvis.gallery.record import HASHES
-from c3dvis.gallery.settings import Settings
+from c3dvis import autodiff
 
 # Whose versions can change a clip.
 _PROGRAMS = ("keras", "numpy", "Pillow")
@@ -21,31 +19,15 @@ _PROGRAMS = ("keras", "numpy", "Pillow")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
-def of_network(network: keras.Model, settings: Settings) -> dict[str, Any]:
-    """A network's name, the files it came from, and the hashes of its weights and architecture."""
-    hashes = (identity.weights_sha256(network), identity.architecture_sha256(network))
-    return {**settings.of_network(), **dict(zip(HASHES, hashes, strict=True))}
-
-
-def identity_of(network: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What decides the clips, and what all runs in one folder must agree on.
-
-    Args:
-        network: As `of_network` tells it.
-        settings: Of the run.
-    """
-    return {**settings.identity(), **{name: network[name] for name in HASHES}}
-
-
 def versions() -> dict[str, str]:
     """Versions of what makes the clips."""
-    backend = keras.backend.backend()
-    names = (*_PROGRAMS, backend)
-    return {
-        "c3dvis": c3dvis.__version__,
-        "python": platform.python_version(),
-        **{name: _version(name) for name in names},
-    }
+    versions = {"c3dvis": c3dvis.__version__, "python": platform.python_version()}
+    for name in (*_PROGRAMS, keras.backend.backend()):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # such as TensorFlow built under another name
+            versions[name] = "unknown"
+    return versions
 
 
 def machine() -> dict[str, Any]:
@@ -57,13 +39,6 @@ def machine() -> dict[str, Any]:
         "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
         "gpus": autodiff.gpu_count(),
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:  # such as a build of TensorFlow under another name
-        return "unknown"
 
 
 def _processor() -> str:

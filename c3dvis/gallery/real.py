@@ -308,17 +308,10 @@ def _of_unit(
 ) -> tuple[tuple[str, int], tuple[RealClip, ...], tuple[RealClip, ...] | None]:
     values = stored.mapping(values)
     key = (stored.text(values["layer"]), stored.count(values["channel"]))
-    strongest = tuple(map(_clip, stored.items(values["clips"])))
+    strongest = _clips(values["clips"])
     weakest = values.get("weakest")
-    return key, strongest, None if weakest is None else tuple(map(_clip, stored.items(weakest)))
+    return key, strongest, None if weakest is None else _clips(weakest)
 
 
-def _clip(values: Any) -> RealClip:
-    values = stored.mapping(values)
-    return RealClip(
-        name=stored.text(values["name"]),
-        score=stored.number(values["score"]),
-        gif=stored.text(values["gif"]),
-        strip=stored.text_or_none(values["strip"]),
-        shape=stored.shape(values["shape"]),
-    )
+def _clips(values: Any) -> tuple[RealClip, ...]:
+    return tuple(stored.dataclass_of(RealClip, one) for one in stored.items(values))

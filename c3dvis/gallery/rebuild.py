@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from c3dvis.gallery import folder, manifest, page, real
-from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
@@ -26,7 +25,7 @@ def rebuild(
         OSError: If a page cannot be written.
     """
     begun, records = read(out, report=report)
-    write_pages(out, begun, records)
+    page.write(out, begun, records, real=real.read(out))
     return begun, records
 
 
@@ -40,26 +39,3 @@ def read(
             f"Expected the folder of a gallery, with its {manifest.NAME}. Received: {out}."
         )
     return begun, folder.existing(out, begun.sections, identity=begun.identity, report=report)
-
-
-def write_pages(
-    out: Path,
-    begun: Manifest,
-    records: Mapping[Unit, Record],
-    *,
-    filling: bool = False,
-    forming: Mapping[Unit, FormingClip] | None = None,
-) -> None:
-    """Writes the pages of a manifest and records; see `page.write`."""
-    page.write(
-        out,
-        begun.shown,
-        begun.sections,
-        records,
-        filling=filling,
-        forming=forming,
-        code=begun.code,
-        banner=begun.banner,
-        overview=begun.overview,
-        real=real.read(out),
-    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from c3dvis import stored
 
 # The clip was made to the end; the score became NaN or infinite; nothing in the clip changed the
 # score; an error kept it from being made.
@@ -44,7 +45,7 @@ class Record:
         sha256: Name to the SHA-256 of the file's bytes, in hexadecimal.
         batch: Channels of the clips that were made at once, in order; on some processors the bits
             of a clip depend on it.
-        network: What the clip is of: `provenance.of_network`.
+        network: What the clip is of: its name, the files it came from, and `HASHES`.
         versions: Of the programs that made it.
         machine: That made it.
         change: As `measure.Measures` has it; so are those that follow.
@@ -86,7 +87,7 @@ class Record:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decided the clip; see `provenance.identity_of`."""
+        """What decided the clip, and what all runs in one folder must agree on."""
         return {**self.settings, **{name: self.network.get(name) for name in HASHES}}
 
     @property
@@ -119,89 +120,78 @@ class Record:
             if (key := _JSON_NAMES.get(one.name, one.name)) in values
         }
         for name, value in given.items():
-            if not _CHECKS[name](value):
-                raise ValueError(f"Expected the {name} of a record. Received: {value!r}.")
+            try:
+                _CHECKS[name](value)
+            except ValueError:
+                raise ValueError(f"Expected the {name} of a record. Received: {value!r}.") from None
         if not {"layer", "channel", "status"} <= given.keys():
             raise ValueError("Expected a record with layer, channel and status. Received: less.")
         given |= {name: tuple(given[name]) for name in _TUPLES if given.get(name) is not None}
         return cls(**given)
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_count, value))
-
-
-def _is_drift(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _is_color(value: Any) -> bool:
-    return _is_text(value) and re.fullmatch("#[0-9a-f]{6}", value) is not None
-
-
-def _is_files(value: Any) -> bool:
-    return _is_mapping(value) and all(map(_is_name, value)) and all(map(_is_count, value.values()))
-
-
-def _is_hashes(value: Any) -> bool:
-    return _is_mapping(value) and all(map(_is_name, value)) and all(map(_is_hash, value.values()))
-
-
-def _is_name(value: Any) -> bool:
-    """Of a file beside the record: it leads nowhere else."""
-    return _is_text(value) and re.fullmatch(r"[A-Za-z0-9_.-]+", value) is not None
-
-
-def _is_hash(value: Any) -> bool:
-    return _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _is_counts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_is_count, value))
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
 def _or_none(check):
-    return lambda value: value is None or check(value)
+    return lambda value: None if value is None else check(value)
 
 
+def _one_of(choices):
+    return lambda value: choices.index(value)
+
+
+def _like(pattern: str):
+    def check(value: Any) -> None:
+        if not re.fullmatch(pattern, stored.text(value)):
+            raise ValueError(f"Expected {pattern}. Received: {value!r}.")
+
+    return check
+
+
+def _all(check, length: int | None = None):
+    """Of a list of values."""
+
+    def check_all(values: Any) -> None:
+        if not isinstance(values, (list, tuple)) or length not in (None, len(values)):
+            raise ValueError(f"Expected a list of {length or 'any'} values. Received: {values!r}.")
+        for value in values:
+            check(value)
+
+    return check_all
+
+
+def _by_file(check):
+    """Of values by the name of a file beside the record, which leads nowhere else."""
+
+    def check_each(values: Any) -> None:
+        for name, value in stored.mapping(values).items():
+            _like(r"[A-Za-z0-9_.-]+")(name)
+            check(value)
+
+    return check_each
+
+
+# Each raises a ValueError where a field holds something else.
 _CHECKS = {
-    "layer": _is_text,
-    "channel": _is_count,
-    "status": lambda value: value in STATUSES,
-    "label": _or_none(_is_text),
-    "score": _or_none(_is_number),
-    "best_held_out": _or_none(_is_number),
-    "predicted_class": _or_none(_is_text),
-    "failed_step": _or_none(_is_count),
-    "error": _or_none(_is_text),
-    "cause": _or_none(_is_text),
-    "seed": _is_count,
-    "settings": _is_mapping,
-    "shape": _or_none(_is_shape),
-    "files": _is_files,
-    "sha256": _is_hashes,
-    "batch": _is_counts,
-    "network": _is_mapping,
-    "versions": _is_mapping,
-    "machine": _is_mapping,
-    "change": _or_none(_is_number),
-    "plain_color": _or_none(_is_color),
-    "drift": _or_none(_is_drift),
-    "drift_share": _or_none(_is_number),
+    "layer": stored.text,
+    "channel": stored.count,
+    "status": _one_of(STATUSES),
+    "label": stored.text_or_none,
+    "score": stored.number_or_none,
+    "best_held_out": stored.number_or_none,
+    "predicted_class": stored.text_or_none,
+    "failed_step": _or_none(stored.count),
+    "error": stored.text_or_none,
+    "cause": stored.text_or_none,
+    "seed": stored.count,
+    "settings": stored.mapping,
+    "shape": _or_none(_all(stored.count, 4)),
+    "files": _by_file(stored.count),
+    "sha256": _by_file(_like("[0-9a-f]{64}")),
+    "batch": _all(stored.count),
+    "network": stored.mapping,
+    "versions": stored.mapping,
+    "machine": stored.mapping,
+    "change": stored.number_or_none,
+    "plain_color": _or_none(_like("#[0-9a-f]{6}")),
+    "drift": _or_none(_all(stored.number, 2)),
+    "drift_share": stored.number_or_none,
 }

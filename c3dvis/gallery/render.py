@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis import autodiff, clips, files, objectives, rewire
+from c3dvis import autodiff, clips, files, identity, objectives, rewire, stored
 from c3dvis.gallery import provenance
 from c3dvis.gallery.forming import Forming
 from c3dvis.gallery.groups import Group, Task
@@ -54,8 +53,13 @@ class Renderer:
         self.settings = settings
         self.out = Path(out)
         self.network = choices.load(settings) if network is None else network
-        self.provenance = provenance.of_network(self.network, settings)
-        self.identity = json.loads(json.dumps(provenance.identity_of(self.provenance, settings)))
+        hashes = {
+            "weights_sha256": identity.weights_sha256(self.network),
+            "architecture_sha256": identity.architecture_sha256(self.network),
+        }
+        self.provenance = {**settings.of_network(), **hashes}
+        # What decides the clips, as JSON keeps it: all runs in one folder agree on it.
+        self.identity = json.loads(json.dumps({**settings.identity(), **hashes}))
         self._made_by: dict[str, Any] = {
             "versions": provenance.versions(),
             "machine": provenance.machine(),
@@ -170,7 +174,8 @@ class Renderer:
         for ending in () if maximized.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
-            clips.write(path, self._drawn(maximized.clip, ending), fps=self.settings.fps)
+            shown = self.shown(maximized.clip, opaque=ending == "jpg")
+            clips.write(path, shown, fps=self.settings.fps)
             content = path.read_bytes()
             sizes[path.name] = len(content)
             hashes[path.name] = hashlib.sha256(content).hexdigest()
@@ -179,7 +184,7 @@ class Renderer:
         return self._record(
             unit,
             status=maximized.status,
-            score=_finite(maximized.score),
+            score=stored.finite(maximized.score),
             best_held_out=best,
             predicted_class=self._predicted_class(unit, maximized) if is_class else None,
             failed_step=maximized.failed_step,
@@ -203,12 +208,8 @@ class Renderer:
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)
 
-    def shown(self, clip: np.ndarray) -> np.ndarray:
-        """A clip `(T, H, W, C)` as a film strip shows it."""
-        return self._drawn(clip, "jpg")
-
-    def _drawn(self, clip: np.ndarray, ending: str) -> np.ndarray:
-        """A clip as a file takes it: where it is transparent RGBA, and over white in a strip.
+    def shown(self, clip: np.ndarray, *, opaque: bool = True) -> np.ndarray:
+        """A clip `(T, H, W, C)` as a film strip shows it; what is transparent may stay so, as RGBA.
 
         Of more channels than a picture has, their mean is shown in grey.
         """
@@ -218,7 +219,7 @@ class Renderer:
         if clip.shape[-1] == channels:
             return clip
         clip = parametrizations.rgba(clip)
-        return clips.to_rgb(clip) if ending == "jpg" else clip
+        return clips.to_rgb(clip) if opaque else clip
 
     def _write_error(self, unit: Unit, error: Exception) -> Record:
         reason = f"{type(error).__name__}: {in_one_line(error)}"
@@ -315,7 +316,3 @@ def objective_of(network: keras.Model, layer: str, channels: Sequence[int]) -> o
 def excludes(network: keras.Model) -> bool:
     """Whether the network's classes exclude each other."""
     return layers.output_activation(network) != "sigmoid" and choices.class_count(network) > 1
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -6,11 +6,13 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from c3dvis import autodiff, receptive_field
+from c3dvis import autodiff, output_folder
 from c3dvis.gallery import (
     code,
     folder,
+    forming,
     groups,
+    held_out,
     kernels,
     manifest,
     overview,
@@ -24,7 +26,6 @@ from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
-from c3dvis.models import layers
 from c3dvis.models.extent import clip_shape
 
 
@@ -44,66 +45,57 @@ def locked(
 
     Raises:
         InUse: If another run has the folder, or the same share.
-        ValueError: As `folder.check`.
+        ValueError: As `folder.begun` and `output_folder.check`.
     """
     out = renderer.out
     if share is None:
-        with folder.locked(out, tidied=False):
+        with folder.locked(out):
             shards.refuse_running(out)
-            folder.tidy(out)
+            output_folder.tidy(out)
+            forming.clear(out)
             yield _begin(renderer, sections)
         return
     with contextlib.ExitStack() as stack:
-        with folder.locked(out, wait=shards.WAIT, tidied=False):
+        with folder.locked(out, wait=shards.WAIT):
             stack.enter_context(shards.held(out, share))
             begun = _begin(renderer, sections)
         yield begun
-        with folder.locked(out, wait=shards.WAIT, tidied=False):
+        with folder.locked(out, wait=shards.WAIT):
             rebuild.rebuild(out)
 
 
 def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
     """Checks a folder that this run has locked, and adds its units to gallery.json."""
-    out, settings = renderer.out, renderer.settings
-    folder.check(out, renderer.identity)
+    out, settings, network = renderer.out, renderer.settings, renderer.network
     before = folder.begun(out, renderer.identity)
-    described = layers.describe(renderer.network)
-    fields = _fields(renderer)
-    every = [CLASSES, *(info.name for info in reversed(described))]
-    seen = [
-        dataclasses.replace(section, field=overview.seen(fields.get(section.layer)))
-        for section in sections
-    ]
-    grown = manifest.grown(() if before is None else before.sections, seen, every)
-    grown = tuple(
-        dataclasses.replace(section, kernel=kernels.add(renderer.network, section, out))
-        for section in grown
+    if before is None and not any(out.glob("*/*.json")):
+        (out / held_out.NAME).unlink(missing_ok=True)
+    shape = clip_shape(network, frames=settings.frames, size=settings.size)
+    described = overview.of(network, shape=shape[:3])
+    fields = {layer.name: layer.field for layer in described.layers}
+    chosen = [dataclasses.replace(one, field=fields.get(one.layer)) for one in sections]
+    every = manifest.grown(
+        () if before is None else before.sections, chosen, [CLASSES, *reversed(fields)]
+    )
+    every = tuple(
+        dataclasses.replace(section, kernel=kernels.add(network, section, out)) for section in every
     )
     most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     shared = {} if before is None else before.groups
+    log_odds = render.excludes(network)
     begun = Manifest(
         identity=renderer.identity,
-        sections=grown,
-        groups=groups.grown(shared, grown, settings.batch_size or most),
+        sections=every,
+        groups=groups.grown(shared, every, settings.batch_size or most),
         network=renderer.provenance,
         versions=provenance.versions(),
         machine=provenance.machine(),
-        code=_code(renderer, grown),
+        code={one.layer: code.python(settings, one, log_odds=log_odds) for one in every},
         banner=choices.toy_note(settings),
-        overview=overview.of(described, renderer.network.count_params(), fields),
+        overview=described,
     )
     manifest.write(out, begun)
     return begun
-
-
-def _fields(renderer: Renderer) -> dict[str, receptive_field.Field]:
-    """What a place of each layer sees, where the layers on the way tell."""
-    settings = renderer.settings
-    shape = clip_shape(renderer.network, frames=settings.frames, size=settings.size)
-    try:
-        return receptive_field.of_layers(renderer.network, shape=shape[:3])
-    except ValueError:  # of a network of several inputs
-        return {}
 
 
 def share_of(
@@ -120,12 +112,3 @@ def share_of(
     )
     parts = tuple(section for section in parts if section.units)
     return parts, tuple(unit for section in parts for unit in section.units)
-
-
-def _code(renderer: Renderer, sections: Sequence[Section]) -> dict[str, str]:
-    """By layer, the Python that makes a clip."""
-    log_odds = render.excludes(renderer.network)
-    return {
-        section.layer: code.python(renderer.settings, section, log_odds=log_odds)
-        for section in sections
-    }

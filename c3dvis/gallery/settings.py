@@ -94,7 +94,7 @@ class Settings:
         """Where the network comes from, as a record keeps it."""
         own = self.keras_model is not None
         return {
-            "name": self.network_name,
+            "name": Path(self.keras_model).name if self.keras_model is not None else self.model,
             "model": None if own else self.model,
             "weights": None if own else self.weights,
             "keras_model": self.keras_model,
@@ -108,15 +108,6 @@ class Settings:
             keras_model=_absolute(self.keras_model),
             labels=_absolute(self.labels),
         )
-
-    @property
-    def network_name(self) -> str:
-        return self.model if self.keras_model is None else Path(self.keras_model).name
-
-
-def default_layers(settings: Settings) -> tuple[str, ...] | None:
-    """The layers shown where none are chosen, by name; None is every convolution."""
-    return None if settings.keras_model is not None else models.entry(settings.model).layers
 
 
 def _absolute(path: str | None) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -104,22 +103,13 @@ def read(out: Path, unit: Unit) -> Speeds | None:
     """A unit's clips; None where they are not there."""
     values = files.read_json(_kept(out, unit))
     try:
-        clips = tuple(map(_clip, stored.items(stored.mapping(values)["clips"])))
+        listed = stored.items(stored.mapping(values)["clips"])
+        clips = tuple(stored.dataclass_of(SpeedClip, one) for one in listed)
     except (KeyError, ValueError):  # not there, or damaged
         return None
     expected = [f"{_path(unit, rank)}.jpg" for rank in range(len(clips))]
     same = [clip.strip for clip in clips] == expected and len(clips) in (0, len(WEIGHTS))
     return Speeds(clips) if same and all((out / path).is_file() for path in expected) else None
-
-
-def _clip(values: Any) -> SpeedClip:
-    values = stored.mapping(values)
-    return SpeedClip(
-        score=stored.number(values["score"]),
-        energy=stored.number(values["energy"]),
-        strip=stored.text(values["strip"]),
-        shape=stored.shape(values["shape"]),
-    )
 
 
 def _write(renderer, unit: Unit, path, row: int) -> None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from c3dvis import files, pages, stored
 from c3dvis.gallery import cards
@@ -123,7 +121,7 @@ def read(out: Path, unit: Unit) -> Ways | None:
     values = files.read_json(_kept(out, unit))
     try:
         values = stored.mapping(values)
-        along, against = map(_way, stored.items(values["ways"]))
+        along, against = (stored.dataclass_of(Way, one) for one in stored.items(values["ways"]))
         selectivity = stored.number_or_none(values["selectivity"])
     except (KeyError, ValueError):  # not there, damaged, or without backward scores
         return None
@@ -131,17 +129,6 @@ def read(out: Path, unit: Unit) -> Ways | None:
     same = [along.strip, against.strip] == expected
     whole = same and all((out / path).is_file() for path in expected)
     return Ways((along, against), selectivity) if whole else None
-
-
-def _way(values: Any) -> Way:
-    values = stored.mapping(values)
-    return Way(
-        direction=stored.number(values["direction"]),
-        score=stored.number_or_none(values["score"]),
-        backward=stored.number_or_none(values["backward"]),
-        strip=stored.text(values["strip"]),
-        shape=stored.shape(values["shape"]),
-    )
 
 
 def _write(out: Path, unit: Unit, both, fps: float) -> None:
@@ -152,15 +139,12 @@ def _write(out: Path, unit: Unit, both, fps: float) -> None:
         film = pages.film(out, _path(unit, name), made.clip, "", fps=fps)
         if film.strip is None:  # too wide a strip: there is nothing that the page could play
             return
-        way = Way(direction, _finite(made.score), _finite(backward), film.strip, film.shape)
+        way = Way(
+            direction, stored.finite(made.score), stored.finite(backward), film.strip, film.shape
+        )
         ways.append(asdict(way))
-    values = {"schema": 2, "ways": ways, "selectivity": _finite(both.selectivity)}
+    values = {"schema": 2, "ways": ways, "selectivity": stored.finite(both.selectivity)}
     files.write_json(_kept(out, unit), values)
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _path(unit: Unit, ending: str) -> str:

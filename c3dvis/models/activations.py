@@ -71,19 +71,21 @@ def _of_each_frame(call: graph.Call):
 
 
 def _class_output(network: keras.Model, output_name: str):
+    if not output_name and len(network.outputs) == 1:
+        return network.outputs[0]
     names = graph.output_names(network)
     if output_name and output_name not in names:
         raise ValueError(
             f"Expected an output of the network: {', '.join(map(repr, names))}. "
             f"Received: {output_name!r}."
         )
-    if not output_name and len(names) > 1:
+    if not output_name:
         raise ValueError(
             f"Expected objectives.logit with output= one of {', '.join(map(repr, names))}, as this "
             "network has several. "
             "Received: a logit without it."
         )
-    return network.outputs[names.index(output_name) if output_name else 0]
+    return network.outputs[names.index(output_name)]
 
 
 def _last_activation(output) -> str | None:

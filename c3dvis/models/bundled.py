@@ -19,9 +19,10 @@ def names() -> list[str]:
 
 def file(name: str) -> Path:
     """Where the weights of one of `names()` lie; a ValueError names those nearest to another."""
-    if name not in names():
+    path = _folder() / f"{name}{_SUFFIX}"
+    if not path.is_file():
         raise unknown("the name of weights that come with the package", name, names())
-    return _folder() / f"{name}{_SUFFIX}"
+    return path
 
 
 def _folder() -> Path:

@@ -152,22 +152,19 @@ def _walk(
                 part = "" if opening.is_inline(called) else f"{name}/"
                 yield from _walk(call.inside, folded, prefix + part, place)
             if not graph.is_graph(call.layer):
-                yield _info(prefix + name, call, folded.get(place, 1), place)
-
-
-def _info(name: str, call: graph.Call, rows: int, place: graph.Place) -> LayerInfo:
-    shape, reason = fitness(call)
-    return LayerInfo(
-        name,
-        type(call.layer).__name__,
-        shape if shape is None or rows == 1 else (rows, *shape),
-        bool(call.layer.weights),
-        reason,
-        call.why_closed,
-        call.inside is not None,
-        call.layer,
-        place,
-    )
+                shape, reason = fitness(call)
+                rows = folded.get(place, 1)
+                yield LayerInfo(
+                    prefix + name,
+                    type(call.layer).__name__,
+                    shape if shape is None or rows == 1 else (rows, *shape),
+                    bool(call.layer.weights),
+                    reason,
+                    call.why_closed,
+                    call.inside is not None,
+                    call.layer,
+                    place,
+                )
 
 
 def _flat(network: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -69,6 +69,10 @@ def one_input(
         (None, 4, 8, 8, 3)
     """
     layers.check(network)
+    if input is None and inputs is None and len(network.inputs) == 1:
+        clip = graph.clip_input(network)
+        if keras.backend.is_float_dtype(clip.dtype):
+            return network
     held = {} if inputs is None else {str(name): np.asarray(v) for name, v in inputs.items()}
     named = dict(zip(graph.input_names(network), network.inputs, strict=True))
     takes_clips = clip_inputs(network)

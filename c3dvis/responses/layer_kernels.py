@@ -61,11 +61,17 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     if info is None or not info.is_convolution:
         names = [i.name for i in layers.describe(network) if i.is_convolution]
         raise unknown("the name of a convolution", layer, names)
-    weights = np.asarray(_kernel(info.layer), np.float32)
+    way = _way_to_clip(network, layer)
+    return _as_clips(info.layer, None if way is None else _colours(network, way[1:]))
+
+
+def _as_clips(layer, colours: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """The kernels of a convolution, as `kernels` gives them; `colours` as `_colours` does."""
+    cell = getattr(layer, "cell", layer)
+    inner = getattr(cell, "layer", cell)
+    weights = np.asarray(keras.ops.convert_to_numpy(inner.kernel), np.float32)
     if weights.ndim == 4:
         weights = weights[None]  # a 2-D kernel is one of a single frame
-    way = _way_to_clip(network, layer)
-    colours = None if way is None else _colours(network, way[1:])
     if colours is not None:
         weights = np.einsum("thwif,ci->thwcf", weights, colours)
     shown = np.moveaxis(weights, -1, 0)  # (filters, t, h, w, channels)
@@ -100,9 +106,9 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
         return None
     signs = np.ones(1, np.float32)
     for place, step in enumerate(way):
-        if _is_convolution(step.layer) and _colours(network, way[place + 1 :]) is not None:
-            shown = kernels(network, step.name)
-            return 0.5 + (shown - 0.5) * signs.reshape(-1, 1, 1, 1, 1)
+        colours = _colours(network, way[place + 1 :]) if _is_convolution(step.layer) else None
+        if colours is not None:
+            return 0.5 + (_as_clips(step.layer, colours) - 0.5) * signs.reshape(-1, 1, 1, 1, 1)
         if not isinstance(step.layer, _FOLLOW):
             return None
         signs = signs * _signs(step.layer)
@@ -148,8 +154,11 @@ def _colours(network: keras.Model, way: list[Step]) -> NDArray[np.float32] | Non
         None where there is more than preprocessing, or the clip is neither grey nor in colour.
     """
     count = network.inputs[0].shape[-1]
-    if count not in (1, 3) or not all(_prepares(step.layer) for step in way):
+    if count not in (1, 3):
         return None
+    for step in way:
+        if not (isinstance(step.layer, _PREPARE) or getattr(step.layer, "positionwise", False)):
+            return None
     # Preprocessing is affine: the difference to black tells all.
     shown = keras.ops.convert_to_tensor(np.eye(count + 1, count, dtype=np.float32))
     shown = keras.ops.reshape(shown, (count + 1, 1, 1, 1, count))
@@ -158,16 +167,6 @@ def _colours(network: keras.Model, way: list[Step]) -> NDArray[np.float32] | Non
             shown = step.layer(shown)
     values = keras.ops.convert_to_numpy(shown).reshape(count + 1, -1)
     return np.asarray(values[:-1] - values[-1], np.float32)
-
-
-def _prepares(layer) -> bool:
-    return isinstance(layer, _PREPARE) or getattr(layer, "positionwise", False)
-
-
-def _kernel(layer):
-    cell = getattr(layer, "cell", layer)
-    inner = getattr(cell, "layer", cell)
-    return keras.ops.convert_to_numpy(inner.kernel)
 
 
 def _strongest_mixture(kernel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import autodiff
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
@@ -211,15 +210,9 @@ def _check(variant: str, areas: Sequence[float], steps: int | None) -> tuple[flo
 
 def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):
     """Log p and log(1 - p), `(2, areas)`, with only the masks' pixels and without; the clips."""
-    run = scorer.compiled(
-        "log probabilities",
-        lambda: autodiff.compiled(
-            scorer.shared.log_probabilities, variables=scorer.shared.variables
-        ),
-    )
     both = ops.convert_to_tensor(np.concatenate([masks, 1 - masks]))
     clips = ops.convert_to_numpy(perturbations.blend(search.table, both))
-    logs = np.stack(scorer.in_batches(run, clips))
+    logs = np.stack(scorer.computed(scorer.shared.log_probabilities, clips))
     count = len(masks)
     shown = clips[count:] if search.variant == "delete" else clips[:count]
     return logs[:, :count], logs[:, count:], shown

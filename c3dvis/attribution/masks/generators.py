@@ -22,7 +22,7 @@ STEP = 7
 class Axis:
     """The cells of a grid that the pixels of one axis read.
 
-    A mask reaches beyond its frame by `margin` pixels on each side, so that a disc at the edge has
+    A mask reaches beyond its frame by `sigma` pixels on each side, so that a disc at the edge has
     nearly the same area as one in the middle.
 
     Attributes:
@@ -41,15 +41,10 @@ class Axis:
         return math.ceil(self.length / self.step)
 
     @property
-    def margin(self) -> int:
-        """Pixels of the mask before the frame's first."""
-        return self.sigma
-
-    @property
     def padded(self) -> int:
         """Pixels of the mask with its margins."""
         reach = 1 + math.ceil(self.sigma / self.step)
-        around = 1 + math.ceil((self.margin + self.sigma) / self.step)
+        around = 1 + math.ceil(2 * self.sigma / self.step)
         return self.step * (self.cells + 2 * (around - reach) - 1) + 1
 
     def taps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -58,10 +53,10 @@ class Axis:
         Cells below 0 or from `cells` on lie outside the grid and hold nothing.
         """
         reach = 1 + math.ceil(self.sigma / self.step)
-        around = 1 + math.ceil((self.margin + self.sigma) / self.step)
+        around = 1 + math.ceil(2 * self.sigma / self.step)
         pixels = np.arange(self.padded)[:, None]
         cells = pixels // self.step + np.arange(2 * reach + 1) - around
-        return cells, np.abs(pixels - self.margin - self.step * cells)
+        return cells, np.abs(pixels - self.sigma - self.step * cells)
 
     def selection(self) -> np.ndarray:
         """One-hot cells, `(padded * taps, cells)`: a row for each pixel and tap."""
@@ -109,7 +104,7 @@ class MaskGenerator:
 
     def crop(self, masks):
         """Masks without their margins, `(..., height, width)`."""
-        (top, height), (left, width) = ((axis.margin, axis.length) for axis in self.axes)
+        (top, height), (left, width) = ((axis.sigma, axis.length) for axis in self.axes)
         return masks[..., top : top + height, left : left + width]
 
 

@@ -51,18 +51,12 @@ def pyramid(
     if not 0 < max_sigma < math.inf:
         raise ValueError(f"Expected a blur above 0 pixels. Received: {max_sigma}.")
     shares = np.linspace(0, 1, levels)
-    if check_kind(kind) == "fade":
+    if kind not in ("blur", "fade"):
+        raise unknown("a perturbation", kind, ("blur", "fade"))
+    if kind == "fade":
         return np.stack([clip * np.float32(share) for share in shares])
     blurred = [blur(clip, max_sigma * (1 - share)) for share in shares[:-1]]
     return np.stack([*blurred, clip.astype(np.float32)])
-
-
-def check_kind(kind: str) -> str:
-    """Returns the name of a perturbation; raises ValueError with near misses for another."""
-    kinds = ("blur", "fade")
-    if kind not in kinds:
-        raise unknown("a perturbation", kind, kinds)
-    return kind
 
 
 def level_table(levels: np.ndarray) -> np.ndarray:

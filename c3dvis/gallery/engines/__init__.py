@@ -6,7 +6,7 @@ engine; `pool` is what those with workers share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from c3dvis.text import unknown
@@ -32,31 +32,8 @@ class Engine(Protocol):
         """
 
 
-def _serial(workers: int | None, address: str | None) -> Engine:
-    from c3dvis.gallery.engines.serial import Serial
-
-    _refuse("serial", workers=workers, address=address)
-    return Serial()
-
-
-def _processes(workers: int | None, address: str | None) -> Engine:
-    from c3dvis.gallery.engines.processes import Processes
-
-    _refuse("processes", address=address)
-    return Processes(workers)
-
-
-def _ray(workers: int | None, address: str | None) -> Engine:
-    from c3dvis.gallery.engines.ray import Ray
-
-    return Ray(workers, address)
-
-
-ENGINES: dict[str, Callable[[int | None, str | None], Engine]] = {
-    "serial": _serial,
-    "processes": _processes,
-    "ray": _ray,
-}
+# The engines, and the options that they do not take.
+ENGINES = {"serial": ("workers", "address"), "processes": ("address",), "ray": ()}
 
 
 def build(name: str, *, workers: int | None = None, address: str | None = None) -> Engine:
@@ -73,13 +50,22 @@ def build(name: str, *, workers: int | None = None, address: str | None = None) 
     """
     if name not in ENGINES:
         raise unknown("an engine", name, ENGINES)
-    return ENGINES[name](workers, address)
-
-
-def _refuse(engine: str, **given: object) -> None:
-    for name, value in given.items():
+    given = {"workers": workers, "address": address}
+    for option in ENGINES[name]:
+        value = given[option]
         if value is not None:
             raise ValueError(
-                f"Expected --{name} with an engine that takes it. Received: --{name} {value} with "
-                f"the engine {engine}."
+                f"Expected --{option} with an engine that takes it. Received: --{option} {value} "
+                f"with the engine {name}."
             )
+    if name == "serial":
+        from c3dvis.gallery.engines.serial import Serial
+
+        return Serial()
+    if name == "processes":
+        from c3dvis.gallery.engines.processes import Processes
+
+        return Processes(workers)
+    from c3dvis.gallery.engines.ray import Ray
+
+    return Ray(workers, address)

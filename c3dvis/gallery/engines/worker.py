@@ -77,7 +77,6 @@ class Worker:
             yield Answer("done")
 
     def _load(self) -> Renderer:
-        from c3dvis.gallery.provenance import identity_of
         from c3dvis.gallery.render import Renderer
         from c3dvis.models import chosen
 
@@ -89,7 +88,7 @@ class Worker:
             )
         network = chosen.load(recipe.files)
         renderer = Renderer(recipe.settings, recipe.out, network=network)
-        if identity_of(renderer.provenance, recipe.settings) != recipe.identity:
+        if renderer.identity != recipe.identity:
             raise ValueError(
                 "Expected the same network on all machines. Received: other weights or layers"
             )
