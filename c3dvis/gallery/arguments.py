@@ -153,6 +153,18 @@ def _add_running(group: Any) -> None:
         "free; takes several times as long as its clip",
     )
     group.add_argument(
+        "--parametrizations",
+        nargs="+",
+        metavar="NAME",
+        help="one more clip of each, made of each of these, such as pixels pyramid",
+    )
+    group.add_argument(
+        "--neurons",
+        action="store_true",
+        help="one more clip of each filter that sees less than a third of the clip's height and "
+        "width: of its neuron in the middle, cropped to what it sees",
+    )
+    group.add_argument(
         "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
     )
     group.add_argument(

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
-from c3dvis.gallery import cards, speeds, trust, ways
+from c3dvis.gallery import cards, more_clips, trust
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.overview import Overview, extent
 from c3dvis.gallery.plan import CLASSES, Section, Unit
@@ -179,7 +179,7 @@ def _part(
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
         "table": _table(tiles, compared),
-        "is_wide": any(tile.real or tile.card or tile.speeds for tile in tiles),
+        "is_wide": any(tile.real or tile.card or tile.more for tile in tiles),
     }
 
 
@@ -201,8 +201,7 @@ def _tile(
         card_says=said or "",
         motion_share=cards.motion_share(out, unit),
         trust=trust.read(out, unit),
-        ways=ways.read(out, unit),
-        speeds=speeds.read(out, unit),
+        more=more_clips.read(out, unit),
         forming=forming,
         kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
     )

@@ -12,6 +12,8 @@ from typing import Any
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
+    add_window_arguments,
+    check_window_arguments,
     choice_of_filters,
     folder_argument,
     load_keras,
@@ -24,14 +26,17 @@ from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows what the filters of a layer make of a clip, as GIFs beside the clip, with the pages index.html
-and README.md; or the response of a random 3-D kernel, without any network. With --sweep: what every
-filter and class responds to most and least among the clips of a folder.
+and README.md; or the response of a random 3-D kernel, without any network. With --windows: when in
+a long film each filter responds most. With --sweep: what every filter and class responds to most
+and least among the clips of a folder.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.responses wave.mp4 --layer conv3b
   python -m c3dvis.responses --layer conv1 --filters 0-7 --out conv1
       the clip is one that the package makes: a disc goes to the left, then to the right
+  python -m c3dvis.responses film.mp4 --layer conv3b --windows 24 --filters 0-3
+      a long film: what each filter responds in 24 parts of it, and its maps in the strongest four
   python -m c3dvis.responses wave.gif --random-kernel 5
   python -m c3dvis.responses films/ --sweep --out strongest
       scores of all in strongest/sweep.npz; the same command goes on where it was stopped
@@ -109,6 +114,13 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
     add_size_arguments(what, any_size=(16, 256))
     add_time_arguments(what)
+    add_window_arguments(
+        what,
+        windows="Without --sweep, each filter's mean activation is shown over time, its maps in "
+        "the windows in which that is highest",
+        top="of how many, and with --sweep how many strongest and weakest clips of a unit, each of "
+        "another film",
+    )
     _add_sweep(parser.add_argument_group("with --sweep"))
     parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
     chosen = parser.parse_args(given)
@@ -133,22 +145,10 @@ def _add_sweep(group: Any) -> None:
         metavar="LAYER",
         help="that are swept and shown (default: those of a gallery, and the classes)",
     )
-    group.add_argument(
-        "--top",
-        type=whole(1),
-        metavar="N",
-        help="strongest and weakest clips of a unit, each of another film (default 4)",
-    )
-    group.add_argument(
-        "--windows",
-        type=whole(1),
-        metavar="N",
-        help="clips from each film, of equal parts of it (default 1)",
-    )
     group.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
 
 
-_OF_SWEEPS = {"layers": None, "top": 4, "windows": 1, "batch_size": 4}
+_OF_SWEEPS = {"layers": None, "batch_size": 4}
 
 
 def _check_sweep(
@@ -159,6 +159,9 @@ def _check_sweep(
         parser.error(f"argument --sweep: Expected a folder of clips. Received: {chosen.clip!r}.")
     if chosen.sweep and times:
         parser.error(f"argument --{times[0]}: not allowed with argument --sweep")
+    if chosen.windows > 1 and (chosen.clip is None or chosen.random_kernel is not None):
+        parser.error("argument --windows: Expected a CLIP and --layer, or --sweep, with it.")
+    check_window_arguments(parser, chosen)
     for name, default in _OF_SWEEPS.items():
         given = getattr(chosen, name)
         if not chosen.sweep and given is not None:
