@@ -81,10 +81,11 @@ def test_the_page_shows_values_over_time_and_maps_of_the_strongest(command, tmp_
     assert "window-3-of-4-conv-filter-1.gif" not in gifs
     index = (tmp_path / "index.html").read_text()
     assert re.findall(r"<h2><bdi>(.*?)</bdi>", index)[:2] == [
-        "film.mp4, window by window of conv",
-        "film.mp4, window by window of pool",
+        "conv in film.mp4, window by window",
+        "pool in film.mp4, window by window",
     ]
     assert index.count('class="bars"') == 4 and "Each row has its own scale" in index
+    assert "<bdi>pool, filter 1: " in index
     assert "mean activation of filter 0: from 0.2 in window" in index
     assert 'href="#window-3-of-4">window 3</a>' in index and 'id="window-3-of-4"' in index
     assert all(f'data-kind="{kind}"' in index for kind in ("window", "layer", "filter"))

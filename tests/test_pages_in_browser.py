@@ -250,6 +250,7 @@ def test_what_is_chosen_is_in_the_address_and_a_link_shows_the_same(choice, open
     assert state(shown) == states[0] and shown.evaluate("location.href") == choice
     shown.go_forward()
     assert state(shown) == states[1]
+    shown.click("summary")
     shown.get_by_label("none of method").click()
     assert shown.evaluate("location.hash") == "#?method=" and captions(shown) == []
     shown.reload()

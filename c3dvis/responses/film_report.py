@@ -83,7 +83,7 @@ def _sections(
         marked = {(names[i], f"filter {channel}") for channel, each in own for i in each}
         scales = chosen.scale == "filter"
         group = windows.group(record, marked, pictures="maps", own_scales=scales)
-        yield group if len(every) == 1 else of_layer(one.layer, group)
+        yield group if len(every) == 1 else replace(group, title=f"{one.layer} in {group.title}")
     prefixes = _prefixes([one.layer for one in every])
     for i, (name, excerpt) in enumerate(zip(names, read, strict=True)):
         wanted = {
@@ -117,9 +117,14 @@ def _of_window(
             filters = argparse.Namespace(**{**vars(chosen), "filters": channels})
             maps = maps_of(network, excerpt.clip, layer, filters)
             own = map_pictures(out, f"{name}{prefixes[layer]}", *maps, chosen.scale)
-            facets = {"layer": layer} if len(wanted) > 1 else {}
-            pictures += [replace(one, facets={**facets, **one.facets}) for one in own]
+            pictures += own if len(wanted) == 1 else [_of_layer(layer, one) for one in own]
     return pictures
+
+
+def _of_layer(layer: str, picture: pages.Picture) -> pages.Picture:
+    """A picture that says which of several layers it is of."""
+    facets = {"layer": layer, **picture.facets}
+    return replace(picture, caption=f"{layer}, {picture.caption}", facets=facets)
 
 
 def _prefixes(layers: Sequence[str]) -> dict[str, str]:
