@@ -10,7 +10,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +30,10 @@ _IN_OUR_WORDS = (
     (r"expected (\d+) arguments$", r"Expected \1 values behind it. Received: fewer."),
     (r"^the following arguments are required: (.+)$", r"Expected \1 in the command."),
 )
+
+
+# Windows of a film that are shown of each thing asked about.
+_TOP = 4
 
 
 class Parser(argparse.ArgumentParser):
@@ -238,6 +241,37 @@ def add_time_arguments(group: Any) -> None:
     )
 
 
+def add_window_arguments(group: Any, *, windows: str, top: str) -> None:
+    """Adds --windows and --top to a parser's group.
+
+    Args:
+        group: That has the arguments of `add_time_arguments`.
+        windows: A sentence on what is shown of them.
+        top: How many of what.
+    """
+    group.add_argument(
+        "--windows",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="split each film into N clips of equal length (with --step they may overlap or leave "
+        f"gaps); {windows} (default 1)",
+    )
+    group.add_argument(
+        "--top",
+        type=whole(1),
+        metavar="N",
+        help=f"with --windows: {top} (default {_TOP})",
+    )
+
+
+def check_window_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """Refuses --top without --windows or --sweep, and fills in its default."""
+    if chosen.top is not None and chosen.windows == 1 and not getattr(chosen, "sweep", False):
+        parser.error("argument --top: Expected --windows with it.")
+    chosen.top = _TOP if chosen.top is None else chosen.top
+
+
 def _start(text: str) -> int | str:
     """The number of a frame, or a time such as "12.5s"."""
     if re.fullmatch(r"\d+(\.\d+)?s", text, re.ASCII):
@@ -292,9 +326,7 @@ def read_windows(
         command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
         command = command if windows == 1 else f"fewer than {windows} --windows, or {command}"
         raise ValueError(str(error).replace(python, command)) from error
-    if channels != 1:
-        return read
-    return [replace(one, clip=one.clip.mean(axis=-1, keepdims=True)) for one in read]
+    return [one.in_grey() for one in read] if channels == 1 else read
 
 
 def whole(lowest: int) -> Callable[[str], int]:

@@ -122,7 +122,8 @@ def test_a_long_film_is_scored_by_windows_and_the_strongest_are_explained(
     ]
     brightness = np.array([0.1, 0.1, 0.9, 0.1])
     expected = 1 / (1 + np.exp(-2 * (3 * brightness - 1.5)))
-    np.testing.assert_allclose([one["value"] for one in windows], expected, atol=0.02)
+    (series,) = json.loads(film.read_text())["series"]
+    np.testing.assert_allclose(series["values"], expected, atol=0.02)
     page = (out / "index.html").read_text()
     assert page.count('class="bars"') == 1 and page.count('<i class="marked"') == 1
     assert f'href="#{gif.name.removesuffix("-gradient.gif")}"' in page
@@ -131,12 +132,26 @@ def test_a_long_film_is_scored_by_windows_and_the_strongest_are_explained(
     # Of the class with the highest mean, the strongest windows in the order of time.
     before = files_of(out)
     assert main([*arguments, "--top", "2"]) == 0
-    assert json.loads(film.read_text())["asked"] == "logit of dark"
+    assert json.loads(film.read_text())["series"][0]["asked"] == "logit of dark"
     assert files_of(out)[gif.name] == before[gif.name]
     assert len(list(out.glob("*.gif"))) == 3
     film.write_text(json.dumps({"windows": [{"name": 3}]}))
     assert main([*arguments, "--windows", "1"]) == 0
     assert "window by window" not in (out / "index.html").read_text()
+
+
+def test_each_class_is_explained_in_its_own_strongest_windows(tmp_path, film_file, small_network):
+    arguments = [str(film_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
+    asked = ["--target", "dark", "--target", "bright"]
+    assert main([*arguments, *asked, "--windows", "4", "--top", "1"]) == 0
+    gifs = sorted(path.name for path in tmp_path.glob("*.gif"))
+    assert len(gifs) == 2 and "-1-of-4-dark" in gifs[0] and "-3-of-4-bright" in gifs[1]
+    shown = (tmp_path / "index.html").read_text()
+    rows = re.findall(r'class="bars".*?</div>', shown, re.DOTALL)
+    marked = [["marked" in one for one in row.split("<i")[1:]] for row in rows]
+    assert marked == [[True, False, False, False], [False, False, True, False]]
+    assert re.search(r"probability of dark: from 0.0\d+ in window 3 to 0.9\d+ in window 1", shown)
+    assert [shown.count(f">window {i}</a>") for i in range(1, 5)] == [1, 0, 1, 0]
 
 
 def test_several_classes_of_one_clip_stand_in_one_part(tmp_path, film_file, small_network):

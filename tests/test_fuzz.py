@@ -29,7 +29,7 @@ from test_trees import write_msgpack, write_pickle
 from c3dvis import clips, files, models, pages, responses
 from c3dvis.attribution import page
 from c3dvis.checkpoints import flax_msgpack, numpy_pickles, pytorch_files, safetensors_files
-from c3dvis.gallery import cards, export, held_out, real, rebuild, sheets, trust, ways
+from c3dvis.gallery import cards, export, held_out, more_clips, real, rebuild, sheets, trust
 from c3dvis.gallery.plan import Unit
 from c3dvis.models.labels import read_labels
 
@@ -122,12 +122,11 @@ def write_gallery(out):
     (out / cards.path(UNIT)).write_bytes(b"")
     files.write_json(out / "cards/conv1/1.json", {"summary": "It moves.", "direction": 90.0})
     both = []
-    for name, direction in (("along", 90.0), ("against", 270.0)):
-        film = pages.film(out, f"cards/conv1/1-{name}", FILM, "")
-        both.append(asdict(ways.Way(direction, 1.0, 0.5, film.strip, film.shape)))
-    files.write_json(
-        out / "cards/conv1/1-ways.json", {"schema": 2, "ways": both, "selectivity": 0.5}
-    )
+    for rank, name in enumerate(("motion up", "motion down")):
+        film = pages.film(out, f"cards/conv1/1-directions-{rank}", FILM, "")
+        both.append(more_clips.Variant(name, 1.0, "backward 0.5", film.strip, film.shape))
+    kinds = {"directions": asdict(more_clips.Variants(tuple(both), "It moves."))}
+    files.write_json(out / "cards/conv1/1-more.json", {"schema": 1, **kinds})
     film = pages.film(out, "real/conv1/1-0", FILM, "")
     clip = real.RealClip("wave.gif", 1.0, film.file, film.strip, film.shape)
     strongest = [{"layer": "conv1", "channel": 1, "clips": [asdict(clip)]}]
@@ -217,7 +216,7 @@ KINDS: dict[str, tuple[Callable, Callable]] = {
     "record.json": in_folder(write_gallery, "conv1/1.json", read_gallery),
     "held-out.json": in_folder(write_gallery, "held-out.json", read_gallery),
     "card.json": in_folder(write_gallery, "cards/conv1/1.json", read_gallery),
-    "ways.json": in_folder(write_gallery, "cards/conv1/1-ways.json", read_gallery),
+    "more.json": in_folder(write_gallery, "cards/conv1/1-more.json", read_gallery),
     "trust.json": in_folder(write_gallery, "trust/conv1/1.json", read_gallery),
     "real.json": in_folder(write_gallery, "real.json", read_gallery),
     "windows.json": in_folder(write_attribution, "a-0-of-2.json", read_attribution),

@@ -209,3 +209,21 @@ def test_a_plane_of_a_volume_has_a_slider_of_its_own(opened, tmp_path):
     shown.keyboard.press("Escape")
     assert positions(shown, "main") == [50, 50, 0] and coronal.input_value() == "4"
     assert shown.get_by_role("slider").count() == 3  # two planes' and the page's
+
+
+def test_what_is_found_and_its_order_are_in_the_address(opened):
+    shown = opened(reduced_motion="reduce")
+    shown.fill(".find", "conv3-")
+    shown.select_option(".sort", "score")
+    assert shown.evaluate("location.hash") == "#?find=conv3-&by=score"
+    first = lambda one: one.locator(".unit:visible").first.get_attribute("id")  # noqa: E731
+    assert first(shown) == "conv3-6"
+    linked = opened(reduced_motion="reduce", at="#?find=conv3-&by=score")
+    assert first(linked) == "conv3-6" and linked.locator(".unit:visible").count() == UNITS
+    shown.locator(".unit:visible figcaption > a").first.click()
+    assert shown.evaluate("location.hash") == "#conv3-6" and first(shown) == "conv3-6"
+    shown.go_back()
+    shown.go_back()
+    assert shown.input_value(".find") == "conv3-" and shown.input_value(".sort") == "channel"
+    shown.go_back()
+    assert shown.input_value(".find") == "" and first(shown) == "classes-0"

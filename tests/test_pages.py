@@ -83,7 +83,7 @@ def test_columns_and_links_to_other_parts(tmp_path):
     rows = [["window", "heatmaps"], ["1", pages.Link("see <1>", "one")], ["2", ""]]
     bars = pages.Bars([0.25, 1.0], [1], 'of "wave"')
     groups = [
-        pages.PictureGroup("All", "", table=rows, bars=bars),
+        pages.PictureGroup("All", "", table=rows, bars=[bars]),
         pages.PictureGroup("One", "", anchor="one"),
     ]
     index, readme = written(tmp_path, "", groups)

@@ -58,12 +58,15 @@ def gallery_page(out, **options):
     for path in (*paths, "real/conv1/0-0.jpg", "real/conv1/0-1.jpg", "real/conv1/0-weak-0.jpg"):
         clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
     (out / "cards/conv1/1.png").write_bytes(b"")
-    speed = {"score": 1.0, "energy": 0.5, "shape": [4, 8, 6]}
-    strips = [f"cards/conv1/1-speed-{rank}.jpg" for rank in range(3)]
-    for path in strips:
-        clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
-    of_speeds = {"schema": 1, "clips": [{**speed, "strip": path} for path in strips]}
-    (out / "cards/conv1/1-speeds.json").write_text(json.dumps(of_speeds))
+    kinds = {}
+    for kind, names in (("speeds", ("slowest", "slow", "free")), ("pixels", ("pixels",))):
+        strips = [f"cards/conv1/1-{kind}-{rank}.jpg" for rank in range(len(names))]
+        for path in strips:
+            clips.write(out / path, np.random.default_rng(0).random((4, 8, 6, 3)))
+        clip = {"score": 1.0, "note": "", "shape": [4, 8, 6]}
+        own = [{**clip, "name": n, "strip": p} for n, p in zip(names, strips, strict=True)]
+        kinds[kind] = {"clips": own, "sentence": f"Of {kind}."}
+    (out / "cards/conv1/1-more.json").write_text(json.dumps({"schema": 1, **kinds}))
     parts = {
         CLASSES: [record(label="left", taken_for="up")],
         "conv1": [
@@ -114,7 +117,7 @@ def pictures_to_choose_from(out):
         groups.append(pages.PictureGroup(clip, "", shown, table, anchor=f"clip-{len(groups)}"))
     rows = [["window", "heatmaps"], ["1", pages.Link("window 1", "clip-0")], ["2", ""]]
     bars = pages.Bars([1.0, 0.2], [0], "probability by window")
-    pages.write(out, "Methods", "", [pages.PictureGroup("Film", "", (), rows, bars), *groups])
+    pages.write(out, "Methods", "", [pages.PictureGroup("Film", "", (), rows, [bars]), *groups])
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +219,59 @@ def test_pictures_are_chosen_by_method_and_clip(choice, open_page):
     assert captions(shown) == ["window"]
 
 
+def test_what_is_chosen_is_in_the_address_and_a_link_shows_the_same(choice, open_page):
+    shown = open_page(choice, reduced_motion="reduce")
+    state = lambda one: (  # noqa: E731
+        captions(one),
+        one.input_value(".find"),
+        one.locator("main.beside").count(),
+        [box.is_checked() for box in one.locator("fieldset input").all()],
+    )
+    states = [state(shown)]
+    shown.click("summary")
+    shown.get_by_label("gradient", exact=True).uncheck()
+    states.append(state(shown))
+    shown.get_by_role("checkbox", name="<b>").uncheck()
+    shown.get_by_label("side by side").check()
+    states.append(state(shown))
+    shown.locator(".find").press_sequentially("a.mp4 w")
+    states.append(state(shown))
+    address = shown.evaluate("location.href")
+    assert shown.evaluate("location.hash") == "#?find=a.mp4+w&method=window&clip=a.mp4&beside=yes"
+    assert state(open_page(address, reduced_motion="reduce")) == states[3]
+    shown.reload()
+    assert state(shown) == states[3]
+    shown.go_back()  # seven letters are one step
+    assert state(shown) == states[2]
+    shown.go_back()
+    shown.go_back()
+    assert state(shown) == states[1]
+    shown.go_back()
+    assert state(shown) == states[0] and shown.evaluate("location.href") == choice
+    shown.go_forward()
+    assert state(shown) == states[1]
+    shown.click("summary")
+    shown.get_by_label("none of method").click()
+    assert shown.evaluate("location.hash") == "#?method=" and captions(shown) == []
+    shown.reload()
+    assert captions(shown) == []
+
+
+def test_links_within_a_page_keep_what_is_chosen(choice, open_page):
+    shown = open_page(choice + "#?method=window", reduced_motion="reduce")
+    assert captions(shown) == ["window"] * 2
+    shown.click("text=window 1")
+    assert shown.evaluate("location.hash") == "#clip-0?method=window"
+    assert captions(shown) == ["window"] * 2
+    shown.go_back()
+    assert shown.evaluate("location.hash") == "#?method=window"
+    small = {"width": 600, "height": 200}
+    linked = open_page(choice + "#clip-1?method=window", reduced_motion="reduce", viewport=small)
+    assert captions(linked) == ["window"] * 2 and linked.evaluate("scrollY") > 0
+    odd = open_page(choice + "#?method=gone&clip=a.mp4&clip=%3Cimg%3E&other=1")
+    assert captions(odd) == [] and odd.inner_text(".shown") == "0 of 4 shown"
+
+
 def test_pictures_stand_side_by_side_in_step(choice, open_page):
     shown = open_page(choice, reduced_motion="reduce")
     boxes = lambda: [one.bounding_box() for one in shown.locator("figure").all()]  # noqa: E731
@@ -266,7 +322,7 @@ def test_pictures_are_chosen_by_keys_alone(choice, open_page):
     assert not shown.is_visible("fieldset")
     assert shown.evaluate("document.activeElement.tagName") == "SUMMARY"
     shown.click("text=window 1")
-    assert shown.evaluate("location.hash") == "#clip-0"
+    assert shown.evaluate("location.hash") == "#clip-0?method=window"
     # The part is not below the bar that stays at the top.
     assert (
         shown.locator("#clip-0 h2").bounding_box()["y"]

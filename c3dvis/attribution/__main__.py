@@ -15,11 +15,12 @@ from c3dvis.attribution import methods
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
+    add_window_arguments,
+    check_window_arguments,
     folder_argument,
     load_keras,
     run,
     say,
-    whole,
 )
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 from c3dvis.text import counted
@@ -91,8 +92,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     if chosen.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
     of_volumes = [name for name in ("axis", "window") if getattr(chosen, name) is not None]
-    if chosen.top is not None and chosen.windows == 1:
-        parser.error("argument --top: Expected --windows with it.")
+    check_window_arguments(parser, chosen)
     of_clips = [name for name in ("start", "step", "short") if getattr(chosen, name)]
     of_clips += ["windows"] if chosen.windows > 1 else []
     is_volume = chosen.clip.endswith((".nii", ".nii.gz"))
@@ -170,22 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     clip = parser.add_argument_group("how clips are read and drawn")
     add_size_arguments(clip, any_size=(16, 112))
     add_time_arguments(clip)
-    clip.add_argument(
-        "--windows",
-        type=whole(1),
-        default=1,
-        metavar="N",
-        help=(
-            "split each film into N clips of equal length (with --step they may overlap or leave "
-            "gaps); the score of the class is shown for each, heatmaps for the strongest (default "
-            "1)"
-        ),
-    )
-    clip.add_argument(
-        "--top",
-        type=whole(1),
-        metavar="N",
-        help="with --windows: number of clips with heatmaps (default 4)",
+    add_window_arguments(
+        clip,
+        windows="the score of the class is shown for each, heatmaps for the strongest",
+        top="number of clips with heatmaps, for each --target",
     )
     clip.add_argument(
         "--axis",

@@ -17,6 +17,7 @@ from c3dvis.clips.reading import Excerpt
 from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
 from c3dvis.command_line import read_windows
 from c3dvis.models.extent import clip_shape
+from c3dvis.pages import windows
 
 _USUAL = (16, 112, 112)
 # Pixels of the longer side of a film's frames, at most. So many frames that each would have to be
@@ -96,8 +97,8 @@ def read(path: Path, network: keras.Model, chosen: argparse.Namespace) -> list[M
         return [Material(name, path.name, read[0].clip, str(read[0]), read[0])]
     return [
         Material(
-            part_name(name, i + 1, count),
-            f"{path.name}, window {i + 1} of {count}",
+            windows.part_name(name, i + 1, count),
+            windows.title(path.name, i + 1, count),
             one.clip,
             str(one),
             one,
@@ -109,15 +110,6 @@ def read(path: Path, network: keras.Model, chosen: argparse.Namespace) -> list[M
 def stem(path: Path) -> str:
     """Name of a clip's files; its digits keep clips of like names apart."""
     return files.unique_name(path.name, str(path.resolve()), empty="clip")
-
-
-def part_name(name: str, number: int, count: int) -> str:
-    """Name of the files of one of several windows, counted from 1; 0 is for all of them.
-
-    >>> part_name("wave", 3, 16)
-    'wave-03-of-16'
-    """
-    return f"{name}-{number:0{len(str(count))}}-of-{count}"
 
 
 def _volume(path: Path, name: str, network: keras.Model, chosen: argparse.Namespace) -> Material:

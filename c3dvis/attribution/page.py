@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from c3dvis import files, pages
-from c3dvis.attribution import film_windows, records
+from c3dvis.attribution import records
 from c3dvis.models import chosen as choices
+from c3dvis.pages import windows
 from c3dvis.text import in_short
 
 FPS = 8
@@ -28,14 +29,16 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Name
     every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
     kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
     groups: dict[str, pages.PictureGroup] = {}
+    shown = []
     for name, record in kept.items():
         stem = record.get("part", name.removesuffix(f"-{record['method']}"))
+        shown.append((stem, record))
         empty = pages.PictureGroup(record["clip"], record["about"], [], anchor=stem)
         pictures = groups.setdefault(stem, empty).pictures
         table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
         pictures = [*pictures, *records.pictures(name, record)]
         groups[stem] = replace(groups[stem], pictures=pictures, table=table)
-    groups |= _films(every, groups)
+    groups |= _films(every, {(part, record["asked"]) for part, record in shown})
     networks = sorted({record["network"] for record in kept.values()})
     pages.write(
         out,
@@ -48,14 +51,14 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Name
 
 
 def _films(
-    every: Mapping[str, Any], shown: Mapping[str, pages.PictureGroup]
+    every: Mapping[str, Any], shown: Collection[tuple[str, str]]
 ) -> dict[str, pages.PictureGroup]:
     """The sections on films that were cut into windows; what is damaged is left out."""
     films = {}
     for name, record in every.items():
         if isinstance(record, dict) and "windows" in record:
             with contextlib.suppress(ValueError):
-                films[name] = film_windows.group(record, shown)
+                films[name] = windows.group(record, shown, pictures="heatmaps")
     return films
 
 

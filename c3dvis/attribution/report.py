@@ -27,9 +27,7 @@ from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.clips.volumes import Volume
 from c3dvis.command_line import say
 from c3dvis.models import chosen as choices
-
-# Windows of a film that are explained.
-_TOP = 4
+from c3dvis.pages import windows
 
 
 def write(chosen: argparse.Namespace) -> tuple[int, int]:
@@ -83,15 +81,32 @@ def _explain(path, network, chosen, settings) -> int:
     every = material.read(path, network, chosen)
     preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     asked = _asked(network, every, chosen, preprocess)
-    if len(every) > 1:
-        judged = film_windows.judge(network, every, next(iter(asked.values())), preprocess)
-        name = material.part_name(material.stem(path), 0, len(every))
-        kept = film_windows.record(judged, every, path.name, network.name)
-        files.write_json(Path(chosen.out) / f"{name}.json", kept)
-        strongest = judged.strongest(_TOP if chosen.top is None else chosen.top)
-        every = [every[i] for i in strongest]
-        asked = {"": judged.objective} if chosen.target is None else asked
-    return sum(_explain_one(one, network, asked, preprocess, chosen, settings) for one in every)
+    if len(every) == 1:
+        return _explain_one(every[0], network, asked, preprocess, chosen, settings)
+    clips = [one.clip for one in every]
+    judged = {
+        suffix: film_windows.judge(network, clips, target, preprocess)
+        for suffix, target in asked.items()
+    }
+    _write_windows(path, network, every, [series for _, series in judged.values()], chosen)
+    made = 0
+    for i, one in enumerate(every):
+        # A class is explained where it is strongest, whatever others are asked about beside it.
+        own = {
+            suffix: objective
+            for suffix, (objective, series) in judged.items()
+            if i in series.strongest(chosen.top)
+        }
+        made += _explain_one(one, network, own, preprocess, chosen, settings) if own else 0
+    return made
+
+
+def _write_windows(path, network, every, series, chosen) -> None:
+    """Writes what all windows of a film answer."""
+    names, excerpts = [one.name for one in every], [one.excerpt for one in every]
+    kept = windows.record(path.name, network.name, names, excerpts, series)
+    name = windows.part_name(material.stem(path), 0, len(every))
+    files.write_json(Path(chosen.out) / f"{name}.json", kept)
 
 
 def _asked(network, every, chosen, preprocess) -> dict[str, objectives.Objective | None]:

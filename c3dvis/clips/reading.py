@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,10 @@ class Excerpt:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to be said of the file was said
             return _load(self.source, list(self.frames), (height, width))
+
+    def in_grey(self) -> Excerpt:
+        """The same with a clip of one channel, the mean of the colours."""
+        return replace(self, clip=self.clip.mean(axis=-1, keepdims=True))
 
     @property
     def span(self) -> tuple[int, int]:

@@ -81,6 +81,8 @@ def _run(chosen: argparse.Namespace) -> int:
         motion_cards=chosen.cards,
         directions=chosen.directions,
         slow_to_free=chosen.speeds,
+        other_parametrizations=chosen.parametrizations or (),
+        neurons=chosen.neurons,
         report=say,
         bar=sys.stdout.isatty(),
     )

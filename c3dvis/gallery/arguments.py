@@ -180,6 +180,18 @@ def _add_running(group: Any) -> None:
         ),
     )
     group.add_argument(
+        "--parametrizations",
+        nargs="+",
+        metavar="NAME",
+        help="one more clip for each, in each of these parametrizations, such as pixels pyramid",
+    )
+    group.add_argument(
+        "--neurons",
+        action="store_true",
+        help="one more clip for each filter whose receptive field is less than a third of the "
+        "clip's height and width: of its centre neuron, cropped to the field",
+    )
+    group.add_argument(
         "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
     )
     group.add_argument(

@@ -13,20 +13,20 @@ import keras
 from c3dvis import models, output_folder
 from c3dvis.gallery import (
     cards,
+    clip_kinds,
     engines,
     folder,
     groups,
     held_out,
     manifest,
+    more_clips,
     page,
     plan,
     real,
     rebuild,
     runs,
     shards,
-    speeds,
     tables,
-    ways,
 )
 from c3dvis.gallery.forming import Forming, clear
 from c3dvis.gallery.manifest import Manifest
@@ -109,6 +109,8 @@ def make(
     motion_cards: bool = False,
     directions: bool = False,
     slow_to_free: bool = False,
+    other_parametrizations: Sequence[str] = (),
+    neurons: bool = False,
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
@@ -135,7 +137,11 @@ def make(
             and, with real clips, what these say of whether to believe the clip: see `trust`.
         directions: Whether to make two more clips of each unit that has a card, in the direction
             that it prefers and in the opposite one.
-        slow_to_free: Whether to make three more clips of each unit: see `speeds`.
+        slow_to_free: Whether to make three more clips of each unit, from slow to free.
+        other_parametrizations: Names of parametrizations, of each of which there is one more clip
+            of each unit.
+        neurons: Whether to make one more clip of each filter that sees less than a third of a
+            clip's height and width: of its neuron in the middle, cropped to what it sees.
         report: Gets one line about each layer, and about each unit that fails.
         bar: Whether to show a progress bar instead of the line a layer.
 
@@ -155,9 +161,15 @@ def make(
     out = Path(out)
     selection = Selection() if selection is None else selection
     share = None if shard is None else shards.parse(shard)
-    if share is not None and (real_clips is not None or motion_cards or slow_to_free):
+    kinds = clip_kinds.chosen(
+        directions=directions,
+        speeds=slow_to_free,
+        other_parametrizations=other_parametrizations,
+        neurons=neurons,
+    )
+    if share is not None and (real_clips is not None or motion_cards or kinds):
         raise ValueError(
-            "Expected real clips or motion cards without a shard, and clips of other speeds: add "
+            "Expected real clips or motion cards without a shard, and more clips of each unit: add "
             f"them when all shards are made. Received: {shard!r}."
         )
     if real_clips is not None:
@@ -187,12 +199,9 @@ def make(
         if motion_cards:
             swept = None if real_clips is None else real.swept_clips(*of, real_clips)
             cards.add(*of, swept, report=report)
-            if directions:
-                ways.add(*of, report=report)
-        if slow_to_free:
-            shown = [unit for unit in outcome.units if unit not in outcome.failed]
-            speeds.add(renderer, begun.groups, shown, report=report)
-        if motion_cards or slow_to_free:
+        shown = [unit for unit in outcome.units if unit not in outcome.failed]
+        more_clips.add(renderer, begun.groups, shown, kinds, report=report)
+        if motion_cards or kinds:
             rebuild.rebuild(out)
         return outcome
 

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files
-from c3dvis.gallery import cards, speeds, trust, ways
+from c3dvis.gallery import cards, more_clips, trust
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.overview import extent
@@ -172,7 +172,7 @@ def _part(
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
         "table": _table(tiles, compared),
-        "is_wide": any(tile.real or tile.card or tile.speeds for tile in tiles),
+        "is_wide": any(tile.real or tile.card or tile.more for tile in tiles),
     }
 
 
@@ -192,7 +192,7 @@ def _tile(
         if said is not None:
             beside |= {"card": cards.path(unit), "card_says": said}
         beside |= {"motion_share": cards.motion_share(out, unit)}
-        beside |= {"ways": ways.read(out, unit), "speeds": speeds.read(out, unit)}
+        beside |= {"more": more_clips.read(out, unit)}
     if (out / trust.FOLDER).is_dir():
         beside["trust"] = trust.read(out, unit)
     kernel = unit.kernel if section.kernel and (out / unit.kernel).is_file() else None

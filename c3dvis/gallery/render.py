@@ -25,9 +25,7 @@ from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import (
     MaximizedClip,
     Maximizer,
-    SlowToFast,
     parametrizations,
-    slow_to_fast,
 )
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
@@ -88,25 +86,12 @@ class Renderer:
                 self.network,
                 objective_of(self.network, layer, channels),
                 batch_size=self.settings.batch_size,
-                **self._options(),
+                **self.options(),
             )
             self._compiled = (layer, group.size)
         return self._maximizer
 
-    def slow_to_fast(self, group: Group, weights: Sequence[float]) -> SlowToFast:
-        """Clips of a group's units under temporal penalties; see `maximize.slow_to_fast`."""
-        channels = [unit.channel for unit in group.units]
-        return slow_to_fast(
-            self.network,
-            objective_of(self.network, group.units[0].layer, channels),
-            weights=weights,
-            steps=self.settings.steps,
-            seed=self.settings.seed,
-            batch_size=self.settings.batch_size,
-            **self._options(),
-        )
-
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What of the settings a maximizer takes."""
         return {
             "dtype": self.settings.dtype,

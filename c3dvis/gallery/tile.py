@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from c3dvis.gallery.forming import FormingClip
+from c3dvis.gallery.more_clips import Variant, Variants
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.real import RealClip
 from c3dvis.gallery.record import Record
-from c3dvis.gallery.speeds import Speeds
 from c3dvis.gallery.trust import Trust
-from c3dvis.gallery.ways import Ways
 from c3dvis.text import number, visible
 
 # A drift is shown where it explains at least this share of the change between frames.
@@ -46,9 +46,7 @@ class Tile:
         motion_share: What the card says that motion has of what the unit tells apart; None where
             that is not known.
         trust: What real clips say of its clip; None where that is not known.
-        ways: Clips made of motion in the direction that it prefers, and in the opposite one;
-            None where there are none.
-        speeds: Its clips from slow to free; None where there are none.
+        more: More clips of it, by kind.
         forming: Its clip while that is being made.
         kernel: Path of the picture of its kernel; None where there is none.
     """
@@ -61,8 +59,7 @@ class Tile:
     card_says: str = ""
     motion_share: float | None = None
     trust: Trust | None = None
-    ways: Ways | None = None
-    speeds: Speeds | None = None
+    more: Mapping[str, Variants] = field(default_factory=dict)
     forming: FormingClip | None = None
     kernel: str | None = None
 
@@ -160,9 +157,21 @@ class Tile:
         return f"{self.unit.folder}-{self.unit.channel}"
 
     @property
+    def rows(self) -> list[tuple[Variant, ...]]:
+        """More clips as they stand side by side: each kind that has several, then all others."""
+        several = [one.clips for one in self.more.values() if len(one.clips) > 1]
+        single = [clip for one in self.more.values() if len(one.clips) == 1 for clip in one.clips]
+        return [*several, tuple(single)] if single else several
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the kinds of more clips tell of it."""
+        return [one.sentence for one in self.more.values() if one.sentence]
+
+    @property
     def is_swatch(self) -> bool:
         """Whether a swatch says all of it: one colour, and nothing beside it."""
-        return self.is_plain and not (self.real or self.card or self.speeds)
+        return self.is_plain and not (self.real or self.card or self.more)
 
     @property
     def is_plain(self) -> bool:

@@ -70,7 +70,7 @@ class Bars:
     Attributes:
         heights: Of the columns, from 0 to 1.
         marked: Numbers of those that stand out.
-        description: What they are, for those who do not see them.
+        description: What they are; stands above them.
     """
 
     heights: Sequence[float]
@@ -87,7 +87,7 @@ class PictureGroup:
         about: A sentence or two on what is seen.
         pictures: In reading order.
         table: Rows of texts below that, the first of them heads; None where there is none.
-        bars: Columns above the table; None where there are none.
+        bars: Rows of columns above the table.
         anchor: By which links lead to it; None where none do.
     """
 
@@ -95,7 +95,7 @@ class PictureGroup:
     about: str
     pictures: Sequence[Picture] = ()
     table: Sequence[Sequence[str | Link]] | None = None
-    bars: Bars | None = None
+    bars: Sequence[Bars] = ()
     anchor: str | None = None
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from c3dvis.responses.dependence import MotionDependence, motion_dependence
     from c3dvis.responses.description import Description, describe
     from c3dvis.responses.factors import Factors, appearance_and_motion
+    from c3dvis.responses.film_windows import FilmResponses, film_responses
     from c3dvis.responses.interpretability import VideoMIS, video_mis
     from c3dvis.responses.layer_kernels import kernels, kernels_of_clip
     from c3dvis.responses.maps import FeatureMaps, feature_maps, still
@@ -31,6 +32,7 @@ __all__ = [
     "Factors",
     "FeatureSpace",
     "FeatureMaps",
+    "FilmResponses",
     "LayerResponses",
     "MotionCard",
     "MotionDependence",
@@ -47,6 +49,7 @@ __all__ = [
     "convolve",
     "describe",
     "feature_maps",
+    "film_responses",
     "kernels",
     "kernels_of_clip",
     "motion_cards",
@@ -69,6 +72,8 @@ _FILES = {
     "FeatureMaps": "maps",
     "convolve": "convolution",
     "feature_maps": "maps",
+    "FilmResponses": "film_windows",
+    "film_responses": "film_windows",
     "kernels": "layer_kernels",
     "kernels_of_clip": "layer_kernels",
     "random_kernel": "convolution",

@@ -12,6 +12,8 @@ from typing import Any
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
+    add_window_arguments,
+    check_window_arguments,
     choice_of_filters,
     folder_argument,
     load_keras,
@@ -24,14 +26,17 @@ from c3dvis.text import counted
 
 _DESCRIPTION = """
 Shows the feature maps of a layer's filters for a clip, as GIFs beside the clip, with the pages
-index.html and README.md; or the response of a random 3-D kernel, without a network. With --sweep:
-the clips of a folder to which every filter and class responds most and least.
+index.html and README.md; or the response of a random 3-D kernel, without a network. With --windows:
+when each filter responds most in a long film. With --sweep: the clips of a folder to which every
+filter and class responds most and least.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.responses wave.mp4 --layer conv3b
   python -m c3dvis.responses --layer conv1 --filters 0-7 --out conv1
       the clip is generated: a disc moves to the left, then to the right
+  python -m c3dvis.responses film.mp4 --layer conv3b --windows 24 --filters 0-3
+      a long film: each filter's response in 24 parts of it, and feature maps of the strongest four
   python -m c3dvis.responses wave.gif --random-kernel 5
   python -m c3dvis.responses films/ --sweep --out strongest
       all scores are in strongest/sweep.npz; the same command again resumes the sweep
@@ -114,6 +119,13 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
     add_size_arguments(what, any_size=(16, 256))
     add_time_arguments(what)
+    add_window_arguments(
+        what,
+        windows="without --sweep, each filter's mean activation is plotted over time, with feature "
+        "maps of the windows in which it is highest",
+        top="number of these windows; with --sweep, number of strongest and weakest clips of each "
+        "unit, each from another film",
+    )
     _add_sweep(parser.add_argument_group("with --sweep"))
     parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
     chosen = parser.parse_args(given)
@@ -138,22 +150,10 @@ def _add_sweep(group: Any) -> None:
         metavar="LAYER",
         help="that are swept and shown (default: those of a gallery, and the classes)",
     )
-    group.add_argument(
-        "--top",
-        type=whole(1),
-        metavar="N",
-        help="strongest and weakest clips of a unit, each of another film (default 4)",
-    )
-    group.add_argument(
-        "--windows",
-        type=whole(1),
-        metavar="N",
-        help="clips from each film, of equal parts of it (default 1)",
-    )
     group.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
 
 
-_OF_SWEEPS = {"layers": None, "top": 4, "windows": 1, "batch_size": 4}
+_OF_SWEEPS = {"layers": None, "batch_size": 4}
 
 
 def _check_sweep(
@@ -164,6 +164,9 @@ def _check_sweep(
         parser.error(f"argument --sweep: Expected a folder of clips. Received: {chosen.clip!r}.")
     if chosen.sweep and times:
         parser.error(f"argument --{times[0]}: not allowed with argument --sweep")
+    if chosen.windows > 1 and (chosen.clip is None or chosen.random_kernel is not None):
+        parser.error("argument --windows: Expected a CLIP and --layer, or --sweep, with it.")
+    check_window_arguments(parser, chosen)
     for name, default in _OF_SWEEPS.items():
         given = getattr(chosen, name)
         if not chosen.sweep and given is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from c3dvis import clips
 from c3dvis.clips import pictures
+from c3dvis.clips.reading import excerpts
 
 VIDEO_SUFFIXES = (
     *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
@@ -143,11 +146,11 @@ def _of_files(files, names, frames, size, windows) -> Clips:
     every = [f"{name}{part}" for name in names for part in parts]
 
     def start_at(first: int) -> Iterator[NamedClip]:
+        read = functools.lru_cache(maxsize=1)(partial(_windows, frames, size, windows))
         for number in range(first, len(every)):
             index, window = divmod(number, windows)
             try:
-                clip = _window(files[index], frames, size, window, windows)
-                yield NamedClip(every[number], names[index], clip)
+                yield NamedClip(every[number], names[index], read(files[index])[window])
             except ValueError as error:
                 yield NamedClip(every[number], names[index], None, " ".join(str(error).split()))
 
@@ -155,15 +158,14 @@ def _of_files(files, names, frames, size, windows) -> Clips:
     return Clips({"files": stats, "windows": windows}, len(every), start_at, every)
 
 
-def _window(file: Path, frames, size, window: int, windows: int) -> NDArray[np.float32]:
-    """Frames spread evenly over one of the equal parts of a file."""
-    if windows == 1:
-        return clips.read(file, frames=frames, size=size, short="hold")
-    whole = clips.read(
-        file, frames=None if frames is None else frames * windows, size=size, short="hold"
-    )
-    length = len(whole) // windows
-    return whole[window * length : (window + 1) * length]
+def _windows(
+    frames: int | None, size: tuple[int, int] | None, windows: int, file: Path
+) -> list[NDArray[np.float32]]:
+    """A clip of each of the equal parts of a file; without a number of frames, all of it."""
+    if frames is None:
+        return np.array_split(clips.read(file, size=size), windows)
+    read = excerpts(file, windows, frames=frames, size=size, short="hold")
+    return [one.clip for one in read]
 
 
 def _of_arrays(listed: list) -> Clips:

@@ -26,12 +26,42 @@
     document.querySelector("main").classList.toggle("beside", beside.checked);
     shown.textContent = `${count} of ${pictures.length} shown`;
   };
-  chooser.addEventListener("input", update);
+  const nameOf = (box) => box.parentElement.textContent.trim();
+  const keep = (replace) => {
+    const choice = new URLSearchParams();
+    if (find.value) choice.set("find", find.value);
+    for (const one of kinds) {
+      const boxes = [...one.querySelectorAll("input")];
+      const names = boxes.filter((box) => box.checked).map(nameOf);
+      if (names.length === boxes.length) continue;
+      for (const name of names.length ? names : [""]) choice.append(one.dataset.kind, name);
+    }
+    if (beside.checked) choice.set("beside", "yes");
+    keepInAddress(choice, replace);
+  };
+  const restore = () => {
+    const choice = inAddress();
+    find.value = choice.get("find") ?? "";
+    beside.checked = choice.has("beside");
+    for (const one of kinds) {
+      const names = choice.getAll(one.dataset.kind);
+      for (const box of one.querySelectorAll("input")) box.checked = !names.length || names.includes(nameOf(box));
+    }
+    update();
+  };
+  // What is typed is one step for the back button, however many letters it has.
+  let typing = false;
+  chooser.addEventListener("input", ({ target }) => {
+    update();
+    keep(typing && target === find);
+    typing = target === find;
+  });
   chooser.addEventListener("click", ({ target }) => {
     if (!target.matches(".every, .no")) return;
     const boxes = target.closest("fieldset").querySelectorAll("input");
     for (const box of boxes) box.checked = target.matches(".every");
     update();
+    keep(typing = false);
   });
   document.addEventListener("click", ({ target }) => {
     if (!details.contains(target)) details.open = false;
@@ -41,10 +71,21 @@
     details.open = false;
     details.querySelector("summary").focus();
   });
-  // Links lead to parts as they stand on the page.
+  // Links lead to parts as they stand on the page, and leave what is chosen as it is.
+  let followed = null;
   document.querySelector("main").addEventListener("click", ({ target }) => {
-    if (target.closest("a[href^='#']") && beside.checked) { beside.checked = false; update(); }
+    const link = target.closest("a[href^='#']");
+    if (!link) return;
+    followed = link.hash;
+    if (beside.checked) { beside.checked = false; update(); }
+  });
+  addEventListener("hashchange", () => {
+    if (location.hash === followed) keep(true);
+    else restore();
+    followed = null;
+    typing = false;
   });
   chooser.hidden = false;
-  update();
+  restore();
+  if (location.hash.includes("?")) document.getElementById(placeInAddress())?.scrollIntoView();
 }

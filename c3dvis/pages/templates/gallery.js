@@ -3,7 +3,7 @@ const units = [...document.querySelectorAll(".unit")];
 const find = document.querySelector(".find"), sort = document.querySelector(".sort");
 const dialog = document.querySelector("dialog");
 
-find.addEventListener("input", () => {
+function search() {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const section of document.querySelectorAll("main > section")) {
     const title = section.querySelector("h2").textContent;
@@ -15,13 +15,39 @@ find.addEventListener("input", () => {
     }
     section.hidden = !any;
   }
-});
-sort.addEventListener("change", () => {
+}
+function order() {
   // `units` itself is in the order of the numbers; what has no value comes last.
   const value = (unit) => Number(unit.dataset[sort.value] ?? -1e300);
   const sorted = sort.value === "channel" ? units : [...units].sort((a, b) => value(b) - value(a));
   for (const unit of sorted) unit.parentElement.append(unit);
+}
+function keep(replace) {
+  const choice = new URLSearchParams();
+  if (find.value) choice.set("find", find.value);
+  if (sort.selectedIndex) choice.set("by", sort.value);
+  keepInAddress(choice, replace);
+}
+function restore() {
+  const choice = inAddress();
+  find.value = choice.get("find") ?? "";
+  const by = choice.get("by");
+  sort.value = [...sort.options].some((one) => one.value === by) ? by : sort.options[0].value;
+  search();
+  order();
+}
+let typing = false;
+find.addEventListener("input", () => { search(); keep(typing); typing = true; });
+sort.addEventListener("change", () => { order(); keep(typing = false); });
+// A link to a unit or layer leaves what is found and its order as they are.
+addEventListener("hashchange", () => {
+  typing = false;
+  if (!location.hash || location.hash.includes("?")) restore();
 });
+if (location.hash.includes("?")) {
+  restore();
+  document.getElementById(placeInAddress())?.scrollIntoView();
+}
 // What only this script can do is added by it, which keeps long pages small.
 for (const gif of document.querySelectorAll(".gif")) {
   if (!gif.closest("section").dataset.code) continue;

@@ -1,0 +1,233 @@
+"""The kinds of clips that a gallery can hold of a unit beside its own, and how each is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import clips, objectives, receptive_field
+from c3dvis.gallery import cards, render
+from c3dvis.gallery.groups import Group
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.maximize import Maximizer, both_ways, parametrizations, slow_to_fast
+from c3dvis.models.extent import clip_shape
+from c3dvis.receptive_field import Field
+from c3dvis.responses.directions import SELECTIVE, in_words
+from c3dvis.text import number
+
+# Shares of what the free clip gained that its change between frames would cost, and at most what a
+# clip loses by them: see `maximize.slow_to_fast`.
+WEIGHTS = (1.0, 0.3, 0.0)
+_SPEEDS = ("slowest", "slow", "free")
+# A neuron's clip is shown where it sees less than this share of a clip's height and of its width.
+_SMALL = 1 / 3
+# Pixels of the longer side to which it is enlarged, at least.
+_SIDE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class MadeClip:
+    """A clip `(T, H, W, C)` that was made, with what is kept of it: see `more_clips.Variant`."""
+
+    name: str
+    clip: NDArray[np.float32]
+    score: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MadeClips:
+    """The clips of a unit of one kind, and what they tell of it."""
+
+    clips: Sequence[MadeClip]
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of clips.
+
+    Attributes:
+        name: Of its files.
+        description: What the clips are, in a few words.
+        make: Function of a `render.Renderer` and a group that returns `MadeClips` by unit.
+        units_of: Function of a renderer and a group that returns those of its units that can have
+            such clips.
+    """
+
+    name: str
+    description: str
+    make: Callable[[Any, Group], dict[Unit, MadeClips]]
+    units_of: Callable[[Any, Group], Sequence[Unit]] = lambda renderer, group: group.units
+
+
+def chosen(
+    *,
+    directions: bool = False,
+    speeds: bool = False,
+    other_parametrizations: Sequence[str] = (),
+    neurons: bool = False,
+) -> list[Kind]:
+    """The kinds that are asked for.
+
+    Args:
+        directions: In the direction that the unit's motion card names, and in the opposite one.
+        speeds: From slow to free.
+        other_parametrizations: Names of parametrizations, a clip of each.
+        neurons: Of the layer's centre neuron, cropped to what it sees.
+
+    Raises:
+        ValueError: An unknown parametrization.
+    """
+    kinds = []
+    if directions:
+        kinds.append(Kind("directions", "clips in two directions", _directions, _with_direction))
+    if speeds:
+        kinds.append(Kind("speeds", "clips from slow to free", _speeds))
+    for name in dict.fromkeys(other_parametrizations):
+        parametrizations.build(name)  # refuses what is none
+        kinds.append(Kind(name, f"clips made of {name}", partial(_made_of, name)))
+    if neurons:
+        kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _that_see_little))
+    return kinds
+
+
+def _with_direction(renderer, group: Group) -> list[Unit]:
+    return [unit for unit in group.units if cards.direction(renderer.out, unit) is not None]
+
+
+def _directions(renderer, group: Group) -> dict[Unit, MadeClips]:
+    """In the direction that the motion card names, and in the opposite one."""
+    directions = [cards.direction(renderer.out, unit) for unit in group.units]
+    options = {**renderer.options(), **_run(renderer)}
+    options.pop("parametrization")
+    made = both_ways(renderer.network, _objective(renderer, group), directions, **options)
+    return {unit: _of_both(both) for unit, both in zip(group.units, made, strict=True)}
+
+
+def _of_both(both) -> MadeClips:
+    parts = (both.along, both.along_backward), (both.against, both.against_backward)
+    written = []
+    for turn, (made, backward) in zip((0, 180), parts, strict=True):
+        name = f"motion {in_words((both.direction + turn) % 360)}"
+        note = f"backward {number(float(backward))}"
+        written.append(MadeClip(name, made.clip, made.score, note))
+    return MadeClips(written, _on_direction(both.selectivity))
+
+
+def _on_direction(selectivity: float) -> str:
+    """What the direction is worth, in words."""
+    if not np.isfinite(selectivity):
+        return "Neither clip excites it, forward or backward."
+    if selectivity >= SELECTIVE:
+        verdict = "so direction counts in made clips, too"
+    elif selectivity > -SELECTIVE:
+        verdict = "so what it looks like counts for more than which way it moves"
+    else:
+        verdict = "so made clips excite it by the other way, against what gratings say"
+    return (
+        "Both played forward and backward, so that the same frames drift either way: direction "
+        f"selectivity {selectivity:.2f}, {verdict}."
+    )
+
+
+def _speeds(renderer, group: Group) -> dict[Unit, MadeClips]:
+    """Under temporal penalties, from the heaviest to none."""
+    path = slow_to_fast(
+        renderer.network,
+        _objective(renderer, group),
+        weights=WEIGHTS,
+        batch_size=renderer.settings.batch_size,
+        **renderer.options(),
+        **_run(renderer),
+    )
+    return {unit: _of_path(path, row) for row, unit in enumerate(group.units)}
+
+
+def _of_path(path, row: int) -> MadeClips:
+    if (path.statuses[:, row] != "ok").any() or not np.isfinite(path.scores[:, row]).all():
+        return MadeClips([])
+    written = [
+        MadeClip(name, path.clips[rank, row], path.scores[rank, row])
+        for rank, name in enumerate(_SPEEDS)
+    ]
+    return MadeClips(written, _on_speed(path.scores[:, row], path.energies[:, row]))
+
+
+def _on_speed(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> str:
+    """What it costs to be slow, in words; empty where that can't be said."""
+    slow, free = float(scores[0]), float(scores[-1])
+    if free <= 0 or energies[-1] <= 0:
+        return ""
+    change = number(100 * float(energies[0] / energies[-1]))
+    kept = f"{number(100 * slow / free)}%" if slow > 0 else "none"
+    return (
+        f"Slowest, with {change}% of the free clip's change between frames, it keeps {kept} "
+        "of its score."
+    )
+
+
+def _made_of(name: str, renderer, group: Group) -> dict[Unit, MadeClips]:
+    """Of another parametrization than the gallery's."""
+    made = _maximized(renderer, _objective(renderer, group), parametrization=name)
+    return {
+        unit: MadeClips([MadeClip(name, one.clip, one.score)] if one.status == "ok" else [])
+        for unit, one in zip(group.units, made, strict=True)
+    }
+
+
+def _that_see_little(renderer, group: Group) -> Sequence[Unit]:
+    return () if _small_field(renderer, group.units[0].layer) is None else group.units
+
+
+def _small_field(renderer, layer: str) -> Field | None:
+    """What the layer's centre neuron sees, where that is little of a clip."""
+    if layer == CLASSES:
+        return None
+    asked: dict[str, Any] = {"frames": renderer.settings.frames, "size": renderer.settings.size}
+    extent = clip_shape(renderer.network, **asked)[:3]
+    try:
+        field = receptive_field.of(renderer.network, layer, shape=extent)
+    except ValueError:  # a layer that is called twice, or whose places are in no such grid
+        return None
+    sides = zip(field.shape[1:], extent[1:], strict=True)
+    small = field.reason is None and all(seen < _SMALL * whole for seen, whole in sides)
+    return field if small else None
+
+
+def _neurons(renderer, group: Group) -> dict[Unit, MadeClips]:
+    """Of the neuron in the middle of its layer, cropped to what it sees and enlarged."""
+    layer = group.units[0].layer
+    field = _small_field(renderer, layer)
+    assert field is not None  # `_that_see_little` has asked for it
+    channels = [unit.channel for unit in group.units]
+    made = _maximized(renderer, objectives.neuron(layer, channels))
+    name = "centre neuron, {} frames of {} x {}".format(*field.shape)
+    return {
+        unit: MadeClips(
+            [MadeClip(name, clips.enlarge(one.clip[field.slices], side=_SIDE), one.score)]
+            if one.status == "ok"
+            else []
+        )
+        for unit, one in zip(group.units, made, strict=True)
+    }
+
+
+def _maximized(renderer, objective: objectives.Objective, **other):
+    """Clips of an objective, made as the gallery's are but for some options."""
+    options = {**renderer.options(), "batch_size": renderer.settings.batch_size, **other}
+    return Maximizer(renderer.network, objective, **options).make(objective, **_run(renderer))
+
+
+def _run(renderer) -> dict[str, int]:
+    return {"steps": renderer.settings.steps, "seed": renderer.settings.seed}
+
+
+def _objective(renderer, group: Group) -> objectives.Objective:
+    channels = [unit.channel for unit in group.units]
+    return render.objective_of(renderer.network, group.units[0].layer, channels)

@@ -1,0 +1,133 @@
+"""Writes the folder of `python -m c3dvis.responses FILM --windows N`: a long film in windows."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from c3dvis import files, pages
+from c3dvis.clips.reading import Excerpt
+from c3dvis.command_line import read_windows
+from c3dvis.models import chosen as choices
+from c3dvis.pages import windows
+from c3dvis.responses.film_windows import FilmResponses, of_windows
+from c3dvis.responses.map_pictures import (
+    FPS,
+    clip_pictures,
+    how_to_read,
+    kernel_groups,
+    map_pictures,
+    maps_of,
+    of_layer,
+)
+from c3dvis.text import in_short
+
+
+def write(
+    chosen: argparse.Namespace, network: keras.Model, shape: tuple[int, int, int, int]
+) -> int:
+    """Makes what the command's arguments ask for; returns the number of GIFs.
+
+    Args:
+        chosen: The command's arguments.
+        network: Of these.
+        shape: Of each clip.
+
+    Raises:
+        ValueError: An argument that doesn't fit the network or the film.
+        OSError: If files cannot be written.
+    """
+    frames, height, width, channels = shape
+    extent: dict[str, Any] = {"frames": frames, "size": (height, width), "channels": channels}
+    read = read_windows(chosen.clip, chosen, chosen.windows, **extent)
+    # Of one window at first, so that nothing is written where a layer or filter can't be shown.
+    shown = {
+        layer: maps_of(network, read[0].clip, layer, chosen)[0].channels
+        for layer in dict.fromkeys(chosen.layer)
+    }
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    every = of_windows(network, read, shown, preprocess=preprocess)
+    sections = list(_sections(chosen, network, read, every))
+    about = (
+        f"What filters of {in_short(shown)} in {network.name} make of windows of one film, and of "
+        "which they make most: of each filter there are maps in those windows in which the mean "
+        f"of its activation is highest. {how_to_read(chosen.scale)}"
+    )
+    title = f"Responses of {in_short(shown)}"
+    pages.write(Path(chosen.out), title, about, sections, banner=choices.toy_note(chosen), fps=FPS)
+    return sum(len(section.pictures) for section in sections)
+
+
+def _sections(
+    chosen: argparse.Namespace,
+    network: keras.Model,
+    read: Sequence[Excerpt],
+    every: Sequence[FilmResponses],
+) -> Iterator[pages.PictureGroup]:
+    """The parts of the page: the film, its strongest windows, the kernels."""
+    out, film, count = Path(chosen.out), Path(chosen.clip).name, len(read)
+    names = [windows.part_name("window", i + 1, count) for i in range(count)]
+    strongest = {
+        one.layer: {channel: one.strongest(channel, chosen.top) for channel in one.channels}
+        for one in every
+    }
+    for one in every:
+        series = [one.series(channel) for channel in one.channels]
+        record = windows.record(film, network.name, names, read, series)
+        own = strongest[one.layer].items()
+        marked = {(names[i], f"filter {channel}") for channel, each in own for i in each}
+        scales = chosen.scale == "filter"
+        group = windows.group(record, marked, pictures="maps", own_scales=scales)
+        yield group if len(every) == 1 else replace(group, title=f"{one.layer} in {group.title}")
+    prefixes = _prefixes([one.layer for one in every])
+    for i, (name, excerpt) in enumerate(zip(names, read, strict=True)):
+        wanted = {
+            layer: [channel for channel, each in own.items() if i in each]
+            for layer, own in strongest.items()
+        }
+        if any(wanted.values()):
+            title = windows.title(film, i + 1, count)
+            pictures = _of_window(chosen, network, excerpt, wanted, f"{name}-", prefixes)
+            facets = {"window": str(i + 1)}
+            pictures = [replace(one, facets={**facets, **one.facets}) for one in pictures]
+            yield pages.PictureGroup(title, str(excerpt), pictures, anchor=name)
+    for one in every:
+        for group in kernel_groups(out, prefixes[one.layer], network, one.layer, one.channels):
+            yield group if len(every) == 1 else of_layer(one.layer, group)
+
+
+def _of_window(
+    chosen: argparse.Namespace,
+    network: keras.Model,
+    excerpt: Excerpt,
+    wanted: Mapping[str, Sequence[int]],
+    name: str,
+    prefixes: Mapping[str, str],
+) -> list[pages.Picture]:
+    """A window's clip and the maps of some filters of some layers."""
+    out = Path(chosen.out)
+    pictures = clip_pictures(out, name, excerpt.clip)
+    for layer, channels in wanted.items():
+        if channels:
+            filters = argparse.Namespace(**{**vars(chosen), "filters": channels})
+            maps = maps_of(network, excerpt.clip, layer, filters)
+            own = map_pictures(out, f"{name}{prefixes[layer]}", *maps, chosen.scale)
+            pictures += own if len(wanted) == 1 else [_of_layer(layer, one) for one in own]
+    return pictures
+
+
+def _of_layer(layer: str, picture: pages.Picture) -> pages.Picture:
+    """A picture that says which of several layers it is of."""
+    facets = {"layer": layer, **picture.facets}
+    return replace(picture, caption=f"{layer}, {picture.caption}", facets=facets)
+
+
+def _prefixes(layers: Sequence[str]) -> dict[str, str]:
+    """What the names of a layer's files begin with."""
+    folders = files.safe_names(layers)
+    return {layer: "" if len(layers) == 1 else f"{folders[layer]}-" for layer in layers}

@@ -1,0 +1,160 @@
+"""What filters of a layer respond in each of many windows of one long film."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis.clips import showing
+from c3dvis.clips.reading import Excerpt, excerpts
+from c3dvis.models.extent import clip_shape
+from c3dvis.pages.windows import Series
+from c3dvis.responses.sweeps import USUAL_SHAPE, sweep
+from c3dvis.text import number
+
+__all__ = ["FilmResponses", "film_responses"]
+
+# Windows of a filter that a notebook shows.
+_SHOWN = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FilmResponses:
+    """The responses of filters of a layer to windows of a film; a notebook shows the strongest.
+
+    Attributes:
+        layer: Name of the layer.
+        channels: Index of each filter.
+        values: float32 `(windows, len(channels))`, the mean of a filter's activation over the
+            places of its layer.
+        windows: In the order of time: each with its `clip`, `frames` and `seconds`.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    values: NDArray[np.float32]
+    windows: tuple[Excerpt, ...] = field(repr=False)
+
+    def __repr__(self) -> str:
+        filters = f"{len(self.channels)} filters"
+        return f"FilmResponses({self.layer!r}, {filters}, {len(self.windows)} windows)"
+
+    def series(self, channel: int) -> Series:
+        """The values of one filter in the order of time."""
+        if channel not in self.channels:
+            raise ValueError(f"Expected a filter of {self.channels}. Received: {channel}.")
+        values = self.values[:, self.channels.index(channel)].astype(np.float64)
+        return Series(f"filter {channel}", values, "mean activation")
+
+    def strongest(self, channel: int, count: int = 4) -> list[int]:
+        """Numbers of the windows that excite a filter most, in the order of time."""
+        return self.series(channel).strongest(count)
+
+    def _repr_html_(self) -> str:
+        shown, captions = [], []
+        for channel in self.channels:
+            values = self.series(channel).values
+            for i in self.strongest(channel, _SHOWN):
+                one = self.windows[i]
+                when = f"{one.seconds_in_words} s" if one.seconds else f"from frame {one.span[0]}"
+                captions.append(f"filter {channel}: {number(float(values[i]))}, {when}")
+                shown.append(one.clip)
+        return showing.row(shown, captions)
+
+
+def film_responses(
+    network: keras.Model,
+    film: str | os.PathLike[str],
+    layer: str,
+    *,
+    windows: int,
+    channels: Sequence[int] | None = None,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    start: int | str = 0,
+    step: int | None = None,
+    short: str | None = None,
+    preprocess: Callable | None = None,
+    batch_size: int = 4,
+) -> FilmResponses:
+    """What filters respond in each of many windows of one film.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        film: A video, an animated picture or a folder of frames; it is decoded once.
+        layer: Name of one of its layers, or `objectives.LOGITS` for the scores of classes.
+        windows: How many clips, of equal parts of the film; with `step` they slide over it.
+        channels: Filters, counted from 0; None is all.
+        frames: Of each clip; None is what the network takes, or 16.
+        size: Height and width of the clips; None is what the network takes, or 112.
+        start: As `c3dvis.clips.read` takes it.
+        step: Frames from one frame of a clip to the next. With it the clips begin at equal
+            distances, so that many of them overlap; without it the film is cut into equal parts,
+            and each clip's frames are spread evenly over its part.
+        short: As `c3dvis.clips.read` takes it, where the film has too few frames for all clips.
+        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        batch_size: Clips computed at once.
+
+    Raises:
+        ValueError: A film that can't be read or is too short, an unknown layer or filter.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from c3dvis import clips, models, responses
+        >>> from c3dvis.motion import MovingEvidence
+        >>> network = models.build("c3d-motion")
+        >>> several = MovingEvidence(seed=1).batch(0, 2).clips
+        >>> with TemporaryDirectory() as folder:
+        ...     film = f"{folder}/film.mp4"
+        ...     clips.write(film, several.reshape(32, 64, 64, 3))
+        ...     found = responses.film_responses(network, film, "conv2", windows=3, step=1)
+        >>> found
+        FilmResponses('conv2', 16 filters, 3 windows)
+        >>> found.windows[1].span
+        (8, 23)
+    """
+    taken, height, width, depth = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
+    times: dict[str, Any] = {"start": start, "step": step, "short": short}
+    read = excerpts(film, windows, frames=taken, size=(height, width), **times)
+    read = [one.in_grey() for one in read] if depth == 1 else read
+    options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size}
+    (responses,) = of_windows(network, read, {layer: channels}, **options)
+    return responses
+
+
+def of_windows(
+    network: keras.Model,
+    windows: Sequence[Excerpt],
+    chosen: Mapping[str, Sequence[int] | None],
+    *,
+    preprocess: Callable | None = None,
+    batch_size: int = 4,
+) -> list[FilmResponses]:
+    """The responses of several layers to windows that are read, from one pass.
+
+    Args:
+        network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
+        windows: Of a film.
+        chosen: The filters of each layer; None is all.
+        preprocess: As `film_responses` takes it; so is `batch_size`.
+
+    Raises:
+        ValueError: An unknown layer or filter.
+    """
+    clips = [one.clip for one in windows]
+    options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size, "verbose": 0}
+    swept = sweep(network, clips, layers=list(chosen), **options)
+    found = []
+    for layer, channels in chosen.items():
+        scores = swept[layer].scores.astype(np.float32)
+        shown = tuple(range(scores.shape[1])) if channels is None else tuple(channels)
+        for channel in shown:
+            swept.top(layer, channel)  # refuses one that is not there
+        found.append(FilmResponses(layer, shown, scores[:, list(shown)], tuple(windows)))
+    return found
