@@ -104,6 +104,7 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 1
 
 
+_CHANNELS_OF_FILMS = (1, 3)
 _LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists all of the same network."
 _SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
 
@@ -318,6 +319,12 @@ def read_windows(
     from c3dvis.clips.geometry import TooFewFrames
     from c3dvis.clips.reading import excerpts
 
+    if channels not in _CHANNELS_OF_FILMS:
+        raise ValueError(
+            "Expected a network that takes grey or RGB, 1 or 3 channels, as films hold these; in "
+            "Python attribute and feature_maps take clips of any. "
+            f"Received: one that takes {channels} channels."
+        )
     times = {"start": chosen.start, "step": chosen.step, "short": chosen.short}
     try:
         read = excerpts(path, windows, frames=frames, size=size, **times)

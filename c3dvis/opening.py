@@ -38,6 +38,8 @@ _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 _ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
 _TRACKING = ("_layers", "_functional", "_unconditional", "_self_")
+# Of what a user's code says, in characters.
+_LONGEST_REASON = 200
 _lock = threading.RLock()
 # By Keras's record of a call: the model, or why there is none.
 _opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] = (
@@ -257,10 +259,22 @@ def _followed(layer, node, inputs, values=None):
         with keras.StatelessScope(state_mapping=values):
             return other.call(*arguments, **options)
     except Exception as error:  # whatever a user's code says of symbolic tensors
-        raise _Closed(
-            "its code can't be followed on tensors whose batch size is not known yet "
-            f"({type(error).__name__}: {in_one_line(error)})"
-        ) from error
+        raise _Closed(_why_not_followed(error)) from error
+
+
+def _why_not_followed(error: Exception) -> str:
+    """What a layer's code, which raised that of symbolic tensors, does that can't be followed."""
+    said = in_one_line(error)
+    if "KerasTensor" in said:  # Keras explains at length what that is
+        return (
+            "its code can't be followed, as it calls functions of TensorFlow, JAX or NumPy; those "
+            "of keras.ops can be"
+        )
+    said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
+    return (
+        "its code can't be followed on tensors whose batch size is not known yet "
+        f"({type(error).__name__}: {said})"
+    )
 
 
 def _numbers(inputs, outputs) -> list[NDArray]:

@@ -113,7 +113,8 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
     """Calls a layer of a network, computed another way where that is quicker or Keras is wrong.
 
     Quicker are 3-D max pools, see `c3dvis.pooling`, and 3-D convolutions, whose gradient is for
-    what they read alone, see `c3dvis.convolution`; of sums see `c3dvis.sums`.
+    what they read alone, see `c3dvis.convolution`; of sums see `c3dvis.sums`. What a stateful
+    recurrent layer kept of earlier clips is neither read nor changed: each clip begins anew.
 
     Args:
         layer: A layer, or an operation of `keras.ops`.
@@ -192,6 +193,8 @@ def _rewired(layer, relu: Callable | None, padding: str | None):
         changes |= {} if inner is layer.layer else {"layer": inner}
         return variant(layer, **changes) if changes else layer
     changes |= {} if padding is None else {"padding": padding}
+    if isinstance(layer, keras.layers.RNN) and layer.stateful:
+        changes["stateful"] = False
     if relu is not None and _has_relu(layer):
         changes["call" if _is_relu(layer) else "activation"] = relu
     if is_quick_pool(layer):

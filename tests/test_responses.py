@@ -129,7 +129,7 @@ def test_without_motion_all_frames_are_one(network, clip):
     "layer, channels, message",
     [
         ("conv9", None, "Expected the name of a layer, such as 'conv2', 'conv1'"),
-        ("scores", None, "Expected a layer with frames, rows, columns"),
+        ("scores", None, "Expected a layer with rows, columns"),
         ("conv1", [4], "Expected filters from 0 to 3. Received: 4"),
         ("conv1", [-1], "Expected filters from 0 to 3. Received: -1"),
         ("conv1", [], "Expected filters from 0 to 3. Received: none"),
@@ -251,7 +251,7 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
         ),
         (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
         (["--layer", "conv1", "--model", "c3b"], "c3d"),
-        (["--layer", "fc6"], "Expected a layer with frames"),
+        (["--layer", "fc6"], "Expected a layer with rows"),
         (["--random-kernel", "999"], "Expected a random kernel that fits into"),
         (
             ["--layer", "conv1", "--size", "32"],

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from c3dvis import autodiff, graph
+from c3dvis import autodiff, graph, rewire
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers, tokens
@@ -82,7 +82,7 @@ def read(
 def _unchanged(scorer: Scorer, clips: NDArray[np.float32]) -> set[str]:
     """Names of the layers that make the same of two clips, to the last bit."""
     names = [info.name for info in layers.describe(scorer.network) if info.reason is None]
-    tap = layers.tap(scorer.network, names)
+    tap = rewire.quicker(layers.tap(scorer.network, names))
 
     def same(clips):
         inputs = clips if scorer.preprocess is None else scorer.preprocess(clips)
@@ -125,22 +125,30 @@ def default_layer(
         return before_attention
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
+    maps = []  # names of other layers with places
     for info in layers.describe(scorer.network):
         if info.reason is not None or info.name in without:
             continue
         if len(scorer.shared.shadow.keys(info.place)) != 1:
             continue
         sides = _sides(scorer, info, clip_shape)
-        is_map = _is_convolution(info) and len(sides) >= 2 and math.prod(sides[-2:]) > 1
+        has_places = len(sides) in (2, 3) and math.prod(sides[-2:]) > 1
+        maps += [info.name] if has_places else []
+        is_map = _is_convolution(info) and has_places
         if is_map or (last and last[1] == sides):
             last = info.name, sides
         fine = all(n >= smallest for n, smallest in zip(sides[::-1], finest[::-1], strict=False))
         if (is_map and fine) or (last_fine and last_fine[1] == sides):
             last_fine = info.name, sides
     if last is None:
+        advice = (
+            f"name a layer, such as {maps[-1]!r}"
+            if maps
+            else "'integrated_gradients', 'occlusion' and 'rise' need no layer"
+        )
         raise ValueError(
             "Expected a network with a convolution that has a spatial output, leads to the "
-            "objective and is changed by the clip; name a layer. Received: a network without one."
+            f"objective and is changed by the clip; {advice}. Received: a network without one."
         )
     return (last_fine or last)[0]
 

@@ -1,5 +1,7 @@
 """What a layer computes before its activation function, and class scores before a softmax."""
 
+import warnings
+
 import keras
 
 from c3dvis import graph
@@ -29,7 +31,11 @@ def output_activation(network: keras.Model, output_name: str = "") -> str | None
 
 
 def class_scores(network: keras.Model, output_name: str):
-    """The scores of a network's classes before a softmax or sigmoid."""
+    """The scores of a network's classes before a softmax or sigmoid.
+
+    Warns:
+        UserWarning: A last layer whose code can't be followed, so that a softmax in it stays.
+    """
     return _without_softmax(_class_output(network, output_name))
 
 
@@ -103,6 +109,12 @@ def _last_activation(output) -> str | None:
 def _without_softmax(output):
     call, tensor_index = graph.producer(output)
     layer, model = call.layer, call.inside
+    if call.why_closed is not None:
+        warnings.warn(
+            f"the layers inside {layer.name!r} can't be reached ({call.why_closed}): if it ends in "
+            "a softmax or sigmoid, its probabilities are asked in place of the scores before it",
+            stacklevel=2,
+        )
     if model is not None:
         own = _last_activation(model.outputs[tensor_index])
         if not graph.is_graph(layer) and own not in _OF_CLASSES:

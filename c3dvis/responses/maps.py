@@ -17,6 +17,8 @@ from c3dvis.objectives.terms import layer_name
 from c3dvis.text import nearest
 
 _SCALES = ("filter", "layer")
+# Axes of an output with places, without the batch axis: frames or none, rows, columns, channels.
+_WITH_PLACES = (3, 4)
 # Pixels between two pictures.
 _GAP = 2
 
@@ -30,7 +32,7 @@ class FeatureMaps:
         layer: Name of the layer.
         channels: Index of each filter shown.
         maps: float32 `(t, h, w, len(channels))`, the activations as they are, at the layer's own
-            frames, rows and columns.
+            frames, rows and columns; `t` is 1 for a layer without time.
     """
 
     clip: NDArray[np.float32]
@@ -135,7 +137,8 @@ def feature_maps(
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
-        layer: A layer whose output has frames, rows and columns, or tokens: its name, or itself.
+        layer: A layer whose output has rows and columns, frames too or not, or tokens: its name,
+            or itself.
         channels: Filters, counted from 0; None is all.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         grid: Frames, rows and columns of the tokens; None finds the patch embedding.
@@ -161,11 +164,12 @@ def feature_maps(
     tap = layers.tap(network, [layer])
     shape = tuple(tap.outputs[0].shape[1:])
     has_tokens = tokens.are_tokens(tap.outputs[0])
-    if not has_tokens and len(shape) != 4:
-        fitting = [one.name for one in layers.visualizable(network) if len(one.shape or ()) == 4]
-        such = f", such as {nearest(layer, fitting)}" if fitting else ""
+    if not has_tokens and len(shape) not in _WITH_PLACES:
+        every = layers.visualizable(network, weightless=True)
+        fitting = [one.name for one in every if len(one.shape or ()) in _WITH_PLACES]
+        such = f", such as {nearest(layer, fitting)}" if fitting else "; this network has none"
         raise ValueError(
-            f"Expected a layer with frames, rows, columns and channels, or tokens{such}. "
+            f"Expected a layer with rows, columns and channels, or tokens{such}. "
             f"Received: layer {layer!r} with output {shape}."
         )
     clip = clips.check(clip, taken_shape)
@@ -182,6 +186,8 @@ def feature_maps(
     taken = clip[None] if preprocess is None else preprocess(clip[None])
     made = rewire.quicker(tap)([taken], training=False)
     volumes = made if layout is None else layout.fold(made)
+    if len(volumes.shape) == 4:  # without time
+        volumes = volumes[:, None]
     maps = keras.ops.convert_to_numpy(keras.ops.cast(volumes, "float32"))
     return FeatureMaps(clip, layer, chosen, np.asarray(maps)[0][..., list(chosen)])
 

@@ -3,11 +3,6 @@
 import keras
 from keras import layers
 
-# Its output has no frames any more.
-REFUSED = {
-    "maps both_ways": "Expected a layer with frames, rows, columns",
-    "maps both_ways/forward_memory": "Expected a layer with frames, rows, columns",
-}
 LAYERS = ("frames", "both_ways", "both_ways/forward_memory")
 
 

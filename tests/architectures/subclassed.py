@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 REFUSED = {
-    "maps subclassed/classes": "Expected a layer with frames, rows, columns",
+    "maps subclassed/classes": "Expected a layer with rows, columns",
 }
 LAYERS = ("subclassed/conv_1", "subclassed/conv_2", "subclassed/classes")
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 REFUSED = {
-    "maps dense": "Expected a layer with frames, rows, columns",
+    "maps dense": "Expected a layer with rows, columns",
 }
 LAYERS = ("conv_1", "conv_2", "dense")
 
