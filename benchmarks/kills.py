@@ -10,7 +10,8 @@ nobody disturbed, and no unit that was recorded may have been made again.
 
 With `--noise` the clips are noise, which takes milliseconds: that tries all that is around their
 making more often. Workers, which are other processes, always make real ones. `--engine sweep` does
-the same to `python -m c3dvis.responses FOLDER --sweep`.
+the same to `python -m c3dvis.responses FOLDER --sweep`. Several engines are tried one after the
+other.
 """
 
 from __future__ import annotations
@@ -251,15 +252,17 @@ def tried(
 
 def all_tried(base: Path, engine: str, kills: int, seed: int) -> Iterator[Counts]:
     """Kills runs, folder after folder; yields how things stand after each."""
-    finish(command(base, base / "whole", "sweep" if engine == "sweep" else "serial"))
+    folder = base / engine
+    folder.mkdir()
+    finish(command(base, folder / "whole", "sweep" if engine == "sweep" else "serial"))
     begun = time.monotonic()
-    own = finish(command(base, base / "timed", engine))
+    own = finish(command(base, folder / "timed", engine))
     seconds = own if engine in _ALONE else time.monotonic() - begun
     if engine == "shards":  # each makes one half
         seconds *= 0.6
-    whole, counts, draw = content(base / "whole"), Counts(), random.Random(seed)
+    whole, counts, draw = content(folder / "whole"), Counts(), random.Random(seed)
     while counts.kills < kills:
-        out = base / f"out-{counts.folders}"
+        out = folder / f"out-{counts.folders}"
         tried(base, out, engine, seconds, draw, counts)
         counts.folders += 1
         if (made := content(out)) != whole:
@@ -273,13 +276,14 @@ def all_tried(base: Path, engine: str, kills: int, seed: int) -> Iterator[Counts
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", choices=ENGINES, required=True)
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--engine", choices=ENGINES, nargs="+", required=True)
+    parser.add_argument("--kills", type=int, default=50, help="of each engine")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", action="store_true", help="make noise in place of clips")
     given = parser.parse_args()
-    if given.noise and given.engine not in ("serial", "shards"):
-        parser.error(f"Expected --noise with one process or shards. Received: {given.engine}.")
+    others = [engine for engine in given.engine if engine not in ("serial", "shards")]
+    if given.noise and others:
+        parser.error(f"Expected --noise with one process or shards. Received: {others[0]}.")
     global NOISE, PRINTED
     NOISE = given.noise
     with tempfile.TemporaryDirectory() as folder:
@@ -289,12 +293,13 @@ def main() -> None:
         import c3dvis.gallery.make
         import c3dvis.responses.sweep_report  # noqa: F401  (before the forks)
 
-        for counts in all_tried(base, given.engine, given.kills, given.seed):
-            print(
-                f"{given.engine}: {counts.kills} kills in {counts.folders} folders: the same "
-                f"bytes, {counts.in_flight} units in flight made again, none that was recorded",
-                flush=True,
-            )
+        for engine in given.engine:
+            for counts in all_tried(base, engine, given.kills, given.seed):
+                print(
+                    f"{engine}: {counts.kills} kills in {counts.folders} folders: the same bytes, "
+                    f"{counts.in_flight} units in flight made again, none that was recorded",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -190,14 +190,12 @@ class MovingEvidence:
         tones = _two_tones(rng, hues, brightness)
         stamp = self._stamp(rng)
         mask = np.zeros(canvas.shape[:3], bool)
-        for frame in range(self.frames):
-            inside = stamp(canvas[frame], rows[frame], columns[frame], radius, angles[frame], tones)
-            if first <= frame < first + length:
-                mask[(frame, *inside)] = True
+        mask[stamp(canvas, rows, columns, radius, angles, tones)] = True
+        mask[:first] = mask[first + length :] = False
         return mask, (first, first + length)
 
     def _stamp(self, rng: np.random.Generator) -> Callable:
-        """What draws one object into a frame, as `_stamp_disc`; other worlds have other objects."""
+        """What draws one object into a clip, as `_stamp_disc`; other worlds have other objects."""
         return _stamp_disc
 
     def _path(self, rng: np.random.Generator, event: int, progress: np.ndarray, steps: int):
@@ -352,18 +350,33 @@ def _two_tones(rng: np.random.Generator, hues, brightness) -> np.ndarray:
     return np.stack([bright * (0.15 + 0.85 * pure), dark * pure]).astype(np.float32)
 
 
-def _stamp_disc(frame: np.ndarray, row, column, radius, angle, tones: np.ndarray):
+def pixels_around(shape, rows: np.ndarray, columns: np.ndarray, most: int):
+    """The pixels around a place in each frame, wrapped around, and how far they are from it.
+
+    Args:
+        shape: Of the clip, `(T, H, W, C)`.
+        rows: Of the place, `(T,)`, before wrapping around.
+        columns: Likewise.
+        most: Pixels to each side.
+
+    Returns:
+        Indices of the pixels, frames, rows and columns, each `(T, K, K)`; how far down they are,
+        `(T, K, 1)`; how far right, `(T, 1, K)`.
+    """
+    reach = np.arange(-most, most + 1)
+    row, column = (np.floor(each)[:, None] + reach for each in (rows, columns))
+    down, right = (row - rows[:, None])[:, :, None], (column - columns[:, None])[:, None]
+    frames = np.arange(shape[0])[:, None, None]
+    row, column = row.astype(int)[:, :, None] % shape[1], column.astype(int)[:, None] % shape[2]
+    return tuple(np.broadcast_arrays(frames, row, column)), down, right
+
+
+def _stamp_disc(canvas: np.ndarray, rows, columns, radius, angles, tones: np.ndarray):
     """Draws a two-tone disc, wrapped around; returns the pixels it covers at least half."""
-    height, width = frame.shape[:2]
-    reach = np.arange(-int(radius) - 2, int(radius) + 3)
-    down = (np.floor(row) + reach - row)[:, None]
-    right = (np.floor(column) + reach - column)[None]
-    rows = ((int(np.floor(row)) + reach) % height)[:, None]
-    columns = ((int(np.floor(column)) + reach) % width)[None]
+    place, down, right = pixels_around(canvas.shape, rows, columns, int(radius) + 2)
     cover = np.clip(radius + 0.5 - np.hypot(down, right), 0, 1)[..., None].astype(np.float32)
-    side = np.clip(right * np.cos(angle) + down * np.sin(angle) + 0.5, 0, 1)[..., None]
+    angles = angles[:, None, None]
+    side = np.clip(right * np.cos(angles) + down * np.sin(angles) + 0.5, 0, 1)[..., None]
     colour = tones[1] + (tones[0] - tones[1]) * side.astype(np.float32)
-    frame[rows, columns] += cover * (colour - frame[rows, columns])
-    inside = cover[..., 0] >= 0.5
-    rows, columns = np.broadcast_arrays(rows, columns)
-    return rows[inside], columns[inside]
+    canvas[place] += cover * (colour - canvas[place])
+    return tuple(index[cover[..., 0] >= 0.5] for index in place)

@@ -183,18 +183,33 @@ FEW = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", attribution.methods.names())
-def test_no_method_of_attribution_moves_a_random_generator(method):
+def drawn() -> list[float]:
+    """What each random generator gives next."""
+    return [random.random(), np.random.random(), float(keras.random.uniform(()))]
+
+
+@pytest.fixture(scope="module")
+def copy():
+    """A copy of a network, of which all methods are asked: what one compiled serves the next."""
     network = network_of()
     keras.utils.set_random_seed(5)
-    expected = [random.random(), np.random.random(), float(keras.random.uniform(()))]
+    expected = drawn()
+    keras.utils.set_random_seed(5)
+    copy = run_isolated(lambda _: NetworkCopy(network))
+    assert drawn() == expected
+    return copy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", attribution.methods.names())
+def test_no_method_of_attribution_moves_a_random_generator(copy, method):
+    keras.utils.set_random_seed(5)
+    expected = drawn()
     keras.utils.set_random_seed(5)
     options = {"method": method, **FEW.get(method, {})}
     with warnings.catch_warnings():
         # Methods warn of clips this small and of a network that knows nothing; both are so here.
         warnings.simplefilter("ignore")
-        copy = run_isolated(lambda _: NetworkCopy(network))
         try:
             run_isolated(
                 lambda _: attribution.attribute(
@@ -203,7 +218,7 @@ def test_no_method_of_attribution_moves_a_random_generator(method):
             )
         except ValueError as error:  # of methods for which the clip is too small
             assert "Expected" in str(error) and method not in FEW
-    assert [random.random(), np.random.random(), float(keras.random.uniform(()))] == expected
+    assert drawn() == expected
 
 
 def test_the_copy_follows_the_network():

@@ -147,8 +147,8 @@ def test_commands(name, tmp_path):
     kind.network().save(tmp_path / "network.keras")
     clips.write(tmp_path / "clip.gif", clip_of(KINDS["normalization"]))
     own = ["--keras-model", str(tmp_path / "network.keras"), *kind.command]
-    made = ["--filters", "0", "--steps", "1", "--compare", "0", "--out", str(tmp_path / "gallery")]
-    assert gallery([*own, *made]) == 0
+    made = ["--layers", "conv", "--filters", "0", "--steps", "1", "--compare", "0"]
+    assert gallery([*own, *made, "--out", str(tmp_path / "gallery")]) == 0
     errors = io.StringIO()
     asked = ["--method", "gradient", "--short", "hold", "--out", str(tmp_path / "attribution")]
     with contextlib.redirect_stderr(errors):

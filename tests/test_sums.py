@@ -45,12 +45,12 @@ def bright_and_dark() -> np.ndarray:
     return level[:, None, None, None, None] + 0.2 * draw.random((16, FRAMES, 4, 4, 3), np.float32)
 
 
-def assert_the_same_for_all_counts(network, clips):
+def assert_the_same_for_all_counts(network, clips, counts=COUNTS):
     """Compiled, in all numbers, as plain Keras gives one after the other."""
     plain = np.concatenate([network(clips[i : i + 1], training=False) for i in range(len(clips))])
     quick = rewire.quicker(network)
     run = autodiff.compiled(lambda x: quick(x, training=False), variables=network.variables)
-    for count in COUNTS:
+    for count in counts:
         error = np.abs(run(clips[:count]) - plain[:count]).max() / np.abs(plain).max()
         assert error < 1e-5, (count, error)
 
@@ -84,8 +84,9 @@ def test_one_unit_of_each_clip_is_the_same_whatever_the_number_of_clips(circuit,
     [n if n == "c3d-motion" else pytest.param(n, marks=pytest.mark.slow) for n in BUNDLED],
 )
 def test_bundled_networks_give_the_same_whatever_the_number_of_clips(name):
-    clips = MovingEvidence(seed=0).batch(0, max(COUNTS)).clips
-    assert_the_same_for_all_counts(models.build(name), clips)
+    """One, few, and as many as they have frames."""
+    clips = MovingEvidence(seed=0).batch(0, 16).clips
+    assert_the_same_for_all_counts(models.build(name), clips, (1, 3, 16))
 
 
 SHAPES = [

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from c3dvis.motion import MovingEvidence
+from c3dvis.motion import MovingEvidence, pixels_around
 
 # Half a side, or the radius of the outermost points, relative to that of a disc of the same area.
 _SIZES = {"square": 0.886, "triangle": 1.555, "bar": 1.253, "cross": 1.108, "star": 1.367}
@@ -57,26 +57,19 @@ def natural_texture(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarr
     return (texture / texture.std()).transpose(1, 2, 0)
 
 
-def _stamp_shape(frame: np.ndarray, row, column, radius, angle, tones, *, shape: str, texture):
+def _stamp_shape(canvas: np.ndarray, rows, columns, radius, angles, tones, *, shape: str, texture):
     """Draws a shape, wrapped around; returns the pixels that it covers at least half."""
-    height, width = frame.shape[:2]
-    most = int(_REACH * radius) + 2
-    reach = np.arange(-most, most + 1)
-    down = (np.floor(row) + reach - row)[:, None]
-    right = (np.floor(column) + reach - column)[None]
-    along = right * np.cos(angle) + down * np.sin(angle)
-    across = down * np.cos(angle) - right * np.sin(angle)
+    place, down, right = pixels_around(canvas.shape, rows, columns, int(_REACH * radius) + 2)
+    angles = angles[:, None, None]
+    along = right * np.cos(angles) + down * np.sin(angles)
+    across = down * np.cos(angles) - right * np.sin(angles)
     cover = np.clip(_inside(shape, along, across, radius) + 0.5, 0, 1)[..., None]
     side = np.clip(along + 0.5, 0, 1)[..., None]
     colour = tones[1] + (tones[0] - tones[1]) * side
     grain = texture[tuple(np.round(a).astype(int) % min(texture.shape) for a in (across, along))]
     colour = np.clip(colour * (1 + _CONTRAST * grain[..., None]), 0, 1)
-    rows = ((int(np.floor(row)) + reach) % height)[:, None]
-    columns = ((int(np.floor(column)) + reach) % width)[None]
-    frame[rows, columns] += (cover * (colour - frame[rows, columns])).astype(np.float32)
-    inside = cover[..., 0] >= 0.5
-    rows, columns = np.broadcast_arrays(rows, columns)
-    return rows[inside], columns[inside]
+    canvas[place] += (cover * (colour - canvas[place])).astype(np.float32)
+    return tuple(index[cover[..., 0] >= 0.5] for index in place)
 
 
 def _inside(shape: str, along: np.ndarray, across: np.ndarray, radius: float) -> np.ndarray:
