@@ -362,6 +362,12 @@ def pixels_around(shape, rows: np.ndarray, columns: np.ndarray, most: int):
     Returns:
         Indices of the pixels, frames, rows and columns, each `(T, K, K)`; how far down they are,
         `(T, K, 1)`; how far right, `(T, 1, K)`.
+
+    Example:
+        >>> place = np.array([3.5]), np.array([0.0])
+        >>> (frames, rows, columns), down, right = pixels_around((1, 8, 8, 3), *place, 1)
+        >>> rows[0, :, 0].tolist(), columns[0, 0].tolist(), down[0, :, 0].tolist()
+        ([2, 3, 4], [7, 0, 1], [-1.5, -0.5, 0.5])
     """
     reach = np.arange(-most, most + 1)
     row, column = (np.floor(each)[:, None] + reach for each in (rows, columns))

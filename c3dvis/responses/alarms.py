@@ -40,8 +40,8 @@ class PathSimilarity:
             others bypass, as only a part of what drives the unit passes there.
         activation: float32 `(C, L)`: similarity of a layer's activations, 1 as between the unit's
             strongest real clips, 0 as between these and other real clips.
-        made: float32 `(C, L)`: cosine of the contributions of a layer's channels to the unit,
-            between the synthetic clip and the unit's strongest real clips.
+        made: float32 `(C, L)`: cosine of the sizes of what a layer's channels contribute to the
+            unit, for or against, between the synthetic clip and the unit's strongest real clips.
         real: float32 `(C, L)`: the same between the strongest real clips.
     """
 
@@ -130,8 +130,8 @@ def path_similarity(
 
     Two things are compared, in each layer through which every path to the units leads: the
     activations of its channels (means over places, in standard deviations over real clips), as in
-    the paper; and what each channel contributes to the unit, `sum(activation * gradient)` over
-    places. A unit can be built whose synthetic clip shows anything while its responses to real
+    the paper; and how much each channel contributes to the unit, for or against: the size of
+    `sum(activation * gradient)` over places. A unit can be built whose synthetic clip shows anything while its responses to real
     clips stay as they were, by a circuit that tells synthetic clips from real ones and lets another
     unit answer for them; then another set of channels contributes. The alarm goes off where, in any
     of these layers in which real clips share a path, synthetic and real clips have next to nothing
@@ -324,7 +324,7 @@ def _compared(activations, contributions, part: slice, top: int):
     made, best, others = _cosines(standard, top)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(best > others, (made - others) / (best - others), np.nan)
-    return relative, *_cosines(contributions[..., part], top)[:2]
+    return relative, *_cosines(np.abs(contributions[..., part]), top)[:2]
 
 
 def _cosines(values: NDArray, top: int):
