@@ -229,8 +229,8 @@ def name_such_as(words: str) -> str:
 
 # What a refusal says to do, as what is done of it: of the case, what was tried and the words.
 OBEYED: dict[str, Callable] = {
-    "Expected a layer with rows, columns": lambda case, tried, words: (
-        responses.feature_maps(case.network, case.clip, name_such_as(words), **case.given)
+    "Expected a layer with rows, columns": lambda case, tried, words: responses.feature_maps(
+        case.network, case.clip, name_such_as(words), **case.given
     ),
     "Expected one patch embedding": lambda case, tried, words: responses.feature_maps(
         case.network, case.clip, tried.split()[-1], grid=(case.shape[0], 1, 1), **case.given

@@ -131,11 +131,12 @@ def path_similarity(
     Two things are compared, in each layer through which every path to the units leads: the
     activations of its channels (means over places, in standard deviations over real clips), as in
     the paper; and how much each channel contributes to the unit, for or against: the size of
-    `sum(activation * gradient)` over places. A unit can be built whose synthetic clip shows anything while its responses to real
-    clips stay as they were, by a circuit that tells synthetic clips from real ones and lets another
-    unit answer for them; then another set of channels contributes. The alarm goes off where, in any
-    of these layers in which real clips share a path, synthetic and real clips have next to nothing
-    in common: less than a tenth of what real clips have among themselves.
+    `sum(activation * gradient)` over places. A unit can be built whose synthetic clip shows
+    anything while its responses to real clips stay as they were, by a circuit that tells synthetic
+    clips from real ones and lets another unit answer for them; then another set of channels
+    contributes. The alarm goes off where, in any of these layers in which real clips share a path,
+    synthetic and real clips have next to nothing in common: less than a tenth of what real clips
+    have among themselves.
     https://arxiv.org/abs/2306.04719
 
     Args:
