@@ -11,7 +11,7 @@ from PIL import Image
 from test_gallery_page import Reader, cells
 
 from c3dvis import files, responses
-from c3dvis.gallery import manifest, rebuild, render
+from c3dvis.gallery import kernels, manifest, rebuild, render
 from c3dvis.gallery.__main__ import main
 from c3dvis.models.c3d import CaffeInput
 
@@ -122,6 +122,16 @@ def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(made):
     pictures[1].unlink()
     made()
     assert bytes_below(out) == whole == bytes_below(made("again"))
+
+
+def test_frames_of_a_long_kernel_stand_in_rows():
+    """Seven frames, each of one grey, in rows of four."""
+    greys = np.linspace(0.1, 0.7, 7, dtype=np.float32)
+    (picture,) = kernels._side_by_side(np.tile(greys[:, None, None, None], (1, 48, 48, 3)))
+    assert picture.shape == (2 * 48 + 4, 4 * 48 + 3 * 4, 4)
+    centres = picture[24::52, 24::52]
+    np.testing.assert_allclose(centres[..., 0].ravel()[:7], greys)
+    assert centres[..., 3].ravel().tolist() == [1] * 7 + [0]
 
 
 def test_a_gallery_of_before_has_none_until_its_command_runs_again(made):

@@ -167,7 +167,7 @@ def test_a_neuron_is_shown_by_what_it_sees(tmp_path):
     group = Group((Unit("conv", 0, None, "conv"),), 1)
     assert kind.units_of(renderer, group) == group.units
     ((shown,),) = (made.clips for made in kind.make(renderer, group).values())
-    assert shown.name == "centre neuron, 2 frames of 6 x 6"
+    assert (shown.name, shown.note) == ("centre neuron", "sees 2 × 6 × 6")
     assert shown.clip.shape == (2, 66, 66, 3)
     dark, bright = shown.clip[:, :, :33].mean(), shown.clip[:, :, 33:].mean()
     assert bright - dark > 0.5

@@ -207,15 +207,14 @@ def _neurons(renderer, group: Group) -> dict[Unit, MadeClips]:
     assert field is not None  # `_that_see_little` has asked for it
     channels = [unit.channel for unit in group.units]
     made = _maximized(renderer, objectives.neuron(layer, channels))
-    name = "centre neuron, {} frames of {} x {}".format(*field.shape)
-    return {
-        unit: MadeClips(
-            [MadeClip(name, clips.enlarge(one.clip[field.slices], side=_SIDE), one.score)]
-            if one.status == "ok"
-            else []
-        )
-        for unit, one in zip(group.units, made, strict=True)
-    }
+    note = "sees {} × {} × {}".format(*field.shape)
+
+    def of_neuron(one) -> MadeClips:
+        seen = clips.enlarge(one.clip[field.slices], side=_SIDE)
+        made = [MadeClip("centre neuron", seen, one.score, note)]
+        return MadeClips(made if one.status == "ok" else [])
+
+    return {unit: of_neuron(one) for unit, one in zip(group.units, made, strict=True)}
 
 
 def _maximized(renderer, objective: objectives.Objective, **other):

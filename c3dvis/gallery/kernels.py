@@ -1,6 +1,6 @@
 """The kernels of layers that read the clip itself, beside the clips of their channels.
 
-conv1/0-kernel.png   the weights of filter 0, its frames side by side
+conv1/0-kernel.png   the weights of filter 0, its frames in rows
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # pages are written without Keras
 
 # Pixels: the least side of a frame, and what is clear between two.
 _SIDE, _GAP = 48, 4
+# Most frames in a row: more would be too small to be seen where a filter's clip is.
+_COLUMNS = 4
 
 
 def add(network: keras.Model, section: Section, out: Path) -> tuple[int, int, int] | None:
@@ -48,10 +50,19 @@ def add(network: keras.Model, section: Section, out: Path) -> tuple[int, int, in
 
 
 def _side_by_side(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The frames of a kernel `(t, h, w, C)` as one picture `(1, H, W, 4)`."""
+    """The frames of a kernel `(t, h, w, C)` in rows, as one picture `(1, H, W, 4)`."""
     frames = clips.enlarge(clips.to_rgb(kernel), side=_SIDE)
-    shape = (*frames.shape[:3], 1)
-    frames = np.concatenate([frames, np.ones(shape, np.float32)], axis=-1)
-    gap = np.zeros((frames.shape[1], _GAP, 4), np.float32)
-    parts = [part for frame in frames for part in (gap, frame)]
-    return np.concatenate(parts[1:], axis=1)[None]
+    opaque = np.ones((*frames.shape[:3], 1), np.float32)
+    frames = np.concatenate([frames, opaque], axis=-1)
+    # Each with a clear edge below and to the right, and clear ones where the last row is short.
+    columns = _columns(len(frames))
+    frames = np.pad(frames, [(0, -len(frames) % columns), (0, _GAP), (0, _GAP), (0, 0)])
+    count, height, width, _ = frames.shape
+    rows = frames.reshape(count // columns, columns, height, width, 4).swapaxes(1, 2)
+    picture = rows.reshape(-1, columns * width, 4)
+    return picture[None, :-_GAP, :-_GAP]
+
+
+def _columns(frames: int) -> int:
+    """How many stand in a row, which all are as long as each other, if they can be."""
+    return -(-frames // -(-frames // _COLUMNS))
