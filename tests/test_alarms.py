@@ -65,7 +65,7 @@ def test_likeness_by_hand(network):
 
 
 def test_activations_are_as_alike_as_those_of_the_strongest_clips(network):
-    """1 as between them, 0 as between them and others: by hand for a made clip that is one."""
+    """1 as between them, 0 as between them and others: by hand for a synthetic clip that is one."""
     ways = responses.path_similarity(network, "units", REAL[:1], REAL, channels=[0], top=3, seed=1)
     shown = np.concatenate([REAL[:1], REAL[[0, 1, 3]], REAL[[2, 4, 5]]]).mean(axis=(1, 2, 3))
     order = np.argsort(-(shown[1:] @ [2, 1, 0]))
@@ -88,7 +88,7 @@ def test_a_circuit_answers_to_real_clips_as_before_and_to_made_ones_as_another(n
 
 
 def test_the_circuit_is_found_and_ordinary_units_are_not(network, fooled):
-    """The made clip of unit 0 in the circuit is that of unit 1: green, and blue."""
+    """The synthetic clip of unit 0 in the circuit is that of unit 1: green, and blue."""
     looks_like_the_other = plain([0, 1, 1], [1, 0, 1])
     ways = responses.path_similarity(fooled, fooling.FOOLED, looks_like_the_other, REAL, top=2)
     assert ways.fooled.tolist() == [True, True] and ways.same_way.max() < 0.1

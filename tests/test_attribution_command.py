@@ -42,7 +42,7 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert "frames that decided" in page and "half of the heat in frame" in page
     assert page.count("and what decided it in orange and blue, gra") == 2
     assert (
-        "coloured discs, nothing of real films" in page
+        "coloured discs, not on real films" in page
         and "coloured discs" in (out / "README.md").read_text()
     )
     with Image.open(out / gifs[0]) as shown:

@@ -171,7 +171,7 @@ def test_the_python_of_a_clip_is_shown(opened):
 
 def test_the_buttons_are_named_by_what_they_show(opened):
     shown = opened(reduced_motion="reduce")
-    named = shown.get_by_role("button", name="Filter 2 of conv1, reached 2, 2 times the best")
+    named = shown.get_by_role("button", name="Filter 2 of conv1, activation 2, 2 times the best")
     assert named.count() == 1
     assert shown.get_by_role("region", name="Player and layers").locator(".play").count() == 1
 

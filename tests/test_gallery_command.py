@@ -91,7 +91,7 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     assert told.out.splitlines()[0] == f"open {address} now: it fills as clips are made"
     page = (out / "index.html").read_text("utf-8")
     assert "reloads itself" not in page
-    assert "A place of it sees 3 frames of 3 × 3 pixels" in page
+    assert "Receptive field 3 frames × 3 × 3 pixels" in page
     shown = read_manifest(out).overview
     assert [one.name for one in shown.layers][:2] == ["conv1", "conv2"]
     assert shown.summary in page

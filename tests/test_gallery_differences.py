@@ -97,7 +97,7 @@ def test_the_page_shows_both_clips_and_stands_alone(galleries, tmp_path):
     figures = {one["id"]: one for one in reader.all("figure")}
     assert float(figures["conv1-0"]["data-turn"]) == pytest.approx(90, abs=3)
     images = [one for one in reader.all("img")]
-    assert images[0]["alt"].startswith("Before: Filter 1 of conv1, reached 2, drifts right")
+    assert images[0]["alt"].startswith("Before: Filter 1 of conv1, activation 2, drifts right")
     html = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(
         (out / "README.md").read_text()
     )

@@ -1,4 +1,4 @@
-"""What is measured on made clips, on clips whose colour and motion are known."""
+"""What is measured on synthetic clips, on clips whose colour and motion are known."""
 
 import numpy as np
 import pytest

@@ -58,7 +58,7 @@ def test_what_is_damaged_is_refused(damage):
         Overview.from_json({"parameters": 1, "layers": [one | damage, *others]})
 
 
-def test_the_page_begins_with_the_layers_in_order(tmp_path):
+def test_the_page_shows_the_layers_in_order_behind_the_classes(tmp_path):
     parts = {CLASSES: [record(label="left")], "conv1": [record(i) for i in range(6)]}
     index, _ = write_gallery(tmp_path, parts, overview=small(between=2))
     reader = Reader(index)
@@ -66,12 +66,16 @@ def test_the_page_begins_with_the_layers_in_order(tmp_path):
     assert "4 layers, 1,243 parameters" in text
     places = [text.index(name) for name in ("1,234 parameters", "between0", "between1", "fc Dense")]
     assert places == sorted(places)
-    assert "4 × any × 6 × 2 sees 3 × 5 × 7" in text and "6 of 9 filters" in text
+    assert "4 × any × 6 × 2 field 3 × 5 × 7" in text and "6 of 9 filters" in text
     assert len(reader.all("li")) == 3
-    links = [a["href"] for a in reader.all("a")][:2]
+    hrefs = [a["href"] for a in reader.all("a")]
+    # Behind the links of the bar and the unit of the classes, which come first.
+    links = hrefs[hrefs.index("#conv1", 2) :][:2]
     assert links == ["#conv1", "#classes"]
     ids = [a["id"] for _, a in reader.elements if "id" in a]
     assert set(one[1:] for one in links) <= set(ids)
+    sections = [one["id"] for one in reader.all("section")]
+    assert sections == ["classes", "network", "conv1"]
     thumbnails = [image for image in reader.all("img") if image["alt"] == ""]
     assert [one["src"] for one in thumbnails] == [f"conv1/{i}.jpg" for i in range(4)] + [
         "classes/0.jpg"

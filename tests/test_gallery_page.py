@@ -116,12 +116,12 @@ def test_both_pages_show_every_unit_with_its_numbers(tmp_path):
     assert [i["src"] for i in images] == ["conv1/0.jpg", "conv1/1.jpg", "classes/0.jpg"]
     assert all(i["loading"] == "lazy" and i["alt"] for i in images)
     text = " ".join("".join(Reader(index).text).split())
-    assert "0 12.3 reached 2.5 × held-out" in text and "left 12.3 reached" in text
-    assert "1 0.5 reached – × held-out" in text
+    assert "0 activation 12.3 2.5 × held-out" in text and "left activation 12.3" in text
+    assert "1 activation 0.5 – × held-out" in text
     assert "2 filters of 1 layer and 1 class." in text
     assert cells(readme, 0) == ["filter", "0", "1"]
     assert re.findall(r'src="(.*?)"', "".join(cells(readme, 1))) == ["conv1/0.gif", "conv1/1.gif"]
-    assert cells(readme, 2) == ["activation reached", "12.3", "0.5"]
+    assert cells(readme, 2) == ["activation", "12.3", "0.5"]
     assert cells(readme, 3) == ["× best of 512 held-out", "2.5", "–"]
 
 
@@ -145,7 +145,7 @@ def test_what_is_not_a_good_clip_is_marked_and_not_shown_as_one(tmp_path):
     notes = ["no gradient", "failed at step 7", "not made: ValueError: no", "not made yet"]
     assert all(note in text for note in notes)
     assert "4 filters of 1 layer; 1 not made yet." in text
-    assert text.count("12.3 reached") == 1 and cells(readme, 2)[1:] == ["–", "12.3", "–", "–"]
+    assert text.count("activation 12.3") == 1 and cells(readme, 2)[1:] == ["–", "12.3", "–", "–"]
     shown = cells(readme, 1)[1:]
     assert shown[0] == notes[0] and shown[2:] == notes[2:]
     assert shown[1].endswith("<br>failed at step 7") and "conv1/1.gif" in shown[1]
@@ -268,9 +268,9 @@ def test_a_drift_is_shown_where_it_explains_a_third_of_the_change(tmp_path):
     parts = {"conv1": [record(0, **moving), record(1, **moving | {"drift_share": 0.33})]}
     index, readme = write_gallery(tmp_path, parts, compare=2)
     alts = [image["alt"] for image in Reader(index).all("img")]
-    assert alts[0].endswith("2.5 times the best held-out clip, drifts up, 0.5 pixels a frame")
+    assert alts[0].endswith("2.5 times the best held-out clip, drifts up, 0.5 pixels per frame")
     assert "drifts" not in alts[1] and index.count('style="rotate:-90deg"') == 1
-    assert cells(readme, 4) == ["drift, pixels a frame", "↑ 0.5", "–"]
+    assert cells(readme, 4) == ["drift, pixels per frame", "↑ 0.5", "–"]
     figures = Reader(index).all("figure")
     assert [figure.get("data-speed") for figure in figures] == ["0.5", None]
     assert [float(figure["data-score"]) for figure in figures] == [12.345, 12.345]
@@ -297,7 +297,7 @@ def test_units_are_sorted_by_the_motion_that_their_cards_hold_or_else_by_that_of
     named, values, text = sorts()
     assert named["motion"] == "motion dependence (cards)"
     assert named["change"] == "change between frames"
-    assert values == [None, "0.5", None] and "those without a card come last" in text
+    assert values == [None, "0.5", None] and "units without a card come last" in text
     assert text.count("A card.") == 3
 
 

@@ -36,10 +36,13 @@ def test_the_page_shows_real_clips_and_the_ratio_to_the_best(tmp_path):
         "real/conv1/0-1.jpg",
     ]
     assert images[0]["alt"].endswith("3.09 times the best real clip")
-    assert images[1]["alt"] == "Real clip kick/a.avi, reached 4"
+    assert images[1]["alt"] == "Real clip kick/a.avi, activation 4"
     text = " ".join("".join(Reader(index).text).split())
     assert "3.09 × best real" in text and "best real 4, kick/a.avi" in text
-    assert "the best of 20 real clips of films reaches" in text and "held-out" not in index + readme
+    assert (
+        "its ratio to the best of 20 real clips of films" in text
+        and "held-out" not in index + readme
+    )
     assert Reader(index).all("figure")[0]["data-ratio"] == str(12.345 / 4)
     assert cells(readme, 3) == ["× best of 20 real", "3.09"]
     assert cells(readme, 4)[1].startswith('<img src="real/conv1/0-0.gif"')
@@ -52,7 +55,7 @@ def test_the_weakest_real_clips_stand_below_the_strongest(tmp_path):
         *(f"real/conv1/0-{i}.jpg" for i in range(2)),
         "real/conv1/0-weak-0.jpg",
     ]
-    assert images[2]["alt"] == "Real clip w.avi, reached -2.5"
+    assert images[2]["alt"] == "Real clip w.avi, activation -2.5"
     groups = [one for one in Reader(index).all("div") if one.get("role") == "group"]
     assert [one["aria-label"].split()[0] for one in groups] == ["Strongest", "Weakest"]
     assert "weakest, -2.5" in "".join(Reader(index).text)

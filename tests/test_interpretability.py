@@ -71,7 +71,7 @@ def test_the_wrong_way_round_is_always_wrong(network):
 
 
 def test_a_margin_by_hand(network):
-    """Red 0.9 and 0.2, made clips of red 1 and 0: (-0.1 + 0.9) - (-0.8 + 0.2) = 1.4."""
+    """Red 0.9 and 0.2, synthetic clips of red 1 and 0: (-0.1 + 0.9) - (-0.8 + 0.2) = 1.4."""
     clips = plain([[0.9, 0, 0], [0.9, 0, 0], [0.2, 0, 0], [0.2, 0, 0]])
     made, against = plain([[1, 0, 0]])[None], plain([[0, 0, 0]])[None]
     options = {"channels": [0], "similarity": nearness_in_red, "share": 0.5, "tasks": 3}

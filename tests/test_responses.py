@@ -173,7 +173,7 @@ def test_the_command_writes_gifs_and_pages(tmp_path, capsys):
     page, markdown = (out / "index.html").read_text(), (out / "README.md").read_text()
     assert all(gif in page and gif in markdown for gif in gifs)
     assert all(f'src="{strip}"' in page for strip in strips) and "first singular vector" in page
-    assert "knows ten motions of coloured discs, nothing of real films" in page
+    assert "ten motions of coloured discs, not on real films" in page
     assert all(re.search(rf"<bdi>filter {c}: \S+ moving, \S+ still</bdi>", page) for c in (0, 2))
     with Image.open(out / "filter-2.gif") as shown:
         assert shown.size == (2 * 64 * 2 + 4, 128)

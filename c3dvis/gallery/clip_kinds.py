@@ -125,11 +125,11 @@ def _on_direction(selectivity: float) -> str:
     if not np.isfinite(selectivity):
         return "Neither clip excites it, forward or backward."
     if selectivity >= SELECTIVE:
-        verdict = "so direction counts in made clips, too"
+        verdict = "so direction matters in synthetic clips, too"
     elif selectivity > -SELECTIVE:
         verdict = "so what it looks like counts for more than which way it moves"
     else:
-        verdict = "so made clips excite it by the other way, against what gratings say"
+        verdict = "so synthetic clips prefer the opposite direction, unlike gratings"
     return (
         "Both played forward and backward, so that the same frames drift either way: direction "
         f"selectivity {selectivity:.2f}, {verdict}."

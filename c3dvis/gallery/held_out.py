@@ -1,4 +1,4 @@
-"""The best scores that held-out clips give to units, to compare those of made clips with."""
+"""The best scores that held-out clips give to units, to compare those of synthetic clips with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be measured on a made clip: whether it is one plain colour, and how it drifts."""
+"""What can be measured on a synthetic clip: whether it is one plain colour, and how it drifts."""
 
 from __future__ import annotations
 

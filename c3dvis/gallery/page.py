@@ -29,17 +29,16 @@ LARGEST_MARKDOWN = 400_000
 _SHOWN_WIDTH = (112, 160)
 # What the page sorts by as motion dependence.
 _MOTION_OF_CARDS = (
-    "Sorted by motion dependence, units are in the order of the share of motion, alone or together "
-    "with texture, in what they tell apart, as their motion cards have it; those without a card "
-    "come last."
+    "Motion dependence sorts units by the share of their selectivity that is for motion, alone or "
+    "combined with texture, as measured for their motion cards; units without a card come last."
 )
 _MOTION_OF_CLIPS = (
-    "Sorted by motion dependence, units are in the order of how much their clips change between "
-    "frames, as they have no motion cards, which would measure it on the units themselves."
+    "Motion dependence sorts units by how much their clips change between frames. Motion cards "
+    "(--cards) would measure it on the units themselves."
 )
 _KERNELS = (
-    "It reads the clip itself: with each filter stands its kernel, frame by frame. A clip that "
-    "looks like its kernel excites it; grey is 0, and each kernel has its own scale"
+    "This layer reads the clip itself, so each filter's kernel is shown, frame by frame; grey is "
+    "0, and each kernel has its own scale"
 )
 # Of a clip of one colour.
 _SWATCH_WIDTH = 24
@@ -161,10 +160,11 @@ def _part(
     else:
         about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
         if section.field is not None:
-            about += ". A place of it sees {} frames of {} × {} pixels".format(*section.field)
+            about += ". Receptive field {} frames × {} × {} pixels".format(*section.field)
         if any(tile.kernel for tile in tiles):
             about += f". {_KERNELS}"
     return {
+        "is_classes": section.layer == CLASSES,
         "layer": section.layer,
         "title": section.title,
         "shown": f"{shown} {'classes' if section.layer == CLASSES else 'filters'}",
@@ -214,24 +214,24 @@ def _summary(tiles: Sequence[Tile]) -> str:
 
 def _explanation(compared: int, real: RealClips | None) -> str:
     text = (
-        "Each clip began as noise and was changed step by step until one filter or class responded "
-        "strongly. With it stands the activation reached: the filter's mean over the clip, or the "
-        "class's logit plus its log odds (the logit alone, where classes do not exclude each other)"
+        "Each clip was optimized from noise until one filter or class responded strongly "
+        "(activation maximization). Below it is its activation: the mean of the filter's feature "
+        "map, or the class's logit plus its log odds (the logit alone if classes do not exclude "
+        "each other)"
     )
     if real is not None:
         text += (
-            f"; and how many times that is what the best of {real.count} real clips of "
-            f"{real.folder} reaches. Beside it are the real clips that reach most, each of another "
-            "film, outlined where the unit's activation is greatest; below them, those that reach "
-            "least"
+            f"; and its ratio to the best of {real.count} real clips of {real.folder}. Beside it "
+            "are the real clips with the highest activation, each from another film, outlined "
+            "where the activation peaks; below them, those with the lowest"
         )
     elif compared:
         text += (
-            f"; and how many times that is what the best of {compared} synthetic clips reaches "
-            "that the network was not trained on (held-out)"
+            f"; and its ratio to the best of {compared} held-out clips, generated ones on which "
+            "the network was not trained"
         )
     return (
-        f"{text}. An arrow shows the one translation that fits the clip's luminance best, where it "
+        f"{text}. An arrow shows the translation that fits the clip's luminance best, if it "
         f"explains at least {LEAST_SHARE:.0%} of the change between frames."
     )
 
@@ -257,7 +257,7 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
         rows.append([Markup(word), *map(_heading, block), *blank])
         rows.append([Markup("clip"), *map(_picture, block), *blank])
         scores = [Markup(tile.score) for tile in block]
-        rows.append([Markup("activation reached"), *scores, *blank])
+        rows.append([Markup("activation"), *scores, *blank])
         if compared:
             ratios = [Markup(tile.ratio) for tile in block]
             kind = "real" if tiles[0].real else "held-out"
@@ -268,7 +268,7 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
             rows.append([Markup("kernel"), *map(_kernel_picture, block), *blank])
         if any(tile.drift for tile in block):
             drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
-            rows.append([Markup("drift, pixels a frame"), *drifts, *blank])
+            rows.append([Markup("drift, pixels per frame"), *drifts, *blank])
     return Markup(table(rows[0], rows[1:]))
 
 

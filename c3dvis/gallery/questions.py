@@ -17,7 +17,7 @@ from c3dvis.objectives import LOGITS
 from c3dvis.responses.examination import Examination, Task
 from c3dvis.responses.sweep_result import Sweep
 
-# What explains a unit: its made clip, or the real clips that excite it most.
+# What explains a unit: its synthetic clip, or the real clips that excite it most.
 EXPLANATIONS = ("made", "real")
 # Asked are clips of this share that excite the unit most and least, as in `responses.video_mis`.
 _SHARE = 0.1
@@ -38,7 +38,7 @@ class Question:
         right: Which of them excites the unit more, 0 or 1.
         scores: The unit's scores for them.
         references: Names of the real clips that explain the unit, none of the films asked about;
-            empty where the made clip does.
+            empty where the synthetic clip does.
     """
 
     unit: Unit
@@ -115,7 +115,7 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
 def _scores(
     gallery: Path, begun: Manifest, records: Mapping[Unit, Record]
 ) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
-    """Of the units with a made clip that tell strong clips from weak ones: the sweep, `(N,)`."""
+    """The sweep, `(N,)`, of units with a synthetic clip whose strong and weak clips differ."""
     sweeps = real.sweeps(gallery)
     if not sweeps:
         raise ValueError(

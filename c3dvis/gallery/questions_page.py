@@ -1,7 +1,7 @@
 """Writes the questions of `questions` as a page that a person answers, without a server.
 
 clips/3.jpg         real clips; their numbers say nothing of them
-made/conv3b/7.jpg   made clips, copied from the gallery
+made/conv3b/7.jpg   synthetic clips, copied from the gallery
 test.json           the questions with the right answers, and how they were drawn; schema 1
 index.html          the page
 """
@@ -115,7 +115,7 @@ def _copy_made(gallery: Path, out: Path, unit: Unit) -> None:
 
 def _shown(question: Question, drawn: Questions, strips: dict[str, Strip]) -> dict[str, Any]:
     tile = Tile(question.unit, drawn.records[question.unit])
-    made = [(Strip(f"made/{tile.strip}", tile.shape), "Made clip")]
+    made = [(Strip(f"made/{tile.strip}", tile.shape), "Synthetic clip")]
     real = [
         (strips[name], f"Real clip {i + 1} that excites it")
         for i, name in enumerate(question.references)

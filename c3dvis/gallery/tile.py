@@ -218,13 +218,13 @@ class Tile:
             return self.plain
         if not self.drift:
             return ""
-        return f"drifts {self._direction[0]}, {self.speed} pixels a frame"
+        return f"drifts {self._direction[0]}, {self.speed} pixels per frame"
 
     def alt(self, compared: int) -> str:
         """Its clip in words, for those who do not see it."""
         parts = [self.description[:1].upper() + self.description[1:]]
         if self.score != "–":
-            parts.append(f"reached {self.score}")
+            parts.append(f"activation {self.score}")
         if compared and self.ratio != "–":
             kind = "real" if self.real else "held-out"
             parts.append(f"{self.ratio} times the best {kind} clip")

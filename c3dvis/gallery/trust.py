@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # pages are written without Keras
 
 FOLDER = "trust"
 EXPLANATION = (
-    "Below a motion card stands whether to believe the clip. What a unit prefers is said in words, "
-    "with how well they predict its responses to real clips; “can't tell” stands where they do "
-    "not. The share of tasks in which the made clips point to the one of two unseen real clips "
-    "that excites a unit more is the machine interpretability score. How alike made and real clips "
-    "are in the layers before a unit is path similarity. Where the clip excites the unit by other "
-    "channels than real clips do, the alarm says not to trust it."
+    "Below a motion card, the page says how far to trust the clip. It describes the unit's "
+    "preference in words, with how well these predict its responses to real clips, or “can't "
+    "tell”. The machine interpretability score is the share of tasks in which the synthetic clips "
+    "identify the one of two unseen real clips that activates the unit more. Path similarity is "
+    "how similar synthetic and real clips are in the layers before the unit. An alarm warns if "
+    "the clip activates the unit through other channels than real clips do."
 )
 """What the sentences of `Trust` mean, for the page."""
 # Raised by whoever changes what a value means or takes one away.
@@ -49,7 +49,7 @@ class Trust:
     Attributes:
         made_sha256: Of the GIF that was judged.
         real_clips: How many were compared.
-        made_score: Of `responses.video_mis`, explained by made clips.
+        made_score: Of `responses.video_mis`, explained by synthetic clips.
         top_score: The same, by the unit's strongest and weakest real clips.
         same_activations: As `responses.PathSimilarity` has it.
         same_way: As `responses.PathSimilarity` has it.

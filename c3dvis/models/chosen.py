@@ -244,9 +244,9 @@ def toy_note(choice: Choice) -> str | None:
     if not models.entry(choice.model).knows_motion:
         return None
     return (
-        f"{choice.model} knows ten motions of coloured discs, nothing of real films: what it says "
-        "of another clip means little. For real films give a network its published weights "
-        "(--model, --weights)."
+        f"{choice.model} was trained on ten motions of coloured discs, not on real films: its "
+        "answer for any other clip means little. For real films use published weights, such as "
+        "--model i3d --weights kinetics400."
     )
 
 

@@ -104,7 +104,7 @@ def activation_difference(
 
     Args:
         layer: Name of the layer.
-        clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one made clip each.
+        clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one synthetic clip each.
         style: Whether Gram matrices are compared. The given clips may then have another length
             or size than the made ones, if the network takes it.
         before_activation: Whether to read what is before the layer's own activation function.
@@ -139,7 +139,7 @@ def caricature(
 
     Args:
         layer: Name of the layer.
-        clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one made clip each.
+        clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one synthetic clip each.
         power: 0 or more; larger keeps nearer to the given clip.
         before_activation: Whether to read what is before the layer's own activation function.
 
@@ -164,8 +164,8 @@ def _check_alike(shape: Sequence[int | None], given: Sequence[int | None]) -> No
     pairs = zip(shape, given, strict=False)
     if len(shape) != len(given) or any(None not in pair and len(set(pair)) > 1 for pair in pairs):
         raise ValueError(
-            f"Expected a given clip with activations of shape {tuple(shape)}, as the made clips "
-            f"have. Received: one with {tuple(given)}."
+            f"Expected a given clip with activations of shape {tuple(shape)}, as the synthetic "
+            f"clips have. Received: one with {tuple(given)}."
         )
 
 

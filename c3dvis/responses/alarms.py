@@ -173,9 +173,9 @@ def path_similarity(
     units = scores.units(channels)
     if len(given) != len(units) or top < 2 or len(real) < 2 * top:
         raise ValueError(
-            f"Expected a made clip of each of the {len(units)} units, two strong real clips or "
-            "more, and as many others. "
-            f"Received: {len(given)} made and {len(real)} real clips, top={top}."
+            f"Expected a synthetic clip of each of the {len(units)} units, two strong real clips "
+            "or more, and as many others. "
+            f"Received: {len(given)} synthetic and {len(real)} real clips, top={top}."
         )
     rows = np.argsort(-scores(real)[:, units], axis=0, kind="stable")
     compared = []
@@ -329,7 +329,7 @@ def _compared(activations, contributions, part: slice, top: int):
 
 
 def _cosines(values: NDArray, top: int):
-    """Mean cosines of the strongest clips with the made clip, each other, and other clips."""
+    """Mean cosines of the strongest clips with the synthetic clip, each other, and other clips."""
     length = np.linalg.norm(values, axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         unit = values / length  # NaN where nothing contributes

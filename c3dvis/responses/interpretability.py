@@ -19,7 +19,7 @@ from c3dvis.text import unknown
 __all__ = ["EXPLANATIONS", "VideoMIS", "video_mis"]
 
 EXPLANATIONS = ("made", "top", "both", "random")
-"""What can explain a unit: made clips, its strongest and weakest real ones, both; any real ones."""
+"""What explains a unit: synthetic clips, strongest and weakest real ones, both; any real ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class VideoMIS:
 
 
 _IN_WORDS = {
-    "made": "The made clips",
+    "made": "The synthetic clips",
     "top": "The unit's strongest and weakest real clips",
-    "both": "The made clips and the strongest and weakest real ones",
+    "both": "The synthetic clips and the strongest and weakest real ones",
     "random": "Real clips picked at random",
 }
 
@@ -116,10 +116,10 @@ def video_mis(
         layer: Name of a layer.
         clips: Real clips `(N, T, H, W, 3)` in [0, 1].
         channels: Units, counted from 0; None is all.
-        explanation: One of `EXPLANATIONS`; None is "made" where made clips are given, else "top".
+        explanation: One of `EXPLANATIONS`; None is "made" where `made` is given, else "top".
         made: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
         against: Clips that do the contrary, of the same shape; None takes the clips made for the
-            other units in their place, since all made clips have a look in common.
+            other units in their place, since all synthetic clips have a look in common.
         films: Of each clip, what it is a part of: no task explains a clip by its own film. None
             is the sources of the sweep, or that each clip is a film.
         similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
@@ -241,7 +241,7 @@ def _made_evidence(kind, made, against, units, compare):
     if kind not in ("made", "both"):
         return np.zeros((len(units), len(compare.real)), np.float32)
     if made is None:
-        raise ValueError(f"Expected made clips to explain by {kind!r}. Received: none.")
+        raise ValueError(f"Expected synthetic clips to explain by {kind!r}. Received: none.")
     evidence = np.zeros((len(units), len(compare.real)), np.float32)
     for sign, given in ((1, made), (-1, against)):
         if given is None:
@@ -250,7 +250,8 @@ def _made_evidence(kind, made, against, units, compare):
         several = each[:, None] if each.ndim == 5 else each
         if several.ndim != 6 or len(several) != len(units):
             raise ValueError(
-                f"Expected made clips (C, T, H, W, 3) or (C, K, T, H, W, 3) of {len(units)} units. "
+                "Expected synthetic clips (C, T, H, W, 3) or (C, K, T, H, W, 3) of "
+                f"{len(units)} units. "
                 f"Received: shape {each.shape}."
             )
         for row, clips_of_unit in zip(evidence, several, strict=True):
@@ -267,7 +268,7 @@ def _margin(task: Task, kind: str, made: NDArray, real: NDArray) -> float:
     Args:
         task: The clips of it.
         kind: What explains the unit.
-        made: `(N,)`, how much each real clip is like the made clips.
+        made: `(N,)`, how much each real clip is like the synthetic clips.
         real: `(N, N)`, how alike real clips are.
     """
     evidence = np.zeros(2)

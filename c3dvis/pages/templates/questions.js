@@ -53,7 +53,7 @@ function inWords({ right, total }) {
 function tell() {
   const by = (kind) => tally((question) => question.explanation === kind);
   result.querySelector(".total").textContent =
-    `${inWords(tally(() => true))}. By made clips ${inWords(by("made"))}; by real clips ${inWords(by("real"))}.`;
+    `${inWords(tally(() => true))}. By synthetic clips ${inWords(by("made"))}; by real clips ${inWords(by("real"))}.`;
   const units = new Map(test.questions.map(({ unit }) => [unit.title, unit]));
   const rows = [...units].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true })).map(([title, unit]) => {
     const row = document.createElement("tr");
