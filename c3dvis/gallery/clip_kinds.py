@@ -103,7 +103,8 @@ def _with_direction(renderer, group: Group) -> list[Unit]:
 
 def _directions(renderer, group: Group) -> dict[Unit, MadeClips]:
     """In the direction that the motion card names, and in the opposite one."""
-    directions = [cards.direction(renderer.out, unit) for unit in group.units]
+    named = [cards.direction(renderer.out, unit) for unit in group.units]
+    directions = [one for one in named if one is not None]  # all: see `_with_direction`
     options = {**renderer.options(), **_run(renderer)}
     options.pop("parametrization")
     made = both_ways(renderer.network, _objective(renderer, group), directions, **options)
@@ -223,7 +224,7 @@ def _maximized(renderer, objective: objectives.Objective, **other):
     return Maximizer(renderer.network, objective, **options).make(objective, **_run(renderer))
 
 
-def _run(renderer) -> dict[str, int]:
+def _run(renderer) -> dict[str, Any]:
     return {"steps": renderer.settings.steps, "seed": renderer.settings.seed}
 
 
