@@ -34,7 +34,7 @@ EXPLANATION = (
 )
 """What the sentences of `Trust` mean, for the page."""
 # Raised by whoever changes what a value means or takes one away.
-SCHEMA = 1
+SCHEMA = 2
 # Real clips that are compared; of more, so many are drawn.
 _MOST = 256
 # Real clips that are needed: two strong and weak ones, of a tenth each; two strongest and others.
