@@ -123,9 +123,9 @@ def test_what_it_costs_to_be_slow_is_said_in_words():
 @pytest.mark.parametrize(
     ("selectivity", "words"),
     [
-        (0.7, "selectivity 0.70, so direction counts"),
+        (0.7, "selectivity 0.70, so direction matters"),
         (0.0, "counts for more than which way"),
-        (-0.7, "by the other way"),
+        (-0.7, "prefer the opposite direction"),
         (float("nan"), "Neither clip excites it"),
     ],
 )

@@ -17,7 +17,7 @@ from test_gallery_page import Reader
 from c3dvis import clips, files, pages
 from c3dvis.gallery import questions, questions_page
 from c3dvis.gallery.__main__ import main
-from c3dvis.gallery.trust import Trust
+from c3dvis.gallery.trust import SCHEMA, Trust
 from c3dvis.responses.sweep_result import COMPLETE, PARTS, SETTINGS, read_folder
 
 FILMS, UNITS = 30, 3
@@ -91,7 +91,7 @@ def page(gallery, tmp_path_factory):
     trust.mkdir(parents=True)
     made = (gallery / "gallery" / "conv1" / "0.gif").read_bytes()
     known = Trust(made_sha256=hashlib.sha256(made).hexdigest(), real_clips=30, made_score=0.75)
-    files.write_json(trust / "0.json", {"schema": 1, **asdict(known)})
+    files.write_json(trust / "0.json", {"schema": SCHEMA, **asdict(known)})
     drawn = questions_page.write(gallery / "gallery", gallery / "films", out, tasks=8)
     return out, drawn
 
