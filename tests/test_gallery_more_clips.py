@@ -146,6 +146,21 @@ def test_what_is_damaged_is_nothing_and_the_others_stay(made, tmp_path, damage):
     assert list(more_clips.read(out, UNITS[0])) == ["pixels"]
 
 
+def test_no_kind_leads_out_of_the_gallery(made, tmp_path):
+    out = tmp_path / "out"
+    assert made("--parametrizations", "pixels") == 0
+    path = more_clips._kept(out, UNITS[0])
+    values = files.read_json(path)
+    kind = "x/../../../../secret"
+    (out / "cards/conv2/0-x").mkdir()
+    (tmp_path / "secret-0.jpg").write_bytes(b"")
+    values[kind] = values.pop("pixels")
+    values[kind]["clips"][0]["strip"] = f"cards/conv2/0-{kind}-0.jpg"
+    assert (out / values[kind]["clips"][0]["strip"]).is_file()
+    files.write_json(path, values)
+    assert more_clips.read(out, UNITS[0]) == {}
+
+
 def test_they_are_those_of_maximize(tmp_path):
     renderer = render.Renderer(Settings(steps=1), tmp_path, network=small_network())
     group = Group((Unit("conv1", 1, None, "conv1"),), 1)

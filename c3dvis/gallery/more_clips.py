@@ -7,12 +7,11 @@ cards/conv3b/7-more.json            all kinds of the unit, written last
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from c3dvis import files, pages, stored
 from c3dvis.gallery import cards
@@ -97,23 +96,15 @@ def read(out: Path, unit: Unit) -> dict[str, Variants]:
     if not isinstance(values, Mapping) or values.get("schema") != _SCHEMA:
         return whole
     for kind, kept in values.items():
+        if not re.fullmatch(r"[a-z-]+", kind):  # a path that leads out of the folder
+            continue
         with contextlib.suppress(KeyError, ValueError):
-            clips = tuple(map(_variant, stored.items(stored.mapping(kept)["clips"])))
+            listed = stored.items(stored.mapping(kept)["clips"])
+            clips = tuple(stored.dataclass_of(Variant, one) for one in listed)
             strips = [f"{_path(unit, kind, rank)}.jpg" for rank in range(len(clips))]
             if [one.strip for one in clips] == strips and all((out / s).is_file() for s in strips):
                 whole[kind] = Variants(clips, stored.text(kept["sentence"]))
     return whole
-
-
-def _variant(values: Any) -> Variant:
-    values = stored.mapping(values)
-    return Variant(
-        stored.text(values["name"]),
-        stored.number_or_none(values["score"]),
-        stored.text(values["note"]),
-        stored.text(values["strip"]),
-        stored.shape(values["shape"]),
-    )
 
 
 def _write(renderer, unit: Unit, kind: str, made: MadeClips) -> None:
@@ -126,7 +117,7 @@ def _write(renderer, unit: Unit, kind: str, made: MadeClips) -> None:
         if film.strip is None:  # too wide a strip: there is nothing that the page could play
             written.clear()
             break
-        score = float(one.score) if np.isfinite(one.score) else None
+        score = stored.finite(float(one.score))
         written.append(Variant(one.name, score, one.note, film.strip, film.shape))
     kinds = read(out, unit) | {kind: Variants(tuple(written), made.sentence)}
     values = {name: asdict(variants) for name, variants in kinds.items()}
