@@ -174,10 +174,11 @@ def write_attribution(out):
     record |= {"shape": list(film.shape), "files": {}, "heatmap": "a.nii"}
     record |= {"part": "a", "cropped": True, "width": 128}
     files.write_json(out / "a-gradient.json", {**record, "planes": [asdict(film)]})
-    windows = [{"name": "a", "frames": "0 to 3", "seconds": "", "value": 0.5}]
-    windows.append({"name": "b", "frames": "4 to 7", "seconds": "0.5 to 0.9", "value": -2.5})
-    film_record = {"film": "a.gif", "network": "net", "asked": "logit of 0", "unit": "score"}
-    files.write_json(out / "a-0-of-2.json", {**film_record, "windows": windows})
+    windows = [{"name": "a", "frames": "0 to 3", "seconds": ""}]
+    windows.append({"name": "b", "frames": "4 to 7", "seconds": "0.5 to 0.9"})
+    series = [{"asked": "logit of 0", "unit": "score", "values": [0.5, -2.5]}]
+    film_record = {"film": "a.gif", "network": "net", "windows": windows, "series": series}
+    files.write_json(out / "a-0-of-2.json", film_record)
 
 
 def read_attribution(out):
