@@ -186,8 +186,8 @@ def test_a_page_that_is_being_filled_reloads_itself_unless_told_not_to(written, 
     shown.clock.run_for(10_500)
     assert shown.evaluate("window.marked")
     shown.check(".reload")
-    with shown.expect_navigation():
-        shown.clock.run_for(10_500)
+    with shown.expect_navigation():  # of one reload: another would abort it
+        shown.clock.run_for(5_000)
     assert shown.evaluate("window.marked") is None
 
 
