@@ -187,3 +187,29 @@ def test_without_convolutions_a_cam_names_layers_or_methods_that_do(clip):
         attribute(pooled, clip, 0, method="grad_cam")
     signed = {"method": "grad_cam", "layer": "pool", "signed": True}
     assert attribute(pooled, clip, 0, **signed).heatmap.any()
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False),
+        layers.SeparableConv2D(5, 3, depth_multiplier=2, use_bias=False),
+        layers.Conv2DTranspose(5, 3, use_bias=False),
+        layers.Conv2D(5, 3, use_bias=False),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_kernels_of_every_convolution_are_what_its_filters_answer_to(convolution):
+    """A flat frame answers with the sum of each kernel, up to the scale that each has."""
+    given = keras.Input(SHAPE)
+    wrapped = layers.TimeDistributed(convolution, name="conv")
+    network = keras.Model(given, wrapped(given))
+    frames = np.ones((1, *SHAPE), np.float32) * [0.2, 0.5, 1.0]
+    answers = np.asarray(network(frames))[0, 0, 4, 4]
+    shown = responses.kernels(network, "conv") - 0.5
+    assert shown.shape == (len(answers), 1, 3, 3, 3)
+    sums = (shown * [0.2, 0.5, 1.0]).sum(axis=(1, 2, 3, 4))
+    assert (np.sign(sums) == np.sign(answers)).all()
+    assert np.abs(shown).max(axis=(1, 2, 3, 4)) == pytest.approx(0.5)
+    if isinstance(convolution, layers.DepthwiseConv2D):  # each reads one colour
+        assert (np.count_nonzero(shown, axis=(1, 2, 3)) == np.repeat(9 * np.eye(3), 2, 0)).all()

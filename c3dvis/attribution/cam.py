@@ -125,7 +125,7 @@ def default_layer(
         return before_attention
     finest = tuple(map(min, _FINE_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
-    maps = []  # names of other layers with places
+    maps: list[str] = []  # names of all layers with places
     for info in layers.describe(scorer.network):
         if info.reason is not None or info.name in without:
             continue

@@ -129,8 +129,9 @@ def _without_softmax(output):
     name = _activation_name(layer)
     if name == "<lambda>":
         raise ValueError(
-            f"Expected a last layer whose activation is a named function, to read the class scores "
-            f"before it. Received: layer {layer.name!r} with a lambda."
+            "Expected a last layer whose activation is a named function, to read the class scores "
+            "before it, such as layer.activation = keras.activations.softmax. "
+            f"Received: layer {layer.name!r} with a lambda."
         )
     if name not in _OF_CLASSES:
         return output

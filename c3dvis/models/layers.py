@@ -96,8 +96,8 @@ def with_targets(
     def read(clip, names):
         _check_takes(network, clip.shape, preprocess)
         inputs = clip[None] if preprocess is None else preprocess(clip[None])
-        read = rewire.quicker(tap(network, names))
-        outputs = read([ops.convert_to_tensor(inputs)], training=False)
+        part = rewire.quicker(tap(network, names))
+        outputs = part([ops.convert_to_tensor(inputs)], training=False)
         return dict(zip(names, outputs if len(names) > 1 else [outputs], strict=True))
 
     return objective.with_targets(read)

@@ -68,8 +68,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
 def _as_clips(layer, colours: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """The kernels of a convolution, as `kernels` gives them; `colours` as `_colours` does."""
     cell = getattr(layer, "cell", layer)
-    inner = getattr(cell, "layer", cell)
-    weights = np.asarray(keras.ops.convert_to_numpy(inner.kernel), np.float32)
+    weights = _kernel(getattr(cell, "layer", cell))
     if weights.ndim == 4:
         weights = weights[None]  # a 2-D kernel is one of a single frame
     if colours is not None:
@@ -79,6 +78,30 @@ def _as_clips(layer, colours: NDArray[np.float32] | None) -> NDArray[np.float32]
         shown = np.stack([_strongest_mixture(kernel) for kernel in shown])
     most = np.abs(shown).max(axis=(1, 2, 3, 4), keepdims=True)
     return (0.5 + 0.5 * shown / np.where(most > 0, most, 1)).astype(np.float32)
+
+
+def _kernel(layer) -> NDArray[np.float32]:
+    """The weights by which a layer's filters read its input, `(..., channels, filters)`."""
+    if hasattr(layer, "pointwise_kernel"):
+        mixed = _each_channel(layer.depthwise_kernel)
+        return mixed @ _numbers(layer.pointwise_kernel).reshape(mixed.shape[-1], -1)
+    if hasattr(layer, "depth_multiplier"):
+        return _each_channel(layer.kernel)
+    kernel = _numbers(layer.kernel)
+    # A transposed convolution keeps them the other way round.
+    return kernel.swapaxes(-1, -2) if "Transpose" in type(layer).__name__ else kernel
+
+
+def _each_channel(kernel) -> NDArray[np.float32]:
+    """A kernel of each channel alone, `(..., channels, k)`, with zeros for all the others."""
+    weights = _numbers(kernel)
+    channels, count = weights.shape[-2:]
+    alone = np.eye(channels, dtype=np.float32)[:, :, None] * weights[..., None, :, :]
+    return alone.reshape(*weights.shape[:-2], channels, channels * count)
+
+
+def _numbers(variable) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
 
 
 def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | None:
