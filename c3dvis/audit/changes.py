@@ -86,8 +86,3 @@ def _before(clip: NDArray, actor: Actor, background: NDArray) -> NDArray[np.floa
 def _mixed(mask: NDArray, inside: NDArray, outside: NDArray) -> NDArray[np.float32]:
     share = mask[..., None]
     return (share * inside + (1 - share) * outside).astype(np.float32)
-
-
-def is_of_background(change: str) -> bool:
-    """Whether a change needs to know actor and background."""
-    return change in (BLURRED, SWAPPED, SAME, BLURRED_ACTOR)
