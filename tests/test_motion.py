@@ -113,7 +113,7 @@ def test_a_single_frame_says_nothing_of_the_class():
     network = keras.Sequential([layers.Input((64, 64, 3))])
     for width in (16, 32, 64):
         network.add(layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False))
-        network.add(layers.BatchNormalization())
+        network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.ReLU())
     network.add(layers.Flatten())
     network.add(layers.Dense(10, activation="softmax"))
