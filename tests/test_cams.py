@@ -344,7 +344,7 @@ def test_a_layer_behind_the_objective_is_refused(clip):
     with pytest.raises(ValueError, match="on the way to the objective.*'above'"):
         attribute(network, clip, objectives.channel("below", 0), method="grad_cam", layer="above")
     flat = keras.Model(start, L.Dense(2)(L.Flatten()(start)))
-    with pytest.raises(ValueError, match="name a layer. Received: a network without"):
+    with pytest.raises(ValueError, match="need no layer. Received: a network without"):
         attribute(flat, clip, method="grad_cam")
 
 
