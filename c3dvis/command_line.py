@@ -269,7 +269,8 @@ def add_window_arguments(group: Any, *, windows: str, top: str) -> None:
 def check_window_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
     """Refuses --top without --windows or --sweep, and fills in its default."""
     if chosen.top is not None and chosen.windows == 1 and not getattr(chosen, "sweep", False):
-        parser.error("argument --top: Expected --windows with it.")
+        takers = "--windows or --sweep" if hasattr(chosen, "sweep") else "--windows"
+        parser.error(f"argument --top: Expected {takers} with it.")
     chosen.top = _TOP if chosen.top is None else chosen.top
 
 

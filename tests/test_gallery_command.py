@@ -155,9 +155,7 @@ def test_the_page_shows_each_batch_as_soon_as_all_of_it_is_made(
 ):
     made = []
     monkeypatch.setattr(make, "_PAGES_EVERY", float("inf"))
-    monkeypatch.setattr(
-        rebuild.page, "write", lambda _, __, ___, records, **____: made.append(len(records))
-    )
+    monkeypatch.setattr(make.page, "write", lambda _, __, records, **___: made.append(len(records)))
     assert gallery(model, tmp_path, "--layers", "conv1", "--batch-size", "2") == 0
     assert made == [0, 2, 3]
 

@@ -151,7 +151,7 @@ def test_the_command_writes_scores_and_pages_and_reads_what_is_done(
         (["--sweep"], "Expected a folder of clips. Received: None"),
         (["{folder}/0.gif", "--sweep"], "Expected a folder of clips"),
         (["{folder}", "--sweep", "--step", "2"], "--step: not allowed with argument --sweep"),
-        (["--layer", "conv1", "--top", "3"], "--top: Expected --sweep with it"),
+        (["--layer", "conv1", "--top", "3"], "--top: Expected --windows or --sweep with it"),
         (["{folder}", "--sweep", "--layer", "conv1"], "not allowed with argument"),
     ],
 )
