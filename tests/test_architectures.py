@@ -147,7 +147,9 @@ def check(case: Case, tried: dict[str, Callable]) -> None:
         assert "Exception encountered" not in said[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in HEAVY)) for one in NAMES]
+)
 def test_layers_clips_and_heatmaps(name):
     case = Case(name)
     check(case, case.quick())
