@@ -54,9 +54,9 @@ def write(
     every = of_windows(network, read, shown, preprocess=preprocess)
     sections = list(_sections(chosen, network, read, every))
     about = (
-        f"What filters of {in_short(shown)} in {network.name} make of windows of one film, and of "
-        "which they make most: of each filter there are maps in those windows in which the mean "
-        f"of its activation is highest. {how_to_read(chosen.scale)}"
+        f"Responses of filters of {in_short(shown)} in {network.name} to windows of one film, with "
+        "the feature maps of each filter in the windows in which its mean activation is highest. "
+        f"{how_to_read(chosen.scale)}"
     )
     title = f"Responses of {in_short(shown)}"
     pages.write(Path(chosen.out), title, about, sections, banner=choices.toy_note(chosen), fps=FPS)

@@ -53,16 +53,15 @@ def map_group(
 def how_to_read(scale: str) -> str:
     """What the pictures of maps show, in words."""
     return (
-        "Each filter's activation for the moving clip, and beside it for the still one: what "
-        "differs is what motion adds. The numbers are the greatest activations. "
+        "Each filter's feature map for the moving clip stands beside that for the still one; the "
+        "difference is the contribution of motion. The numbers are the highest activations. "
         f"{_SCALE_IN_WORDS[scale]}"
     )
 
 
 _SCALE_IN_WORDS = {
-    "filter": "Black and white are a filter's own least and greatest, of both maps together.",
-    "layer": "Black and white are the least and greatest of all filters shown, of all maps "
-    "together.",
+    "filter": "Black and white are a filter's own lowest and highest, over both maps.",
+    "layer": "Black and white are the lowest and highest over all maps of the filters shown.",
 }
 
 

@@ -93,7 +93,7 @@ def _layers(chosen: argparse.Namespace) -> int:
             *kernel_groups(out, prefix, network, layer, moving.channels),
         ]
         sections += groups if len(shown) == 1 else [of_layer(layer, group) for group in groups]
-    about = f"What filters of {in_short(shown)} in {network.name} make of one clip."
+    about = f"Feature maps of filters of {in_short(shown)} in {network.name} for one clip."
     title = f"Responses of {in_short(shown)}"
     pages.write(out, title, about, sections, banner=choices.toy_note(chosen), fps=FPS)
     return sum(len(section.pictures) for section in sections)
