@@ -96,6 +96,7 @@ def dataclass_of(kind: type[Kind], values: Any) -> Kind:
         KeyError: Of a field that is not there.
     """
     given = mapping(values)
+    # That the type is one of a dataclass can't be said in annotations.
     fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
     return kind(**{one.name: _CHECKS[one.type](given[one.name]) for one in fields})
 

@@ -162,3 +162,19 @@ def test_layers_where_real_clips_share_no_path_are_not_compared(network):
     apart = plain([0.5, 0, 0], [0, 1, 0], [0, 0, 0.1], [0, 0, 0.2])
     ways = responses.path_similarity(network, "units", plain([1, 0, 0]), apart, channels=[0], top=2)
     assert ways.real[0, 0] == pytest.approx(0) and np.isnan(ways.same_way[0])
+
+
+def test_channels_that_contribute_the_other_way_are_the_same_channels():
+    """One below its threshold takes from a unit what it gives above, by the same channel."""
+    clip = keras.Input(SHAPE)
+    centred = keras.layers.Conv3D(3, 1, name="centred")
+    units = keras.layers.Conv3D(1, 1, activation="relu", name="units")
+    network = keras.Model(clip, units(centred(clip)))
+    eye = np.eye(3, dtype=np.float32).reshape(1, 1, 1, 3, 3)
+    centred.set_weights([eye, np.full(3, -0.5, np.float32)])
+    red = np.array([1, 0, 0], np.float32).reshape(1, 1, 1, 3, 1)
+    units.set_weights([red, np.ones(1, np.float32)])
+    real = plain([1, 0, 0], [0.9, 0, 0], [0.5, 0, 0], [0.4, 0, 0])
+    # Red contributes -0.5 to a clip that has none, 0.5 and 0.4 to the strongest real ones.
+    ways = responses.path_similarity(network, "units", plain([0, 0, 0]), real, top=2)
+    assert ways.made[0, 0] == pytest.approx(1) and not ways.fooled[0]

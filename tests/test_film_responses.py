@@ -153,8 +153,9 @@ def test_rows_share_a_scale_unless_each_has_its_own():
         for name, values in (("a", [0.0, 1.0]), ("b", [2.0, 4.0]))
     ]
     record = {"film": "f.mp4", "network": "n", "windows": [row, row], "series": series}
-    heights = lambda **own: [  # noqa: E731
-        bars.heights for bars in windows.group(record, set(), pictures="maps", **own).bars
-    ]
+
+    def heights(**own):
+        return [bars.heights for bars in windows.group(record, set(), pictures="maps", **own).bars]
+
     assert heights() == [[0, 0.25], [0.5, 1]]
     assert heights(own_scales=True) == [[0, 1], [0.5, 1]]

@@ -216,7 +216,10 @@ def test_what_is_found_and_its_order_are_in_the_address(opened):
     shown.fill(".find", "conv3-")
     shown.select_option(".sort", "score")
     assert shown.evaluate("location.hash") == "#?find=conv3-&by=score"
-    first = lambda one: one.locator(".unit:visible").first.get_attribute("id")  # noqa: E731
+
+    def first(one):
+        return one.locator(".unit:visible").first.get_attribute("id")
+
     assert first(shown) == "conv3-6"
     linked = opened(reduced_motion="reduce", at="#?find=conv3-&by=score")
     assert first(linked) == "conv3-6" and linked.locator(".unit:visible").count() == UNITS

@@ -221,12 +221,15 @@ def test_pictures_are_chosen_by_method_and_clip(choice, open_page):
 
 def test_what_is_chosen_is_in_the_address_and_a_link_shows_the_same(choice, open_page):
     shown = open_page(choice, reduced_motion="reduce")
-    state = lambda one: (  # noqa: E731
-        captions(one),
-        one.input_value(".find"),
-        one.locator("main.beside").count(),
-        [box.is_checked() for box in one.locator("fieldset input").all()],
-    )
+
+    def state(one):
+        return (
+            captions(one),
+            one.input_value(".find"),
+            one.locator("main.beside").count(),
+            [box.is_checked() for box in one.locator("fieldset input").all()],
+        )
+
     states = [state(shown)]
     shown.click("summary")
     shown.get_by_label("gradient", exact=True).uncheck()
