@@ -27,6 +27,11 @@ def open_page(browser):
     """Opens pages; afterwards nothing may have been asked of another place or gone wrong."""
     wrong, contexts = [], []
 
+    def failed(request):
+        # A page that is reloaded or closed aborts the pictures that it still waits for.
+        if request.failure != "net::ERR_ABORTED":
+            wrong.append(f"{request.url}: {request.failure}")
+
     def open_page(address, **options):
         context = browser.new_context(**options)
         contexts.append(context)
@@ -37,7 +42,7 @@ def open_page(browser):
             "request",
             lambda request: None if request.url.startswith("file:") else wrong.append(request.url),
         )
-        shown.on("requestfailed", lambda request: wrong.append(request.url))
+        shown.on("requestfailed", failed)
         shown.goto(address)
         return shown
 
