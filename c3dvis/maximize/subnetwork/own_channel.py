@@ -140,13 +140,14 @@ def _of_convolution(crop: CroppedNetwork, step: Step) -> ChannelFunction:
         dtype, count = own.compute_dtype, x.shape[0]
         if count >= own.filters:
             return _chosen(rewire.quick_call(layer, x, relu=relu, padding=padding), channels)
-        kernel = ops.cast(ops.take(own.kernel, channels, axis=-1), dtype)
+        # One clip's kernel is run twice: of one output alone, some processors round otherwise.
+        wanted = ops.repeat(channels, 2) if count == 1 else channels
+        kernel = ops.cast(ops.take(own.kernel, wanted, axis=-1), dtype)
         kernel, padding = ops.stop_gradient(kernel), padding or own.padding
         x = ops.cast(x, dtype)
         x = convolution.conv(x, kernel, own.strides, padding, own.dilation_rate)
-        if count > 1:
-            is_own = _with_axes(ops.eye(count, dtype="bool"), x)
-            x = ops.sum(ops.where(is_own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
+        is_own = _with_axes(ops.eye(count, max(count, 2), dtype="bool"), x)
+        x = ops.sum(ops.where(is_own, x, ops.zeros_like(x)), axis=-1, keepdims=True)
         if own.use_bias:
             x = x + _with_axes(ops.cast(ops.take(own.bias, channels), dtype), x)
         if without_activation:
