@@ -14,11 +14,12 @@ import keras
 import numpy as np
 import pytest
 
-from c3dvis import clips, models, objectives
+from c3dvis import clips, models, objectives, responses
 from c3dvis.attribution import attribute
 from c3dvis.attribution import methods as attribution_methods
+from c3dvis.callbacks import GalleryCallback
 from c3dvis.gallery import __main__ as gallery
-from c3dvis.maximize import Maximizer, parametrizations
+from c3dvis.maximize import Maximizer, parametrizations, regularizers, transforms
 from c3dvis.models import bundled
 from c3dvis.models.layers import visualizable
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow if keras.backend.backend() == "tensorflow" else []
 
 RECORD = Path(__file__).parent / "data" / "backends.json"
 STEPS, SHAPE = 8, (8, 24, 24, 3)
-# Their heat is of what attention reads, and the small network has none.
+# They read attention, which `small` has none of: asked of `tokens`.
 OF_ATTENTION = ("attention_gradient", "attention_lrp", "attention_rollout")
 # They draw what they begin with, or a background, by the backend's own random numbers.
 DRAWN_BY_THE_BACKEND = ("alpha", "cppn")
@@ -62,6 +63,21 @@ def small() -> keras.Model:
 
 
 @cache
+def tokens() -> keras.Model:
+    """Patches of a clip, one block of attention and four classes, with weights from a seed."""
+    layers = keras.layers
+    clip = layers.Input(SHAPE)
+    x = layers.Conv3D(8, (2, 8, 8), strides=(2, 8, 8), name="patches")(clip)
+    x = layers.Reshape((-1, 8))(x)
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 4, name="attention")(x, x)])
+    x = layers.GlobalAveragePooling1D()(x)
+    network = keras.Model(clip, layers.Dense(4, activation="softmax", name="classes")(x))
+    rng = np.random.default_rng(0)
+    network.set_weights([0.3 * rng.standard_normal(w.shape) for w in network.weights])
+    return network
+
+
+@cache
 def film() -> np.ndarray:
     """A bright square that moves."""
     clip = np.full(SHAPE, 0.2, np.float32)
@@ -77,8 +93,9 @@ def score(objective, **options) -> list[float]:
 
 
 def heat(method: str) -> list[float]:
+    network = tokens() if method in OF_ATTENTION else small()
     result = attribute(
-        small(), film(), objectives.logit(1), method=method, **OPTIONS.get(method, {})
+        network, film(), objectives.logit(1), method=method, **OPTIONS.get(method, {})
     )
     parts = np.array_split(result.heatmap, 2, axis=1)
     return [result.score, *(float(np.abs(part).sum()) for part in parts)]
@@ -100,6 +117,48 @@ def command() -> list[float]:
         return [float(clips.read(path, frames=16, size=(64, 64)).mean()) for path in written]
 
 
+# Arguments of transforms and regularizers that need some.
+ARGUMENTS = {
+    "Freeze": {"frames": 2},
+    "TemporalJitter": {"frames": 2},
+    "Blur": {"spatial": 0.1, "temporal": 0.1},
+    "Norm": {"weight": 0.1},
+    "TemporalSmoothness": {"first": 0.1, "second": 0.1},
+    "TotalVariation": {"spatial": 0.1, "temporal": 0.1},
+}
+
+
+def transform(name: str) -> list[keras.layers.Layer]:
+    if name in ("Pad", "Jitter"):  # what one adds, the other cuts off
+        return [transforms.Pad(4), transforms.Jitter(8)]
+    return [getattr(transforms, name)(**ARGUMENTS.get(name, {}))]
+
+
+def feature_maps() -> list[float]:
+    shown = responses.feature_maps(small(), film(), "high")
+    return [float(np.abs(each).mean()) for each in np.moveaxis(shown.maps, -1, 0)]
+
+
+def sweep() -> list[float]:
+    """Mean of each channel over four clips."""
+    still = np.repeat(film()[:1], SHAPE[0], axis=0)
+    shown = np.stack([film(), film()[::-1], still, 1 - film()])
+    with tempfile.TemporaryDirectory() as folder:
+        swept = responses.sweep(small(), shown, layers=["low"], out=folder)
+        return np.ravel(swept.layers["low"].mean).tolist()
+
+
+def training() -> list[float]:
+    """Brightness of two clips of a network in training, whose weights stay as they were."""
+    small().compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    with tempfile.TemporaryDirectory() as folder:
+        callback = GalleryCallback({"low": [0, 5]}, folder, steps=STEPS)
+        targets = np.eye(4, dtype=np.float32)[:1]
+        small().fit(film()[None], targets, callbacks=[callback], verbose=0)
+        written = sorted(callback.folder.glob("*/epoch-0001.gif"))
+        return [float(clips.read(path, frames=8, size=(24, 24)).mean()) for path in written]
+
+
 def questions() -> dict[str, Callable[[], list[float]]]:
     """Each name's question, whose answer is some numbers."""
     asked: dict[str, Callable[[], list[float]]] = {}
@@ -118,10 +177,16 @@ def questions() -> dict[str, Callable[[], list[float]]]:
     }.items():
         asked[f"objective {name}"] = lambda objective=objective: score(objective)
     for name in attribution_methods.names():
-        if name not in OF_ATTENTION:
-            asked[f"method {name}"] = lambda name=name: heat(name)
+        asked[f"method {name}"] = lambda name=name: heat(name)
+    for name in sorted(set(transforms.names()) - {"Pad"}):
+        asked[f"transform {name}"] = lambda name=name: score("low:1", transforms=transform(name))
+    for name in regularizers.names():
+        asked[f"regularizer {name}"] = lambda name=name: score(
+            "low:1", transforms=[], regularizers=[getattr(regularizers, name)(**ARGUMENTS[name])]
+        )
     asked["no transforms"] = lambda: score("high:2", transforms=[])
-    asked["command"] = command
+    for ask in (command, feature_maps, sweep, training):
+        asked[ask.__name__] = ask
     return asked
 
 

@@ -154,8 +154,8 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
     (scores, weights, error), gradient = run(
         np.zeros(count, np.float32), clip[None], scorer.unit_indices
     )
-    weights, gradient = ops.convert_to_numpy(weights), ops.convert_to_numpy(gradient)
-    if float(error) > _TOLERANCE:
+    scores, weights, error, gradient = map(ops.convert_to_numpy, (scores, weights, error, gradient))
+    if error > _TOLERANCE:
         raise ValueError(
             "Expected attention computed from its weights and values alone, as Keras's own is. "
             f"Received: a layer that gives something else, such as one with a gate, among "

@@ -58,13 +58,14 @@ def attribute(
     # What multiplies the scores and weights of each attention, then what is added to the patches.
     given = np.zeros(2 * len(attends) + layout.ids.size * channels, np.float32)
     (scores, activation, departures), gradient = run(given, clip[None], scorer.unit_indices)
-    _check(scorer, clip, float(scores[0]), ops.convert_to_numpy(departures), steps)
+    score = float(ops.convert_to_numpy(scores)[0])
+    _check(scorer, clip, score, ops.convert_to_numpy(departures), steps)
     gradient = ops.convert_to_numpy(gradient).astype(np.float32)
     before, behind = gradient[: 2 * len(attends)].reshape(-1, 2).T
     activation = ops.convert_to_numpy(activation)
     product = activation * gradient[2 * len(attends) :].reshape(activation.shape)
     volume = ops.convert_to_numpy(layout.fold(ops.convert_to_tensor(product)))[0].sum(axis=-1)
-    score, kept = float(scores[0]), float((behind - before).sum())
+    kept = float((behind - before).sum())
     shares = {"patches": float(volume.sum()), "softmax": kept}
     settings = {
         "grid": list(patches),

@@ -148,7 +148,7 @@ class Rotate(Transform):
         angles = (2 * uniforms - 1) * (self.degrees * math.pi / 180)
         # Pixels lead: each is read once with all its frames and channels.
         pixels = ops.reshape(ops.transpose(clips, (0, 2, 3, 1, 4)), (-1, frames * channels))
-        first = np.arange(count, dtype=np.int32)[:, None] * (height * width)
+        first = ops.arange(count, dtype="int32")[:, None] * (height * width)
         turned = 0.0
         for rows, columns, weights in _neighbours(angles, height, width):
             index = first + ops.cast(rows * width + columns, "int32")
@@ -161,8 +161,8 @@ class Rotate(Transform):
 def _neighbours(angles, height: int, width: int):
     """Row, column and weight, each `(N, height * width)`, of the four pixels behind each pixel."""
     middle = ((height - 1) / 2, (width - 1) / 2)
-    y, x = (a.ravel().astype(np.float32) for a in np.indices((height, width)))
-    y, x = y - middle[0], x - middle[1]
+    places = np.indices((height, width), np.float32).reshape(2, -1)
+    y, x = (ops.convert_to_tensor(a - m) for a, m in zip(places, middle, strict=True))
     cosine, sine = ops.cos(angles), ops.sin(angles)
     along_rows = _pair(cosine * y - sine * x + middle[0], height)
     along_columns = _pair(sine * y + cosine * x + middle[1], width)
