@@ -174,8 +174,9 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
     told = capsys.readouterr().out
     assert "5 clips to make, 3 there already" in told
     assert (
-        "made again, as they do not count: classes/0.json (damaged), classes/2.json (2.jpg is not "
-        "whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what was made)"
+        "made again, as their records are invalid: classes/0.json (damaged), classes/2.json "
+        "(2.jpg is not whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what "
+        "was made)"
     ) in told
     assert check_whole(tmp_path) == 16
 

@@ -164,7 +164,7 @@ def test_no_kind_leads_out_of_the_gallery(made, tmp_path):
 def test_they_are_those_of_maximize(tmp_path):
     renderer = render.Renderer(Settings(steps=1), tmp_path, network=small_network())
     group = Group((Unit("conv1", 1, None, "conv1"),), 1)
-    for kind in clip_kinds.chosen(speeds=True, other_parametrizations=["pixels"]):
+    for kind in clip_kinds.selected(speeds=True, other_parametrizations=["pixels"]):
         (made,) = kind.make(renderer, group).values()
         assert all(one.clip.shape == (6, 16, 16, 3) for one in made.clips)
 
@@ -178,7 +178,7 @@ def test_a_neuron_is_shown_by_what_it_sees(tmp_path):
     kernel[:, :, :3] = -1
     conv.set_weights([kernel, np.zeros(1)])
     renderer = render.Renderer(Settings(steps=32), tmp_path, network=network)
-    (kind,) = clip_kinds.chosen(neurons=True)
+    (kind,) = clip_kinds.selected(neurons=True)
     group = Group((Unit("conv", 0, None, "conv"),), 1)
     assert kind.units_of(renderer, group) == group.units
     ((shown,),) = (made.clips for made in kind.make(renderer, group).values())

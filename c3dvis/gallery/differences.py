@@ -16,7 +16,7 @@ from c3dvis.gallery import rebuild
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.record import HASHES, Record
-from c3dvis.gallery.tile import LEAST_SHARE, Tile
+from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.text import in_short
 
@@ -28,7 +28,7 @@ KINDS = {
     "0 or less, where it was above. The highest scores before come first.",
     "born": "Nothing excited the unit before, by the same rule, and something does after. The "
     "highest scores after come first.",
-    "turned": f"Both clips drift (one translation explains {LEAST_SHARE:.0%} or more of the change "
+    "turned": f"Both clips drift (one translation explains {MIN_DRIFT_SHARE:.0%} or more of the change "
     f"between frames), and in directions at least {LEAST_TURN} degrees apart. The widest turns "
     "come first.",
     "moved": "The two clips are no more alike than those of two different units of the layer "
@@ -204,7 +204,7 @@ def compare(
     Args:
         before: Folder of a gallery.
         after: Folder of another, of another network or checkpoint, or of other settings.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Raises:
         ValueError: If one is no gallery, both are the same, or they have no unit in common.

@@ -17,7 +17,7 @@ from c3dvis.gallery.overview import extent
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
-from c3dvis.gallery.tile import LEAST_SHARE, Tile
+from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.pages import environment
 from c3dvis.text import counted, markdown, table
 
@@ -46,7 +46,7 @@ _SWATCH_WIDTH = 24
 
 def write(
     out: Path,
-    begun: Manifest,
+    manifest: Manifest,
     records: Mapping[Unit, Record],
     *,
     filling: bool = False,
@@ -57,7 +57,7 @@ def write(
 
     Args:
         out: Folder of the gallery.
-        begun: What the gallery is of.
+        manifest: What the gallery is of.
         records: Those there are; of the other units the pages say that they are not made yet.
         filling: Whether more is being made: index.html then reloads itself.
         forming: Clips that are being made, shown until their records are there.
@@ -66,16 +66,16 @@ def write(
     Raises:
         OSError: If a file cannot be written.
     """
-    identity = {"model": begun.network.get("name"), **begun.identity}
+    identity = {"model": manifest.network.get("name"), **manifest.identity}
     compared = identity["compare"] if real is None else real.count
     forming = {} if forming is None else forming
-    parts = [_part(out, one, records, compared, real, forming) for one in begun.sections]
+    parts = [_part(out, one, records, compared, real, forming) for one in manifest.sections]
     taken = {tile.id for part in parts for tile in part["tiles"]}
-    for part, section in zip(parts, begun.sections, strict=True):
+    for part, section in zip(parts, manifest.sections, strict=True):
         folder = section.units[0].folder
         part |= {
             "id": folder if folder not in taken else f"{folder}:layer",
-            "code": begun.code.get(section.layer),
+            "code": manifest.code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
     motion_cards = any(tile.motion_share is not None for tile in tiles)
@@ -83,10 +83,10 @@ def write(
         "identity": identity,
         "version": __version__,
         "parts": parts,
-        "overview": begun.overview,
-        "steps": [] if begun.overview is None else begun.overview.steps(parts),
+        "overview": manifest.overview,
+        "steps": [] if manifest.overview is None else manifest.overview.steps(parts),
         "filling": filling,
-        "banner": begun.banner,
+        "banner": manifest.banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
         "reference": "held-out" if real is None else "best real",
@@ -186,11 +186,11 @@ def _tile(
 ) -> Tile:
     beside: dict[str, Any] = {}
     if real is not None:
-        beside |= {"real": real.of(unit), "weakest": real.weakest_of(unit)}
+        beside |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
     if (out / cards.FOLDER).is_dir():
         said = cards.read(out, unit)
         if said is not None:
-            beside |= {"card": cards.path(unit), "card_says": said}
+            beside |= {"card": cards.path(unit), "card_summary": said}
         beside |= {"motion_share": cards.motion_share(out, unit)}
         beside |= {"more": more_clips.read(out, unit)}
     if (out / trust.FOLDER).is_dir():
@@ -232,7 +232,7 @@ def _explanation(compared: int, real: RealClips | None) -> str:
         )
     return (
         f"{text}. An arrow shows the translation that fits the clip's luminance best, if it "
-        f"explains at least {LEAST_SHARE:.0%} of the change between frames."
+        f"explains at least {MIN_DRIFT_SHARE:.0%} of the change between frames."
     )
 
 

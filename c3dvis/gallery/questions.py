@@ -94,8 +94,8 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
     """
     if tasks < 2 or tasks % 2:
         raise ValueError(f"Expected an even number of questions. Received: {tasks}.")
-    begun, records = rebuild.read(Path(gallery))
-    scores = _scores(Path(gallery), begun, records)
+    manifest, records = rebuild.read(Path(gallery))
+    scores = _scores(Path(gallery), manifest, records)
     draws = np.random.default_rng(seed)
     units = [list(scores)[i] for i in draws.permutation(len(scores))]
     asked = [units[i % len(units)] for i in range(tasks // 2)]
@@ -104,7 +104,7 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
         draw_of_unit = np.random.default_rng([seed, number])
         questions += _ask(unit, *scores[unit], asked.count(unit), draw_of_unit)
     return Questions(
-        begun,
+        manifest,
         records,
         tuple(_ordered(questions, draws)),
         seed,
@@ -113,7 +113,7 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
 
 
 def _scores(
-    gallery: Path, begun: Manifest, records: Mapping[Unit, Record]
+    gallery: Path, manifest: Manifest, records: Mapping[Unit, Record]
 ) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
     """The sweep, `(N,)`, of units with a synthetic clip whose strong and weak clips differ."""
     sweeps = real.sweeps(gallery)
@@ -122,7 +122,7 @@ def _scores(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
     found = {}
-    for unit in (unit for section in begun.sections for unit in section.units):
+    for unit in (unit for section in manifest.sections for unit in section.units):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
         record = records.get(unit)
