@@ -28,8 +28,8 @@ KINDS = {
     "0 or less, where it was above. The highest scores before come first.",
     "born": "Nothing excited the unit before, by the same rule, and something does after. The "
     "highest scores after come first.",
-    "turned": f"Both clips drift (one translation explains {MIN_DRIFT_SHARE:.0%} or more of the change "
-    f"between frames), and in directions at least {LEAST_TURN} degrees apart. The widest turns "
+    "turned": f"Both clips drift (one translation explains {MIN_DRIFT_SHARE:.0%} or more of the "
+    f"change between frames), and in directions at least {LEAST_TURN} degrees apart. The widest turns "
     "come first.",
     "moved": "The two clips are no more alike than those of two different units of the layer "
     "usually are. The greatest distances come first.",

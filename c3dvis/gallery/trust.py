@@ -81,8 +81,9 @@ class Trust:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the page, without an alarm."""
-        sentence = (self.description, self.interpretability, self.activations)
-        return tuple(one for one in (*sentence, "" if self.fooled else self.way) if one)
+        way = "" if self.fooled else self.way
+        every = (self.description, self.interpretability, self.activations, way)
+        return tuple(filter(None, every))
 
     @property
     def alarm(self) -> str:
@@ -265,6 +266,6 @@ def _words(network, layer: str, channels, tuning, shown: NDArray, preprocess):
 
 
 def _previous_description(before: Trust | None) -> dict[str, Any]:
-    """What was sentence of a unit already."""
+    """The description in a unit's previous record."""
     kept = ("correlation", "auc", "generated", "description")
     return {} if before is None else {name: getattr(before, name) for name in kept}
