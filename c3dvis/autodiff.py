@@ -56,7 +56,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         model: Compiled.
         rows: `(N, ...)`, N a multiple of the batch size.
         batch_size: Rows of a step.
-        **options: Of `keras.Model.fit`: callbacks, verbose, ...
+        **options: Options of `keras.Model.fit`: callbacks, verbose, ...
 
     Returns:
         The history.
@@ -85,7 +85,7 @@ def predict(model: keras.Model, rows, **options):
     Args:
         model: Takes the rows.
         rows: `(N, ...)`, an array or a tuple of them.
-        **options: Of `keras.Model.predict`: batch_size, verbose, ...
+        **options: Options of `keras.Model.predict`: batch_size, verbose, ...
 
     Returns:
         Arrays, as the model's outputs are.
@@ -148,7 +148,7 @@ def no_inline(function: Callable) -> Callable:
     step was kept apart, none of 58. Under the other backends nothing has to be done.
 
     Args:
-        function: Of tensors, to be called in what TensorFlow compiles.
+        function: Function of tensors, called in a TensorFlow graph.
 
     Returns:
         A function of the same tensors.
@@ -173,7 +173,7 @@ def value_and_gradient(function: Callable, *, variables: Sequence = ()) -> Calla
     Args:
         function: Takes a tensor, perhaps others behind it, and returns a tensor of values, or a
             tuple whose first element that is.
-        variables: As in `compiled`.
+        variables: See `compiled`.
 
     Returns:
         A function of the same arguments, as arrays, that returns `(result, gradient)`: what

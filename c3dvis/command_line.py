@@ -70,7 +70,7 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         resume: The command that goes on where this one stopped; None where none does.
     """
     _open_streams()
-    interrupts.expected()
+    interrupts.raise_again()
     go_on = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
     try:
         with warnings.catch_warnings():
@@ -246,7 +246,7 @@ def add_window_arguments(group: Any, *, windows: str, top: str) -> None:
     """Adds --windows and --top to a parser's group.
 
     Args:
-        group: That has the arguments of `add_time_arguments`.
+        group: Group with the arguments of `add_time_arguments`.
         windows: A sentence on what is shown of them.
         top: How many of what.
     """

@@ -69,8 +69,8 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     """How many rows of the batch each tensor has for one clip: 1, or more where it is folded.
 
     Args:
-        graph: Of a network.
-        inputs: Of that network.
+        graph: Graph of a network.
+        inputs: Inputs of that network.
 
     Returns:
         Rows by key.

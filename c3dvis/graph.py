@@ -105,13 +105,13 @@ class Step:
     """One call of a layer in a network, models inside it included.
 
     Attributes:
-        name: Of the layer; `model/layer` inside a model in the network, `layer@2` in its second
+        name: Name of the layer; `model/layer` in a nested model, `layer@2` for the second
             call of several.
         layer: The layer, or an operation of `keras.ops`.
         call: The call.
         inputs: Keys of the tensors that it reads.
         outputs: Keys of the tensors that it makes.
-        place: Of the call.
+        place: Place of the call.
     """
 
     name: str
@@ -136,7 +136,7 @@ class Graph:
     """A network without models inside models.
 
     Attributes:
-        steps: In the order in which they can be computed.
+        steps: The steps, in an order in which they can be computed.
         inputs: Keys of the network's inputs.
         outputs: Keys of its outputs.
         outputs_by_place: Keys of what each call makes, of layers with layers inside too; several
@@ -302,8 +302,8 @@ class _Walk:
     """The steps of a network, as they are gathered.
 
     Attributes:
-        steps: So far.
-        outputs_by_place: As in `Graph`.
+        steps: Steps so far.
+        outputs_by_place: See `Graph`.
         fresh: Keys not yet used.
     """
 
@@ -322,7 +322,7 @@ class _Walk:
         Args:
             network: The model.
             keys: Key of each tensor by its `id`: of the inputs at first, then of all.
-            prefix: Of the layers' names.
+            prefix: Prefix of the layers' names.
             outer: Place of the model.
         """
         for name, call in named_calls(network).items():

@@ -25,7 +25,7 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
     """Refuses a folder of something else that holds files such as this command writes.
 
     Args:
-        folder: It need not exist.
+        folder: The folder; it need not exist.
         command: Such as "gallery".
         manifest: File that the command itself keeps there, a JSON object with an "identity"; such a
             folder is of this command, too.
@@ -79,8 +79,8 @@ def locked(
 
     Args:
         folder: Made where there is none.
-        command: As for `check`.
-        manifest: As for `check`.
+        command: See `check`.
+        manifest: See `check`.
         wait: Seconds for which another run may have it.
         tidied: Whether it is tidied, which it must not be while others write there without this
             lock.

@@ -56,7 +56,7 @@ class Window:
 
     Attributes:
         kernel: Positions read, each `dilation` from the next.
-        stride: Between the windows of neighbouring outputs.
+        stride: Distance between the windows of neighbouring outputs.
         dilation: Distance between the positions read.
         before: Padding in front of the first position; negative where positions are cut off.
         after: Padding behind the last position.
@@ -203,7 +203,7 @@ class LayerGraph:
         clip_lengths: `(T, H, W)` of its clip.
 
     Attributes:
-        steps: In the order in which they can be computed.
+        steps: The steps, in an order in which they can be computed.
         clip: Key of the input.
         outputs: Keys of the outputs.
         makers: The step that makes a tensor by its key; the clip has none.

@@ -58,7 +58,7 @@ class Shadow(keras.Model):
         """Keys of what a call makes, if the network makes it of what it is given.
 
         Args:
-            place: Of the call, in the network or in one of which that is a part.
+            place: Place of the call, in the network or in a network that contains it.
         """
         return [key for key in self._made(place) if key not in self._without_activation]
 
@@ -80,7 +80,7 @@ class Shadow(keras.Model):
         """The network's outputs: a tensor, or a list of them where it has several outputs.
 
         Args:
-            inputs: As the network takes them.
+            inputs: Inputs of the network.
             call: `call(layer, *arguments, **options)` computes a layer; `quick_call` if
                 None.
             changes: Functions by key, of what a layer makes, that give what is to be in its place.
@@ -118,12 +118,12 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
 
     Args:
         layer: A layer, or an operation of `keras.ops`.
-        *arguments: Of the call.
+        *arguments: Arguments of the call.
         relu: Function of a tensor, computed in the place of each plain ReLU: a layer, a layer's
             own activation, or a function such as `keras.ops.relu`. Those that a layer calls in
             its own code can't be replaced.
-        padding: In the place of the layer's own, if not None.
-        **options: Of the call.
+        padding: Replaces the layer's own, if not None.
+        **options: Named arguments of the call.
     """
     return _rewired(layer, relu, padding)(*arguments, **options)
 

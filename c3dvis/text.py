@@ -119,8 +119,8 @@ def unknown(
     Args:
         what: What was expected, such as "a method".
         name: What was received.
-        names: Those known.
-        meant: What is here called otherwise, where that is known of the name.
+        names: The known names.
+        meant: What the name is called here, if it is another package's.
         spelled: The name as those known are spelled, to which the nearest are found.
 
     >>> raise unknown("a method", "grad_cm", ["gradient", "grad_cam", "rise"])

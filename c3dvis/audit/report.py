@@ -35,7 +35,7 @@ def write(
     """Writes `index.html`, `README.md`, `scores.csv`, `summary.csv`, `audit.json` and films.
 
     Args:
-        folder: Of them all.
+        folder: Folder of all files.
         audit: What was measured.
         changed: The clips, for the films.
         shown: Clips of each change that are shown.
@@ -113,7 +113,7 @@ def _worst(
     folder: Path, audit: Audit, changed: ChangedClips, shown: int
 ) -> Iterator[pages.PictureGroup]:
     """Films of the clips that lose the most under each change."""
-    index = {name: i for i, name in enumerate(changed.material.names)}
+    index = {name: i for i, name in enumerate(changed.clip_set.names)}
     for change in _SHOWN:
         losing = [clip for clip in audit.clips if _lost(clip, change) > _LOSES]
         worst = sorted(losing, key=lambda clip: -_lost(clip, change))[:shown]

@@ -15,7 +15,7 @@ from c3dvis import __version__, files, identity, output_folder, stored
 from c3dvis.audit import report
 from c3dvis.audit.changed_clips import ChangedClips
 from c3dvis.audit.changes import ONE_FRAME
-from c3dvis.audit.material import Material, material
+from c3dvis.audit.clip_set import ClipSet, clip_set
 from c3dvis.audit.result import Audit, ClipScores, Score
 from c3dvis.models import layers as network_layers
 from c3dvis.models.chosen import class_count
@@ -76,7 +76,7 @@ def audit(
         size: Height and width of those; None is what the network takes, or 112.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
-        seed: Of the random orders, and of which backgrounds are put in.
+        seed: Seed of the random orders and of the choice of backgrounds.
         note: A sentence that the pages begin with.
         verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
 
@@ -110,7 +110,7 @@ def audit(
             f"Received: one with output of shape {network.output_shape}."
         )
     names = getattr(network, "class_names", None)
-    clips_of = material(
+    clips_of = clip_set(
         clips,
         labels,
         shape=clip_shape(network, frames=frames, size=size, usual=_USUAL),
@@ -133,7 +133,7 @@ def audit(
 
 def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbose) -> Audit:
     """All clips, those of earlier runs read from their files."""
-    of = scores.changed.material
+    of = scores.changed.clip_set
     key = None if parts is None else scores.key()
     count = len(of.names)
     progress = keras.utils.Progbar(count, verbose=int(bool(verbose)), unit_name="clip")
@@ -213,7 +213,7 @@ def _elsewhere(
     return means
 
 
-def _clip_scores(of: Material, index: int, row: Mapping[str, Any]) -> ClipScores:
+def _clip_scores(of: ClipSet, index: int, row: Mapping[str, Any]) -> ClipScores:
     return ClipScores(
         name=of.names[index],
         source=of.films[index],
@@ -228,7 +228,7 @@ class _Scores:
 
     def __init__(self, network, changed: ChangedClips, preprocess, batch_size: int):
         self.network, self.changed, self.preprocess = network, changed, preprocess
-        self.labels = sorted(set(changed.material.labels))
+        self.labels = sorted(set(changed.clip_set.labels))
         self._is_sigmoid = network_layers.output_activation(network) == "sigmoid"
         self._logits = UnitResponses(network, LOGITS, preprocess=preprocess, batch_size=batch_size)
 
@@ -239,7 +239,7 @@ class _Scores:
                 "version": __version__,
                 "weights": identity.weights_sha256(self.network),
                 "architecture": identity.architecture_sha256(self.network),
-                "clips": self.changed.material.identity,
+                "clips": self.changed.clip_set.identity,
                 "draws": self.changed.draws,
                 "seed": self.changed.seed,
                 "preprocess": self.preprocess,
@@ -263,9 +263,9 @@ class _Scores:
         if not np.isfinite(logits).all():
             raise ValueError(
                 "Expected finite class scores. Received: NaN or infinite ones for "
-                f"{self.changed.material.names[index]!r}."
+                f"{self.changed.clip_set.names[index]!r}."
             )
-        label = self.changed.material.labels[index]
+        label = self.changed.clip_set.labels[index]
         by_change = {c: logits[[c == one for one in changes]] for c in dict.fromkeys(changes)}
         frozen = by_change["freeze"]
         surest = self._probabilities(frozen).max(axis=1).argmax()

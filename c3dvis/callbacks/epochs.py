@@ -87,7 +87,7 @@ class EpochCallback(keras.callbacks.Callback):
         """Refuses what can't be made of the network, and keeps what serves for all epochs."""
         raise NotImplementedError
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
+    def results(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         """What the network as it is now gives for each unit, in order; errors are results too."""
         raise NotImplementedError
 
@@ -103,7 +103,7 @@ class EpochCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._trained is None:
             self._trained = epoch
-            self._carefully(lambda interrupted: self._make_room(epoch), epoch)
+            self._with_warnings(lambda interrupted: self._set_aside_later_epochs(epoch), epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._trained = epoch + 1
@@ -126,7 +126,7 @@ class EpochCallback(keras.callbacks.Callback):
         self.prepare(copy.network)
         return copy
 
-    def _make_room(self, epoch: int) -> list[str]:
+    def _set_aside_later_epochs(self, epoch: int) -> list[str]:
         """Moves epochs that are going to be trained anew out of the way; says so."""
         aside = self._history.set_aside(epoch)
         if aside is None:
@@ -143,9 +143,9 @@ class EpochCallback(keras.callbacks.Callback):
 
     def _show(self, epoch: int) -> None:
         self._shown = epoch
-        self._carefully(lambda interrupted: self._make(epoch, interrupted), epoch)
+        self._with_warnings(lambda interrupted: self._make(epoch, interrupted), epoch)
 
-    def _carefully(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
+    def _with_warnings(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
         """Warns of all that goes wrong: nothing here is worth a training."""
         try:
             messages = run_isolated(work, makes_layers=self._makes_layers, thread=self._thread)
@@ -159,7 +159,7 @@ class EpochCallback(keras.callbacks.Callback):
         assert self._copy is not None
         self._copy.refresh()
         messages = []
-        results = self.made(self._copy.network, interrupted)
+        results = self.results(self._copy.network, interrupted)
         for unit, result in zip(self.units, results, strict=True):
             if result.error_message:
                 messages.append(

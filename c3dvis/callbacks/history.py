@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips, pages, stored
-from c3dvis.callbacks.film import chosen, film
+from c3dvis.callbacks.film import film, film_epochs
 from c3dvis.callbacks.units import Tracked
 from c3dvis.files import read_json, write_json
 from c3dvis.text import number
@@ -142,7 +142,7 @@ class History:
         if not records:
             path.unlink(missing_ok=True)
             return
-        picked = [records[i] for i in chosen(len(records))]
+        picked = [records[i] for i in film_epochs(len(records))]
         # A GIF keeps frames that stand still as one.
         shown = [
             clips.read(self._gif(unit, record), frames=record["frames"], short="hold")

@@ -41,7 +41,7 @@ def run_isolated(
             end soon, by an exception.
         makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
             one that reads data ahead, would be put back too: so not where it isn't needed.
-        thread: Of `isolated_thread`; None is one for this work alone.
+        thread: A thread of `isolated_thread`; None starts one for this call.
 
     Raises:
         BaseException: What `work` raises.

@@ -80,7 +80,7 @@ class Crop:
     """What `resize` cuts out of a frame and scales: its largest centred part of some proportions.
 
     Attributes:
-        top: In pixels of the frame, as the others; not always whole.
+        top: Top edge in pixels of the frame, like the other edges; can be fractional.
         left: The first column.
         bottom: Behind the last row.
         right: Behind the last column.

@@ -59,7 +59,7 @@ class Excerpt:
         """The same frames as the file holds them, uncropped; they are decoded once more.
 
         Args:
-            side: Of the longer side, in pixels, at most; smaller frames stay as they are.
+            side: Maximum length of the longer side in pixels; smaller frames are not enlarged.
 
         Returns:
             float32 `(T, H, W, 3)` in [0, 1].
@@ -177,15 +177,15 @@ def excerpts(
     """Several clips of one file, in the order of time; it is decoded once.
 
     Args:
-        path: As `read` takes it.
+        path: See `read`.
         windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
             and each clip's frames are spread evenly over its part. With `step`, a clip's frames
             are `step` apart, and the clips begin at equal distances, the last ends with the film.
-        frames: Of each clip.
-        size: As `read` takes it.
-        start: As `read` takes it.
-        step: As `read` takes it.
-        short: As `read` takes it, where the file has too few frames for all clips.
+        frames: Frames per clip.
+        size: See `read`.
+        start: See `read`.
+        step: See `read`.
+        short: See `read`; for files with too few frames.
 
     Raises:
         ValueError: As `read`.

@@ -22,7 +22,7 @@ class Again:
     """A clip made again.
 
     Attributes:
-        record: Of the new clip.
+        record: Record of the new clip.
         different: Names of files whose bytes are not those that the old record tells.
         circumstances: What is another now, such as "keras 3.15.1 then, 3.16.0 now".
     """
@@ -49,8 +49,8 @@ def again(
         path: The record, such as `gallery/conv3b/7.json`.
         out: Folder of the new files, below which they have the names of the old.
         keras_model: Where the file of the network is now; None is where it was.
-        weights: Likewise of weights.
-        report: Gets a line on what is the same and what is not.
+        weights: Where the weight file is now; None is where it was.
+        report: Called with a line on what is the same and what differs.
 
     Raises:
         ValueError: If it is no record, or has no clip, or the network is another.

@@ -43,7 +43,7 @@ class LayerSummary:
     @property
     def extent(self) -> str:
         """The shape in words."""
-        return "" if self.shape is None else extent(self.shape)
+        return "" if self.shape is None else shape_text(self.shape)
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ def of(network: keras.Model, *, shape: Sequence[int] | None = None) -> Overview:
     return Overview(network.count_params(), tuple(summaries))
 
 
-def extent(shape: Sequence[int | None]) -> str:
+def shape_text(shape: Sequence[int | None]) -> str:
     """A shape in words.
 
-    >>> extent((16, None, 8))
+    >>> shape_text((16, None, 8))
     '16 × any × 8'
     """
     return " × ".join("any" if n is None else str(n) for n in shape)

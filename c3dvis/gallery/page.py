@@ -13,7 +13,7 @@ from c3dvis import __version__, files
 from c3dvis.gallery import cards, more_clips, trust
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.overview import extent
+from c3dvis.gallery.overview import shape_text
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
@@ -57,11 +57,11 @@ def write(
 
     Args:
         out: Folder of the gallery.
-        manifest: What the gallery is of.
-        records: Those there are; of the other units the pages say that they are not made yet.
-        filling: Whether more is being made: index.html then reloads itself.
-        forming: Clips that are being made, shown until their records are there.
-        real: Real clips that stand beside the made ones; the ratios are then over the best of them.
+        manifest: Manifest of the gallery.
+        records: Records by unit; units without one are shown as not made yet.
+        filling: Whether clips are still being made; index.html then reloads itself.
+        forming: Unfinished clips, shown until their records exist.
+        real: Real clips for comparison; ratios are then to the best of them.
 
     Raises:
         OSError: If a file cannot be written.
@@ -158,7 +158,7 @@ def _part(
     if section.layer == CLASSES:
         about = f"{shown} classes"
     else:
-        about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
+        about = f"{section.kind} with output {shape_text(section.shape)}, {shown} filters"
         if section.field is not None:
             about += ". Receptive field {} frames × {} × {} pixels".format(*section.field)
         if any(tile.kernel for tile in tiles):

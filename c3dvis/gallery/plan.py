@@ -73,11 +73,11 @@ class Section:
 
     Attributes:
         layer: True name of the layer, or `CLASSES`.
-        kind: Of the layer, such as "Conv3D"; "classes" for the classes.
-        shape: Of the layer's output without the batch axis.
-        channels: How many there are to choose from.
-        units: Those chosen, in order.
-        field: Frames, rows and columns that one place of the layer sees; None where that is not
+        kind: Kind of the layer, such as "Conv3D"; "classes" for the classes.
+        shape: Shape of the layer's output without the batch axis.
+        channels: Number of channels, or classes.
+        units: The selected units, in order.
+        field: Receptive field in frames, rows and columns; None if it is not
             known.
         kernel: Frames, rows and columns of its kernels, where they read the clip itself and there
             are pictures of them.
@@ -114,7 +114,7 @@ def sections(
     first ten where there are more than twenty. Choosing some of one kind leaves out the other.
 
     Args:
-        layers: Those that can be shown, in network order, with weights or without.
+        layers: Layers that can be shown, in network order, with or without weights.
         class_count: Number of the network's classes; 0 where its output is none.
         class_names: Their names, as many.
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.

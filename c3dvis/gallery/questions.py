@@ -14,7 +14,7 @@ from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.objectives import LOGITS
-from c3dvis.responses.examination import Examination, Task
+from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.sweep_result import Sweep
 
 # What explains a unit: its synthetic clip, or the real clips that excite it most.
@@ -32,7 +32,7 @@ class Question:
     """One question: two clips, and what explains the unit.
 
     Attributes:
-        unit: Of the gallery.
+        unit: Unit of the gallery.
         explanation: One of `EXPLANATIONS`.
         clips: Names of the two clips, from left to right.
         right: Which of them excites the unit more, 0 or 1.
@@ -54,11 +54,11 @@ class Questions:
     """The questions of a test, in the order in which they are asked.
 
     Attributes:
-        manifest: Of the gallery.
-        records: Of its units.
+        manifest: Manifest of the gallery.
+        records: Records of its units.
         questions: All of them.
-        seed: Of what was drawn.
-        count: Real clips that were drawn from.
+        seed: Seed of the draw.
+        count: Number of real clips to draw from.
     """
 
     manifest: Manifest
@@ -85,9 +85,9 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
     asked about as often as each other, or some of them once where there are more units than that.
 
     Args:
-        gallery: Its folder.
+        gallery: Folder of the gallery.
         tasks: Number of questions; an even number.
-        seed: Of the draw and of the order.
+        seed: Seed of the draw and of the order.
 
     Raises:
         ValueError: No gallery, one without real clips or with fewer than 20, or an odd number.
@@ -156,9 +156,9 @@ def _ask(
     """So many questions about a unit by each explanation."""
     strong = int(_SHARE * len(scores))
     films = np.unique(sweep.sources, return_inverse=True)[1]
-    examination = Examination(strong, min(_REFERENCES, strong - 1), films, draws)
+    sampler = TaskSampler(strong, min(_REFERENCES, strong - 1), films, draws)
     kinds = EXPLANATIONS * count
-    tasks = examination.tasks(scores, len(kinds))
+    tasks = sampler.tasks(scores, len(kinds))
     pairs = zip(kinds, tasks, strict=True)
     return [_question(unit, kind, task, scores, sweep) for kind, task in pairs]
 
@@ -167,7 +167,7 @@ def _question(
     unit: Unit, kind: str, task: Task, scores: NDArray[np.floating], sweep: Sweep
 ) -> Question:
     """The question of a task, with the right clip on the left."""
-    left, right = (int(row) for row in task.asked)
+    left, right = (int(row) for row in task.pair)
     references = task.strongest if kind == "real" else ()
     best_first = sorted((int(row) for row in references), key=lambda row: -scores[row])
     return Question(

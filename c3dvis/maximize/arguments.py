@@ -111,7 +111,7 @@ def check_transforms(
         outputs: Shapes of what it reads, without the batch axis.
     """
     if given is None:
-        shift = (0, _within_place(shape, outputs)) if defaults.stays else None
+        shift = (0, _within_place(shape, outputs)) if defaults.is_local else None
         given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
     given = list(given)
     wrong = next((one for one in given if not hasattr(one, "uniforms")), None)

@@ -21,7 +21,7 @@ def in_batches(
     """The results of a run for each unit, in order.
 
     Args:
-        maximizer: Whose `batch_size` says how many units a run gets. It is halved where memory
+        maximizer: Its `batch_size` is the number of units per run. It is halved where memory
             does not hold them, and stays so.
         objective: All units.
         run: Function of the objective of one batch that returns one result for each of its units.
@@ -47,9 +47,9 @@ def halving(
     """What `work` returns, with half the batch size each time memory does not hold the whole.
 
     Args:
-        maximizer: Whose batch size is halved.
+        maximizer: Its batch size is halved.
         work: Uses the maximizer.
-        batch_size: To begin with; None is the maximizer's own.
+        batch_size: Initial batch size; None is the maximizer's own.
 
     Raises:
         MemoryError: Memory does not hold the smallest batch.

@@ -17,7 +17,7 @@ def clip_seeds(
     Args:
         objective: Its layers are part of the seeds.
         unit_indices: `(N, terms)`, the clips' units.
-        seed: Of the run.
+        seed: Seed of the run.
         stream: What is drawn: `START` or `TRANSFORMS`.
     """
     layers = zlib.crc32("\0".join(objective.layers).encode())

@@ -16,9 +16,9 @@ class Tracking(keras.layers.Layer):
     """Scores and the last finite latents of each clip of a batch.
 
     Args:
-        latents: Those of the parametrization.
-        clips: Clips of the batch.
-        terms: Terms of the objective.
+        latents: Latents of the parametrization.
+        clips: Number of clips in the batch.
+        terms: Number of terms of the objective.
 
     Attributes:
         steps: Steps so far, `(N,)`.

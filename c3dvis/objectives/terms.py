@@ -89,7 +89,7 @@ class Term:
         """The index of each unit in `features`: int32 `(len(self),)`.
 
         Args:
-            shape: Of the layer's output, without the batch axis.
+            shape: Shape of the layer's output, without the batch axis.
             class_names: Names of the network's classes where it has them.
 
         Raises:
@@ -164,9 +164,9 @@ def one_a_clip(function: Callable, argument, kind: str):
     """The values of a user's function: one number a clip, `(N,)`.
 
     Args:
-        function: In the operations of `keras.ops`.
-        argument: What it is called with.
-        kind: That in words.
+        function: Function written with `keras.ops`.
+        argument: Its argument.
+        kind: The argument in words, for errors.
     """
     try:
         values = function(argument)

@@ -40,8 +40,8 @@ class MotionCard:
     Attributes:
         layer: Name of the layer.
         channel: The unit's number.
-        tuning: To gratings that fill the clip.
-        centre: To gratings within what the unit in the layer's centre sees; None of class scores.
+        tuning: Tuning to full-field gratings.
+        centre: Tuning to gratings in the receptive field of the centre unit; None for class scores.
         factors: Shares of texture and motion in what it tells apart.
         dependence: What freezing, shuffling and reversing its strongest clips does; None where
             none were given.
@@ -267,7 +267,7 @@ def motion_cards(
         channels: Units, counted from 0.
         strongest: Of each unit the clips that it responds to most, as `responses.unit_clips` gives
             them, two or more; those of which there are none have no dependence on motion.
-        frames: Of the clips, where the network takes any.
+        frames: Number of frames, if the network takes any.
         size: Height and width of the clips, where the network takes any.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.

@@ -118,7 +118,7 @@ def describe(
         channels: Units, counted from 0; None is all, or those of the tuning.
         tuning: What `motion_tuning` gave for these units; None measures it, in light and
             dark and in two colour oppositions.
-        seed: Of the generated clips.
+        seed: Seed of the generated clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 

@@ -35,7 +35,7 @@ class UnitClip:
     """A real clip and a unit's response to it.
 
     Attributes:
-        name: Of the clip, as the sweep has it.
+        name: Name of the clip in the sweep.
         score: Mean of the unit's activation.
         clip: float32 `(T, H, W, C)` in [0, 1].
         field: What the unit sees where its activation is greatest; None where it isn't known.
@@ -162,9 +162,9 @@ def unit_clips(
         layer: Name of one of its layers.
         channels: Units, counted from 0.
         count: Strongest and weakest clips of each; None is all that the sweep keeps.
-        windows: As for the sweep.
-        frames: As for the sweep.
-        size: As for the sweep.
+        windows: As in the sweep.
+        frames: As in the sweep.
+        size: As in the sweep.
 
     Returns:
         One for each unit.

@@ -38,7 +38,7 @@ class RankedClip:
     """One of the strongest clips of a unit.
 
     Attributes:
-        name: Of the clip.
+        name: Name of the clip.
         index: Its row in the scores.
         score: Mean of the unit's activation.
         peak: The greatest activation.
@@ -94,9 +94,9 @@ class Sweep(Mapping[str, LayerResponses]):
     """The responses of the units of some layers to many clips: a mapping from layers' names.
 
     Attributes:
-        names: Of the clips, in the order of the scores.
-        sources: Of each, the film that it is from.
-        failed: Of each clip that could not be read, why.
+        names: Names of the clips, in the order of the scores.
+        sources: Film of each clip.
+        failed: By name of each clip that could not be read, the reason.
         layers: The responses by layer.
     """
 
@@ -185,7 +185,7 @@ class Damaged(ValueError):
     """A file of a sweep that cannot be read.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path, kind: str, reason: Exception):

@@ -252,7 +252,7 @@ def _responses(
         measure: What `_measure` gives.
         chosen: Names of the layers.
         batch_size: Clips computed at once.
-        shape: Of a clip, as the network takes it.
+        shape: Shape of a clip, as the network takes it.
     """
     read = [(one, clips_room.check(one.clip, shape)) for one in part if one.clip is not None]
     failed = [one for one in part if one.clip is None]
