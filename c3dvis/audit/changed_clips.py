@@ -15,7 +15,7 @@ from c3dvis.audit.clip_set import ClipSet
 
 
 class ChangedClips:
-    """Versions of clips, which are the same whenever they are asked for.
+    """The versions of clips; the same arguments always give the same versions.
 
     Args:
         clip_set: The clips.
@@ -42,7 +42,7 @@ class ChangedClips:
         return versions(clip, actor, others, draws=self.draws, seed=self.seed)
 
     def example(self, index: int, change: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A clip, and what a change makes of it in its first draw."""
+        """A clip, and its version under the first draw of a change."""
         clip, actor, _ = self.clip(index)
         every = self.versions(index, clip, actor)
         return clip, next(version for name, version in every if name == change)

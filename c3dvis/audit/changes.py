@@ -1,4 +1,4 @@
-"""The clips that an audit shows a network: each without its motion, background or actor."""
+"""The changes of an audit: a clip without its motion, background or actor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an audit gives: scores of each clip and change, their means with intervals, verdicts."""
+"""The result of an audit: scores of each clip and change, means with intervals, verdicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Audit", "ClipScores", "Score", "Summary"]
 
 
 class Score(NamedTuple):
-    """What a network says of one clip under one change; of several draws, means.
+    """A network's score of one clip under one change, averaged over draws.
 
     Attributes:
         probability: Probability of the clip's class.
@@ -65,10 +65,10 @@ class Summary:
         accuracy: Share of clips whose class has the highest score.
         probability: Mean probability of the class.
         logit: Mean logit of the class.
-        evidence: How much more probable the class is for its clips than for those of other classes
-            under the same change, which it is by 0 for a network that always says the same.
-        loss: Share of the evidence in the clips as they are that the change takes, over the same
-            clips; None where they have none.
+        evidence: Mean probability of the class for its own clips minus that for clips of other
+            classes under the same change; 0 for a network with constant output.
+        loss: Share of the evidence in the original clips that the change removes; None if they
+            have no evidence.
     """
 
     label: int | None
