@@ -1,4 +1,4 @@
-"""A table of all records of a gallery in one file that other programs read."""
+"""Exports all records of a gallery as one table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from c3dvis.files import write_bytes
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.record import Record
 
-# Fields of a record that are one value, by what they hold.
+# Scalar fields of a record, by type.
 _TEXTS = (
     "layer",
     "label",

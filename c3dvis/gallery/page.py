@@ -25,9 +25,9 @@ from c3dvis.text import counted, markdown, table
 COLUMNS = 6
 # Bytes of tables in a Markdown page: GitHub shows no more than 500 KiB of one.
 LARGEST_MARKDOWN = 400_000
-# Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
+# Minimum and maximum displayed width of a clip in a Markdown table, in pixels.
 _SHOWN_WIDTH = (112, 160)
-# What the page sorts by as motion dependence.
+# Explanations of sorting by motion dependence.
 _MOTION_OF_CARDS = (
     "Motion dependence sorts units by the share of their selectivity that is for motion, alone or "
     "combined with texture, as measured for their motion cards; units without a card come last."
@@ -40,7 +40,7 @@ _KERNELS = (
     "This layer reads the clip itself, so each filter's kernel is shown, frame by frame; grey is "
     "0, and each kernel has its own scale"
 )
-# Of a clip of one colour.
+# Displayed width of a clip of one colour, in pixels.
 _SWATCH_WIDTH = 24
 
 
@@ -70,11 +70,11 @@ def write(
     compared = identity["compare"] if real is None else real.count
     forming = {} if forming is None else forming
     parts = [_part(out, one, records, compared, real, forming) for one in manifest.sections]
-    taken = {tile.id for part in parts for tile in part["tiles"]}
+    tile_ids = {tile.id for part in parts for tile in part["tiles"]}
     for part, section in zip(parts, manifest.sections, strict=True):
         folder = section.units[0].folder
         part |= {
-            "id": folder if folder not in taken else f"{folder}:layer",
+            "id": folder if folder not in tile_ids else f"{folder}:layer",
             "code": manifest.code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
@@ -129,7 +129,7 @@ def _write_markdown(out: Path, values: Mapping[str, Any]) -> None:
 
 
 def _pieces(part: Mapping[str, Any], compared: int) -> list[dict[str, Any]]:
-    """A layer's part of the Markdown pages, cut where one page would not hold it."""
+    """A layer's part of the Markdown pages, split if it is too long for one page."""
     tiles = part["tiles"]
     count = -(-len(part["table"].encode()) // LARGEST_MARKDOWN)
     if count < 2:
@@ -184,19 +184,19 @@ def _tile(
     real: RealClips | None,
     forming: FormingClip | None,
 ) -> Tile:
-    beside: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
     if real is not None:
-        beside |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
+        extras |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
     if (out / cards.FOLDER).is_dir():
-        said = cards.read(out, unit)
-        if said is not None:
-            beside |= {"card": cards.path(unit), "card_summary": said}
-        beside |= {"motion_share": cards.motion_share(out, unit)}
-        beside |= {"more": more_clips.read(out, unit)}
+        summary = cards.read(out, unit)
+        if summary is not None:
+            extras |= {"card": cards.path(unit), "card_summary": summary}
+        extras |= {"motion_share": cards.motion_share(out, unit)}
+        extras |= {"more": more_clips.read(out, unit)}
     if (out / trust.FOLDER).is_dir():
-        beside["trust"] = trust.read(out, unit)
+        extras["trust"] = trust.read(out, unit)
     kernel = unit.kernel if section.kernel and (out / unit.kernel).is_file() else None
-    return Tile(unit, record, forming=forming, kernel=kernel, **beside)
+    return Tile(unit, record, forming=forming, kernel=kernel, **extras)
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -237,7 +237,7 @@ def _explanation(compared: int, real: RealClips | None) -> str:
 
 
 def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the page lists: every setting that is not left to the network."""
+    """The settings that the page lists, without those left to the network."""
     listed = [
         (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
         for key, value in identity.items()

@@ -1,4 +1,4 @@
-"""What a maximizer takes where nothing is said: for filters, neurons and classes.
+"""Defaults of `Maximizer` for filters, neurons and classes.
 
 The values for classes were chosen on four classes of I3D with the weights of Kinetics-400 (playing
 tennis, surfing water, playing piano, riding or walking with horse), by whether the network still
@@ -36,7 +36,7 @@ class Defaults:
 
     @property
     def waves(self) -> dict[str, Any]:
-        """What the parametrization "fourier" takes of them."""
+        """The options of the parametrization "fourier"."""
         names = ("spatial_exponent", "temporal_exponent")
         return {name: getattr(self, name) for name in names}
 
