@@ -23,8 +23,8 @@ class Reproduction:
 
     Attributes:
         record: Record of the new clip.
-        different: Names of files whose bytes are not those that the old record tells.
-        changed_environment: What is another now, such as "keras 3.15.1 then, 3.16.0 now".
+        different: Names of files whose bytes differ from the old record.
+        changed_environment: Versions and machine that differ now, such as "keras 3.15.1 then, 3.16.0 now".
     """
 
     record: Record
@@ -40,10 +40,10 @@ def again(
     weights: str | None = None,
     report: Callable[[str], None] = print,
 ) -> Reproduction:
-    """Makes the clip that a record tells, with the network and settings that it tells.
+    """Makes the clip of a record again, with the record's network and settings.
 
-    On the same machine, with the same versions, the bytes are the same: the clip is made in the same batch,
-    of which only it is written.
+    On the same machine, with the same versions, the bytes are the same: the clip is made in the
+    same batch, of which no other clip is written.
 
     Args:
         path: The record, such as `gallery/conv3b/7.json`.
