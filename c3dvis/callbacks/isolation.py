@@ -1,4 +1,4 @@
-"""Runs work that must not change a training: in a thread, with `random` put back afterwards."""
+"""Runs work without side effects on a training: in a thread, and with `random` restored."""
 
 from __future__ import annotations
 

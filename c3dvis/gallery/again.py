@@ -24,7 +24,7 @@ class Reproduction:
     Attributes:
         record: Record of the new clip.
         different: Names of files whose bytes differ from the old record.
-        changed_environment: Versions and machine that differ now, such as "keras 3.15.1 then, 3.16.0 now".
+        changed_environment: Differences such as "keras 3.15.1 then, 3.16.0 now".
     """
 
     record: Record
