@@ -173,7 +173,7 @@ def test_engines_are_found_by_name(monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port", "h:999999"])
 def test_an_address_at_which_nobody_answers_is_told_at_once(monkeypatch, address):
     monkeypatch.setitem(sys.modules, "ray", object())
-    monkeypatch.setattr(ray, "_PATIENCE", 0.2)
+    monkeypatch.setattr(ray, "_TIMEOUT", 0.2)
     with pytest.raises(ValueError, match=f"Received: '{address}', where nobody answers"):
         engines.build("ray", address=address)
     monkeypatch.setenv("RAY_ADDRESS", address)
