@@ -63,7 +63,7 @@ def planned(units):
     layers = [Layer(f"conv{number}", count) for number, count in enumerate(counts, 1)]
     start = time.perf_counter()
     sections = plan.sections(layers, filters="all")
-    of_layers = groups.grown({}, sections, _GROUP)
+    of_layers = groups.extend({}, sections, _GROUP)
     groups.tasks(of_layers, [unit for section in sections for unit in section.units])
     return sections, of_layers, time.perf_counter() - start
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from c3dvis import interrupts
-from c3dvis.clone import find_weights
+from c3dvis.weights_finder import find_weights
 
 if TYPE_CHECKING:
     from c3dvis import (

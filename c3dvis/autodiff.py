@@ -46,17 +46,16 @@ def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
 
 
 def fit(model: keras.Model, rows, *, batch_size: int, **options):
-    """`model.fit` on rows as they stand, an array or a tuple of them that the model takes.
+    """`model.fit` on rows in their order, an array or a tuple of them.
 
-    TensorFlow tunes the feeding of arrays in a thread that sleeps for 10 ms, then for twice that,
-    and so on; at the end of a fit, nothing goes on until it has woken up, which can take as long
-    as the fit has. So it is not tuned here.
+    `tf.data`'s autotuning is off: its thread sleeps for 10 ms, then twice as long, and so on, and
+    the end of a fit waits for it to wake, which can take as long as the fit.
 
     Args:
         model: Compiled.
         rows: `(N, ...)`, N a multiple of the batch size.
         batch_size: Rows of a step.
-        **options: Of `keras.Model.fit`: callbacks, verbose, ...
+        **options: Options of `keras.Model.fit`: callbacks, verbose, ...
 
     Returns:
         The history.
@@ -65,7 +64,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         try:
             return model.fit(rows, batch_size=batch_size, shuffle=False, **options)
         except BaseException:
-            synchronize(model)  # or the network would be left without weights
+            synchronize(model)  # otherwise JAX would leave the network without weights
             raise
     import tensorflow as tf
 
@@ -75,7 +74,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
     model.make_train_function()
     for value in inspect.getclosurevars(model.train_function).nonlocals.values():
         if isinstance(value, tf.types.experimental.PolymorphicFunction):
-            _count_apart(value)
+            _silence_retracing_warning(value)
     return model.fit(steps.with_options(untuned), shuffle=False, **options)
 
 
@@ -85,7 +84,7 @@ def predict(model: keras.Model, rows, **options):
     Args:
         model: Takes the rows.
         rows: `(N, ...)`, an array or a tuple of them.
-        **options: Of `keras.Model.predict`: batch_size, verbose, ...
+        **options: Options of `keras.Model.predict`: batch_size, verbose, ...
 
     Returns:
         Arrays, as the model's outputs are.
@@ -98,28 +97,28 @@ def predict(model: keras.Model, rows, **options):
     """
     if keras.backend.backend() == "tensorflow":
         model.make_predict_function()
-        _count_apart(model.predict_function)
+        _silence_retracing_warning(model.predict_function)
     return model.predict(rows, **options)
 
 
 def steps_per_execution(wanted: int) -> int:
-    """How many steps `keras.Model.fit` takes in one run: under torch, which compiles none, one."""
+    """The steps per execution that the backend supports: 1 under torch, otherwise `wanted`."""
     return 1 if keras.backend.backend() == "torch" else wanted
 
 
 def optimizer_index(optimizer: keras.optimizers.Optimizer, variable) -> int:
-    """Which of the variables that an optimizer was built with a variable is.
+    """The index of a variable among those that an optimizer was built with.
 
-    Keras's own optimizers ask this way, private as it is: in `update_step` TensorFlow gives its own
-    variable in the place of Keras's, and no public name leads from the one to the other.
+    Keras's own optimizers use this private method: in `update_step` they get TensorFlow's variable
+    instead of Keras's, and there is no public mapping.
     """
     return optimizer._get_variable_index(variable)
 
 
 def synchronize(model: keras.Model) -> None:
-    """Brings a model's variables up to date, for a callback in the middle of `fit`.
+    """Updates a model's variables during `fit`, for callbacks.
 
-    Under JAX, `fit` keeps the weights to itself until it is asked for them.
+    Under JAX, `fit` holds the weights outside of the variables.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
@@ -141,14 +140,14 @@ def gpu_count() -> int:
 
 
 def no_inline(function: Callable) -> Callable:
-    """The same function, as a graph of its own inside a larger one.
+    """The function as a separate graph that TensorFlow does not inline.
 
-    TensorFlow unfolds the body of a loop into the graph around it. About one such graph in ten of a
-    small network with a max pool then gave another gradient for single activations; of those whose
-    step was kept apart, none of 58. Under the other backends nothing has to be done.
+    TensorFlow inlines the body of a loop. Of inlined graphs of a small network with a max pool,
+    about one in ten gave another gradient for single activations; of separate ones, none of 58.
+    Other backends need nothing.
 
     Args:
-        function: Of tensors, to be called in what TensorFlow compiles.
+        function: Function of tensors, called in a TensorFlow graph.
 
     Returns:
         A function of the same tensors.
@@ -173,7 +172,7 @@ def value_and_gradient(function: Callable, *, variables: Sequence = ()) -> Calla
     Args:
         function: Takes a tensor, perhaps others behind it, and returns a tensor of values, or a
             tuple whose first element that is.
-        variables: As in `compiled`.
+        variables: See `compiled`.
 
     Returns:
         A function of the same arguments, as arrays, that returns `(result, gradient)`: what
@@ -221,16 +220,15 @@ def _tensorflow_graph(function: Callable) -> Callable:
     # Without XLA, as 3-D convolutions are many times slower with it on CPUs, and without
     # AutoGraph, as Keras does in `fit`.
     graph = tf.function(function, autograph=False)
-    _count_apart(graph)
+    _silence_retracing_warning(graph)
     return graph
 
 
-def _count_apart(graph) -> None:
-    """Keeps a `tf.function` out of TensorFlow's warnings of "frequent retracing".
+def _silence_retracing_warning(graph) -> None:
+    """Excludes a `tf.function` from TensorFlow's "frequent retracing" warnings.
 
-    TensorFlow counts by the line that made a function, and that of Keras is one for all models:
-    five clips made one after the other, each with a graph of its own, would warn of the fifth, and
-    of the next model that somebody trains. These names are private, as there is no public way.
+    TensorFlow counts traces by the line that created the function, which in Keras is the same for
+    all models: five models would raise a warning. There is no public way to turn it off.
     """
     graph._omit_frequent_tracing_warning = True
     graph._key_for_call_stats = graph

@@ -1,4 +1,4 @@
-"""What the package's commands share: exit codes, errors of one line, kinds of arguments."""
+"""Shared by all commands: exit codes, one-line errors, argument types."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
 
 
-# What argparse says, and how the package says it.
-_IN_OUR_WORDS = (
+# Messages of argparse, and their replacements in the package's wording.
+_MESSAGES = (
     (r"invalid choice: (.+) \(choose from (.+)\)$", r"Expected one of \2. Received: \1."),
     (r"invalid (\w+) value: (.+)$", r"Expected a number (\1). Received: \2."),
     (r"expected one argument$", "Expected a value behind it. Received: none."),
@@ -32,7 +32,7 @@ _IN_OUR_WORDS = (
 )
 
 
-# Windows of a film that are shown of each thing asked about.
+# Default number of windows shown per objective or filter.
 _TOP = 4
 
 
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=layout, allow_abbrev=False, **kwargs)
 
     def parse_args(self, args=None, namespace=None):
-        """As in argparse, but an unknown option is told with the one that is nearest."""
+        """As in argparse, but the error for an unknown option suggests the nearest one."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
@@ -54,32 +54,33 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        for pattern, words in _IN_OUR_WORDS:
+        for pattern, words in _MESSAGES:
             message = re.sub(pattern, words, message)
         self.exit(2, f"error: {in_one_line(message)} (--help tells more)\n")
 
 
 def run(work: Callable[[], int], *, resume: str | None = None) -> int:
-    """Runs what a command does; returns its exit code: what `work` returns, 1, 2 or 130.
+    """Runs a command; returns its exit code: that of `work`, 1, 2 or 130.
 
-    Wrong input is one line and exit code 2; files that can't be read or written, and memory that
-    isn't enough, one line and 1; Ctrl-C 130. Warnings are one line each.
+    Wrong input prints one line and returns 2; file errors and lack of memory print one line and
+    return 1; Ctrl-C returns 130. Each warning is one line.
 
     Args:
-        work: Does it; a ValueError is reported as wrong input, an OSError as a file's fault.
-        resume: The command that goes on where this one stopped; None where none does.
+        work: Function that does the work; a ValueError is reported as wrong input, an OSError as a
+            file error.
+        resume: The command that resumes the work, if there is one.
     """
     _open_streams()
-    interrupts.expected()
-    go_on = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
+    interrupts.raise_again()
+    hint = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
             code = work()
-        sys.stdout.flush()  # what can't be written is told here, and not when Python ends
+        sys.stdout.flush()  # reports write errors here, and not when Python exits
         return code
     except KeyboardInterrupt:
-        print(f"\nStopped; {go_on}" if go_on else "\nStopped.", file=sys.stderr)
+        print(f"\nStopped; {hint}" if hint else "\nStopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return leave_pipe()
@@ -91,16 +92,16 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 2
     except OSError as error:
         with contextlib.suppress(OSError):
-            _print_failure(in_one_line(error), go_on)
+            _print_failure(in_one_line(error), hint)
         try:
             sys.stdout.flush()
         except OSError:
-            leave_pipe()  # else Python tries again when it ends
+            leave_pipe()  # otherwise Python tries again on exit
         return 1
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        _print_failure(f"Expected more memory. {_SMALLER} {in_one_line(error)}", go_on)
+        _print_failure(f"Expected more memory. {_SMALLER} {in_one_line(error)}", hint)
         return 1
 
 
@@ -109,19 +110,19 @@ _LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists all of the same net
 _SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
 
 
-def _print_failure(text: str, go_on: str) -> None:
-    print(f"error: {text}; {go_on}" if go_on else f"error: {text}", file=sys.stderr)
+def _print_failure(text: str, hint: str) -> None:
+    print(f"error: {text}; {hint}" if hint else f"error: {text}", file=sys.stderr)
 
 
 def print_error(error: Exception | str) -> None:
-    """Prints an error as one line, in which no character is one that a terminal would obey."""
+    """Prints an error as one line, with control characters spelled out."""
     print(f"error: {in_one_line(error)}", file=sys.stderr)
 
 
 def say(line: str) -> None:
-    """Prints a line at once; characters that a terminal would obey are spelled out.
+    """Prints a line at once, with control characters spelled out.
 
-    Where what reads the output, such as `head`, has stopped reading, the work goes on.
+    If the reader of the output, such as `head`, has closed the pipe, the work continues.
     """
     try:
         print(visible(line), flush=True)
@@ -130,23 +131,23 @@ def say(line: str) -> None:
 
 
 def leave_pipe() -> int:
-    """Ends quietly where what reads the output, such as `head`, has stopped reading; returns 0."""
+    """Discards further output after the reader, such as `head`, has closed the pipe; returns 0."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def load_keras() -> None:
-    """Imports Keras and starts its backend, without the notes that it writes while it starts.
+    """Imports Keras and starts its backend, without the backend's startup messages.
 
-    What `keras.json` says of numbers and axes doesn't hold for a command: what it makes is the same
-    on every machine.
+    Sets float32 and channels last, whatever `keras.json` says, so that commands give the same
+    results on every machine.
 
     Raises:
         ValueError: A backend that isn't installed, or a `keras.json` that Keras can't read.
     """
     with interrupts.ending_at_once():
         try:
-            with startup_notes_kept_back():
+            with suppressed_startup_messages():
                 import keras
 
                 from c3dvis import autodiff
@@ -164,20 +165,20 @@ def load_keras() -> None:
 
 
 def _open_streams() -> None:
-    """Makes sure that whatever is printed can be: closed streams lead nowhere.
+    """Replaces closed standard streams by the null device.
 
-    A file that is opened later would else get the number of a closed stream, and what is printed.
+    Otherwise a file opened later would get the descriptor of a closed stream, and its output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
         elif number and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # as not every terminal knows all letters
+            stream.reconfigure(errors="backslashreplace")  # for terminals with limited encodings
 
 
 def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
@@ -185,13 +186,13 @@ def _print_warning(message, category, filename, lineno, file=None, line=None) ->
 
 
 @contextlib.contextmanager
-def startup_notes_kept_back() -> Iterator[None]:
-    """Keeps what TensorFlow writes to stderr while it starts, and shows it only if that fails.
+def suppressed_startup_messages() -> Iterator[None]:
+    """Holds back what TensorFlow writes to stderr while it starts; shows it only on failure.
 
-    It writes its notes on what the machine has before it reads TF_CPP_MIN_LOG_LEVEL, and they would
-    bury an error of one line.
+    TensorFlow writes messages about the machine before it reads TF_CPP_MIN_LOG_LEVEL; they would
+    hide a one-line error.
     """
-    # 3, as its graph optimizer calls a rewrite that it drops an error; real errors are raised.
+    # 3, as its graph optimizer logs skipped rewrites as errors; real errors are raised.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -209,7 +210,7 @@ def startup_notes_kept_back() -> Iterator[None]:
 
 
 def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
-    """Refuses --out where something else stands in the folder's way, by the parser's own error."""
+    """Ends with a parser error if --out, or one of its parents, is not a folder."""
     if not out:
         parser.error("argument --out: Expected a folder. Received: an empty name.")
     path = Path(out)
@@ -221,7 +222,7 @@ def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
 
 
 def add_time_arguments(group: Any) -> None:
-    """Adds --start, --step and --short to a parser's group, as `c3dvis.clips.read` takes them."""
+    """Adds --start, --step and --short to a parser's group; see `c3dvis.clips.read`."""
     group.add_argument(
         "--start",
         type=_start,
@@ -246,9 +247,9 @@ def add_window_arguments(group: Any, *, windows: str, top: str) -> None:
     """Adds --windows and --top to a parser's group.
 
     Args:
-        group: That has the arguments of `add_time_arguments`.
-        windows: A sentence on what is shown of them.
-        top: How many of what.
+        group: Group with the arguments of `add_time_arguments`.
+        windows: Help on what is shown of the windows.
+        top: Help on what --top counts.
     """
     group.add_argument(
         "--windows",
@@ -266,12 +267,12 @@ def add_window_arguments(group: Any, *, windows: str, top: str) -> None:
     )
 
 
-def check_window_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
-    """Refuses --top without --windows or --sweep, and fills in its default."""
-    if chosen.top is not None and chosen.windows == 1 and not getattr(chosen, "sweep", False):
-        takers = "--windows or --sweep" if hasattr(chosen, "sweep") else "--windows"
+def check_window_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends with an error if --top is given without --windows or --sweep; sets its default."""
+    if args.top is not None and args.windows == 1 and not getattr(args, "sweep", False):
+        takers = "--windows or --sweep" if hasattr(args, "sweep") else "--windows"
         parser.error(f"argument --top: Expected {takers} with it.")
-    chosen.top = _TOP if chosen.top is None else chosen.top
+    args.top = _TOP if args.top is None else args.top
 
 
 def _start(text: str) -> int | str:
@@ -288,24 +289,24 @@ def _start(text: str) -> int | str:
 
 def read_clip(
     path: str | Path,
-    chosen: argparse.Namespace,
+    args: argparse.Namespace,
     *,
     frames: int,
     size: tuple[int, int],
     channels: int = 3,
 ) -> Excerpt:
-    """Reads a clip as the arguments of `add_time_arguments` say, in grey for one channel.
+    """Reads a clip by the arguments of `add_time_arguments`, in grey for one channel.
 
     Raises:
         ValueError: As `c3dvis.clips.read`, in the words of the command line.
     """
-    (one,) = read_windows(path, chosen, 1, frames=frames, size=size, channels=channels)
+    (one,) = read_windows(path, args, 1, frames=frames, size=size, channels=channels)
     return one
 
 
 def read_windows(
     path: str | Path,
-    chosen: argparse.Namespace,
+    args: argparse.Namespace,
     windows: int,
     *,
     frames: int,
@@ -326,7 +327,7 @@ def read_windows(
             "Python attribute and feature_maps take clips of any. "
             f"Received: one that takes {channels} channels."
         )
-    times = {"start": chosen.start, "step": chosen.step, "short": chosen.short}
+    times = {"start": args.start, "step": args.step, "short": args.short}
     try:
         read = excerpts(path, windows, frames=frames, size=size, **times)
     except TooFewFrames as error:
@@ -338,7 +339,7 @@ def read_windows(
 
 
 def whole(lowest: int) -> Callable[[str], int]:
-    """An argument that is a whole number from `lowest`."""
+    """The argument type of whole numbers from `lowest`."""
 
     def read(text: str) -> int:
         value = int(text) if text.isascii() and text.isdigit() else lowest - 1

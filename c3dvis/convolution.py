@@ -62,9 +62,9 @@ class _Axis:
     """How a kernel moves along one axis of a clip, and the grid of cells, a stride long, there.
 
     Attributes:
-        length: Of the clip.
+        length: Length of the clip.
         kernel: Length of the kernel.
-        stride: In positions.
+        stride: Stride in positions.
         before: Positions of padding before the clip.
         outputs: Places of the kernel.
     """

@@ -11,19 +11,19 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-# What a file is called while it is written; a killed process leaves one behind.
+# Glob pattern of temporary files; a killed process leaves one behind.
 IN_FLIGHT = f".{'[0-9a-f]' * 16}.tmp"
-# Longest name without its digits, in characters, of which none needs more than one byte.
+# Maximum length of a name without its digest, in one-byte characters.
 LONGEST_NAME = 60
 # Windows opens a device under these names, whatever their ending.
 _DEVICES = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all, even if the power fails; its folder must exist.
+    """Writes a file atomically, even if the power fails; its folder must exist.
 
     Raises:
-        OSError: If it cannot be written, with its name; nothing is left behind.
+        OSError: If it cannot be written, with its name; no temporary file remains.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -32,7 +32,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError as error:  # of the same kind, but with the name that the caller knows
+    except OSError as error:  # with the caller's path, not the temporary one
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote, or None where there is no such file or it is no JSON."""
+    """The value that `write_json` wrote; None if the file is missing or not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
@@ -67,8 +67,8 @@ def safe_names(
 
     Args:
         names: Any text.
-        taken: Names that none may get, in lower case.
-        empty: Stands for a name of which nothing is left.
+        taken: Reserved names, in lower case.
+        empty: Replaces a name of which no character is left.
 
     >>> safe_names(["conv3b", "Conv3B", ".."], empty="layer")
     {'conv3b': 'conv3b', 'Conv3B': 'Conv3B-a8a6a5d3', '..': 'layer-5ec1f7e7'}

@@ -10,7 +10,7 @@ from keras import ops
 if TYPE_CHECKING:
     from c3dvis.graph import Graph
 
-# What clips are taken to be where a network takes any: T, H, W and channels.
+# Assumed T, H, W and channels of a clip, if the network takes any.
 _USUAL = (16, 112, 112, 3)
 
 
@@ -66,11 +66,11 @@ class Unfold(keras.layers.Layer):
 
 
 def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
-    """How many rows of the batch each tensor has for one clip: 1, or more where it is folded.
+    """Number of batch rows per clip of each tensor: 1, or more if frames are folded into the batch.
 
     Args:
-        graph: Of a network.
-        inputs: Of that network.
+        graph: Graph of a network.
+        inputs: Inputs of that network.
 
     Returns:
         Rows by key.
@@ -90,13 +90,13 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
 
 
 def _clip(shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    """The shape of one clip, with usual lengths where any will do."""
+    """The shape of one clip, with default lengths for open axes."""
     usual = (*_USUAL, *[1] * len(shape))
     return 1, *(n or length for n, length in zip(shape[1:], usual, strict=False))
 
 
 def _keeps_the_batch(layer) -> bool:
-    """Whether it is one of Keras's layers, which all do, but for those of one's own code."""
+    """Whether it is one of Keras's own layers, none of which changes the batch, but no Lambda."""
     own_code = isinstance(layer, keras.layers.Lambda)
     is_layer = isinstance(layer, keras.layers.Layer)
     return is_layer and type(layer).__module__.startswith("keras.") and not own_code

@@ -1,8 +1,8 @@
-"""Walking a network: which layer made a tensor, and its calls in order.
+"""Traverses a network: which layer made a tensor, and its calls in order.
 
-Keras has no public way to ask for either, so this file and `c3dvis.opening` are the only ones that
-name what it keeps private: a network's nodes, the history of its tensors, and the functional model
-in a Sequential.
+Keras has no public API for either, so this file and `c3dvis.opening` are the only ones that use
+private attributes: a network's nodes, the history of its tensors, and the functional model in a
+Sequential.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
     "Graph",
     "Step",
     "call_in_place",
-    "call_unnoted",
+    "call_unrecorded",
     "calls",
     "clip_input",
     "flattened",
@@ -41,10 +41,10 @@ __all__ = [
     "without_number",
 ]
 
-# Of a call: the nodes that lead to it, from the network's own inwards, by their `id`.
+# A call by the `id`s of the nodes that lead to it, from the outermost network inwards.
 Place = tuple[int, ...]
 _NUMBER = re.compile(r"@(\d+)$")
-# On what is called in the place of another call: the node of that.
+# Attribute of a layer called in place of another call: the node of that call.
 _IN_PLACE_OF = "in_place_of"
 
 
@@ -66,32 +66,32 @@ class Call:
 
     @property
     def operation(self):
-        """What is called: the layer, or a variant of it."""
+        """The called layer, or a variant of it."""
         return self.node.operation
 
     @property
     def place(self) -> Place:
-        """Of the call, in the network that calls it."""
+        """The call's place in the network that makes it."""
         return (id(self.node),)
 
     @property
     def inside(self) -> keras.Model | None:
-        """The model that it computes: the layer itself, or one of what is inside it, or none."""
+        """The nested model that it computes, if any: the layer itself, or a model of its layers."""
         return opening.look(self.node)[0]
 
     @property
     def why_closed(self) -> str | None:
-        """Why what is inside the layer can't be reached; None if it can, or is nothing."""
+        """Why the layers inside can't be reached; None if they can, or there are none."""
         return opening.look(self.node)[1]
 
     @property
     def first_argument(self):
-        """What the layer was called with: a tensor, or a structure of tensors."""
+        """The first argument of the call: a tensor, or a structure of tensors."""
         return self.node.arguments.args[0]
 
     @property
     def constants(self) -> list:
-        """All that it was called with, flat; None in the places of tensors."""
+        """All arguments of the call, flattened, with None for tensors."""
         flat = keras.tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
         return [None if isinstance(value, keras.KerasTensor) else value for value in flat]
 
@@ -105,13 +105,13 @@ class Step:
     """One call of a layer in a network, models inside it included.
 
     Attributes:
-        name: Of the layer; `model/layer` inside a model in the network, `layer@2` in its second
+        name: Name of the layer; `model/layer` in a nested model, `layer@2` for the second
             call of several.
         layer: The layer, or an operation of `keras.ops`.
         call: The call.
         inputs: Keys of the tensors that it reads.
         outputs: Keys of the tensors that it makes.
-        place: Of the call.
+        place: Place of the call.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Step:
 
     @property
     def shapes(self) -> list[tuple[int | None, ...]]:
-        """Of what it makes, with the batch axis."""
+        """Shapes of its outputs, with the batch axis."""
         return [tuple(tensor.shape) for tensor in self.call.outputs]
 
     def arguments(self, values: Mapping[int, Any]) -> tuple[tuple, dict]:
@@ -136,7 +136,7 @@ class Graph:
     """A network without models inside models.
 
     Attributes:
-        steps: In the order in which they can be computed.
+        steps: The steps, in an order in which they can be computed.
         inputs: Keys of the network's inputs.
         outputs: Keys of its outputs.
         outputs_by_place: Keys of what each call makes, of layers with layers inside too; several
@@ -213,11 +213,11 @@ def producer(tensor: keras.KerasTensor) -> tuple[Call, int]:
     return _call(layer._inbound_nodes[node_index]), tensor_index
 
 
-def call_unnoted(layer: keras.layers.Layer, value, *, in_place_of: Call | None = None):
-    """`layer(value)` on a network's tensors, of which the network's own layers keep no note.
+def call_unrecorded(layer: keras.layers.Layer, value, *, in_place_of: Call | None = None):
+    """`layer(value)` on a network's tensors, without a record on the network's layers.
 
-    Keras notes a call on the layers that made the tensors, too, where it would stay, with all that
-    was built on it, as long as the network lives.
+    Keras records a call also on the layers that made the tensors, where it would stay, with all
+    that was built on it, as long as the network lives.
 
     Args:
         layer: A new layer or model.
@@ -241,7 +241,7 @@ def call_in_place(model: keras.Model, call: Call):
         value = call.first_argument
     else:
         value = call.inputs if len(call.inputs) > 1 else call.inputs[0]
-    return call_unnoted(model, value, in_place_of=call)
+    return call_unrecorded(model, value, in_place_of=call)
 
 
 def sublayers(layer) -> Iterator[keras.layers.Layer]:
@@ -290,7 +290,7 @@ def flattened(network: keras.Model) -> Graph:
 
 
 def reached(graph: Graph) -> frozenset[int]:
-    """Keys of what depends on what the network is given: not what follows held inputs alone."""
+    """Keys of the tensors that depend on the network's inputs, not on held inputs alone."""
     keys = set(graph.inputs)
     for step in graph.steps:
         if not isinstance(step.layer, Held) and keys.intersection(step.inputs):
@@ -299,30 +299,30 @@ def reached(graph: Graph) -> frozenset[int]:
 
 
 class _Walk:
-    """The steps of a network, as they are gathered.
+    """Collects the steps of a network.
 
     Attributes:
-        steps: So far.
-        outputs_by_place: As in `Graph`.
-        fresh: Keys not yet used.
+        steps: Steps so far.
+        outputs_by_place: See `Graph`.
+        fresh: Iterator of unused keys.
     """
 
     def __init__(self):
         self.steps: list[Step] = []
         self.outputs_by_place: dict[Place, list[tuple[int, ...]]] = {}
         self.fresh = itertools.count()
-        # What has been made of which inputs: several readings of one model share its steps.
+        # Outputs by call and inputs: several readings of one model share its steps.
         self._known: dict[tuple, tuple[int, ...]] = {}
 
     def through(
         self, network: keras.Model, keys: dict[int, int], prefix: str, outer: Place = ()
     ) -> None:
-        """Finds the steps of a model.
+        """Adds the steps of a model.
 
         Args:
             network: The model.
             keys: Key of each tensor by its `id`: of the inputs at first, then of all.
-            prefix: Of the layers' names.
+            prefix: Prefix of the layers' names.
             outer: Place of the model.
         """
         for name, call in named_calls(network).items():

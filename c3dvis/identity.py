@@ -1,4 +1,4 @@
-"""What tells settings and networks from others: as values that JSON keeps, and as SHA-256."""
+"""The identity of settings and networks, as JSON values and as SHA-256."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def described(value: Any) -> Any:
-    """A setting as JSON keeps it, which differs where the setting does.
+    """A JSON value that differs whenever the setting differs.
 
-    Numbers, text and containers stay what they are. Objects with a `get_config`, as Keras's, are
+    Numbers, text and containers stay as they are. Objects with a `get_config`, as Keras's, are
     described by it, other objects by their attributes, arrays by their content, and functions by
-    their code and what it encloses; what a function reads from elsewhere is not seen.
+    their code, defaults and closure; globals that a function reads are ignored.
 
     Raises:
-        ValueError: An object that can't be told from others of its class.
+        ValueError: An object that can't be described.
 
     >>> described({"size": (48, 64), "steps": np.int64(8)})
     {'size': [48, 64], 'steps': 8}
@@ -65,9 +65,9 @@ def weights_sha256(network: keras.Model) -> str:
 
 
 def architecture_sha256(network: keras.Model) -> str:
-    """SHA-256, in hexadecimal, of a network's layers, their settings, and how they are joined.
+    """SHA-256, in hexadecimal, of a network's layers, their settings and connections.
 
-    Names don't count, as Keras numbers those that nobody gave by how many there were before.
+    Names are ignored, as Keras numbers default names by the layers created before.
     """
     try:
         config = network.get_config()
@@ -79,7 +79,7 @@ def architecture_sha256(network: keras.Model) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know, in a Keras configuration: an object by its class."""
+    """Replaces values of a Keras configuration that JSON lacks; objects by their class name."""
     return list(value) if isinstance(value, (tuple, set)) else type(value).__name__
 
 
@@ -97,7 +97,7 @@ def _names(config: Any) -> Iterator[str]:
 
 
 def _renamed(config: Any, numbers: Mapping[str, str], *, refers: bool = False) -> Any:
-    """A configuration with numbers for names of layers: under "name" and in lists."""
+    """A configuration with layer names replaced by numbers: under "name" and in lists."""
     if isinstance(config, dict):
         return {k: _renamed(v, numbers, refers=k == "name") for k, v in config.items()}
     if isinstance(config, list):
@@ -110,9 +110,9 @@ def _name(value: Any) -> str:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """What tells an object from others of its class."""
+    """The configuration or attributes of an object."""
     if hasattr(value, "get_config"):
-        # Keras numbers the names of layers by how many there were before.
+        # Keras numbers default names of layers.
         return {k: described(v) for k, v in value.get_config().items() if k != "name"}
     try:
         return described(vars(value))

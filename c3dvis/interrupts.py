@@ -1,4 +1,4 @@
-"""Ctrl-C while a command starts: nothing is made yet, so it ends at once and says nothing."""
+"""Ctrl-C while a command starts: the process ends at once, without a traceback."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 def end_at_once_while_starting() -> None:
     """Lets Ctrl-C end the process where `python -m c3dvis...` or `c3dvis` is being started.
 
-    It would else be told by a traceback out of an import. `expected` puts things back.
+    Otherwise an import would print a traceback. `raise_again` undoes it.
     """
-    # While `python -m` still looks for the module, `-m` stands where the script's name will.
+    # While `python -m` looks for the module, `sys.argv[0]` is "-m".
     started = [os.path.splitext(os.path.basename(name))[0] for name in sys.argv[:1]]
     if (
         started in (["-m"], ["c3dvis"])
@@ -24,17 +24,17 @@ def end_at_once_while_starting() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def expected() -> None:
-    """Ctrl-C raises KeyboardInterrupt again, as is usual in Python."""
+def raise_again() -> None:
+    """Lets Ctrl-C raise KeyboardInterrupt again, Python's default."""
     if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Lets Ctrl-C end the process meanwhile, as for an import.
+    """Lets Ctrl-C end the process within the context, such as during an import.
 
-    An interrupted import of compiled code is told as an import that failed, or is not told at all.
+    An interrupted import of compiled code raises an ImportError, or no error at all.
     """
     before = signal.getsignal(signal.SIGINT)
     if not _in_main_thread() or before is not signal.default_int_handler:

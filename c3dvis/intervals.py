@@ -26,7 +26,7 @@ def bootstrap(
         values: `(N,)`, two or more.
         level: Confidence level: the share of the resampled means in the interval.
         samples: Number of resamples, drawn with replacement.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         Mean, lower and upper end.
@@ -76,7 +76,7 @@ def bootstrap_ratio(
         groups: `(N,)`, what the clips of one group have in common.
         level: Confidence level: the share of the resampled ratios in the interval.
         samples: Number of resamples, drawn with replacement.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         Ratio, lower and upper end. Of one group alone the interval is without bounds.

@@ -16,8 +16,8 @@ def exports(
     """A package's `__getattr__` and `__dir__`.
 
     Args:
-        package: Its `__name__`.
-        files: Of each name, the module that has it, relative to the package.
+        package: `__name__` of the package.
+        files: By name, the module that defines it, relative to the package.
 
     Example:
         >>> __getattr__, __dir__ = exports("c3dvis.responses", {"convolve": "convolution"})
@@ -40,8 +40,8 @@ def call_leads_to(package: str, function: str) -> None:
     """Lets the error of a package that is called name the function that was meant.
 
     Args:
-        package: Its `__name__`.
-        function: In it.
+        package: `__name__` of the package.
+        function: Name of the function in it.
 
     Example:
         >>> import c3dvis
@@ -63,8 +63,8 @@ def members(package: str, wanted: Callable[[Any], bool]) -> dict[str, Any]:
     """What the public files of a package define, by name, so that no list has to be kept by hand.
 
     Args:
-        package: Its `__name__`; a file is public unless its name begins with an underscore.
-        wanted: Function of a value that says whether it is meant.
+        package: `__name__` of the package; files whose names begin with an underscore are private.
+        wanted: Function of a value that returns whether to include it.
 
     Example:
         >>> "Jitter" in members("c3dvis.maximize.transforms", lambda value: isinstance(value, type))

@@ -1,18 +1,18 @@
-"""Whether an error says that no memory was left."""
+"""Recognizes out-of-memory errors of all backends."""
 
 from __future__ import annotations
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a backend, or Python, had no memory left.
+    """Whether an error of Python or a backend means that memory ran out.
 
-    By name, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
-    `OutOfMemoryError` of torch, and JAX's runtime error that says RESOURCE_EXHAUSTED.
+    Compares class names, as backends are not imported: `ResourceExhaustedError` of TensorFlow,
+    `OutOfMemoryError` of torch, and JAX's runtime error with RESOURCE_EXHAUSTED.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}:
         return True
-    # How TensorFlow says that there is no memory for a constant of a graph.
+    # TensorFlow's error for a constant of a graph that does not fit.
     if "InvalidArgumentError" in names and "Cannot parse tensor from proto" in str(error):
         return True
     of_jax = bool(names & {"XlaRuntimeError", "JaxRuntimeError"})

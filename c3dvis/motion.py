@@ -354,8 +354,8 @@ def pixels_around(shape, rows: np.ndarray, columns: np.ndarray, most: int):
     """The pixels around a place in each frame, wrapped around, and how far they are from it.
 
     Args:
-        shape: Of the clip, `(T, H, W, C)`.
-        rows: Of the place, `(T,)`, before wrapping around.
+        shape: Shape of the clip, `(T, H, W, C)`.
+        rows: Rows of the place, `(T,)`, before wrapping around.
         columns: Likewise.
         most: Pixels to each side.
 

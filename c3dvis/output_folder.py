@@ -1,4 +1,4 @@
-"""The folder that a command writes: one run at a time, and never one of somebody else's files."""
+"""The output folder of a command: locked by one run, and never a folder of other files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from c3dvis.files import IN_FLIGHT, read_json, write_json
 
-# Says which command began the folder.
+# File with the command that created the folder.
 _MARKER = ".c3dvis"
 _LOCK = ".c3dvis.lock"
 # Endings of what commands write.
@@ -22,16 +22,15 @@ class InUse(ValueError):
 
 
 def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
-    """Refuses a folder of something else that holds files such as this command writes.
+    """Raises an error if the folder was not created by this command and holds files like its own.
 
     Args:
-        folder: It need not exist.
+        folder: The folder; it need not exist.
         command: Such as "gallery".
-        manifest: File that the command itself keeps there, a JSON object with an "identity"; such a
-            folder is of this command, too.
+        manifest: The command's own JSON file with an "identity"; a folder with it is accepted.
 
     Raises:
-        ValueError: If running there would overwrite somebody else's file, or write through a link.
+        ValueError: If the command could overwrite other files, or write through a link.
     """
     refuse_links(folder)
     marker = read_json(folder / _MARKER)
@@ -51,10 +50,10 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuses a folder in which another one leads elsewhere: files would land there.
+    """Raises an error if a subfolder is a symbolic link: files would be written elsewhere.
 
     Raises:
-        ValueError: With the link.
+        ValueError: With the path of the link.
     """
     for path in itertools.chain(folder.glob("*"), folder.glob("*/*")):
         if path.is_symlink() and path.is_dir():
@@ -73,20 +72,19 @@ def locked(
     wait: float = 0,
     tidied: bool = True,
 ) -> Iterator[None]:
-    """Makes the folder and keeps other runs out of it; removes what a killed run left half done.
+    """Creates and locks the folder; removes partial files of killed runs.
 
-    A folder that was made here and in which nothing was written is removed again.
+    A folder created here is removed again if it stays empty.
 
     Args:
-        folder: Made where there is none.
-        command: As for `check`.
-        manifest: As for `check`.
-        wait: Seconds for which another run may have it.
-        tidied: Whether it is tidied, which it must not be while others write there without this
-            lock.
+        folder: The folder; created if missing.
+        command: See `check`.
+        manifest: See `check`.
+        wait: Seconds to wait for another run's lock.
+        tidied: Whether to remove partial files; False while others may write without this lock.
 
     Raises:
-        InUse: If another run has it.
+        InUse: If another run holds the lock.
         ValueError: As `check`.
     """
     import filelock
@@ -109,7 +107,7 @@ def locked(
             "other run, or choose another folder with --out."
         ) from None
     try:
-        check(folder, command, manifest=manifest)  # again, as another run may just have begun it
+        check(folder, command, manifest=manifest)  # again: another run may have created it
         write_json(folder / _MARKER, {"command": command})
         if tidied:
             tidy(folder)
@@ -121,7 +119,7 @@ def locked(
 
 
 def tidy(folder: Path) -> None:
-    """Removes what killed runs left half written; no other run may be writing there."""
+    """Removes partial files of killed runs; no other run may be writing there."""
     for path in [*folder.glob(IN_FLIGHT), *folder.glob(f"*/{IN_FLIGHT}")]:
         if path.is_file() and (path.parent == folder or not path.parent.is_symlink()):
             path.unlink()

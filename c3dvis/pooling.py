@@ -44,9 +44,9 @@ class _Windows:
     """The windows along one axis, on a grid of cells that are a stride long.
 
     Attributes:
-        axis: Of the values.
-        length: Of the values along it.
-        window: Its length.
+        axis: Axis of the values.
+        length: Length of that axis.
+        window: Length of the window.
         stride: From one window to the next.
         same: Whether windows may reach past the ends.
     """

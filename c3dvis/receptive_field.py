@@ -1,8 +1,8 @@
-"""What part of a clip one unit can see: exact, from the layers on the way to it.
+"""Receptive fields: the exact part of a clip that a unit can see.
 
-Each layer on the way is either a window that slides over time, height and width (a convolution, a
-pool, padding, cropping), or it computes every position from that position alone. Windows compose:
-going back from the unit, an interval of one layer's output gives an interval of its input (Araujo
+Each layer before the unit is either a window that slides over time, height and width (a
+convolution, pool, padding, cropping), or computes every position from that position alone. Windows
+compose: an interval of a layer's output gives an interval of its input (Araujo
 et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks",
 https://doi.org/10.23915/distill.00021).
 """
@@ -52,11 +52,11 @@ _OVER_CHANNELS = (keras.layers.BatchNormalization, keras.layers.Concatenate)
 
 @dataclass(frozen=True)
 class Window:
-    """How one axis of a layer's output reads the same axis of its input.
+    """The window of a layer along one axis.
 
     Attributes:
         kernel: Positions read, each `dilation` from the next.
-        stride: Between the windows of neighbouring outputs.
+        stride: Distance between the windows of neighbouring outputs.
         dilation: Distance between the positions read.
         before: Padding in front of the first position; negative where positions are cut off.
         after: Padding behind the last position.
@@ -78,7 +78,7 @@ class Window:
         return (length + self.before + self.after - self.reach) // self.stride + 1
 
     def read(self, interval: Interval) -> Interval:
-        """What an interval of the output reads; padding lies below 0 or past the input's end."""
+        """The interval of the input that an interval of the output reads, including padding."""
         first, last = interval[0], interval[1] - 1
         return first * self.stride - self.before, last * self.stride - self.before + self.reach
 
@@ -91,7 +91,7 @@ class Field:
         time: Frames `(first, end)`, without the end.
         height: Rows `(first, end)`.
         width: Columns `(first, end)`.
-        reason: Why it is the whole clip, where a layer on the way can't be followed; else None.
+        reason: Why it is the whole clip, if a layer before the unit can't be followed; else None.
     """
 
     time: Interval
@@ -108,7 +108,7 @@ class Field:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """What cuts the field out of a clip `(T, H, W, C)`."""
+        """Slices that crop a clip `(T, H, W, C)` to the field."""
         return slice(*self.time), slice(*self.height), slice(*self.width)
 
 
@@ -203,7 +203,7 @@ class LayerGraph:
         clip_lengths: `(T, H, W)` of its clip.
 
     Attributes:
-        steps: In the order in which they can be computed.
+        steps: The steps, in an order in which they can be computed.
         clip: Key of the input.
         outputs: Keys of the outputs.
         makers: The step that makes a tensor by its key; the clip has none.
@@ -262,17 +262,17 @@ class LayerGraph:
         return boxes
 
     def follows(self, step: Step) -> bool:
-        """Whether it is known which part of the clip a part of the step's output sees."""
+        """Whether the receptive field of the step's output is known."""
         return step.outputs[0] in self.lengths
 
     def reads(self, step: Step, box: Box) -> Box:
-        """What a box of a step's output reads of its inputs; it may reach into padding."""
+        """The box of the inputs that a box of a step's output reads; it may reach into padding."""
         axes = windows(step.layer, [self.lengths[key] for key in step.inputs])
         assert axes is not None, f"{step.name} is followed and has no windows"
         return tuple(w.read(interval) for w, interval in zip(axes, box, strict=True))
 
     def reason(self, wanted: Iterable[int]) -> str | None:
-        """Why what some tensors see can't be followed; None where it can."""
+        """Why the receptive field of some tensors is unknown; None if it is known."""
         needed = self.needed(wanted)
         for step in self.steps:
             if needed.intersection(step.outputs) and not self.follows(step):
@@ -286,7 +286,7 @@ class LayerGraph:
 
 
 def windows(layer, lengths: Sequence[Lengths]) -> tuple[Window, ...] | None:
-    """How the three axes of a layer's output read its inputs; None where it can't be said.
+    """The windows of a layer along its three axes; None if unknown.
 
     A layer of your own says that it computes each position from that position alone by an
     attribute `positionwise = True`.

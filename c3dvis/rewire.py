@@ -1,9 +1,9 @@
-"""A network computed on its own layers and weights, but with some layers computed another way.
+"""Computes a network on its own weights, with some layers computed another way.
 
-A layer of the network is never changed, not even for a moment, nor called on symbolic tensors,
-which would be noted on it: so several threads can ask one network at the same time. Where a layer
-must differ, in its activation, its padding or how it computes a convolution, what is called is a
-`variant` of it: another object of its class with the same weights.
+The network's layers are never changed, nor called on symbolic tensors, which Keras would record on
+them: so several threads can use one network at the same time. A layer that must differ, in its
+activation, padding or algorithm, is replaced by a `variant`: another object of its class with the
+same weights.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from c3dvis import convolution, graph, sums
 from c3dvis.pooling import max_pool
 from c3dvis.variants import variant
 
-# TensorFlow takes no others in a compiled function, though it does outside of one.
+# TensorFlow accepts only these names in a compiled function.
 _NAME_OF_A_SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")
 _NOT_IN_A_SCOPE = re.compile(r"[^A-Za-z0-9_.\\/>-]")
-# Of a pool's window along an axis; with more slices than this, one operation is quicker.
+# Maximum window of a pool computed by slices; for longer ones a single operation is faster.
 _LONGEST_WINDOW = 4
 
 
 class Shadow(keras.Model):
-    """A network computed layer by layer, each by a function of one's own.
+    """A network computed layer by layer, each by a given function.
 
     Args:
         network: Functional or Sequential model that has been built, perhaps with models inside.
@@ -51,22 +51,22 @@ class Shadow(keras.Model):
 
     @property
     def output_keys(self) -> list[int]:
-        """Keys of what `call` returns."""
+        """Keys of the tensors that `call` returns."""
         return list(self._graph.outputs)
 
     def keys(self, place: graph.Place) -> list[int]:
-        """Keys of what a call makes, if the network makes it of what it is given.
+        """Keys of a call's outputs that depend on the network's input.
 
         Args:
-            place: Of the call, in the network or in one of which that is a part.
+            place: Place of the call, in the network or in a network that contains it.
         """
-        return [key for key in self._made(place) if key not in self._without_activation]
+        return [key for key in self._output_keys_of(place) if key not in self._without_activation]
 
     def keys_without_activation(self, place: graph.Place) -> list[int]:
-        """Keys of what is computed in the place of a call, without the layer's activation."""
-        return [key for key in self._made(place) if key in self._without_activation]
+        """Keys of a call's outputs computed without the layer's activation."""
+        return [key for key in self._output_keys_of(place) if key in self._without_activation]
 
-    def _made(self, place: graph.Place) -> list[int]:
+    def _output_keys_of(self, place: graph.Place) -> list[int]:
         outputs = [key for keys in self._graph.outputs_by_place.get(place, []) for key in keys]
         return [key for key in outputs if key in self.reached]
 
@@ -80,10 +80,10 @@ class Shadow(keras.Model):
         """The network's outputs: a tensor, or a list of them where it has several outputs.
 
         Args:
-            inputs: As the network takes them.
+            inputs: Inputs of the network.
             call: `call(layer, *arguments, **options)` computes a layer; `quick_call` if
                 None.
-            changes: Functions by key, of what a layer makes, that give what is to be in its place.
+            changes: By key, a function that replaces an output of a layer.
             training: As in Keras.
         """
         call = quick_call if call is None else call
@@ -118,12 +118,12 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
 
     Args:
         layer: A layer, or an operation of `keras.ops`.
-        *arguments: Of the call.
+        *arguments: Arguments of the call.
         relu: Function of a tensor, computed in the place of each plain ReLU: a layer, a layer's
             own activation, or a function such as `keras.ops.relu`. Those that a layer calls in
             its own code can't be replaced.
-        padding: In the place of the layer's own, if not None.
-        **options: Of the call.
+        padding: Replaces the layer's own, if not None.
+        **options: Named arguments of the call.
     """
     return _rewired(layer, relu, padding)(*arguments, **options)
 

@@ -1,4 +1,4 @@
-"""Checks of what JSON files hold: each gives the value, or raises a ValueError."""
+"""Checks of values from JSON files: each returns the value, or raises a ValueError."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def shape_or_none(value: Any) -> tuple[int, int, int] | None:
 
 
 def lengths(value: Any) -> tuple[int | None, ...]:
-    """The lengths of axes, None of one that may have any."""
+    """The lengths of axes; None for any length."""
     return tuple(None if length is None else count(length) for length in items(value))
 
 
 def finite(value: float | None) -> float | None:
-    """A number as JSON, which has no NaN, keeps it: None where it is not finite."""
+    """A number for JSON, which has no NaN: None if it is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-# How a field of a dataclass is checked, by its annotation.
+# By annotation, the check of a dataclass's field.
 _CHECKS = {
     "str": text,
     "str | None": text_or_none,
@@ -90,10 +90,11 @@ _CHECKS = {
 
 
 def dataclass_of(kind: type[Kind], values: Any) -> Kind:
-    """A dataclass of what an object of JSON holds of its fields, each checked by its annotation.
+    """A dataclass from a JSON object, each field checked by its annotation.
 
     Raises:
-        KeyError: Of a field that is not there.
+        KeyError: If a field is missing.
+        ValueError: If a value is of another type.
     """
     given = mapping(values)
     # That the type is one of a dataclass can't be said in annotations.

@@ -1,4 +1,4 @@
-"""Names, labels and numbers as text that no page, table or terminal takes for anything else."""
+"""Names, labels and numbers as text that is safe in pages, tables and terminals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from markupsafe import Markup
 
 # Longest label in a Markdown table, in characters.
 _LONGEST_LABEL = 60
-# Names that an error lists where none is near to the one received.
+# Number of names that an error lists if none is similar.
 _MOST_NAMES = 8
-# They turn the direction of the text that follows them.
+# Characters that change the direction of text.
 _DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 def visible(text: str) -> str:
-    """The text with control characters and changes of direction spelled out.
+    """The text with control and direction characters spelled out.
 
     >>> visible("left\\nright")
     'left⟨U+000A⟩right'
@@ -32,7 +32,7 @@ def visible(text: str) -> str:
     )
 
 
-# What colours a terminal's text; Keras writes it around the reason of an error.
+# Escape sequences for colours, which Keras writes around the reason of an error.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _OF_KERAS = re.compile(
     r"Exception encountered when calling .*?\.call\(\)\.\s*(.*?)\s*Arguments received by .*", re.S
@@ -40,7 +40,7 @@ _OF_KERAS = re.compile(
 
 
 def in_one_line(message: object) -> str:
-    """A message as one line that no terminal obeys; of Keras's errors in a layer, the reason alone.
+    """A message as one safe line; of Keras's errors in a layer, only the reason.
 
     >>> in_one_line("no\\n  such \\x1b[2Jlayer")
     'no such ⟨U+001B⟩[2Jlayer'
@@ -53,14 +53,14 @@ def in_one_line(message: object) -> str:
 
 
 def markdown(text: str) -> Markup:
-    """The text as Markdown that shows it, on one line and inside a table too.
+    """The text escaped for Markdown, on one line, also inside tables.
 
     >>> print(markdown("a|b_c <i> [d](e)"))
     a&#124;b\\_c &#60;i&#62; \\[d\\]\\(e\\)
     """
     shown = visible(text)
     shown = shown if len(shown) <= _LONGEST_LABEL else shown[: _LONGEST_LABEL - 1] + "…"
-    # A colon before // would make a link; entities stand for marks that tables or HTML read first.
+    # A colon before // would make a link; entities replace characters that tables or HTML read.
     marks = re.compile(r"[\\`*_{}\[\]()#!~$]|[&<>|\"@]|:(?=//)")
     return Markup(
         marks.sub(
@@ -70,7 +70,7 @@ def markdown(text: str) -> Markup:
 
 
 def number(value: float | None) -> str:
-    """A number in three digits; a dash where there is none.
+    """A number in three significant digits; a dash for None.
 
     >>> number(0.012345), number(12.345), number(12345.6), number(None)
     ('0.0123', '12.3', '12,346', '–')
@@ -91,7 +91,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def in_short(names: Iterable[str]) -> str:
-    """A list of at most seven names, the last always among them.
+    """A list of names; of more than seven, the first five and the last.
 
     >>> in_short("abcdefghij")
     'a, b, c, d, e, ..., j (10 in all)'
@@ -103,7 +103,7 @@ def in_short(names: Iterable[str]) -> str:
 
 
 class UnknownLayer(ValueError):
-    """A name that is no layer's; a command adds how all of them are listed."""
+    """An unknown layer name; a command adds how to list all layers."""
 
 
 def unknown(
@@ -114,14 +114,14 @@ def unknown(
     meant: str | None = None,
     spelled: str | None = None,
 ) -> ValueError:
-    """The error for a name that is none of those known, with the nearest of them.
+    """The error for an unknown name, with the nearest known ones.
 
     Args:
         what: What was expected, such as "a method".
         name: What was received.
-        names: Those known.
-        meant: What is here called otherwise, where that is known of the name.
-        spelled: The name as those known are spelled, to which the nearest are found.
+        names: The known names.
+        meant: What the name is called here, if it is another package's.
+        spelled: The name in the spelling of the known ones, for the search of the nearest.
 
     >>> raise unknown("a method", "grad_cm", ["gradient", "grad_cam", "rise"])
     Traceback (most recent call last):
@@ -135,7 +135,7 @@ def unknown(
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:
-    """The names similar to one, to be put into a sentence; where none is, the first eight.
+    """The similar names, for a sentence; if there are none, the first eight.
 
     >>> nearest("fourrier", ["pixels", "fourier"]), nearest("x", [])
     ("'fourier'", 'none')
@@ -147,7 +147,7 @@ def nearest(name: Any, names: Iterable[str]) -> str:
 
 
 def similar(name: Any, names: Iterable[str]) -> list[str]:
-    """The names that one may be a misspelling of, at most three, the likeliest first.
+    """Up to three names of which this may be a misspelling, the likeliest first.
 
     >>> similar("fourrier", ["pixels", "fourier"])
     ['fourier']
@@ -156,7 +156,7 @@ def similar(name: Any, names: Iterable[str]) -> list[str]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; cells are Markdown, so pass names and labels through `markdown`.
+    """A Markdown table; cells are Markdown, so escape names and labels with `markdown`.
 
     >>> print(table(["layer", "score"], [["conv1", "0.5"]]))
     | layer | score |

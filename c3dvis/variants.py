@@ -6,13 +6,12 @@ __all__ = ["variant"]
 
 
 def variant(layer, /, **attributes):
-    """Another object of a layer's class, with its weights and all else but some attributes.
+    """A copy of a layer on the same weights, with some attributes replaced.
 
-    It is for being called at once: what is assigned to the layer's attributes later it does not
-    know (what is assigned to its weights it does).
+    Call it at once: later changes of the layer's attributes are not seen, those of its weights are.
 
     Raises:
-        ValueError: An attribute that the layer only passes on, as a recurrent layer its cell's.
+        ValueError: An attribute that is a property, such as a recurrent layer's of its cell.
     """
     for name in attributes:
         if isinstance(getattr(type(layer), name, None), property):
@@ -21,6 +20,6 @@ def variant(layer, /, **attributes):
                 f"Received: layer {layer.name!r}, a {type(layer).__name__}."
             )
     other = object.__new__(type(layer))
-    # Past `__setattr__`, with which Keras notes layers and variables in lists that both share.
+    # Not by `__setattr__`, with which Keras appends to lists that both objects share.
     vars(other).update(vars(layer) | attributes)
     return other

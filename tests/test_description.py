@@ -80,7 +80,7 @@ def by_hand(**changed):
     ],
 )
 def test_words_say_what_was_measured(changed, words):
-    assert description._Preference.of(by_hand(**changed), 0).words == words
+    assert description._Preference.from_tuning(by_hand(**changed), 0).words == words
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_words_of_another_unit_are_taken_back(planted, clips):
 
 def test_generated_clips_are_what_the_words_say():
     """Their energy is at the direction and speed of the words, that of contrary ones is not."""
-    preference = description._Preference.of(by_hand(), 0)
+    preference = description._Preference.from_tuning(by_hand(), 0)
     shape = (16, 32, 32)
     made = list(description._generated(preference, shape, np.random.default_rng(0)))
     energy = description._predicted([preference], made)[:, 0]

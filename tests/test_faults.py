@@ -564,7 +564,7 @@ def test_ctrl_c_ends_a_command_that_starts_and_no_other_program(monkeypatch, nam
         monkeypatch.setattr(sys, "argv", [name, "gallery"])
         interrupts.end_at_once_while_starting()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        interrupts.expected()
+        interrupts.raise_again()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         with interrupts.ending_at_once():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL

@@ -133,7 +133,7 @@ def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch
 
 def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, instant, monkeypatch):
     filling = []
-    monkeypatch.setattr(make, "_PAGES_EVERY", 0)
+    monkeypatch.setattr(make, "_PAGE_INTERVAL", 0)
     monkeypatch.setattr(rebuild.page, "write", lambda *_, **options: filling.append(options))
     assert gallery(model, tmp_path / "a") == 0
     assert [one["filling"] for one in filling] == [True] * 8 + [False]
@@ -154,7 +154,7 @@ def test_the_page_shows_each_batch_as_soon_as_all_of_it_is_made(
     model, tmp_path, instant, monkeypatch
 ):
     made = []
-    monkeypatch.setattr(make, "_PAGES_EVERY", float("inf"))
+    monkeypatch.setattr(make, "_PAGE_INTERVAL", float("inf"))
     monkeypatch.setattr(make.page, "write", lambda _, __, records, **___: made.append(len(records)))
     assert gallery(model, tmp_path, "--layers", "conv1", "--batch-size", "2") == 0
     assert made == [0, 2, 3]
@@ -174,8 +174,9 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
     told = capsys.readouterr().out
     assert "5 clips to make, 3 there already" in told
     assert (
-        "made again, as they do not count: classes/0.json (damaged), classes/2.json (2.jpg is not "
-        "whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what was made)"
+        "made again, as their records are invalid: classes/0.json (damaged), classes/2.json "
+        "(2.jpg is not whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what "
+        "was made)"
     ) in told
     assert check_whole(tmp_path) == 16
 

@@ -97,7 +97,7 @@ def run(workers, tasks, tmp_path):
 
 
 def tasks_of(layer, count, size):
-    return [Task(group, group.units) for group in groups.share(units(layer, count), size)]
+    return [Task(group, group.units) for group in groups.split(units(layer, count), size)]
 
 
 def test_a_worker_stays_with_its_layer(tmp_path):
@@ -173,7 +173,7 @@ def test_engines_are_found_by_name(monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port", "h:999999"])
 def test_an_address_at_which_nobody_answers_is_told_at_once(monkeypatch, address):
     monkeypatch.setitem(sys.modules, "ray", object())
-    monkeypatch.setattr(ray, "_PATIENCE", 0.2)
+    monkeypatch.setattr(ray, "_TIMEOUT", 0.2)
     with pytest.raises(ValueError, match=f"Received: '{address}', where nobody answers"):
         engines.build("ray", address=address)
     monkeypatch.setenv("RAY_ADDRESS", address)
@@ -230,19 +230,19 @@ def test_a_ray_that_does_not_start_is_told_in_a_sentence(monkeypatch):
 
 
 def test_groups_are_shared_out_evenly_and_stay():
-    assert [(len(g.units), g.size) for g in groups.share(units("a", 20), 16)] == [(10, 10)] * 2
-    assert [(len(g.units), g.size) for g in groups.share(units("a", 5), 2)] == [
+    assert [(len(g.units), g.size) for g in groups.split(units("a", 20), 16)] == [(10, 10)] * 2
+    assert [(len(g.units), g.size) for g in groups.split(units("a", 5), 2)] == [
         (2, 2),
         (2, 2),
         (1, 2),
     ]
-    assert groups.share((), 4) == []
+    assert groups.split((), 4) == []
 
     def section(count):
         return Section("a", "Conv3D", (1,), 9, units("a", count))
 
-    few = groups.grown({}, [section(3)], 2)
-    more = groups.grown(few, [section(6)], 2)
+    few = groups.extend({}, [section(3)], 2)
+    more = groups.extend(few, [section(6)], 2)
     assert more["a"][:2] == few["a"]
     assert [[u.channel for u in group.units] for group in more["a"]] == [[0, 1], [2], [3, 4], [5]]
     (task,) = groups.tasks(more, units("a", 1, first=1))
@@ -405,7 +405,7 @@ def test_a_clip_is_made_again_from_its_record(model, tmp_path, capsys):
     values["network"]["weights_sha256"] = "0" * 64
     for damaged, told in (
         (values, "Expected the network of the record, with weights_sha256 0000"),
-        (values | {"settings": {"step": 3}}, "Expected a record that tells its settings"),
+        (values | {"settings": {"step": 3}}, "Expected a record that holds its settings"),
         (values | {"batch": []}, "Expected the record of a clip"),
         ([], "Expected a record"),
     ):

@@ -41,10 +41,10 @@ def pages(monkeypatch):
 
 
 def test_clips_are_shown_while_they_form_and_leave_nothing(network, tmp_path, monkeypatch, pages):
-    monkeypatch.setattr(forming, "_EVERY", 600)
+    monkeypatch.setattr(forming, "_INTERVAL", 600)
     make.make(SETTINGS, tmp_path / "slow", selection=SELECTION, network=network, report=str)
     assert not any("forming" in text for text in pages)  # in less than ten minutes
-    monkeypatch.setattr(forming, "_EVERY", 0)
+    monkeypatch.setattr(forming, "_INTERVAL", 0)
     seen = {}
     draw = forming.Forming.draw
 

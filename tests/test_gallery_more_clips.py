@@ -71,7 +71,7 @@ def test_the_page_shows_them_and_they_are_made_once_among_the_same_others(made, 
     assert len(kept.clips) == 3 and kept.sentence in "".join(Reader(index).text)
     whole = bytes_below(out)
     assert made("--speeds") == 0 and len(made.asked) == 1
-    for lost in (more_clips._kept(out, UNITS[1]), out / kept.clips[2].strip):
+    for lost in (more_clips._record_path(out, UNITS[1]), out / kept.clips[2].strip):
         lost.unlink()
         assert made("--speeds") == 0 and made.asked[-1] == (0, 1) and bytes_below(out) == whole
     rebuild.rebuild(out)
@@ -106,12 +106,12 @@ def test_a_unit_without_gradient_has_none_and_is_not_tried_again(made, tmp_path)
 
 def test_shards_leave_them_for_later(made, capsys):
     assert made("--speeds", "--shard", "1/2") == 2
-    assert "more clips of each unit: add them when all shards are made" in capsys.readouterr().err
+    assert "more clips of each unit with a shard: add them when all" in capsys.readouterr().err
 
 
 def test_what_it_costs_to_be_slow_is_said_in_words():
     def said(slow, free, change=0.25):
-        return clip_kinds._on_speed(np.array([slow, 1.0, free]), np.array([change, 0.5, 0.5]))
+        return clip_kinds._speed_sentence(np.array([slow, 1.0, free]), np.array([change, 0.5, 0.5]))
 
     assert said(3.0, 4.0) == (
         "Slowest, with 50% of the free clip's change between frames, it keeps 75% of its score."
@@ -130,7 +130,7 @@ def test_what_it_costs_to_be_slow_is_said_in_words():
     ],
 )
 def test_what_a_direction_is_worth_is_said_in_words(selectivity, words):
-    assert words in clip_kinds._on_direction(selectivity)
+    assert words in clip_kinds._direction_sentence(selectivity)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_a_direction_is_worth_is_said_in_words(selectivity, words):
 def test_what_is_damaged_is_nothing_and_the_others_stay(made, tmp_path, damage):
     out = tmp_path / "out"
     assert made("--speeds", "--parametrizations", "pixels") == 0
-    path = more_clips._kept(out, UNITS[0])
+    path = more_clips._record_path(out, UNITS[0])
     values = files.read_json(path)
     values["speeds"]["clips"][0] |= damage
     files.write_json(path, values)
@@ -149,7 +149,7 @@ def test_what_is_damaged_is_nothing_and_the_others_stay(made, tmp_path, damage):
 def test_no_kind_leads_out_of_the_gallery(made, tmp_path):
     out = tmp_path / "out"
     assert made("--parametrizations", "pixels") == 0
-    path = more_clips._kept(out, UNITS[0])
+    path = more_clips._record_path(out, UNITS[0])
     values = files.read_json(path)
     kind = "x/../../../../secret"
     (out / "cards/conv2/0-x").mkdir()
@@ -164,7 +164,7 @@ def test_no_kind_leads_out_of_the_gallery(made, tmp_path):
 def test_they_are_those_of_maximize(tmp_path):
     renderer = render.Renderer(Settings(steps=1), tmp_path, network=small_network())
     group = Group((Unit("conv1", 1, None, "conv1"),), 1)
-    for kind in clip_kinds.chosen(speeds=True, other_parametrizations=["pixels"]):
+    for kind in clip_kinds.selected(speeds=True, other_parametrizations=["pixels"]):
         (made,) = kind.make(renderer, group).values()
         assert all(one.clip.shape == (6, 16, 16, 3) for one in made.clips)
 
@@ -178,7 +178,7 @@ def test_a_neuron_is_shown_by_what_it_sees(tmp_path):
     kernel[:, :, :3] = -1
     conv.set_weights([kernel, np.zeros(1)])
     renderer = render.Renderer(Settings(steps=32), tmp_path, network=network)
-    (kind,) = clip_kinds.chosen(neurons=True)
+    (kind,) = clip_kinds.selected(neurons=True)
     group = Group((Unit("conv", 0, None, "conv"),), 1)
     assert kind.units_of(renderer, group) == group.units
     ((shown,),) = (made.clips for made in kind.make(renderer, group).values())

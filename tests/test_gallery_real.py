@@ -183,7 +183,10 @@ def test_another_folder_is_refused(made, tmp_path, capsys):
     assert main([*command[:-1], str(tmp_path)]) == 2
     assert "was given before, of 'films'. Received: " in capsys.readouterr().err
     assert main([*command, "--shard", "1/2"]) == 2
-    assert "real clips or motion cards without a shard" in capsys.readouterr().err
+    assert (
+        "no real clips, motion cards or more clips of each unit with a shard"
+        in capsys.readouterr().err
+    )
 
 
 def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch):

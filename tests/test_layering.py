@@ -22,7 +22,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 GROUND = {
     "autodiff",
     "clips",
-    "clone",
+    "weights_finder",
     "command_line",
     "convolution",
     "files",
@@ -317,7 +317,7 @@ def test_the_package_finds_its_weights_installed_too(tmp_path):
     """As a wheel lays it out: the weights in the package's folder, and no clone around it."""
     package = tmp_path / "c3dvis"
     package.mkdir()
-    for name in ("__init__.py", "clone.py", "interrupts.py"):
+    for name in ("__init__.py", "weights_finder.py", "interrupts.py"):
         shutil.copy(PACKAGE / name, package)
     shutil.copytree(ROOT / "weights", package / "weights", ignore=shutil.ignore_patterns("*.h5"))
     code = "import importlib.resources as r; print(r.files('c3dvis.weights') / 'README.md')"

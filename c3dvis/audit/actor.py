@@ -1,4 +1,4 @@
-"""What moves in a clip before a camera that stands still, and the background behind it."""
+"""Separates what moves in a clip of a static camera from the background."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from c3dvis.attribution.baselines import gaussian
 
 __all__ = ["Actor", "find_actor"]
 
-# Difference to the background, of a range of 1, from which a pixel has changed: above what
-# compression does to a film.
+# A pixel has changed if it differs from the background by more than this, of a range of 1: above
+# compression artefacts.
 _CHANGED = 0.08
-# Share of the frames in which a pixel changes from which on it is the actor's in all frames, as
-# an actor who stays in place is part of the median.
+# A pixel that changes in at least this share of the frames is the actor's in all frames, as an
+# actor who stays in place is part of the median.
 _OFTEN = 0.25
 # Standard deviations of Gaussians, as shares of the shorter side.
 _SPECKS, _EDGE = 0.02, 0.01
-# Of a blurred mask, the value from which it is the actor's: low, so that none of them is left out.
+# Threshold of the blurred mask; low, so that no part of the actor is left out.
 _GENEROUS = 0.25
-# Shares of the picture: less is nothing, more leaves no background.
+# Minimum and maximum share of the picture that the actor covers.
 _SMALLEST, _LARGEST = 0.002, 0.7
-# Up to this share of the picture, what moves is no camera's doing.
+# Up to this share of the picture, motion is not taken for camera motion.
 _FEW = 0.1
 
 
@@ -50,10 +50,10 @@ class Actor:
 
 
 def find_actor(clip: ArrayLike, mask: ArrayLike | None = None) -> Actor:
-    """Tells what moves from the background, which is the median over time.
+    """Separates what moves from the background, the median over time.
 
-    What changes in a quarter of the frames or more counts as the actor in all of them, so that a
-    person who only moves the arms is not cut up. Shadows and whatever else moves are part of it.
+    Pixels that change in a quarter of the frames or more belong to the actor in all of them, so
+    that a person who only moves the arms stays whole. Shadows and other moving things are included.
 
     Args:
         clip: `(T, H, W, C)` in [0, 1].
@@ -105,7 +105,7 @@ def _moving(clip: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _camera_stands(clip: NDArray[np.float32]) -> bool:
-    """Whether frames half a clip apart mostly fit each other best where they are.
+    """Whether frames half a clip apart mostly match best without a shift.
 
     By phase correlation: Kuglin and Hines 1975, "The Phase Correlation Image Alignment Method".
     """

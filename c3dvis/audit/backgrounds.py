@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from c3dvis.audit.actor import Actor, NoActor
 from c3dvis.audit.changes import SAME, SWAPPED
-from c3dvis.audit.material import Material
+from c3dvis.audit.clip_set import ClipSet
 
 # Backgrounds of a class that are kept, and clips that are read for them.
 _KEPT, _READ = 4, 8
@@ -28,13 +28,13 @@ class Backgrounds:
     """The backgrounds of a few clips of each class.
 
     Args:
-        material: The clips.
-        seed: Of which background is put behind which clip.
+        clip_set: The clips.
+        seed: Seed of the choice of backgrounds.
     """
 
-    def __init__(self, material: Material, seed: int):
-        self._material, self._seed = material, seed
-        self._every = [one for label in sorted(set(material.labels)) for one in self._kept(label)]
+    def __init__(self, clip_set: ClipSet, seed: int):
+        self._clip_set, self._seed = clip_set, seed
+        self._every = [one for label in sorted(set(clip_set.labels)) for one in self._kept(label)]
 
     def of(self, index: int, actor: Actor) -> dict[str, NDArray[np.float32]]:
         """Backgrounds for a clip, by the name of the change; those that there are.
@@ -42,7 +42,7 @@ class Backgrounds:
         Of another film, and unlike the clip's own: clips that are all filmed in one place have no
         other background.
         """
-        label, film = self._material.labels[index], self._material.films[index]
+        label, film = self._clip_set.labels[index], self._clip_set.films[index]
         chosen = {}
         for change, is_same in ((SWAPPED, False), (SAME, True)):
             fit = [
@@ -58,15 +58,15 @@ class Backgrounds:
         return chosen
 
     def _kept(self, label: int) -> list[_Background]:
-        own = [i for i, one in enumerate(self._material.labels) if one == label]
+        own = [i for i, one in enumerate(self._clip_set.labels) if one == label]
         kept: list[_Background] = []
         # Spread over the class, as neighbours in a folder are often of one film.
         for index in own[:: max(1, len(own) // _READ)][:_READ]:
-            film = self._material.films[index]
+            film = self._clip_set.films[index]
             if len(kept) == _KEPT or film in {one.film for one in kept}:
                 continue
             try:
-                actor = self._material.actor(index, self._material.clip(index))
+                actor = self._clip_set.actor(index, self._clip_set.clip(index))
             except (NoActor, ValueError):
                 continue  # said where the clip itself is read
             kept.append(_Background(film, label, actor.background))

@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from c3dvis.audit.actor import Actor, NoActor
 from c3dvis.audit.backgrounds import Backgrounds
 from c3dvis.audit.changes import versions
-from c3dvis.audit.material import Material
+from c3dvis.audit.clip_set import ClipSet
 
 
 class ChangedClips:
-    """Versions of clips, which are the same whenever they are asked for.
+    """The versions of clips; the same arguments always give the same versions.
 
     Args:
-        material: The clips.
+        clip_set: The clips.
         draws: Frames that are frozen, and random orders.
-        seed: Of the random orders, and of which background is put behind which clip.
+        seed: Seed of the random orders and of the choice of backgrounds.
     """
 
-    def __init__(self, material: Material, *, draws: int, seed: int):
-        self.material, self.draws, self.seed = material, draws, seed
+    def __init__(self, clip_set: ClipSet, *, draws: int, seed: int):
+        self.clip_set, self.draws, self.seed = clip_set, draws, seed
 
     def clip(self, index: int) -> tuple[NDArray[np.float32], Actor | None, str | None]:
         """A clip, its actor, and if there is none, why; ValueError if it can't be read."""
-        clip = self.material.clip(index)
+        clip = self.clip_set.clip(index)
         try:
-            return clip, self.material.actor(index, clip), None
+            return clip, self.clip_set.actor(index, clip), None
         except NoActor as error:
             return clip, None, str(error)
 
@@ -42,11 +42,11 @@ class ChangedClips:
         return versions(clip, actor, others, draws=self.draws, seed=self.seed)
 
     def example(self, index: int, change: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A clip, and what a change makes of it in its first draw."""
+        """A clip, and its version under the first draw of a change."""
         clip, actor, _ = self.clip(index)
         every = self.versions(index, clip, actor)
         return clip, next(version for name, version in every if name == change)
 
     @functools.cached_property
     def _backgrounds(self) -> Backgrounds:
-        return Backgrounds(self.material, self.seed)
+        return Backgrounds(self.clip_set, self.seed)

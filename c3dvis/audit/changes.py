@@ -1,4 +1,4 @@
-"""The clips that an audit shows a network: each without its motion, background or actor."""
+"""The changes of an audit: a clip without its motion, background or actor."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def versions(
 
     Args:
         clip: float32 `(T, H, W, C)` in [0, 1].
-        actor: Of the clip; None where it has none: then only what needs none is made.
-        backgrounds: Of other clips, `(H, W, C)`, for `SWAPPED` and `SAME`; either may be missing.
+        actor: Actor of the clip; None yields only the versions that need none.
+        backgrounds: Backgrounds `(H, W, C)` of other clips by `SWAPPED` and `SAME`, if available.
         draws: Frames that are frozen, and random orders.
-        seed: Of the random orders.
+        seed: Seed of the random orders.
 
     Returns:
         Pairs of a name of `CHANGES`, but `ONE_FRAME`, and a clip; freezing and shuffling give

@@ -23,11 +23,11 @@ def class_numbers(
     """The number of each clip's class.
 
     Args:
-        names: Of the clips, such as "wave/1.mp4".
+        names: Names of the clips, such as "wave/1.mp4".
         labels: Class by the name of a clip or of a folder that it lies in; or one for each clip;
             None takes the name of the folder.
-        class_names: Of the network, if known.
-        count: Of its classes.
+        class_names: Class names of the network, if known.
+        count: Number of its classes.
 
     Raises:
         ValueError: A clip without a class, a class that the network hasn't, or an entry of

@@ -35,7 +35,7 @@ def write(
     """Writes `index.html`, `README.md`, `scores.csv`, `summary.csv`, `audit.json` and films.
 
     Args:
-        folder: Of them all.
+        folder: Folder of all files.
         audit: What was measured.
         changed: The clips, for the films.
         shown: Clips of each change that are shown.
@@ -113,7 +113,7 @@ def _worst(
     folder: Path, audit: Audit, changed: ChangedClips, shown: int
 ) -> Iterator[pages.PictureGroup]:
     """Films of the clips that lose the most under each change."""
-    index = {name: i for i, name in enumerate(changed.material.names)}
+    index = {name: i for i, name in enumerate(changed.clip_set.names)}
     for change in _SHOWN:
         losing = [clip for clip in audit.clips if _lost(clip, change) > _LOSES]
         worst = sorted(losing, key=lambda clip: -_lost(clip, change))[:shown]
@@ -143,9 +143,9 @@ def _lost(clip: ClipScores, change: str) -> float:
 
 def _caption(audit: Audit, clip: ClipScores, change: str) -> str:
     before, after = clip.scores[ORIGINAL], clip.scores[change]
-    taken = "" if after.predicted == clip.label else f", {audit.class_names[after.predicted]}"
+    predicted = "" if after.predicted == clip.label else f", {audit.class_names[after.predicted]}"
     probabilities = f"{number(before.probability)} to {number(after.probability)}"
-    return f"{audit.class_names[clip.label]}: {probabilities}{taken} ({clip.name})"
+    return f"{audit.class_names[clip.label]}: {probabilities}{predicted} ({clip.name})"
 
 
 def _left_out(audit: Audit) -> Iterator[pages.PictureGroup]:
@@ -187,10 +187,10 @@ def _score_rows(audit: Audit) -> Iterator[Sequence[Any]]:
     yield "clip film class change probability logit correct predicted no_actor".split()
     for clip in audit.clips:
         for change, score in clip.scores.items():
-            told = [score.probability, score.logit, score.correct]
+            numbers = [score.probability, score.logit, score.correct]
             names = [audit.class_names[one] for one in (clip.label, score.predicted)]
             why = clip.no_actor or ""
-            yield [clip.name, clip.source, names[0], change, *told, names[1], why]
+            yield [clip.name, clip.source, names[0], change, *numbers, names[1], why]
 
 
 def _summary_rows(audit: Audit) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""What an audit gives: scores of each clip and change, their means with intervals, verdicts."""
+"""The result of an audit: scores of each clip and change, means with intervals, verdicts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Audit", "ClipScores", "Score", "Summary"]
 
 
 class Score(NamedTuple):
-    """What a network says of one clip under one change; of several draws, means.
+    """A network's score of one clip under one change, averaged over draws.
 
     Attributes:
-        probability: Of the clip's class.
-        logit: Of the clip's class.
+        probability: Probability of the clip's class.
+        logit: Logit of the clip's class.
         correct: Share of the draws in which no other class has a higher score: 0 or 1 for one draw.
         predicted: Number of the class of the highest score, in most draws.
     """
@@ -37,7 +37,7 @@ class ClipScores:
     """One clip.
 
     Attributes:
-        name: Of the clip.
+        name: Name of the clip.
         source: The film that it is of.
         label: Number of its class.
         scores: By change; those of background and actor only where the clip has such.
@@ -61,14 +61,14 @@ class Summary:
         label: Number of the class; None is all classes.
         change: One of `c3dvis.audit.changes.CHANGES`.
         clips: How many have a score under this change.
-        sources: Of how many films.
+        sources: Number of films.
         accuracy: Share of clips whose class has the highest score.
-        probability: Of the class.
-        logit: Of the class.
-        evidence: How much more probable the class is for its clips than for those of other classes
-            under the same change, which it is by 0 for a network that always says the same.
-        loss: Share of the evidence in the clips as they are that the change takes, over the same
-            clips; None where they have none.
+        probability: Mean probability of the class.
+        logit: Mean logit of the class.
+        evidence: Mean probability of the class for its own clips minus that for clips of other
+            classes under the same change; 0 for a network with constant output.
+        loss: Share of the evidence in the original clips that the change removes; None if they
+            have no evidence.
     """
 
     label: int | None
@@ -87,9 +87,9 @@ class Audit:
     """The answers of one network to a folder of clips and their changed versions.
 
     Attributes:
-        network: Its name.
+        network: Name of the network.
         class_names: Names of all its classes.
-        clips: Those that could be read.
+        clips: The clips that could be read.
         failed: Name of each of the others, and why.
         elsewhere: By change and number of a class, its mean probability for the clips of other
             classes; chance, one over the number of classes, stands for what is missing.

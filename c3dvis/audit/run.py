@@ -1,4 +1,4 @@
-"""An audit: every clip of a folder, as it is and changed, through a network."""
+"""Runs an audit: scores every clip of a folder, original and changed, with a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from c3dvis import __version__, files, identity, output_folder, stored
 from c3dvis.audit import report
 from c3dvis.audit.changed_clips import ChangedClips
 from c3dvis.audit.changes import ONE_FRAME
-from c3dvis.audit.material import Material, material
+from c3dvis.audit.clip_set import ClipSet, clip_set
 from c3dvis.audit.result import Audit, ClipScores, Score
 from c3dvis.models import layers as network_layers
 from c3dvis.models.chosen import class_count
@@ -25,9 +25,9 @@ from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["audit"]
 
-# Frames and pixels of clips from files, where the network takes any.
+# Default frames, height and width of clips from files, if the network takes any.
 _USUAL = (16, 112, 112)
-# Clips whose scores are one file, written whole: what a killed run has to do again.
+# Clips per file of scores; a killed run repeats at most one file.
 _PART = 16
 _PARTS = "parts"
 
@@ -50,13 +50,12 @@ def audit(
     note: str | None = None,
     verbose: int | str = "auto",
 ) -> Audit:
-    """What freezing, shuffling, reversing, and other backgrounds do to a network's answers.
+    """Measures how freezing, shuffling, reversing and other backgrounds change class scores.
 
-    Each clip is shown to the network as it is, and changed in the ways that
-    `c3dvis.audit.changes.CHANGES` lists. Actor and background are told apart by the differences
-    between frames, or by masks; a clip in which that can't be done, such as of a moving camera,
-    goes without these changes, and says so. What is in memory is one batch of clips, and four
-    backgrounds a class.
+    Each clip is scored as it is, and with each change of `c3dvis.audit.changes.CHANGES`. Actor and
+    background are separated by frame differences, or by masks; a clip where this fails, such as
+    with a moving camera, is scored without these changes, and reported. Memory holds one batch of
+    clips, and four backgrounds per class.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1] and gives class scores.
@@ -76,7 +75,7 @@ def audit(
         size: Height and width of those; None is what the network takes, or 112.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
-        seed: Of the random orders, and of which backgrounds are put in.
+        seed: Seed of the random orders and of the choice of backgrounds.
         note: A sentence that the pages begin with.
         verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
 
@@ -110,7 +109,7 @@ def audit(
             f"Received: one with output of shape {network.output_shape}."
         )
     names = getattr(network, "class_names", None)
-    clips_of = material(
+    clips_of = clip_set(
         clips,
         labels,
         shape=clip_shape(network, frames=frames, size=size, usual=_USUAL),
@@ -132,8 +131,8 @@ def audit(
 
 
 def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbose) -> Audit:
-    """All clips, those of earlier runs read from their files."""
-    of = scores.changed.material
+    """Scores all clips; those of earlier runs are read from files."""
+    of = scores.changed.clip_set
     key = None if parts is None else scores.key()
     count = len(of.names)
     progress = keras.utils.Progbar(count, verbose=int(bool(verbose)), unit_name="clip")
@@ -166,7 +165,7 @@ def _audited(scores: _Scores, names: tuple[str, ...], parts: Path | None, verbos
 
 
 def _part(scores: _Scores, indices: Sequence[int], progress: Any) -> dict[str, Any]:
-    """Scores of some clips, and the sums of their probabilities of all classes asked about."""
+    """Scores of some clips, and sums of their probabilities of the audited classes."""
     rows: list[dict[str, Any]] = []
     totals: dict[str, NDArray[np.float64]] = {}
     for index in indices:
@@ -179,7 +178,7 @@ def _part(scores: _Scores, indices: Sequence[int], progress: Any) -> dict[str, A
 
 
 def _stored_part(path: Path, key: str | None, clips: int, labels: int) -> dict[str, Any] | None:
-    """What `_part` gave to an earlier run; None where there is nothing of this key, or damaged."""
+    """The part of an earlier run; None if it is missing, damaged or of another key."""
     part = files.read_json(path)
     try:
         rows, totals = stored.items(part["clips"]), stored.mapping(part["totals"])
@@ -213,7 +212,7 @@ def _elsewhere(
     return means
 
 
-def _clip_scores(of: Material, index: int, row: Mapping[str, Any]) -> ClipScores:
+def _clip_scores(of: ClipSet, index: int, row: Mapping[str, Any]) -> ClipScores:
     return ClipScores(
         name=of.names[index],
         source=of.films[index],
@@ -224,22 +223,22 @@ def _clip_scores(of: Material, index: int, row: Mapping[str, Any]) -> ClipScores
 
 
 class _Scores:
-    """A network's scores of one clip after the other, as JSON keeps them."""
+    """Scores clips one at a time, as values for JSON."""
 
     def __init__(self, network, changed: ChangedClips, preprocess, batch_size: int):
         self.network, self.changed, self.preprocess = network, changed, preprocess
-        self.labels = sorted(set(changed.material.labels))
+        self.labels = sorted(set(changed.clip_set.labels))
         self._is_sigmoid = network_layers.output_activation(network) == "sigmoid"
         self._logits = UnitResponses(network, LOGITS, preprocess=preprocess, batch_size=batch_size)
 
     def key(self) -> str:
-        """What tells all that decides the scores from others."""
+        """Hash of everything that determines the scores."""
         return identity.sha256(
             {
                 "version": __version__,
                 "weights": identity.weights_sha256(self.network),
                 "architecture": identity.architecture_sha256(self.network),
-                "clips": self.changed.material.identity,
+                "clips": self.changed.clip_set.identity,
                 "draws": self.changed.draws,
                 "seed": self.changed.seed,
                 "preprocess": self.preprocess,
@@ -247,7 +246,7 @@ class _Scores:
         )
 
     def of(self, index: int) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
-        """Of one clip scores by change, or why it can't be read; and probabilities of `labels`."""
+        """One clip's scores by change, or why it can't be read; and probabilities of `labels`."""
         try:
             clip, actor, no_actor = self.changed.clip(index)
         except ValueError as error:
@@ -263,17 +262,17 @@ class _Scores:
         if not np.isfinite(logits).all():
             raise ValueError(
                 "Expected finite class scores. Received: NaN or infinite ones for "
-                f"{self.changed.material.names[index]!r}."
+                f"{self.changed.clip_set.names[index]!r}."
             )
-        label = self.changed.material.labels[index]
+        label = self.changed.clip_set.labels[index]
         by_change = {c: logits[[c == one for one in changes]] for c in dict.fromkeys(changes)}
         frozen = by_change["freeze"]
         surest = self._probabilities(frozen).max(axis=1).argmax()
         by_change[ONE_FRAME] = frozen[[surest]]
         means = {c: self._probabilities(rows).mean(axis=0) for c, rows in by_change.items()}
         scores = {c: _score(rows, means[c], label) for c, rows in by_change.items()}
-        asked = {c: mean[self.labels] for c, mean in means.items()}
-        return {"no_actor": no_actor, "scores": scores}, asked
+        probabilities = {c: mean[self.labels] for c, mean in means.items()}
+        return {"no_actor": no_actor, "scores": scores}, probabilities
 
     def _probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._is_sigmoid:

@@ -25,7 +25,7 @@ from c3dvis.objectives.describe import describe
 
 _ABOUT = (
     "The clip, and beside it what decided the network as it was after an epoch of its training: "
-    "vermilion is for what is asked about, blue against it; the bar below has one mark a frame. "
+    "vermilion is for what is listed about, blue against it; the bar below has one mark a frame. "
     "The method is {}."
 )
 
@@ -52,7 +52,7 @@ class AttributionCallback(EpochCallback):
         input: Name of the input that takes the clips, where the network has several; None is the
             only one that does.
         inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
-        **options: Those of the method.
+        **options: Options of the method.
 
     Raises:
         ValueError: Clips that are none, an unknown method or option; when the training begins, an
@@ -92,12 +92,12 @@ class AttributionCallback(EpochCallback):
         method = method_name(method)
         explain.check(method, options)
         self.clips = _clips(clips)
-        asked = _objectives(targets, len(self.clips))
+        listed = _objectives(targets, len(self.clips))
         self._method, self._preprocess = method, preprocess
         self._options = options | {"input": input, "inputs": inputs}
         super().__init__(
-            asked,
-            named([f"clip {i}, {describe(one)}" for i, one in enumerate(asked)]),
+            listed,
+            named([f"clip {i}, {describe(one)}" for i, one in enumerate(listed)]),
             folder,
             kind="attribution",
             settings={"method": method, "options": options, "clip": self.clips.shape[1:]},
@@ -119,7 +119,7 @@ class AttributionCallback(EpochCallback):
             Scorer(one, objective, preprocess=self._preprocess)
             clip_values.check(clip, tuple(one.inputs[0].shape[1:]))
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
+    def results(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for clip, objective in zip(self.clips, self.objectives, strict=True):
             if interrupted.is_set():
                 raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What both callbacks share: when they act, what they leave alone, and what becomes of errors."""
+"""The base class of both callbacks: when they run, what they isolate, how errors are handled."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from c3dvis.objectives import Objective
 
 
 class EpochCallback(keras.callbacks.Callback):
-    """Makes something of a copy of the network after some of the epochs.
+    """Computes results of a copy of the network after some of the epochs.
 
     Args:
-        objectives: What is asked of the network.
-        units: What is followed, in the order in which it is made.
-        folder: Where the files go.
-        kind: A word for the settings and for TensorBoard's run.
-        settings: What all epochs in the folder must have in common.
+        objectives: Objectives to maximize or explain.
+        units: What is tracked, in the order of the results.
+        folder: Output folder.
+        kind: Name for the settings and for TensorBoard's run.
+        settings: Settings that must be equal for all epochs in the folder.
         about: A sentence or two for the page.
-        every: Epochs from one time to the next; the last epoch of a training always counts.
-        fps: Frames a second of the animations.
+        every: Number of epochs between results; the last epoch of a training always has one.
+        fps: Frames per second of the animations.
         log_dir: TensorBoard's folder; None writes nothing there.
     """
 
@@ -47,9 +47,9 @@ class EpochCallback(keras.callbacks.Callback):
     _log_dir: Path | None
     _events: EventFile | None
     _copy: NetworkCopy | None
-    # Whether what is made next may make layers, beyond those that `prepare` has made.
+    # Whether the next results may create layers, besides those of `prepare`.
     _makes_layers: bool
-    # Epochs that the network has been trained, and the last after which something was made.
+    # Epochs trained so far, and the last epoch with results.
     _trained: int | None
     _shown: int | None
 
@@ -84,11 +84,11 @@ class EpochCallback(keras.callbacks.Callback):
         self._thread: Executor | None = None
 
     def prepare(self, network: keras.Model) -> None:
-        """Refuses what can't be made of the network, and keeps what serves for all epochs."""
+        """Raises errors for what the network can't do, and prepares what serves all epochs."""
         raise NotImplementedError
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
-        """What the network as it is now gives for each unit, in order; errors are results too."""
+    def results(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
+        """Yields the current network's result for each unit, in order; errors are results too."""
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
@@ -103,7 +103,7 @@ class EpochCallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._trained is None:
             self._trained = epoch
-            self._carefully(lambda interrupted: self._make_room(epoch), epoch)
+            self._with_warnings(lambda interrupted: self._set_aside_later_epochs(epoch), epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._trained = epoch + 1
@@ -126,8 +126,8 @@ class EpochCallback(keras.callbacks.Callback):
         self.prepare(copy.network)
         return copy
 
-    def _make_room(self, epoch: int) -> list[str]:
-        """Moves epochs that are going to be trained anew out of the way; says so."""
+    def _set_aside_later_epochs(self, epoch: int) -> list[str]:
+        """Moves away results of epochs that are trained again; returns a message."""
         aside = self._history.set_aside(epoch)
         if aside is None:
             return []
@@ -143,10 +143,10 @@ class EpochCallback(keras.callbacks.Callback):
 
     def _show(self, epoch: int) -> None:
         self._shown = epoch
-        self._carefully(lambda interrupted: self._make(epoch, interrupted), epoch)
+        self._with_warnings(lambda interrupted: self._make(epoch, interrupted), epoch)
 
-    def _carefully(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
-        """Warns of all that goes wrong: nothing here is worth a training."""
+    def _with_warnings(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
+        """Turns all errors into warnings, so that the training continues."""
         try:
             messages = run_isolated(work, makes_layers=self._makes_layers, thread=self._thread)
         except Exception as error:
@@ -155,11 +155,11 @@ class EpochCallback(keras.callbacks.Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _make(self, epoch: int, interrupted: threading.Event) -> list[str]:
-        """Makes all units of an epoch; says which it could not."""
+        """Makes the results of an epoch; returns messages about failures."""
         assert self._copy is not None
         self._copy.refresh()
         messages = []
-        results = self.made(self._copy.network, interrupted)
+        results = self.results(self._copy.network, interrupted)
         for unit, result in zip(self.units, results, strict=True):
             if result.error_message:
                 messages.append(

@@ -1,4 +1,4 @@
-"""A film of what became of one clip over the epochs: one epoch's clip after the other."""
+"""A film of one unit's clips over the epochs, one epoch after the other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LINE, _BAR, _PAD = 16, 3, 4
 _PAPER, _INK, _DONE, _AHEAD = (255, 255, 255), (28, 31, 35), (98, 106, 115), (214, 217, 220)
 
 
-def chosen(count: int) -> list[int]:
-    """Which of so many epochs a film shows: evenly spread, the first and the last among them.
+def film_epochs(count: int) -> list[int]:
+    """Indices of the epochs that a film shows: evenly spaced, with the first and the last.
 
-    >>> chosen(3), len(chosen(100)), chosen(100)[-1]
+    >>> film_epochs(3), len(film_epochs(100)), film_epochs(100)[-1]
     ([0, 1, 2], 16, 99)
     """
     return [round(i) for i in np.linspace(0, count - 1, min(count, MOST_EPOCHS)).tolist()]

@@ -45,11 +45,11 @@ class GalleryCallback(EpochCallback):
         folder: Made if it isn't there.
         every: Epochs from one time to the next.
         steps: Steps of the optimizer a clip.
-        seed: Of the noise that clips begin as.
+        seed: Seed of the initial noise.
         fps: Frames a second, up to 50.
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
             shown there too, under "Images" of the run "gallery", with a slider over the epochs.
-        **options: Those of `Maximizer`: parametrization, size, preprocess, batch_size, ...
+        **options: Options of `Maximizer`: parametrization, size, preprocess, batch_size, ...
 
     Raises:
         ValueError: Settings out of range; when the training begins, a layer, channel or size that
@@ -86,10 +86,10 @@ class GalleryCallback(EpochCallback):
         arguments.check_options(options, Maximizer.__init__)
         self._steps, self._seed, self._options = steps, seed, options
         self._maximizers: list[Maximizer] = []
-        asked = _objectives(units)
+        listed = _objectives(units)
         super().__init__(
-            asked,
-            named([describe(one[i]) for one in asked for i in range(len(one))]),
+            listed,
+            named([describe(one[i]) for one in listed for i in range(len(one))]),
             folder,
             kind="gallery",
             settings={"steps": steps, "seed": seed, "options": options},
@@ -109,7 +109,7 @@ class GalleryCallback(EpochCallback):
         super().on_train_end(logs)
         self._maximizers = []
 
-    def made(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
+    def results(self, network: keras.Model, interrupted: threading.Event) -> Iterator[EpochResult]:
         for objective, maximizer in zip(self.objectives, self._maximizers, strict=True):
             left = len(objective)
             interrupt = _Interrupt(interrupted)

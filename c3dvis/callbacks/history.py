@@ -1,4 +1,4 @@
-"""The folder of a callback: what each epoch gave for each unit, their films, and the page.
+"""The folder of a callback: results of each epoch and unit, films, and the page.
 
 callback.json             the settings that every training in this folder must agree on
 conv3b-7/epoch-0002.gif   what epoch 2 gave for a unit
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips, pages, stored
-from c3dvis.callbacks.film import chosen, film
+from c3dvis.callbacks.film import film, film_epochs
 from c3dvis.callbacks.units import Tracked
 from c3dvis.files import read_json, write_json
 from c3dvis.text import number
@@ -32,12 +32,12 @@ _ASIDE = "set-aside-{}"
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch gave for a unit.
+    """The result of an epoch for a unit.
 
     Attributes:
-        score: The objective's; None where that is not finite or not known.
-        frames: float32 `(T, H, W, 3)` in [0, 1]; None where there is nothing to show.
-        error_message: Why not, in words.
+        score: Score of the objective; None if it is not finite or unknown.
+        frames: float32 `(T, H, W, 3)` in [0, 1]; None if there is nothing to show.
+        error_message: The reason, if there is nothing to show.
     """
 
     score: float | None = None
@@ -46,7 +46,7 @@ class EpochResult:
 
 
 class History:
-    """What was made in a folder, epoch by epoch; only the folder itself remembers it.
+    """The results in a folder, by epoch; all state is in the folder.
 
     Args:
         folder: Made if it isn't there.
@@ -142,7 +142,7 @@ class History:
         if not records:
             path.unlink(missing_ok=True)
             return
-        picked = [records[i] for i in chosen(len(records))]
+        picked = [records[i] for i in film_epochs(len(records))]
         # A GIF keeps frames that stand still as one.
         shown = [
             clips.read(self._gif(unit, record), frames=record["frames"], short="hold")

@@ -1,4 +1,4 @@
-"""Runs work that must not change a training: in a thread, with `random` put back afterwards."""
+"""Runs work without side effects on a training: in a thread, and with `random` restored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_isolated(
             end soon, by an exception.
         makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
             one that reads data ahead, would be put back too: so not where it isn't needed.
-        thread: Of `isolated_thread`; None is one for this work alone.
+        thread: A thread of `isolated_thread`; None starts one for this call.
 
     Raises:
         BaseException: What `work` raises.

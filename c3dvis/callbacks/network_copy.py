@@ -1,4 +1,4 @@
-"""A copy of the network that is being trained, to be looked at in its place."""
+"""A copy of the network in training, which is analysed instead of it."""
 
 from __future__ import annotations
 

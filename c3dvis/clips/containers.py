@@ -42,7 +42,7 @@ def _segment_end(file: BinaryIO) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """Read a variable-length integer; None for "unknown", which has every bit set."""
+    """Reads a variable-length integer; None for "unknown", which has every bit set."""
     first = file.read(1)
     if not first or not first[0]:
         return None

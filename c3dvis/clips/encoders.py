@@ -1,4 +1,4 @@
-"""The bytes of a clip in each format that clips are written in."""
+"""Encodes clips in each file format."""
 
 import io
 import warnings
@@ -25,7 +25,7 @@ _JPEG_WIDEST = 65_500
 
 
 def _delays(count: int, fps: float, tick: int) -> list[int]:
-    """Milliseconds for each frame, in whole ticks: no frame ends more than half a tick off."""
+    """Delays in milliseconds, in whole ticks; no frame ends more than half a tick off."""
     ends = [round(index * 1000 / fps / tick) for index in range(count + 1)]
     return [tick * (after - before) for before, after in zip(ends, ends[1:], strict=False)]
 
@@ -81,7 +81,7 @@ def _without_repeats(images: list[Image.Image]) -> list[Image.Image]:
 
 
 def _few_colors(image: Image.Image, colors: int = 256) -> Image.Image:
-    """Reduce to a palette of the frame's own."""
+    """Reduces the colours to a palette of the frame's own."""
     if image.mode == "L":
         return image
     # Refined by k-means until 1 % of the pixels change place: about 3 dB better than Pillow's

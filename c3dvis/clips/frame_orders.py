@@ -18,9 +18,9 @@ def frame_orders(
     Args:
         change: "freeze", one frame throughout, for several frames spread evenly; "shuffle", random
             orders; "reverse", from the last to the first.
-        frames: Of the clip, two or more.
+        frames: Frames of the clip, two or more.
         draws: Frames that are frozen, or random orders; of "reverse" there is one.
-        seed: Of the random orders.
+        seed: Seed of the random orders.
 
     Returns:
         Of each draw, indices `(frames,)`.

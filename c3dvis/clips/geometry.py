@@ -13,15 +13,15 @@ from c3dvis.clips.values import check, to_rgb
 from c3dvis.text import unknown
 
 SHORT = ("loop", "hold")
-"""What can be done with a clip that has fewer frames than asked for."""
+"""Ways to extend a clip with too few frames."""
 
 
 class TooFewFrames(ValueError):
-    """A clip has fewer frames than asked for, and nobody said what to do then."""
+    """A clip has too few frames, and `short` is not given."""
 
 
 def resize(clip: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32]:
-    """Resize every frame, keeping the picture's proportions.
+    """Resizes every frame, keeping the picture's proportions.
 
     The largest centred part with the wanted proportions is cut out and then scaled, as
     `keras.preprocessing.image.smart_resize` does: nothing is stretched, but the longer side may
@@ -45,7 +45,7 @@ def resize(clip: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32]:
 
 
 def enlarge(clip: NDArray[np.float32], *, side: int = 112) -> NDArray[np.float32]:
-    """Repeat every pixel, so often that the shorter side has at least `side` pixels.
+    """Repeats every pixel so often that the shorter side has at least `side` pixels.
 
     Args:
         clip: `(T, H, W, C)`.
@@ -62,7 +62,7 @@ def enlarge(clip: NDArray[np.float32], *, side: int = 112) -> NDArray[np.float32
 
 
 def check_size(size: Any) -> tuple[int, int]:
-    """Return `size`, `(height, width)` or one number for both, as two positive integers."""
+    """Returns `size`, `(height, width)` or one number for both, as two positive integers."""
     try:
         height, width = (operator.index(side) for side in (size if np.ndim(size) else (size, size)))
     except (TypeError, ValueError):
@@ -77,10 +77,10 @@ def check_size(size: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Crop:
-    """What `resize` cuts out of a frame and scales: its largest centred part of some proportions.
+    """The centred crop of a frame that `resize` scales: its largest part of given proportions.
 
     Attributes:
-        top: In pixels of the frame, as the others; not always whole.
+        top: Top edge in pixels of the frame, like the other edges; can be fractional.
         left: The first column.
         bottom: Behind the last row.
         right: Behind the last column.
@@ -118,7 +118,7 @@ class Crop:
 
 
 def resize_frame(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Cut the centre of `frame` `(H, W, C)` to the proportions of `size` and scale it."""
+    """Crops the centre of `frame` `(H, W, C)` to the proportions of `size` and scales it."""
     crop = Crop.of(frame.shape[:2], size)
     box = (crop.left, crop.top, crop.right, crop.bottom)
     # The weights of a pixel sum to 1 up to float32 rounding.
@@ -126,7 +126,7 @@ def resize_frame(frame: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
 
 
 def stretch(clip: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """All of each frame of `(T, H, W, C)`, of any values, scaled to a height and width."""
+    """A clip `(T, H, W, C)` of any values, with each whole frame scaled to a height and width."""
     return np.stack([_scaled(frame, size) for frame in clip])
 
 
@@ -139,7 +139,7 @@ def _scaled(frame, size, box=None) -> NDArray[np.float32]:
 
 
 def sample(clip: ArrayLike, frames: int, *, short: str | None = None) -> NDArray[np.float32]:
-    """Take `frames` frames, spread evenly over the clip.
+    """Takes `frames` frames, spread evenly over the clip.
 
     The clip is divided into `frames` equal parts and the middle frame of each is taken, as
     temporal segment networks do when tested. `frames == T` gives the clip itself.
@@ -174,7 +174,7 @@ def choose(
     step: int | None = None,
     short: str | None = None,
 ) -> list[int]:
-    """Say which of `count` frames to take; `c3dvis.clips.read` describes the arguments."""
+    """Selects which of `count` frames to take; `c3dvis.clips.read` describes the arguments."""
     _check_times(count, frames, start, step, short)
     if frames is None:
         return list(range(start, count, step or 1))
@@ -204,7 +204,7 @@ def choose_windows(
     step: int | None = None,
     short: str | None = None,
 ) -> list[list[int]]:
-    """Say which of `count` frames make so many clips of `frames` frames each.
+    """Selects, of `count` frames, those of several clips of `frames` frames each.
 
     Without a step, each has frames spread evenly over one of as many equal parts; with one, frames
     `step` apart, the first clip from `start` on and the last up to the end.
@@ -248,7 +248,7 @@ def sheet(
     frames: int | None = None,
     pad: int = 2,
 ) -> NDArray[np.float32]:
-    """Lay clips out on one picture: a row for each clip, its frames from left to right.
+    """Lays out clips on one picture: a row for each clip, its frames from left to right.
 
     Args:
         clips: one clip `(T, H, W, C)`, or a sequence of clips of the same height and width. They

@@ -49,7 +49,7 @@ class Picture:
 
     @classmethod
     def open(cls, path: Path) -> "Picture":
-        """Read the number of frames and their size; no frame is decoded."""
+        """Reads the number of frames and their size; no frame is decoded."""
         with _refusals(path), _opened(path) as image:
             # What a JPEG file holds besides its picture (a thumbnail, a second view) is no frame.
             single = image.format in ("JPEG", "MPO")
@@ -164,7 +164,7 @@ def _opened(path: Path) -> Image.Image:
 
 @contextmanager
 def _refusals(path: Path, decoded: int = 0, expected: int = 1) -> Iterator[None]:
-    """Turn what Pillow raises for a bad file into one line that names the file."""
+    """Turns what Pillow raises for a bad file into one line that names the file."""
     try:
         yield
     except Unreadable:
@@ -215,7 +215,7 @@ def _natural(name: str) -> tuple[str | int, ...]:
 
 
 def _check_numbers(path: Path, files: list[Path]) -> None:
-    """Refuse two files or series with the same numbers; warn of numbers left out of a series."""
+    """Refuses two files or series with the same numbers; warns of gaps in a series."""
     series: dict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
     for file in files:
         numbered = re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem)

@@ -22,11 +22,11 @@ from c3dvis.clips.video import Video
 from c3dvis.text import similar
 
 MAXIMUM_BYTES = 4 * 2**30
-"""Memory that one clip may take. A clip for a network takes a few megabytes; more than this is a
-whole film, read by mistake."""
+"""Maximum memory of one clip. A clip for a network takes a few megabytes; more than this is a whole
+film, read by mistake."""
 
 _LISTED = 4
-"""Frames whose numbers a sentence holds; of more only the first two and the last."""
+"""Maximum number of frame indices listed in a sentence; of more, the first two and the last."""
 
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
 
@@ -47,19 +47,19 @@ class Excerpt:
 
     @property
     def crop(self) -> Crop:
-        """What of each frame of the file the clip shows."""
+        """The part of each frame of the file that the clip shows."""
         return Crop.of(self.source.size, (self.clip.shape[1], self.clip.shape[2]))
 
     @property
     def is_cropped(self) -> bool:
-        """Whether at least a row or a column of pixels was cut away."""
+        """Whether at least one row or column of pixels was cropped."""
         return self.crop.size != self.source.size
 
     def whole_frames(self, *, side: int = 480) -> NDArray[np.float32]:
         """The same frames as the file holds them, uncropped; they are decoded once more.
 
         Args:
-            side: Of the longer side, in pixels, at most; smaller frames stay as they are.
+            side: Maximum length of the longer side in pixels; smaller frames are not enlarged.
 
         Returns:
             float32 `(T, H, W, 3)` in [0, 1].
@@ -67,7 +67,7 @@ class Excerpt:
         scale = min(1.0, side / max(self.source.size))
         height, width = (max(1, round(scale * length)) for length in self.source.size)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is to be said of the file was said
+            warnings.simplefilter("ignore")  # the first reading has warned already
             return _load(self.source, list(self.frames), (height, width))
 
     def in_grey(self) -> Excerpt:
@@ -81,17 +81,17 @@ class Excerpt:
 
     @property
     def seconds(self) -> tuple[float, float] | None:
-        """When its first and last frame are shown; None where the file does not say."""
+        """The times of its first and last frame; None if the file does not have them."""
         rate = self.source.rate
         return None if rate is None else (self.span[0] / rate, self.span[1] / rate)
 
     @property
     def seconds_in_words(self) -> str:
-        """`seconds` as "2.8 to 3.7"; empty where the file does not say."""
+        """`seconds` as "2.8 to 3.7"; empty if unknown."""
         return "" if self.seconds is None else "{:.1f} to {:.1f}".format(*self.seconds)
 
     def __str__(self) -> str:
-        """A sentence on what of the file is shown."""
+        """A sentence on the part of the file that is shown."""
         shown = [str(number) for number in self.frames]
         if len(shown) > _LISTED:
             shown[2:-1] = ["..."]
@@ -113,7 +113,7 @@ def read(
     step: int | None = None,
     short: str | None = None,
 ) -> NDArray[np.float32]:
-    """Read a clip.
+    """Reads a clip.
 
     Its first bytes say the kind of file, not its name. A long video is decoded frame by
     frame from its beginning to the last frame wanted; only the wanted frames are kept, resized as
@@ -157,7 +157,7 @@ def excerpt(
     step: int | None = None,
     short: str | None = None,
 ) -> Excerpt:
-    """What `read` gives, with what it is of the file; the arguments are those of `read`."""
+    """The clip of `read`, with its frames and times in the file; takes the same arguments."""
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     choice = partial(choose, frames=frames)
     (one,) = _excerpts(Path(path), size, lambda count, **at: [choice(count, **at)], **times)
@@ -177,15 +177,15 @@ def excerpts(
     """Several clips of one file, in the order of time; it is decoded once.
 
     Args:
-        path: As `read` takes it.
+        path: See `read`.
         windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
             and each clip's frames are spread evenly over its part. With `step`, a clip's frames
             are `step` apart, and the clips begin at equal distances, the last ends with the film.
-        frames: Of each clip.
-        size: As `read` takes it.
-        start: As `read` takes it.
-        step: As `read` takes it.
-        short: As `read` takes it, where the file has too few frames for all clips.
+        frames: Frames per clip.
+        size: See `read`.
+        start: See `read`.
+        step: See `read`.
+        short: See `read`; for files with too few frames.
 
     Raises:
         ValueError: As `read`.
@@ -223,7 +223,7 @@ def _excerpts(
 
 
 def _frame_at(start: int | str, source: Source) -> Any:
-    """The number of the frame that a time such as "12.5s" means; a number as it is."""
+    """The index of the frame at a time such as "12.5s"; an index stays as it is."""
     if isinstance(start, (float, np.floating)):
         raise ValueError(
             f'Expected start a frame, or a time in seconds as text, "{start:g}s". '

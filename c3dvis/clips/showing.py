@@ -115,7 +115,7 @@ def figure(
         clip: float32 `(T, H, W, 3)` in [0, 1].
         caption: Below it; cut off after 200 characters.
         fps: Frames a second.
-        most_characters: Of the whole figure; the picture is made smaller until it fits.
+        most_characters: Maximum length of the figure's HTML; the picture is shrunk until it fits.
     """
     line = html.escape(caption[:_CAPTION_CHARACTERS])
     shown = enlarge(sample(clip, min(len(clip), _MOST_FRAMES)), side=_HEIGHTS[0])

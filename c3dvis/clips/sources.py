@@ -47,7 +47,7 @@ class FewerFrames(Exception):
 
 
 def check_frame_size(path: Path, height: int, width: int) -> None:
-    """Refuse frames that would fill the memory, before one of them is decoded."""
+    """Refuses frames that would fill the memory, before one of them is decoded."""
     if height * width > MAXIMUM_PIXELS:
         raise unreadable(
             path,

@@ -40,7 +40,7 @@ class Timing:
 
 
 def measure(container: InputContainer, stream: VideoStream) -> Timing:
-    """Read all packets, without decoding them, and compare their end with the header's."""
+    """Reads all packets without decoding them, and compares their end with the header's."""
     count, starts, ends = _packets(container, stream)
     gaps = np.diff(starts)
     gap = _usual_gap(gaps, stream)
@@ -68,7 +68,7 @@ def measure(container: InputContainer, stream: VideoStream) -> Timing:
 def _packets(
     container: InputContainer, stream: VideoStream
 ) -> tuple[int, NDArray[np.float64], dict[int, float]]:
-    """Count the video packets; also when each begins, in order, and when each stream ends."""
+    """Counts the video packets; also when each begins, in order, and when each stream ends."""
     count, starts = 0, []
     ends: dict[int, float] = defaultdict(float)
     for packet in container.demux():

@@ -9,13 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis.text import counted
 
 ROUNDING = 1e-4
-"""How far a value may leave [0, 1] and still count as a rounding error (no unit)."""
+"""Tolerance for values outside [0, 1], for rounding errors."""
 
 _AXES = ("frame", "height", "width", "channel")
 
 
 def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray[np.float32]:
-    """Return `clip` as a float32 array, or say what is wrong with it.
+    """Returns `clip` as a float32 array, or raises an error that says what is wrong.
 
     A clip has four axes, at least one element on each, and finite floats in [0, 1]. Values that
     leave this range by less than `ROUNDING` are clipped; anything further is refused, since a
@@ -58,7 +58,7 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
 
 
 def _no_array(given: object) -> ValueError:
-    """The error for what is no array of numbers, with the way to one where there is any."""
+    """The error for a value that is no array of numbers, with a conversion if there is one."""
     way = ""
     if isinstance(given, (str, bytes, os.PathLike)):
         way = "; clips.read(path, frames=..., size=...) gives the clip of a file or folder"
@@ -108,7 +108,7 @@ def _length(axis: str, length: int | None) -> str:
 
 
 def _way_to_fit(shape: Sequence[int | None], array: NDArray) -> str:
-    """The calls that bring a clip to the frames and size expected, where there are such."""
+    """The calls that convert a clip to the expected frames and size, if there are any."""
     frames, height, width, channels = shape
     if channels not in (None, array.shape[3]):
         return _way_to_channels(shape, array)
@@ -122,7 +122,7 @@ def _way_to_fit(shape: Sequence[int | None], array: NDArray) -> str:
 
 
 def _way_to_channels(shape: Sequence[int | None], array: NDArray) -> str:
-    """The call that moves the channels behind, or makes grey of colours or the reverse."""
+    """The call that moves the channels last, or converts between grey and RGB."""
     for axis, before in ((1, "T, C, H, W"), (0, "C, T, H, W")):
         moved = np.moveaxis(array, axis, -1).shape
         if all(want in (None, have) for want, have in zip(shape, moved, strict=True)):
@@ -145,7 +145,7 @@ def _check_finite(array: NDArray) -> None:
 
 
 def to_uint8(clip: ArrayLike) -> NDArray[np.uint8]:
-    """Turn floats in [0, 1] into whole numbers from 0 to 255.
+    """Turns floats in [0, 1] into whole numbers from 0 to 255.
 
     Values are rounded to the nearest step and clipped to the range first: a plain cast would cut
     decimals off and wrap 1.01 round to 1.
@@ -173,7 +173,7 @@ def to_uint8(clip: ArrayLike) -> NDArray[np.uint8]:
 
 
 def to_rgb(clip: ArrayLike, *, background: float = 1.0) -> NDArray[np.float32]:
-    """Show a clip of 1 to 4 channels in red, green and blue.
+    """Shows a clip of 1 to 4 channels in red, green and blue.
 
     Grey is repeated. Flow, in which 0.5 means no motion, is drawn with the usual colour wheel:
     the hue is the direction (red right, then yellow, green, cyan and blue while turning from

@@ -46,7 +46,7 @@ class Video:
 
     @classmethod
     def open(cls, path: Path) -> "Video":
-        """Count the frames, refuse a file that was cut off, warn of an uneven frame rate."""
+        """Counts the frames, refuses a truncated file, warns of an uneven frame rate."""
         try:
             with _opened(path) as (container, stream):
                 timing = measure(container, stream)

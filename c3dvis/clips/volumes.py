@@ -55,7 +55,7 @@ def read_volume(
     shape: tuple[int, int, int] | None = None,
     window: tuple[float, float] | None = None,
 ) -> Volume:
-    """Read a NIfTI file.
+    """Reads a NIfTI file.
 
     Args:
         path: A `.nii` or `.nii.gz` file of three axes, or four, whose last becomes channels.
@@ -91,7 +91,7 @@ def read_volume(
 
 
 def write_volume(path: str | os.PathLike[str], values: ArrayLike, volume: Volume) -> Path:
-    """Write a heatmap on the grid of the volume that it explains.
+    """Writes a heatmap on the grid of the volume that it explains.
 
     Args:
         path: A `.nii` or `.nii.gz` file; written whole or not at all.

@@ -25,7 +25,7 @@ def write(
     fps: float = 8,
     quality: int | None = None,
 ) -> None:
-    """Write a clip, in the format that the file name's ending says.
+    """Writes a clip, in the format that the file name's ending says.
 
     | ending | what it is |
     |---|---|

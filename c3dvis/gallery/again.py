@@ -1,4 +1,4 @@
-"""Makes the clip of one record again, and says whether it is the same to the bit."""
+"""Reproduces the clip of one record, and compares the bytes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from c3dvis.gallery.settings import Settings
 
 
 @dataclass(frozen=True)
-class Again:
-    """A clip made again.
+class Reproduction:
+    """A reproduced clip.
 
     Attributes:
-        record: Of the new clip.
-        different: Names of files whose bytes are not those that the old record tells.
-        circumstances: What is another now, such as "keras 3.15.1 then, 3.16.0 now".
+        record: Record of the new clip.
+        different: Names of files whose bytes differ from the old record.
+        changed_environment: Differences such as "keras 3.15.1 then, 3.16.0 now".
     """
 
     record: Record
     different: tuple[str, ...]
-    circumstances: tuple[str, ...]
+    changed_environment: tuple[str, ...]
 
 
 def again(
@@ -39,18 +39,18 @@ def again(
     keras_model: str | None = None,
     weights: str | None = None,
     report: Callable[[str], None] = print,
-) -> Again:
-    """Makes the clip that a record tells, with the network and settings that it tells.
+) -> Reproduction:
+    """Makes the clip of a record again, with the record's network and settings.
 
-    On the same machine, with the same versions, its bytes are the same: it is made among the same
-    others, of which only it is written.
+    On the same machine, with the same versions, the bytes are the same: the clip is made in the
+    same batch, of which no other clip is written.
 
     Args:
         path: The record, such as `gallery/conv3b/7.json`.
         out: Folder of the new files, below which they have the names of the old.
         keras_model: Where the file of the network is now; None is where it was.
-        weights: Likewise of weights.
-        report: Gets a line on what is the same and what is not.
+        weights: Where the weight file is now; None is where it was.
+        report: Called with a line on what is the same and what differs.
 
     Raises:
         ValueError: If it is no record, or has no clip, or the network is another.
@@ -80,9 +80,9 @@ def again(
     with output_folder.locked(out, "gallery --again"):
         task = Task(Group(units, len(units)), (wanted,))
         (new,) = renderer.render(task, {old.channel: old.best_held_out})
-    made = Again(new, _different(old, new), _circumstances(old))
-    _report(made, old, path, report)
-    return made
+    reproduction = Reproduction(new, _different(old, new), _changed_environment(old))
+    _report(reproduction, old, path, report)
+    return reproduction
 
 
 def _check(old: Record, renderer: Renderer) -> None:
@@ -100,7 +100,7 @@ def _different(old: Record, new: Record) -> tuple[str, ...]:
     return tuple(name for name in names if old.sha256.get(name) != new.sha256.get(name))
 
 
-def _circumstances(old: Record) -> tuple[str, ...]:
+def _changed_environment(old: Record) -> tuple[str, ...]:
     now = {**provenance.versions(), **provenance.machine()}
     then = {**old.versions, **old.machine}
     return tuple(
@@ -110,11 +110,13 @@ def _circumstances(old: Record) -> tuple[str, ...]:
     )
 
 
-def _report(made: Again, old: Record, path: Path, report: Callable[[str], None]) -> None:
-    if not made.different:
+def _report(
+    reproduction: Reproduction, old: Record, path: Path, report: Callable[[str], None]
+) -> None:
+    if not reproduction.different:
         report(f"{', '.join(old.files)}: the same bytes as beside {path}")
         return
-    report(f"{', '.join(made.different)}: other bytes than beside {path}")
-    report(f"score {old.score} there, {made.record.score} here")
-    for line in made.circumstances:
+    report(f"{', '.join(reproduction.different)}: other bytes than beside {path}")
+    report(f"score {old.score} there, {reproduction.record.score} here")
+    for line in reproduction.changed_environment:
         report(line)

@@ -1,7 +1,7 @@
-"""Motion cards beside a gallery's clips.
+"""Motion cards of a gallery's units.
 
 cards/conv3b/7.png   the card of a unit
-cards/conv3b/7.json  what it says, written last
+cards/conv3b/7.json  its summary and numbers, written last
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def add(
     *,
     report: Callable[[str], None],
 ) -> None:
-    """Makes the cards that are missing, and where there are real clips what `trust` says.
+    """Makes the missing cards and, with real clips, compares them with the units' clips (`trust`).
 
     Args:
-        network: Of the gallery.
-        settings: Of the gallery.
-        sections: Of the gallery.
-        out: The gallery's folder.
-        real: None where there are no real clips.
-        report: Gets a line a layer.
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        sections: Sections of the gallery.
+        out: Folder of the gallery.
+        real: Its real clips, if it has any.
+        report: Called with a line for each layer.
 
     Raises:
-        ValueError: A network that does not take clips in colour.
-        OSError: If files cannot be written.
+        ValueError: If the network does not take RGB clips.
+        OSError: If a file cannot be written.
     """
     for section in sections:
         missing = [unit for unit in section.units if read(out, unit) is None]
@@ -53,63 +53,58 @@ def add(
         if not missing:
             continue
         report(f"{section.title}: {len(missing)} motion cards")
-        chosen = {unit.channel: unit for unit in missing}
-        made = responses.motion_cards(
+        by_channel = {unit.channel: unit for unit in missing}
+        strongest = [] if real is None else real.strongest(section)
+        motion_cards = responses.motion_cards(
             network,
             layer_of(section),
-            list(chosen),
-            strongest=[] if real is None else _of(real.strongest(section), chosen),
+            list(by_channel),
+            strongest=[clips for clips in strongest if clips.channel in by_channel],
             frames=settings.frames,
             size=settings.size,
             preprocess=choices.preprocess(settings.value_range),
         )
-        for card in made:
-            unit = chosen[card.channel]
+        for card in motion_cards:
+            unit = by_channel[card.channel]
             (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
             card.save(out / path(unit))
-            said = {"summary": card.summary, "direction": card.direction}
-            files.write_json(_said(out, unit), said | {"motion_share": card.motion_share})
+            values = {"summary": card.summary, "direction": card.direction}
+            files.write_json(_record_path(out, unit), values | {"motion_share": card.motion_share})
         if real is not None:
-            trust.add(network, settings, section, out, real, made[0].tuning)
+            trust.add(network, settings, section, out, real, motion_cards[0].tuning)
 
 
 def path(unit: Unit) -> str:
-    """Of a unit's card, inside the gallery."""
+    """Path of a unit's card inside the gallery."""
     return f"{FOLDER}/{unit.path('png')}"
 
 
 def read(out: Path, unit: Unit) -> str | None:
-    """What a unit's card says; None where there is no card."""
-    values = files.read_json(_said(out, unit))
-    # Earlier versions kept no direction: their cards are made again.
-    whole = isinstance(values, Mapping) and "direction" in values
-    said = values.get("summary") if whole else None
-    return said if isinstance(said, str) and (out / path(unit)).is_file() else None
+    """The summary of a unit's card; None if there is no card."""
+    values = files.read_json(_record_path(out, unit))
+    # Earlier versions did not save the direction: their cards are made again.
+    is_complete = isinstance(values, Mapping) and "direction" in values
+    summary = values.get("summary") if is_complete else None
+    return summary if isinstance(summary, str) and (out / path(unit)).is_file() else None
 
 
 def direction(out: Path, unit: Unit) -> float | None:
-    """Degrees of the motion that a unit prefers; None where there is no card, or no such motion."""
+    """A unit's preferred direction of motion in degrees; None without a card or a preference."""
     return _number(out, unit, "direction")
 
 
 def motion_share(out: Path, unit: Unit) -> float | None:
-    """As `responses.MotionCard` has it; None where no card holds it, as those of before do not."""
+    """See `responses.MotionCard`; None without a card, or with one of an earlier version."""
     return None if read(out, unit) is None else _number(out, unit, "motion_share")
 
 
 def _number(out: Path, unit: Unit, name: str) -> float | None:
-    values = files.read_json(_said(out, unit))
+    values = files.read_json(_record_path(out, unit))
     try:
         return stored.number_or_none(stored.mapping(values).get(name))
     except ValueError:  # damaged
         return None
 
 
-def _said(out: Path, unit: Unit) -> Path:
+def _record_path(out: Path, unit: Unit) -> Path:
     return out / FOLDER / unit.path("json")
-
-
-def _of(
-    strongest: Sequence[responses.UnitClips], chosen: Mapping[int, Unit]
-) -> list[responses.UnitClips]:
-    return [unit for unit in strongest if unit.channel in chosen]

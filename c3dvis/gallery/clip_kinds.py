@@ -1,4 +1,4 @@
-"""The kinds of clips that a gallery can hold of a unit beside its own, and how each is made."""
+"""The kinds of additional clips of a unit, and how each is made."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from c3dvis.receptive_field import Field
 from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.text import number
 
-# Shares of what the free clip gained that its change between frames would cost, and at most what a
-# clip loses by them: see `maximize.slow_to_fast`.
+# Weights of the temporal penalty; see `maximize.slow_to_fast`.
 WEIGHTS = (1.0, 0.3, 0.0)
 _SPEEDS = ("slowest", "slow", "free")
-# A neuron's clip is shown where it sees less than this share of a clip's height and of its width.
+# A neuron's clip is made if its receptive field is below this share of a clip's height and width.
 _SMALL = 1 / 3
-# Pixels of the longer side to which it is enlarged, at least.
+# Minimum length of the longer side of the enlarged crop, in pixels.
 _SIDE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class MadeClip:
-    """A clip `(T, H, W, C)` that was made, with what is kept of it: see `more_clips.Variant`."""
+class VariantClip:
+    """A clip `(T, H, W, C)`, with the other fields of `more_clips.Variant`."""
 
     name: str
     clip: NDArray[np.float32]
@@ -41,10 +40,10 @@ class MadeClip:
 
 
 @dataclass(frozen=True)
-class MadeClips:
-    """The clips of a unit of one kind, and what they tell of it."""
+class VariantClips:
+    """The clips of a unit of one kind, and a sentence on what they show."""
 
-    clips: Sequence[MadeClip]
+    clips: Sequence[VariantClip]
     sentence: str = ""
 
 
@@ -53,33 +52,33 @@ class Kind:
     """A kind of clips.
 
     Attributes:
-        name: Of its files.
+        name: Name in the names of its files.
         description: What the clips are, in a few words.
-        make: Function of a `render.Renderer` and a group that returns `MadeClips` by unit.
-        units_of: Function of a renderer and a group that returns those of its units that can have
-            such clips.
+        make: Function of a `render.Renderer` and a group that returns `VariantClips` by unit.
+        units_of: Function of a renderer and a group that returns the units that can have such
+            clips.
     """
 
     name: str
     description: str
-    make: Callable[[Any, Group], dict[Unit, MadeClips]]
+    make: Callable[[Any, Group], dict[Unit, VariantClips]]
     units_of: Callable[[Any, Group], Sequence[Unit]] = lambda renderer, group: group.units
 
 
-def chosen(
+def selected(
     *,
     directions: bool = False,
     speeds: bool = False,
     other_parametrizations: Sequence[str] = (),
     neurons: bool = False,
 ) -> list[Kind]:
-    """The kinds that are asked for.
+    """The selected kinds of clips.
 
     Args:
-        directions: In the direction that the unit's motion card names, and in the opposite one.
-        speeds: From slow to free.
-        other_parametrizations: Names of parametrizations, a clip of each.
-        neurons: Of the layer's centre neuron, cropped to what it sees.
+        directions: Clips in the direction of the unit's motion card, and in the opposite one.
+        speeds: Clips from slow to free.
+        other_parametrizations: Names of parametrizations, for a clip in each.
+        neurons: Clips of the layer's centre neuron, cropped to its receptive field.
 
     Raises:
         ValueError: An unknown parametrization.
@@ -91,9 +90,9 @@ def chosen(
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
         parametrizations.build(name)  # refuses what is none
-        kinds.append(Kind(name, f"clips made of {name}", partial(_made_of, name)))
+        kinds.append(Kind(name, f"clips made of {name}", partial(_other_parametrization, name)))
     if neurons:
-        kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _that_see_little))
+        kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _with_small_field))
     return kinds
 
 
@@ -101,28 +100,28 @@ def _with_direction(renderer, group: Group) -> list[Unit]:
     return [unit for unit in group.units if cards.direction(renderer.out, unit) is not None]
 
 
-def _directions(renderer, group: Group) -> dict[Unit, MadeClips]:
-    """In the direction that the motion card names, and in the opposite one."""
+def _directions(renderer, group: Group) -> dict[Unit, VariantClips]:
+    """Clips in the direction of the motion card, and in the opposite one."""
     named = [cards.direction(renderer.out, unit) for unit in group.units]
     directions = [one for one in named if one is not None]  # all: see `_with_direction`
-    options = {**renderer.options(), **_run(renderer)}
+    options = {**renderer.options(), **_run_options(renderer)}
     options.pop("parametrization")
     made = both_ways(renderer.network, _objective(renderer, group), directions, **options)
-    return {unit: _of_both(both) for unit, both in zip(group.units, made, strict=True)}
+    return {unit: _direction_clips(both) for unit, both in zip(group.units, made, strict=True)}
 
 
-def _of_both(both) -> MadeClips:
+def _direction_clips(both) -> VariantClips:
     parts = (both.along, both.along_backward), (both.against, both.against_backward)
     written = []
     for turn, (made, backward) in zip((0, 180), parts, strict=True):
         name = f"motion {in_words((both.direction + turn) % 360)}"
         note = f"backward {number(float(backward))}"
-        written.append(MadeClip(name, made.clip, made.score, note))
-    return MadeClips(written, _on_direction(both.selectivity))
+        written.append(VariantClip(name, made.clip, made.score, note))
+    return VariantClips(written, _direction_sentence(both.selectivity))
 
 
-def _on_direction(selectivity: float) -> str:
-    """What the direction is worth, in words."""
+def _direction_sentence(selectivity: float) -> str:
+    """The direction selectivity in words."""
     if not np.isfinite(selectivity):
         return "Neither clip excites it, forward or backward."
     if selectivity >= SELECTIVE:
@@ -137,31 +136,31 @@ def _on_direction(selectivity: float) -> str:
     )
 
 
-def _speeds(renderer, group: Group) -> dict[Unit, MadeClips]:
-    """Under temporal penalties, from the heaviest to none."""
+def _speeds(renderer, group: Group) -> dict[Unit, VariantClips]:
+    """Clips under temporal penalties, from the heaviest to none."""
     path = slow_to_fast(
         renderer.network,
         _objective(renderer, group),
         weights=WEIGHTS,
         batch_size=renderer.settings.batch_size,
         **renderer.options(),
-        **_run(renderer),
+        **_run_options(renderer),
     )
-    return {unit: _of_path(path, row) for row, unit in enumerate(group.units)}
+    return {unit: _speed_clips(path, row) for row, unit in enumerate(group.units)}
 
 
-def _of_path(path, row: int) -> MadeClips:
+def _speed_clips(path, row: int) -> VariantClips:
     if (path.statuses[:, row] != "ok").any() or not np.isfinite(path.scores[:, row]).all():
-        return MadeClips([])
+        return VariantClips([])
     written = [
-        MadeClip(name, path.clips[rank, row], path.scores[rank, row])
+        VariantClip(name, path.clips[rank, row], path.scores[rank, row])
         for rank, name in enumerate(_SPEEDS)
     ]
-    return MadeClips(written, _on_speed(path.scores[:, row], path.energies[:, row]))
+    return VariantClips(written, _speed_sentence(path.scores[:, row], path.energies[:, row]))
 
 
-def _on_speed(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> str:
-    """What it costs to be slow, in words; empty where that can't be said."""
+def _speed_sentence(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> str:
+    """What slowness costs in score, in words; empty if it can't be said."""
     slow, free = float(scores[0]), float(scores[-1])
     if free <= 0 or energies[-1] <= 0:
         return ""
@@ -173,21 +172,21 @@ def _on_speed(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> s
     )
 
 
-def _made_of(name: str, renderer, group: Group) -> dict[Unit, MadeClips]:
-    """Of another parametrization than the gallery's."""
+def _other_parametrization(name: str, renderer, group: Group) -> dict[Unit, VariantClips]:
+    """Clips in another parametrization than the gallery's."""
     made = _maximized(renderer, _objective(renderer, group), parametrization=name)
     return {
-        unit: MadeClips([MadeClip(name, one.clip, one.score)] if one.status == "ok" else [])
+        unit: VariantClips([VariantClip(name, one.clip, one.score)] if one.status == "ok" else [])
         for unit, one in zip(group.units, made, strict=True)
     }
 
 
-def _that_see_little(renderer, group: Group) -> Sequence[Unit]:
+def _with_small_field(renderer, group: Group) -> Sequence[Unit]:
     return () if _small_field(renderer, group.units[0].layer) is None else group.units
 
 
 def _small_field(renderer, layer: str) -> Field | None:
-    """What the layer's centre neuron sees, where that is little of a clip."""
+    """The receptive field of the layer's centre neuron; None if it is not small."""
     if layer == CLASSES:
         return None
     asked: dict[str, Any] = {"frames": renderer.settings.frames, "size": renderer.settings.size}
@@ -201,19 +200,19 @@ def _small_field(renderer, layer: str) -> Field | None:
     return field if small else None
 
 
-def _neurons(renderer, group: Group) -> dict[Unit, MadeClips]:
+def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
     """Of the neuron in the middle of its layer, cropped to what it sees and enlarged."""
     layer = group.units[0].layer
     field = _small_field(renderer, layer)
-    assert field is not None  # `_that_see_little` has asked for it
+    assert field is not None  # `_with_small_field` has asked for it
     channels = [unit.channel for unit in group.units]
     made = _maximized(renderer, objectives.neuron(layer, channels))
     note = "sees {} × {} × {}".format(*field.shape)
 
-    def of_neuron(one) -> MadeClips:
+    def of_neuron(one) -> VariantClips:
         seen = clips.enlarge(one.clip[field.slices], side=_SIDE)
-        made = [MadeClip("centre neuron", seen, one.score, note)]
-        return MadeClips(made if one.status == "ok" else [])
+        made = [VariantClip("centre neuron", seen, one.score, note)]
+        return VariantClips(made if one.status == "ok" else [])
 
     return {unit: of_neuron(one) for unit, one in zip(group.units, made, strict=True)}
 
@@ -221,10 +220,12 @@ def _neurons(renderer, group: Group) -> dict[Unit, MadeClips]:
 def _maximized(renderer, objective: objectives.Objective, **other):
     """Clips of an objective, made as the gallery's are but for some options."""
     options = {**renderer.options(), "batch_size": renderer.settings.batch_size, **other}
-    return Maximizer(renderer.network, objective, **options).make(objective, **_run(renderer))
+    return Maximizer(renderer.network, objective, **options).make(
+        objective, **_run_options(renderer)
+    )
 
 
-def _run(renderer) -> dict[str, Any]:
+def _run_options(renderer) -> dict[str, Any]:
     return {"steps": renderer.settings.steps, "seed": renderer.settings.seed}
 
 

@@ -1,4 +1,4 @@
-"""The Python that makes a gallery's clips once more."""
+"""Python code that reproduces a gallery's clips, for the page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from c3dvis.models.chosen import built_shape
 
 
 def python(settings: Settings, section: Section, *, log_odds: bool) -> str:
-    """A program that makes the clip of one unit of a section, whose number it calls `channel`.
+    """A program that makes the clip of a section's unit `channel`.
 
-    Names stand in it as literals in ASCII: nothing in them can end the literal.
+    Names are written as ASCII literals, so that none can end the literal.
 
     Args:
-        settings: Of the gallery.
-        section: Whose units are asked for.
+        settings: Settings of the gallery.
+        section: Section of the unit.
         log_odds: Whether a class's objective is its logit plus its log odds.
     """
     transparent = settings.parametrization == "alpha"
@@ -50,7 +50,7 @@ def _objective(section: Section, log_odds: bool, output_name: str | None) -> str
 
 
 def _options(settings: Settings) -> list[str]:
-    """The arguments that are not what `maximize` takes where none are given."""
+    """The arguments of `maximize` that differ from its defaults."""
     options = [f"steps={settings.steps}", f"seed={settings.seed}"]
     if settings.parametrization != "fourier":
         options.append(f"parametrization={settings.parametrization!a}")

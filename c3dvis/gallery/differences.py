@@ -1,4 +1,4 @@
-"""What differs between two galleries, unit by unit: two networks, or two checkpoints of one."""
+"""Compares two galleries unit by unit: of two networks, or of two checkpoints of one network."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from c3dvis.gallery import rebuild
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.record import HASHES, Record
-from c3dvis.gallery.tile import LEAST_SHARE, Tile
+from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.text import in_short
 
-# Degrees: half of a quarter turn. Pages name eight directions, which lie as far apart.
-LEAST_TURN = 45
-# What can become of a unit, in the order in which it is asked and shown.
+# Degrees. Pages name eight directions, 45 degrees apart.
+MIN_TURN = 45
+# Kinds of differences, in the order in which they are tested and shown.
 KINDS = {
     "died": "Nothing excites the unit any more: its clip has no gradient, or its filter's score is "
     "0 or less, where it was above. The highest scores before come first.",
     "born": "Nothing excited the unit before, by the same rule, and something does after. The "
     "highest scores after come first.",
-    "turned": f"Both clips drift (one translation explains {LEAST_SHARE:.0%} or more of the change "
-    f"between frames), and in directions at least {LEAST_TURN} degrees apart. The widest turns "
-    "come first.",
+    "turned": f"Both clips drift (one translation explains {MIN_DRIFT_SHARE:.0%} or more of the "
+    f"change between frames), and in directions at least {MIN_TURN} degrees apart. The widest "
+    "turns come first.",
     "moved": "The two clips are no more alike than those of two different units of the layer "
     "usually are. The greatest distances come first.",
     "similar": "All others: the clips are more alike than those of different units. The greatest "
@@ -43,9 +43,9 @@ class Side:
     """One of two galleries.
 
     Attributes:
-        folder: Of the gallery.
-        manifest: Of the gallery.
-        records: Of its units.
+        folder: Folder of the gallery.
+        manifest: Manifest of the gallery.
+        records: Records of its units.
     """
 
     folder: Path
@@ -72,14 +72,14 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What became of one unit.
+    """The difference of one unit.
 
     Attributes:
         before: The unit in the first gallery.
-        after: In the second.
-        distance: Of the two clips, 1 less the cosine of their features: 0 of equal clips, 1 of
-            clips that have nothing in common, at most 2; None where one has no clip.
-        usual: The median distance of different units of the layer, before; 1 of a single one.
+        after: The unit in the second gallery.
+        distance: 1 minus the cosine of the two clips' features: 0 for equal clips, 1 for
+            clips with nothing in common, at most 2; None if one has no clip.
+        usual: Median distance between different units of the layer, before; 1 for a single unit.
     """
 
     before: Tile
@@ -93,7 +93,7 @@ class Difference:
         dead = [_is_dead(tile) for tile in (self.before, self.after)]
         if dead[0] != dead[1]:
             return "died" if dead[1] else "born"
-        if (self.turn or 0) >= LEAST_TURN:
+        if (self.turn or 0) >= MIN_TURN:
             return "turned"
         return "moved" if (self.distance or 0) >= self.usual else "similar"
 
@@ -113,8 +113,8 @@ class Difference:
         return after / before if before > 0 and after > 0 else None
 
     @property
-    def how_much(self) -> float:
-        """By what units of a kind are sorted, as `KINDS` says."""
+    def sort_key(self) -> float:
+        """Units of a kind are sorted by it, the highest first; see `KINDS`."""
         match self.kind:
             case "died":
                 value = _score(self.before)
@@ -144,12 +144,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between two galleries.
+    """The differences between two galleries.
 
     Attributes:
         before: The first gallery.
         after: The second.
-        differences: Of the units of the same layer and number, by kind and then by how much.
+        differences: Units of the same layer and index, sorted by kind and size.
         only_before: Units that the second gallery has not.
         only_after: Units that the first has not.
         left_out: Units that could not be compared, each with the reason.
@@ -204,7 +204,7 @@ def compare(
     Args:
         before: Folder of a gallery.
         after: Folder of another, of another network or checkpoint, or of other settings.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Raises:
         ValueError: If one is no gallery, both are the same, or they have no unit in common.
@@ -268,7 +268,7 @@ def _differences(folders: Sequence[Path], pairs: Sequence[Sequence[Tile]]) -> li
         for pair, at, layer in zip(pairs, placed, layers, strict=True)
     ]
     order = list(KINDS)
-    return sorted(differences, key=lambda one: (order.index(one.kind), -one.how_much))
+    return sorted(differences, key=lambda one: (order.index(one.kind), -one.sort_key))
 
 
 class _Films(Sequence[NDArray[np.float32]]):

@@ -45,7 +45,7 @@ def write(
         before: Folder of a gallery.
         after: Folder of another.
         out: Folder of the page, which holds copies of the clips and needs neither gallery.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Raises:
         ValueError: As `compare`, or if the folder is of something else.

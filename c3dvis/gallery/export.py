@@ -1,4 +1,4 @@
-"""A table of all records of a gallery in one file that other programs read."""
+"""Exports all records of a gallery as one table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from c3dvis.files import write_bytes
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.record import Record
 
-# Fields of a record that are one value, by what they hold.
+# Scalar fields of a record, by type.
 _TEXTS = (
     "layer",
     "label",
@@ -42,7 +42,7 @@ def export(
     Args:
         out: Folder of the gallery.
         path: Ends in `.npz`, or in `.parquet`, for which pyarrow must be installed.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Raises:
         ValueError: If there is no gallery, or the ending is another.
@@ -52,10 +52,10 @@ def export(
     writers = {".npz": _npz, ".parquet": _parquet}
     if path.suffix not in writers:
         raise ValueError(f"Expected a file that ends in .npz or .parquet. Received: {path.name!r}.")
-    begun, records = rebuild.read(Path(out), report=report)
+    manifest, records = rebuild.read(Path(out), report=report)
     rows = [_row(unit.folder, record) for unit, record in records.items()]
     columns = {name: [row[name] for row in rows] for name in _row("", _EMPTY)}
-    about = {"network": dict(begun.network), "settings": dict(begun.identity)}
+    about = {"network": dict(manifest.network), "settings": dict(manifest.identity)}
     write_bytes(path, writers[path.suffix](columns, json.dumps(about)))
     return len(rows)
 

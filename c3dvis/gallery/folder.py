@@ -1,11 +1,11 @@
-"""The folder of a gallery: one run at a time, files whole or not at all, and what is done already.
+"""The folder of a gallery: its lock, and which units are finished.
 
 gallery.json          identity, network, units and their groups: see `c3dvis.gallery.manifest`
 held-out.json         best scores of held-out clips
 conv3b/7.gif  7.jpg   a unit's clip, as GIF and as film strip
-conv3b/7.json         its record, written last: a unit without a record is made anew
+conv3b/7.json         its record, written last: a unit without a record is made again
 index.html README.md  the pages
-forming/              strips of clips that are being made, while they are
+forming/              strips of clips while they are being made
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class OtherSettings(ValueError):
 
 
 def locked(folder: Path, *, wait: float = 0) -> contextlib.AbstractContextManager[None]:
-    """Keeps other runs out of a gallery's folder, untidied: see `output_folder.locked`."""
+    """Locks a gallery's folder without removing partial files; see `output_folder.locked`."""
     return output_folder.locked(folder, "gallery", manifest=manifest.NAME, wait=wait, tidied=False)
 
 
-def begun(folder: Path, identity: Mapping[str, Any]) -> manifest.Manifest | None:
-    """The manifest that a run goes on from; None where it begins the folder anew.
+def previous_manifest(folder: Path, identity: Mapping[str, Any]) -> manifest.Manifest | None:
+    """The manifest that a run continues from; None if it starts a new gallery.
 
-    What a run with another identity began, and made no clip of, is given up.
+    A manifest of another identity is discarded if the folder holds no clips.
 
     Args:
-        folder: It need not exist.
-        identity: What decides the clips.
+        folder: Folder of the gallery; it need not exist.
+        identity: What determines the clips.
 
     Raises:
-        OtherSettings: If it holds other files, or clips of other settings or weights: with every
-            difference.
+        OtherSettings: If the folder holds other files, or clips of other settings or weights; the
+            message lists every difference.
     """
     before = manifest.read(folder)
     if before is None and not _holds_only(folder, identity):
@@ -72,15 +72,16 @@ def existing(
     identity: Mapping[str, Any] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[Unit, Record]:
-    """The records of the units that are made, or could not be.
+    """The records of the units that are finished or have failed.
 
-    A record counts only if it is one, of this identity, and its files are those that it tells.
+    A record is valid if it can be read, is of this identity, and its files have the recorded
+    sizes and hashes.
 
     Args:
-        folder: Of the gallery.
-        sections: Whose units are asked for.
-        identity: What decides the clips; None takes records of any.
-        report: Gets a line about the records and files that are there but do not count.
+        folder: Folder of the gallery.
+        sections: The sections to look up.
+        identity: What determines the clips; None accepts any.
+        report: Called with one line that lists invalid records.
     """
     records, damaged = {}, []
     for unit in (unit for section in sections for unit in section.units):
@@ -92,12 +93,12 @@ def existing(
         except ValueError as error:
             damaged.append(f"{unit.path('json')} ({error})")
     if damaged and report is not None:
-        report(f"made again, as they do not count: {in_short(damaged)}")
+        report(f"made again, as their records are invalid: {in_short(damaged)}")
     return records
 
 
 def read_record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record | None:
-    """The unit's record; None where there is none that counts, as in `existing`."""
+    """The unit's record; None if there is no valid one, as in `existing`."""
     try:
         return _record(folder, unit, identity)
     except ValueError:
@@ -105,7 +106,7 @@ def read_record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record
 
 
 def _record(folder: Path, unit: Unit, identity: Mapping[str, Any] | None) -> Record:
-    """The unit's record; a ValueError says in a few words why it does not count."""
+    """The unit's record; a ValueError says in a few words why it is invalid."""
     values = read_json(folder / unit.path("json"))
     try:
         record = Record.from_json(values)
@@ -131,8 +132,8 @@ def _holds_only(folder: Path, identity: Mapping[str, Any]) -> bool:
     for path in paths:
         with contextlib.suppress(ValueError):
             records.append(Record.from_json(read_json(path)))
-    alike = not any(_differences(record.identity, identity) for record in records)
-    return not paths or (bool(records) and alike)
+    same = not any(_differences(record.identity, identity) for record in records)
+    return not paths or (bool(records) and same)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Clips while they form: film strips that the page shows until the finished clips are there."""
+"""Film strips of unfinished clips, which the page shows while the clips are being made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from c3dvis import clips
 from c3dvis.gallery.plan import Unit
 
-# In the gallery's folder, and only while it is being made.
+# Subfolder of the gallery; it exists only during a run.
 FOLDER = "forming"
-# Seconds between two drawings; what is made in less is shown when it is finished.
-_EVERY = 5
+# Seconds between two drawings.
+_INTERVAL = 5
 # Drawings whose files are kept.
 _KEPT = 2
 
@@ -28,7 +28,7 @@ class FormingClip:
     Attributes:
         strip: Path of its film strip inside the gallery.
         shape: Frames, height and width.
-        step: Steps that it has had.
+        step: Number of steps so far.
     """
 
     strip: str
@@ -38,14 +38,14 @@ class FormingClip:
 
 @dataclass
 class Forming:
-    """Draws the clips of a run every few seconds.
+    """Draws the unfinished clips of a run every few seconds.
 
     Args:
         out: Folder of the gallery.
-        show: Called when some are drawn.
+        show: Called after each drawing.
 
     Attributes:
-        clips: Those drawn last, by unit; finished ones are among them.
+        clips: By unit, the clip drawn last; it may be finished by now.
     """
 
     out: Path
@@ -55,11 +55,11 @@ class Forming:
     _drawn_at: float = field(default_factory=time.monotonic)
 
     def draw(self, unit_clips: Mapping[Unit, np.ndarray], step: int) -> None:
-        """Writes the strips of clips, and shows them.
+        """Writes the film strips of clips and calls `show`.
 
         Args:
-            unit_clips: By unit, clips `(T, H, W, C)` as a strip shows them.
-            step: Steps that they have had.
+            unit_clips: By unit, a clip `(T, H, W, C)` in RGB.
+            step: Number of steps so far.
 
         Raises:
             OSError: If a strip cannot be written.
@@ -70,7 +70,7 @@ class Forming:
             clips.write(self.out / strip, clip)
             self.clips[unit] = FormingClip(strip, clip.shape[:3], step)
         self.show()
-        # Those of the drawing before stay for a page that is open.
+        # An open page still shows the previous strips.
         self._drawings.append([self.out / self.clips[unit].strip for unit in unit_clips])
         while len(self._drawings) > _KEPT:
             for path in self._drawings.pop(0):
@@ -78,12 +78,12 @@ class Forming:
         self._drawn_at = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the last drawing is some seconds ago."""
-        return time.monotonic() - self._drawn_at >= _EVERY
+        """Whether it is time for the next drawing."""
+        return time.monotonic() - self._drawn_at >= _INTERVAL
 
 
 def clear(out: Path) -> None:
-    """Removes the strips of clips that were forming; for a run that has the folder for itself."""
+    """Removes the strips of unfinished clips; no other run may be writing the folder."""
     path = out / FOLDER
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

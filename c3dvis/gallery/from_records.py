@@ -1,4 +1,4 @@
-"""What the command does with a gallery that is made, without its network."""
+"""The command's options that work on finished galleries, without a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUT_QUESTIONS = "questions"
 
 
 def add_arguments(group: Any) -> None:
-    """Adds the options of all of it to a group."""
+    """Adds these options to an argument group."""
     group.add_argument(
         "--rebuild-page",
         action="store_true",
@@ -55,64 +55,64 @@ def add_arguments(group: Any) -> None:
     )
 
 
-def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
-    """Refuses questions without the clips that are asked about."""
-    if chosen.questions is not None and chosen.real is None:
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends the program with an error if --questions is given without --real."""
+    if args.questions is not None and args.real is None:
         parser.error(
             "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
         )
 
 
-def is_asked(chosen: argparse.Namespace) -> bool:
+def is_asked(args: argparse.Namespace) -> bool:
     """Whether one of these options is given."""
-    given = (chosen.diff, chosen.questions, chosen.export)
-    return chosen.rebuild_page or chosen.sheets or any(one is not None for one in given)
+    given = (args.diff, args.questions, args.export)
+    return args.rebuild_page or args.sheets or any(one is not None for one in given)
 
 
-def run(chosen: argparse.Namespace, say: Report) -> int:
-    """Does what is asked; returns the exit code."""
-    if chosen.diff is not None:
-        return _diff(chosen, say)
-    if chosen.questions is not None:
-        return _ask(chosen, say)
-    return _read(chosen, say)
+def run(args: argparse.Namespace, say: Report) -> int:
+    """Runs the given option; returns the exit code."""
+    if args.diff is not None:
+        return _diff(args, say)
+    if args.questions is not None:
+        return _ask(args, say)
+    return _write_from_records(args, say)
 
 
-def _read(chosen: argparse.Namespace, say: Report) -> int:
-    """What needs no network: pages and a table of what is there."""
+def _write_from_records(args: argparse.Namespace, say: Report) -> int:
+    """Writes a table of the records, contact sheets, or the pages."""
     from c3dvis.gallery import export, folder, rebuild, sheets
 
-    if chosen.export is not None:
-        count = export.export(chosen.out, chosen.export, report=say)
-        say(f"{chosen.export}: {count} records of {chosen.out}")
-    if chosen.sheets:
-        for sheet in sheets.write(chosen.out, report=say):
+    if args.export is not None:
+        count = export.export(args.out, args.export, report=say)
+        say(f"{args.export}: {count} records of {args.out}")
+    if args.sheets:
+        for sheet in sheets.write(args.out, report=say):
             say(str(sheet))
-    if chosen.rebuild_page:
-        rebuild.read(Path(chosen.out))  # nothing is written beside what is no gallery
-        with folder.locked(Path(chosen.out)):
-            _, records = rebuild.rebuild(Path(chosen.out), report=say)
-        say(f"{chosen.out}/index.html: {len(records)} records")
+    if args.rebuild_page:
+        rebuild.read(Path(args.out))  # raises an error if there is no gallery
+        with folder.locked(Path(args.out)):
+            _, records = rebuild.rebuild(Path(args.out), report=say)
+        say(f"{args.out}/index.html: {len(records)} records")
     return 0
 
 
-def _diff(chosen: argparse.Namespace, say: Report) -> int:
-    """What differs between two galleries, from what is there."""
+def _diff(args: argparse.Namespace, say: Report) -> int:
+    """Writes the differences between two galleries."""
     from c3dvis.gallery import differences_page
 
-    out = _OUT_DIFF if chosen.out == OUT else chosen.out
-    before, after = chosen.diff
+    out = _OUT_DIFF if args.out == OUT else args.out
+    before, after = args.diff
     compared = differences_page.write(before, after, out, report=say)
     say(f"{out}/index.html: {compared.summary}")
     return 0
 
 
-def _ask(chosen: argparse.Namespace, say: Report) -> int:
-    """Questions to people about a gallery, from what is there."""
+def _ask(args: argparse.Namespace, say: Report) -> int:
+    """Writes a test for people about a gallery's units."""
     from c3dvis.gallery import questions_page
 
-    out = _OUT_QUESTIONS if chosen.out == OUT else chosen.out
-    options = {"tasks": chosen.tasks, "seed": chosen.seed}
-    drawn = questions_page.write(chosen.questions, chosen.real, out, **options)
+    out = _OUT_QUESTIONS if args.out == OUT else args.out
+    options = {"tasks": args.tasks, "seed": args.seed}
+    drawn = questions_page.write(args.questions, args.real, out, **options)
     say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
     return 0

@@ -1,7 +1,7 @@
-"""Which units are made at once: shared out once and kept, so that each run shares them out alike.
+"""Which units are made in one batch: decided once and kept, so that every run makes the same ones.
 
-On processors whose convolutions round differently in other batches, a clip has the same bits only
-among as many others, at the same place.
+On some processors convolutions round differently in other batches: a clip then has the same bits
+only in a batch of the same size and at the same index.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 from c3dvis.gallery.plan import Section, Unit
 
-# Units of a group where nobody says how many: enough to fill a device.
+# Default number of units in a group: enough to fill a device.
 ON_CPU, ON_GPU = 16, 32
 
 
 @dataclass(frozen=True)
 class Group:
-    """Units of one layer that are made one beside the other.
+    """Units of one layer that are made in one batch.
 
     Attributes:
-        units: In order.
-        size: Of the largest group that was shared out with it; a smaller one is made in batches of
-            the same size, so that one compiled step serves both.
+        units: The units, in order.
+        size: Batch size; it can exceed the number of units, so that one compiled step serves all
+            groups of a layer.
     """
 
     units: tuple[Unit, ...]
@@ -31,11 +31,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be made of a group: the least that is given to a worker.
+    """The smallest piece of work of a worker: the missing units of one group.
 
     Attributes:
-        group: All its units.
-        missing: Those to be made.
+        group: The whole group.
+        missing: Its units that are not finished.
     """
 
     group: Group
@@ -46,37 +46,37 @@ class Task:
         return self.group.units[0].layer
 
 
-def share(units: Sequence[Unit], most: int) -> list[Group]:
-    """Shares units of one layer out evenly among the fewest groups of at most `most`."""
+def split(units: Sequence[Unit], max_size: int) -> list[Group]:
+    """Splits units of one layer evenly into the fewest groups of at most `max_size`."""
     if not units:
         return []
-    count = -(-len(units) // most)
+    count = -(-len(units) // max_size)
     size = -(-len(units) // count)
     return [Group(tuple(units[i : i + size]), size) for i in range(0, len(units), size)]
 
 
-def grown(
-    before: Mapping[str, Sequence[Group]], sections: Iterable[Section], most: int
+def extend(
+    before: Mapping[str, Sequence[Group]], sections: Iterable[Section], max_size: int
 ) -> dict[str, tuple[Group, ...]]:
-    """The groups of sections by layer: those there were, and new ones of the units they lack."""
+    """The groups of sections by layer: the existing ones, and new ones for the other units."""
     groups = {}
     for section in sections:
-        now = {unit.channel: unit for unit in section.units}
+        ungrouped = {unit.channel: unit for unit in section.units}
         old = [
-            Group(tuple(now.pop(unit.channel) for unit in group.units), group.size)
+            Group(tuple(ungrouped.pop(unit.channel) for unit in group.units), group.size)
             for group in before.get(section.layer, ())
         ]
-        groups[section.layer] = (*old, *share(list(now.values()), most))
+        groups[section.layer] = (*old, *split(list(ungrouped.values()), max_size))
     return groups
 
 
 def tasks(groups: Mapping[str, Iterable[Group]], missing: Collection[Unit]) -> list[Task]:
-    """What is to be made of each group that has missing units, in order."""
-    wanted = {(unit.layer, unit.channel): unit for unit in missing}
-    made = []
+    """A task for each group that has missing units, in order."""
+    by_key = {(unit.layer, unit.channel): unit for unit in missing}
+    listed = []
     for group in (group for of_layer in groups.values() for group in of_layer):
         keys = [(unit.layer, unit.channel) for unit in group.units]
-        left = tuple(wanted[key] for key in keys if key in wanted)
-        if left:
-            made.append(Task(group, left))
-    return made
+        units = tuple(by_key[key] for key in keys if key in by_key)
+        if units:
+            listed.append(Task(group, units))
+    return listed

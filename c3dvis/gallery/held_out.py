@@ -1,4 +1,4 @@
-"""The best scores that held-out clips give to units, to compare those of synthetic clips with."""
+"""Best scores of units on held-out clips, for comparison with synthetic clips."""
 
 from __future__ import annotations
 
@@ -20,59 +20,59 @@ from c3dvis.maximize import scores
 from c3dvis.models import chosen as choices
 from c3dvis.models.extent import clip_shape
 
-# In the gallery's folder: the best scores, by layer and channel.
+# File of the gallery with the best scores, by layer and channel.
 NAME = "held-out.json"
-# Clips whose scores come with the bundled networks.
+# Number of clips whose scores come with the bundled networks.
 RECORDED = 512
-# Clips computed at once; more gains nothing on a CPU.
+# Clips per batch; more gains nothing on a CPU.
 _BATCH = 32
 
-# Layer to channel to score; None where no score is finite.
+# By layer and channel, the best score; None if no score is finite.
 Best = dict[str, dict[int, float | None]]
 
 
 def add(
     renderer: Renderer, sections: Sequence[Section], missing: Iterable[Unit], *, report: Report
 ) -> Best:
-    """The best scores for the layers with missing units; new ones are kept in the folder.
+    """The best scores for the layers with missing units; new ones are saved in the folder.
 
-    None where nothing is compared, or real clips take their place.
+    Empty if nothing is compared, or real clips are used instead.
     """
     out, settings = renderer.out, renderer.settings
     if not settings.compare or real.read(out) is not None:
         return {}
     known = read(out)
     layers = {unit.layer for unit in missing}
-    chosen = [
+    unscored = [
         one
         for one in sections
         if one.layer in layers
         and not {unit.channel for unit in one.units} <= known.get(one.layer, {}).keys()
     ]
-    if chosen:
-        scored = best(renderer.network, chosen, settings, report=report)
+    if unscored:
+        scored = best(renderer.network, unscored, settings, report=report)
         known |= {layer: known.get(layer, {}) | of_layer for layer, of_layer in scored.items()}
         write_json(out / NAME, known)
     return known
 
 
 def read(out: Path) -> Best:
-    """The scores that a gallery's folder keeps; empty where there are none to be read."""
+    """The scores saved in a gallery's folder; empty if there are none."""
     try:
         return {
             layer: {int(channel): stored.number_or_none(x) for channel, x in of_layer.items()}
             for layer, of_layer in stored.mapping(read_json(out / NAME)).items()
         }
-    except (AttributeError, ValueError):  # not there, or damaged
+    except (AttributeError, ValueError):  # missing or damaged
         return {}
 
 
 def best(
     network: keras.Model, sections: Sequence[Section], settings: Settings, *, report: Report = print
 ) -> Best:
-    """The best score that any of `settings.compare` held-out clips gives each unit.
+    """The best score of each unit over `settings.compare` held-out clips.
 
-    Those of the bundled networks are read from their record, the others computed, and reported.
+    Scores of the bundled networks are read from a file, others are computed.
 
     Raises:
         ValueError: If the network does not take the clips of `c3dvis.motion`.
@@ -86,7 +86,7 @@ def best(
 
 
 def every(network: keras.Model, sections: Sequence[Section], settings: Settings) -> list:
-    """The scores of `settings.compare` held-out clips: float32 `(clips, units)` a section.
+    """The scores of `settings.compare` held-out clips: float32 `(clips, units)` for each section.
 
     Raises:
         ValueError: If the network does not take the clips of `c3dvis.motion`.
@@ -107,12 +107,12 @@ def every(network: keras.Model, sections: Sequence[Section], settings: Settings)
 
 
 def record_file() -> Path:
-    """The record: for each bundled network and layer the best scores, and of which clip."""
+    """The file of the bundled networks' best scores, with the index of each best clip."""
     return Path(str(resources.files("c3dvis.weights"))) / "held_out_scores.npz"
 
 
 def record_key(model: str, layer: str) -> str:
-    """The name of an array `(2, channels)` in the record: scores, and indices of their clips."""
+    """The name of an array `(2, channels)` in that file: scores, and indices of their clips."""
     return f"{model}|{layer}"
 
 

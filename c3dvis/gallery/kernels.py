@@ -1,6 +1,6 @@
-"""The kernels of layers that read the clip itself, beside the clips of their channels.
+"""Pictures of the kernels of layers that read the clip itself.
 
-conv1/0-kernel.png   the weights of filter 0, its frames in rows
+conv1/0-kernel.png   the weights of filter 0, with its frames in rows
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from c3dvis.gallery.plan import CLASSES, Section
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
 
-# Pixels: the least side of a frame, and what is clear between two.
+# Minimum side of a frame, and the transparent gap between two, in pixels.
 _SIDE, _GAP = 48, 4
-# Most frames in a row: more would be too small to be seen where a filter's clip is.
+# Maximum number of frames in a row; more would be too small on the page.
 _COLUMNS = 4
 
 
 def add(network: keras.Model, section: Section, out: Path) -> tuple[int, int, int] | None:
-    """Writes the pictures of a section's units that are missing.
+    """Writes the missing kernel pictures of a section's units.
 
     Args:
-        network: Of the gallery.
-        section: Of the gallery.
-        out: The gallery's folder.
+        network: Network of the gallery.
+        section: Section of the gallery.
+        out: Folder of the gallery.
 
     Returns:
-        Frames, rows and columns of the kernels; None where the layer does not read the clip.
+        Frames, rows and columns of the kernels; None if the layer does not read the clip.
 
     Raises:
         OSError: If a file cannot be written.
@@ -54,15 +54,10 @@ def _side_by_side(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = clips.enlarge(clips.to_rgb(kernel), side=_SIDE)
     opaque = np.ones((*frames.shape[:3], 1), np.float32)
     frames = np.concatenate([frames, opaque], axis=-1)
-    # Each with a clear edge below and to the right, and clear ones where the last row is short.
-    columns = _columns(len(frames))
+    # A transparent gap below and to the right of each; transparent frames fill the last row.
+    columns = -(-len(frames) // -(-len(frames) // _COLUMNS))
     frames = np.pad(frames, [(0, -len(frames) % columns), (0, _GAP), (0, _GAP), (0, 0)])
     count, height, width, _ = frames.shape
     rows = frames.reshape(count // columns, columns, height, width, 4).swapaxes(1, 2)
     picture = rows.reshape(-1, columns * width, 4)
     return picture[None, :-_GAP, :-_GAP]
-
-
-def _columns(frames: int) -> int:
-    """How many stand in a row, which all are as long as each other, if they can be."""
-    return -(-frames // -(-frames // _COLUMNS))

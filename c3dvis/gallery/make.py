@@ -1,4 +1,4 @@
-"""Makes a gallery in a folder: lists its units, renders those missing, writes the pages."""
+"""Makes a gallery in a folder: plans its units, renders the missing ones, writes the pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from c3dvis.gallery import (
     folder,
     groups,
     held_out,
-    manifest,
     more_clips,
     page,
     plan,
@@ -29,6 +28,7 @@ from c3dvis.gallery import (
     tables,
 )
 from c3dvis.gallery.forming import Forming, clear
+from c3dvis.gallery.manifest import NAME as MANIFEST_NAME
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Progress, Report
@@ -37,10 +37,11 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.responses.clip_sources import check_folder
 from c3dvis.text import counted, in_short
 
-# Seconds between two writings of the pages while clips are made.
-_PAGES_EVERY = 5
+# Seconds between two updates of the pages while clips are made.
+_PAGE_INTERVAL = 5
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a gallery stands.
+    """The state of a gallery after a run.
 
     Attributes:
-        records: By unit; a unit that is not made yet is missing.
         units: All units, in order.
+        records: Record of each unit that is finished or has failed.
     """
 
     units: tuple[Unit, ...]
@@ -66,7 +67,7 @@ class Outcome:
 
     @property
     def failed(self) -> list[Unit]:
-        """The units whose clip could not be made to the end."""
+        """The units whose clip could not be finished."""
         return [u for u in self.units if u in self.records and self.records[u].is_failure]
 
 
@@ -76,19 +77,19 @@ def plan_of(
     """The sections of a gallery of a network; see `c3dvis.gallery.plan.sections`.
 
     Args:
-        network: Whose layers are chosen from.
-        selection: Of the units.
-        settings: That name the network: the table may say which of its layers are the default.
+        network: The network to show.
+        selection: Which of its units.
+        settings: Names the network; the table of networks may list its default layers.
     """
-    usual = None
+    default_layers = None
     if settings is not None and settings.keras_model is None:
-        usual = models.entry(settings.model).layers
+        default_layers = models.entry(settings.model).layers
     return plan.sections(
         layers.visualizable(network, weightless=True),
         class_count=choices.class_count(network),
         class_names=getattr(network, "class_names", None),
         chosen_layers=selection.layers,
-        default_layers=usual,
+        default_layers=default_layers,
         filters=selection.filters,
         classes=selection.classes,
     )
@@ -114,44 +115,43 @@ def make(
     report: Report = print,
     bar: bool = False,
 ) -> Outcome:
-    """Makes what is missing of a gallery, and its pages.
+    """Makes the missing clips of a gallery, and its pages.
 
-    The folder grows: with another selection, its units are added to those there are.
+    Units of another selection are added to those that the folder holds.
 
     Args:
-        settings: What the clips are made of and how.
-        out: Folder, made where there is none.
-        selection: Units to make; None is four filters of every convolution (of the endpoints that
-            the table of `c3dvis.models` names, where it does), and every class, or the first ten
-            where there are more than twenty.
-        engine: "serial", "processes" or "ray"; see `engines.build`, also for what follows.
-        workers: Most workers of "processes" or "ray".
-        address: Of a Ray cluster.
-        shard: Such as "3/16": makes the third of sixteen shares, beside other runs that make the
-            others in the same folder; "slurm" is what Slurm's array says. See `shards`.
-        retry_failed: Whether to make units again that failed.
-        network: The network that the settings name, where it is loaded already.
-        real_clips: Folder of videos; the page shows those that each unit responds to most, and
-            ratios over the best of them. A gallery that is made already can be given one too.
-        motion_cards: Whether to make each unit's motion card too, which takes longer than its clip;
-            and, with real clips, what these say of whether to believe the clip: see `trust`.
-        directions: Whether to make two more clips of each unit that has a card, in the direction
-            that it prefers and in the opposite one.
+        settings: The network and how its clips are made.
+        out: Folder of the gallery; created if missing.
+        selection: Units to make; None is four filters of every convolution (or of the layers
+            listed in the table of `c3dvis.models`), and every class, or the first ten if there
+            are more than twenty.
+        engine: "serial", "processes" or "ray"; see `engines.build`.
+        workers: Maximum number of workers of "processes" or "ray".
+        address: Address of a Ray cluster.
+        shard: Such as "3/16": makes the third of sixteen shares while other runs make the others
+            in the same folder; "slurm" reads it from a Slurm array job. See `shards`.
+        retry_failed: Whether to try failed units again.
+        network: The network of the settings, if it is already loaded.
+        real_clips: Folder of videos. The page shows the real clips with the highest activation of
+            each unit, and ratios to the best of them. Also works on a finished gallery.
+        motion_cards: Whether to make each unit's motion card, which takes longer than its clip;
+            with real clips also whether to trust the clip: see `trust`.
+        directions: Whether to make two more clips of each unit with a card, in its preferred
+            direction of motion and in the opposite one.
         slow_to_free: Whether to make three more clips of each unit, from slow to free.
-        other_parametrizations: Names of parametrizations, of each of which there is one more clip
-            of each unit.
-        neurons: Whether to make one more clip of each filter that sees less than a third of a
-            clip's height and width: of its neuron in the middle, cropped to what it sees.
-        report: Gets one line about each layer, and about each unit that fails.
-        bar: Whether to show a progress bar instead of the line a layer.
+        other_parametrizations: Names of parametrizations; one more clip of each unit in each.
+        neurons: Whether to make one more clip of each filter whose receptive field is less than a
+            third of a clip's height and width: of its centre neuron, cropped to the field.
+        report: Called with one line for each layer and for each unit that fails.
+        bar: Whether to show a progress bar instead of one line per layer.
 
     Returns:
         All units of the selection (and of the shard) with their records.
 
     Raises:
-        ValueError: If a setting or choice is wrong, the folder was begun with others, or another
+        ValueError: If a setting is wrong, the folder holds a gallery of other settings, or another
             run is writing it.
-        OSError: If files cannot be written. What is made stays, and the next run goes on there.
+        OSError: If a file cannot be written. Finished clips stay, and the next run continues.
 
     Example: (not run with the tests, as it leaves a folder behind)
         >>> from c3dvis.gallery.make import Selection, Settings, make
@@ -161,7 +161,7 @@ def make(
     out = Path(out)
     selection = Selection() if selection is None else selection
     share = None if shard is None else shards.parse(shard)
-    kinds = clip_kinds.chosen(
+    kinds = clip_kinds.selected(
         directions=directions,
         speeds=slow_to_free,
         other_parametrizations=other_parametrizations,
@@ -169,27 +169,27 @@ def make(
     )
     if share is not None and (real_clips is not None or motion_cards or kinds):
         raise ValueError(
-            "Expected real clips or motion cards without a shard, and more clips of each unit: add "
-            f"them when all shards are made. Received: {shard!r}."
+            "Expected no real clips, motion cards or more clips of each unit with a shard: add "
+            f"them when all shards are finished. Received: {shard!r}."
         )
     if real_clips is not None:
-        real.check(real_clips)
+        check_folder(Path(real_clips))
     if directions and not motion_cards:
         raise ValueError("Expected directions with motion cards, which measure them.")
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, settings)
-    renderer.check(sections[0])  # a setting that does not fit is reported before all else
-    with runs.locked(renderer, sections, share) as begun:
+    renderer.check(sections[0])  # wrong settings are reported before the folder is touched
+    with runs.locked(renderer, sections, share) as manifest:
         if selection.classes is None:
             plan.report_left_out(sections, report)
-        of = (renderer.network, settings, sections, out)
+        gallery = (renderer.network, settings, sections, out)
         if real_clips is not None:
-            real.add(*of, real_clips, report=report, bar=bar)
+            real.add(*gallery, real_clips, report=report, bar=bar)
         outcome = _make_missing(
             renderer,
             runner,
-            begun,
+            manifest,
             sections,
             report,
             share=share,
@@ -197,10 +197,10 @@ def make(
             bar=bar,
         )
         if motion_cards:
-            swept = None if real_clips is None else real.swept_clips(*of, real_clips)
-            cards.add(*of, swept, report=report)
+            swept = None if real_clips is None else real.swept_clips(*gallery, real_clips)
+            cards.add(*gallery, swept, report=report)
         shown = [unit for unit in outcome.units if unit not in outcome.failed]
-        more_clips.add(renderer, begun.groups, shown, kinds, report=report)
+        more_clips.add(renderer, manifest.groups, shown, kinds, report=report)
         if motion_cards or kinds:
             rebuild.rebuild(out)
         return outcome
@@ -233,20 +233,20 @@ def dry_run(
     selection = Selection() if selection is None else selection
     sections = plan_of(renderer.network, selection, settings)
     renderer.check(sections[0])
-    output_folder.check(out, "gallery", manifest=manifest.NAME)
-    folder.begun(out, renderer.identity)
+    output_folder.check(out, "gallery", manifest=MANIFEST_NAME)
+    folder.previous_manifest(out, renderer.identity)
     records = folder.existing(out, sections, identity=renderer.identity, report=report)
     report(tables.plan_table(sections, list(records)))
     if selection.classes is None:
         plan.report_left_out(sections, report)
     units = [unit for section in sections for unit in section.units]
-    report(_to_make(out, units, [unit for unit in units if unit not in records]))
+    report(_work_summary(out, units, [unit for unit in units if unit not in records]))
 
 
 def _make_missing(
     renderer: Renderer,
     runner: engines.Engine,
-    begun: Manifest,
+    manifest: Manifest,
     sections: Sequence[Section],
     report: Report,
     *,
@@ -254,44 +254,44 @@ def _make_missing(
     retry_failed: bool,
     bar: bool,
 ) -> Outcome:
-    """Makes the missing units of the sections; writes the pages of all that the folder holds."""
+    """Makes the missing units of the sections; writes the pages of the whole folder."""
     out = renderer.out
-    records = folder.existing(out, begun.sections, identity=renderer.identity, report=report)
-    _report_versions(records.values(), begun, report)
-    sections, units = runs.share_of(begun, sections, share)
+    records = folder.existing(out, manifest.sections, identity=renderer.identity, report=report)
+    _report_versions(records.values(), manifest, report)
+    sections, units = runs.share_of(manifest, sections, share)
     missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
     records = {unit: record for unit, record in records.items() if unit not in missing}
 
     forming = Forming(out, lambda: show(filling=True))
 
     def show(*, filling: bool = False) -> None:
-        if share is None:  # the pages of a share would be those of a part
-            own = forming.clips if filling else None
-            beside = real.read(out)
-            page.write(out, begun, records, filling=filling, forming=own, real=beside)
+        if share is not None:  # its pages would show that share only
+            return
+        unfinished = forming.clips if filling else None
+        page.write(out, manifest, records, filling=filling, forming=unfinished, real=real.read(out))
 
     show(filling=bool(missing))
     if missing and share is None:
         renderer.forming = forming
         address = (out / "index.html").resolve().as_uri()
         report(f"open {address} now: it fills as clips are made")
-    report(_to_make(out, units, missing))
+    report(_work_summary(out, units, missing))
     by_name = {(unit.layer, unit.channel): unit for unit in units}
     shown_at = time.monotonic()
-    left = len(missing)
+    remaining = len(missing)
     try:
         best = held_out.add(renderer, sections, missing, report=report) if missing else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
-        for record in runner.run(renderer, groups.tasks(begun.groups, missing), best):
+        for record in runner.run(renderer, groups.tasks(manifest.groups, missing), best):
             records[by_name[record.layer, record.channel]] = record
-            left -= 1
+            remaining -= 1
             layer_done = progress.layer_done(record)
-            # A batch's clips come all at once, and the next ones much later.
+            # The clips of a batch arrive together, long before the next batch.
             batch_done = [*dict.fromkeys(record.batch)][-1:] == [record.channel]
-            if layer_done or batch_done or time.monotonic() - shown_at > _PAGES_EVERY:
-                show(filling=left > 0)
+            if layer_done or batch_done or time.monotonic() - shown_at > _PAGE_INTERVAL:
+                show(filling=remaining > 0)
                 shown_at = time.monotonic()
-    except BaseException:  # whatever ended the run, the pages show what is made
+    except BaseException:  # whatever ended the run, the pages show the finished clips
         with contextlib.suppress(OSError):
             show()
         raise
@@ -302,22 +302,22 @@ def _make_missing(
     return Outcome(units, {unit: records[unit] for unit in units if unit in records})
 
 
-def _report_versions(made: Iterable[Record], begun: Manifest, report: Report) -> None:
-    """Says what other versions made the clips that are there, which may differ a little."""
+def _report_versions(records: Iterable[Record], manifest: Manifest, report: Report) -> None:
+    """Reports if existing clips were made with other versions of the programs."""
     others = {
         f"{name} {version}"
-        for record in made
+        for record in records
         for name, version in record.versions.items()
-        if begun.versions.get(name) != version
+        if manifest.versions.get(name) != version
     }
     if others:
         report(
-            f"some clips that are there were made with {in_short(sorted(others))}; those of this "
-            "run may differ from them a little"
+            f"some existing clips were made with {in_short(sorted(others))}; new ones may differ "
+            "slightly from them"
         )
 
 
-def _to_make(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
+def _work_summary(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
     return (
         f"{out}: {counted(len(missing), 'clip')} to make, {len(units) - len(missing)} there already"
     )

@@ -1,7 +1,7 @@
-"""gallery.json: what a gallery is of, which units it holds, and what its pages need beside records.
+"""gallery.json: a gallery's network, settings and units, and what its pages need besides records.
 
-Identity is what decides the clips: the network's architecture and weights, and the settings. Which
-units were chosen, their labels and what the pages say can change from one run to the next.
+The identity is what determines the clips: the network's architecture and weights, and the
+settings. The selection of units, their labels and the pages' texts can change between runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,26 @@ from c3dvis.gallery.overview import Overview
 from c3dvis.gallery.plan import Section, Unit
 
 NAME = "gallery.json"
-# Raised by whoever changes what a key means or takes one away.
+# Increase it when a key changes its meaning or is removed.
 SCHEMA = 1
-# A layer's folder, which must not lead out of the gallery.
+# A layer's folder; it must not lead out of the gallery.
 _FOLDER = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What gallery.json says.
+    """The content of gallery.json.
 
     Attributes:
-        identity: What decides the clips; all runs in one folder agree on it.
-        sections: All units of the gallery, also those that later runs chose.
-        groups: Layer to the groups in which its units are made.
+        identity: What determines the clips; the same for all runs in one folder.
+        sections: All units of the gallery.
+        groups: By layer, the groups in which its units are made.
         network: Its name, the files it came from and their hashes.
-        versions: Of the programs that wrote last.
-        machine: That wrote last.
-        code: Layer to the Python that makes its clips.
-        banner: A sentence that must be read first.
-        overview: Of the network; None in a folder that an earlier version wrote.
+        versions: Versions of the programs of the last run.
+        machine: Machine of the last run.
+        code: By layer, the Python that makes its clips.
+        banner: A warning at the top of the pages.
+        overview: Summary of the network; None in a folder of an earlier version.
     """
 
     identity: Mapping[str, Any]
@@ -84,10 +84,10 @@ class Manifest:
 
     @classmethod
     def from_json(cls, values: Any) -> Manifest:
-        """What `to_json` gave.
+        """The manifest that `to_json` wrote.
 
         Raises:
-            ValueError: If it is none, or of another schema.
+            ValueError: If it is damaged, or of another schema.
         """
         if not isinstance(values, Mapping) or not isinstance(values.get("identity"), Mapping):
             raise ValueError(f"Expected a {NAME}. Received: something else.")
@@ -97,9 +97,9 @@ class Manifest:
             )
         try:
             sections = [_read_section(one) for one in values["sections"]]
-            identity, of_network = values["identity"], values.get("overview")
+            identity, overview = values["identity"], values.get("overview")
             network = stored.mapping(values["network"])
-            _check_shown(identity, network)
+            _check_page_values(identity, network)
             return cls(
                 identity=identity,
                 sections=tuple(section for section, _, _ in sections),
@@ -109,17 +109,17 @@ class Manifest:
                 machine=stored.mapping(values["machine"]),
                 code={section.layer: code for section, _, code in sections if code is not None},
                 banner=stored.text_or_none(values["banner"]),
-                overview=None if of_network is None else Overview.from_json(of_network),
+                overview=None if overview is None else Overview.from_json(overview),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Expected a {NAME}. Received: a damaged one ({error}).") from None
 
 
 def read(folder: Path) -> Manifest | None:
-    """The folder's manifest; None where there is none or it is damaged.
+    """The folder's manifest; None if it is missing or damaged.
 
     Raises:
-        ValueError: If it is one of another schema.
+        ValueError: If it is of another schema.
     """
     values = read_json(folder / NAME)
     schema = values.get("schema") if isinstance(values, Mapping) else None
@@ -135,43 +135,35 @@ def read(folder: Path) -> Manifest | None:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Writes the manifest, where it is not there already."""
+    """Writes the manifest, unless the folder holds the same one."""
     values = json.loads(json.dumps(manifest.to_json()))
     if read_json(folder / NAME) != values:
         write_json(folder / NAME, values)
 
 
-def grown(
-    before: Sequence[Section], now: Sequence[Section], layers: Sequence[str]
+def merge(
+    before: Sequence[Section], added: Sequence[Section], layers: Sequence[str]
 ) -> tuple[Section, ...]:
-    """The sections of a gallery that has some and gets others.
+    """The sections of a gallery with those of another run added.
 
     Args:
-        before: Those there are. Where both have a unit, its label is that of `now`.
-        now: Those that are chosen.
-        layers: Their names, from the first section to the last; others come behind them.
+        before: The gallery's sections.
+        added: Sections of this run; their labels replace those of `before`.
+        layers: Names of layers in the order of the sections; others come last.
     """
-    place = {layer: i for i, layer in enumerate(layers)}
+    rank = {layer: i for i, layer in enumerate(layers)}
     by_layer = {section.layer: section for section in before}
-    for section in now:
+    for section in added:
         old = by_layer.get(section.layer)
         known = {unit.channel: unit for unit in old.units} if old else {}
         units = known | {unit.channel: unit for unit in section.units}
         order = sorted(units) if known and len(units) > len(known) else list(units)
-        by_layer[section.layer] = Section(
-            section.layer,
-            section.kind,
-            section.shape,
-            section.channels,
-            tuple(units[channel] for channel in order),
-            section.field,
-            section.kernel,
-        )
-    return tuple(sorted(by_layer.values(), key=lambda one: place.get(one.layer, len(place))))
+        by_layer[section.layer] = replace(section, units=tuple(units[i] for i in order))
+    return tuple(sorted(by_layer.values(), key=lambda one: rank.get(one.layer, len(rank))))
 
 
-def _check_shown(identity: Mapping[str, Any], network: Mapping[str, Any]) -> None:
-    """Refuses one without what the pages say."""
+def _check_page_values(identity: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Raises an error if a value that the pages show is missing or of another type."""
     for name in ("compare", "steps", "seed"):
         stored.count(identity[name])
     for text in (identity["parametrization"], identity["weights_sha256"], network["name"]):

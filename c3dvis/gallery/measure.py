@@ -1,4 +1,4 @@
-"""What can be measured on a synthetic clip: whether it is one plain colour, and how it drifts."""
+"""Measurements on a synthetic clip: whether it is one plain colour, and how it drifts."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from c3dvis import clips
 
 # Weights of red, green and blue in luma (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float64)
-# A clip is plain if its values are closer than this to one colour (root of the mean square): two
-# of 255 grey levels, which nobody sees.
+# A clip is plain if its root-mean-square difference from one colour is below this: two of 255 grey
+# levels, which are invisible.
 _PLAIN = 2 / 255
-# A clip is stripes if the power of its slopes along them is at most this share of that across: what
-# is there is the border and rounding, and would turn their drift far away from where they go.
+# A clip is striped if the power of its gradients along the stripes is at most this share of that
+# across them. Such gradients come from borders and rounding and would distort the drift.
 _STRIPES = 0.01
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured on a clip.
+    """Measurements on a clip.
 
     Attributes:
-        change: How much consecutive frames differ, over how much the clip's values differ from
-            their mean (roots of mean squares of the luminance): 0 where it stands still, about 1.4
-            for noise that flickers; None of a plain clip or a single frame.
-        plain_color: Such as "#ff0000", where the whole clip is that one colour; else None.
-        drift: Pixels a frame to the right and down of the one translation that explains most of
-            the change between frames; None where nothing changes, or no direction can be measured.
-        drift_share: Share of that change that it explains, at most 1.
+        change: Root-mean-square difference between consecutive frames, divided by the standard
+            deviation of the luminance: 0 for a still clip, about 1.4 for flickering noise; None
+            for a plain clip or a single frame.
+        plain_color: Such as "#ff0000" if the whole clip is one colour, otherwise None.
+        drift: Pixels per frame to the right and down of the translation that explains most of the
+            change between frames; None if nothing changes or no direction can be measured.
+        drift_share: Share of the change that the drift explains, at most 1.
     """
 
     change: float | None = None
@@ -69,7 +69,7 @@ def _motion(luminance: NDArray[np.float64]) -> Measures:
     change = float(np.sqrt(energy / differences.size) / spread) if spread else None
     between = (luminance[1:] + luminance[:-1]) / 2
     slopes = np.stack([np.gradient(between, axis=axis).ravel() for axis in (2, 1)], axis=1)
-    # Stripes slide along themselves unseen: the shortest of their translations is taken.
+    # A shift of stripes along themselves is invisible: the pseudoinverse gives the shortest one.
     inverse = np.linalg.pinv(slopes.T @ slopes, rcond=_STRIPES, hermitian=True)
     drift = -inverse @ (slopes.T @ differences)
     if not energy or not drift.any():

@@ -1,4 +1,4 @@
-"""More clips of a unit beside its own, of several kinds; what the kinds are, `clip_kinds` says.
+"""Additional clips of a unit, of the kinds of `clip_kinds`.
 
 cards/conv3b/7-speeds-0.gif  .jpg   the first clip of a kind; 1 is the second
 cards/conv3b/7-more.json            all kinds of the unit, written last
@@ -19,7 +19,7 @@ from c3dvis.gallery.groups import Group
 from c3dvis.gallery.plan import Unit
 
 if TYPE_CHECKING:  # pages are written without Keras
-    from c3dvis.gallery.clip_kinds import Kind, MadeClips
+    from c3dvis.gallery.clip_kinds import Kind, VariantClips
 
 _SCHEMA = 1
 
@@ -29,11 +29,11 @@ class Variant:
     """A clip of a kind.
 
     Attributes:
-        name: What it is, such as "slowest".
-        score: What it reaches; None where that is not finite.
-        note: What else is to be said of it, such as "backward 0.2".
+        name: Such as "slowest".
+        score: Its score; None if it is not finite.
+        note: Another remark, such as "backward 0.2".
         strip: Path of its film strip inside the gallery.
-        shape: Frames, height and width of that.
+        shape: Frames, height and width of the strip.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Variants:
-    """The clips of a kind; none of a unit that no gradient moves.
+    """The clips of a kind; none for a unit without gradient.
 
     Attributes:
-        clips: In the order in which they are shown.
-        sentence: What they tell of the unit; can be empty.
+        clips: The clips, in the order in which they are shown.
+        sentence: What they show about the unit; can be empty.
     """
 
     clips: tuple[Variant, ...]
@@ -64,18 +64,18 @@ def add(
     *,
     report: Callable[[str], None],
 ) -> None:
-    """Makes the clips that are missing, always among those of the same group: see `groups`.
+    """Makes the missing clips, always in batches of a whole group: see `groups`.
 
     Args:
         renderer: `render.Renderer` of the gallery.
-        groups: Of the gallery, by layer.
-        units: Whose clips are wanted.
-        kinds: Of the clips.
-        report: Gets a line a group and kind.
+        groups: By layer, the groups of the gallery.
+        units: Units to make clips of.
+        kinds: Kinds of clips to make.
+        report: Called with a line for each group and kind.
 
     Raises:
-        ValueError: What `Maximizer` refuses, such as clips of too few frames.
-        OSError: If files cannot be written.
+        ValueError: As `Maximizer`, such as for clips of too few frames.
+        OSError: If a file cannot be written.
     """
     for kind in kinds:
         wanted = {unit for unit in units if kind.name not in read(renderer.out, unit)}
@@ -84,49 +84,49 @@ def add(
             missing = wanted.intersection(shown)
             if missing:
                 report(f"{group.units[0].layer}: {kind.description} of {len(missing)}")
-                made = kind.make(renderer, Group(tuple(shown), group.size))
+                unit_clips = kind.make(renderer, Group(tuple(shown), group.size))
                 for unit in missing:
-                    _write(renderer, unit, kind.name, made[unit])
+                    _write(renderer, unit, kind.name, unit_clips[unit])
 
 
 def read(out: Path, unit: Unit) -> dict[str, Variants]:
-    """A unit's clips by kind; those that are damaged or not there are left out."""
-    whole: dict[str, Variants] = {}
-    values = files.read_json(_kept(out, unit))
+    """By kind, a unit's clips; those that are damaged or missing are left out."""
+    by_kind: dict[str, Variants] = {}
+    values = files.read_json(_record_path(out, unit))
     if not isinstance(values, Mapping) or values.get("schema") != _SCHEMA:
-        return whole
-    for kind, kept in values.items():
-        if not re.fullmatch(r"[a-z-]+", kind):  # a path that leads out of the folder
+        return by_kind
+    for kind, entry in values.items():
+        if not re.fullmatch(r"[a-z-]+", kind):  # could lead out of the folder
             continue
         with contextlib.suppress(KeyError, ValueError):
-            listed = stored.items(stored.mapping(kept)["clips"])
+            listed = stored.items(stored.mapping(entry)["clips"])
             clips = tuple(stored.dataclass_of(Variant, one) for one in listed)
             strips = [f"{_path(unit, kind, rank)}.jpg" for rank in range(len(clips))]
             if [one.strip for one in clips] == strips and all((out / s).is_file() for s in strips):
-                whole[kind] = Variants(clips, stored.text(kept["sentence"]))
-    return whole
+                by_kind[kind] = Variants(clips, stored.text(entry["sentence"]))
+    return by_kind
 
 
-def _write(renderer, unit: Unit, kind: str, made: MadeClips) -> None:
-    """Writes a unit's clips of a kind, and what they are."""
+def _write(renderer, unit: Unit, kind: str, variants: VariantClips) -> None:
+    """Writes a unit's clips of a kind, and adds them to its record."""
     out, fps = renderer.out, renderer.settings.fps
-    _kept(out, unit).parent.mkdir(parents=True, exist_ok=True)
+    _record_path(out, unit).parent.mkdir(parents=True, exist_ok=True)
     written: list[Variant] = []
-    for rank, one in enumerate(made.clips):
+    for rank, one in enumerate(variants.clips):
         film = pages.film(out, _path(unit, kind, rank), renderer.shown(one.clip), "", fps=fps)
-        if film.strip is None:  # too wide a strip: there is nothing that the page could play
+        if film.strip is None:  # too wide for a strip, which the page plays
             written.clear()
             break
         score = stored.finite(float(one.score))
         written.append(Variant(one.name, score, one.note, film.strip, film.shape))
-    kinds = read(out, unit) | {kind: Variants(tuple(written), made.sentence)}
-    values = {name: asdict(variants) for name, variants in kinds.items()}
-    files.write_json(_kept(out, unit), {"schema": _SCHEMA, **values})
+    kinds = read(out, unit) | {kind: Variants(tuple(written), variants.sentence)}
+    values = {name: asdict(one) for name, one in kinds.items()}
+    files.write_json(_record_path(out, unit), {"schema": _SCHEMA, **values})
 
 
 def _path(unit: Unit, kind: str, rank: int) -> str:
     return f"{cards.FOLDER}/{unit.folder}/{unit.channel}-{kind}-{rank}"
 
 
-def _kept(out: Path, unit: Unit) -> Path:
+def _record_path(out: Path, unit: Unit) -> Path:
     return out / cards.FOLDER / unit.folder / f"{unit.channel}-more.json"

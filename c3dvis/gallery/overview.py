@@ -1,4 +1,4 @@
-"""The network at the top of a gallery's page: its layers in order, with a few of their clips."""
+"""The network overview at the top of the page: its layers in order, with a few of their clips."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from c3dvis.text import counted
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
 
-# Clips of a layer that are shown.
+# Number of clips shown per layer.
 _THUMBNAILS = 4
-# Layers without clips that are listed one behind the other; more are folded up.
+# Maximum number of consecutive layers without clips that are listed; more are folded.
 _LISTED = 3
 
 
@@ -27,11 +27,11 @@ class LayerSummary:
     """One layer of a network.
 
     Attributes:
-        name: Its true name.
+        name: Its name.
         kind: Its class, such as "Conv3D".
-        shape: Of its output without the batch axis; None where it has not one output.
-        parameters: How many numbers its weights hold; 0 of what the layers inside it hold.
-        field: Frames, rows and columns that one place of it sees; None where that is not known.
+        shape: Shape of its output without the batch axis; None if it has several outputs.
+        parameters: Number of its parameters, without those of layers inside it.
+        field: Receptive field in frames, rows and columns; None if unknown.
     """
 
     name: str
@@ -43,16 +43,16 @@ class LayerSummary:
     @property
     def extent(self) -> str:
         """The shape in words."""
-        return "" if self.shape is None else extent(self.shape)
+        return "" if self.shape is None else shape_text(self.shape)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that the page lists.
+    """One entry of the overview.
 
     Attributes:
-        layers: One that has clips, or all between two of those; none for the classes.
-        part: Of the page, which shows the clips; None where there are none.
+        layers: One layer with clips, or consecutive layers without; none for the classes.
+        part: The part of the page that shows its clips; None if there are none.
     """
 
     layers: tuple[LayerSummary, ...]
@@ -60,12 +60,12 @@ class Step:
 
     @property
     def is_folded(self) -> bool:
-        """Whether there are too many layers to be listed one by one."""
+        """Whether there are too many layers to list one by one."""
         return len(self.layers) > _LISTED
 
     @property
     def thumbnails(self) -> list[Tile]:
-        """A few of its clips, those of one colour last: there may be many of them."""
+        """A few of its clips, those of one colour last."""
         tiles = [] if self.part is None else self.part["tiles"]
         shown = [tile for tile in tiles if tile.strip]
         return sorted(shown, key=lambda tile: tile.is_plain)[:_THUMBNAILS]
@@ -73,11 +73,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a gallery knows of its network.
+    """The overview of a network.
 
     Attributes:
-        parameters: Of the network.
-        layers: In network order.
+        parameters: Number of the network's parameters.
+        layers: Its layers, in network order.
     """
 
     parameters: int
@@ -85,21 +85,21 @@ class Overview:
 
     @classmethod
     def from_json(cls, values: Any) -> Overview:
-        """What `asdict` made of one, as `gallery.json` keeps it.
+        """The overview from JSON, as `gallery.json` holds it.
 
         Raises:
-            ValueError: If it is none.
-            KeyError: If something of it is not there.
+            ValueError: If a value is of the wrong type.
+            KeyError: If a value is missing.
         """
         values = stored.mapping(values)
         layers = [stored.dataclass_of(LayerSummary, one) for one in stored.items(values["layers"])]
         return cls(stored.count(values["parameters"]), tuple(layers))
 
     def steps(self, parts: Iterable[Mapping[str, Any]]) -> list[Step]:
-        """What the page lists, from the clip to the classes.
+        """The entries of the overview, from the clip to the classes.
 
         Args:
-            parts: Of the page, with `layer` and `tiles`.
+            parts: Parts of the page, with `layer` and `tiles`.
         """
         shown = {part["layer"]: part for part in parts}
         listed: list[Step] = []
@@ -122,14 +122,14 @@ def of(network: keras.Model, *, shape: Sequence[int] | None = None) -> Overview:
 
     Args:
         network: Functional or Sequential model.
-        shape: `(T, H, W)` of its clips, where it takes any.
+        shape: `(T, H, W)` of its clips, if it takes any.
     """
     from c3dvis import receptive_field
     from c3dvis.models import layers
 
     try:
         fields = receptive_field.of_layers(network, shape=shape)
-    except ValueError:  # of a network of several inputs
+    except ValueError:  # a network with several inputs
         fields = {}
     summaries = []
     for info in layers.describe(network):
@@ -141,10 +141,10 @@ def of(network: keras.Model, *, shape: Sequence[int] | None = None) -> Overview:
     return Overview(network.count_params(), tuple(summaries))
 
 
-def extent(shape: Sequence[int | None]) -> str:
+def shape_text(shape: Sequence[int | None]) -> str:
     """A shape in words.
 
-    >>> extent((16, None, 8))
+    >>> shape_text((16, None, 8))
     '16 × any × 8'
     """
     return " × ".join("any" if n is None else str(n) for n in shape)

@@ -13,11 +13,11 @@ from c3dvis import __version__, files
 from c3dvis.gallery import cards, more_clips, trust
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.overview import extent
+from c3dvis.gallery.overview import shape_text
 from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
-from c3dvis.gallery.tile import LEAST_SHARE, Tile
+from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.pages import environment
 from c3dvis.text import counted, markdown, table
 
@@ -25,9 +25,9 @@ from c3dvis.text import counted, markdown, table
 COLUMNS = 6
 # Bytes of tables in a Markdown page: GitHub shows no more than 500 KiB of one.
 LARGEST_MARKDOWN = 400_000
-# Shown size of a clip in a Markdown table, in pixels: small clips are enlarged to the first.
+# Minimum and maximum displayed width of a clip in a Markdown table, in pixels.
 _SHOWN_WIDTH = (112, 160)
-# What the page sorts by as motion dependence.
+# Explanations of sorting by motion dependence.
 _MOTION_OF_CARDS = (
     "Motion dependence sorts units by the share of their selectivity that is for motion, alone or "
     "combined with texture, as measured for their motion cards; units without a card come last."
@@ -40,13 +40,13 @@ _KERNELS = (
     "This layer reads the clip itself, so each filter's kernel is shown, frame by frame; grey is "
     "0, and each kernel has its own scale"
 )
-# Of a clip of one colour.
+# Displayed width of a clip of one colour, in pixels.
 _SWATCH_WIDTH = 24
 
 
 def write(
     out: Path,
-    begun: Manifest,
+    manifest: Manifest,
     records: Mapping[Unit, Record],
     *,
     filling: bool = False,
@@ -57,25 +57,25 @@ def write(
 
     Args:
         out: Folder of the gallery.
-        begun: What the gallery is of.
-        records: Those there are; of the other units the pages say that they are not made yet.
-        filling: Whether more is being made: index.html then reloads itself.
-        forming: Clips that are being made, shown until their records are there.
-        real: Real clips that stand beside the made ones; the ratios are then over the best of them.
+        manifest: Manifest of the gallery.
+        records: Records by unit; units without one are shown as not made yet.
+        filling: Whether clips are still being made; index.html then reloads itself.
+        forming: Unfinished clips, shown until their records exist.
+        real: Real clips for comparison; ratios are then to the best of them.
 
     Raises:
         OSError: If a file cannot be written.
     """
-    identity = {"model": begun.network.get("name"), **begun.identity}
+    identity = {"model": manifest.network.get("name"), **manifest.identity}
     compared = identity["compare"] if real is None else real.count
     forming = {} if forming is None else forming
-    parts = [_part(out, one, records, compared, real, forming) for one in begun.sections]
-    taken = {tile.id for part in parts for tile in part["tiles"]}
-    for part, section in zip(parts, begun.sections, strict=True):
+    parts = [_part(out, one, records, compared, real, forming) for one in manifest.sections]
+    tile_ids = {tile.id for part in parts for tile in part["tiles"]}
+    for part, section in zip(parts, manifest.sections, strict=True):
         folder = section.units[0].folder
         part |= {
-            "id": folder if folder not in taken else f"{folder}:layer",
-            "code": begun.code.get(section.layer),
+            "id": folder if folder not in tile_ids else f"{folder}:layer",
+            "code": manifest.code.get(section.layer),
         }
     tiles = [tile for part in parts for tile in part["tiles"]]
     motion_cards = any(tile.motion_share is not None for tile in tiles)
@@ -83,10 +83,10 @@ def write(
         "identity": identity,
         "version": __version__,
         "parts": parts,
-        "overview": begun.overview,
-        "steps": [] if begun.overview is None else begun.overview.steps(parts),
+        "overview": manifest.overview,
+        "steps": [] if manifest.overview is None else manifest.overview.steps(parts),
         "filling": filling,
-        "banner": begun.banner,
+        "banner": manifest.banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "compared": compared,
         "reference": "held-out" if real is None else "best real",
@@ -129,7 +129,7 @@ def _write_markdown(out: Path, values: Mapping[str, Any]) -> None:
 
 
 def _pieces(part: Mapping[str, Any], compared: int) -> list[dict[str, Any]]:
-    """A layer's part of the Markdown pages, cut where one page would not hold it."""
+    """A layer's part of the Markdown pages, split if it is too long for one page."""
     tiles = part["tiles"]
     count = -(-len(part["table"].encode()) // LARGEST_MARKDOWN)
     if count < 2:
@@ -158,7 +158,7 @@ def _part(
     if section.layer == CLASSES:
         about = f"{shown} classes"
     else:
-        about = f"{section.kind} with output {extent(section.shape)}, {shown} filters"
+        about = f"{section.kind} with output {shape_text(section.shape)}, {shown} filters"
         if section.field is not None:
             about += ". Receptive field {} frames × {} × {} pixels".format(*section.field)
         if any(tile.kernel for tile in tiles):
@@ -184,19 +184,19 @@ def _tile(
     real: RealClips | None,
     forming: FormingClip | None,
 ) -> Tile:
-    beside: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
     if real is not None:
-        beside |= {"real": real.of(unit), "weakest": real.weakest_of(unit)}
+        extras |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
     if (out / cards.FOLDER).is_dir():
-        said = cards.read(out, unit)
-        if said is not None:
-            beside |= {"card": cards.path(unit), "card_says": said}
-        beside |= {"motion_share": cards.motion_share(out, unit)}
-        beside |= {"more": more_clips.read(out, unit)}
+        summary = cards.read(out, unit)
+        if summary is not None:
+            extras |= {"card": cards.path(unit), "card_summary": summary}
+        extras |= {"motion_share": cards.motion_share(out, unit)}
+        extras |= {"more": more_clips.read(out, unit)}
     if (out / trust.FOLDER).is_dir():
-        beside["trust"] = trust.read(out, unit)
+        extras["trust"] = trust.read(out, unit)
     kernel = unit.kernel if section.kernel and (out / unit.kernel).is_file() else None
-    return Tile(unit, record, forming=forming, kernel=kernel, **beside)
+    return Tile(unit, record, forming=forming, kernel=kernel, **extras)
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -232,12 +232,12 @@ def _explanation(compared: int, real: RealClips | None) -> str:
         )
     return (
         f"{text}. An arrow shows the translation that fits the clip's luminance best, if it "
-        f"explains at least {LEAST_SHARE:.0%} of the change between frames."
+        f"explains at least {MIN_DRIFT_SHARE:.0%} of the change between frames."
     )
 
 
 def _settings(identity: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the page lists: every setting that is not left to the network."""
+    """The settings that the page lists, without those left to the network."""
     listed = [
         (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
         for key, value in identity.items()

@@ -12,12 +12,12 @@ from c3dvis.command_line import numbers
 from c3dvis.files import safe_names
 from c3dvis.text import UnknownLayer, in_short, nearest, unknown
 
-# Filters of a layer that are shown where none are named.
+# Number of filters per layer shown by default.
 DEFAULT_FILTERS = 4
-# Classes that are shown where none are named, and most classes that are all shown then.
+# Number of classes shown by default, and the number up to which all are shown.
 DEFAULT_CLASSES = 10
 MOST_CLASSES = 20
-# The name that a gallery gives to the class scores; no Keras layer can have a "/" in its name.
+# The name of the section of classes; no Keras layer can have a "/" in its name.
 CLASSES = "classes/"
 # The gallery's own files and folders, in lower case.
 OWN_NAMES = {
@@ -73,11 +73,11 @@ class Section:
 
     Attributes:
         layer: True name of the layer, or `CLASSES`.
-        kind: Of the layer, such as "Conv3D"; "classes" for the classes.
-        shape: Of the layer's output without the batch axis.
-        channels: How many there are to choose from.
-        units: Those chosen, in order.
-        field: Frames, rows and columns that one place of the layer sees; None where that is not
+        kind: Kind of the layer, such as "Conv3D"; "classes" for the classes.
+        shape: Shape of the layer's output without the batch axis.
+        channels: Number of channels, or classes.
+        units: The selected units, in order.
+        field: Receptive field in frames, rows and columns; None if it is not
             known.
         kernel: Frames, rows and columns of its kernels, where they read the clip itself and there
             are pictures of them.
@@ -106,15 +106,13 @@ def sections(
     filters: Sequence[int] | str | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Section, ...]:
-    """The parts of a gallery: the classes first, then the layers from the deepest to the first.
+    """The sections of a gallery: the classes first, then the layers from the deepest to the first.
 
-    What has a name and shows the most is made and seen first.
-
-    Where neither layers nor classes are chosen, the default layers are, and every class, or the
-    first ten where there are more than twenty. Choosing some of one kind leaves out the other.
+    The default is the default layers and every class, or the first ten if there are more than
+    twenty. Selecting layers alone leaves out the classes, and the other way round.
 
     Args:
-        layers: Those that can be shown, in network order, with weights or without.
+        layers: Layers that can be shown, in network order, with or without weights.
         class_count: Number of the network's classes; 0 where its output is none.
         class_names: Their names, as many.
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
@@ -172,7 +170,7 @@ def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) ->
 def _choose_filters(
     layers: Sequence[LayerLike], filters: Sequence[int] | str | None
 ) -> list[tuple[LayerLike, Sequence[int]]]:
-    """Each layer with the filters of it that are shown: of those chosen, the ones that it has."""
+    """Each layer with the selected filters that it has."""
     if filters is None:
         return [(layer, range(min(DEFAULT_FILTERS, layer.channels))) for layer in layers]
     if filters == "all":

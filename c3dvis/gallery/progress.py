@@ -1,4 +1,4 @@
-"""How far a gallery is: a bar on a terminal, else a line a layer."""
+"""Progress of a gallery: a bar on a terminal, otherwise one line per layer."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ import keras
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.record import Record
 
-# Gets one line.
+# Takes one line of text.
 Report = Callable[[str], None]
 
 
 class Progress:
-    """A bar, or one line a layer when its last unit is there; and one line a unit that fails."""
+    """A bar, or one line for each finished layer; and one line for each unit that fails."""
 
     def __init__(
         self, sections: Sequence[Section], missing: Sequence[Unit], report: Report, *, bar: bool
     ):
         self.titles = {section.layer: section.title for section in sections}
-        self.asked = Counter(unit.layer for unit in missing)
-        self.left = Counter(self.asked)
-        self.report, self.since = report, time.monotonic()
-        self.began = self.since
+        self.total = Counter(unit.layer for unit in missing)
+        self.remaining = Counter(self.total)
+        self.report, self.layer_started = report, time.monotonic()
+        self.started = self.layer_started
         self.bar = keras.utils.Progbar(len(missing), unit_name="clip") if bar else None
 
     def layer_done(self, record: Record) -> bool:
-        """Reports one more record; returns whether it was its layer's last."""
+        """Counts one more record; returns whether it was the last of its layer."""
         layer = record.layer
-        self.left[layer] -= 1
+        self.remaining[layer] -= 1
         if self.bar is not None:
             self.bar.add(1)
-        message = outcome(record)
+        message = failure(record)
         if message:
             self.report(f"{self.titles[layer]} {record.channel}: {message}")
-        if self.left[layer]:
+        if self.remaining[layer]:
             return False
         now = time.monotonic()
         if self.bar is None:
             self.report(
-                f"{self.titles[layer]}: {self.asked[layer]} clips, {now - self.since:.1f} s"
-                + self._time_left(now)
+                f"{self.titles[layer]}: {self.total[layer]} clips, "
+                f"{now - self.layer_started:.1f} s{self._time_left(now)}"
             )
-        self.since = now
+        self.layer_started = now
         return True
 
     def _time_left(self, now: float) -> str:
-        """About how long the clips that are left take, at the pace of those that are made."""
-        asked, left = self.asked.total(), self.left.total()
-        if not left:
+        """Estimated time for the remaining clips, at the average time per clip so far."""
+        total, remaining = self.total.total(), self.remaining.total()
+        if not remaining:
             return ""
-        seconds = (now - self.began) * left / (asked - left)
+        seconds = (now - self.started) * remaining / (total - remaining)
         return f"; about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left"
 
 
-def outcome(record: Record) -> str:
-    """What went wrong; empty where nothing did."""
+def failure(record: Record) -> str:
+    """What went wrong with a unit; empty if nothing did."""
     match record.status:
         case "ok":
             return ""

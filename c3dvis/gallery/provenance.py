@@ -1,4 +1,4 @@
-"""Where a clip comes from: the programs and the machine that made it."""
+"""The versions of the programs and the machine that make a clip."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import keras
 import c3dvis
 from c3dvis import autodiff
 
-# Whose versions can change a clip.
+# Packages whose versions can change a clip.
 _PROGRAMS = ("keras", "numpy", "Pillow")
-# How many threads share an operation out, where somebody sets it: with others it rounds otherwise.
+# Environment variables for the number of threads, on which rounding depends.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what makes the clips."""
+    """Versions of Python and of the packages that make the clips."""
     versions = {"c3dvis": c3dvis.__version__, "python": platform.python_version()}
     for name in (*_PROGRAMS, keras.backend.backend()):
         try:
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What of the machine can change the bits of a clip."""
+    """The properties of this machine that can change the bits of a clip."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

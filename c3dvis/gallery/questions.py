@@ -1,4 +1,4 @@
-"""Questions to people about a gallery's units: which of two real clips excites this unit more?"""
+"""A forced-choice test for people: which of two real clips activates a gallery's unit more?"""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.record import Record
 from c3dvis.objectives import LOGITS
-from c3dvis.responses.examination import Examination, Task
+from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.sweep_result import Sweep
 
-# What explains a unit: its synthetic clip, or the real clips that excite it most.
+# Explanations of a unit: its synthetic clip, or its strongest real clips.
 EXPLANATIONS = ("made", "real")
-# Asked are clips of this share that excite the unit most and least, as in `responses.video_mis`.
+# Share of the clips that count as strongest, and as weakest, as in `responses.video_mis`.
 _SHARE = 0.1
-# Most real clips that explain a unit.
+# Maximum number of real clips that explain a unit.
 _REFERENCES = 4
-# Fewest clips from which two can be asked and others explain.
+# Minimum number of real clips.
 _FEWEST = 20
 
 
@@ -32,7 +32,7 @@ class Question:
     """One question: two clips, and what explains the unit.
 
     Attributes:
-        unit: Of the gallery.
+        unit: Unit of the gallery.
         explanation: One of `EXPLANATIONS`.
         clips: Names of the two clips, from left to right.
         right: Which of them excites the unit more, 0 or 1.
@@ -54,11 +54,11 @@ class Questions:
     """The questions of a test, in the order in which they are asked.
 
     Attributes:
-        manifest: Of the gallery.
-        records: Of its units.
+        manifest: Manifest of the gallery.
+        records: Records of its units.
         questions: All of them.
-        seed: Of what was drawn.
-        count: Real clips that were drawn from.
+        seed: Seed of the draw.
+        count: Number of real clips to draw from.
     """
 
     manifest: Manifest
@@ -85,35 +85,35 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
     asked about as often as each other, or some of them once where there are more units than that.
 
     Args:
-        gallery: Its folder.
+        gallery: Folder of the gallery.
         tasks: Number of questions; an even number.
-        seed: Of the draw and of the order.
+        seed: Seed of the draw and of the order.
 
     Raises:
         ValueError: No gallery, one without real clips or with fewer than 20, or an odd number.
     """
     if tasks < 2 or tasks % 2:
         raise ValueError(f"Expected an even number of questions. Received: {tasks}.")
-    begun, records = rebuild.read(Path(gallery))
-    scores = _scores(Path(gallery), begun, records)
-    draws = np.random.default_rng(seed)
-    units = [list(scores)[i] for i in draws.permutation(len(scores))]
+    manifest, records = rebuild.read(Path(gallery))
+    scores = _scores(Path(gallery), manifest, records)
+    rng = np.random.default_rng(seed)
+    units = [list(scores)[i] for i in rng.permutation(len(scores))]
     asked = [units[i % len(units)] for i in range(tasks // 2)]
     questions = []
     for number, unit in enumerate(dict.fromkeys(asked)):
-        draw_of_unit = np.random.default_rng([seed, number])
-        questions += _ask(unit, *scores[unit], asked.count(unit), draw_of_unit)
+        unit_rng = np.random.default_rng([seed, number])
+        questions += _ask(unit, *scores[unit], asked.count(unit), unit_rng)
     return Questions(
-        begun,
+        manifest,
         records,
-        tuple(_ordered(questions, draws)),
+        tuple(_ordered(questions, rng)),
         seed,
         max(len(sweep.names) for sweep, _ in scores.values()),
     )
 
 
 def _scores(
-    gallery: Path, begun: Manifest, records: Mapping[Unit, Record]
+    gallery: Path, manifest: Manifest, records: Mapping[Unit, Record]
 ) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
     """The sweep, `(N,)`, of units with a synthetic clip whose strong and weak clips differ."""
     sweeps = real.sweeps(gallery)
@@ -121,26 +121,26 @@ def _scores(
         raise ValueError(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
-    found = {}
-    for unit in (unit for section in begun.sections for unit in section.units):
+    scored = {}
+    for unit in (unit for section in manifest.sections for unit in section.units):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
         record = records.get(unit)
         if swept is None or record is None or f"{unit.channel}.jpg" not in record.files:
             continue
-        found[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
-    most = max((len(sweep.names) for sweep, _ in found.values()), default=0)
+        scored[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
+    most = max((len(sweep.names) for sweep, _ in scored.values()), default=0)
     if most < _FEWEST:
         raise ValueError(f"Expected {_FEWEST} real clips or more. Received: {most}.")
-    told_apart = {unit: (s, x) for unit, (s, x) in found.items() if _tells_apart(x)}
-    if not told_apart:
+    selective = {unit: (s, x) for unit, (s, x) in scored.items() if _is_selective(x)}
+    if not selective:
         raise ValueError(
             "Expected a unit that some real clips excite more than others. Received: none."
         )
-    return told_apart
+    return selective
 
 
-def _tells_apart(scores: NDArray[np.floating]) -> bool:
+def _is_selective(scores: NDArray[np.floating]) -> bool:
     strong = int(_SHARE * len(scores))
     ranked = np.sort(scores)
     return strong >= 2 and ranked[-strong] > ranked[strong - 1]
@@ -151,14 +151,14 @@ def _ask(
     sweep: Sweep,
     scores: NDArray[np.floating],
     count: int,
-    draws: np.random.Generator,
+    rng: np.random.Generator,
 ) -> list[Question]:
     """So many questions about a unit by each explanation."""
     strong = int(_SHARE * len(scores))
     films = np.unique(sweep.sources, return_inverse=True)[1]
-    examination = Examination(strong, min(_REFERENCES, strong - 1), films, draws)
+    sampler = TaskSampler(strong, min(_REFERENCES, strong - 1), films, rng)
     kinds = EXPLANATIONS * count
-    tasks = examination.tasks(scores, len(kinds))
+    tasks = sampler.tasks(scores, len(kinds))
     pairs = zip(kinds, tasks, strict=True)
     return [_question(unit, kind, task, scores, sweep) for kind, task in pairs]
 
@@ -167,7 +167,7 @@ def _question(
     unit: Unit, kind: str, task: Task, scores: NDArray[np.floating], sweep: Sweep
 ) -> Question:
     """The question of a task, with the right clip on the left."""
-    left, right = (int(row) for row in task.asked)
+    left, right = (int(row) for row in task.pair)
     references = task.strongest if kind == "real" else ()
     best_first = sorted((int(row) for row in references), key=lambda row: -scores[row])
     return Question(
@@ -180,17 +180,17 @@ def _question(
     )
 
 
-def _ordered(questions: Sequence[Question], draws: np.random.Generator) -> list[Question]:
+def _ordered(questions: Sequence[Question], rng: np.random.Generator) -> list[Question]:
     """In a random order, with half of each explanation's right clips moved to the right."""
-    turned = []
+    flipped = []
     for kind in EXPLANATIONS:
         own = [question for question in questions if question.explanation == kind]
-        for place, i in enumerate(draws.permutation(len(own))):
-            turned.append(_turned(own[i]) if place % 2 else own[i])
-    return [turned[i] for i in draws.permutation(len(turned))]
+        for place, i in enumerate(rng.permutation(len(own))):
+            flipped.append(_flipped(own[i]) if place % 2 else own[i])
+    return [flipped[i] for i in rng.permutation(len(flipped))]
 
 
-def _turned(question: Question) -> Question:
+def _flipped(question: Question) -> Question:
     return replace(
         question,
         clips=(question.clips[1], question.clips[0]),

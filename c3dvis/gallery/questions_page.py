@@ -49,11 +49,11 @@ def write(
     has it. The answers can be saved as JSON.
 
     Args:
-        gallery: Its folder.
+        gallery: Folder of the gallery.
         real_clips: Folder of the videos that the gallery was given.
         out: Folder of the page, which needs neither of the two.
         tasks: Number of questions; an even number.
-        seed: Of the draw and of the order.
+        seed: Seed of the draw and of the order.
 
     Raises:
         ValueError: As `questions.draw`, other clips than the gallery's, or a folder of something

@@ -1,9 +1,9 @@
-"""Real clips beside the made ones: one sweep of a folder, which the gallery keeps.
+"""Real clips for comparison with synthetic ones, from a sweep of a folder of videos.
 
-real/sweep-1f0c35a2/        responses of some layers; a stopped sweep goes on there
-real/conv3b/7-0.gif  .jpg   the clip that the unit responds to most
-real/conv3b/7-weak-0.gif    the one that it responds to least; .jpg
-real.json                   what they are, and the unit's scores for them
+real/sweep-1f0c35a2/        responses of some layers; a stopped sweep is resumed
+real/conv3b/7-0.gif  .jpg   the clip with the unit's highest activation
+real/conv3b/7-weak-0.gif    the clip with its lowest activation; .jpg
+real.json                   names of the clips and the unit's scores for them
 """
 
 from __future__ import annotations
@@ -22,29 +22,28 @@ from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses import clip_sources
-from c3dvis.responses.clip_sources import check_folder
 from c3dvis.responses.sweep_result import Sweep, ranked, read_folder
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
 
 FOLDER = "real"
-_NAMES = "real.json"
-# Shown of each unit, of the strongest and of the weakest.
+_NAME = "real.json"
+# Number of clips shown of each unit, strongest and weakest.
 _CLIPS, _WEAKEST = 4, 2
-# Of the clips that `draw` reads.
-_MOST_BYTES = 2**29
+# Maximum size of the clips that `draw` reads.
+_MAX_BYTES = 2**29
 
 
 @dataclass(frozen=True)
 class RealClip:
-    """One of the real clips that a unit responds to most, or least.
+    """A real clip with the highest, or lowest, activation of a unit.
 
     Attributes:
-        name: Of the clip: its path below the folder.
-        score: What the gallery's objective gives for it.
-        gif: Its path inside the gallery.
-        strip: Path of its film strip; None where it is too wide for one.
+        name: Path of the clip below the folder.
+        score: Score of the gallery's objective for it.
+        gif: Path of its GIF inside the gallery.
+        strip: Path of its film strip; None if it is too wide for one.
         shape: Frames, height and width of the strip.
     """
 
@@ -57,13 +56,13 @@ class RealClip:
 
 @dataclass(frozen=True)
 class RealClips:
-    """What a gallery knows of real clips.
+    """The real clips of a gallery.
 
     Attributes:
-        folder: Name of the folder they are from.
-        count: How many were swept.
-        units: The strongest of each unit, best first, by layer and channel.
-        weakest: Likewise, lowest first, without those that are among the strongest.
+        folder: Name of their folder.
+        count: Number of clips swept.
+        units: By layer and channel, the strongest clips of each unit, best first.
+        weakest: By layer and channel, the weakest clips, lowest first, without the strongest.
     """
 
     folder: str
@@ -71,23 +70,18 @@ class RealClips:
     units: Mapping[tuple[str, int], tuple[RealClip, ...]]
     weakest: Mapping[tuple[str, int], tuple[RealClip, ...]] = field(default_factory=dict)
 
-    def of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's; none where it was not swept."""
+    def strongest_of(self, unit: Unit) -> tuple[RealClip, ...]:
+        """The unit's strongest clips; none if it was not swept."""
         return self.units.get((unit.layer, unit.channel), ())
 
     def weakest_of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's weakest; none where it was swept by an earlier version, or clips are few."""
+        """The unit's weakest clips; none after a sweep of an earlier version or of few clips."""
         return self.weakest.get((unit.layer, unit.channel), ())
 
     def knows(self, unit: Unit) -> bool:
-        """Whether there is nothing to be added for a unit."""
+        """Whether the clips of a unit are complete."""
         key = (unit.layer, unit.channel)
         return bool(self.units.get(key)) and key in self.weakest
-
-
-def check(folder: str | Path) -> None:
-    """Refuses a folder without videos."""
-    check_folder(Path(folder))
 
 
 def add(
@@ -100,20 +94,20 @@ def add(
     report: Callable[[str], None],
     bar: bool = False,
 ) -> RealClips:
-    """Sweeps a folder of clips with a gallery's network, and writes those of each unit.
+    """Sweeps a folder of clips and writes the strongest and weakest ones of each unit.
 
     Args:
-        network: Of the gallery.
-        settings: Of the gallery.
-        sections: Of the gallery.
-        out: The gallery's folder.
-        folder: Of the clips.
-        report: Gets a line on what is done.
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        sections: Sections of the gallery.
+        out: Folder of the gallery.
+        folder: Folder of videos.
+        report: Called with a line for each stage.
         bar: Whether to show the progress, with the time left.
 
     Raises:
-        ValueError: A folder without videos, or another than the one that was swept for the gallery.
-        OSError: If files cannot be written.
+        ValueError: If the folder holds no videos, or the gallery has real clips of another folder.
+        OSError: If a file cannot be written.
     """
     known, name = read(out), Path(folder).resolve().name
     if known is not None and known.folder != name:
@@ -138,17 +132,18 @@ def add(
             weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
             weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
     real = RealClips(name, len(swept.names), shown, weakest)
-    files.write_json(out / _NAMES, _to_json(real))
+    files.write_json(out / _NAME, _to_json(real))
     return real
 
 
 @dataclass(frozen=True)
 class SweptClips:
-    """The real clips of a gallery, to be read.
+    """The swept clips of a gallery, which are read from their folder on demand.
 
     Attributes:
-        network: Of the gallery, as are `settings`.
-        folder: Of the clips.
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        folder: Folder of videos.
         swept: The responses to them.
     """
 
@@ -158,18 +153,18 @@ class SweptClips:
     swept: Sweep
 
     def strongest(self, section: Section) -> list[responses.UnitClips]:
-        """What the units of a section respond to most."""
+        """The strongest clips of the units of a section."""
         return _unit_clips(self.network, self.settings, section, self.folder, self.swept)
 
-    def draw(self, most: int) -> tuple[Sweep, NDArray[np.float32]]:
-        """The clips `(N, T, H, W, 3)`, or so many drawn of them, with the responses to them."""
+    def draw(self, max_count: int) -> tuple[Sweep, NDArray[np.float32]]:
+        """Up to `max_count` random clips `(N, T, H, W, 3)`, and the responses to them."""
         from c3dvis.models.extent import clip_shape
         from c3dvis.responses.sweeps import USUAL_SHAPE
 
         shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
         frames, height, width, _ = clip_shape(self.network, **shape, usual=USUAL_SHAPE)
         order = np.random.default_rng(0).permutation(len(self.swept.names))
-        rows = np.sort(order[: min(most, _MOST_BYTES // (12 * frames * height * width))])
+        rows = np.sort(order[: min(max_count, _MAX_BYTES // (12 * frames * height * width))])
         names = [self.swept.names[row] for row in rows]
         read = clip_sources.of(self.folder, frames=frames, size=(height, width)).named(names)
         layers = {
@@ -186,13 +181,13 @@ def swept_clips(
     out: Path,
     folder: str | Path,
 ) -> SweptClips:
-    """The clips that `add` swept, which takes the same."""
+    """The clips that `add` swept; takes the same arguments."""
     swept = _sweep(network, settings, sections, out, folder, bar=False)
     return SweptClips(network, settings, folder, swept)
 
 
 def layer_of(section: Section) -> str:
-    """What a section's layer is called in a sweep."""
+    """The name of a section's layer in a sweep."""
     return objectives.LOGITS if section.layer == CLASSES else section.layer
 
 
@@ -208,14 +203,14 @@ def _sweep(
     from c3dvis.gallery import render
 
     layers = sorted(layer_of(section) for section in sections)
-    # A gallery can grow; each choice of layers is a sweep of its own.
-    kept = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
-    kept.mkdir(parents=True, exist_ok=True)
+    # Units can be added to a gallery; each selection of layers has its own sweep.
+    sweep_folder = out / FOLDER / f"sweep-{identity.sha256(layers)[:8]}"
+    sweep_folder.mkdir(parents=True, exist_ok=True)
     swept = responses.sweep(
         network,
         folder,
         layers=layers,
-        out=kept,
+        out=sweep_folder,
         top=_CLIPS,
         frames=settings.frames,
         size=settings.size,
@@ -223,7 +218,7 @@ def _sweep(
         verbose="auto" if bar else 0,
     )
     has_classes = any(section.layer == CLASSES for section in sections)
-    return _with_log_odds(swept) if has_classes and render.excludes(network) else swept
+    return _with_log_odds(swept) if has_classes and render.has_exclusive_classes(network) else swept
 
 
 def _unit_clips(
@@ -235,25 +230,25 @@ def _unit_clips(
 
 
 def read(out: Path) -> RealClips | None:
-    """What `add` wrote into a gallery's folder; None where there is none to be read."""
+    """The real clips that `add` wrote; None if there are none."""
     try:
-        values = stored.mapping(files.read_json(out / _NAMES))
+        values = stored.mapping(files.read_json(out / _NAME))
         folder, count = stored.text(values["folder"]), stored.count(values["count"])
-        units = [_of_unit(one) for one in stored.items(values["units"])]
+        units = [_unit_from_json(one) for one in stored.items(values["units"])]
         strongest = {key: strong for key, strong, _ in units}
         weakest = {key: weak for key, _, weak in units if weak is not None}
         return RealClips(folder, count, strongest, weakest)
-    except (KeyError, ValueError):  # not there, or damaged
+    except (KeyError, ValueError):  # missing or damaged
         return None
 
 
 def sweeps(out: Path) -> list[Sweep]:
-    """The finished sweeps that a gallery keeps, each of some of its layers."""
-    found = []
+    """The finished sweeps of a gallery, each of some of its layers."""
+    finished = []
     for folder in sorted((out / FOLDER).glob("sweep-*")):
         with contextlib.suppress(ValueError):
-            found.append(read_folder(folder))
-    return found
+            finished.append(read_folder(folder))
+    return finished
 
 
 def _write(
@@ -269,7 +264,7 @@ def _write(
 
 
 def _with_log_odds(swept: Sweep) -> Sweep:
-    """The same, with classes scored as a gallery's clips are: logit plus log odds."""
+    """A sweep with classes scored by the gallery's objective: logit plus log odds."""
     layer = swept[objectives.LOGITS]
     scores = _log_odds(layer.scores.astype(np.float32)) + layer.scores
     sources = np.unique(swept.sources, return_inverse=True)[1]
@@ -286,7 +281,7 @@ def _with_log_odds(swept: Sweep) -> Sweep:
 
 
 def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each logit less the log-sum-exp of the others, `(N, classes)`."""
+    """Each logit minus the log-sum-exp of the others, `(N, classes)`."""
     others = np.where(np.eye(logits.shape[1], dtype=bool), -np.inf, logits[:, None])
     highest = others.max(axis=-1)
     return logits - highest - np.log(np.exp(others - highest[..., None]).sum(axis=-1))
@@ -303,7 +298,7 @@ def _to_json(real: RealClips) -> dict[str, Any]:
     return {"folder": real.folder, "count": real.count, "units": units}
 
 
-def _of_unit(
+def _unit_from_json(
     values: Any,
 ) -> tuple[tuple[str, int], tuple[RealClip, ...], tuple[RealClip, ...] | None]:
     values = stored.mapping(values)

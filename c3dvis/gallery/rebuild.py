@@ -1,4 +1,4 @@
-"""Writes a gallery's pages anew from its manifest and records: nothing is computed."""
+"""Writes a gallery's pages again from its manifest and records, without computing anything."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from c3dvis.gallery.record import Record
 def rebuild(
     out: Path, *, report: Callable[[str], None] | None = None
 ) -> tuple[Manifest, dict[Unit, Record]]:
-    """Writes index.html and README.md; returns what they are of.
+    """Writes index.html and README.md; returns the manifest and records.
 
     Args:
         out: Folder of the gallery.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Raises:
-        ValueError: If there is no gallery.
+        ValueError: If the folder holds no gallery.
         OSError: If a page cannot be written.
     """
-    begun, records = read(out, report=report)
-    page.write(out, begun, records, real=real.read(out))
-    return begun, records
+    content, records = read(out, report=report)
+    page.write(out, content, records, real=real.read(out))
+    return content, records
 
 
 def read(
     out: Path, *, report: Callable[[str], None] | None = None
 ) -> tuple[Manifest, dict[Unit, Record]]:
     """A gallery's manifest and records; see `rebuild`."""
-    begun = manifest.read(out)
-    if begun is None:
+    content = manifest.read(out)
+    if content is None:
         raise ValueError(
             f"Expected the folder of a gallery, with its {manifest.NAME}. Received: {out}."
         )
-    return begun, folder.existing(out, begun.sections, identity=begun.identity, report=report)
+    return content, folder.existing(out, content.sections, identity=content.identity, report=report)

@@ -1,4 +1,4 @@
-"""What a gallery keeps of each unit: how its clip was made and what became of it."""
+"""The record of a unit: how its clip was made and with what result."""
 
 from __future__ import annotations
 
@@ -9,48 +9,47 @@ from typing import Any
 
 from c3dvis import stored
 
-# The clip was made to the end; the score became NaN or infinite; nothing in the clip changed the
-# score; an error kept it from being made.
+# Finished; the score became NaN or infinite; the gradient was zero; an error was raised.
 STATUSES = ("ok", "failed", "no gradient", "error")
-# JSON names of fields, where they differ.
+# Names in JSON, where they differ from the field's.
 _JSON_NAMES = {"predicted_class": "taken_for"}
-# JSON has them as lists.
+# Fields that are lists in JSON.
 _TUPLES = ("shape", "drift", "batch")
-# The hashes in `network` that are part of what decides a clip.
+# The hashes in `network` that belong to the identity.
 HASHES = ("weights_sha256", "architecture_sha256")
-# Raised by whoever changes what a field means or takes one away.
+# Increase it when a field changes its meaning or is removed.
 SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What became of one unit.
+    """The result of one unit.
 
     Attributes:
-        layer: True name of its layer, or `plan.CLASSES`.
+        layer: Name of its layer, or `plan.CLASSES`.
         channel: Index of the filter or class.
-        label: Name of the class where there is one.
+        label: Name of the class, if known.
         status: One of `STATUSES`.
-        score: The objective's for the clip; None where that is not finite.
-        best_held_out: Best score of the held-out clips; None where none were scored.
-        predicted_class: Name or number of the class to which the network gives the clip the
-            highest score; of classes only.
-        failed_step: At which the score became NaN or infinite.
+        score: Score of the clip; None if it is not finite.
+        best_held_out: Best score of the held-out clips; None if none were scored.
+        predicted_class: Name or index of the class with the highest logit for the clip; None for
+            filters.
+        failed_step: Step at which the score became NaN or infinite.
         error: Why no clip was made, in one line.
-        cause: The same in full, with the errors that led to it.
-        seed: Of the run.
-        settings: Of the run.
-        shape: Of the clip, `(T, H, W, C)`.
-        files: Name to size in bytes.
-        sha256: Name to the SHA-256 of the file's bytes, in hexadecimal.
-        batch: Channels of the clips that were made at once, in order; on some processors the bits
-            of a clip depend on it.
-        network: What the clip is of: its name, the files it came from, and `HASHES`.
-        versions: Of the programs that made it.
-        machine: That made it.
-        change: As `measure.Measures` has it; so are those that follow.
-        plain_color: Of a clip of one colour.
-        drift: Pixels a frame to the right and down.
+        cause: The full error messages, with those of its causes.
+        seed: Seed of the run.
+        settings: Settings of the run.
+        shape: Shape of the clip, `(T, H, W, C)`.
+        files: By name, the size of each file in bytes.
+        sha256: By name, the SHA-256 of each file, in hexadecimal.
+        batch: Channels of the clips that were made in one batch, in order; on some processors the
+            bits of a clip depend on it.
+        network: Name of the network, the files it came from, and `HASHES`.
+        versions: Versions of the programs that made the clip.
+        machine: Machine that made the clip.
+        change: See `measure.Measures`, as for the fields that follow.
+        plain_color: Colour of a clip of one colour.
+        drift: Pixels per frame to the right and down.
         drift_share: Share of the change between frames that the drift explains.
     """
 
@@ -80,19 +79,19 @@ class Record:
 
     @property
     def ratio(self) -> float | None:
-        """Score over the best of the held-out clips; None where that is not above 0."""
+        """Score divided by the best held-out score; None if that is not above 0."""
         if self.score is None or self.best_held_out is None or self.best_held_out <= 0:
             return None
         return self.score / self.best_held_out
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decided the clip, and what all runs in one folder must agree on."""
+        """What determines the clip; the same for all runs in one folder."""
         return {**self.settings, **{name: self.network.get(name) for name in HASHES}}
 
     @property
     def is_failure(self) -> bool:
-        """Whether its clip could not be made to the end."""
+        """Whether the clip could not be finished."""
         return self.status in ("failed", "error")
 
     def to_json(self) -> dict[str, Any]:
@@ -103,10 +102,10 @@ class Record:
 
     @classmethod
     def from_json(cls, values: Any) -> Record:
-        """What `to_json` gave.
+        """The record that `to_json` wrote.
 
         Raises:
-            ValueError: If it is none.
+            ValueError: If it is not a valid record.
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"Expected a record. Received: {type(values).__name__}.")
@@ -147,7 +146,7 @@ def _like(pattern: str):
 
 
 def _all(check, length: int | None = None):
-    """Of a list of values."""
+    """A check of each value of a list, and of its length."""
 
     def check_all(values: Any) -> None:
         if not isinstance(values, (list, tuple)) or length not in (None, len(values)):
@@ -159,7 +158,7 @@ def _all(check, length: int | None = None):
 
 
 def _by_file(check):
-    """Of values by the name of a file beside the record, which leads nowhere else."""
+    """A check of values by file name; a name must not lead out of the record's folder."""
 
     def check_each(values: Any) -> None:
         for name, value in stored.mapping(values).items():
@@ -169,7 +168,7 @@ def _by_file(check):
     return check_each
 
 
-# Each raises a ValueError where a field holds something else.
+# By field, a function that raises a ValueError for a wrong value.
 _CHECKS = {
     "layer": stored.text,
     "channel": stored.count,

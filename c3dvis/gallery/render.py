@@ -1,4 +1,4 @@
-"""Turns units into files: the only place where a gallery meets networks, maximization and clips."""
+"""Renders units: maximizes their clips and writes the clips and records."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.text import in_one_line
 
-# Channels of a picture.
+# Channels of an RGB picture.
 _COLORS = 3
-# Letters of why a unit failed, and of its whole cause; what is cut of that is its middle.
+# Maximum length of a record's `error` and of its `cause`, in characters.
 _LONGEST_REASON = 500
 _LONGEST_CAUSE = 8000
 
 
 class Renderer:
-    """Makes the files of units; holds one network, and the compiled step of one layer at a time.
+    """Makes the files of units; keeps the network and the compiled step of one layer at a time.
 
     Args:
-        settings: Of the gallery.
-        out: Its folder.
-        network: The settings' network where it is loaded already.
+        settings: Settings of the gallery.
+        out: Folder of the gallery.
+        network: The network of the settings, if it is already loaded.
     """
 
     def __init__(self, settings: Settings, out: Path, *, network: keras.Model | None = None):
@@ -56,24 +56,24 @@ class Renderer:
             "architecture_sha256": identity.architecture_sha256(self.network),
         }
         self.provenance = {**settings.of_network(), **hashes}
-        # What decides the clips, as JSON keeps it: all runs in one folder agree on it.
+        # What determines the clips, as JSON holds it.
         self.identity = json.loads(json.dumps({**settings.identity(), **hashes}))
-        self._made_by: dict[str, Any] = {
+        self._environment: dict[str, Any] = {
             "versions": provenance.versions(),
             "machine": provenance.machine(),
         }
-        # What draws the clips while they form; None draws only finished ones.
+        # Draws unfinished clips; None draws only finished ones.
         self.forming: Forming | None = None
         self._compiled: tuple[str, int] | None = None
         self._maximizer: Maximizer | None = None
         self._logits: keras.Model | None = None
 
     def check(self, section: Section) -> None:
-        """Refuses a layer, a size or a setting that does not fit the network."""
+        """Raises a ValueError if the layer, size or a setting does not fit the network."""
         self.maximizer(Group(section.units, len(section.units)))
 
     def maximizer(self, group: Group) -> Maximizer:
-        """The compiled step that makes a group; that of another layer is given up.
+        """The Maximizer of a group's layer; that of another layer is released.
 
         Raises:
             ValueError: If the layer, the size or a setting does not fit the network.
@@ -81,7 +81,7 @@ class Renderer:
         layer = group.units[0].layer
         if self._compiled != (layer, group.size) or self._maximizer is None:
             self._maximizer = None
-            channels = filled([unit.channel for unit in group.units], group.size)
+            channels = repeat_to([unit.channel for unit in group.units], group.size)
             self._maximizer = Maximizer(
                 self.network,
                 objective_of(self.network, layer, channels),
@@ -92,7 +92,7 @@ class Renderer:
         return self._maximizer
 
     def options(self) -> dict[str, Any]:
-        """What of the settings a maximizer takes."""
+        """The settings that are options of `Maximizer`."""
         return {
             "dtype": self.settings.dtype,
             "size": self.settings.size,
@@ -105,39 +105,39 @@ class Renderer:
     def render(self, task: Task, best: Mapping[int, float | None]) -> Iterator[Record]:
         """Makes the files of a group's missing units and yields their records, in order.
 
-        Where making a clip raises an error, the units that are left have records that tell it.
+        If an error is raised, it is recorded for each unit that is not finished.
 
         Args:
-            task: The group, and what is missing of it.
-            best: Best score of the held-out clips by channel; empty where none were scored.
+            task: The group and its missing units.
+            best: By channel, the best score of the held-out clips; empty if none were scored.
 
         Raises:
-            OSError: If files cannot be written.
+            OSError: If a file cannot be written.
         """
-        left = list(task.missing)
+        remaining = list(task.missing)
         try:
             maximizer = self.maximizer(task.group)
             first = 0
-            while left:
+            while remaining:
                 units = task.group.units[first : first + maximizer.batch_size]
                 first += len(units)
-                if not set(units).isdisjoint(left):
-                    for unit, made, batch in self._make(maximizer, units):
-                        if unit in left:
-                            yield self._write(unit, made, batch, best.get(unit.channel))
-                            left.remove(unit)
+                if not set(units).isdisjoint(remaining):
+                    for unit, maximized, batch in self._maximize(maximizer, units):
+                        if unit in remaining:
+                            yield self._write(unit, maximized, batch, best.get(unit.channel))
+                            remaining.remove(unit)
         except OSError:
             raise
-        except Exception as error:  # whatever it is, it is recorded, and the other layers go on
-            for unit in left:
+        except Exception as error:  # recorded, so that the other layers are still made
+            for unit in remaining:
                 yield self._write_error(unit, error)
 
-    def _make(
+    def _maximize(
         self, maximizer: Maximizer, units: Sequence[Unit]
     ) -> Iterator[tuple[Unit, MaximizedClip, tuple[int, ...]]]:
-        """Each unit with its clip and the channels that were made at once with it."""
+        """Each unit with its clip and the channels of its batch."""
         channels = [unit.channel for unit in units]
-        made = maximizer.make(
+        results = maximizer.make(
             objective_of(self.network, units[0].layer, channels),
             steps=self.settings.steps,
             seed=self.settings.seed,
@@ -145,17 +145,17 @@ class Renderer:
         )
         batch: list[int] = []
         end = 0
-        for i, (unit, clip) in enumerate(zip(units, made, strict=True)):
-            if i == end:  # where memory did not hold the whole batch, this one is smaller
+        for i, (unit, clip) in enumerate(zip(units, results, strict=True)):
+            if i == end:  # out of memory halves the batch size
                 size = maximizer.batch_size
-                batch, end = filled(channels[i : i + size], size), i + size
+                batch, end = repeat_to(channels[i : i + size], size), i + size
             yield unit, clip, tuple(batch)
 
     def _write(
         self, unit: Unit, maximized: MaximizedClip, batch: tuple[int, ...], best: float | None
     ) -> Record:
         sizes, hashes = {}, {}
-        # A clip that no gradient has moved is noise; showing it would tell something untrue.
+        # A clip without a gradient is still the initial noise, which says nothing of the unit.
         for ending in () if maximized.status == "no gradient" else ("gif", "jpg"):
             path = self.out / unit.path(ending)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,22 +181,23 @@ class Renderer:
         )
 
     def _predicted_class(self, unit: Unit, maximized: MaximizedClip) -> str | None:
-        """The class with the highest score: that of the clip can rise, and others higher."""
+        """The class with the highest logit; it need not be the unit's own."""
         if self._logits is None:
             self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))
         maximizer = self._maximizer  # the one that made it
         assert maximizer is not None
-        shown = maximizer.plain(maximized.clip[None])
-        given = shown if maximizer.preprocess is None else maximizer.preprocess(shown)
-        (logits,) = autodiff.predict(self._logits, given, verbose=0)
+        inputs = maximizer.plain(maximized.clip[None])
+        if maximizer.preprocess is not None:
+            inputs = maximizer.preprocess(inputs)
+        (logits,) = autodiff.predict(self._logits, inputs, verbose=0)
         best = int(np.argmax(logits.reshape(-1, logits.shape[-1]).mean(axis=0)))
         names = getattr(self.network, "class_names", None)
         return names[best] if names else str(best)
 
     def shown(self, clip: np.ndarray, *, opaque: bool = True) -> np.ndarray:
-        """A clip `(T, H, W, C)` as a film strip shows it; what is transparent may stay so, as RGBA.
+        """A clip `(T, H, W, C)` as RGB, or as RGBA if it is transparent and `opaque` is False.
 
-        Of more channels than a picture has, their mean is shown in grey.
+        More than three channels are shown as their mean, in grey.
         """
         channels = self.network.inputs[0].shape[-1]
         if channels > _COLORS:
@@ -212,11 +213,11 @@ class Renderer:
         return self._record(unit, status="error", error=reason, cause=_cause(error))
 
     def set_aside(self, unit: Unit, reason: str) -> Record:
-        """The record of a unit that is not tried any more."""
+        """Writes the record of a unit that is not tried again; returns it."""
         return self._record(unit, status="error", error=reason, cause=reason)
 
     def _record(self, unit: Unit, **values: Any) -> Record:
-        """Writes the unit's record, the last of its files."""
+        """Writes the unit's record, as the last of its files, and returns it."""
         record = Record(
             layer=unit.layer,
             channel=unit.channel,
@@ -224,7 +225,7 @@ class Renderer:
             seed=self.settings.seed,
             settings=self.settings.identity(),
             network=self.provenance,
-            **self._made_by,
+            **self._environment,
             **values,
         )
         files.write_json(self.out / unit.path("json"), record.to_json())
@@ -232,22 +233,22 @@ class Renderer:
 
 
 class _Draw(keras.callbacks.Callback):
-    """Draws clips while they form.
+    """Draws unfinished clips during `fit`.
 
     Args:
-        forming: Of the run.
-        units: In the order in which the fits make them.
-        drawn: Function of a clip that returns it as a strip shows it.
+        forming: Writes their film strips.
+        units: The units, in the order in which `fit` makes them.
+        to_rgb: Function of a clip that returns it as RGB.
     """
 
     def __init__(
         self,
         forming: Forming,
         units: Sequence[Unit],
-        drawn: Callable[[np.ndarray], np.ndarray],
+        to_rgb: Callable[[np.ndarray], np.ndarray],
     ):
         super().__init__()
-        self.forming, self.units, self.drawn = forming, list(units), drawn
+        self.forming, self.units, self.to_rgb = forming, list(units), to_rgb
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.forming.is_due():
@@ -255,49 +256,51 @@ class _Draw(keras.callbacks.Callback):
         step = int(ops.convert_to_numpy(self.model.tracking.steps).max())
         current = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
         shown = {
-            unit: self.drawn(clip)
+            unit: self.to_rgb(clip)
             for unit, clip in zip(self.units, current, strict=False)
             if np.isfinite(clip).all()
         }
         self.forming.draw(shown, step)
 
     def on_train_end(self, logs=None):
-        # Where memory did not hold all of them, the others are made in the next fit.
+        # After running out of memory, the other units are made in the next `fit`.
         del self.units[: self.model.count]
 
 
-def filled(channels: Sequence[int], size: int) -> list[int]:
-    """Channels and the first of them again, as often as it takes; so does `Maximizer.restart`.
+def repeat_to(channels: Sequence[int], size: int) -> list[int]:
+    """Channels repeated up to a batch size, as `Maximizer.restart` does.
 
-    >>> filled([3, 4], 5)
+    >>> repeat_to([3, 4], 5)
     [3, 4, 3, 4, 3]
     """
     return [channels[i % len(channels)] for i in range(size)]
 
 
 def _cause(error: BaseException) -> str:
-    """An error in full, and before it those that led to it."""
-    told = []
-    seen: BaseException | None = error
-    while seen is not None and seen not in told:
-        told.append(seen)
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    text = "\n\n".join(f"{type(one).__name__}: {one}" for one in reversed(told))
+    """The messages of an error and its causes, first cause first; a long text loses its middle."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    text = "\n\n".join(f"{type(one).__name__}: {one}" for one in reversed(chain))
     if len(text) <= _LONGEST_CAUSE:
         return text
     return f"{text[: _LONGEST_CAUSE // 2]}\n...\n{text[-_LONGEST_CAUSE // 2 :]}"
 
 
 def objective_of(network: keras.Model, layer: str, channels: Sequence[int]) -> objectives.Objective:
-    """What the clips of a layer's channels, or of classes, raise."""
+    """The objective of a layer's channels, or of classes."""
     if layer != CLASSES:
         return objectives.channel(layer, channels)
-    if not excludes(network):
+    if not has_exclusive_classes(network):
         return objectives.logit(channels)
-    # The logit shows most of a class; log odds see to it that no other class is shown instead.
+    # Log odds keep the logits of other classes from rising as well.
     return objectives.logit(channels) + objectives.log_odds(channels)
 
 
-def excludes(network: keras.Model) -> bool:
-    """Whether the network's classes exclude each other."""
+def has_exclusive_classes(network: keras.Model) -> bool:
+    """Whether the network's classes exclude each other, as those of a softmax."""
     return layers.output_activation(network) != "sigmoid" and choices.class_count(network) > 1

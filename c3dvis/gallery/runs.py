@@ -1,4 +1,4 @@
-"""How a run takes its folder: locks it, adds its units to gallery.json, and finds its share."""
+"""Starts a run: locks the folder, adds the units to gallery.json, selects the shard's share."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from c3dvis.models.extent import clip_shape
 def locked(
     renderer: Renderer, sections: Sequence[Section], share: Shard | None
 ) -> Iterator[Manifest]:
-    """Has the folder for this run, or a share of it, and begins it; a share ends with its pages.
+    """Locks the folder, or a share of it, for this run; a share ends with writing the pages.
 
     Args:
-        renderer: With the folder.
-        sections: That are chosen.
-        share: None is all of it, which nobody may write beside this run.
+        renderer: Renderer of the gallery.
+        sections: Sections of this run.
+        share: Shard of this run; None locks the whole folder.
 
     Yields:
-        What gallery.json says now.
+        The manifest, with the sections added.
 
     Raises:
         InUse: If another run has the folder, or the same share.
-        ValueError: As `folder.begun` and `output_folder.check`.
+        ValueError: As `folder.previous_manifest` and `output_folder.check`.
     """
     out = renderer.out
     if share is None:
@@ -53,62 +53,64 @@ def locked(
             shards.refuse_running(out)
             output_folder.tidy(out)
             forming.clear(out)
-            yield _begin(renderer, sections)
+            yield _updated_manifest(renderer, sections)
         return
     with contextlib.ExitStack() as stack:
         with folder.locked(out, wait=shards.WAIT):
             stack.enter_context(shards.held(out, share))
-            begun = _begin(renderer, sections)
-        yield begun
+            current = _updated_manifest(renderer, sections)
+        yield current
         with folder.locked(out, wait=shards.WAIT):
             rebuild.rebuild(out)
 
 
-def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
-    """Checks a folder that this run has locked, and adds its units to gallery.json."""
+def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
+    """Checks the locked folder, adds the sections to gallery.json, and returns its content."""
     out, settings, network = renderer.out, renderer.settings, renderer.network
-    before = folder.begun(out, renderer.identity)
+    before = folder.previous_manifest(out, renderer.identity)
     if before is None and not any(out.glob("*/*.json")):
         (out / held_out.NAME).unlink(missing_ok=True)
     shape = clip_shape(network, frames=settings.frames, size=settings.size)
-    described = overview.of(network, shape=shape[:3])
-    fields = {layer.name: layer.field for layer in described.layers}
-    chosen = [dataclasses.replace(one, field=fields.get(one.layer)) for one in sections]
-    every = manifest.grown(
-        () if before is None else before.sections, chosen, [CLASSES, *reversed(fields)]
+    network_overview = overview.of(network, shape=shape[:3])
+    fields = {layer.name: layer.field for layer in network_overview.layers}
+    with_fields = [dataclasses.replace(one, field=fields.get(one.layer)) for one in sections]
+    all_sections = manifest.merge(
+        () if before is None else before.sections, with_fields, [CLASSES, *reversed(fields)]
     )
-    every = tuple(
-        dataclasses.replace(section, kernel=kernels.add(network, section, out)) for section in every
+    all_sections = tuple(
+        dataclasses.replace(section, kernel=kernels.add(network, section, out))
+        for section in all_sections
     )
-    most = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
-    shared = {} if before is None else before.groups
-    log_odds = render.excludes(network)
-    begun = Manifest(
+    max_size = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
+    log_odds = render.has_exclusive_classes(network)
+    updated = Manifest(
         identity=renderer.identity,
-        sections=every,
-        groups=groups.grown(shared, every, settings.batch_size or most),
+        sections=all_sections,
+        groups=groups.extend(
+            {} if before is None else before.groups, all_sections, settings.batch_size or max_size
+        ),
         network=renderer.provenance,
         versions=provenance.versions(),
         machine=provenance.machine(),
-        code={one.layer: code.python(settings, one, log_odds=log_odds) for one in every},
+        code={one.layer: code.python(settings, one, log_odds=log_odds) for one in all_sections},
         banner=choices.toy_note(settings),
-        overview=described,
+        overview=network_overview,
     )
-    manifest.write(out, begun)
-    return begun
+    manifest.write(out, updated)
+    return updated
 
 
 def share_of(
-    begun: Manifest, sections: Sequence[Section], share: Shard | None
+    current: Manifest, sections: Sequence[Section], share: Shard | None
 ) -> tuple[tuple[Section, ...], tuple[Unit, ...]]:
-    """What this run makes of its sections: all, or the groups of its share."""
-    chosen = {(unit.layer, unit.channel) for section in sections for unit in section.units}
-    every = [group for of_layer in begun.groups.values() for group in of_layer]
-    mine = every if share is None else share.share(every)
-    own = {unit for group in mine for unit in group.units if (unit.layer, unit.channel) in chosen}
-    parts = tuple(
-        dataclasses.replace(section, units=tuple(u for u in section.units if u in own))
-        for section in begun.sections
+    """The sections and units of this run: all of them, or the groups of its share."""
+    selected = {(unit.layer, unit.channel) for section in sections for unit in section.units}
+    every = [group for of_layer in current.groups.values() for group in of_layer]
+    own = every if share is None else share.share(every)
+    units = {u for group in own for u in group.units if (u.layer, u.channel) in selected}
+    shared = (
+        dataclasses.replace(section, units=tuple(u for u in section.units if u in units))
+        for section in current.sections
     )
-    parts = tuple(section for section in parts if section.units)
-    return parts, tuple(unit for section in parts for unit in section.units)
+    shared_sections = tuple(section for section in shared if section.units)
+    return shared_sections, tuple(unit for section in shared_sections for unit in section.units)

@@ -1,4 +1,4 @@
-"""The settings of a gallery: which network, and what is made of it."""
+"""The settings of a gallery: the network and how its clips are made."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from c3dvis import models
 from c3dvis.gallery.record import Record
 from c3dvis.models.chosen import built_shape
 
-# Where a record's network comes from.
+# Settings that name the network's files.
 _FILES = ("model", "weights", "keras_model")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a unit's files hold, and `batch_size`, which does not.
+    """Everything that determines a unit's files; and `batch_size`, which does not.
 
     Attributes:
-        model: Name of a network in `c3dvis.models`; ignored where `keras_model` is given.
-        weights: File of weights for it; None takes those that come with c3dvis.
+        model: Name of a network in `c3dvis.models`; ignored if `keras_model` is given.
+        weights: Weight file for it; None uses the bundled weights.
         keras_model: File of a Keras model of your own.
-        labels: Text file with the name of one class a line; None takes the network's own.
+        labels: Text file with one class name per line; None uses the network's own.
         input: Name of your own model's input that takes the clips; None is the only one that does.
-        output: Name of its output that is shown; None is the only one.
-        value_range: Lowest and highest value that your own model takes.
-        steps: Steps of the optimizer a clip.
+        output: Name of its output to show; None is the only one.
+        value_range: Lowest and highest input value of your own model.
+        steps: Steps of the optimizer per clip.
         parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
-        colours: As `Maximizer` has it.
+        colours: See `Maximizer`.
         size: `(height, width)` of the clips. A network of `c3dvis.models` is built for it; None
-            is what a laptop can do, `Entry.command_shape`. None is what your own model takes.
-        frames: Of the clips; likewise.
-        seed: Of the run. A unit's clip depends on it, its layer and its channel.
-        fps: Frames a second of the clips.
-        compare: Held-out clips of `c3dvis.motion` whose scores stand beside those reached.
-        dtype: "bfloat16" computes the network in it, as `Maximizer` says; None is its own.
-        batch_size: Clips made at once; None finds it by itself.
+            is `Entry.command_shape`, which a laptop can compute, or what your own model takes.
+        frames: Frames of the clips; None as for `size`.
+        seed: Seed of the run. A unit's clip depends on it, its layer and its channel.
+        fps: Frames per second of the clips.
+        compare: Number of held-out clips of `c3dvis.motion` to score for comparison.
+        dtype: "bfloat16" computes the network in it, see `Maximizer`; None is its own.
+        batch_size: Clips per batch; None chooses it.
     """
 
     model: str = models.DEFAULT
@@ -58,7 +58,7 @@ class Settings:
     batch_size: int | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The part of what decides the clips that is set; the network's hashes are the other."""
+        """The settings that determine the clips, besides the network's hashes."""
         values = asdict(self)
         shape = built_shape(self)
         if shape is not None:
@@ -72,10 +72,10 @@ class Settings:
 
     @classmethod
     def of_record(cls, record: Record) -> Settings:
-        """The settings that a record tells, which make its clip again.
+        """The settings of a record, which reproduce its clip.
 
         Raises:
-            ValueError: If it does not tell them.
+            ValueError: If the record does not hold all of them.
         """
         values = {**record.settings, **{name: record.network.get(name) for name in _FILES}}
         values["model"] = values["model"] or models.DEFAULT
@@ -86,12 +86,12 @@ class Settings:
             return cls(**values)
         except TypeError:
             raise ValueError(
-                "Expected a record that tells its settings. Received: one with the settings "
+                "Expected a record that holds its settings. Received: one with the settings "
                 f"{', '.join(sorted(map(str, record.settings))) or 'none'}."
             ) from None
 
     def of_network(self) -> dict[str, str | None]:
-        """Where the network comes from, as a record keeps it."""
+        """The network's name and files, as a record holds them."""
         own = self.keras_model is not None
         return {
             "name": Path(self.keras_model).name if self.keras_model is not None else self.model,
@@ -101,7 +101,7 @@ class Settings:
         }
 
     def absolute(self) -> Settings:
-        """The same with absolute paths, for processes that run elsewhere."""
+        """The same settings with absolute paths, for workers in another working directory."""
         return replace(
             self,
             weights=_absolute(self.weights),

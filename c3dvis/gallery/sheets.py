@@ -36,7 +36,7 @@ def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> li
 
     Args:
         out: Folder of the gallery.
-        report: Gets a line about records that do not count.
+        report: Called with a line about invalid records.
 
     Returns:
         The files.
@@ -46,10 +46,10 @@ def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> li
         OSError: If a file cannot be written.
     """
     out = Path(out)
-    begun, records = rebuild.read(out, report=report)
+    manifest, records = rebuild.read(out, report=report)
     output_folder.refuse_links(out)
     written = []
-    for section in begun.sections:
+    for section in manifest.sections:
         shown = [unit for unit in section.units if _has_strip(unit, records.get(unit))]
         if not shown:
             continue

@@ -15,8 +15,8 @@ from c3dvis.gallery.record import Record
 from c3dvis.gallery.trust import Trust
 from c3dvis.text import number, visible
 
-# A drift is shown where it explains at least this share of the change between frames.
-LEAST_SHARE = 1 / 3
+# A drift is shown if it explains at least this share of the change between frames.
+MIN_DRIFT_SHARE = 1 / 3
 # Directions in words and as arrows, clockwise from the right.
 _DIRECTIONS = (
     ("right", "→"),
@@ -38,17 +38,16 @@ class Tile:
 
     Attributes:
         unit: The filter or class.
-        record: None where it is not made yet.
-        real: The real clips that it responds to most, best first.
-        weakest: Those that it responds to least, lowest first.
-        card: Path of its motion card; None where there is none.
-        card_says: The card in a sentence.
-        motion_share: What the card says that motion has of what the unit tells apart; None where
-            that is not known.
-        trust: What real clips say of its clip; None where that is not known.
-        more: More clips of it, by kind.
-        forming: Its clip while that is being made.
-        kernel: Path of the picture of its kernel; None where there is none.
+        record: Its record; None if it is not made yet.
+        real: Real clips with its highest activation, best first.
+        weakest: Real clips with its lowest activation, lowest first.
+        card: Path of its motion card; None if there is none.
+        card_summary: The card in a sentence.
+        motion_share: Share of its selectivity that is for motion, by the card; None if unknown.
+        trust: Whether to trust its clip, by real clips; None if unknown.
+        more: By kind, more clips of it.
+        forming: Its unfinished clip, while it is being made.
+        kernel: Path of the picture of its kernel; None if there is none.
     """
 
     unit: Unit
@@ -56,7 +55,7 @@ class Tile:
     real: tuple[RealClip, ...] = ()
     weakest: tuple[RealClip, ...] = ()
     card: str | None = None
-    card_says: str = ""
+    card_summary: str = ""
     motion_share: float | None = None
     trust: Trust | None = None
     more: Mapping[str, Variants] = field(default_factory=dict)
@@ -70,7 +69,7 @@ class Tile:
 
     @property
     def title(self) -> str:
-        """Its layer and number, such as `conv3b 7` or `class 3`."""
+        """Its layer and index, such as `conv3b 7` or `class 3`."""
         is_class = self.unit.layer == CLASSES
         return self.name if is_class else f"{self.unit.layer} {self.unit.channel}"
 
@@ -96,7 +95,7 @@ class Tile:
 
     @property
     def note(self) -> str:
-        """What a reader must know of the clip, in a few words; empty where all is well."""
+        """A short warning about the clip, such as a failed step; empty if there is none."""
         record = self.record
         if record is None:
             return "not made yet" if self.forming is None else f"forming: step {self.forming.step}"
@@ -124,7 +123,7 @@ class Tile:
 
     @property
     def score(self) -> str:
-        # What a clip that is not shown reaches would look like a finding.
+        # The score of a clip that is not shown would be misleading.
         return number(self.record.score if self.record and self.gif else None)
 
     @property
@@ -133,7 +132,7 @@ class Tile:
 
     @property
     def _ratio(self) -> float | None:
-        """Over the best real clip where there is one, else over the best held-out one."""
+        """Its score over that of the best real clip, or else of the best held-out one."""
         if self.record is None:
             return None
         if not self.real:
@@ -153,24 +152,24 @@ class Tile:
 
     @property
     def id(self) -> str:
-        """Its address within the page, which stays whatever else the page shows."""
+        """Its anchor in the page, independent of what else the page shows."""
         return f"{self.unit.folder}-{self.unit.channel}"
 
     @property
     def rows(self) -> list[tuple[Variant, ...]]:
-        """More clips as they stand side by side: each kind that has several, then all others."""
+        """More clips in rows: one row for each kind with several clips, one for all others."""
         several = [one.clips for one in self.more.values() if len(one.clips) > 1]
         single = [clip for one in self.more.values() if len(one.clips) == 1 for clip in one.clips]
         return [*several, tuple(single)] if single else several
 
     @property
     def sentences(self) -> list[str]:
-        """What the kinds of more clips tell of it."""
+        """What the kinds of more clips show, in a sentence each."""
         return [one.sentence for one in self.more.values() if one.sentence]
 
     @property
     def is_swatch(self) -> bool:
-        """Whether a swatch says all of it: one colour, and nothing beside it."""
+        """Whether a colour swatch is enough: the clip is one colour and there is nothing else."""
         return self.is_plain and not (self.real or self.card or self.more)
 
     @property
@@ -180,31 +179,31 @@ class Tile:
 
     @property
     def plain(self) -> str:
-        """What is to be said of a clip of one colour."""
+        """Description of a clip of one colour; empty for others."""
         color = self.record.plain_color if self.record else None
         return f"plain {_color_name(color)}: no pattern, no motion" if color else ""
 
     @property
     def drift(self) -> tuple[float, float] | None:
-        """Pixels a frame to the right and down, where the clip moves as one."""
+        """Pixels per frame to the right and down, if the clip moves as a whole; otherwise None."""
         record = self.record
         if record is None or self.gif is None or record.drift is None:
             return None
-        return record.drift if (record.drift_share or 0) >= LEAST_SHARE else None
+        return record.drift if (record.drift_share or 0) >= MIN_DRIFT_SHARE else None
 
     @property
     def angle(self) -> float:
-        """Of its drift, in degrees clockwise from the right."""
+        """Direction of its drift in degrees, clockwise from the right."""
         return math.degrees(math.atan2(self.drift[1], self.drift[0])) if self.drift else 0.0
 
     @property
     def arrow(self) -> str:
-        """The arrow nearest to its drift; empty where there is none."""
+        """The arrow nearest to its drift; empty without drift."""
         return self._direction[1] if self.drift else ""
 
     @property
     def speed(self) -> str:
-        """Of its drift, in pixels a frame."""
+        """Speed of its drift, in pixels per frame."""
         return number(math.hypot(*self.drift) if self.drift else None)
 
     @property
@@ -213,7 +212,7 @@ class Tile:
 
     @property
     def finding(self) -> str:
-        """What was measured on the clip, in words; empty where that says nothing."""
+        """The measurements on the clip in words; empty if there is nothing to say."""
         if self.is_plain:
             return self.plain
         if not self.drift:
@@ -221,7 +220,7 @@ class Tile:
         return f"drifts {self._direction[0]}, {self.speed} pixels per frame"
 
     def alt(self, compared: int) -> str:
-        """Its clip in words, for those who do not see it."""
+        """Alternative text of its clip."""
         parts = [self.description[:1].upper() + self.description[1:]]
         if self.score != "–":
             parts.append(f"activation {self.score}")

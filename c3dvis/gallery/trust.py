@@ -1,6 +1,6 @@
-"""Whether to believe a gallery's clips, by what real clips say of them.
+"""Whether to trust a gallery's clips, measured on real clips.
 
-trust/conv3b/7.json   of a unit: its interpretability, two alarms, and what it prefers in words
+trust/conv3b/7.json   a unit's interpretability score, two alarms, and its preference in words
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ EXPLANATION = (
     "how similar synthetic and real clips are in the layers before the unit. An alarm warns if "
     "the clip activates the unit through other channels than real clips do."
 )
-"""What the sentences of `Trust` mean, for the page."""
-# Raised by whoever changes what a value means or takes one away.
+"""Explanation of `Trust` for the page."""
+# Increase it when a value changes its meaning or is removed.
 SCHEMA = 2
-# Real clips that are compared; of more, so many are drawn.
-_MOST = 256
-# Real clips that are needed: two strong and weak ones, of a tenth each; two strongest and others.
+# Maximum number of real clips to compare with; of more, so many are drawn.
+_MAX_CLIPS = 256
+# Minimum numbers of real clips for interpretability scores, alarms and descriptions.
 _FOR_MIS, _FOR_PATHS, _FOR_WORDS = 20, 4, 10
 _TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """What real clips say of a unit's clip. None is what too few clips leave open.
+    """How a unit's clip compares with real clips. Values are None if there are too few clips.
 
     Attributes:
-        made_sha256: Of the GIF that was judged.
-        real_clips: How many were compared.
-        made_score: Of `responses.video_mis`, explained by synthetic clips.
-        top_score: The same, by the unit's strongest and weakest real clips.
-        same_activations: As `responses.PathSimilarity` has it.
-        same_way: As `responses.PathSimilarity` has it.
+        made_sha256: SHA-256 of the synthetic clip's GIF.
+        real_clips: Number of real clips compared.
+        made_score: Score of `responses.video_mis`, explained by synthetic clips.
+        top_score: The same score, explained by the unit's strongest and weakest real clips.
+        same_activations: See `responses.PathSimilarity`.
+        same_way: See `responses.PathSimilarity`.
         fooled: Whether the alarm goes off.
-        correlation: As `responses.Description` has it.
-        auc: As `responses.Description` has it.
-        generated: As `responses.Description` has it.
+        correlation: See `responses.Description`.
+        auc: See `responses.Description`.
+        generated: See `responses.Description`.
         interpretability: The scores in words.
         activations: `same_activations` in words.
         way: The alarm in words.
-        description: What the unit prefers.
+        description: The unit's preference in words.
     """
 
     made_sha256: str
@@ -80,22 +80,23 @@ class Trust:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What the page says, but for an alarm."""
-        said = (self.description, self.interpretability, self.activations)
-        return tuple(one for one in (*said, "" if self.fooled else self.way) if one)
+        """The sentences of the page, without an alarm."""
+        way = "" if self.fooled else self.way
+        every = (self.description, self.interpretability, self.activations, way)
+        return tuple(filter(None, every))
 
     @property
     def alarm(self) -> str:
-        """The alarm in words; empty where it is silent."""
+        """The alarm in words; empty if it does not go off."""
         return self.way if self.fooled else ""
 
 
-def missing(out: Path, section: Section, cardless: Sequence[Unit]) -> list[Unit]:
-    """The units of a section that lack a card, or that have a clip of which nothing is known."""
+def missing(out: Path, section: Section, without_card: Sequence[Unit]) -> list[Unit]:
+    """The units of a section without a card, or with a clip but without `Trust`."""
     return [
         unit
         for unit in section.units
-        if unit in cardless or (_made(out, unit).is_file() and read(out, unit) is None)
+        if unit in without_card or (_gif_path(out, unit).is_file() and read(out, unit) is None)
     ]
 
 
@@ -107,24 +108,24 @@ def add(
     real: SweptClips,
     tuning: responses.MotionTuning,
 ) -> None:
-    """Judges the clips of a section that are there, all of them: they are compared to each other.
+    """Compares all clips of a section with real clips, and with each other.
 
     Args:
-        network: Of the gallery.
-        settings: Of the gallery.
-        section: Of the gallery.
-        out: The gallery's folder.
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        section: Section of the gallery.
+        out: Folder of the gallery.
         real: Its real clips.
-        tuning: Of the units that are not described yet.
+        tuning: Motion tuning of the units without a description.
 
     Raises:
-        OSError: If files cannot be written.
+        OSError: If a file cannot be written.
     """
-    units = [unit for unit in section.units if _made(out, unit).is_file()]
+    units = [unit for unit in section.units if _gif_path(out, unit).is_file()]
     if not units:
         return
-    swept, shown = real.draw(_MOST)
-    made = np.stack([clips.read(_made(out, unit)) for unit in units])
+    swept, shown = real.draw(_MAX_CLIPS)
+    made = np.stack([clips.read(_gif_path(out, unit)) for unit in units])
     preprocess = choices.preprocess(settings.value_range)
     layer, channels = layer_of(section), [unit.channel for unit in units]
     scores = _interpretability(swept, layer, channels, shown, made)
@@ -132,15 +133,17 @@ def add(
     words = _words(network, layer, channels, tuning, shown, preprocess)
     for unit in units:
         values = scores(unit.channel) | ways(unit.channel)
-        values |= words.get(unit.channel, _described(read(out, unit)))
-        one = Trust(made_sha256=_sha256(_made(out, unit)), real_clips=len(shown), **_finite(values))
+        values |= words.get(unit.channel, _previous_description(read(out, unit)))
+        one = Trust(
+            made_sha256=_sha256(_gif_path(out, unit)), real_clips=len(shown), **_finite(values)
+        )
         (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
-        files.write_json(_kept(out, unit), {"schema": SCHEMA, **asdict(one)})
+        files.write_json(_record_path(out, unit), {"schema": SCHEMA, **asdict(one)})
 
 
 def read(out: Path, unit: Unit) -> Trust | None:
-    """What is known of a unit's clip; None where there is nothing, or it is of another clip."""
-    values = files.read_json(_kept(out, unit))
+    """The `Trust` of a unit's clip; None if there is none, or it is of another clip."""
+    values = files.read_json(_record_path(out, unit))
     try:
         if values.pop("schema") != SCHEMA:
             return None
@@ -149,17 +152,17 @@ def read(out: Path, unit: Unit) -> Trust | None:
             stored.text(text)
         for number in (one.made_score, one.top_score, one.correlation, one.auc, one.generated):
             stored.number_or_none(number)
-        same = _sha256(_made(out, unit)) == one.made_sha256
-    except (AttributeError, KeyError, OSError, TypeError, ValueError):  # not there, or damaged
+        same = _sha256(_gif_path(out, unit)) == one.made_sha256
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):  # missing or damaged
         return None
     return one if same else None
 
 
-def _made(out: Path, unit: Unit) -> Path:
+def _gif_path(out: Path, unit: Unit) -> Path:
     return out / unit.path("gif")
 
 
-def _kept(out: Path, unit: Unit) -> Path:
+def _record_path(out: Path, unit: Unit) -> Path:
     return out / FOLDER / unit.path("json")
 
 
@@ -168,7 +171,7 @@ def _sha256(path: Path) -> str:
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
+    """Values with None for NaN, which JSON does not have."""
     return {
         name: None if isinstance(value, float) and not np.isfinite(value) else value
         for name, value in values.items()
@@ -176,10 +179,10 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray):
-    """A function of a channel that gives its scores, in numbers and words."""
+    """A function of a channel that returns its interpretability scores, in numbers and words."""
     if len(shown) < _FOR_MIS:
-        said = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
-        return lambda channel: {"interpretability": said}
+        sentence = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
+        return lambda channel: {"interpretability": sentence}
     space = responses.FeatureSpace(list(shown))
     by_made, by_top = (
         responses.video_mis(
@@ -196,26 +199,26 @@ def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray
 
     def of(channel: int) -> dict[str, Any]:
         row = channels.index(channel)
-        said = by_made.sentence(channel)
+        sentence = by_made.sentence(channel)
         top = float(by_top.scores[row])
         if np.isfinite(top):
-            said += f" Its strongest and weakest real clips do in {top:.0%}."
+            sentence += f" Its strongest and weakest real clips do in {top:.0%}."
         return {
             "made_score": float(by_made.scores[row]),
             "top_score": top,
-            "interpretability": said,
+            "interpretability": sentence,
         }
 
     return of
 
 
 def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preprocess):
-    """A function of a channel that gives how its clip excites it, in numbers and words."""
+    """A function of a channel that returns its path similarity, in numbers and words."""
     from c3dvis.responses.alarms import NoLayersBefore
 
     if len(shown) < _FOR_PATHS:
-        said = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
-        return lambda channel: {"way": said}
+        sentence = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
+        return lambda channel: {"way": sentence}
     try:
         ways = responses.path_similarity(
             network,
@@ -243,10 +246,10 @@ def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preproce
 
 
 def _words(network, layer: str, channels, tuning, shown: NDArray, preprocess):
-    """By channel, what units prefer, in words and with numbers that say whether that is so."""
+    """By channel, a description of the unit's preference, with how well it predicts responses."""
     if len(shown) < _FOR_WORDS:
-        said = f"A description needs {_FOR_WORDS} real clips; there are {len(shown)}."
-        return {channel: {"description": said} for channel in channels}
+        sentence = f"A description needs {_FOR_WORDS} real clips; there are {len(shown)}."
+        return {channel: {"description": sentence} for channel in channels}
     own = [channel for channel in channels if channel in tuning.channels]
     described = responses.describe(
         network, layer, shown, channels=own, tuning=tuning, preprocess=preprocess
@@ -262,7 +265,7 @@ def _words(network, layer: str, channels, tuning, shown: NDArray, preprocess):
     }
 
 
-def _described(before: Trust | None) -> dict[str, Any]:
-    """What was said of a unit already."""
+def _previous_description(before: Trust | None) -> dict[str, Any]:
+    """The description in a unit's previous record."""
     kept = ("correlation", "auc", "generated", "description")
     return {} if before is None else {name: getattr(before, name) for name in kept}

@@ -12,10 +12,10 @@ from c3dvis import lazy
 if TYPE_CHECKING:
     from c3dvis.maximize.maximizer import Maximizer
     from c3dvis.maximize.one_call import maximize
+    from c3dvis.maximize.opposite_directions import BothWays, both_ways
     from c3dvis.maximize.result import MaximizedClip
     from c3dvis.maximize.score import scores
     from c3dvis.maximize.speed_path import SlowToFast, slow_to_fast
-    from c3dvis.maximize.ways import BothWays, both_ways
 
 __all__ = [
     "BothWays",
@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 _FILES = {
-    "BothWays": "ways",
-    "both_ways": "ways",
+    "BothWays": "opposite_directions",
+    "both_ways": "opposite_directions",
     "MaximizedClip": "result",
     "Maximizer": "maximizer",
     "SlowToFast": "speed_path",

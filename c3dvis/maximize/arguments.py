@@ -1,4 +1,4 @@
-"""What a maximizer is given, checked, and what it takes where nothing is given."""
+"""Checks of a Maximizer's arguments, and their defaults."""
 
 import inspect
 import numbers
@@ -20,13 +20,13 @@ LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 
 def probe(shape: tuple[int, ...], preprocess: Callable | None):
-    """What a network takes of a black clip, `(1, ...)`."""
+    """The network's input for a black clip, `(1, ...)`."""
     black = ops.zeros((1, *shape), "float32")
     return black if preprocess is None else preprocess(black)
 
 
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
-    """Refuses numbers of clips and steps that no run can have."""
+    """Raises a ValueError for impossible numbers of clips or steps."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
     if steps_per_execution < 1:
@@ -40,8 +40,8 @@ def check_counts(objective: Objective, batch_size: int | None, steps_per_executi
         )
 
 
-# What other packages call an option, and what it is here.
-_ELSEWHERE = {
+# Names of options in other packages, and their names here.
+_OTHER_NAMES = {
     **dict.fromkeys(("iterations", "num_steps", "n_iter", "max_iter", "epochs"), "steps"),
     **dict.fromkeys(("seed_input", "init", "initial_clip", "image"), "start"),
     **dict.fromkeys(("param_f", "param"), "parametrization"),
@@ -56,7 +56,7 @@ _ELSEWHERE = {
 
 
 def check_options(options: Iterable[str], *takers: Callable) -> None:
-    """Refuses options that none of the functions takes, with the nearest that one does."""
+    """Raises a ValueError, with the nearest option, for one that none of the functions takes."""
     known = [
         name
         for taker in takers
@@ -65,7 +65,7 @@ def check_options(options: Iterable[str], *takers: Callable) -> None:
     ]
     for name in options:
         if name not in known:
-            raise unknown("an option", name, known, meant=_ELSEWHERE.get(name))
+            raise unknown("an option", name, known, meant=_OTHER_NAMES.get(name))
 
 
 def new_optimizer(
@@ -73,7 +73,7 @@ def new_optimizer(
     learning_rate: float | None,
     defaults: Defaults,
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of one Maximizer: one keeps the variables of its first model."""
+    """A new optimizer for a Maximizer; an optimizer can't be shared by several models."""
     if learning_rate is not None and not (_is_number(learning_rate) and learning_rate > 0):
         raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
@@ -111,7 +111,7 @@ def check_transforms(
         outputs: Shapes of what it reads, without the batch axis.
     """
     if given is None:
-        shift = (0, _within_place(shape, outputs)) if defaults.stays else None
+        shift = (0, _within_place(shape, outputs)) if defaults.is_local else None
         given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
     given = list(given)
     wrong = next((one for one in given if not hasattr(one, "uniforms")), None)
@@ -140,7 +140,7 @@ def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) ->
 
 
 def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...]) -> None:
-    """Refuses functions of arrays, before Keras would say so in its own words."""
+    """Raises a ValueError for regularizers that are not written with `keras.ops`."""
     expected = (
         "Expected regularizers in the operations of keras.ops, such as "
         "lambda clips: ops.mean(clips, axis=(1, 2, 3, 4))"

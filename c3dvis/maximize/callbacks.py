@@ -1,7 +1,6 @@
-"""Keras callbacks for the fit of a `Maximizer`: snapshots, progress, and a stop when all is done.
+"""Keras callbacks for the fit of a `Maximizer`: snapshots, progress and early stopping.
 
-They act after each run of the compiled graph, which is of `steps_per_execution` steps: give the
-`Maximizer` 1 for snapshots of every step.
+They are called every `steps_per_execution` steps: set it to 1 for snapshots of every step.
 """
 
 import itertools
@@ -20,19 +19,18 @@ __all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Keeps the clips while they form, and writes a film of it.
+    """Saves snapshots of the clips during optimization, and writes films of them.
 
-    The film plays while the clip forms: its first frame is frame 0 of the first snapshot, its next
-    frame 1 of the second, and so on, over and over. So it is short, and shows both the motion and
-    what becomes of it.
+    Frame i of a film is frame i of snapshot i, repeated from the start if there are more snapshots
+    than frames. So it is short and shows both the motion and its optimization.
 
     Args:
-        every: Least steps from one snapshot to the next; the first is before any step.
-        at: Steps after which snapshots are taken, in the place of `every`; where the fit ends
-            before, the clips as they are then.
-        folder: Where `forming-0.gif`, `forming-1.gif`, ... are written, one a unit, in order; made
-            if it does not exist. None writes nothing.
-        fps: Frames a second of the GIFs.
+        every: Minimum number of steps between snapshots; the first is before any step.
+        at: Steps after which snapshots are taken, instead of `every`; if the fit ends earlier, its
+            last clips are used.
+        folder: Folder for `forming-0.gif`, `forming-1.gif`, ..., one per unit, in order; created if
+            missing. None writes nothing.
+        fps: Frames per second of the GIFs.
 
     Attributes:
         steps: Number of steps before each snapshot of the last batch of units.
@@ -99,7 +97,7 @@ class Snapshots(keras.callbacks.Callback):
 
     def _keep(self, step: int) -> None:
         clips = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
-        # A clip that failed is black from there on.
+        # A failed clip is black.
         self.clips.append(np.round(255 * np.nan_to_num(clips)).astype(np.uint8))
         self.steps.append(step)
 
@@ -128,16 +126,16 @@ def _steps_run(model) -> int:
 
 
 class StopWhenStalled(keras.callbacks.Callback):
-    """Ends the fit once no clip of the batch rises any more.
+    """Ends the fit once no score of the batch increases any more.
 
-    A clip has stalled when in `patience` steps its best score has not risen by a share `least_rise`
-    of all that it has risen before. It is put back at the end to what it was then, so that it does
-    not depend on how long the clips beside it took. (Clips that are compared with each other, or
-    share weights, stay as they are at the end.) A clip that has failed has stalled too.
+    A clip has stalled if in `patience` steps its best score has not increased by the share
+    `least_rise` of its total increase before. At the end it is restored to its state at that step,
+    so that it does not depend on the other clips of the batch. (Clips that are compared with each
+    other, or share weights, are not restored.) A failed clip has stalled, too.
 
     Args:
         patience: Steps without a rise after which a clip has stalled.
-        least_rise: Least rise that counts, as a share of the rise since the first run of steps.
+        least_rise: Minimum increase that counts, as a share of the increase since the first steps.
 
     Attributes:
         stalled_at: Steps after which each clip of the last batch stalled; -1 where it did not.

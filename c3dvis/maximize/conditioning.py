@@ -1,4 +1,4 @@
-"""Gradient conditioning: layers that leave clips alone and change the gradient that comes back.
+"""Gradient conditioning: identity layers that change the gradient on its way back.
 
 They are transforms that take no random numbers. Those that come first in a `Maximizer`'s list see
 the gradient with respect to the clip itself, of the score less the penalties of its regularizers;
@@ -16,7 +16,7 @@ from c3dvis.maximize.transforms._resampling import resample
 
 __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 
-# A band weaker than this share of the largest gradient is float32's rounding.
+# A band below this share of the largest gradient is rounding of float32.
 _ROUNDING = 1e-5
 
 
@@ -31,7 +31,7 @@ class Conditioning(Transform):
         @ops.custom_gradient
         def identity(clips):
             def gradient(*arguments, upstream=None):
-                # One backend gives it by name, the others by place.
+                # Some backends pass it by name, others by position.
                 return self.condition(arguments[0] if upstream is None else upstream)
 
             return clips, gradient
@@ -62,12 +62,12 @@ class UnitGradient(Conditioning):
 
 
 class LaplacianGradient(Conditioning):
-    """Each clip's gradient split in bands of frequency, each divided by its standard deviation.
+    """Each clip's gradient split into frequency bands, each divided by its standard deviation.
 
-    What a network's gradient has too much of, the finest noise, is brought to the size of the
-    rest: the Laplacian pyramid of lucid (https://github.com/tensorflow/lucid) in space and time,
-    as c3d-vis uses it, with the kernel 1, 4, 6, 4, 1 along each axis. Unlike theirs, each clip has
-    its own deviations, and the kernel does not read zeros past the clip's ends.
+    This scales down the fine noise of a network's gradient: the Laplacian pyramid of lucid
+    (https://github.com/tensorflow/lucid) in space and time, as in c3d-vis, with the kernel 1, 4, 6,
+    4, 1 along each axis. Unlike theirs, each clip has its own deviations, and the kernel does not
+    read zeros past the clip's ends.
 
     Args:
         levels: How often the gradient is halved; there is a band for each, and one of what is left.

@@ -1,4 +1,4 @@
-"""What a maximizer takes where nothing is said: for filters, neurons and classes.
+"""Defaults of `Maximizer` for filters, neurons and classes.
 
 The values for classes were chosen on four classes of I3D with the weights of Kinetics-400 (playing
 tennis, surfing water, playing piano, riding or walking with horse), by whether the network still
@@ -20,29 +20,29 @@ class Defaults:
     """Defaults of `Maximizer`.
 
     Attributes:
-        sizes: Least and greatest factor by which a step magnifies the clip: a filter looks for a
+        sizes: Minimum and maximum magnification of the clip in a step: a filter looks for a
             pattern of its own size, a class is the same at any.
-        weight_decay: Of the optimizer. More leaves less contrast where the network does not look.
-        spatial_exponent: Of the parametrization "fourier".
-        temporal_exponent: Of the same.
-        stays: Whether the clip is moved by little only, as a neuron looks at one place and time.
+        weight_decay: Weight decay of the optimizer; more gives less contrast in ignored places.
+        spatial_exponent: See the parametrization "fourier".
+        temporal_exponent: See the parametrization "fourier".
+        is_local: Whether the clip is moved by little only, as a neuron looks at one place and time.
     """
 
     sizes: tuple[float, float] = (0.9, 1.1)
     weight_decay: float = 0.3
     spatial_exponent: float = 1.25
     temporal_exponent: float = 1.25
-    stays: bool = False
+    is_local: bool = False
 
     @property
     def waves(self) -> dict[str, Any]:
-        """What the parametrization "fourier" takes of them."""
+        """The options of the parametrization "fourier"."""
         names = ("spatial_exponent", "temporal_exponent")
         return {name: getattr(self, name) for name in names}
 
 
 FILTERS = Defaults()
-NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=1.0, temporal_exponent=1.0, stays=True)
+NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=1.0, temporal_exponent=1.0, is_local=True)
 CLASSES = Defaults(sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0)
 
 

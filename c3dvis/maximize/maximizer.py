@@ -56,7 +56,7 @@ class Maximizer(InputOptimizer):
             they depend on each other. None chooses it; where memory does not hold that many, half
             as many are tried.
         optimizer: A Keras optimizer, of which a copy is used, or its name; None is `ClipwiseAdam`.
-        learning_rate: Of the optimizer; None is 0.1, and a given optimizer's own.
+        learning_rate: Learning rate; None is 0.1, or a given optimizer's own.
         dtype: "bfloat16" computes the network in it, behind what comes before its first layer with
             weights, and everything else in float32. On processors that have it, a step takes about
             half as long. The gradient then points elsewhere by a little, the more the deeper the
@@ -140,7 +140,7 @@ class Maximizer(InputOptimizer):
         """Sets up weights, optimizer and step anew, for batches of another size.
 
         Args:
-            batch_size: Most clips at once; see the class.
+            batch_size: Maximum number of clips per batch; see the class.
         """
         batches = -(-len(self.objective) // batch_size)
         even_share = -(-len(self.objective) // batches)
@@ -213,7 +213,7 @@ class Maximizer(InputOptimizer):
         """Starts clips for up to `batch_size` units; returns their indices `(batch_size, terms)`.
 
         Args:
-            objective: Of the kind given to the constructor.
+            objective: An objective of the kind given to the constructor.
             seed: The start and the transforms of a unit depend on it and on the unit alone.
             start: Clips `(units, T, H, W, C)` in [0, 1] to start from; None draws the start.
         """
@@ -265,7 +265,7 @@ class Maximizer(InputOptimizer):
         Args:
             objective: Units to make clips for; None is all those of the constructor.
             steps: Steps of the optimizer.
-            seed: The same seed makes the same clip, whatever else is made beside it.
+            seed: The same seed makes the same clip, whatever else is in its batch.
             start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit
                 `(units, T, H, W, C)`, with the parametrizations "pixels" and "fourier"; None
                 starts from noise.

@@ -5,8 +5,8 @@ from keras import ops
 
 from c3dvis import autodiff
 
-# Far below any gradient that is not zero: a mean over a whole layer has small ones.
-_LEAST = 1e-15
+# Avoids division by zero; far below any nonzero gradient, even of means.
+_EPSILON = 1e-15
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
@@ -77,4 +77,4 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         self.assign_add(square, (now - square) * (1 - self.beta_2))
         corrected = square / (1 - ops.power(self.beta_2, step))
         ahead = mean / (1 - ops.power(self.beta_1, step))
-        self.assign_sub(variable, rate * ahead / (ops.sqrt(corrected) + _LEAST))
+        self.assign_sub(variable, rate * ahead / (ops.sqrt(corrected) + _EPSILON))

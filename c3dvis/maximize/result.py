@@ -1,4 +1,4 @@
-"""What has become of one unit."""
+"""The result of maximizing one unit."""
 
 from dataclasses import dataclass
 

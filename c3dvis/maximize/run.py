@@ -1,4 +1,4 @@
-"""Runs over batches of units, with smaller batches where memory does not hold them."""
+"""Runs over batches of units; halves the batch size if memory runs out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def in_batches(
     """The results of a run for each unit, in order.
 
     Args:
-        maximizer: Whose `batch_size` says how many units a run gets. It is halved where memory
+        maximizer: Its `batch_size` is the number of units per run. It is halved where memory
             does not hold them, and stays so.
         objective: All units.
         run: Function of the objective of one batch that returns one result for each of its units.
@@ -44,12 +44,12 @@ def in_batches(
 def halving(
     maximizer: Maximizer, work: Callable[[], Result], *, batch_size: int | None = None
 ) -> Result:
-    """What `work` returns, with half the batch size each time memory does not hold the whole.
+    """Returns `work()`; halves the maximizer's batch size and repeats while memory runs out.
 
     Args:
-        maximizer: Whose batch size is halved.
+        maximizer: Its batch size is halved.
         work: Uses the maximizer.
-        batch_size: To begin with; None is the maximizer's own.
+        batch_size: Initial batch size; None is the maximizer's own.
 
     Raises:
         MemoryError: Memory does not hold the smallest batch.
@@ -62,22 +62,18 @@ def halving(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            batch_size = _half(maximizer, error)
-
-
-def _half(maximizer: Maximizer, error: Exception) -> int:
-    size = maximizer.batch_size
-    if size <= maximizer.min_batch_size:
-        raise MemoryError(
-            f"Expected memory for {size} clips of shape {maximizer.clip_shape} at once, the "
-            "fewest that can be made. Give a smaller size= or fewer frames= where the network "
-            "takes them, dtype='bfloat16', or a layer less deep."
-        ) from error
-    return max(size // 2, maximizer.min_batch_size)
+            size = maximizer.batch_size
+            if size <= maximizer.min_batch_size:
+                raise MemoryError(
+                    f"Expected memory for {size} clips of shape {maximizer.clip_shape} at once, "
+                    "the fewest that can be made. Give a smaller size= or fewer frames= where the "
+                    "network takes them, dtype='bfloat16', or a layer less deep."
+                ) from error
+            batch_size = max(size // 2, maximizer.min_batch_size)
 
 
 def check(steps: int, seed: int) -> None:
-    """Refuses steps and a seed that no run can have."""
+    """Raises a ValueError for steps below 1 or a negative seed."""
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"Expected a whole number of steps, 1 step or more. Received: {steps!r}.")
     if not isinstance(seed, Integral) or seed < 0:

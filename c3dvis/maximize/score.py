@@ -1,4 +1,4 @@
-"""What objectives give to real clips, for all their units at once."""
+"""Scores of real clips, for all units of objectives at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -86,11 +86,11 @@ def scores(
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     class_names = getattr(network, "class_names", None)
     unit_indices = [one.unit_indices(shapes, class_names) for one in several]
-    outcome = {
+    score_outputs = {
         str(i): _Scores(one, unit_indices[i])([outputs[n] for n in one.layers])
         for i, one in enumerate(several)
     }
-    reader = keras.Model(inputs, outcome)
+    reader = keras.Model(inputs, score_outputs)
     rows = []
     for batch in [clips] if isinstance(clips, np.ndarray) else clips:
         _check(batch)
@@ -98,11 +98,11 @@ def scores(
         given = batch if preprocess is None else preprocess(batch)
         predicted = autodiff.predict(reader, given, batch_size=size, verbose=0)
         for i, one in enumerate(several):
-            predicted[str(i)] += _of_the_clips(one, unit_indices[i], batch, size)
+            predicted[str(i)] += _clip_term_scores(one, unit_indices[i], batch, size)
         rows.append(predicted)
     if not rows:
         raise ValueError("Expected at least one batch of clips. Received: none.")
-    every = [np.concatenate([part[key] for part in rows]) for key in outcome]
+    every = [np.concatenate([part[key] for part in rows]) for key in score_outputs]
     return every[0] if isinstance(objective, Objective) else every
 
 
@@ -110,7 +110,9 @@ def _reads_both(term: Term) -> bool:
     return CLIP in term.layers and term.layer != CLIP
 
 
-def _of_the_clips(objective: Objective, unit_indices: np.ndarray, clips, size: int) -> np.ndarray:
+def _clip_term_scores(
+    objective: Objective, unit_indices: np.ndarray, clips, size: int
+) -> np.ndarray:
     """What the terms that read the clip itself add to the scores `(N, units)`."""
     total = np.zeros((len(clips), len(unit_indices)), np.float32)
     for i, (weight, term) in enumerate(objective.terms):

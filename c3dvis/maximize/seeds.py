@@ -1,4 +1,4 @@
-"""A seed a clip, so that what is drawn for it depends on the run's seed and on its unit alone."""
+"""Seeds of clips: a clip's randomness depends only on the run's seed and on its unit."""
 
 import zlib
 
@@ -17,13 +17,12 @@ def clip_seeds(
     Args:
         objective: Its layers are part of the seeds.
         unit_indices: `(N, terms)`, the clips' units.
-        seed: Of the run.
+        seed: Seed of the run.
         stream: What is drawn: `START` or `TRANSFORMS`.
     """
     layers = zlib.crc32("\0".join(objective.layers).encode())
     units = [[int(index) for index in row] for row in unit_indices]
     if objective.batchwise:
-        # Clips that are compared start apart, even of one unit, and are transformed alike.
-        alike = stream == TRANSFORMS
-        units = [[] if alike else [*row, i] for i, row in enumerate(units)]
+        # Compared clips have different starts, even of one unit, and the same transforms.
+        units = [[] if stream == TRANSFORMS else [*row, i] for i, row in enumerate(units)]
     return [[seed, stream, layers, *unit] for unit in units]

@@ -1,4 +1,4 @@
-"""The kernel 1, 4, 6, 4, 1 as matrices: a clip smoothed, halved or doubled along an axis.
+"""Matrices of the kernel 1, 4, 6, 4, 1, which smooth, halve or double a clip along an axis.
 
 Along each of several axes it is the kernel of 5x5 or 5x5x5 that is their outer product. At the
 ends, where it reaches past the clip, what remains of it is scaled to sum 1, so that what is

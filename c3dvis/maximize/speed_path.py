@@ -29,7 +29,7 @@ class SlowToFast:
     """Clips of all units at all weights; the first axis is that of the weights.
 
     Attributes:
-        weights: As given.
+        weights: The given weights.
         clips: float32 `(weights, units, T, H, W, C)` in [0, 1].
         scores: float32 `(weights, units)`, without penalty or transforms.
         energies: float32 `(weights, units)`, the clips' `temporal_energy`.

@@ -16,18 +16,17 @@ class Tracking(keras.layers.Layer):
     """Scores and the last finite latents of each clip of a batch.
 
     Args:
-        latents: Those of the parametrization.
-        clips: Clips of the batch.
-        terms: Terms of the objective.
+        latents: Latents of the parametrization.
+        clips: Number of clips in the batch.
+        terms: Number of terms of the objective.
 
     Attributes:
         steps: Steps so far, `(N,)`.
         finite_steps: Steps whose score was finite, `(N,)`.
         latest: Score at the last step, `(N,)`.
         best: Highest finite score, `(N,)`.
-        lowest: Lowest score of each term by itself, `(N, terms)`: one that never changes would be
-            hidden by others that do.
-        highest: The same for the highest.
+        lowest: Lowest score of each term, `(N, terms)`; a constant term would be hidden in the sum.
+        highest: Highest score of each term, `(N, terms)`.
         last_finite: The latents at the last step with a finite score.
     """
 
@@ -45,7 +44,7 @@ class Tracking(keras.layers.Layer):
             self.add_weight(shape=latent.shape, initializer="zeros", name="last_finite")
             for latent in latents
         ]
-        # It is never called, which is when Keras would build it.
+        # Keras would build it at its first call, but it is never called.
         self.built = True
 
     def restart(self, latents: Sequence[keras.Variable]) -> None:
@@ -62,8 +61,8 @@ class Tracking(keras.layers.Layer):
             variable.assign(np.full(variable.shape, value))
 
     def update(self, latents: Sequence[keras.Variable], term_scores: Sequence) -> None:
-        """Takes account of one step: the latents, and the terms' scores `(N,)` of their clips."""
-        # Variables are read as tensors first, as JAX's `where` and `cond` take none of Keras's.
+        """Records one step: the latents, and the terms' scores `(N,)` of their clips."""
+        # As tensors, since JAX's `where` and `cond` take no Keras variables.
         best = ops.convert_to_tensor(self.best)
         scores, each = sum(term_scores), ops.stack(term_scores, axis=-1)
         finite = ops.isfinite(scores)
@@ -100,7 +99,7 @@ class Tracking(keras.layers.Layer):
     def failed(self, clips: np.ndarray) -> np.ndarray:
         """Which clips have become NaN or infinite, or had such a score: bool `(N,)`."""
         steps, finite = map(ops.convert_to_numpy, (self.steps, self.finite_steps))
-        # The last step can break a clip that no later score has seen.
+        # The last step can break a clip that is not scored again.
         return (finite < steps) | ~np.isfinite(clips).all(axis=(1, 2, 3, 4))
 
     def changed(self, term_scores: np.ndarray) -> np.ndarray:

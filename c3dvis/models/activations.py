@@ -60,7 +60,9 @@ def before_activation(call: graph.Call):
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return call.outputs[0]
     name = f"{layer.name}_before_activation"
-    return graph.call_unnoted(WithoutActivation(layer, name=name), call.inputs[0], in_place_of=call)
+    return graph.call_unrecorded(
+        WithoutActivation(layer, name=name), call.inputs[0], in_place_of=call
+    )
 
 
 def _activates(layer: keras.layers.Layer) -> bool:
@@ -73,7 +75,7 @@ def _of_each_frame(call: graph.Call):
     """What a layer in `TimeDistributed` computes before its activation."""
     inner = WithoutActivation(call.layer.layer, name=f"{call.layer.layer.name}_before_activation")
     each = keras.layers.TimeDistributed(inner, name=f"{call.layer.name}_before_activation")
-    return graph.call_unnoted(each, call.inputs[0], in_place_of=call)
+    return graph.call_unrecorded(each, call.inputs[0], in_place_of=call)
 
 
 def _class_output(network: keras.Model, output_name: str):
@@ -138,7 +140,7 @@ def _without_softmax(output):
     if isinstance(layer, keras.layers.Activation):
         return call.inputs[0]
     logits = WithoutActivation(layer, name=f"{layer.name}_logits")
-    return graph.call_unnoted(logits, call.inputs[0], in_place_of=call)
+    return graph.call_unrecorded(logits, call.inputs[0], in_place_of=call)
 
 
 def _activation_name(layer) -> str | None:

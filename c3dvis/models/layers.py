@@ -109,7 +109,7 @@ def _unfolded(network: keras.Model, output, count: int):
         return output
     clips = network.inputs[0]
     layer = folding.Unfold(count if None not in clips.shape[1:] else None, dtype=output.dtype)
-    return graph.call_unnoted(layer, [output, clips])
+    return graph.call_unrecorded(layer, [output, clips])
 
 
 def _check_takes(network: keras.Model, shape: tuple[int, ...], preprocess) -> None:

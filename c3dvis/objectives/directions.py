@@ -16,7 +16,7 @@ class Direction(Match):
 
     Attributes:
         vectors: `(U, C)`, one a unit.
-        power: Of the cosine, 0 or more.
+        power: Power of the cosine, 0 or more.
     """
 
     vectors: Values
@@ -110,7 +110,7 @@ def direction_neuron(
     Args:
         layer: Name of the layer.
         vectors: `(C,)`, one number a channel, or `(U, C)`: one clip each.
-        power: Of the cosine, 0 or more.
+        power: Power of the cosine, 0 or more.
         position: `(t, y, x)` in the layer's own grid; None is the centre.
         before_activation: False reads the layer's output.
 

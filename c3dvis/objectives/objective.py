@@ -1,4 +1,4 @@
-"""The objective: a weighted sum of terms, with the arithmetic of numbers."""
+"""Objectives: weighted sums of terms, with arithmetic."""
 
 import math
 import numbers
@@ -78,7 +78,7 @@ class Objective:
 
     @property
     def signature(self) -> tuple:
-        """What two objectives must share to be computed by one compiled step."""
+        """Objectives with equal signatures can share one compiled step."""
         return tuple((weight, replace(term, units=())) for weight, term in self.terms)
 
     @property
@@ -105,11 +105,11 @@ class Objective:
         return np.stack([np.broadcast_to(indices, len(self)) for indices in each], axis=-1)
 
     def features(self, activations: Mapping) -> list:
-        """For each term the numbers `(N, F)` from which its units choose."""
+        """The features `(N, F)` of each term."""
         return [term.features(term.read(activations)) for _, term in self.terms]
 
     def term_scores(self, activations: Mapping, unit_indices) -> list:
-        """What each term adds to the score of each clip: a list of `(N,)`."""
+        """The weighted score of each term, a list of `(N,)`."""
         from keras import ops
 
         each = []
@@ -119,11 +119,11 @@ class Objective:
         return each
 
     def score(self, activations: Mapping, unit_indices):
-        """One number a clip, `(N,)`, where clip `i` is scored by the unit in `unit_indices[i]`."""
+        """The score of each clip, `(N,)`; clip `i` is scored by the unit in `unit_indices[i]`."""
         return sum(self.term_scores(activations, unit_indices))
 
     def needs_activation(self, unit_indices):
-        """Which terms must become active for each clip, bool `(N, terms)`: never penalties."""
+        """Which terms need a nonzero activation for each clip, bool `(N, terms)`; no penalties."""
         from keras import ops
 
         each = []

@@ -1,4 +1,4 @@
-"""Some of the places of a layer: one frame, a region, a mask."""
+"""Subsets of a layer's positions: one frame, a region, a mask."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class ReferenceTerm(Match):
 
     Attributes:
         clips: `(U, T, H, W, C)`.
-        representations: Of the clips' activations, `(U, ...)`; None before.
+        representations: Of the clips' activations, `(U, ...)`; None before `with_targets`.
     """
 
     clips: Values
@@ -80,7 +80,7 @@ class Caricature(ReferenceTerm):
     """Dot product over the whole layer times a cosine power.
 
     Attributes:
-        power: Of the cosine, 0 or more.
+        power: Power of the cosine, 0 or more.
     """
 
     power: float = 0.0

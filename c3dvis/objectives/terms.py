@@ -1,4 +1,4 @@
-"""A term: one reading of one layer, for one unit or many; what objectives are sums of."""
+"""Terms of objectives: one reading of one layer, for one unit or many."""
 
 import hashlib
 import numbers
@@ -11,17 +11,17 @@ import numpy as np
 
 from c3dvis.text import unknown
 
-# No Keras layer has a slash in its name, so that these are never a layer's.
-# The class scores before the softmax, of the output whose name follows.
+# Special names of layers; no Keras layer has a slash in its name.
+# The logits, of the output whose name follows.
 LOGITS = "logits/"
-# The clip itself as it was made, in [0, 1], before transforms and preprocessing.
+# The clip in [0, 1], before transforms and preprocessing.
 CLIP = "clip/"
-# Added to a layer's name: what it computes before its own activation function.
+# Suffix of a layer's name: its output before its own activation function.
 BEFORE_ACTIVATION = "/before activation"
 
 Unit = int | str | tuple[int, int]
 Position = tuple[int, ...]
-# Gives the activations `(1, ...)` of a clip `(T, H, W, C)` in the named layers.
+# Function of a clip `(T, H, W, C)` and layer names that returns activations `(1, ...)` by name.
 Read = Callable[[np.ndarray, Sequence[str]], Mapping]
 
 
@@ -37,9 +37,9 @@ class Term:
     layer: str
     units: tuple[Unit, ...]
 
-    # Whether a clip's number depends on the other clips of the batch.
+    # Whether a clip's score depends on the other clips of the batch.
     batchwise = False
-    # Whether it reads one position of the layer, so that a clip must not be moved much.
+    # Whether it reads one position of the layer, so that transforms must move the clip little.
     at_one_place = False
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Term:
         return (self.layer,)
 
     def read(self, activations: Mapping) -> Any:
-        """What `features` takes, of activations by layer name."""
+        """The input of `features`, from activations by layer name."""
         return activations[self.layer]
 
     def take(self, indices: Sequence[int]) -> "Term":
@@ -63,23 +63,21 @@ class Term:
         return self
 
     def features(self, activation):
-        """Activation `(N, ..., C)` to the numbers `(N, F)` from which units choose."""
+        """Activation `(N, ..., C)` to features `(N, F)`, one per unit."""
         raise NotImplementedError
 
     def chosen(self, activation, unit_indices):
-        """The numbers `(N,)` of the units in `unit_indices`, `(N,)`."""
+        """The features `(N,)` of the units in `unit_indices`, `(N,)`."""
         from keras import ops
 
         features = self.features(activation)
         return ops.take_along_axis(features, unit_indices[:, None], axis=-1)[:, 0]
 
     def needs_activation(self, unit_indices):
-        """Whether this term must become active for each clip, bool `(N,)`.
-
-        Then the ReLUs that it reads must not stay off.
+        """Whether each clip needs a nonzero activation here, bool `(N,)`: its ReLUs must turn on.
 
         Args:
-            unit_indices: `(N,)`, as the method of that name returns them.
+            unit_indices: `(N,)`, from the method of that name.
         """
         return unit_indices >= 0
 
@@ -89,7 +87,7 @@ class Term:
         """The index of each unit in `features`: int32 `(len(self),)`.
 
         Args:
-            shape: Of the layer's output, without the batch axis.
+            shape: Shape of the layer's output, without the batch axis.
             class_names: Names of the network's classes where it has them.
 
         Raises:
@@ -125,7 +123,7 @@ class Match(Term):
     def features(self, activation):
         from keras import ops
 
-        # One target after the other: all at once would hold every clip's activations U times.
+        # One target at a time; all at once would need U times the memory.
         each = ops.map(lambda target: self.match(activation, target[None]), self.targets())
         return ops.transpose(each)
 
@@ -155,7 +153,7 @@ class Values:
         return hash((self.array.shape, self.array.tobytes()))
 
     def __repr__(self) -> str:
-        """With a digest of the numbers, so that the text tells arrays apart."""
+        """With a digest of the numbers, so that different arrays have different texts."""
         digest = hashlib.sha256(self.array.tobytes()).hexdigest()[:16]
         return f"Values({self.array.shape}, {digest})"
 
@@ -164,9 +162,9 @@ def one_a_clip(function: Callable, argument, kind: str):
     """The values of a user's function: one number a clip, `(N,)`.
 
     Args:
-        function: In the operations of `keras.ops`.
-        argument: What it is called with.
-        kind: That in words.
+        function: Function written with `keras.ops`.
+        argument: Its argument.
+        kind: The argument in words, for errors.
     """
     try:
         values = function(argument)
@@ -194,7 +192,7 @@ def layer_name(layer) -> str:
 
 
 def source(layer, before_activation: bool = False) -> str:
-    """What a term reads: a layer's output, or what is before its activation function."""
+    """The name that a term reads: of a layer's output, before its activation function or after."""
     name = layer_name(layer)
     return name + BEFORE_ACTIVATION if before_activation else name
 
@@ -240,7 +238,7 @@ def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Po
 
 def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -> int:
     """A channel or class that is there."""
-    # A gather past the end gives zeros on a GPU, without a word.
+    # On a GPU, a gather past the end silently returns zeros.
     if not isinstance(unit, int):
         raise ValueError(f"Expected the index of a {kind}. Received: {unit!r}.")
     if count is None:

@@ -31,14 +31,14 @@ def film(
     A clip whose strip is too wide for a file has none; the page then shows its GIF.
 
     Args:
-        folder: Of the page.
-        name: Of the files.
+        folder: Folder of the page.
+        name: Name of the files, without ending.
         clip: `(T, H, W, C)` in [0, 1].
-        caption: As `Picture` has it; so are `alt` and `width`.
+        caption: See `Picture`, as for `alt` and `width`.
         alt: None is the caption.
         fps: Frames a second.
-        width: As shown, in pixels; None is the clip's own.
-        slider: As `Picture` has it.
+        width: Displayed width in pixels; None is the clip's own.
+        slider: See `Picture`.
 
     Raises:
         OSError: If files cannot be written.

@@ -22,9 +22,9 @@ class Picture:
     """One picture of a page.
 
     Attributes:
-        file: Its path, relative to the page.
+        file: Path of the file, relative to the page.
         caption: A few words below it.
-        width: In pixels, as shown.
+        width: Displayed width in pixels.
         alt: What is seen, for those who do not see it; None is the caption.
         strip: Path of its film strip, with which the page can pause it; None where there is none.
         shape: Frames, height and width of the strip.
@@ -52,8 +52,8 @@ class Link:
     """A text of a table that leads to another group of the page.
 
     Attributes:
-        text: As shown.
-        anchor: Of the group.
+        text: Displayed text.
+        anchor: Anchor of the group.
     """
 
     text: str
@@ -68,7 +68,7 @@ class Bars:
     """Values in a row, as over time, drawn as columns.
 
     Attributes:
-        heights: Of the columns, from 0 to 1.
+        heights: Heights of the columns, from 0 to 1.
         marked: Numbers of those that stand out.
         description: What they are; stands above them.
     """
@@ -83,9 +83,9 @@ class PictureGroup:
     """Pictures that belong together.
 
     Attributes:
-        title: Of the group.
+        title: Title of the group.
         about: A sentence or two on what is seen.
-        pictures: In reading order.
+        pictures: The pictures, in reading order.
         table: Rows of texts below that, the first of them heads; None where there is none.
         bars: Rows of columns above the table.
         anchor: By which links lead to it; None where none do.
@@ -113,10 +113,10 @@ def write(
     Every text is shown as it is: none is read as HTML or Markdown.
 
     Args:
-        folder: Of the page.
-        title: Of the page.
+        folder: Folder of the page.
+        title: Title of the page.
         about: What is to be known of all pictures.
-        groups: In reading order.
+        groups: The groups, in reading order.
         banner: A sentence that must be read first.
         fps: Frames a second of the film strips.
 

@@ -68,9 +68,9 @@ def record(
     """What is kept of a film's windows, as JSON.
 
     Args:
-        film: Its name.
+        film: Name of the film.
         network: Name of the network.
-        names: Of the windows, by which links lead to them.
+        names: Names of the windows, used in links.
         excerpts: What each is of the film.
         series: The values of all windows, one or several.
     """
@@ -95,7 +95,7 @@ def group(
     """The section of a page on a film: values over time, and links to the pictures of its windows.
 
     Args:
-        record: As `record` made it.
+        record: The result of `record`.
         shown: What there are pictures of: names of windows, with what is asked.
         pictures: What they are called.
         own_scales: Whether each series has its own scale.

@@ -71,8 +71,8 @@ class PathSimilarity:
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(self.real >= _SHARED, self.made / self.real, np.nan)
         missing = np.isnan(ratio)
-        least = np.where(missing, np.inf, ratio).min(axis=1)
-        return np.where(missing.all(axis=1), np.nan, least).astype(np.float32)
+        lowest = np.where(missing, np.inf, ratio).min(axis=1)
+        return np.where(missing.all(axis=1), np.nan, lowest).astype(np.float32)
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
@@ -147,7 +147,7 @@ def path_similarity(
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
         channels: Units, counted from 0; None is all.
         top: How many real clips of each unit are compared, and as many others.
-        seed: Of the others.
+        seed: Seed for drawing the others.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
@@ -163,7 +163,7 @@ def path_similarity(
         >>> responses.path_similarity(network, "conv2", made, clips, channels=[0], top=3).layers
         ('conv1',)
     """
-    ways = _Ways(network, layer, preprocess, batch_size)
+    contributions_of = _LayerContributions(network, layer, preprocess, batch_size)
     own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
     real, given = (
         [clips_room.check(clip) if own is None else clips_room.check(clip, own) for clip in some]
@@ -182,21 +182,23 @@ def path_similarity(
     for i, unit in enumerate(units):
         others = np.random.default_rng([seed, unit]).permutation(rows[top:, i])[:top]
         shown = [given[i], *(real[row] for row in [*rows[:top, i], *others])]
-        compared.append(ways(shown, unit))
+        compared.append(contributions_of(shown, unit))
     # Of (units, clips, channels): all units' real clips give the deviations.
     activations, contributions = (np.stack(each) for each in zip(*compared, strict=True))
-    shared = ways.shared(contributions)
-    columns = (_compared(activations, contributions, ways.parts[i], top) for i in shared)
+    shared = contributions_of.shared(contributions)
+    columns = (
+        _compared(activations, contributions, contributions_of.parts[i], top) for i in shared
+    )
     activation, of_made, of_real = zip(*columns, strict=True)
     return PathSimilarity(
         layer,
         tuple(units),
-        tuple(ways.names[i] for i in shared),
+        tuple(contributions_of.names[i] for i in shared),
         *(np.stack(each, axis=-1).astype(np.float32) for each in (activation, of_made, of_real)),
     )
 
 
-class _Ways:
+class _LayerContributions:
     """Activations of layers before a unit, and what each channel contributes to it.
 
     Of layers with weights, and of those that merge others with weights before them.
@@ -211,23 +213,24 @@ class _Ways:
         self._graph, self._layer = graph.flattened(tap), layer
         last = None if layer.startswith(LOGITS) else layers.find(network, layer).place
         mixing = _behind_weights(self._graph)
-        found = [
+        compared_layers = [
             (info, keys[0])
             for info in description.visualizable(network, weightless=True)
             if info.place != last and len(keys := shadow.keys(info.place)) == 1
         ]
-        found = [
+        compared_layers = [
             (info, key)
-            for info, key in found
+            for info, key in compared_layers
             if key not in shadow.output_keys and (info.weights or key in mixing)
         ]
-        if not found:
+        if not compared_layers:
             raise NoLayersBefore(f"Expected a layer that others lie before. Received: {layer!r}.")
-        self._keys = [key for _, key in found]
-        self.names = [info.name for info, _ in found]
-        ends = np.cumsum([info.channels for info, _ in found])
+        self._keys = [key for _, key in compared_layers]
+        self.names = [info.name for info, _ in compared_layers]
+        ends = np.cumsum([info.channels for info, _ in compared_layers])
         self.parts = [
-            slice(end - info.channels, end) for end, (info, _) in zip(ends, found, strict=True)
+            slice(end - info.channels, end)
+            for end, (info, _) in zip(ends, compared_layers, strict=True)
         ]
         self._channels, self._units = int(ends[-1]), tap.outputs[0].shape[-1]
         self._batch_size = batch_size
@@ -245,7 +248,10 @@ class _Ways:
 
                 return change
 
-            changes = {key: scaled(part) for (_, key), part in zip(found, self.parts, strict=True)}
+            changes = {
+                key: scaled(part)
+                for (_, key), part in zip(compared_layers, self.parts, strict=True)
+            }
             given = clips if preprocess is None else preprocess(clips)
             value = ops.cast(shadow(given, changes=changes, training=False), "float32")
             value = ops.mean(ops.reshape(value, (batch_size, -1, self._units)), axis=1)
@@ -267,17 +273,17 @@ class _Ways:
         }
         if len(idle) == len(self._keys):  # nothing activates any unit, which says nothing of paths
             idle = set()
-        everything = [
+        on_every_path = [
             i
             for i, key in enumerate(self._keys)
             if key not in idle and not _leads_past(self._graph, idle | {key})
         ]
-        if not everything:
+        if not on_every_path:
             raise NoLayersBefore(
                 "Expected a layer before the units through which every path leads. Received: "
                 f"{self._layer!r}, to which paths lead past each other."
             )
-        return everything
+        return on_every_path
 
     def __call__(self, clips, unit: int):
         """Two arrays `(N, channels of all layers)`: activations and contributions."""

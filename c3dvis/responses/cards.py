@@ -1,4 +1,4 @@
-"""A unit's motion card: its tuning to motion, and what is left of its responses without it."""
+"""Motion cards: a unit's tuning to motion, and its responses without motion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MotionCard", "motion_cards"]
 
-# A quarter of the gratings that fill a clip: each is shown in four phases.
+# A quarter of the full-field gratings, as each is shown in four phases.
 _AT_CENTRE: dict[str, Any] = {
     "directions": tuple(range(0, 360, 45)),
     "spatial_frequencies": (0.05, 0.1, 0.2),
@@ -35,16 +35,16 @@ _AT_CENTRE: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class MotionCard:
-    """What motion does to one unit; a notebook shows its figure.
+    """The motion tuning of one unit; a notebook shows its figure.
 
     Attributes:
         layer: Name of the layer.
-        channel: The unit's number.
-        tuning: To gratings that fill the clip.
-        centre: To gratings within what the unit in the layer's centre sees; None of class scores.
-        factors: Shares of texture and motion in what it tells apart.
-        dependence: What freezing, shuffling and reversing its strongest clips does; None where
-            none were given.
+        channel: Index of the unit.
+        tuning: Tuning to full-field gratings.
+        centre: Tuning to gratings in the receptive field of the centre unit; None for class scores.
+        factors: Shares of texture and motion in its selectivity.
+        dependence: Effect of freezing, shuffling and reversing its strongest clips; None without
+            clips.
     """
 
     layer: str
@@ -72,7 +72,7 @@ class MotionCard:
 
     @property
     def direction(self) -> float | None:
-        """Degrees of the motion that it prefers; None where it prefers none to standing still."""
+        """Preferred direction of motion in degrees; None if it prefers static gratings."""
         unit = self.tuning.channels.index(self.channel)
         best = self.tuning.best[unit]
         moves = best.temporal_frequency >= 1e-3
@@ -80,9 +80,9 @@ class MotionCard:
 
     @property
     def motion_share(self) -> float | None:
-        """Share of what it tells apart that takes motion, alone or together with texture, 0 to 1.
+        """Share of its selectivity that is for motion, alone or with texture, 0 to 1.
 
-        None where it tells none of the textures and motions apart.
+        None if it responds to all textures and motions alike.
         """
         _, motion, both = self._row(self.factors.shares, self.factors.channels)
         share = float(motion + both)
@@ -103,7 +103,7 @@ class MotionCard:
         return f"prefers motion along one axis, {way} and back, {motion}"
 
     def _no_motion(self, unit: int) -> str:
-        """Of a unit that no grating of light, dark and full contrast excites."""
+        """The sentence for a unit that responds to no full-contrast luminance grating."""
         contrasts, colours = self.tuning.to_contrast[unit], self.tuning.to_colour[unit]
         none = "responds to no grating more than to grey"
         if contrasts.max() > 0:
@@ -127,7 +127,7 @@ class MotionCard:
         return values[tuple(channels).index(self.channel)]
 
     def figure(self) -> Figure:
-        """Directions, frequencies, contrast, shares, and what is lost without motion."""
+        """Plots directions, frequencies, contrast, shares, and the loss without motion."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8.4, 5.2), layout="constrained")
@@ -148,7 +148,7 @@ class MotionCard:
         import io
 
         path, content = Path(path), io.BytesIO()
-        # Without its date the same card makes the same file.
+        # Without a date, equal cards make equal files.
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         kind = path.suffix.lower()
         if kind not in (".png", ".svg", ".pdf"):
@@ -232,7 +232,7 @@ class MotionCard:
         ends = np.array([[one.mean - one.low, one.high - one.mean] for one in lost]).T
         axes.bar(changes, np.nan_to_num(means), yerr=np.nan_to_num(ends), capsize=3)
         axes.axhline(0, color="black", linewidth=0.5)
-        # At least from next to nothing to all, so that cards can be compared and 2 % look small.
+        # At least -0.1 to 1, so that cards are comparable and 2 % look small.
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -0.1), max(high, 1.0))
         axes.tick_params(labelsize=7)
@@ -265,9 +265,9 @@ def motion_cards(
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
         layer: Name of a layer, or `objectives.LOGITS`.
         channels: Units, counted from 0.
-        strongest: Of each unit the clips that it responds to most, as `responses.unit_clips` gives
-            them, two or more; those of which there are none have no dependence on motion.
-        frames: Of the clips, where the network takes any.
+        strongest: Strongest clips of each unit, by `responses.unit_clips`, two or more; units
+            without clips have no `dependence`.
+        frames: Number of frames, if the network takes any.
         size: Height and width of the clips, where the network takes any.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
@@ -305,7 +305,7 @@ def _dependence(
     preprocess: Callable | None,
     batch_size: int,
 ) -> dict[int, MotionDependence]:
-    """By unit; a clip that several units share is computed once."""
+    """Motion dependence by unit; a clip that several units share is computed once."""
     units = [unit for unit in strongest if len(unit.strongest) > 1]
     every = {one.name: one.clip for unit in units for one in unit.strongest}
     if not every:

@@ -50,7 +50,7 @@ class Clips:
         identity: What tells them from others, as JSON keeps it.
         count: How many there are; None where a dataset does not say.
         start_at: Function of a number that gives the clips from this one on.
-        names: Of all clips, where each can be had without those before it; else None.
+        names: Names of all clips, if each can be read by itself; otherwise None.
     """
 
     identity: Any
@@ -89,7 +89,7 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
             batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
         frames: Frames that files are read with.
         size: Height and width that files are read with.
-        windows: Of how many parts of a file, as long as each other, clips are taken.
+        windows: Number of equal parts of a file from which clips are taken.
 
     Raises:
         ValueError: Nothing that clips could be read from.

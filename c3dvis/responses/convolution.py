@@ -31,8 +31,8 @@ def convolve(clip: ArrayLike, kernel: ArrayLike) -> NDArray[np.float32]:
     Example:
         >>> clip = np.zeros((4, 6, 6, 3), np.float32)
         >>> clip[1, 2, 3, 0] = 1
-        >>> found = convolve(clip, np.ones((2, 3, 3, 3)))
-        >>> found.shape, float(found.max())
+        >>> response = convolve(clip, np.ones((2, 3, 3, 3)))
+        >>> response.shape, float(found.max())
         ((3, 4, 4), 1.0)
     """
     clip = clips.check(clip)
@@ -95,7 +95,7 @@ def random_kernel(
 
     Args:
         size: Frames, rows and columns.
-        channels: Of the clips it is for.
+        channels: Channels of the clips.
         deviation: Standard deviation of its values.
         seed: The same seed gives the same kernel.
 

@@ -91,7 +91,7 @@ def motion_dependence(
         clips: `(N, T, H, W, C)` in [0, 1], two or more, of two frames or more.
         channels: Units, counted from 0; None is all.
         draws: Frames that are frozen, spread evenly, and random orders.
-        seed: Of the random orders, which are the same for all clips.
+        seed: Seed of the random orders, the same for all clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 

@@ -1,4 +1,4 @@
-"""A unit in words, from its tuning, and whether the words tell what excites it."""
+"""Descriptions of units in words, from their tuning, with scores of how well they predict."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from c3dvis.responses.unit_responses import UnitResponses
 
 __all__ = ["Description", "describe"]
 
-# A description that shares less than a quarter of its variance with the unit says little of it,
-# and one that often takes another clip for one of the strongest does not name what excites it.
-_LEAST_CORRELATION, _LEAST_AUC, _LEAST_GENERATED = 0.5, 0.9, 0.75
-# Of the clips, in order of their scores, those that words are to find.
+# Below a correlation of 0.5 a description shares less than a quarter of the unit's variance; with a
+# low AUC it does not single out the strongest clips.
+_MIN_CORRELATION, _MIN_AUC, _MIN_GENERATED = 0.5, 0.9, 0.75
+# Share of the clips that count as the strongest.
 _STRONG = 0.1
-# A direction is said where the opposite one excites less than a third as much: (3 - 1) / (3 + 1).
+# A direction is named if the opposite one gives less than a third of the response.
 _SELECTIVE = 0.5
-# Of the greatest response, what one to gratings that stand still has to reach to be as good.
+# Share of the greatest response from which static gratings count as equally good.
 _AS_GOOD = 0.9
 _WAYS = (
     *("rightward", "rightward and upward", "upward", "leftward and upward"),
@@ -38,26 +38,27 @@ _COLOURS_IN_WORDS = {
     "blue and yellow": "blue against yellow",
 }
 _OPPOSITIONS = ("red and green", "blue and yellow")
-# Waves of a generated clip; how far they stray from the description, in degrees and octaves.
+# Waves of a generated clip, and their deviation from the description in degrees and octaves.
 _WAVES, _STRAY_DEGREES, _STRAY_OCTAVES = 5, 15.0, 0.25
 _GENERATED = 8
-# Cosine of colours below which one is another.
+# Colours differ if their cosine is below this.
 _OTHER_COLOUR = 0.5
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a unit prefers, in words, and how well they tell what excites it.
+    """A unit's preference in words, and how well it predicts the unit's responses.
 
     Attributes:
         layer: Name of the layer.
         channel: Index of the unit.
         words: Such as "leftward motion at 2 px a frame, light against dark, stripes of 7 px".
-        correlation: Rank correlation, over all clips, of the unit's responses and of how much of
-            what the words say is in each clip; NaN where either is the same for all.
-        auc: How often the words put a clip of the strongest tenth before another one.
-        generated: How often a clip made from the words alone excites the unit more than one made
-            from contrary words.
+        correlation: Rank correlation, over all clips, of the unit's responses with the described
+            motion energy; NaN if either is constant.
+        auc: Share of pairs in which a clip of the strongest tenth has more of the described
+            energy than another clip.
+        generated: Share of pairs in which a clip generated from the description excites the unit
+            more than one generated from a contrasting description.
     """
 
     layer: str
@@ -81,14 +82,11 @@ class Description:
 
     @property
     def tells(self) -> bool:
-        """Whether the words are worth saying.
-
-        That is with a correlation of 0.5, an `auc` of 0.9 and `generated` of 0.75, or more.
-        """
+        """Whether `correlation` is 0.5 or more, `auc` 0.9 and `generated` 0.75."""
         return (
-            self.correlation >= _LEAST_CORRELATION
-            and self.auc >= _LEAST_AUC
-            and self.generated >= _LEAST_GENERATED
+            self.correlation >= _MIN_CORRELATION
+            and self.auc >= _MIN_AUC
+            and self.generated >= _MIN_GENERATED
         )
 
 
@@ -118,7 +116,7 @@ def describe(
         channels: Units, counted from 0; None is all, or those of the tuning.
         tuning: What `motion_tuning` gave for these units; None measures it, in light and
             dark and in two colour oppositions.
-        seed: Of the generated clips.
+        seed: Seed of the generated clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
@@ -171,8 +169,8 @@ def describe(
                 unit,
                 preference.words,
                 _rank_correlation(predicted[:, i], responses[:, i]),
-                _found(predicted[:, i], responses[:, i]),
-                _above(generated[:_GENERATED], generated[_GENERATED:]),
+                _retrieval_auc(predicted[:, i], responses[:, i]),
+                _share_above(generated[:_GENERATED], generated[_GENERATED:]),
             )
         )
     return described
@@ -181,9 +179,9 @@ def describe(
 def _tunings(
     network, layer, units, extent, preprocess, batch_size
 ) -> dict[str | None, MotionTuning]:
-    """The tuning to gratings of light and dark, and to those of two colour oppositions.
+    """The tuning to luminance gratings, and to gratings of two colour oppositions.
 
-    To these alone some units answer, whose best grating in light and dark would be a chance one.
+    Some units respond to colour only; their best luminance grating would be random.
     """
     frames, height, width = extent
 
@@ -206,28 +204,30 @@ def _tunings(
 
 @dataclass(frozen=True)
 class _Preference:
-    """What the words of a unit say.
+    """A unit's preferred grating.
 
     Attributes:
         wave: A grating of the direction, speed, scale and colours.
-        colours: Their name.
-        ways: Degrees of the directions that are meant: one, two that are opposite, or none: any.
+        colours: Name of the colours.
+        directions: Preferred directions in degrees: one, two opposite ones, or none for any.
     """
 
     wave: DriftingGabor
     colours: str
-    ways: tuple[float, ...]
+    directions: tuple[float, ...]
 
     @classmethod
     def best_of(cls, tunings: Mapping[str | None, MotionTuning], channel: int) -> _Preference:
-        """That of the tuning to the colours that excite a unit most."""
+        """The preference in the colours with the highest response."""
         at = {name: tuning.channels.index(channel) for name, tuning in tunings.items()}
         best = max(tunings, key=lambda name: tunings[name].best_response[at[name]])
-        return cls.of(tunings[best], at[best], best)
+        return cls.from_tuning(tunings[best], at[best], best)
 
     @classmethod
-    def of(cls, tuning: MotionTuning, unit: int, colours: str | None = None) -> _Preference:
-        """Of a tuning to gratings in some colours; those of light and dark tell the best ones."""
+    def from_tuning(
+        cls, tuning: MotionTuning, unit: int, colours: str | None = None
+    ) -> _Preference:
+        """The preference by a tuning to gratings in some colours; None takes the best ones."""
         if colours is None:
             colours = list(COLOURS)[int(tuning.to_colour[unit].argmax())]
         best, greatest = tuning.best[unit], tuning.best_response[unit]
@@ -240,28 +240,28 @@ class _Preference:
                 spatial_frequency=float(tuning.spatial_frequencies[scale]),
                 temporal_frequency=0.0,
             )
-        ways: tuple[float, ...] = (best.direction,)
+        directions: tuple[float, ...] = (best.direction,)
         if tuning.bandwidth[unit] > 270:
-            ways = ()
+            directions = ()
         elif best.temporal_frequency > 0 and tuning.direction_selectivity[unit] < _SELECTIVE:
-            ways = (best.direction, (best.direction + 180) % 360)
-        return cls(replace(best, colour=COLOURS[colours]), colours, ways)
+            directions = (best.direction, (best.direction + 180) % 360)
+        return cls(replace(best, colour=COLOURS[colours]), colours, directions)
 
     @property
     def words(self) -> str:
         if self.wave.temporal_frequency == 0:
             # Stripes stand at right angles to the direction in which they would move.
             tilt = _STRIPES[round(self.wave.direction / 45) % 4]
-            what = f"{tilt} stripes that stand still" if self.ways else "what stands still"
+            what = f"{tilt} stripes that stand still" if self.directions else "what stands still"
         else:
-            ways = [_WAYS[round(way / 45) % 8] for way in self.ways]
+            ways = [_WAYS[round(way / 45) % 8] for way in self.directions]
             what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px a frame"
         scale = f"stripes of {1 / self.wave.spatial_frequency:.2g} px"
         return f"{what}, {_COLOURS_IN_WORDS[self.colours]}, {scale}"
 
 
 def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]:
-    """`(N, C)`: the motion energy that the words of each unit speak of, in each clip."""
+    """`(N, C)`: the motion energy described for each unit, in each clip."""
     axes = np.array(list(COLOURS.values()))
     axes = axes / np.abs(axes).sum(axis=1, keepdims=True)
     colours = [list(COLOURS).index(one.colours) for one in preferences]
@@ -270,7 +270,7 @@ def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]
     for one in preferences:
         wave = one.wave
         rest = {"spatial": wave.spatial_frequency, "temporal": wave.temporal_frequency}
-        ways = one.ways or (None,)
+        ways = one.directions or (None,)
         bands.append(sum(similarity.band(shape, direction=way, **rest) for way in ways))
     rows = []
     for clip in clips:
@@ -280,19 +280,19 @@ def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]
 
 
 def _generated(preference: _Preference, shape, rng: np.random.Generator) -> Iterator[NDArray]:
-    """Textures as described, then as many of another direction, speed or colour."""
+    """Textures as described, then the same number in another direction, speed or colour."""
     for _ in range(_GENERATED):
-        yield _texture(preference.wave, preference.ways, shape, rng)
+        yield _texture(preference.wave, preference.directions, shape, rng)
     for number in range(_GENERATED):
-        yield _texture(_contrary(preference, number, rng), preference.ways, shape, rng)
+        yield _texture(_contrast(preference, number, rng), preference.directions, shape, rng)
 
 
-def _contrary(preference: _Preference, number: int, rng: np.random.Generator) -> DriftingGabor:
-    """The wave in another way: in turns another direction, speed and colour."""
+def _contrast(preference: _Preference, number: int, rng: np.random.Generator) -> DriftingGabor:
+    """The wave with, in turns, another direction, speed or colour."""
     wave = preference.wave
-    if number % 3 == 0 and preference.ways:
-        # As far as can be from all the ways that are meant.
-        both = len(preference.ways) > 1 or wave.temporal_frequency == 0
+    if number % 3 == 0 and preference.directions:
+        # As far as possible from all preferred directions.
+        both = len(preference.directions) > 1 or wave.temporal_frequency == 0
         turn = 90.0 if both else rng.uniform(90, 270)
         return replace(wave, direction=(wave.direction + turn) % 360)
     if number % 3 == 1:
@@ -304,7 +304,7 @@ def _contrary(preference: _Preference, number: int, rng: np.random.Generator) ->
 
 
 def _texture(wave: DriftingGabor, ways, shape, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Several waves of about one direction, scale and speed, in any phases."""
+    """Several waves of similar direction, scale and speed, in random phases."""
     frames, height, width = shape
     turned = rng.uniform(0, 360) if not ways else 0.0
     clip = np.zeros((*shape, 3), np.float32)
@@ -335,14 +335,14 @@ def _ranks(values: NDArray) -> NDArray[np.float64]:
     return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
 
 
-def _found(predicted: NDArray, responses: NDArray) -> float:
-    """How often the prediction puts one of the strongest tenth of the clips before another."""
+def _retrieval_auc(predicted: NDArray, responses: NDArray) -> float:
+    """AUC of the prediction for the strongest tenth of the clips."""
     order = np.argsort(-responses, kind="stable")
     strong = max(1, int(_STRONG * len(order)))
-    return _above(predicted[order[:strong]], predicted[order[strong:]])
+    return _share_above(predicted[order[:strong]], predicted[order[strong:]])
 
 
-def _above(ones: NDArray, others: NDArray) -> float:
-    """How often one of the ones is above one of the others; equal ones count half."""
+def _share_above(ones: NDArray, others: NDArray) -> float:
+    """Share of pairs in which the first value is higher; equal ones count half."""
     difference = ones[:, None] - others
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())

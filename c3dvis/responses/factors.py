@@ -74,8 +74,8 @@ def appearance_and_motion(
         textures: Random patterns of two colours, with as much of every scale as in photographs.
         speed: Pixels a frame.
         clips_each: Clips of each texture and motion, of other parts of the texture.
-        seed: Of the textures.
-        frames: Of the clips, where the network takes any.
+        seed: Seed of the textures.
+        frames: Number of frames, if the network takes any.
         size: Height and width of the clips, where the network takes any.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.

@@ -35,8 +35,8 @@ def write(
 
     Args:
         chosen: The command's arguments.
-        network: Of these.
-        shape: Of each clip.
+        network: Their network.
+        shape: Shape of each clip.
 
     Raises:
         ValueError: An argument that doesn't fit the network or the film.

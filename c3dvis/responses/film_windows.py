@@ -33,7 +33,7 @@ class FilmResponses:
         channels: Index of each filter.
         values: float32 `(windows, len(channels))`, the mean of a filter's activation over the
             places of its layer.
-        windows: In the order of time: each with its `clip`, `frames` and `seconds`.
+        windows: The windows in order of time, each with its `clip`, `frames` and `seconds`.
     """
 
     layer: str
@@ -91,13 +91,13 @@ def film_responses(
         layer: Name of one of its layers, or `objectives.LOGITS` for the scores of classes.
         windows: How many clips, of equal parts of the film; with `step` they slide over it.
         channels: Filters, counted from 0; None is all.
-        frames: Of each clip; None is what the network takes, or 16.
+        frames: Frames per clip; None is what the network takes, or 16.
         size: Height and width of the clips; None is what the network takes, or 112.
-        start: As `c3dvis.clips.read` takes it.
+        start: See `c3dvis.clips.read`.
         step: Frames from one frame of a clip to the next. With it the clips begin at equal
             distances, so that many of them overlap; without it the film is cut into equal parts,
             and each clip's frames are spread evenly over its part.
-        short: As `c3dvis.clips.read` takes it, where the film has too few frames for all clips.
+        short: See `c3dvis.clips.read`; for films with too few frames.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
@@ -113,10 +113,10 @@ def film_responses(
         >>> with TemporaryDirectory() as folder:
         ...     film = f"{folder}/film.mp4"
         ...     clips.write(film, several.reshape(32, 64, 64, 3))
-        ...     found = responses.film_responses(network, film, "conv2", windows=3, step=1)
-        >>> found
+        ...     film_maps = responses.film_responses(network, film, "conv2", windows=3, step=1)
+        >>> film_maps
         FilmResponses('conv2', 16 filters, 3 windows)
-        >>> found.windows[1].span
+        >>> film_maps.windows[1].span
         (8, 23)
     """
     taken, height, width, depth = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
@@ -140,9 +140,9 @@ def of_windows(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        windows: Of a film.
+        windows: Windows of a film.
         chosen: The filters of each layer; None is all.
-        preprocess: As `film_responses` takes it; so is `batch_size`.
+        preprocess: See `film_responses`, as for `batch_size`.
 
     Raises:
         ValueError: An unknown layer or filter.
@@ -150,11 +150,11 @@ def of_windows(
     clips = [one.clip for one in windows]
     options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size, "verbose": 0}
     swept = sweep(network, clips, layers=list(chosen), **options)
-    found = []
+    results = []
     for layer, channels in chosen.items():
         scores = swept[layer].scores.astype(np.float32)
         shown = tuple(range(scores.shape[1])) if channels is None else tuple(channels)
         for channel in shown:
             swept.top(layer, channel)  # refuses one that is not there
-        found.append(FilmResponses(layer, shown, scores[:, list(shown)], tuple(windows)))
-    return found
+        results.append(FilmResponses(layer, shown, scores[:, list(shown)], tuple(windows)))
+    return results

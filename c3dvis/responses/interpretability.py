@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
-from c3dvis.responses.examination import Examination, Task
+from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.responses.sweep_result import Sweep
 from c3dvis.responses.unit_responses import UnitResponses
@@ -120,17 +120,17 @@ def video_mis(
         made: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
         against: Clips that do the contrary, of the same shape; None takes the clips made for the
             other units in their place, since all synthetic clips have a look in common.
-        films: Of each clip, what it is a part of: no task explains a clip by its own film. None
+        films: The film of each clip: no task explains a clip by its own film. None
             is the sources of the sweep, or that each clip is a film.
         similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
             network's layer; or a function of two clips that gives a number, larger for more alike.
             None is the space of `clip_features`.
-        share: Of the clips that count as a unit's strong ones, and as its weak ones.
+        share: Share of the clips that count as strong, and as weak.
         references: Real clips on each side of an explanation; None is 9, as in the paper, or half
             of the strong clips where these are fewer than 18.
         tasks: How many a unit.
         alpha: Steepness of the sigmoid over margins.
-        seed: Of the tasks, which are the same whatever explains a unit.
+        seed: Seed of the tasks, which do not depend on the explanation.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.
 
@@ -166,7 +166,7 @@ def video_mis(
     compare = _Comparison(real, similarity)
     evidence = _made_evidence(kind, made, against, units, compare)
     examined = [
-        Examination(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
+        TaskSampler(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
     ]
     margins = [
         [
@@ -273,9 +273,9 @@ def _margin(task: Task, kind: str, made: NDArray, real: NDArray) -> float:
     """
     evidence = np.zeros(2)
     if kind in ("made", "both"):
-        evidence = evidence + made[task.asked]
+        evidence = evidence + made[task.pair]
     if kind != "made":
         pair = (task.some, task.others) if kind == "random" else (task.strongest, task.weakest)
-        positive, negative = (real[np.ix_(task.asked, each)].mean(axis=1) for each in pair)
+        positive, negative = (real[np.ix_(task.pair, each)].mean(axis=1) for each in pair)
         evidence = evidence + positive - negative
     return float(evidence[0] - evidence[1])

@@ -170,7 +170,7 @@ def _colours(network: keras.Model, way: list[Step]) -> NDArray[np.float32] | Non
     """How each colour of the clip moves each channel behind its preprocessing, `(C, channels)`.
 
     Args:
-        network: Whose clip it is.
+        network: Network that takes the clip.
         way: From the last layer of the preprocessing back to the clip.
 
     Returns:

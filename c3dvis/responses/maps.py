@@ -78,9 +78,9 @@ def with_and_without_motion(
     """Each filter's map of a clip beside that of the clip standing still, on one scale.
 
     Args:
-        moving: Of the clip.
-        resting: Of the same filters, for `still` of it.
-        by: As in `FeatureMaps.scaled`, over both maps.
+        moving: Maps of the clip.
+        resting: Maps of the same filters for `still(clip)`.
+        by: See `FeatureMaps.scaled`; over both maps.
 
     Returns:
         float32 `(filters, T, H, 2 W + 2, 1)` in [0, 1], a white line between the two.
@@ -154,8 +154,8 @@ def feature_maps(
         >>> from c3dvis import models, responses
         >>> from c3dvis.motion import MovingEvidence
         >>> clip = MovingEvidence(seed=1).batch(0, 1).clips[0]
-        >>> found = responses.feature_maps(models.build("c3d-motion"), clip, "conv2")
-        >>> found.maps.shape
+        >>> maps = responses.feature_maps(models.build("c3d-motion"), clip, "conv2")
+        >>> maps.maps.shape
         (16, 32, 32, 16)
     """
     layer = layer_name(layer)
@@ -183,9 +183,9 @@ def feature_maps(
     layout = None
     if has_tokens:
         layout = tokens.layout(network, layer, clip.shape, grid=grid)
-    taken = clip[None] if preprocess is None else preprocess(clip[None])
-    made = rewire.quicker(tap)([taken], training=False)
-    volumes = made if layout is None else layout.fold(made)
+    inputs_ = clip[None] if preprocess is None else preprocess(clip[None])
+    outputs = rewire.quicker(tap)([inputs_], training=False)
+    volumes = outputs if layout is None else layout.fold(outputs)
     if len(volumes.shape) == 4:  # without time
         volumes = volumes[:, None]
     maps = keras.ops.convert_to_numpy(keras.ops.cast(volumes, "float32"))

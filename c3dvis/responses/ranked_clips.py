@@ -1,4 +1,4 @@
-"""The clips that a unit responds to most and least, with what it sees of them."""
+"""The strongest and weakest clips of a unit, with its receptive field at the peak."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ class UnitClip:
     """A real clip and a unit's response to it.
 
     Attributes:
-        name: Of the clip, as the sweep has it.
+        name: Name of the clip in the sweep.
         score: Mean of the unit's activation.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        field: What the unit sees where its activation is greatest; None where it isn't known.
-        peak: `(frame, row, column)` of the middle of that place, in pixels of the clip; None where
-            it isn't known.
+        field: Receptive field at the place of the greatest activation; None if unknown.
+        peak: `(frame, row, column)` of its centre, in pixels of the clip; None if unknown.
     """
 
     name: str
@@ -73,9 +72,9 @@ class UnitClip:
         return shown
 
     def seen(self) -> NDArray[np.float32] | None:
-        """`(T, h, w, 3)`: what the unit sees, dim in the frames before and after that.
+        """`(T, h, w, 3)`: the clip cropped to the field, dimmed in the frames outside it.
 
-        None where it sees all of the picture, or that isn't known.
+        None if the field is the whole picture or unknown.
         """
         if not self._is_small or self.field is None:
             return None
@@ -105,7 +104,7 @@ class UnitClip:
 
 @dataclass(frozen=True, eq=False)
 class UnitClips:
-    """The clips that a unit responds to most and least; a notebook shows them.
+    """The strongest and weakest clips of a unit; a notebook shows them.
 
     Attributes:
         layer: Name of the layer.
@@ -162,9 +161,9 @@ def unit_clips(
         layer: Name of one of its layers.
         channels: Units, counted from 0.
         count: Strongest and weakest clips of each; None is all that the sweep keeps.
-        windows: As for the sweep.
-        frames: As for the sweep.
-        size: As for the sweep.
+        windows: As in the sweep.
+        frames: As in the sweep.
+        size: As in the sweep.
 
     Returns:
         One for each unit.

@@ -34,7 +34,7 @@ def write(chosen: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     Args:
         chosen: The command's arguments.
-        say: Gets a line about what is done.
+        say: Called with a line for each stage.
 
     Raises:
         ValueError: An argument that doesn't fit the network or the clips.

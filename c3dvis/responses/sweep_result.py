@@ -1,4 +1,4 @@
-"""What a sweep gives: scores, statistics and the strongest and weakest clips of every unit."""
+"""The result of a sweep: scores, statistics and the strongest and weakest clips of every unit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from c3dvis import files, stored, text
 
 SCHEMA = 1
-"""Of the files of a sweep; another number is another layout."""
+"""Version of the layout of a sweep's file."""
 
 PARTS_SCHEMA = 2
-"""Of the folder that a sweep is kept in while it runs."""
+"""Version of the layout of a sweep's folder."""
 
 MEASURED = ("scores", "peaks", "places")
-"""Of each part, `(clips, units of all layers)`; beside them `shapes`, `(layers, 4)`."""
+"""Arrays of each part, `(clips, units of all layers)`; another is `shapes`, `(layers, 4)`."""
 
-# Of those arrays in memory at once, where there are several layers.
+# Maximum size of these arrays in memory, if there are several layers.
 _MOST_BYTES = 2**26
 
 SETTINGS, COMPLETE, PARTS = "sweep.json", "complete.json", "parts"
@@ -38,11 +38,11 @@ class RankedClip:
     """One of the strongest clips of a unit.
 
     Attributes:
-        name: Of the clip.
-        index: Its row in the scores.
+        name: Name of the clip.
+        index: Row of the clip in the scores.
         score: Mean of the unit's activation.
-        peak: The greatest activation.
-        place: Where that is in the layer's grid, `(t, y, x)`; see `c3dvis.receptive_field.of`.
+        peak: Greatest activation.
+        place: Its place in the layer's grid, `(t, y, x)`; see `c3dvis.receptive_field.of`.
     """
 
     name: str
@@ -94,9 +94,9 @@ class Sweep(Mapping[str, LayerResponses]):
     """The responses of the units of some layers to many clips: a mapping from layers' names.
 
     Attributes:
-        names: Of the clips, in the order of the scores.
-        sources: Of each, the film that it is from.
-        failed: Of each clip that could not be read, why.
+        names: Names of the clips, in the order of the scores.
+        sources: Film of each clip.
+        failed: By name of each clip that could not be read, the reason.
         layers: The responses by layer.
     """
 
@@ -185,7 +185,7 @@ class Damaged(ValueError):
     """A file of a sweep that cannot be read.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path, kind: str, reason: Exception):
@@ -196,12 +196,12 @@ class Damaged(ValueError):
 
 @contextlib.contextmanager
 def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str, NDArray]]:
-    """The arrays of a file; whatever is wrong with it or with what it holds is one error."""
+    """The arrays of a file; any error in it is raised as `Damaged`."""
     try:
         # NumPy leaves a file open that it opens and cannot read.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             yield arrays
-    # NumPy and zipfile raise much more than they tell, tokenize's errors among it.
+    # NumPy and zipfile raise many undocumented errors, such as those of tokenize.
     except Exception as error:
         raise Damaged(path, kind, error) from error
 
@@ -220,10 +220,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:
 
 
 def read_folder(folder: Path) -> Sweep:
-    """The sweep that was made in a folder, from first to last; nothing is computed.
+    """The finished sweep of a folder.
 
     Raises:
-        ValueError: If there is none, or it was stopped.
+        ValueError: If there is none, or it is unfinished.
     """
     settings = files.read_json(folder / SETTINGS)
     layers = settings.get("layers") if isinstance(settings, dict) else None
@@ -233,7 +233,7 @@ def read_folder(folder: Path) -> Sweep:
 
 
 def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
-    """The sweep whose parts lie in some files.
+    """The sweep of the parts in some files.
 
     Raises:
         Damaged: If one of them cannot be read.
@@ -257,9 +257,9 @@ def collect(parts: Sequence[Path], chosen: Sequence[str], top: int) -> Sweep:
 
 
 def _measured(parts: Sequence[Path], clips: int) -> Iterator[tuple[dict[str, NDArray], NDArray]]:
-    """Of each layer what is measured of all clips, `(N, C)` each, and its grid.
+    """For each layer the measured arrays `(N, C)` of all clips, and its grid.
 
-    Files are read once where memory allows, as opening them takes longer than what is in them.
+    Files are read once if memory allows, as opening them takes longer than reading.
     """
     shapes = _shapes(parts)
     ends = np.cumsum(shapes[:, 3])
@@ -285,7 +285,7 @@ def _measured(parts: Sequence[Path], clips: int) -> Iterator[tuple[dict[str, NDA
 
 
 def _shapes(parts: Sequence[Path]) -> NDArray[np.int32]:
-    """Of the layers, from the first part with clips that could be read."""
+    """Shapes of the layers, from the first part with readable clips."""
     for part in parts:
         with _opened(part) as arrays:
             if len(arrays["names"]):
@@ -299,13 +299,13 @@ def _shapes(parts: Sequence[Path]) -> NDArray[np.int32]:
 def _check(
     arrays: Mapping[str, NDArray], own: NDArray, shapes: NDArray[np.int32], clips: int
 ) -> None:
-    """Refuses arrays of other sizes than a part has.
+    """Raises a ValueError for arrays of wrong sizes.
 
     Args:
-        arrays: What is measured.
-        own: The shapes of the layers, as the part has them.
-        shapes: The same, as other parts have them.
-        clips: How many names the part has.
+        arrays: The measured arrays.
+        own: Shapes of the layers in this part.
+        shapes: Shapes of the layers in other parts.
+        clips: Number of clips in the part.
     """
     if own.dtype != np.int32 or not np.array_equal(own, shapes):
         raise ValueError(f"layers of shapes {own}")

@@ -1,4 +1,4 @@
-"""What every unit of some layers does with many clips, from one forward pass a clip."""
+"""Responses of all units of some layers to many clips, with one forward pass per clip."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from c3dvis.responses.sweep_result import (
 
 __all__ = ["sweep"]
 
-# Frames and pixels of clips from files, where the network takes any.
+# Default frames, height and width of clips from files, if the network takes any.
 USUAL_SHAPE = (16, 112, 112)
-# Clips whose responses are one file, written whole: what a killed run has to do again.
+# Clips per file of responses; a killed run repeats at most one file.
 _PART = 16
 
 
@@ -58,10 +58,10 @@ def sweep(
 ) -> Sweep:
     """The responses of every unit of some layers to many clips.
 
-    A unit's score is the mean of its activation over places, as `objectives.channel` has it, its
-    peak the greatest activation. One forward pass a clip serves all units of all layers. What is
-    in memory is one batch, then scores of 12 bytes a clip and unit, of as many layers as 64 MiB
-    hold, or of one; all else is on disk.
+    A unit's score is the mean of its activation over places, as of `objectives.channel`, and its
+    peak the greatest activation. One forward pass per clip serves all units of all layers. Memory
+    holds one batch, and later the scores of as many layers as fit in 64 MiB, or of one, at 12
+    bytes per clip and unit; everything else is on disk.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -69,10 +69,10 @@ def sweep(
             [0, 1], a `tf.data.Dataset` of batches or a Keras `PyDataset`.
         layers: Names of layers, or `objectives.LOGITS` for class scores; None is every layer with
             weights.
-        out: Folder that keeps what is done: the same call goes on where it was stopped, and a
-            finished sweep is only read. None keeps nothing.
-        top: Strongest and weakest clips kept of each unit, each of another film.
-        windows: Clips that are taken of each film, from equal parts of it.
+        out: Folder for the results: the same call resumes a stopped sweep and only reads a
+            finished one. None saves nothing.
+        top: Number of strongest and of weakest clips of each unit, each of another film.
+        windows: Number of clips per film, from equal parts of it.
         frames: Frames of clips that are read from files; None is what the network takes, or 16.
         size: Height and width of those; None is what the network takes, or 112.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -99,7 +99,9 @@ def sweep(
             f"Received: {top}, {windows}, {batch_size}."
         )
     network = one_input(network, scaled=preprocess is None)
-    chosen = _names(network) if layers is None else tuple(layers)
+    if layers is None:
+        layers = [info.name for info in network_layers.visualizable(network)]
+    chosen = tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
     *taken, _ = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
@@ -125,25 +127,21 @@ def sweep(
 
         if files.read_json(folder / COMPLETE) is None:
             make()
-        given_up: set[Path] = set()
+        removed: set[Path] = set()
         while True:
             try:
                 return collect(sorted((folder / PARTS).glob("*.npz")), chosen, top)
             except Damaged as damaged:
-                if damaged.path in given_up:
+                if damaged.path in removed:
                     raise
-                given_up.add(damaged.path)
-                _give_up(folder, damaged)
+                removed.add(damaged.path)
+                _remove_from(folder, damaged)
                 make()
-
-
-def _names(network: keras.Model) -> tuple[str, ...]:
-    return tuple(info.name for info in network_layers.visualizable(network))
 
 
 @contextlib.contextmanager
 def _folder(out: str | Path | None) -> Iterator[Path]:
-    """The folder that keeps what is done; one that goes away at the end where none is asked for."""
+    """The locked folder for the results; None is a temporary one."""
     if out is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -166,7 +164,7 @@ def _folder(out: str | Path | None) -> Iterator[Path]:
 
 
 def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Notes what the folder is of, or refuses it where that is something else."""
+    """Writes the settings into the folder; raises a ValueError if it holds another sweep."""
     (folder / PARTS).mkdir(exist_ok=True)
     for leftover in (folder / PARTS).glob(files.IN_FLIGHT):
         leftover.unlink()
@@ -182,8 +180,8 @@ def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _give_up(folder: Path, damaged: Damaged) -> None:
-    """Removes a part that cannot be read and all that follow it, as clips are read in order."""
+def _remove_from(folder: Path, damaged: Damaged) -> None:
+    """Removes a damaged part and all that follow it, as clips are read in order."""
     warnings.warn(f"made again with what follows it: {damaged}", stacklevel=3)
     (folder / COMPLETE).unlink(missing_ok=True)
     for part in (folder / PARTS).glob("*.npz"):
@@ -194,9 +192,9 @@ def _give_up(folder: Path, damaged: Damaged) -> None:
 def _parts(
     folder: Path, given: clip_sources.Clips, verbose: int | str
 ) -> Iterator[tuple[int, list[clip_sources.NamedClip]]]:
-    """The parts that are not done yet, each with its number, with progress."""
+    """The missing parts, each with its number; shows the progress."""
     done = len(list((folder / PARTS).glob("*.npz")))
-    # Of what is left alone, as what an earlier run did says nothing of the time that it will take.
+    # Progress of this run alone, for a correct estimate of the time left.
     left = None if given.count is None else max(given.count - done * _PART, 0)
     progress = keras.utils.Progbar(left, verbose=int(bool(verbose)), unit_name="clip")
     ahead = given.start_at(done * _PART)
@@ -208,10 +206,10 @@ def _parts(
 
 
 def _measure(tap: keras.Model, preprocess: Callable | None) -> Callable:
-    """A compiled function of clips, `(N, units)` each of all layers: mean, peak and its place.
+    """A compiled function of clips that returns mean, peak and place of the peak, `(N, units)`.
 
-    And `(layers, 4)`, how many frames, rows and columns, through which places are counted, and
-    units each has. Layers are side by side: few large arrays take less time than many small ones.
+    Its last result is `(layers, 4)`: frames, rows, columns and units of each layer. The units of
+    all layers are concatenated, as few large arrays are faster than many small ones.
     """
     quick = rewire.quicker(tap)
 
@@ -252,7 +250,7 @@ def _responses(
         measure: What `_measure` gives.
         chosen: Names of the layers.
         batch_size: Clips computed at once.
-        shape: Of a clip, as the network takes it.
+        shape: Shape of a clip, as the network takes it.
     """
     read = [(one, clips_room.check(one.clip, shape)) for one in part if one.clip is not None]
     failed = [one for one in part if one.clip is None]
@@ -265,7 +263,7 @@ def _responses(
     batches = []
     for first in range(0, len(read), batch_size):
         batch = [clip for _, clip in read[first : first + batch_size]]
-        # One graph serves all batches: what is left over makes no other.
+        # The last batch is padded, so that the graph is traced once.
         padded = np.stack(batch + [batch[-1]] * (batch_size - len(batch)))
         *measured, shapes = (np.asarray(ops.convert_to_numpy(m)) for m in measure(padded))
         batches.append([m[: len(batch)] for m in measured])

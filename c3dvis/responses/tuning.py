@@ -175,7 +175,7 @@ def motion_tuning(
         place: "field": gratings fill the clip, and a response is the mean over the layer's places;
             "receptive field": they are windowed to what the unit in the layer's centre sees, and
             its own activation is the response, the greatest of four phases.
-        frames: Of the clips, where the network takes any.
+        frames: Number of frames, if the network takes any.
         size: Height and width of the clips, where the network takes any.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         batch_size: Clips computed at once.

@@ -40,9 +40,9 @@ def build(name: str, *, workers: int | None = None, address: str | None = None) 
     """An engine by its name.
 
     Args:
-        name: Of `ENGINES`.
-        workers: Most units' batches at once, of "processes" and "ray"; None is one a device.
-        address: `HOST:PORT` of a Ray cluster; None is that of RAY_ADDRESS, or this machine.
+        name: One of `ENGINES`.
+        workers: Maximum number of workers of "processes" and "ray"; None is one per device.
+        address: `HOST:PORT` of a Ray cluster; None is RAY_ADDRESS, or this machine.
 
     Raises:
         ValueError: If there is none of that name, or it needs what is not installed, or does not

@@ -1,7 +1,7 @@
-"""What engines with workers share: who gets which task, and what becomes of one whose worker dies.
+"""The scheduling of tasks among workers, shared by engines with workers.
 
-A unit that kills its process cannot be told from a process that was killed. So its task is tried
-twice as it is; then each of its units is tried alone; and one whose worker dies then is set aside.
+If a worker dies, its task is tried again, as the cause may be the unit or something else. After a
+second death each of its units is tried alone, and a unit whose worker dies again is set aside.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from c3dvis.gallery.record import Record
     from c3dvis.gallery.render import Renderer
 
-# Times that a task is begun before it is given up.
+# Number of times that a task is tried.
 _TRIES = 2
-# Workers that end one after the other before they have started, until the run is given up.
+# Number of consecutive workers that may die before they are ready; then the run fails.
 _FALSE_STARTS = 3
 
 
@@ -31,7 +31,7 @@ class Workers(Protocol):
     count: int
 
     def start(self, number: int) -> None:
-        """Starts a worker, or another one in the place of one that died; says "ready" later."""
+        """Starts a worker, also to replace one that died; it answers "ready" later."""
 
     def send(self, number: int, task: Task, best: Best) -> None:
         """Gives a task to a worker that is ready."""
@@ -44,7 +44,7 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True)
-class _Try:
+class _Attempt:
     task: Task
     number: int = 1
 
@@ -53,17 +53,17 @@ class _Try:
         return self.task.layer
 
 
-def recipe(renderer: Renderer, *, elsewhere: bool) -> Recipe:
-    """What workers must be told to make what a renderer makes.
+def recipe(renderer: Renderer, *, remote: bool) -> Recipe:
+    """What workers need to make the clips of a renderer.
 
     Args:
-        renderer: Of the gallery.
-        elsewhere: Whether they run in another working directory.
+        renderer: Renderer of the gallery.
+        remote: Whether they run in another working directory.
     """
     settings = renderer.settings
     return Recipe(
         settings,
-        settings.absolute() if elsewhere else settings,
+        settings.absolute() if remote else settings,
         renderer.out.resolve(),
         renderer.identity,
     )
@@ -72,15 +72,15 @@ def recipe(renderer: Renderer, *, elsewhere: bool) -> Recipe:
 def run(
     workers: Workers, renderer: Renderer, tasks: Sequence[Task], best: Best
 ) -> Iterator[Record]:
-    """Gives out tasks until all are done; yields records as they are made.
+    """Distributes tasks until all are done; yields records as they are made.
 
     Raises:
         OSError: If files cannot be written, or workers cannot start.
         ValueError: If a worker cannot load the network, or does not see the folder.
     """
-    waiting = [_Try(task) for task in tasks]
+    waiting = [_Attempt(task) for task in tasks]
     ready: dict[int, str | None] = {}
-    busy: dict[int, _Try] = {}
+    busy: dict[int, _Attempt] = {}
     false_starts = 0
     try:
         for number in range(min(workers.count, len(tasks))):
@@ -111,32 +111,34 @@ def run(
                         raise OSError(f"workers end before they have started: {answer.message}")
                     ready.pop(number, None)
                     if number in busy:
-                        yield from _again(renderer, busy.pop(number), waiting, answer.message)
+                        yield from _after_death(renderer, busy.pop(number), waiting, answer.message)
                     if waiting:
                         workers.start(number)
     finally:
         workers.close()
 
 
-def _next(waiting: list[_Try], layer: str | None, busy) -> _Try:
-    """Takes the best task for a worker: of its layer, as that is compiled; else of a layer that
-    nobody is at."""
-    taken = {one.layer for one in busy}
+def _next(waiting: list[_Attempt], layer: str | None, busy) -> _Attempt:
+    """Takes the best task for a worker: of its own layer, which is compiled, or else of a layer
+    without a worker."""
+    busy_layers = {one.layer for one in busy}
     own = [one for one in waiting if one.layer == layer]
-    free = [one for one in waiting if one.layer not in taken]
-    chosen = (own or free or waiting)[0]
-    waiting.remove(chosen)
-    return chosen
+    free = [one for one in waiting if one.layer not in busy_layers]
+    attempt = (own or free or waiting)[0]
+    waiting.remove(attempt)
+    return attempt
 
 
-def _without(one: _Try, record: Record) -> _Try:
+def _without(one: _Attempt, record: Record) -> _Attempt:
     left = tuple(unit for unit in one.task.missing if unit.channel != record.channel)
     return replace(one, task=replace(one.task, missing=left))
 
 
-def _again(renderer: Renderer, one: _Try, waiting: list[_Try], reason: str) -> Iterator[Record]:
-    """Records of what was made before the worker died; what is left waits once more, or is
-    set aside."""
+def _after_death(
+    renderer: Renderer, one: _Attempt, waiting: list[_Attempt], reason: str
+) -> Iterator[Record]:
+    """Records of the units finished before the worker died; the others are queued again or set
+    aside."""
     left = []
     for unit in one.task.missing:
         record = read_record(renderer.out, unit, renderer.identity)
@@ -147,10 +149,9 @@ def _again(renderer: Renderer, one: _Try, waiting: list[_Try], reason: str) -> I
     if not left:
         return
     if one.number < _TRIES:
-        waiting.insert(0, _Try(replace(one.task, missing=tuple(left)), one.number + 1))
+        waiting.insert(0, _Attempt(replace(one.task, missing=tuple(left)), one.number + 1))
     elif len(one.task.group.units) > 1:
-        alone = [_Try(Task(Group((unit,), 1), (unit,)), _TRIES) for unit in left]
-        waiting[:0] = alone
+        waiting[:0] = [_Attempt(Task(Group((unit,), 1), (unit,)), _TRIES) for unit in left]
     else:
         for unit in left:
             yield renderer.set_aside(unit, f"set aside after {_TRIES} tries: {reason}")

@@ -45,7 +45,7 @@ class Processes:
         gpus = autodiff.gpu_count()
         usual = gpus or max(_FEWEST, (os.cpu_count() or 1) // _CORES_A_PROCESS)
         count = usual if self.workers is None else self.workers
-        workers = _Processes(pool.recipe(renderer, elsewhere=False), count, gpus)
+        workers = _Processes(pool.recipe(renderer, remote=False), count, gpus)
         yield from pool.run(workers, renderer, tasks, best)
 
 

@@ -1,6 +1,6 @@
-"""The workers of a Ray cluster, or of this machine where no cluster is named.
+"""Workers of a Ray cluster, or of this machine if no cluster is given.
 
-The folder and the files of weights must lie where all workers reach them under the same path.
+All workers must reach the folder and the weight files under the same paths.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ if TYPE_CHECKING:
     from c3dvis.gallery.record import Record
     from c3dvis.gallery.render import Renderer
 
-# Seconds until an address that does not answer is given up, and between two looks at the cluster.
-_PATIENCE = 5
-_LOOK = 2
-# Looks in a row at which a cluster does not answer until it counts as gone.
-_LOOKS = 3
-# What Ray sets in its workers by itself, and a process that the user starts does not have: with
-# other threads a clip is rounded otherwise.
-_OWN = "OMP_NUM_THREADS"
+# Timeout of a connection, and interval between two checks of the cluster, in seconds.
+_TIMEOUT = 5
+_POLL_INTERVAL = 2
+# Number of consecutive checks without an answer after which the cluster counts as gone.
+_MAX_MISSED_POLLS = 3
+# Ray sets this variable in its workers. With another number of threads, rounding differs.
+_THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 class Ray:
     """The engine of a Ray cluster.
 
     Args:
-        workers: Most at once; None is one a GPU of the cluster, or one a core where it has none.
-        address: `HOST:PORT` of its head; None is that of RAY_ADDRESS, or this machine alone.
+        workers: Maximum number; None is one per GPU of the cluster, or one per core without GPUs.
+        address: `HOST:PORT` of its head; None is RAY_ADDRESS, or this machine.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None):
@@ -61,13 +60,13 @@ class Ray:
             self._connect()
         try:
             workers = _Actors(
-                self.ray, pool.recipe(renderer, elsewhere=True), self.workers, self.address
+                self.ray, pool.recipe(renderer, remote=True), self.workers, self.address
             )
             yield from pool.run(workers, renderer, tasks, best)
         except self.ray.exceptions.RayError as error:
             raise OSError(f"{_where(self.address)} failed: {_reason(error)}") from error
         finally:
-            if started and (self.address is None or _answers(self.address)):
+            if started and (self.address is None or _is_reachable(self.address)):
                 self.ray.shutdown()
 
     def _connect(self) -> None:
@@ -93,56 +92,58 @@ class _Actors:
         self.count = (gpus or int(resources.get("CPU", 1))) if count is None else count
         self._actor = ray.remote(num_cpus=1, num_gpus=min(gpus, 1), max_restarts=0)(Actor)
         self._actors: dict[int, Any] = {}
-        # What a worker was asked: to be ready, or for the answers to a task.
-        self._asked: dict[Any, int] = {}
-        self._silent = 0
+        # Number of the worker by Ray's reference of a pending call.
+        self._pending: dict[Any, int] = {}
+        self._missed_polls = 0
 
     def start(self, number: int) -> None:
-        self._actors[number] = self._actor.remote(self.recipe, os.environ.get(_OWN))
-        self._asked[self._actors[number].ready.remote()] = number
+        self._actors[number] = self._actor.remote(self.recipe, os.environ.get(_THREADS_VARIABLE))
+        self._pending[self._actors[number].ready.remote()] = number
 
     def send(self, number: int, task: Task, best: Best) -> None:
         answer = self._actors[number].answer.options(num_returns="streaming")
-        self._asked[answer.remote(task, best.get(task.layer, {}))] = number
+        self._pending[answer.remote(task, best.get(task.layer, {}))] = number
 
     def wait(self) -> tuple[int, Answer]:
         while True:
-            done, _ = self.ray.wait(list(self._asked), num_returns=1, timeout=_LOOK)
+            done, _ = self.ray.wait(list(self._pending), num_returns=1, timeout=_POLL_INTERVAL)
             if done:
-                self._silent = 0
+                self._missed_polls = 0
                 answer = self._answer(done[0])
                 if answer is not None:
                     return answer
             else:
-                self._look()
+                self._poll_cluster()
 
-    def _answer(self, asked: Any) -> tuple[int, Answer] | None:
-        number = self._asked[asked]
+    def _answer(self, reference: Any) -> tuple[int, Answer] | None:
+        number = self._pending[reference]
         try:
-            if isinstance(asked, self.ray.ObjectRef):
-                self.ray.get(asked)
-                del self._asked[asked]
+            if isinstance(reference, self.ray.ObjectRef):
+                self.ray.get(reference)
+                del self._pending[reference]
                 return number, Answer("ready")
-            return number, self.ray.get(next(asked))
+            return number, self.ray.get(next(reference))
         except StopIteration:  # "done" was said before
-            del self._asked[asked]
+            del self._pending[reference]
             return None
         except self.ray.exceptions.RayError as error:
-            del self._asked[asked]
+            del self._pending[reference]
             actor = self._actors.pop(number)
             with contextlib.suppress(self.ray.exceptions.RayError):
                 self.ray.kill(actor)
             return number, Answer("died", message=_reason(error))
 
-    def _look(self) -> None:
-        """Gives the cluster up once it has not answered, or had no place here, for a while."""
-        answers = self.address is None or _answers(self.address)
-        self._silent = 0 if answers and _in_time(self._node_lives) else self._silent + 1
-        if self._silent == _LOOKS:
+    def _poll_cluster(self) -> None:
+        """Raises an error if the cluster, or Ray here, has not answered several times."""
+        answers = self.address is None or _is_reachable(self.address)
+        self._missed_polls = (
+            0 if answers and _within_timeout(self._node_lives) else self._missed_polls + 1
+        )
+        if self._missed_polls == _MAX_MISSED_POLLS:
             raise OSError(f"{_where(self.address)} does not answer any longer")
 
     def _node_lives(self) -> bool:
-        """Whether Ray's process on this machine, through which all goes, has not ended."""
+        """Whether Ray's process on this machine, which the connection needs, is alive."""
         own = self.ray.get_runtime_context().get_node_id()
         try:
             return any(node["NodeID"] == own and node["Alive"] for node in self.ray.nodes())
@@ -150,8 +151,8 @@ class _Actors:
             return False
 
     def close(self) -> None:
-        if self._silent:
-            return  # it would wait for the cluster
+        if self._missed_polls:
+            return  # killing actors would wait for the cluster
         for actor in self._actors.values():
             self.ray.kill(actor)
         self._actors.clear()
@@ -162,9 +163,9 @@ class Actor:
 
     def __init__(self, recipe: Recipe, threads: str | None):
         if threads is None:
-            os.environ.pop(_OWN, None)
+            os.environ.pop(_THREADS_VARIABLE, None)
         else:
-            os.environ[_OWN] = threads
+            os.environ[_THREADS_VARIABLE] = threads
         from c3dvis.command_line import load_keras
 
         load_keras()
@@ -183,40 +184,40 @@ def _where(address: str | None) -> str:
 
 
 def _check(address: str) -> None:
-    """Refuses an address at which nobody answers, before Ray tries for minutes."""
-    if not _answers(address):
+    """Raises an error for an unreachable address, for which Ray would wait minutes."""
+    if not _is_reachable(address):
         raise ValueError(
             "Expected the address of a running Ray cluster, HOST:PORT as `ray start` prints it. "
             f"Received: {address!r}, where nobody answers."
         )
 
 
-def _answers(address: str) -> bool:
-    """Whether somebody answers there; looking up a name can take longer than that may."""
-    return _in_time(lambda: _reach(address))
+def _is_reachable(address: str) -> bool:
+    """Whether the address accepts connections; name look-ups are limited to the timeout, too."""
+    return _within_timeout(lambda: _reach(address))
 
 
-def _in_time(check: Callable[[], bool]) -> bool:
-    """Whether a check says yes within seconds."""
+def _within_timeout(check: Callable[[], bool]) -> bool:
+    """Whether a check returns True within the timeout."""
     answered: list[bool] = []
     thread = threading.Thread(target=lambda: answered.append(check()), daemon=True)
     thread.start()
-    thread.join(_PATIENCE)
+    thread.join(_TIMEOUT)
     return answered == [True]
 
 
 def _reach(address: str) -> bool:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT):
             return True
     except (OSError, ValueError, OverflowError):
         return False
 
 
 def _reason(error: Exception) -> str:
-    """What Ray says of what failed, without ids and guesses."""
+    """The main part of a Ray error message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "exit" in line.lower() or "died" in line.lower()]
-    text = " ".join((told or lines or [type(error).__name__])[:2])
+    deaths = [line for line in lines if "exit" in line.lower() or "died" in line.lower()]
+    text = " ".join((deaths or lines or [type(error).__name__])[:2])
     return text.partition(" Some common causes")[0]

@@ -1,4 +1,4 @@
-"""What a worker does, in whatever process it is: it loads the network once and answers tasks."""
+"""A worker, in any process: it loads the network once and makes the units of tasks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a worker needs to be told, once.
+    """Everything that a worker needs before its first task.
 
     Attributes:
-        settings: As they stand in records.
-        files: The same, with the paths under which a worker finds the files.
+        settings: The settings, as records hold them.
+        files: The same settings, with file paths that are valid for the worker.
         out: Folder of the gallery.
-        identity: What decides the clips: a worker that has other weights is refused.
+        identity: What determines the clips; a worker with other weights is refused.
     """
 
     settings: Settings
@@ -34,13 +34,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says.
+    """A worker's message.
 
     Attributes:
-        kind: "ready" once it has started; "made" a record; "done" with its task; "refused" by
-            wrong input, "failed" by a file; "died" is said for it.
-        record: Of "made".
-        message: Why, of the last three.
+        kind: "ready" after its start; "made" with each record; "done" after its task; "refused"
+            for wrong input; "failed" for a file error; "died" is reported by the engine.
+        record: The record, of "made".
+        message: The reason, for the last three.
     """
 
     kind: Literal["ready", "made", "done", "refused", "failed", "died"]
@@ -52,7 +52,7 @@ class Worker:
     """Answers tasks one after the other.
 
     Args:
-        recipe: Of the gallery.
+        recipe: Recipe of the gallery.
     """
 
     def __init__(self, recipe: Recipe):
@@ -60,7 +60,7 @@ class Worker:
         self._renderer: Renderer | None = None
 
     def answer(self, task: Task, best: Mapping[int, float | None]) -> Iterator[Answer]:
-        """Makes a task's units; no exception leaves it."""
+        """Makes a task's units; errors become answers."""
         try:
             if self._renderer is None:
                 self._renderer = self._load()

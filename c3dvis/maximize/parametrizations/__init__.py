@@ -81,7 +81,7 @@ def build(parametrization: str | Parametrization, **settings) -> Parametrization
 
     Args:
         parametrization: One of `names()`, or a `Parametrization`, of which a copy is made.
-        **settings: Of one that is named; of the Fourier inside, of those that wrap one.
+        **settings: Settings of a named one, or of the Fourier that it wraps.
 
     Raises:
         ValueError: Settings beside a `Parametrization`, which has its own; or neither a

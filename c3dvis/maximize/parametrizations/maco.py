@@ -142,7 +142,7 @@ def magnitude_of(clips: ArrayLike, *, colours: str = "decorrelated") -> np.ndarr
 
     Args:
         clips: `(N, T, H, W, C)` in [0, 1], of the frames and size to be made.
-        colours: Those that the `MaCo` will have.
+        colours: Colours of the `MaCo`.
 
     Returns:
         float64 `(T, H, W // 2 + 1, K)`.

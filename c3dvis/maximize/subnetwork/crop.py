@@ -24,16 +24,16 @@ class CroppedNetwork(keras.layers.Layer):
 
     Args:
         network: Functional model with one input, perhaps with models inside.
-        layer_graph: Its graph.
+        layer_graph: Graph of the network.
         wanted: Boxes to compute, by key; None is all of a tensor.
         dtype: None, or "bfloat16" to compute in it from the first layer with weights on, with a
             copy of the weights. What comes before, such as the subtraction of a mean, stays.
 
     Attributes:
         boxes: What is computed of each tensor, by key.
-        box: That of the clip.
+        box: Box of the clip.
         needed: Keys of all tensors that are computed.
-        steps: That compute them, in order.
+        steps: The steps that compute them, in order.
 
     Raises:
         ValueError: A dtype, and a layer that can't be copied.
@@ -81,7 +81,7 @@ class CroppedNetwork(keras.layers.Layer):
 
         Args:
             part: `(N, t, h, w, C)`, the box of the clip.
-            keys: Of the tensors.
+            keys: Keys of the tensors.
             relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
             training: As in Keras; the layers inherit it.
         """

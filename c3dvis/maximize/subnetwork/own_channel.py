@@ -40,9 +40,9 @@ def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> Channel
     kept; so what it costs grows with the clips made at once, and not with the layer's channels.
 
     Args:
-        crop: The network.
-        key: Of the tensor.
-        whole: Keys of tensors that have to be computed; those that this needs are added.
+        crop: The cropped network.
+        key: Key of the tensor.
+        whole: Keys of tensors to compute in full; those needed here are added.
     """
     step = crop.layer_graph.makers.get(key)
     if step is None:

@@ -56,10 +56,10 @@ def default(
 
     Args:
         frames: Frames of the clip.
-        height: In pixels.
-        width: In pixels.
-        sizes: Least and greatest factor by which the clip is magnified.
-        shift: Most frames and pixels by which it is moved; None is a 16th of either.
+        height: Height in pixels.
+        width: Width in pixels.
+        sizes: Minimum and maximum magnification of the clip.
+        shift: Maximum shift in frames and in pixels; None is a 16th of either.
 
     Returns:
         New layers, in the order in which they are applied.

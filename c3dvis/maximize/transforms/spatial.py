@@ -60,8 +60,8 @@ class Scale(Resampling):
     """Magnifies around the centre by a random factor; edges are repeated where it shrinks.
 
     Args:
-        smallest: Least factor.
-        largest: Greatest factor.
+        smallest: Minimum factor.
+        largest: Maximum factor.
 
     Example:
         >>> tuple(Scale(0.8, 1.2)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 1))).shape)
@@ -93,7 +93,7 @@ class Crop(Resampling):
     pattern must be found all over the clip.
 
     Args:
-        smallest: Least side of the window as a share of the clip's, in (0, 1]; the greatest is 1.
+        smallest: Minimum side of the window as a share of the clip's, in (0, 1]; the maximum is 1.
 
     Example:
         >>> tuple(Crop(0.5)(ops.zeros((1, 4, 8, 8, 3)), ops.zeros((1, 3))).shape)

@@ -37,8 +37,8 @@ class Speed(Resampling):
     As often slower by some factor as faster by it: the logarithm of the factor is uniform.
 
     Args:
-        slowest: Least factor; 0.5 is half as fast.
-        fastest: Greatest factor.
+        slowest: Minimum factor; 0.5 is half as fast.
+        fastest: Maximum factor.
 
     Example:
         >>> clip = ops.reshape(ops.arange(5, dtype="float32"), (1, 5, 1, 1, 1))

@@ -1,7 +1,7 @@
-"""Finds `c3dvis.weights` in a clone, where its folder lies beside the package and not in it.
+"""Makes `c3dvis.weights` importable in a clone, where its folder is next to the package.
 
-Installed, it lies in the package's folder. `python -m c3dvis.gallery` run in a clone takes the
-clone's weights even where another c3dvis is installed.
+In an installed package it is a subfolder. `python -m c3dvis.gallery` in a clone uses the clone's
+weights even if another c3dvis is installed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAME = "c3dvis.weights"
 
 
 class WeightsFinder:
-    """A finder of `c3dvis.weights`, and of no other folder of the clone."""
+    """Import finder of `c3dvis.weights`, and of no other folder of the clone."""
 
     @staticmethod
     def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
@@ -30,10 +30,10 @@ class WeightsFinder:
 
 
 def find_weights() -> None:
-    """Lets the import system find the weights where the package lies in a clone."""
+    """Installs the finder if the package is in a clone."""
     installed = (_PACKAGE / "weights").is_dir()
     if not installed and (_PACKAGE.parent / "weights" / "__init__.py").is_file():
-        # Behind Python's own finder, which has nothing of that name, and before that of an editable
-        # install, which may be of another clone.
+        # After Python's path finder, which has no such module, and before the finder of an editable
+        # install, which may point to another clone.
         own = sys.meta_path.index(PathFinder) + 1 if PathFinder in sys.meta_path else 0
         sys.meta_path.insert(own, WeightsFinder)

@@ -1,4 +1,4 @@
-"""The clips of an audit, each with its film, class and actor, read one at a time."""
+"""The clips of an audit with film, class and actor, read one at a time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from c3dvis.responses import clip_sources
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """Clips that can be read by their number.
+class ClipSet:
+    """Clips that can be read by index.
 
     Attributes:
-        names: Of the clips.
-        labels: Numbers of their classes.
-        films: What clips of one film have in common.
+        names: Names of the clips.
+        labels: Class index of each clip.
+        films: Film of each clip.
         shape: `(T, H, W, C)` of a clip.
         given: The clips.
-        masks: A folder, or one mask a clip; None finds what moves.
+        masks: A folder, or one mask per clip; None detects what moves.
     """
 
     names: tuple[str, ...]
@@ -61,7 +61,7 @@ class Material:
 
     @property
     def identity(self) -> Any:
-        """What tells clips, classes, films and masks from others, as JSON keeps it."""
+        """What identifies the clips, classes, films and masks, as JSON."""
         clips: Any = self.given.identity
         if "arrays" in clips:
             clips = [identity.sha256(self.clip(index)) for index in range(len(self.names))]
@@ -71,19 +71,19 @@ class Material:
         return [clips, list(self.labels), list(self.films), self.shape, identity.described(masks)]
 
     def _mask(self, name: str) -> Path:
-        """The file or folder of a clip's mask: its name, whatever the ending."""
+        """The file or folder of a clip's mask: that of its name, with any ending."""
         assert isinstance(self.masks, Path)
         path = self.masks / name
         if path.exists():
             return path
-        beside = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
-        of_it = [one for one in beside if one.stem == path.stem or one.name == path.stem]
-        if not of_it:
+        siblings = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
+        matches = [one for one in siblings if path.stem in (one.stem, one.name)]
+        if not matches:
             raise NoActor(f"there is no mask of it in {self.masks}")
-        return of_it[0]
+        return matches[0]
 
 
-def material(
+def clip_set(
     clips: Any,
     labels: Mapping[str, str | int] | Sequence[str | int] | None,
     *,
@@ -92,7 +92,7 @@ def material(
     class_count: int,
     masks: str | os.PathLike[str] | Sequence[ArrayLike] | None,
     source: str | None,
-) -> Material:
+) -> ClipSet:
     """Clips with their classes, films and masks; the arguments are those of `audit`.
 
     Raises:
@@ -117,7 +117,7 @@ def material(
                 raise ValueError(f"Expected a folder of masks. Received: {str(masks)!r}.")
         elif len(masks) != count:
             raise ValueError(f"Expected a mask for each of {count} clips. Received: {len(masks)}.")
-    return Material(
+    return ClipSet(
         names=tuple(names),
         labels=tuple(class_numbers(names, labels, class_names, class_count)),
         films=_films(names, source),

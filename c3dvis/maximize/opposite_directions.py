@@ -1,4 +1,4 @@
-"""What a unit makes of motion in a direction, and of motion in the opposite one."""
+"""Clips of units in a direction of motion and in the opposite one, for direction selectivity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ class BothWays:
 
     @property
     def selectivity(self) -> float:
-        """What the direction is worth, from -1 to 1: `(preferred - opposite) / (both)`.
+        """Direction selectivity from -1 to 1: `(preferred - opposite) / (preferred + opposite)`.
 
-        Both clips played forward and backward, so that the same frames stand on either side: 1
-        answers to the direction alone, 0 to both alike, below 0 more to the opposite one. Negative
-        scores are 0; NaN where none is above.
+        Both clips are played forward and backward, so that both directions are scored on the same
+        frames: 1 responds to the direction only, 0 to both equally, below 0 more to the opposite.
+        Negative scores count as 0; NaN if no score is positive.
         """
         preferred = max(self.along.score, 0) + max(self.against_backward, 0)
         opposite = max(self.against.score, 0) + max(self.along_backward, 0)
@@ -66,11 +66,10 @@ def both_ways(
 ) -> list[BothWays]:
     """Clips that excite units by motion in a direction, and by motion in the opposite one.
 
-    The two clips of a unit start as one clip played forward and backward, and may hold no waves but
-    those that drift within 45 degrees of their direction: see `parametrizations.Fourier`. What the
-    unit prefers besides its direction can be in both. How well each of the two came out is chance
-    in part, so that it is not their scores that tell what the direction is worth, but
-    `BothWays.selectivity`, which has each played backward, too.
+    The two clips of a unit start as one clip played forward and backward, and are restricted to
+    waves that drift within 45 degrees of their direction: see `parametrizations.Fourier`. Other
+    preferences of the unit can show in both. The two scores depend partly on chance; so compare
+    the directions by `BothWays.selectivity`, which also scores each clip played backward.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
