@@ -36,9 +36,15 @@ from c3dvis.responses import clip_sources
 
 THEIRS = "tf-keras-vis"
 EXPLANATIONS = ("made", "top", "both", "random")
+# A layer in the middle of each network that comes with the package.
 MOVING = {
-    "c3d-motion": ("conv2", "conv3b", "conv4b"),
-    "r3d-motion": ("res2", "res3", "res4"),
+    "c3d-motion": ("conv3b",),
+    "i3d-motion": ("Mixed_3c",),
+    "r3d-motion": ("layer2.1",),
+    "r2plus1d-motion": ("layer2.1",),
+    "mc3-motion": ("layer2.1",),
+    "tsm-motion": ("layer2.1",),
+    "convlstm-motion": ("convlstm1",),
 }
 REAL = ("Conv3d_2c_3x3", "Mixed_3c", "Mixed_4d")
 _CLIPS = 200
@@ -282,15 +288,16 @@ def _ours(network, layer, units, chosen) -> dict[str, np.ndarray]:
         return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
     steps = {} if chosen.steps is None else {"steps": chosen.steps}
 
-    def make(unit: int, sign: int) -> np.ndarray:
-        objective = sign * objectives.channel(layer, unit)
-        return maximize(network, objective, verbose=0, **steps)[0]
+    def make(some: list[int], sign: int) -> np.ndarray:
+        return maximize(network, sign * objectives.channel(layer, some), verbose=0, **steps)
 
-    return _each(f"{network.name}-{layer}", units, make, chosen)
+    return _each(f"{network.name}-{layer}", units, make, chosen, together=True)
 
 
-def _each(name: str, units, make: Callable, chosen) -> dict[str, np.ndarray]:
-    """Clips for the units and against them, each kept as soon as it is made."""
+def _each(
+    name: str, units: list[int], make: Callable, chosen, *, together: bool = False
+) -> dict[str, np.ndarray]:
+    """Clips for the units and against them, kept as soon as they are made."""
     made = {}
     for kind, sign in {"made": 1, "against": -1}.items():
         if kind == "against" and chosen.others:
@@ -300,12 +307,12 @@ def _each(name: str, units, make: Callable, chosen) -> dict[str, np.ndarray]:
         if path is not None and path.is_file():
             with np.load(path) as stored:
                 clips = dict(stored)
-        for unit in units:
-            if str(unit) not in clips:
-                clips[str(unit)] = make(unit, sign)
-                if path is not None:
-                    chosen.keep.mkdir(parents=True, exist_ok=True)
-                    np.savez(path, **clips)
+        missing = [unit for unit in units if str(unit) not in clips]
+        for some in [missing] if together and missing else [[unit] for unit in missing]:
+            clips |= dict(zip(map(str, some), make(some, sign), strict=True))
+            if path is not None:
+                chosen.keep.mkdir(parents=True, exist_ok=True)
+                np.savez(path, **clips)
         made[kind] = np.stack([clips[str(unit)] for unit in units])
     return made
 
@@ -318,10 +325,10 @@ def _theirs(network, layer, units, chosen) -> dict[str, np.ndarray]:
     """Clips of tf-keras-vis for and against each unit, by its defaults."""
     made = same_activation.theirs(network, layer, quick=True)
 
-    def make(unit: int, sign: int) -> np.ndarray:
-        own = same_activation.their_score(unit)
+    def make(one: list[int], sign: int) -> np.ndarray:
+        own = same_activation.their_score(one[0])
         clip = made(lambda output: sign * own(output), chosen.their_steps)
-        return np.clip(np.asarray(clip)[0], 0, 1)
+        return np.clip(np.asarray(clip), 0, 1)
 
     return _each(f"{network.name}-{layer}-{THEIRS}", units, make, chosen)
 
