@@ -12,7 +12,8 @@ real: units of I3D with the weights of Kinetics, asked about windows of the film
 units stand against each.
 
 Explained by made clips of this package, by strong and weak clips, both, clips at random, and, where
-tf-keras-vis is installed, its made clips.
+tf-keras-vis is installed, its made clips. With Keras 3, by its defaults these stay grey noise:
+--their-scale 1e6 lets its optimizer move.
 """
 
 import argparse
@@ -322,15 +323,17 @@ def _has_theirs() -> bool:
 
 
 def _theirs(network, layer, units, chosen) -> dict[str, np.ndarray]:
-    """Clips of tf-keras-vis for and against each unit, by its defaults."""
+    """Clips of tf-keras-vis for and against each unit, by its defaults but for a scale."""
     made = same_activation.theirs(network, layer, quick=True)
 
     def make(one: list[int], sign: int) -> np.ndarray:
         own = same_activation.their_score(one[0])
-        clip = made(lambda output: sign * own(output), chosen.their_steps)
+        scale = sign * chosen.their_scale
+        clip = made(lambda output: scale * own(output), chosen.their_steps)
         return np.clip(np.asarray(clip), 0, 1)
 
-    return _each(f"{network.name}-{layer}-{THEIRS}", units, make, chosen)
+    scaled = "" if chosen.their_scale == 1 else f"-{chosen.their_scale:g}"
+    return _each(f"{network.name}-{layer}-{THEIRS}{scaled}", units, make, chosen)
 
 
 def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -373,6 +376,7 @@ def _arguments(arguments):
     add("--units", type=int, default=8, help="of each layer")
     add("--steps", type=int, help="of the optimizer; default: Maximizer's")
     add("--their-steps", type=int, default=200, help="of tf-keras-vis")
+    add("--their-scale", type=float, default=1.0, help="its score is multiplied by this")
     add("--out", type=Path, help="file to write; default: standard output")
     chosen = parser.parse_args(arguments)
     if "real" in chosen.sections and not chosen.real:
