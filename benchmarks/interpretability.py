@@ -12,7 +12,8 @@ real: units of I3D with the weights of Kinetics, asked about windows of the film
 units stand against each.
 
 Explained by made clips of this package, by strong and weak clips, both, clips at random, and, where
-tf-keras-vis is installed, its made clips.
+tf-keras-vis is installed, its made clips. With Keras 3, by its defaults these stay grey noise:
+--their-scale 1e6 lets its optimizer move.
 """
 
 import argparse
@@ -36,9 +37,15 @@ from c3dvis.responses import clip_sources
 
 THEIRS = "tf-keras-vis"
 EXPLANATIONS = ("made", "top", "both", "random")
+# A layer in the middle of each network that comes with the package.
 MOVING = {
-    "c3d-motion": ("conv2", "conv3b", "conv4b"),
-    "r3d-motion": ("res2", "res3", "res4"),
+    "c3d-motion": ("conv3b",),
+    "i3d-motion": ("Mixed_3c",),
+    "r3d-motion": ("layer2.1",),
+    "r2plus1d-motion": ("layer2.1",),
+    "mc3-motion": ("layer2.1",),
+    "tsm-motion": ("layer2.1",),
+    "convlstm-motion": ("convlstm1",),
 }
 REAL = ("Conv3d_2c_3x3", "Mixed_3c", "Mixed_4d")
 _CLIPS = 200
@@ -282,15 +289,16 @@ def _ours(network, layer, units, chosen) -> dict[str, np.ndarray]:
         return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
     steps = {} if chosen.steps is None else {"steps": chosen.steps}
 
-    def make(unit: int, sign: int) -> np.ndarray:
-        objective = sign * objectives.channel(layer, unit)
-        return maximize(network, objective, verbose=0, **steps)[0]
+    def make(some: list[int], sign: int) -> np.ndarray:
+        return maximize(network, sign * objectives.channel(layer, some), verbose=0, **steps)
 
-    return _each(f"{network.name}-{layer}", units, make, chosen)
+    return _each(f"{network.name}-{layer}", units, make, chosen, together=True)
 
 
-def _each(name: str, units, make: Callable, chosen) -> dict[str, np.ndarray]:
-    """Clips for the units and against them, each kept as soon as it is made."""
+def _each(
+    name: str, units: list[int], make: Callable, chosen, *, together: bool = False
+) -> dict[str, np.ndarray]:
+    """Clips for the units and against them, kept as soon as they are made."""
     made = {}
     for kind, sign in {"made": 1, "against": -1}.items():
         if kind == "against" and chosen.others:
@@ -300,12 +308,12 @@ def _each(name: str, units, make: Callable, chosen) -> dict[str, np.ndarray]:
         if path is not None and path.is_file():
             with np.load(path) as stored:
                 clips = dict(stored)
-        for unit in units:
-            if str(unit) not in clips:
-                clips[str(unit)] = make(unit, sign)
-                if path is not None:
-                    chosen.keep.mkdir(parents=True, exist_ok=True)
-                    np.savez(path, **clips)
+        missing = [unit for unit in units if str(unit) not in clips]
+        for some in [missing] if together and missing else [[unit] for unit in missing]:
+            clips |= dict(zip(map(str, some), make(some, sign), strict=True))
+            if path is not None:
+                chosen.keep.mkdir(parents=True, exist_ok=True)
+                np.savez(path, **clips)
         made[kind] = np.stack([clips[str(unit)] for unit in units])
     return made
 
@@ -315,15 +323,17 @@ def _has_theirs() -> bool:
 
 
 def _theirs(network, layer, units, chosen) -> dict[str, np.ndarray]:
-    """Clips of tf-keras-vis for and against each unit, by its defaults."""
+    """Clips of tf-keras-vis for and against each unit, by its defaults but for a scale."""
     made = same_activation.theirs(network, layer, quick=True)
 
-    def make(unit: int, sign: int) -> np.ndarray:
-        own = same_activation.their_score(unit)
-        clip = made(lambda output: sign * own(output), chosen.their_steps)
-        return np.clip(np.asarray(clip)[0], 0, 1)
+    def make(one: list[int], sign: int) -> np.ndarray:
+        own = same_activation.their_score(one[0])
+        scale = sign * chosen.their_scale
+        clip = made(lambda output: scale * own(output), chosen.their_steps)
+        return np.clip(np.asarray(clip), 0, 1)
 
-    return _each(f"{network.name}-{layer}-{THEIRS}", units, make, chosen)
+    scaled = "" if chosen.their_scale == 1 else f"-{chosen.their_scale:g}"
+    return _each(f"{network.name}-{layer}-{THEIRS}{scaled}", units, make, chosen)
 
 
 def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -366,6 +376,7 @@ def _arguments(arguments):
     add("--units", type=int, default=8, help="of each layer")
     add("--steps", type=int, help="of the optimizer; default: Maximizer's")
     add("--their-steps", type=int, default=200, help="of tf-keras-vis")
+    add("--their-scale", type=float, default=1.0, help="its score is multiplied by this")
     add("--out", type=Path, help="file to write; default: standard output")
     chosen = parser.parse_args(arguments)
     if "real" in chosen.sections and not chosen.real:

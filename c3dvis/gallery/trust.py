@@ -28,7 +28,9 @@ EXPLANATION = (
     "Below a motion card, the page says how far to trust the clip. It describes the unit's "
     "preference in words, with how well these predict its responses to real clips, or “can't "
     "tell”. The machine interpretability score is the share of tasks in which the synthetic clips "
-    "identify the one of two unseen real clips that activates the unit more. Path similarity is "
+    "identify the one of two unseen real clips that activates the unit more; chance is 50%. Beside "
+    "it stands the share for the unit's strongest and weakest real clips, which is mostly higher: "
+    "look at the real clips first. Path similarity is "
     "how similar synthetic and real clips are in the layers before the unit. An alarm warns if "
     "the clip activates the unit through other channels than real clips do."
 )
