@@ -21,7 +21,6 @@ from c3dvis.attribution import (
     records,
     segments,
 )
-from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.clips.volumes import Volume
@@ -40,10 +39,8 @@ def write(chosen: argparse.Namespace) -> tuple[int, int]:
         ValueError: An argument that doesn't fit; a single clip that can't be read or explained.
         OSError: If files cannot be written.
     """
-    chosen.method = list(dict.fromkeys(map(method_name, chosen.method)))
-    chosen.options_of = explain.check_several(chosen.method, chosen.options)
-    for method, own in chosen.options_of.items():
-        explain.check(method, own)
+    methods = explain.methods_with_options(chosen.method, chosen.options)
+    chosen.options_of = {method: own for method, (_, own) in methods.items()}
     chosen = choices.for_real_clips(chosen)
     choices.say_size(chosen, say)
     network = choices.load(chosen)
@@ -133,12 +130,11 @@ def _explain_one(given: material.Material, network, asked, preprocess, chosen, s
     about = f"{class_answers.in_words(network, given.clip, preprocess)} {given.about}".strip()
     shown = {"clip": given.title, "part": given.name, "network": network.name, "about": about}
     for suffix, target in asked.items():
-        for method in chosen.method:
+        for method, own in chosen.options_of.items():
             name = f"{given.name}{suffix}-{method}"
             key = identity.sha256([given.clip, given.drawn_over, method, repr(target), settings])
             earlier = files.read_json(Path(chosen.out) / f"{name}.json")
             if not records.is_made(earlier, key, Path(chosen.out)):
-                own = chosen.options_of[method]
                 answer = explain.attribute(
                     network, given.clip, target, method=method, preprocess=preprocess, **own
                 )
@@ -146,7 +142,7 @@ def _explain_one(given: material.Material, network, asked, preprocess, chosen, s
                 attribution = attribution.smoothed() if chosen.smooth else attribution
                 record = {"key": key, "method": method, **shown}
                 _draw(name, attribution, given, chosen, record)
-    return len(asked) * len(chosen.method)
+    return len(asked) * len(chosen.options_of)
 
 
 def _draw(
