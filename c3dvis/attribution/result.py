@@ -15,7 +15,7 @@ from c3dvis import clips
 from c3dvis.attribution import baselines, draw
 from c3dvis.attribution.frames import half_of_the_heat, in_words
 from c3dvis.attribution.method_names import method_name
-from c3dvis.attribution.whole_frames import pale, paste
+from c3dvis.attribution.uncropped import fade_outside, paste
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
@@ -194,8 +194,8 @@ class Attribution:
         frames, size = self._frames(over), self.clip.shape[1:3]
         perturbed = self.perturbed
         if perturbed is not None:
-            perturbed = pale(paste(clips.to_rgb(perturbed), clips.to_rgb(frames)), size)
-        return pale(frames, size), self.overlay(over=over, **options), perturbed
+            perturbed = fade_outside(paste(clips.to_rgb(perturbed), clips.to_rgb(frames)), size)
+        return fade_outside(frames, size), self.overlay(over=over, **options), perturbed
 
     def _frames(self, over: ArrayLike | None) -> NDArray[np.float32]:
         """The clip, or the frames that it was made from."""
