@@ -423,9 +423,9 @@ def test_batches_shrink_where_activations_are_large():
     clip = L.Input((None, None, None, 3))
     network = keras.Model(clip, L.Dense(2)(L.GlobalAveragePooling3D()(L.Conv3D(64, 3)(clip))))
     scorer = Scorer(network, objectives.logit(0), batch_size=8)
-    assert scorer.rows((8, 32, 32, 3)) == 8
+    assert scorer.clips_per_batch((8, 32, 32, 3)) == 8
     # 64 channels of 79 x 224 x 224 floats and their gradients are 2 GB.
-    assert scorer.rows((79, 224, 224, 3)) == 1
+    assert scorer.clips_per_batch((79, 224, 224, 3)) == 1
 
 
 def test_a_question_is_about_one_unit(networks):

@@ -77,7 +77,8 @@ def attribute(
         (16, 64, 64)
     """
     several_methods = isinstance(method, (list, tuple))
-    chosen = methods_with_options(method if several_methods else [method], options)
+    names: list[Any] = list(method) if several_methods else [method]
+    chosen = methods_with_options(names, options)
     network = one_input(network, input, inputs, scaled=preprocess is None)
     batch = _clips(network, clip)
     if len({one.shape for one in batch}) == 1:

@@ -42,7 +42,7 @@ def frame_scores(scorer: Scorer, clip: NDArray[np.float32]) -> NDArray[np.float3
         return ops.sigmoid(logits) if ending == "sigmoid" else logits
 
     variables = shared.tap.variables
-    run = scorer.compiled(
+    run = scorer.cached(
         "frame scores", lambda: autodiff.compiled(of_all_classes, variables=variables)
     )
     scores = scorer.in_batches(run, clip[None])[0][0]

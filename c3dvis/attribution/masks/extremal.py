@@ -75,7 +75,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
 
         Args:
             scorer: The network and the class; of any other objective, "probability" is how near its
-                score is to the clip's, see `Scorer.judge_between`.
+                score is to the clip's, see `Scorer.calibrate`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             variant: "preserve" keeps the class where only the mask's pixels are shown, "delete"
                 removes it where they are hidden, "dual" does both.
@@ -101,7 +101,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         areas = _check(variant, areas, steps)
         steps = steps or (PUBLISHED_STEPS if reference else FAST_STEPS)
         levels = perturbations.pyramid(clip, perturbation)
-        scorer.judge_between(levels[0], clip)
+        scorer.calibrate(levels[0], clip)
         probability = float(scorer.probabilities(clip[None])[0])
         search = mask_search(
             scorer, clip.shape, energy, areas=areas, variant=variant, reference=reference
@@ -174,7 +174,7 @@ def mask_search(
 
     The latest is kept for other clips, and for other classes of the same network.
     """
-    kept: dict[tuple, MaskSearch] = scorer.compiled("mask search", dict)
+    kept: dict[tuple, MaskSearch] = scorer.cached("mask search", dict)
     key = (shape, areas, variant, energy, reference)
     if key not in kept:
         kept.clear()
@@ -212,7 +212,7 @@ def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):
     """Log p and log(1 - p), `(2, areas)`, with only the masks' pixels and without; the clips."""
     both = ops.convert_to_tensor(np.concatenate([masks, 1 - masks]))
     clips = ops.convert_to_numpy(perturbations.blend(search.table, both))
-    logs = np.stack(scorer.computed(scorer.shared.log_probabilities, clips))
+    logs = np.stack(scorer.compute(scorer.shared.log_probabilities, clips))
     count = len(masks)
     shown = clips[count:] if search.variant == "delete" else clips[:count]
     return logs[:, :count], logs[:, count:], shown
