@@ -20,7 +20,7 @@ from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
-from c3dvis.models.holding import one_input, sized
+from c3dvis.models.held_inputs import one_input, with_clip_shape
 from c3dvis.objectives import Objective
 from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
@@ -82,7 +82,7 @@ def attribute(
     network = one_input(network, input, inputs, scaled=preprocess is None)
     batch = _clips(network, clip)
     if len({one.shape for one in batch}) == 1:
-        network = sized(network, batch[0].shape)
+        network = with_clip_shape(network, batch[0].shape)
     if objective is None:
         units = _predicted(network, batch, preprocess, batch_size)
     else:

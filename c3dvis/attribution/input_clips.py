@@ -16,7 +16,7 @@ from c3dvis.clips.geometry import Crop
 from c3dvis.clips.reading import Excerpt
 from c3dvis.clips.volumes import SUFFIXES, Volume, read_volume, resample
 from c3dvis.command_line import read_windows
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.pages import windows
 
 _DEFAULT_SHAPE = (16, 112, 112)  # (T, H, W), for networks that take any
@@ -87,7 +87,7 @@ def read(path: Path, network: keras.Model, args: argparse.Namespace) -> list[Inp
     name = stem(path)
     if path.name.endswith(SUFFIXES):
         return [_read_volume(path, name, network, args)]
-    shape = clip_shape(network, frames=args.frames, size=args.size, usual=_DEFAULT_SHAPE)
+    shape = clip_shape(network, frames=args.frames, size=args.size, default=_DEFAULT_SHAPE)
     frames, height, width, channels = shape
     count = args.windows
     size = (height, width)
@@ -118,7 +118,7 @@ def _read_volume(
     volume = read_volume(path, axis=2 if args.axis is None else args.axis, window=window)
     clip = volume.clip
     frames, height, width, channels = clip_shape(
-        network, frames=args.frames, size=args.size, usual=clip.shape[:3]
+        network, frames=args.frames, size=args.size, default=clip.shape[:3]
     )
     if (frames, height, width) != clip.shape[:3]:
         clip = resample(clip, (frames, height, width))

@@ -45,7 +45,7 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], args: argparse.Namesp
         f"What decided {in_short(networks)}" if networks else "Nothing was made",
         _about(list(kept.values()), args.options),
         [*(groups[name] for name in sorted(groups)), *failed],
-        banner=choices.toy_note(args),
+        banner=choices.training_data_note(args),
         fps=FPS,
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff
 from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Logit, Objective
 
 __all__ = ["Scorer"]
@@ -224,7 +224,7 @@ class Scorer:
         return self.in_batches(run, clips)
 
     def value_and_gradient(self, function: Callable) -> Callable:
-        """A compiled `function(clips, unit_indices)` with its gradient with respect to the clips."""
+        """Compiles `function(clips, unit_indices)` with its gradient with respect to the clips."""
         run = autodiff.value_and_gradient(function, variables=self.shared.variables)
 
         def both(clips, unit_indices):

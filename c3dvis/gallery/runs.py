@@ -26,7 +26,7 @@ from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def _begin(renderer: Renderer, sections: Sequence[Section]) -> Manifest:
         versions=provenance.versions(),
         machine=provenance.machine(),
         code={one.layer: code.python(settings, one, log_odds=log_odds) for one in every},
-        banner=choices.toy_note(settings),
+        banner=choices.training_data_note(settings),
         overview=described,
     )
     manifest.write(out, begun)
