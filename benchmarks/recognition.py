@@ -102,10 +102,10 @@ def moved(shown: np.ndarray, down: int, right: int) -> np.ndarray:
 def scaled(shown: np.ndarray, factor: float) -> np.ndarray:
     """Scaled about the middle; the edges are cut or repeated."""
     size = shown.shape[2]
-    made = resized(shown, round(size * factor))
-    index = np.arange(size) - (size - made.shape[2]) // 2
-    index = np.clip(index, 0, made.shape[2] - 1)
-    return made[:, :, index][:, :, :, index]
+    scaled = resized(shown, round(size * factor))
+    index = np.arange(size) - (size - scaled.shape[2]) // 2
+    index = np.clip(index, 0, scaled.shape[2] - 1)
+    return scaled[:, :, index][:, :, :, index]
 
 
 def slowed(shown: np.ndarray, frames: int) -> np.ndarray:
@@ -154,7 +154,7 @@ def of_gallery(folder: Path) -> dict[str, dict[int, tuple[str | None, np.ndarray
 
 def real_clips(folder: Path) -> np.ndarray:
     """Windows of all files and folders of frames in a folder, and in its folders."""
-    found = []
+    windows = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in (".avi", ".mp4", ".gif", ".webm"):
             continue
@@ -163,10 +163,10 @@ def real_clips(folder: Path) -> np.ndarray:
                 window = clips.read(path, frames=FRAMES, size=(SIZE, SIZE), start=first, step=_STEP)
             except ValueError:  # the file is shorter than that
                 break
-            found.append(window)
-    if not found:
+            windows.append(window)
+    if not windows:
         raise SystemExit(f"Expected videos in {folder}. Received: none.")
-    return np.stack(found)
+    return np.stack(windows)
 
 
 def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> tuple:
@@ -192,22 +192,22 @@ def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> t
 
 def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, list[float]]:
     """Of each layer, its units' scores over the best of the real clips."""
-    asked = {
+    objectives_by_layer = {
         layer: objectives.logit(list(own))
         if layer == CLASSES
         else objectives.channel(layer, list(own))
         for layer, own in units.items()
     }
-    of_real = scores(network, list(asked.values()), real, batch_size=4)
-    found = {}
-    for (layer, objective), best in zip(asked.items(), of_real, strict=True):
+    of_real = scores(network, list(objectives_by_layer.values()), real, batch_size=4)
+    ratios = {}
+    for (layer, objective), best in zip(objectives_by_layer.items(), of_real, strict=True):
         shown = np.stack([clip for _, clip in units[layer].values()])
         own = np.diag(scores(network, objective, shown, batch_size=4))
-        found[layer] = [
+        ratios[layer] = [
             float(a / b) if b > 0 else float("inf")
             for a, b in zip(own, best.max(axis=0), strict=True)
         ]
-    return found
+    return ratios
 
 
 def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: Path) -> np.ndarray:
@@ -220,8 +220,8 @@ def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: 
     for label in labels:
         path = folder / f"{label}-{steps}.gif"
         if not path.exists():
-            made = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
-            clips.write(path, np.clip(made, 0, 1), fps=8)
+            clip = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
+            clips.write(path, np.clip(clip, 0, 1), fps=8)
             print(f"tf-keras-vis made class {label}", flush=True)
         shown.append(clips.read(path, frames=FRAMES, short="hold"))
     return np.stack(shown)
@@ -234,23 +234,23 @@ def rows_of(name: str, networks: Networks, shown, labels, real) -> list[str]:
         for change, kept in recognised(networks, shown, labels, changed).items():
             text.append(f"| {change} | {int(kept.sum())} of {len(kept)} |")
             print(text[-1], flush=True)
-    apart = float(np.sqrt(np.mean((spectrum(shown) - spectrum(real)) ** 2)))
+    distance = float(np.sqrt(np.mean((spectrum(shown) - spectrum(real)) ** 2)))
     own, theirs = variation(shown), variation(real)
     return [
         *text,
         "",
         f"Change from frame to frame {own[0]:.3f}, from row to row {own[1]:.3f}; of real clips "
         f"{theirs[0]:.3f} and {theirs[1]:.3f}. Distance of the spectra in time and space "
-        f"{apart:.2f} decades.",
+        f"{distance:.2f} decades.",
         "",
     ]
 
 
 def main() -> None:
-    chosen = _arguments()
+    args = _arguments()
     machine = state()
-    networks = Networks(chosen.model, chosen.weights)
-    units, real = of_gallery(chosen.gallery), real_clips(chosen.real)
+    networks = Networks(args.model, args.weights)
+    units, real = of_gallery(args.gallery), real_clips(args.real)
     labels = np.array(list(units[CLASSES]))
     shown = np.stack([clip for _, clip in units[CLASSES].values()])
     text = ["# Class clips that are recognised, and real ones", ""]
@@ -261,16 +261,18 @@ def main() -> None:
         "",
     ]
     text += rows_of("c3dvis", networks, shown, labels, real)
-    if chosen.peer:
-        some = labels[: chosen.peer]
-        made = peer_clips(networks.network, some, chosen.peer_steps, chosen.peer_folder)
-        name = f"tf-keras-vis, {chosen.peer_steps} steps, the first {len(some)} classes"
-        text += rows_of(name, networks, made, some, real)
-    if chosen.known:
-        known = dict(pair.split("=", 1) for pair in chosen.known)
-        made, some, films = known_clips(networks, chosen.real, known)
-        name = f"Real clips that are taken for their class, {len(made)} windows of {films} films"
-        text += rows_of(name, networks, made, some, real)
+    if args.peer:
+        some = labels[: args.peer]
+        synthetic = peer_clips(networks.network, some, args.peer_steps, args.peer_folder)
+        name = f"tf-keras-vis, {args.peer_steps} steps, the first {len(some)} classes"
+        text += rows_of(name, networks, synthetic, some, real)
+    if args.known:
+        known = dict(pair.split("=", 1) for pair in args.known)
+        synthetic, some, films = known_clips(networks, args.real, known)
+        name = (
+            f"Real clips that are taken for their class, {len(synthetic)} windows of {films} films"
+        )
+        text += rows_of(name, networks, synthetic, some, real)
     text += [f"## Score over the best of {len(real)} real clips", ""]
     text += ["| layer | least | median | above 1 |", "|---|---|---|---|"]
     for layer, own in ratios(networks.network, units, real).items():
@@ -280,10 +282,10 @@ def main() -> None:
             f"| {shown_layer} | {min(own):.2f} | {np.median(own):.2f} | {above} of {len(own)} |"
         )
     page = "\n".join([*text, ""])
-    if chosen.out is None:
+    if args.out is None:
         print(page)
     else:
-        chosen.out.write_text(page, encoding="utf-8")
+        args.out.write_text(page, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
