@@ -6,33 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from c3dvis.text import table
 
 _HEAD = """\
-# Planted truth: do made clips show what a unit looks for?
+# Planted truth: do synthetic clips show what a unit prefers?
 
 Written by `python benchmarks/planted.py{options}`.
 
-The networks here are not trained. Their filters are drifting Gabors of chosen direction, speed,
-spatial frequency and colour, so the clip that excites each unit most is known before one is made:
-a wave of those parameters, at full contrast. Climbing on from these optima finds nothing better,
-and no climb from noise ends more than 1 % above them (both are tests). Clips are made
-with the default settings of `Maximizer`, {frames} frames of {size[0]} x {size[1]} pixels.
+The networks here are not trained. Their filters are drifting Gabors of known direction, speed,
+spatial frequency and colour, so the optimal stimulus of each unit is known in advance: a wave of
+those parameters at full contrast. Gradient ascent from these optima finds nothing better, and from
+noise it never ends more than 1 % above them (both are tests). Clips are synthesized with the
+default settings of `Maximizer`, {frames} frames of {size[0]} x {size[1]} pixels.
 
 | units | number | planted |
 | --- | --- | --- |
 {units}
 
-Energy units are the sum of the squares of two filters a quarter of a wave apart, averaged over the
-clip: any phase will do. Linear units are one filter at one position, so phase and place matter.
+Energy units sum the squares of two filters in quadrature, averaged over the clip, so the phase is
+free. Linear units are one filter at one position, so phase and position matter.
 Flicker units are the product of the energies of two opposite directions. The order classes are the
-energy one way times that of the other way 8 frames later.
+energy of one direction times that of the other 8 frames later.
 
 **Recovered** means direction within 10 degrees, speed within 10 %, colour within 10 degrees and an
 overlap of at least 0.9, for both events where there are two. Direction, speed and the two
-frequencies are read off the highest peak of the clip's power spectrum, seen through windows of the
-size of the filters. **Overlap** is the cosine between the power spectra of the made clip and of the
-planted optimum through such windows, and **shared** is their intersection, the share of power that
-lies at the same frequencies; start noise and any other pattern that the unit does not ask for
-lower the second much more than the first. Flicker has an orientation and no direction. **Score** is
-that of the made clip over that of the planted optimum.
+frequencies are those of the highest peak of the clip's power spectrum, computed in windows of the
+size of the filters. **Overlap** is the cosine between the power spectra of the synthetic clip and
+of the planted optimum in such windows, and **shared** is their intersection, the share of power at the
+same frequencies; initial noise and other patterns that the unit ignores lower the second much more
+than the first. Flicker has an orientation and no direction. **Score** is
+that of the synthetic clip over that of the planted optimum.
 """
 
 
@@ -118,12 +118,12 @@ def _kinds(recoveries: Mapping[str, Sequence]) -> str:
 
 
 _KNOB_HEAD = """\
-## The slow/fast knob
+## Clips from slow to fast
 
 `slow_to_fast` on the slow, medium and fast units, with its default weights and parametrization.
-What a heavier weight should take away is speed alone: orientation and spatial frequency are those
-of the unit at any weight. Energy and score are over those of the free clip, speed is over the
-planted one; medians.
+A larger weight should lower the speed only: orientation and spatial frequency should stay those of
+the unit. Medians; energy and score are relative to the clip without a penalty, speed to the planted
+one.
 
 """
 _KNOB = (
@@ -156,9 +156,9 @@ def _knob_row(weight: float, recoveries: Sequence, energy: float, score: float) 
 
 
 _OTHERS_HEAD = """\
-## What other settings mend or spoil
+## Other settings
 
-For the units that a setting is meant for: the result with it, and in brackets by default.
+Each setting on the units that it is meant for; the default in brackets.
 
 """
 
@@ -193,7 +193,7 @@ def _failures(recoveries: Mapping[str, Sequence]) -> str:
                 marked = [f"**{value}**" if name in one.misses else value for name, value in values]
                 rest = [f"{one.shared:.2f}", f"{one.score:.2f}"]
                 rows.append([label, one.unit.name, *marked, *rest])
-    text = "Every unit that was not recovered, with what was outside the limits in bold.\n\n"
+    text = "Every unit that was not recovered; measures outside the limits are bold.\n\n"
     return text + table(head, rows) if rows else "None."
 
 
