@@ -29,10 +29,10 @@ energy of one direction times that of the other 8 frames later.
 overlap of at least 0.9, for both events where there are two. Direction, speed and the two
 frequencies are those of the highest peak of the clip's power spectrum, computed in windows of the
 size of the filters. **Overlap** is the cosine between the power spectra of the synthetic clip and
-of the planted optimum in such windows, and **shared** is their intersection, the share of power at the
-same frequencies; initial noise and other patterns that the unit ignores lower the second much more
-than the first. Flicker has an orientation and no direction. **Score** is
-that of the synthetic clip over that of the planted optimum.
+of the planted optimum in such windows, and **shared** is their intersection, the share of power at
+the same frequencies; initial noise and other patterns that the unit ignores lower the second much
+more than the first. Flicker has an orientation and no direction. **Score** is that of the synthetic
+clip over that of the planted optimum.
 """
 
 

@@ -324,7 +324,7 @@ def test_wrong_layers_are_refused(network, clip, method, options, message):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("grad_cam", {"weights": "clips"}, "'clip' or a 'frame'. Received: 'clips'"),
+        ("grad_cam", {"weights": "clips"}, "'clip' or 'frame'. Received: 'clips'"),
         ("grad_cam_plus_plus", {"weights": None}, "Received: None"),
         ("score_cam", {"channels": 6}, "from 1 to 5. Received: 6"),
         ("score_cam", {"confidence": "sure"}, "'probability'.*Received: 'sure'"),

@@ -168,7 +168,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
         return 1
     from c3dvis.models import published
 
-    known = published.known(network)
+    known = published.identify(network)
     if known is not None:
         print(_line("known", str(known)))
     print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))
