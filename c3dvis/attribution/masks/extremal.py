@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
+from c3dvis.attribution.masks.initialization import initial_grids
 from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau
-from c3dvis.attribution.masks.start import initial_grids
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.text import unknown
@@ -61,8 +61,8 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         For each area a mask is searched that minimises the method's energy (`search.Energy`). The
         published search begins with a mask of ones and takes 2000 small steps. By default the same
         energy falls faster: the search begins where integrated gradients along the blur are
-        largest (`start.initial_grids`), takes 60 steps of Adam, over which the weights of the
-        energy grow as over the 2000, and ends when the energy stops falling. Its masks are made of
+        largest (`initialization.initial_grids`), takes 60 steps of Adam, over which the weights of
+        the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made of
         squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas its
         rewards can be lower than those of the published search, at others they are mostly higher.
 
