@@ -248,8 +248,8 @@ class Scorer:
             raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {clips.shape}.")
         batches = []
         most = self.clips_per_batch(clips.shape[1:])
-        for part in self.batches(len(clips), clips.shape[1:]):
-            batch = clips[part]
+        for first in range(0, len(clips), most):
+            batch = clips[first : first + most]
             size = _MIN_BATCH if len(batch) <= _MIN_BATCH < most else most
             # Padded with the last clip, as the network is known to take its values.
             padded = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])

@@ -62,9 +62,10 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         published search begins with a mask of ones and takes 2000 small steps. By default the same
         energy falls faster: the search begins where integrated gradients along the blur are
         largest (`initialization.initial_grids`), takes 60 steps of Adam, over which the weights of
-        the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made of
-        squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas its
-        rewards can be lower than those of the published search, at others they are mostly higher.
+        the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made
+        of squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas
+        its rewards can be lower than those of the published search, at others they are mostly
+        higher.
 
         The heatmap is the mean of the masks, so that a pixel ranks the higher the smaller the areas
         that need it, blurred frame by frame by the radius of a mask's discs: the inside of a disc
