@@ -228,10 +228,10 @@ def _bright_square() -> Known:
     return Known(clip, 0, mask, (2, 6))
 
 
-def white_box_scores(chosen: Sequence[str]) -> dict[str, list[Scores]]:
+def white_box_scores(names: Sequence[str]) -> dict[str, list[Scores]]:
     """Metrics of each method on the white box; those of frames have no motion to find in it."""
     network, known = white_box()
-    spatial = [method for method in chosen if method not in TEMPORAL]
+    spatial = [method for method in names if method not in TEMPORAL]
     return {m: [_measured(network, known, m)] for m in spatial} | {
         "random map": [by_chance(known, 0)[0]]
     }
@@ -451,25 +451,25 @@ def compare_order(count: int) -> TemporalReport:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
+    args = _arguments(arguments)
     typed = sys.argv[1:] if arguments is None else arguments
     settings = {
         "options": "".join(f" {shlex.quote(str(word))}" for word in typed),
         "state": "\n".join(machine.state()),
-        "candidates": chosen.candidates,
-        "clips": chosen.clips,
-        "slow": chosen.slow_methods_clips,
+        "candidates": args.candidates,
+        "clips": args.clips,
+        "slow": args.slow_methods_clips,
         "slow_methods": ", ".join(sorted(SLOW)),
     }
     # What TensorFlow holds does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(chosen.processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(args.processes, mp_context=context) as pool:
         white, report = None, None
-        verdicts = [pool.submit(examined, name, chosen.candidates) for name in chosen.networks]
+        verdicts = [pool.submit(examined, name, args.candidates) for name in args.networks]
         results = [future.result() for future in verdicts]
         for one in results:
-            _progress(f"{one.name}: {len(one.verified)} of {chosen.candidates} clips verified")
-        tasks = _submitted(pool, results, chosen)
+            _progress(f"{one.name}: {len(one.verified)} of {args.candidates} clips verified")
+        tasks = _submitted(pool, results, args)
         for future in as_completed(tasks):
             what, one = tasks[future]
             answer = future.result()
@@ -480,14 +480,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else:
                 one.scores[what] = answer
             _progress(f"{what} done" if one is None else f"{one.name}: {what} done")
-            if chosen.out is not None:
-                chosen.out.write_text(page(results, white, report, settings), encoding="utf-8")
-    if chosen.out is None:
+            if args.out is not None:
+                args.out.write_text(page(results, white, report, settings), encoding="utf-8")
+    if args.out is None:
         print(page(results, white, report, settings))
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, results: Sequence[NetworkResult], chosen: argparse.Namespace
+    pool: ProcessPoolExecutor, results: Sequence[NetworkResult], args: argparse.Namespace
 ) -> dict[Future, tuple[str, NetworkResult | None]]:
     """All tasks, the quick ones first, with what each is about."""
     tasks: dict[Future, tuple[str, NetworkResult | None]] = {}
@@ -498,15 +498,15 @@ def _submitted(
                 task = pool.submit(measured, one.name, method, one.verified[:most])
                 tasks[task] = method, one
 
-    slow = [method for method in chosen.methods if method in SLOW]
-    submit([method for method in chosen.methods if method not in SLOW], chosen.clips)
-    tasks[pool.submit(white_box_scores, chosen.methods)] = ("white box", None)
-    submit([method for method in slow if method in FIRST], chosen.slow_methods_clips)
-    tasks[pool.submit(compare_order, chosen.clips)] = ("order", None)
-    for one in results if "freeze" in chosen.methods else ():
-        task = pool.submit(frozen, one.name, one.verified[: chosen.slow_methods_clips])
+    slow = [method for method in args.methods if method in SLOW]
+    submit([method for method in args.methods if method not in SLOW], args.clips)
+    tasks[pool.submit(white_box_scores, args.methods)] = ("white box", None)
+    submit([method for method in slow if method in FIRST], args.slow_methods_clips)
+    tasks[pool.submit(compare_order, args.clips)] = ("order", None)
+    for one in results if "freeze" in args.methods else ():
+        task = pool.submit(frozen, one.name, one.verified[: args.slow_methods_clips])
         tasks[task] = "freezing", one
-    submit([method for method in slow if method not in FIRST], chosen.slow_methods_clips)
+    submit([method for method in slow if method not in FIRST], args.slow_methods_clips)
     return tasks
 
 

@@ -35,12 +35,12 @@ RADII = (-3, -2, -1, 0, 1, 2, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
+    args = _arguments(arguments)
     rows_kept, rows_limit = [], []
-    for name in chosen.networks:
+    for name in args.networks:
         network = models.build(name)
-        world = scores.WORLDS[chosen.world](seed=HELD_OUT_SEED)
-        evident = evidence.verified_clips(network, world, chosen.clips)
+        world = scores.WORLDS[args.world](seed=HELD_OUT_SEED)
+        evident = evidence.verified_clips(network, world, args.clips)
         clips = [evidence.known_clip(world, i) for i in range(len(evident.verdicts))]
         right = [c for c, v in zip(clips, evident.verdicts, strict=True) if v.right]
         kept = np.mean([_kept(network, known) for known in right], axis=0)
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     lines = [*state(), "", table(header, rows_kept), "", table(limit_header, rows_limit), ""]
     text = "\n".join(lines)
-    if chosen.out is None:
+    if args.out is None:
         print(text)
     else:
-        chosen.out.write_text(text, encoding="utf-8")
+        args.out.write_text(text, encoding="utf-8")
 
 
 def _kept(network: keras.Model, known: Known) -> list[bool]:

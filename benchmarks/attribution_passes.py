@@ -7,7 +7,7 @@ Held-out clips of `MovingEvidence`, and the logit of the right class. SmoothGrad
 that is stated of the fixed default, and the passes until the same error is stated with it as
 tolerance. Occlusion and Score-CAM, whose fixed default has no error: the passes with tolerances of
 0.2 and 0.1, and the error against that default. Counts of passes, which no other work on the
-machine changes. What has been measured is kept in --answers, a line of JSON each, and not repeated.
+machine changes. What has been measure is kept in --answers, a line of JSON each, and not repeated.
 """
 
 import argparse
@@ -27,15 +27,15 @@ EXACT = ("occlusion", "score_cam")
 TOLERANCES = (0.2, 0.1)
 
 
-def measured(network, method: str, index: int, passes: list[int]) -> list[dict]:
+def measure(network, method: str, index: int, passes: list[int]) -> list[dict]:
     """Rows of one method on one held-out clip."""
     known = known_clip(MovingEvidence(seed=HELD_OUT_SEED), index)
 
     def run(**options):
         before = sum(passes)
         objective = objectives.logit(known.label)
-        found = attribute(network, known.clip, objective, method=method, **options)
-        return found, sum(passes) - before
+        attribution = attribute(network, known.clip, objective, method=method, **options)
+        return attribution, sum(passes) - before
 
     fixed, count = run()
     tolerances = [fixed.settings["standard_error"]] if method in SAMPLED else TOLERANCES
@@ -43,10 +43,10 @@ def measured(network, method: str, index: int, passes: list[int]) -> list[dict]:
     for tolerance in tolerances:
         until, fewer = run(tolerance=tolerance)
         settings = until.settings
-        stated = settings.get("standard_error", settings.get("error_bound"))
+        estimate = settings.get("standard_error", settings.get("error_bound"))
         error = relative_error(until.heatmap - fixed.heatmap, fixed.heatmap)
         row = {"method": method, "clip": index, "fixed": count, "passes": fewer}
-        rows.append(row | {"tolerance": tolerance, "stated": stated, "error": error})
+        rows.append(row | {"tolerance": tolerance, "stated": estimate, "error": error})
     return rows
 
 
@@ -95,22 +95,22 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["c3d-motion", "i3d-motion"])
     parser.add_argument("--methods", nargs="+", choices=SAMPLED + EXACT, default=SAMPLED + EXACT)
     parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--answers", type=Path, help="what has been measured, a line of JSON each")
-    chosen = parser.parse_args()
+    parser.add_argument("--answers", type=Path, help="what has been measure, a line of JSON each")
+    args = parser.parse_args()
     rows, passes = [], counted()
-    if chosen.answers is not None and chosen.answers.exists():
-        rows = [json.loads(line) for line in chosen.answers.read_text().splitlines()]
+    if args.answers is not None and args.answers.exists():
+        rows = [json.loads(line) for line in args.answers.read_text().splitlines()]
     done = {(row["network"], row["method"], row["clip"]) for row in rows}
-    for index in range(chosen.clips):
-        for name in chosen.networks:
-            for method in chosen.methods:
+    for index in range(args.clips):
+        for name in args.networks:
+            for method in args.methods:
                 if (name, method, index) in done:
                     continue
-                found = measured(models.build(name), method, index, passes)
-                new = [{"network": name, **row} for row in found]
+                measured = measure(models.build(name), method, index, passes)
+                new = [{"network": name, **row} for row in measured]
                 rows += new
-                if chosen.answers is not None:
-                    with chosen.answers.open("a") as file:
+                if args.answers is not None:
+                    with args.answers.open("a") as file:
                         file.writelines(json.dumps(row) + "\n" for row in new)
     print(table(rows))
 

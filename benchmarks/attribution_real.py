@@ -68,7 +68,7 @@ said in [limits.md](limits.md).
 """
 
 
-def measured(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
+def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
     """One method on all clips, by name; run in a process of its own."""
     import numpy as np
 
@@ -76,17 +76,17 @@ def measured(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
     from c3dvis.attribution import attribute
     from c3dvis.attribution.scorer import Scorer
 
-    shape = (chosen.frames, chosen.size, chosen.size, 3)
-    network = models.build(chosen.model, weights=chosen.weights, input_shape=shape)
+    shape = (args.frames, args.size, args.size, 3)
+    network = models.build(args.model, weights=args.weights, input_shape=shape)
     forward = autodiff.compiled(
         lambda clip: network(clip, training=False), variables=network.variables
     )
     variants = [method, f"{method}, smoothed"] if method in _SMOOTHED else [method]
     answers: dict[str, dict] = {name: {"rows": []} for name in variants}
-    paths = chosen.clips[: chosen.slow_clips] if method in SLOW else chosen.clips
+    paths = args.clips[: args.slow_clips] if method in SLOW else args.clips
     shown_to_network = _counted(Scorer)
     for path in paths:
-        clip = clips.read(path, frames=chosen.frames, size=shape[1:3], step=chosen.step)
+        clip = clips.read(path, frames=args.frames, size=shape[1:3], step=args.step)
         probabilities = np.asarray(forward(clip[None]))[0]
         best = int(probabilities.argmax())
         logit = objectives.logit(best)
@@ -112,9 +112,9 @@ def measured(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
             shown = attribution if name == method else attribution.smoothed()
             answers[name].setdefault("gib", [before, gib])
             answers[name]["rows"].append(row | {"areas": areas(network, logit, clip, shown)})
-            if chosen.pictures is not None:
-                chosen.pictures.mkdir(parents=True, exist_ok=True)
-                shown.save(chosen.pictures / f"{path.stem}-{name}.png")
+            if args.pictures is not None:
+                args.pictures.mkdir(parents=True, exist_ok=True)
+                shown.save(args.pictures / f"{path.stem}-{name}.png")
     return answers
 
 
@@ -178,30 +178,30 @@ def line(method: str, answer: dict) -> str:
 
 
 def main() -> None:
-    chosen = _arguments()
-    if chosen.one:
-        print(json.dumps(measured(chosen.one, chosen)))
+    args = _arguments()
+    if args.one:
+        print(json.dumps(measured(args.one, args)))
         return
     machine, answers = state(), {}
     before = _HEAD
-    if chosen.append and chosen.out is not None:
-        before = chosen.out.read_text(encoding="utf-8") + "\n"
-    for method in chosen.methods:
-        made = answer_of(method, chosen)
+    if args.append and args.out is not None:
+        before = args.out.read_text(encoding="utf-8") + "\n"
+    for method in args.methods:
+        made = answer_of(method, args)
         answers |= made
         for name, answer in made.items():
             print(line(name, answer), flush=True)
-        if chosen.out is not None:  # after each method, as a run takes long
-            chosen.out.write_text(before + section(chosen, machine, answers), encoding="utf-8")
-    if chosen.out is None:
-        print(section(chosen, machine, answers))
+        if args.out is not None:  # after each method, as a run takes long
+            args.out.write_text(before + section(args, machine, answers), encoding="utf-8")
+    if args.out is None:
+        print(section(args, machine, answers))
 
 
-def answer_of(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
+def answer_of(method: str, args: argparse.Namespace) -> dict[str, dict]:
     """What `measured` gives in a process of its own, or gave before."""
     kept = None
-    if chosen.answers is not None:
-        kept = chosen.answers / f"{chosen.frames}x{chosen.size}-{method}.json"
+    if args.answers is not None:
+        kept = args.answers / f"{args.frames}x{args.size}-{method}.json"
         if kept.exists():
             return json.loads(kept.read_text(encoding="utf-8"))
     command = [sys.executable, __file__, *sys.argv[1:], "--one", method]
@@ -213,9 +213,9 @@ def answer_of(method: str, chosen: argparse.Namespace) -> dict[str, dict]:
     return json.loads(line_of_json)
 
 
-def section(chosen: argparse.Namespace, machine: list[str], answers: dict[str, dict]) -> str:
+def section(args: argparse.Namespace, machine: list[str], answers: dict[str, dict]) -> str:
     """The page's part on clips of one size."""
-    title = f"## Clips of {chosen.frames} x {chosen.size} x {chosen.size}"
+    title = f"## Clips of {args.frames} x {args.size} x {args.size}"
     options = {name: OPTIONS[name] for name in answers if name in OPTIONS}
     told = f"Options other than the defaults: `{options}`."
     return "\n".join([title, "", *machine, "", told, "", *table(answers), ""])

@@ -23,13 +23,13 @@ def triple_loop(clip: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """The valid cross-correlation, position by position."""
     frames, height, width = kernel.shape[:3]
     extent = [n - k + 1 for n, k in zip(clip.shape[:3], kernel.shape[:3], strict=True)]
-    found = np.empty(extent, np.float32)
+    output = np.empty(extent, np.float32)
     for t in range(extent[0]):
         for y in range(extent[1]):
             for x in range(extent[2]):
                 part = clip[t : t + frames, y : y + height, x : x + width]
-                found[t, y, x] = (part * kernel).sum()
-    return found
+                output[t, y, x] = (part * kernel).sum()
+    return output
 
 
 def main() -> None:
@@ -49,10 +49,10 @@ def main() -> None:
         expected = triple_loop(clip, kernel)
         loops.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        found = convolve(clip, kernel)
+        output = convolve(clip, kernel)
         convolved.append(time.perf_counter() - begun)
     slow, fast = statistics.median(loops), statistics.median(convolved)
-    error = np.abs(found - expected).max() / np.abs(expected).max()
+    error = np.abs(output - expected).max() / np.abs(expected).max()
     lines = [
         "# A kernel over a clip",
         "",

@@ -108,18 +108,18 @@ def _measures(clips: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
-    network, layer = models.build(chosen.network), chosen.layer
+    args = _arguments(arguments)
+    network, layer = models.build(args.network), args.layer
     real = MovingEvidence(seed=5).batch(0, _REAL).clips
     count = network.get_layer(layer).output.shape[-1]
     objective = objectives.channel(layer, range(count))
-    if chosen.made is not None and chosen.made.exists():
-        made = np.load(chosen.made)
+    if args.made is not None and args.made.exists():
+        made = np.load(args.made)
     else:
-        made = maximize(network, objective, steps=chosen.steps, verbose=0)
+        made = maximize(network, objective, steps=args.steps, verbose=0)
         print("clips made", file=sys.stderr, flush=True)
-        if chosen.made is not None:
-            np.save(chosen.made, made)
+        if args.made is not None:
+            np.save(args.made, made)
     # The circuit must hold from the first step on.
     early = [maximize(network, objective[:2], steps=steps, verbose=0) for steps in (1, 8)]
     partners = np.roll(np.arange(count), 1)
@@ -129,17 +129,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         responses.UnitResponses(one, name)(real)
         for one, name in ((network, layer), (fooled, FOOLED))
     ]
-    units = list(range(count))[: chosen.units]
+    units = list(range(count))[: args.units]
     before = responses.path_similarity(network, layer, made[units], real, channels=units)
     after = responses.path_similarity(fooled, FOOLED, made[partners][units], real, channels=units)
     print(before, after, file=sys.stderr, flush=True)
-    through = maximize(fooled, objectives.channel(FOOLED, [0, 1]), steps=chosen.steps, verbose=0)
+    through = maximize(fooled, objectives.channel(FOOLED, [0, 1]), steps=args.steps, verbose=0)
     shown = responses.UnitResponses(network, layer)(through)
     best = responses.UnitResponses(network, layer)(made)
     lines = [
         "## Two alarms",
         "",
-        f"{chosen.network}, {layer}: {len(units)} units as they are, and in a fooling circuit that "
+        f"{args.network}, {layer}: {len(units)} units as they are, and in a fooling circuit that "
         "gives each the made clip of another.",
         "",
         f"- The circuit answers to {_REAL} real clips as the units do: greatest difference "
@@ -160,10 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
     ]
     text = "\n".join([*state(), "", *lines])
-    if chosen.out is None:
+    if args.out is None:
         print(text)
     else:
-        chosen.out.write_text(text, encoding="utf-8")
+        args.out.write_text(text, encoding="utf-8")
 
 
 def _alarms(ways: responses.PathSimilarity) -> str:

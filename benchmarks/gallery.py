@@ -190,19 +190,19 @@ def main() -> None:
     parser.add_argument("--arguments", default="", help='of the command, such as "--layers conv1"')
     parser.add_argument("--stages", nargs="*", default=["conv1", "conv3b", "classes/"])
     parser.add_argument("--out", type=Path, help="page to write, docs/benchmarks-gallery.md")
-    chosen = parser.parse_args()
-    profile = stages(chosen.stages) if chosen.stages else []  # first, as imports are a stage
+    args = parser.parse_args()
+    profile = stages(args.stages) if args.stages else []  # first, as imports are a stage
     lines = ["# What a gallery takes", "", "Written by `benchmarks/gallery.py`.", ""]
     lines += [*machine.state(), ""]
     if profile:
         lines += ["## Where the time goes", "", *profile, ""]
-    if chosen.before is not None:
+    if args.before is not None:
         lines += ["## Beside the version before", ""]
-        lines += [*compared(chosen.before.resolve(), chosen.rounds, chosen.arguments.split()), ""]
+        lines += [*compared(args.before.resolve(), args.rounds, args.arguments.split()), ""]
     page = "\n".join(lines)
     print(page)
-    if chosen.out is not None:
-        chosen.out.write_text(page, encoding="utf-8")
+    if args.out is not None:
+        args.out.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

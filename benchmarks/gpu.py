@@ -31,29 +31,29 @@ _GROWING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
-    if chosen.child is not None:
-        print(json.dumps(measured(**json.loads(chosen.child))))
+    args = _arguments(arguments)
+    if args.child is not None:
+        print(json.dumps(measured(**json.loads(args.child))))
         return
     from machine import state
 
-    size = list(chosen.size) if chosen.size else None
+    size = list(args.size) if args.size else None
     text = ["# What clips cost on a GPU", "", __doc__.split("\n\n")[-1].strip(), ""]
     text += [f"`KERAS_BACKEND={os.environ.get('KERAS_BACKEND', 'tensorflow')}`.", "", *state()]
-    for name in chosen.networks:
-        for layer in chosen.layers.get(name, LAYERS.get(name, ())):
+    for name in args.networks:
+        for layer in args.layers.get(name, LAYERS.get(name, ())):
             text += ["", f"## {name}, {layer}", "", *_HEADER]
-            for precision in chosen.precisions:
-                for batch in chosen.batches:
+            for precision in args.precisions:
+                for batch in args.batches:
                     case = {"name": name, "layer": layer, "precision": precision}
-                    case |= {"batch": batch, "size": size, "repeats": chosen.repeats}
+                    case |= {"batch": batch, "size": size, "repeats": args.repeats}
                     text.append(row(case, child(case)))
                     print(text[-1], flush=True)
     page = "\n".join([*text, ""])
-    if chosen.out is None:
+    if args.out is None:
         print(page)
     else:
-        chosen.out.write_text(page, encoding="utf-8")
+        args.out.write_text(page, encoding="utf-8")
 
 
 _HEADER = (
@@ -171,9 +171,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--repeats", type=int, default=3, metavar="N", help="runs of 16 steps")
     add("--out", type=Path, help="file to write; default: standard output")
     add("--child", help=argparse.SUPPRESS)
-    chosen = parser.parse_args(arguments)
-    chosen.layers = dict(chosen.layers)
-    return chosen
+    args = parser.parse_args(arguments)
+    args.layers = dict(args.layers)
+    return args
 
 
 if __name__ == "__main__":

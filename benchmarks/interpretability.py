@@ -52,21 +52,21 @@ _CLIPS = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
+    args = _arguments(arguments)
     lines = ["# Whether explanations of units explain them", "", _ABOUT, "", *state(), ""]
-    if "planted" in chosen.sections:
-        lines += planted(chosen)
-    if "words" in chosen.sections:
-        lines += words(chosen)
-    if "moving" in chosen.sections:
-        lines += moving(chosen)
-    if "real" in chosen.sections:
-        lines += real(chosen)
+    if "planted" in args.sections:
+        lines += planted(args)
+    if "words" in args.sections:
+        lines += words(args)
+    if "moving" in args.sections:
+        lines += moving(args)
+    if "real" in args.sections:
+        lines += real(args)
     text = "\n".join(lines).rstrip() + "\n"
-    if chosen.out is None:
+    if args.out is None:
         print(text)
     else:
-        chosen.out.write_text(text, encoding="utf-8")
+        args.out.write_text(text, encoding="utf-8")
 
 
 _ABOUT = (
@@ -81,10 +81,10 @@ _ABOUT = (
 # Planted units
 
 
-def planted(chosen: argparse.Namespace) -> list[str]:
+def planted(args: argparse.Namespace) -> list[str]:
     """Whether units of one feature score higher than mixtures, and scores are the same again."""
     network = planted_mixtures.network()
-    clips = np.stack(list(planted_mixtures.clips(chosen.clips)))
+    clips = np.stack(list(planted_mixtures.clips(args.clips)))
     kinds = (planted_mixtures.SINGLE, planted_mixtures.ANY, planted_mixtures.EITHER)
     swept = responses.sweep(network, clips, layers=kinds, batch_size=8, verbose=0)
     space = responses.FeatureSpace(clips)
@@ -117,7 +117,7 @@ def planted(chosen: argparse.Namespace) -> list[str]:
     return [
         "## Planted units",
         "",
-        f"{chosen.clips} textured clips with one thing that moves, in any direction, speed, scale "
+        f"{args.clips} textured clips with one thing that moves, in any direction, speed, scale "
         "and colour. 32 units of each kind.",
         "",
         *rows,
@@ -147,7 +147,7 @@ def auc(ones: np.ndarray, others: np.ndarray) -> float:
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
-def words(chosen: argparse.Namespace) -> list[str]:
+def words(args: argparse.Namespace) -> list[str]:
     """Whether descriptions name what was planted, and say where they can't tell."""
     network = planted_mixtures.network()
     clips = np.stack(list(planted_mixtures.clips(_CLIPS)))
@@ -201,30 +201,30 @@ def _names(described: responses.Description, wave) -> bool:
 # Trained networks
 
 
-def moving(chosen: argparse.Namespace) -> list[str]:
+def moving(args: argparse.Namespace) -> list[str]:
     clips = MovingEvidence(seed=7).batch(0, _CLIPS).clips
     lines = ["## Networks that come with the package", ""]
     lines += [f"{_CLIPS} clips of `c3dvis.motion` that no network was trained on.", ""]
     space = responses.FeatureSpace(clips)
-    for name in chosen.networks:
-        layers = chosen.moving_layers or MOVING[name]
-        lines += table(models.build(name), name, layers, clips, None, space, chosen)
+    for name in args.networks:
+        layers = args.moving_layers or MOVING[name]
+        lines += table(models.build(name), name, layers, clips, None, space, args)
     return lines
 
 
-def real(chosen: argparse.Namespace) -> list[str]:
+def real(args: argparse.Namespace) -> list[str]:
     network = models.build("i3d", weights="kinetics400", input_shape=(16, 112, 112, 3))
-    read = [one for folder in chosen.real for one in _read(folder, chosen.windows)]
+    read = [one for folder in args.real for one in _read(folder, args.windows)]
     clips, films = np.stack([one.clip for one in read]), [one.source for one in read]
     space = responses.FeatureSpace(clips)
     lines = ["## I3D with the weights of Kinetics", ""]
     lines += [f"{len(clips)} clips of {len(set(films))} films, of 16 frames of 112 x 112.", ""]
-    if chosen.gallery is not None:
+    if args.gallery is not None:
         lines += [
             "Made clips are read from GIFs of a gallery; against a unit stand those of others."
         ]
         lines += [""]
-    return lines + table(network, "i3d", chosen.layers, clips, films, space, chosen)
+    return lines + table(network, "i3d", args.layers, clips, films, space, args)
 
 
 def _read(folder: Path, windows: int) -> Iterator[clip_sources.NamedClip]:
@@ -234,16 +234,16 @@ def _read(folder: Path, windows: int) -> Iterator[clip_sources.NamedClip]:
             yield one
 
 
-def table(network, name, layers, clips, films, space, chosen) -> list[str]:
+def table(network, name, layers, clips, films, space, args) -> list[str]:
     """A row a layer, a column for each explanation."""
     swept = responses.sweep(network, clips, layers=layers, verbose=0)
-    theirs = [THEIRS] if _has_theirs() and chosen.gallery is None else []
+    theirs = [THEIRS] if _has_theirs() and args.gallery is None else []
     columns = [*EXPLANATIONS, *theirs]
     rows = [f"### {name}", "", f"| layer | units | {' | '.join(columns)} |"]
     rows += ["|---" * (len(columns) + 2) + "|"]
     every: dict[str, list[np.ndarray]] = {column: [] for column in columns}
     for layer in layers:
-        found = layer_scores(network, swept, layer, clips, films, space, chosen)
+        found = layer_scores(network, swept, layer, clips, films, space, args)
         print(f"{name} {layer}: {_cells(found)}", file=sys.stderr, flush=True)
         for column in columns:
             every[column].append(found[column])
@@ -255,23 +255,23 @@ def table(network, name, layers, clips, films, space, chosen) -> list[str]:
     return [*rows, "", *_verdict(joined), ""]
 
 
-def layer_scores(network, swept, layer, clips, films, space, chosen) -> dict[str, np.ndarray]:
+def layer_scores(network, swept, layer, clips, films, space, args) -> dict[str, np.ndarray]:
     """Scores of the first units of a layer that answer to the clips, by explanation."""
     own = np.asarray(swept[layer].scores, np.float32)
     strong, weak = np.quantile(own, [0.9, 0.1], axis=0)
     units = np.flatnonzero(strong > weak)
-    if chosen.gallery is not None:
-        units = np.intersect1d(units, [int(gif.stem) for gif in _gifs(chosen.gallery, layer)])
-    units = units[: chosen.units].tolist()
-    ours = _ours(network, layer, units, chosen)
+    if args.gallery is not None:
+        units = np.intersect1d(units, [int(gif.stem) for gif in _gifs(args.gallery, layer)])
+    units = units[: args.units].tolist()
+    ours = _ours(network, layer, units, args)
     options = {"channels": units, "films": films, "similarity": space}
     found = {}
     for kind in EXPLANATIONS:
         made = ours if kind in ("made", "both") else {}
         mis = responses.video_mis(swept, layer, clips, explanation=kind, **made, **options)
         found[kind] = mis.scores
-    if _has_theirs() and chosen.gallery is None:
-        made = _theirs(network, layer, units, chosen)
+    if _has_theirs() and args.gallery is None:
+        made = _theirs(network, layer, units, args)
         mis = responses.video_mis(swept, layer, clips, explanation="made", **made, **options)
         found[THEIRS] = mis.scores
     return found
@@ -281,29 +281,29 @@ def _gifs(gallery: Path, layer: str) -> list[Path]:
     return [gif for gif in (gallery / layer).glob("*.gif") if gif.stem.isdigit()]
 
 
-def _ours(network, layer, units, chosen) -> dict[str, np.ndarray]:
+def _ours(network, layer, units, args) -> dict[str, np.ndarray]:
     """Made clips for the units, and against them but where those of others stand against each."""
-    if chosen.gallery is not None:
-        gifs = [chosen.gallery / layer / f"{unit}.gif" for unit in units]
+    if args.gallery is not None:
+        gifs = [args.gallery / layer / f"{unit}.gif" for unit in units]
         # A GIF holds equal frames that follow each other once.
         return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
-    steps = {} if chosen.steps is None else {"steps": chosen.steps}
+    steps = {} if args.steps is None else {"steps": args.steps}
 
     def make(some: list[int], sign: int) -> np.ndarray:
         return maximize(network, sign * objectives.channel(layer, some), verbose=0, **steps)
 
-    return _each(f"{network.name}-{layer}", units, make, chosen, together=True)
+    return _each(f"{network.name}-{layer}", units, make, args, together=True)
 
 
 def _each(
-    name: str, units: list[int], make: Callable, chosen, *, together: bool = False
+    name: str, units: list[int], make: Callable, args, *, together: bool = False
 ) -> dict[str, np.ndarray]:
     """Clips for the units and against them, kept as soon as they are made."""
     made = {}
     for kind, sign in {"made": 1, "against": -1}.items():
-        if kind == "against" and chosen.others:
+        if kind == "against" and args.others:
             continue
-        path = None if chosen.keep is None else chosen.keep / f"{name}-{kind}.npz"
+        path = None if args.keep is None else args.keep / f"{name}-{kind}.npz"
         clips = {}
         if path is not None and path.is_file():
             with np.load(path) as stored:
@@ -312,7 +312,7 @@ def _each(
         for some in [missing] if together and missing else [[unit] for unit in missing]:
             clips |= dict(zip(map(str, some), make(some, sign), strict=True))
             if path is not None:
-                chosen.keep.mkdir(parents=True, exist_ok=True)
+                args.keep.mkdir(parents=True, exist_ok=True)
                 np.savez(path, **clips)
         made[kind] = np.stack([clips[str(unit)] for unit in units])
     return made
@@ -322,18 +322,18 @@ def _has_theirs() -> bool:
     return importlib.util.find_spec("tf_keras_vis") is not None
 
 
-def _theirs(network, layer, units, chosen) -> dict[str, np.ndarray]:
+def _theirs(network, layer, units, args) -> dict[str, np.ndarray]:
     """Clips of tf-keras-vis for and against each unit, by its defaults but for a scale."""
     made = same_activation.theirs(network, layer, quick=True)
 
     def make(one: list[int], sign: int) -> np.ndarray:
         own = same_activation.their_score(one[0])
-        scale = sign * chosen.their_scale
-        clip = made(lambda output: scale * own(output), chosen.their_steps)
+        scale = sign * args.their_scale
+        clip = made(lambda output: scale * own(output), args.their_steps)
         return np.clip(np.asarray(clip), 0, 1)
 
-    scaled = "" if chosen.their_scale == 1 else f"-{chosen.their_scale:g}"
-    return _each(f"{network.name}-{layer}-{THEIRS}{scaled}", units, make, chosen)
+    scaled = "" if args.their_scale == 1 else f"-{args.their_scale:g}"
+    return _each(f"{network.name}-{layer}-{THEIRS}{scaled}", units, make, args)
 
 
 def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -378,10 +378,10 @@ def _arguments(arguments):
     add("--their-steps", type=int, default=200, help="of tf-keras-vis")
     add("--their-scale", type=float, default=1.0, help="its score is multiplied by this")
     add("--out", type=Path, help="file to write; default: standard output")
-    chosen = parser.parse_args(arguments)
-    if "real" in chosen.sections and not chosen.real:
+    args = parser.parse_args(arguments)
+    if "real" in args.sections and not args.real:
         parser.error("the section real needs --real FOLDER")
-    return chosen
+    return args
 
 
 if __name__ == "__main__":

@@ -75,8 +75,8 @@ def turns(
 def whole_step(network: keras.Model, objective, **options) -> Contender:
     """A step as the package does it, with all that belongs to it."""
     maximizer = Maximizer(network, objective, **options)
-    columns = maximizer.restart(objective[: maximizer.batch_size])
-    rows = maximizer.steps_of(columns, OUR_STEPS)
+    unit_indices = maximizer.restart(objective[: maximizer.batch_size])
+    rows = maximizer.steps_of(unit_indices, OUR_STEPS)
     count = maximizer.batch_size
 
     def run():
@@ -86,17 +86,19 @@ def whole_step(network: keras.Model, objective, **options) -> Contender:
 
 
 def bare_step(network: keras.Model, objective, count: int, dtype: str | None) -> Contender:
-    """The compiled score and gradient of the cut network: nothing decoded, nothing updated."""
+    """The compiled score and gradient of the subnetwork: nothing decoded, nothing updated."""
     shape = network.inputs[0].shape[1:]
-    cut = Subnetwork(network, objective, shape[:3], dtype=dtype)
-    shapes = dict(zip(objective.layers, (tuple(o.shape[1:]) for o in cut.tap.outputs), strict=True))
-    columns = ops.convert_to_tensor(objective[:count].unit_indices(shapes))
+    subnetwork = Subnetwork(network, objective, shape[:3], dtype=dtype)
+    shapes = dict(
+        zip(objective.layers, (tuple(o.shape[1:]) for o in subnetwork.tap.outputs), strict=True)
+    )
+    unit_indices = ops.convert_to_tensor(objective[:count].unit_indices(shapes))
 
     def score(clips):
-        read, found = cut(clips, columns)
-        return cut.objective.score(read, found)
+        activations, indices = subnetwork(clips, unit_indices)
+        return subnetwork.objective.score(activations, indices)
 
-    step = autodiff.value_and_gradient(score, variables=cut.network.variables)
+    step = autodiff.value_and_gradient(score, variables=subnetwork.network.variables)
     clips = ops.convert_to_tensor(np.random.default_rng(0).random((count, *shape), np.float32))
     return Contender(lambda: ops.convert_to_numpy(step(clips)[0]), count)
 
@@ -105,12 +107,12 @@ def uncut_step(network: keras.Model, objective, count: int) -> Contender:
     """The same with all channels of the last convolution."""
     shape = network.inputs[0].shape[1:]
     tap = layers.tap(network, objective.layers)
-    columns = ops.convert_to_tensor(
+    unit_indices = ops.convert_to_tensor(
         objective[:count].unit_indices({objective.layers[0]: tuple(tap.outputs[0].shape[1:])})
     )
 
     def score(clips):
-        return objective.score({objective.layers[0]: tap(clips, training=False)}, columns)
+        return objective.score({objective.layers[0]: tap(clips, training=False)}, unit_indices)
 
     step = autodiff.value_and_gradient(score, variables=tap.variables)
     clips = ops.convert_to_tensor(np.random.default_rng(0).random((count, *shape), np.float32))
@@ -119,9 +121,9 @@ def uncut_step(network: keras.Model, objective, count: int) -> Contender:
 
 def their_step(network: keras.Model, layer: str, position=None) -> Contender:
     """A step of tf-keras-vis with its defaults, but for the total variation that fails on clips."""
-    made = same_activation.theirs(network, layer)
+    run = same_activation.theirs(network, layer)
     score = same_activation.their_score(0, position)
-    return Contender(lambda: made(score, THEIR_STEPS), THEIR_STEPS)
+    return Contender(lambda: run(score, THEIR_STEPS), THEIR_STEPS)
 
 
 def operations(network: keras.Model, layer: str, last: str | None) -> float:
@@ -165,14 +167,14 @@ def steps_table(network, name: str, options, peaks: Mapping[str, float]) -> list
                 f"fourier {dtype}": whole_step(network, objective, **settings),
                 f"bare {dtype}": bare_step(network, objective, 4, kind),
             }
-        found = turns(contenders, options.repeats)
+        seconds = turns(contenders, options.repeats)
         work = operations(network, layer, layer)
         for dtype in options.dtype:
-            pixels, fourier, bare = (found[f"{k} {dtype}"] for k in ("pixels", "fourier", "bare"))
+            pixels, fourier, bare = (seconds[f"{k} {dtype}"] for k in ("pixels", "fourier", "bare"))
             share = work / (pixels * 1e-3) / peaks[dtype]
             rows.append(
-                f"| {name} {layer} | {dtype} | {found['theirs']:.1f} | {pixels:.1f} "
-                f"| {found['theirs'] / pixels:.1f} | {bare:.1f} | {found['all']:.1f} "
+                f"| {name} {layer} | {dtype} | {seconds['theirs']:.1f} | {pixels:.1f} "
+                f"| {seconds['theirs'] / pixels:.1f} | {bare:.1f} | {seconds['all']:.1f} "
                 f"| {pixels / bare:.2f} | {fourier:.1f} | {fourier / bare:.2f} | {share:.0%} |"
             )
             print(rows[-1], flush=True)
@@ -198,9 +200,9 @@ def neuron_table(network, name: str, options) -> list[str]:
             batch_size=NEURONS,
             dtype=None if dtype == "float32" else dtype,
         )
-    found = turns(contenders, options.repeats)
+    seconds = turns(contenders, options.repeats)
     for dtype in options.dtype:
-        ours, other = found[dtype], found["theirs"]
+        ours, other = seconds[dtype], seconds["theirs"]
         rows.append(
             f"| {name} {NEURON_LAYER} {centre}, {NEURONS} at once | {dtype} | {other:.1f} "
             f"| {ours:.2f} | {other / ours:.0f} |"
@@ -225,12 +227,13 @@ def units_table(network, name: str, options) -> list[str]:
             "bare": bare_step(network, objective, len(objective), None),
             "whole": whole_step(network, objective, batch_size=len(objective)),
         }
-        found = turns(contenders, options.repeats, time.process_time)
-        work, most = unit_operations(network, objective), products / found["peak"]
+        seconds = turns(contenders, options.repeats, time.process_time)
+        work, most = unit_operations(network, objective), products / seconds["peak"]
         rows.append(
             f"| {layer} | {len(objective)} | {work / 1e9:.2f} "
-            f"| {found['bare']:.0f} | {found['whole']:.0f} | {found['whole'] / found['bare']:.2f} "
-            f"| {work / found['whole'] / most:.0%} | {work / found['bare'] / most:.0%} |"
+            f"| {seconds['bare']:.0f} | {seconds['whole']:.0f} "
+            f"| {seconds['whole'] / seconds['bare']:.2f} "
+            f"| {work / seconds['whole'] / most:.0%} | {work / seconds['bare'] / most:.0%} |"
         )
         print(rows[-1], flush=True)
     return rows
@@ -263,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Milliseconds a step and filter, median of turns. tf-keras-vis runs with its defaults, "
             "but for total variation, which fails on clips; c3dvis without transforms and "
             "regularizers, four filters at once. The bare step is the compiled score and gradient "
-            "of the cut network.",
+            "of the subnetwork.",
             lambda network, name: steps_table(network, name, options, peaks),
         ),
         "neuron": (
@@ -278,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Milliseconds of processor time a step and clip, of all threads, median of turns; so "
             "is the peak of matrix products, measured in turns with each layer. The whole step is "
             "that of the defaults, with all that belongs to it: Fourier, transforms, optimizer. "
-            "The bare step is the compiled score and gradient of the cut network. What a step "
+            "The bare step is the compiled score and gradient of the subnetwork. What a step "
             "costs does not depend on the unit, which is read from the data that it is fed. "
             "Operations are those of convolutions alone.",
             lambda network, name: units_table(network, name, options),

@@ -1,4 +1,4 @@
-"""Whether made clips show what a unit looks for, where that is known before a clip is made.
+"""Whether synthetic clips show what a unit prefers, where that is known in advance.
 
 python benchmarks/planted.py [--parametrizations fourier pixels ...] [--kinds slow order ...]
                              [--steps N] [--seed N] [--out docs/planted.md]
@@ -20,33 +20,35 @@ _MENDED = ("fourier", "pixels")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = _arguments(arguments)
-    networks = [n for n in all_networks() if n.units[0].kind in chosen.kinds]
-    options = {"steps": chosen.steps, "seed": chosen.seed}
-    found = planted_runs.controls(networks, seed=chosen.seed)
-    for label, parametrization in planted_runs.variants(chosen.parametrizations):
-        found[label] = []
+    args = _arguments(arguments)
+    networks = [n for n in all_networks() if n.units[0].kind in args.kinds]
+    options = {"steps": args.steps, "seed": args.seed}
+    recoveries = planted_runs.controls(networks, seed=args.seed)
+    for label, parametrization in planted_runs.variants(args.parametrizations):
+        recoveries[label] = []
         for planted in networks:
-            some = planted_runs.recover(planted, parametrization=parametrization, **options)
-            found[label] += some
-            recovered = sum(not one.misses for one in some)
-            print(f"{label}: {planted.units[0].kind}: {recovered} of {len(some)}", file=sys.stderr)
-    mended = [name for name in chosen.parametrizations if name in _MENDED]
+            of_kind = planted_runs.recover(planted, parametrization=parametrization, **options)
+            recoveries[label] += of_kind
+            recovered = sum(not one.misses for one in of_kind)
+            print(
+                f"{label}: {planted.units[0].kind}: {recovered} of {len(of_kind)}", file=sys.stderr
+            )
+    mended = [name for name in args.parametrizations if name in _MENDED]
     settings = {
         "options": " ".join(["", *(sys.argv[1:] if arguments is None else arguments)]),
         "frames": FRAMES,
         "size": SIZE,
     }
     text = planted_report.page(
-        found,
+        recoveries,
         knob=planted_runs.turn_knob(networks, **options),
         others=planted_runs.try_other_settings(mended, networks, **options),
         settings=settings,
     )
-    if chosen.out is None:
+    if args.out is None:
         print(text)
     else:
-        chosen.out.write_text(text, encoding="utf-8")
+        args.out.write_text(text, encoding="utf-8")
 
 
 def _arguments(arguments):

@@ -2,7 +2,7 @@
 
 python benchmarks/planted_maco.py [--kinds slow order ...] [--steps N] [--own N] [--seed N]
 
-Clips are made and judged as planted.py does it, with the magnitude of natural films held and, for
+Clips are synthesized and judged as in planted.py, with the magnitude of natural films held and, for
 some units of each kind, with that of the unit's planted optimum. Beside the overlap that a clip has
 stands the highest that it could have if, at each frequency in space, its power were shared out in
 time in the best way: how much there is at each is held.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import measures
 import numpy as np
-from planted_judge import OVERLAP, Found, judge
+from planted_judge import OVERLAP, Recovery, judge
 from planted_networks import KINDS, Planted, Unit, all_networks
 
 from c3dvis.maximize import Maximizer, parametrizations, scores
@@ -24,10 +24,10 @@ _TRADES = np.geomspace(1e-3, 1e3, 61)
 
 
 @dataclass(frozen=True)
-class Made:
+class Result:
     """A clip that was judged, and the highest overlap that its magnitude lets it have."""
 
-    found: Found
+    recovery: Recovery
     most: float
 
 
@@ -58,7 +58,7 @@ def _moved(columns: np.ndarray, totals: np.ndarray) -> np.ndarray:
     return np.maximum(columns - by[kept, np.arange(len(totals))], 0)
 
 
-def make(planted: Planted, units: Sequence[int], steps: int, seed: int, **options) -> list[Made]:
+def make(planted: Planted, units: Sequence[int], steps: int, seed: int, **options) -> list[Result]:
     """Clips of some units by MaCo with some options."""
     objective = planted.objective[list(units)]
     maximizer = Maximizer(
@@ -66,28 +66,28 @@ def make(planted: Planted, units: Sequence[int], steps: int, seed: int, **option
     )
     some = [planted.units[index] for index in units]
     best = np.diag(scores(planted.network, objective, np.stack([u.best for u in some])))
-    made = maximizer.make(steps=steps, seed=seed)
+    clips = maximizer.make(steps=steps, seed=seed)
     return [
         _judged(unit, one.clip, one.score / float(top))
-        for unit, one, top in zip(some, made, best, strict=True)
+        for unit, one, top in zip(some, clips, best, strict=True)
     ]
 
 
-def _judged(unit: Unit, clip: np.ndarray, score: float) -> Made:
+def _judged(unit: Unit, clip: np.ndarray, score: float) -> Result:
     held, wanted = (measures.spectrum(one, unit.window) for one in (clip, unit.best))
-    return Made(judge(unit, clip, score), most_overlap(held.sum(axis=0), wanted))
+    return Result(judge(unit, clip, score), most_overlap(held.sum(axis=0), wanted))
 
 
-def row(label: str, made: Sequence[Made]) -> str:
+def row(label: str, results: Sequence[Result]) -> str:
     """Medians over units as Markdown, and the highest."""
-    recovered = sum(not one.found.misses for one in made)
-    could = sum(one.most >= OVERLAP for one in made)
-    overlaps, most = [one.found.overlap for one in made], [one.most for one in made]
-    score = statistics.median(one.found.score for one in made)
+    recovered = sum(not one.recovery.misses for one in results)
+    could = sum(one.most >= OVERLAP for one in results)
+    overlaps, most = [one.recovery.overlap for one in results], [one.most for one in results]
+    score = statistics.median(one.recovery.score for one in results)
     return (
-        f"| {label} | {recovered} of {len(made)} | {statistics.median(overlaps):.2f} "
+        f"| {label} | {recovered} of {len(results)} | {statistics.median(overlaps):.2f} "
         f"({max(overlaps):.2f}) | {statistics.median(most):.2f} ({max(most):.2f}) "
-        f"| {could} of {len(made)} | {score:.2f} |"
+        f"| {could} of {len(results)} | {score:.2f} |"
     )
 
 
@@ -97,17 +97,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=128, help="of the optimizer")
     parser.add_argument("--own", type=int, default=2, help="units a kind with their own magnitude")
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     rows, everything = [], []
     for planted in all_networks():
         kind = planted.units[0].kind
-        if kind not in chosen.kinds:
+        if kind not in args.kinds:
             continue
-        natural = make(planted, range(len(planted.units)), chosen.steps, chosen.seed)
-        own: list[Made] = []
-        for index in range(chosen.own):
+        natural = make(planted, range(len(planted.units)), args.steps, args.seed)
+        own: list[Result] = []
+        for index in range(args.own):
             magnitude = parametrizations.magnitude_of(planted.units[index].best[None])
-            own += make(planted, [index], chosen.steps, chosen.seed, magnitude=magnitude)
+            own += make(planted, [index], args.steps, args.seed, magnitude=magnitude)
         everything.append((natural, own))
         rows += [row(f"{kind}, natural films", natural), row(f"{kind}, its optimum", own)]
         print(*rows[-2:], sep="\n", flush=True)

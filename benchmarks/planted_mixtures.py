@@ -17,12 +17,12 @@ PARTS = 6
 
 def waves() -> dict[str, DriftingGabor]:
     """Eight directions of three speeds in light and dark, and four of two colour oppositions."""
-    found = {}
+    waves = {}
     for speed in SPEEDS:
-        found |= planted_networks._waves(speed, range(0, 360, 45))
+        waves |= planted_networks._waves(speed, range(0, 360, 45))
     for colour, name in ((RED_GREEN, "red-green"), (BLUE_YELLOW, "blue-yellow")):
-        found |= planted_networks._coloured(colour, name)
-    return found
+        waves |= planted_networks._coloured(colour, name)
+    return waves
 
 
 def network(*, mixtures: int = 32, seed: int = 0) -> keras.Model:

@@ -1,4 +1,4 @@
-"""The page that benchmarks/planted.py writes, from what it found."""
+"""The page that benchmarks/planted.py writes, from what it measured."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -6,58 +6,58 @@ from collections.abc import Callable, Mapping, Sequence
 from c3dvis.text import table
 
 _HEAD = """\
-# Planted truth: do made clips show what a unit looks for?
+# Planted truth: do synthetic clips show what a unit prefers?
 
 Written by `python benchmarks/planted.py{options}`.
 
-The networks here are not trained. Their filters are drifting Gabors of chosen direction, speed,
-spatial frequency and colour, so the clip that excites each unit most is known before one is made:
-a wave of those parameters, at full contrast. Climbing on from these optima finds nothing better,
-and no climb from noise ends more than 1 % above them (both are tests). Clips are made
-with the default settings of `Maximizer`, {frames} frames of {size[0]} x {size[1]} pixels.
+The networks here are not trained. Their filters are drifting Gabors of known direction, speed,
+spatial frequency and colour, so the optimal stimulus of each unit is known in advance: a wave of
+those parameters at full contrast. Gradient ascent from these optima finds nothing better, and from
+noise it never ends more than 1 % above them (both are tests). Clips are synthesized with the
+default settings of `Maximizer`, {frames} frames of {size[0]} x {size[1]} pixels.
 
 | units | number | planted |
 | --- | --- | --- |
 {units}
 
-Energy units are the sum of the squares of two filters a quarter of a wave apart, averaged over the
-clip: any phase will do. Linear units are one filter at one position, so phase and place matter.
+Energy units sum the squares of two filters in quadrature, averaged over the clip, so the phase is
+free. Linear units are one filter at one position, so phase and position matter.
 Flicker units are the product of the energies of two opposite directions. The order classes are the
-energy one way times that of the other way 8 frames later.
+energy of one direction times that of the other 8 frames later.
 
 **Recovered** means direction within 10 degrees, speed within 10 %, colour within 10 degrees and an
 overlap of at least 0.9, for both events where there are two. Direction, speed and the two
-frequencies are read off the highest peak of the clip's power spectrum, seen through windows of the
-size of the filters. **Overlap** is the cosine between the power spectra of the made clip and of the
-planted optimum through such windows, and **shared** is their intersection, the share of power that
-lies at the same frequencies; start noise and any other pattern that the unit does not ask for
-lower the second much more than the first. Flicker has an orientation and no direction. **Score** is
-that of the made clip over that of the planted optimum.
+frequencies are those of the highest peak of the clip's power spectrum, computed in windows of the
+size of the filters. **Overlap** is the cosine between the power spectra of the synthetic clip and
+of the planted optimum in such windows, and **shared** is their intersection, the share of power at
+the same frequencies; initial noise and other patterns that the unit ignores lower the second much
+more than the first. Flicker has an orientation and no direction. **Score** is that of the synthetic
+clip over that of the planted optimum.
 """
 
 
 def page(
-    found: Mapping[str, Sequence], *, knob: Sequence, others: Sequence, settings: Mapping
+    recoveries: Mapping[str, Sequence], *, knob: Sequence, others: Sequence, settings: Mapping
 ) -> str:
     """The whole page.
 
     Args:
-        found: For each row of the tables what was found for every unit.
-        knob: What was found at each weight of the slow/fast knob, heaviest first.
-        others: What was found with other settings: parametrization, setting, kind, found.
+        recoveries: Of every unit, by the label of a row of the tables.
+        knob: Recoveries at each weight of the temporal penalty, strongest first.
+        others: Of other settings: parametrization, setting, kind of units, recoveries.
         settings: What the text says of the run: options, frames, size.
     """
-    units = next(iter(found.values()))
+    units = next(iter(recoveries.values()))
     text = _HEAD.format(**settings, units="\n".join(_planted(units)))
     text += "\n## Parametrizations\n\nMedians over units, with the worst unit in brackets.\n\n"
-    text += table(_OVERALL, [[label, *_overall(some)] for label, some in found.items()])
-    text += "\n\nUnits within each limit:\n\n" + _limits(found)
-    text += "\n\nUnits recovered of each kind:\n\n" + _kinds(found)
+    text += table(_OVERALL, [[label, *_overall(some)] for label, some in recoveries.items()])
+    text += "\n\nUnits within each limit:\n\n" + _limits(recoveries)
+    text += "\n\nUnits recovered of each kind:\n\n" + _kinds(recoveries)
     if knob:
         text += "\n\n" + _KNOB_HEAD + table(_KNOB, [_knob_row(*row) for row in knob])
     if others:
-        text += "\n\n" + _OTHERS_HEAD + _others(found, others)
-    text += "\n\n## Failures\n\n" + _failures(found)
+        text += "\n\n" + _OTHERS_HEAD + _others(recoveries, others)
+    text += "\n\n## Failures\n\n" + _failures(recoveries)
     return text + "\n"
 
 
@@ -75,19 +75,19 @@ _OVERALL = (
 )
 
 
-def _overall(found: Sequence) -> list[str]:
-    recovered = sum(not one.misses for one in found)
+def _overall(recoveries: Sequence) -> list[str]:
+    recovered = sum(not one.misses for one in recoveries)
 
     def errors(name: str, form: str) -> str:
-        values = [abs(getattr(one, name)) for one in found]
+        values = [abs(getattr(one, name)) for one in recoveries]
         return f"{_form(statistics.median(values), form)} ({_form(max(values), form)})"
 
     def likeness(name: str) -> str:
-        values = [getattr(one, name) for one in found]
+        values = [getattr(one, name) for one in recoveries]
         return f"{statistics.median(values):.2f} ({min(values):.2f})"
 
     return [
-        f"{recovered} of {len(found)}",
+        f"{recovered} of {len(recoveries)}",
         errors("direction", ".1f"),
         errors("speed", ".1%"),
         errors("spatial_frequency", ".1%"),
@@ -99,31 +99,31 @@ def _overall(found: Sequence) -> list[str]:
     ]
 
 
-def _limits(found: Mapping[str, Sequence]) -> str:
+def _limits(recoveries: Mapping[str, Sequence]) -> str:
     names = ("direction", "speed", "colour", "overlap")
     rows = [
         [label, *(_count(some, lambda o, name=name: name not in o.misses) for name in names)]
-        for label, some in found.items()
+        for label, some in recoveries.items()
     ]
     return table(["parametrization", *names], rows)
 
 
-def _kinds(found: Mapping[str, Sequence]) -> str:
-    kinds = list(dict.fromkeys(one.unit.kind for one in next(iter(found.values()))))
+def _kinds(recoveries: Mapping[str, Sequence]) -> str:
+    kinds = list(dict.fromkeys(one.unit.kind for one in next(iter(recoveries.values()))))
     rows = []
-    for label, some in found.items():
+    for label, some in recoveries.items():
         by_kind = [[one for one in some if one.unit.kind == kind] for kind in kinds]
         rows.append([label, *(_count(part, lambda o: not o.misses) for part in by_kind)])
     return table(["parametrization", *kinds], rows)
 
 
 _KNOB_HEAD = """\
-## The slow/fast knob
+## Clips from slow to fast
 
 `slow_to_fast` on the slow, medium and fast units, with its default weights and parametrization.
-What a heavier weight should take away is speed alone: orientation and spatial frequency are those
-of the unit at any weight. Energy and score are over those of the free clip, speed is over the
-planted one; medians.
+A larger weight should lower the speed only: orientation and spatial frequency should stay those of
+the unit. Medians; energy and score are relative to the clip without a penalty, speed to the planted
+one.
 
 """
 _KNOB = (
@@ -139,35 +139,35 @@ _KNOB = (
 )
 
 
-def _knob_row(weight: float, found: Sequence, energy: float, score: float) -> list[str]:
+def _knob_row(weight: float, recoveries: Sequence, energy: float, score: float) -> list[str]:
     speeds = []
     for kind in ("slow", "medium", "fast"):
-        some = [1 + one.speed for one in found if one.unit.kind == kind]
+        some = [1 + one.speed for one in recoveries if one.unit.kind == kind]
         speeds.append(f"{statistics.median(some):.2f}" if some else "")
     return [
         f"{weight:g}",
         f"{energy:.2f}",
         f"{score:.2f}",
-        _count(found, lambda o: min(o.direction, 180 - o.direction) <= 10),
-        _count(found, lambda o: o.direction <= 10),
-        _count(found, lambda o: abs(o.spatial_frequency) <= 0.1),
+        _count(recoveries, lambda o: min(o.direction, 180 - o.direction) <= 10),
+        _count(recoveries, lambda o: o.direction <= 10),
+        _count(recoveries, lambda o: abs(o.spatial_frequency) <= 0.1),
         *speeds,
     ]
 
 
 _OTHERS_HEAD = """\
-## What other settings mend or spoil
+## Other settings
 
-For the units that a setting is meant for: what is found with it, after what is found by default.
+Each setting on the units that it is meant for; the default in brackets.
 
 """
 
 
-def _others(found: Mapping[str, Sequence], others: Sequence) -> str:
+def _others(recoveries: Mapping[str, Sequence], others: Sequence) -> str:
     head = ("parametrization", "setting", "units", "recovered", "overlap", "shared", "score")
     rows = []
     for name, setting, kind, now in others:
-        before = [one for one in found[name] if one.unit.kind == kind]
+        before = [one for one in recoveries[name] if one.unit.kind == kind]
         values = [
             f"{statistics.median(getattr(one, key) for one in now):.2f}"
             f" ({statistics.median(getattr(one, key) for one in before):.2f})"
@@ -178,10 +178,10 @@ def _others(found: Mapping[str, Sequence], others: Sequence) -> str:
     return table(head, rows)
 
 
-def _failures(found: Mapping[str, Sequence]) -> str:
+def _failures(recoveries: Mapping[str, Sequence]) -> str:
     head = ["parametrization", "unit", "direction", "speed", "colour", "overlap", "shared", "score"]
     rows = []
-    for label, some in found.items():
+    for label, some in recoveries.items():
         for one in some:
             if one.misses:
                 values = [
@@ -193,14 +193,14 @@ def _failures(found: Mapping[str, Sequence]) -> str:
                 marked = [f"**{value}**" if name in one.misses else value for name, value in values]
                 rest = [f"{one.shared:.2f}", f"{one.score:.2f}"]
                 rows.append([label, one.unit.name, *marked, *rest])
-    text = "Every unit that was not recovered, with what was outside the limits in bold.\n\n"
+    text = "Every unit that was not recovered; measures outside the limits are bold.\n\n"
     return text + table(head, rows) if rows else "None."
 
 
-def _planted(found: Sequence) -> list[str]:
+def _planted(recoveries: Sequence) -> list[str]:
     lines = []
-    for kind in dict.fromkeys(one.unit.kind for one in found):
-        units = [one.unit for one in found if one.unit.kind == kind]
+    for kind in dict.fromkeys(one.unit.kind for one in recoveries):
+        units = [one.unit for one in recoveries if one.unit.kind == kind]
         waves = {}
         for event in (event for unit in units for event in unit.events):
             space, time = f"{event.spatial_frequency:.3f}", f"{event.temporal_frequency:.2f}"
@@ -211,8 +211,8 @@ def _planted(found: Sequence) -> list[str]:
     return lines
 
 
-def _count(found: Sequence, met: Callable) -> str:
-    return f"{sum(map(met, found))} of {len(found)}" if found else ""
+def _count(recoveries: Sequence, met: Callable) -> str:
+    return f"{sum(map(met, recoveries))} of {len(recoveries)}" if recoveries else ""
 
 
 def _form(value: float, form: str) -> str:

@@ -31,12 +31,12 @@ PARAMETRIZATIONS = ("fourier", *(n for n in parametrizations.names() if n != "fo
 HELD_OUT = 512
 
 
-def gallery(network: str, parametrization: str, chosen: argparse.Namespace) -> Outcome:
+def gallery(network: str, parametrization: str, args: argparse.Namespace) -> Outcome:
     """The units of a network, made or found in the folder."""
     settings = Settings(model=network, parametrization=parametrization, compare=HELD_OUT)
-    out = chosen.folder / f"{network}-{parametrization}"
-    selection = Selection(filters=chosen.filters)
-    if chosen.classes_only:
+    out = args.folder / f"{network}-{parametrization}"
+    selection = Selection(filters=args.filters)
+    if args.classes_only:
         selection = Selection(classes=("all",))
     return make(settings, out, selection=selection, report=lambda line: print(line, flush=True))
 
@@ -88,12 +88,12 @@ def recognised(outcome: Outcome, folder: Path, networks: Mapping[str, keras.Mode
 
 
 def main() -> None:
-    chosen = _arguments()
+    args = _arguments()
     machine = state()
-    first, *others = chosen.networks
-    of_first = {p: gallery(first, p, chosen) for p in chosen.parametrizations}
-    default = chosen.parametrizations[0]
-    of_all = {first: of_first[default]} | {n: gallery(n, default, chosen) for n in others}
+    first, *others = args.networks
+    of_first = {p: gallery(first, p, args) for p in args.parametrizations}
+    default = args.parametrizations[0]
+    of_all = {first: of_first[default]} | {n: gallery(n, default, args) for n in others}
     networks = {name: models.build(name) for name in NETWORKS}
     text = ["# How well made clips excite their units", ""]
     text += ["Written by `benchmarks/quality.py`, which says what is measured.", "", *machine, ""]
@@ -118,15 +118,15 @@ def main() -> None:
         f"| made by | {' | '.join(networks)} |",
         "|---" * (len(networks) + 1) + "|",
     ]
-    rows = {f"{n}, {default}": (o, chosen.folder / f"{n}-{default}") for n, o in of_all.items()}
-    for parametrization in chosen.parametrizations[1:]:
-        folder = chosen.folder / f"{first}-{parametrization}"
+    rows = {f"{n}, {default}": (o, args.folder / f"{n}-{default}") for n, o in of_all.items()}
+    for parametrization in args.parametrizations[1:]:
+        folder = args.folder / f"{first}-{parametrization}"
         rows[f"{first}, {parametrization}"] = (of_first[parametrization], folder)
     for name, (outcome, folder) in rows.items():
         counts = recognised(outcome, folder, networks)
         text.append(f"| {name} | {' | '.join(map(str, counts))} |")
-    chosen.out.write_text("\n".join([*text, ""]), encoding="utf-8")
-    print(f"Written to {chosen.out}.")
+    args.out.write_text("\n".join([*text, ""]), encoding="utf-8")
+    print(f"Written to {args.out}.")
 
 
 def _arguments() -> argparse.Namespace:

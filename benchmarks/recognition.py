@@ -69,7 +69,7 @@ def _shape(frames: int, size: int) -> dict:
 
 def changes(shown: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """The clips, changed a little in each of several ways."""
-    yield "as they are", shown
+    yield "unchanged", shown
     for down, right in ((8, 0), (-8, 0), (0, 8), (0, -8)):
         yield f"moved by {down} down, {right} right", moved(shown, down, right)
     for factor in (0.9, 1.1):
@@ -100,16 +100,16 @@ def moved(shown: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def scaled(shown: np.ndarray, factor: float) -> np.ndarray:
-    """Scaled about the middle; the edges are cut or repeated."""
+    """Clips scaled about their centre; edges are cropped or repeated."""
     size = shown.shape[2]
-    made = resized(shown, round(size * factor))
-    index = np.arange(size) - (size - made.shape[2]) // 2
-    index = np.clip(index, 0, made.shape[2] - 1)
-    return made[:, :, index][:, :, :, index]
+    scaled = resized(shown, round(size * factor))
+    index = np.arange(size) - (size - scaled.shape[2]) // 2
+    index = np.clip(index, 0, scaled.shape[2] - 1)
+    return scaled[:, :, index][:, :, :, index]
 
 
 def slowed(shown: np.ndarray, frames: int) -> np.ndarray:
-    """Played over more frames, between which it is faded."""
+    """Clips slowed down to more frames, with linear interpolation."""
     times = np.linspace(0, shown.shape[1] - 1, frames)
     before = np.floor(times).astype(int)
     after = np.minimum(before + 1, shown.shape[1] - 1)
@@ -118,13 +118,13 @@ def slowed(shown: np.ndarray, frames: int) -> np.ndarray:
 
 
 def recognised(networks: Networks, shown: np.ndarray, labels: np.ndarray, changed) -> dict:
-    """By change, which clips are taken for their class; under "all of these", those always."""
+    """Whether each clip is classified correctly, by change; "all of these" is under all changes."""
     kept = {name: networks.classes(clip) == labels for name, clip in changed(shown)}
     return kept | {"all of these": np.all(list(kept.values()), axis=0)}
 
 
 def variation(shown: np.ndarray) -> tuple[float, float]:
-    """Mean absolute difference from frame to frame, and from row to row."""
+    """Mean absolute differences of adjacent frames, and of adjacent rows."""
     return tuple(float(np.abs(np.diff(shown, axis=axis)).mean()) for axis in (1, 2))
 
 
@@ -142,7 +142,7 @@ def spectrum(shown: np.ndarray) -> np.ndarray:
 
 
 def of_gallery(folder: Path) -> dict[str, dict[int, tuple[str | None, np.ndarray]]]:
-    """Layer to channel to label and clip of what a gallery holds."""
+    """Labels and clips of a gallery, by layer and channel."""
     units: dict[str, dict[int, tuple[str | None, np.ndarray]]] = {}
     for path in sorted(folder.glob("*/*.json")):
         record = files.read_json(path)
@@ -154,7 +154,7 @@ def of_gallery(folder: Path) -> dict[str, dict[int, tuple[str | None, np.ndarray
 
 def real_clips(folder: Path) -> np.ndarray:
     """Windows of all files and folders of frames in a folder, and in its folders."""
-    found = []
+    windows = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in (".avi", ".mp4", ".gif", ".webm"):
             continue
@@ -163,14 +163,14 @@ def real_clips(folder: Path) -> np.ndarray:
                 window = clips.read(path, frames=FRAMES, size=(SIZE, SIZE), start=first, step=_STEP)
             except ValueError:  # the file is shorter than that
                 break
-            found.append(window)
-    if not found:
+            windows.append(window)
+    if not windows:
         raise SystemExit(f"Expected videos in {folder}. Received: none.")
-    return np.stack(found)
+    return np.stack(windows)
 
 
 def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> tuple:
-    """Windows of films that are taken for their class, those classes, and how many films."""
+    """Windows of films that are classified correctly, their classes, and the number of films."""
     names = networks.network.class_names
     shown, labels, films = [], [], set()
     for path in sorted(folder.iterdir()):
@@ -191,27 +191,27 @@ def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> t
 
 
 def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, list[float]]:
-    """Of each layer, its units' scores over the best of the real clips."""
-    asked = {
+    """Scores of each layer's units, relative to the best real clip."""
+    objectives_by_layer = {
         layer: objectives.logit(list(own))
         if layer == CLASSES
         else objectives.channel(layer, list(own))
         for layer, own in units.items()
     }
-    of_real = scores(network, list(asked.values()), real, batch_size=4)
-    found = {}
-    for (layer, objective), best in zip(asked.items(), of_real, strict=True):
+    of_real = scores(network, list(objectives_by_layer.values()), real, batch_size=4)
+    ratios = {}
+    for (layer, objective), best in zip(objectives_by_layer.items(), of_real, strict=True):
         shown = np.stack([clip for _, clip in units[layer].values()])
         own = np.diag(scores(network, objective, shown, batch_size=4))
-        found[layer] = [
+        ratios[layer] = [
             float(a / b) if b > 0 else float("inf")
             for a, b in zip(own, best.max(axis=0), strict=True)
         ]
-    return found
+    return ratios
 
 
 def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: Path) -> np.ndarray:
-    """What tf-keras-vis makes for classes, read back from GIFs; those in the folder are kept."""
+    """Class clips of tf-keras-vis, read from GIFs; those in the folder are reused."""
     from same_activation import their_score, theirs
 
     make = theirs(network, network.layers[-1].name, quick=True)
@@ -220,59 +220,61 @@ def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: 
     for label in labels:
         path = folder / f"{label}-{steps}.gif"
         if not path.exists():
-            made = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
-            clips.write(path, np.clip(made, 0, 1), fps=8)
+            clip = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
+            clips.write(path, np.clip(clip, 0, 1), fps=8)
             print(f"tf-keras-vis made class {label}", flush=True)
         shown.append(clips.read(path, frames=FRAMES, short="hold"))
     return np.stack(shown)
 
 
 def rows_of(name: str, networks: Networks, shown, labels, real) -> list[str]:
-    """A section of the page: how clips of classes do."""
-    text = [f"## {name}", "", "| shown | taken for their class |", "|---|---|"]
+    """A section of the page on class clips."""
+    text = [f"## {name}", "", "| change | classified correctly |", "|---|---|"]
     for changed in (changes, sizes):
         for change, kept in recognised(networks, shown, labels, changed).items():
             text.append(f"| {change} | {int(kept.sum())} of {len(kept)} |")
             print(text[-1], flush=True)
-    apart = float(np.sqrt(np.mean((spectrum(shown) - spectrum(real)) ** 2)))
+    distance = float(np.sqrt(np.mean((spectrum(shown) - spectrum(real)) ** 2)))
     own, theirs = variation(shown), variation(real)
     return [
         *text,
         "",
-        f"Change from frame to frame {own[0]:.3f}, from row to row {own[1]:.3f}; of real clips "
-        f"{theirs[0]:.3f} and {theirs[1]:.3f}. Distance of the spectra in time and space "
-        f"{apart:.2f} decades.",
+        f"Mean difference of adjacent frames {own[0]:.3f}, of adjacent rows {own[1]:.3f}; of real "
+        f"clips {theirs[0]:.3f} and {theirs[1]:.3f}. Distance of the spectra in time and space "
+        f"{distance:.2f} decades.",
         "",
     ]
 
 
 def main() -> None:
-    chosen = _arguments()
+    args = _arguments()
     machine = state()
-    networks = Networks(chosen.model, chosen.weights)
-    units, real = of_gallery(chosen.gallery), real_clips(chosen.real)
+    networks = Networks(args.model, args.weights)
+    units, real = of_gallery(args.gallery), real_clips(args.real)
     labels = np.array(list(units[CLASSES]))
     shown = np.stack([clip for _, clip in units[CLASSES].values()])
-    text = ["# Class clips that are recognised, and real ones", ""]
+    text = ["# Classification of synthetic class clips, and of real clips", ""]
     text += [
-        "Written by `benchmarks/recognition.py`, which says what is measured.",
+        "Written by `benchmarks/recognition.py`, which describes the measures.",
         "",
         *machine,
         "",
     ]
     text += rows_of("c3dvis", networks, shown, labels, real)
-    if chosen.peer:
-        some = labels[: chosen.peer]
-        made = peer_clips(networks.network, some, chosen.peer_steps, chosen.peer_folder)
-        name = f"tf-keras-vis, {chosen.peer_steps} steps, the first {len(some)} classes"
-        text += rows_of(name, networks, made, some, real)
-    if chosen.known:
-        known = dict(pair.split("=", 1) for pair in chosen.known)
-        made, some, films = known_clips(networks, chosen.real, known)
-        name = f"Real clips that are taken for their class, {len(made)} windows of {films} films"
-        text += rows_of(name, networks, made, some, real)
+    if args.peer:
+        some = labels[: args.peer]
+        synthetic = peer_clips(networks.network, some, args.peer_steps, args.peer_folder)
+        name = f"tf-keras-vis, {args.peer_steps} steps, the first {len(some)} classes"
+        text += rows_of(name, networks, synthetic, some, real)
+    if args.known:
+        known = dict(pair.split("=", 1) for pair in args.known)
+        synthetic, some, films = known_clips(networks, args.real, known)
+        name = (
+            f"Real clips that are classified correctly, {len(synthetic)} windows of {films} films"
+        )
+        text += rows_of(name, networks, synthetic, some, real)
     text += [f"## Score over the best of {len(real)} real clips", ""]
-    text += ["| layer | least | median | above 1 |", "|---|---|---|---|"]
+    text += ["| layer | lowest | median | above 1 |", "|---|---|---|---|"]
     for layer, own in ratios(networks.network, units, real).items():
         shown_layer = "classes (logit)" if layer == CLASSES else layer
         above = sum(value > 1 for value in own)
@@ -280,10 +282,10 @@ def main() -> None:
             f"| {shown_layer} | {min(own):.2f} | {np.median(own):.2f} | {above} of {len(own)} |"
         )
     page = "\n".join([*text, ""])
-    if chosen.out is None:
+    if args.out is None:
         print(page)
     else:
-        chosen.out.write_text(page, encoding="utf-8")
+        args.out.write_text(page, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:

@@ -55,8 +55,8 @@ def theirs(network, layer: str, *, quick: bool = False):
 
     def make(score, steps: int):
         settings = {"regularizers": [Norm(weight=0.3, p=1)], "callbacks": None}
-        made = visualization(score, steps=steps, **settings)
-        return made.numpy() / 255 if hasattr(made, "numpy") else made / 255
+        images = visualization(score, steps=steps, **settings)
+        return images.numpy() / 255 if hasattr(images, "numpy") else images / 255
 
     return make
 
@@ -88,8 +88,8 @@ def table(name: str, options) -> list[str]:
             }
             other = _run("theirs", settings, Path(folder))
             for dtype in options.dtype:
-                asked = {**settings, "dtype": dtype, "targets": other["scores"]}
-                ours = _run("ours", asked, Path(folder))
+                matched = {**settings, "dtype": dtype, "targets": other["scores"]}
+                ours = _run("ours", matched, Path(folder))
                 ratios = [a / b for a, b in zip(other["seconds"], ours["seconds"], strict=True)]
                 rows.append(
                     f"| {name} {layer} | {dtype} | {statistics.median(other['seconds']):.1f} "
@@ -101,10 +101,10 @@ def table(name: str, options) -> list[str]:
 
 
 def _run(side: str, settings: dict, folder: Path) -> dict:
-    given, got = folder / "settings.json", folder / "out.json"
-    given.write_text(json.dumps(settings), encoding="utf-8")
-    subprocess.run([sys.executable, __file__, side, str(given), str(got)], check=True)
-    return json.loads(got.read_text(encoding="utf-8"))
+    source, target = folder / "settings.json", folder / "out.json"
+    source.write_text(json.dumps(settings), encoding="utf-8")
+    subprocess.run([sys.executable, __file__, side, str(source), str(target)], check=True)
+    return json.loads(target.read_text(encoding="utf-8"))
 
 
 def _objective(network, layer: str, count: int):
@@ -130,9 +130,9 @@ def run_theirs(settings: dict) -> dict:
     seconds, reached = [], []
     for unit in range(len(objective)):
         start = time.perf_counter()
-        made = make(their_score(unit), settings["their_steps"])
+        output = make(their_score(unit), settings["their_steps"])
         seconds.append(begun / len(objective) + time.perf_counter() - start)
-        clip = np.clip(np.asarray(made, np.float32), 0, 1)
+        clip = np.clip(np.asarray(output, np.float32), 0, 1)
         reached.append(float(scores(network, objective[unit], clip)[0, 0]))
     return {"seconds": seconds, "scores": reached}
 
@@ -202,7 +202,7 @@ def _until(network, objective, targets):
 
 
 if __name__ == "__main__":
-    side, given, got = sys.argv[1:]
-    asked = json.loads(Path(given).read_text(encoding="utf-8"))
-    found = {"theirs": run_theirs, "ours": run_ours}[side](asked)
-    Path(got).write_text(json.dumps(found), encoding="utf-8")
+    side, source, target = sys.argv[1:]
+    settings = json.loads(Path(source).read_text(encoding="utf-8"))
+    result = {"theirs": run_theirs, "ours": run_ours}[side](settings)
+    Path(target).write_text(json.dumps(result), encoding="utf-8")

@@ -122,26 +122,26 @@ def main():
     parser.add_argument("--memory", type=int, nargs="*", default=[1000, 4000])
     parser.add_argument("--only-memory", help=argparse.SUPPRESS)
     parser.add_argument("--out", default="docs/benchmarks-sweep.md")
-    chosen = parser.parse_args()
-    if chosen.only_memory:
-        print(memory(chosen.only_memory, chosen.memory[0]))
+    args = parser.parse_args()
+    if args.only_memory:
+        print(memory(args.only_memory, args.memory[0]))
         return
     state = machine.state()
     rows = [
         "| network | clips | CPU time over that of bare passes | and without their compilation |"
-        + "".join(f" MiB for {count} clips |" for count in chosen.memory),
-        "|---|---|---|---|" + "---|" * len(chosen.memory),
+        + "".join(f" MiB for {count} clips |" for count in args.memory),
+        "|---|---|---|---|" + "---|" * len(args.memory),
     ]
-    for name in chosen.networks:
-        whole, compiled = ratios(name, chosen.clips)
-        row = f"| {name} | {chosen.clips} | {compiled:.2f} | {whole:.2f} |"
-        for count in chosen.memory:  # a process each, as the greatest size never falls
+    for name in args.networks:
+        whole, compiled = ratios(name, args.clips)
+        row = f"| {name} | {args.clips} | {compiled:.2f} | {whole:.2f} |"
+        for count in args.memory:  # a process each, as the greatest size never falls
             command = [sys.executable, __file__, "--only-memory", name, "--memory", str(count)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             row += f" {float(printed.split()[-1]):.0f} |"
         rows.append(row)
         print(row, flush=True)
-    with open(chosen.out, "w", encoding="utf-8") as page:
+    with open(args.out, "w", encoding="utf-8") as page:
         page.write(_PAGE.format(machine="\n".join(state), rows="\n".join(rows)))
 
 

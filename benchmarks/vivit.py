@@ -119,17 +119,17 @@ class Patches(AugmentedClips):
     """Batches of clips cut into the patches that the network's convolution reads."""
 
     def __getitem__(self, index):
-        clips, *asked = super().__getitem__(index)
+        clips, *targets = super().__getitem__(index)
         sides = itertools.chain(*zip(GRID, PATCH, strict=True))
-        apart = clips.reshape(len(clips), *sides, 3).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-        return apart.reshape(len(clips), math.prod(GRID), -1), *asked
+        patches = clips.reshape(len(clips), *sides, 3).transpose(0, 1, 3, 5, 2, 4, 6, 7)
+        return patches.reshape(len(clips), math.prod(GRID), -1), *targets
 
 
 def _lesson(seed: int, count: int, others: int) -> Patches:
-    made = _directions(seed, others, count)
-    clips = np.rint(255 * made.clips).astype(np.uint8)
+    batch = _directions(seed, others, count)
+    clips = np.rint(255 * batch.clips).astype(np.uint8)
     heads = {"half": GRID}
-    return Patches(clips, made.labels, made.masks, heads=heads, batch_size=BATCH_SIZE, seed=seed)
+    return Patches(clips, batch.labels, batch.masks, heads=heads, batch_size=BATCH_SIZE, seed=seed)
 
 
 def _directions(seed: int, others: int, count: int) -> Evidence:
@@ -146,16 +146,18 @@ def _directions(seed: int, others: int, count: int) -> Evidence:
 
 def measured(network: keras.Model, count: int) -> dict[str, list[attribution.Scores]]:
     """Metrics of each method on the first held-out clips whose class the network tells."""
-    made = _directions(HELD_OUT_SEED, DISTRACTORS, HELD_OUT_CLIPS)
-    right = network.predict(made.clips, verbose=0).argmax(axis=-1) == made.labels
-    print(f"{right.mean():.1%} of {len(right)} held-out clips are told right", flush=True)
+    batch = _directions(HELD_OUT_SEED, DISTRACTORS, HELD_OUT_CLIPS)
+    right = network.predict(batch.clips, verbose=0).argmax(axis=-1) == batch.labels
+    print(f"{right.mean():.1%} of {len(right)} held-out clips are classified correctly", flush=True)
     scores: dict[str, list[attribution.Scores]] = {name: [] for name in (*METHODS, "random map")}
     for i in np.flatnonzero(right)[:count]:
-        first, end = map(int, made.windows[i])
-        known = attribution.Known(made.clips[i], int(made.labels[i]), made.masks[i], (first, end))
+        first, end = map(int, batch.windows[i])
+        known = attribution.Known(
+            batch.clips[i], int(batch.labels[i]), batch.masks[i], (first, end)
+        )
         for name in METHODS:
-            found = attribute(network, known.clip, objectives.logit(known.label), method=name)
-            scores[name].append(attribution.measure(found, known))
+            result = attribute(network, known.clip, objectives.logit(known.label), method=name)
+            scores[name].append(attribution.measure(result, known))
         scores["random map"].append(attribution.by_chance(known, int(i))[0])
     return scores
 
@@ -164,18 +166,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=int, default=48, help="explained (default 48)")
     parser.add_argument("--weights", type=Path, help="of an earlier run; made where there are none")
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     print("\n".join(machine.state()), flush=True)
-    if chosen.weights is not None and chosen.weights.is_file():
+    if args.weights is not None and args.weights.is_file():
         network = build()
-        network.load_weights(chosen.weights)
+        network.load_weights(args.weights)
     else:
         began = time.process_time()
         network = train()
         print(f"trained in {time.process_time() - began:.0f} s of processor time", flush=True)
-        if chosen.weights is not None:
-            network.save_weights(chosen.weights)
-    print(attribution.table(measured(network, chosen.clips)))
+        if args.weights is not None:
+            network.save_weights(args.weights)
+    print(attribution.table(measured(network, args.clips)))
 
 
 if __name__ == "__main__":

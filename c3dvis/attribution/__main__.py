@@ -54,58 +54,57 @@ _DEFAULT_METHODS = ("integrated_gradients",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = _parse(given)
-    resume = shlex.join(["python", "-m", "c3dvis.attribution", *given])
-    return run(lambda: _run(chosen), resume=resume)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parse(typed)
+    resume = shlex.join(["python", "-m", "c3dvis.attribution", *typed])
+    return run(lambda: _run(args), resume=resume)
 
 
-def _run(chosen: argparse.Namespace) -> int:
-    if chosen.list_methods:
+def _run(args: argparse.Namespace) -> int:
+    if args.list_methods:
         print("\n".join(methods.names()))
         return 0
     load_keras()
     from c3dvis.attribution import report
 
-    made, failed = report.write(chosen)
-    say(f"{chosen.out}/index.html: {counted(made, 'GIF')}, {failed} failed")
+    count, failed = report.write(args)
+    say(f"{args.out}/index.html: {counted(count, 'GIF')}, {failed} failed")
     return 1 if failed else 0
 
 
-def _parse(given: Sequence[str]) -> argparse.Namespace:
+def _parse(typed: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
-    chosen = parser.parse_args(given)
-    check_arguments(parser, chosen)
-    folder_argument(parser, chosen.out)
-    chosen.options = dict(chosen.option or [])
-    if chosen.tolerance is not None:
-        if "tolerance" in chosen.options:
+    args = parser.parse_args(typed)
+    check_arguments(parser, args)
+    folder_argument(parser, args.out)
+    args.options = dict(args.option or [])
+    if args.tolerance is not None:
+        if "tolerance" in args.options:
             parser.error("argument --tolerance: not allowed with argument --option tolerance=")
-        chosen.options["tolerance"] = chosen.tolerance
-    if chosen.list_methods:
-        return chosen
-    if chosen.smooth and chosen.polarity == "negative":
+        args.options["tolerance"] = args.tolerance
+    if args.list_methods:
+        return args
+    if args.smooth and args.polarity == "negative":
         parser.error(
             "argument --polarity: Expected both or positive with --smooth, whose heat has no sign. "
             "Received: 'negative'."
         )
-    if chosen.clip is None:
+    if args.clip is None:
         parser.error("argument CLIP: Expected a file or folder. Received: none.")
-    of_volumes = [name for name in ("axis", "window") if getattr(chosen, name) is not None]
-    check_window_arguments(parser, chosen)
-    of_clips = [name for name in ("start", "step", "short") if getattr(chosen, name)]
-    of_clips += ["windows"] if chosen.windows > 1 else []
-    is_volume = chosen.clip.endswith((".nii", ".nii.gz"))
+    of_volumes = [name for name in ("axis", "window") if getattr(args, name) is not None]
+    check_window_arguments(parser, args)
+    of_clips = [name for name in ("start", "step", "short") if getattr(args, name)]
+    of_clips += ["windows"] if args.windows > 1 else []
+    is_volume = args.clip.endswith((".nii", ".nii.gz"))
     for name in of_clips if is_volume else of_volumes:
-        if not Path(chosen.clip).is_dir():
+        if not Path(args.clip).is_dir():
             kind = "a video or pictures" if is_volume else "a NIfTI volume"
-            parser.error(f"argument --{name}: Expected {kind} with it. Received: {chosen.clip!r}.")
-    if not Path(chosen.clip).exists():
+            parser.error(f"argument --{name}: Expected {kind} with it. Received: {args.clip!r}.")
+    if not Path(args.clip).exists():
         parser.error(
-            f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}, which isn't "
-            "there."
+            f"argument CLIP: Expected a file or folder. Received: {args.clip!r}, which isn't there."
         )
-    return chosen
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

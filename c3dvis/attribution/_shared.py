@@ -1,4 +1,4 @@
-"""What scorers of one kind of objective share: a part of the network, and compiled functions."""
+"""The state that scorers of one kind of objective share: graph, variables, compiled functions."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from c3dvis import graph, rewire
 from c3dvis.models import layers
 from c3dvis.objectives import CLIP, LOGITS, Logit, Objective
 
-# Kinds of objectives whose compiled functions are kept for each network.
-_KEPT = 16
-# The logit of a score that is the clip's own; that of the hidden clip's is its negative.
-_SURE = 4.0
+_MAX_KINDS = 16  # of objectives whose compiled functions are cached, for each network
+# Logit of a calibrated probability at the clip's score; at the hidden clip's it is the negative.
+_CALIBRATED_LOGIT = 4.0
 
 
 class Shared:
-    """What scorers of one kind of objective share, whatever the unit: it does not hold the network.
+    """The state that scorers of one kind of objective share, for any unit.
+
+    It holds no reference to the network, so that the cache doesn't keep networks alive.
 
     Attributes:
         tap: The network up to what the objective reads.
-        shadow: Computes it.
-        objective: Of any unit of the kind: functions are given the unit's indices.
-        shapes: Of what it reads, without the batch axis, by layer name.
-        functions: What has been compiled or is known of the network, by name.
-        is_sigmoid: Whether the objective is a logit that a sigmoid makes a probability.
-        has_probability: Whether it is one logit of several, or one that a sigmoid ends.
-        ends: Scores of a clip that is hidden and of the clip, between which a score that has no
-            probability is judged.
+        shadow: The function that computes it.
+        objective: An objective of the kind; functions take the unit's indices as an argument.
+        shapes: Output shapes of the layers it reads, without the batch axis, by layer name.
+        cache: Compiled functions and facts about the network, see `Scorer.cached`.
+        is_sigmoid: Whether the objective is a logit whose probability is a sigmoid.
+        has_probability: Whether it is one logit of several, or one with a sigmoid.
+        reference_scores: Scores of the hidden clip and of the clip, see `Scorer.calibrate`.
     """
 
     def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
@@ -44,7 +44,7 @@ class Shared:
         self.shadow = rewire.Shadow(self.tap)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
         self.preprocess = preprocess
-        self.functions: dict[Hashable, Any] = {}
+        self.cache: dict[Hashable, Any] = {}
         self.shapes = {
             name: tuple(output.shape[1:])
             for name, output in zip(self.objective.layers, self.tap.outputs, strict=True)
@@ -60,12 +60,14 @@ class Shared:
         is_logit = not others and weight == 1 and isinstance(term, Logit)
         several = len(self.shapes[first]) > 0 and (self.shapes[first][-1] or 0) > 1
         self.has_probability = is_logit and (self.is_sigmoid or several)
-        self.ends = keras.Variable(np.zeros(2, np.float32), trainable=False, name="ends")
+        self.reference_scores = keras.Variable(
+            np.zeros(2, np.float32), trainable=False, name="reference_scores"
+        )
 
     @property
     def variables(self) -> list:
-        """What compiled functions read."""
-        return [*self.tap.variables, self.ends]
+        """The variables that compiled functions read."""
+        return [*self.tap.variables, self.reference_scores]
 
     def activations(
         self,
@@ -73,11 +75,11 @@ class Shared:
         call: Callable | None = None,
         changes: Mapping[int, Callable] | None = None,
     ) -> dict:
-        """What the objective reads of a tensor of clips, by layer name.
+        """Activations that the objective reads, by layer name.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
-            call: In the place of `rewire.quick_call`, for each layer of the network.
+            call: Replaces `rewire.quick_call`, for each layer of the network.
             changes: As in `rewire.Shadow.call`.
         """
         inputs = clips if self.preprocess is None else self.preprocess(clips)
@@ -100,14 +102,15 @@ class Shared:
     def log_probabilities(self, clips, unit_indices):
         """Log p and log(1 - p), `(N,)`, of the objective's class.
 
-        Of a score that has no probability, p says how near it is to the clip's and how far from
-        the hidden clip's: a sigmoid that is 0.98 at the one and 0.02 at the other.
+        For a score without a probability, p is a sigmoid that is 0.98 at the clip's score and 0.02
+        at the hidden clip's.
         """
         if not self.has_probability:
-            hidden, shown = self.ends[0], self.ends[1]
+            hidden, shown = self.reference_scores[0], self.reference_scores[1]
             middle = (hidden + shown) / 2
-            own = 2 * _SURE * (self.score(clips, unit_indices) - middle) / (shown - hidden)
-            return -ops.softplus(-own), -ops.softplus(own)
+            relative = (self.score(clips, unit_indices) - middle) / (shown - hidden)
+            logit = 2 * _CALIBRATED_LOGIT * relative
+            return -ops.softplus(-logit), -ops.softplus(logit)
         logits = self.class_scores(clips, unit_indices)
         own = ops.take_along_axis(logits, unit_indices[:, :1], axis=-1)[:, 0]
         if self.is_sigmoid:
@@ -118,7 +121,7 @@ class Shared:
         return own - whole, others - whole
 
     def bytes_of_a_clip(self, clip_shape: tuple[int, ...]) -> int:
-        """What the activations of one clip and their gradients take, roughly and at most."""
+        """Memory of one clip's activations and their gradients, an upper estimate."""
         total = math.prod(clip_shape)
         for shape in self._layer_shapes:
             axes = zip(shape, (*clip_shape, 1, 1), strict=False)
@@ -154,7 +157,7 @@ def score_with_shift(shared: Shared, place: graph.Place, name: str) -> Callable:
 
 
 class _PerThread(threading.local):
-    """What scorers share, by network and kind of objective: a thread's own, as searches change."""
+    """Shared state by network and kind of objective; for each thread, as searches change it."""
 
     def __init__(self):
         self.kept: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
@@ -166,13 +169,13 @@ per_thread = _PerThread()
 def shared_by_scorers(
     network: keras.Model, objective: Objective, preprocess: Callable | None
 ) -> Shared:
-    """What scorers of this kind of objective share, made once for a network in each thread."""
+    """The state for this kind of objective, made once for a network in each thread."""
     key = (objective.signature, preprocess)
     kept = per_thread.kept.setdefault(network, {})
     if key in kept:
         kept[key] = kept.pop(key)  # the latest is at the end
         return kept[key]
     kept[key] = shared = Shared(network, objective, preprocess)
-    while len(kept) > _KEPT:
+    while len(kept) > _MAX_KINDS:
         del kept[next(iter(kept))]
     return shared

@@ -1,4 +1,4 @@
-"""What the methods of attention share: each attention's weights and gradients, by place.
+"""Shared by the attention methods: weights and gradients of each attention, by place.
 
 Attention is read as `keras.layers.MultiHeadAttention` gives it with `return_attention_scores`, in a
 shadow of the network, so that masks count and the network stays as it is.
@@ -23,10 +23,9 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import tokens
 
-# Between what a layer gives and what its own weights and attention give, of the largest value.
+# Of a layer's output, computed here from its weights and attention, relative to the largest value.
 _TOLERANCE = 1e-3
-# Of the attention weights of one clip, which are held with their gradients.
-_MOST_BYTES = 4 * 2**30
+_MAX_BYTES = 4 * 2**30  # of one clip's attention weights, which are held with their gradients
 
 
 @dataclass(frozen=True)
@@ -56,28 +55,28 @@ class NetworkAttention:
     Attributes:
         score: The objective's score of the clip.
         attentions: In the order in which the network computes them.
-        read: float64 `(tokens,)`, by id: equal parts, of sum 1, for the tokens behind the last
-            attention that the score depends on; 0 for others.
+        initial_relevance: float64 `(tokens,)`, by id: equal shares, with the sum 1, for the tokens
+            after the last attention that the score depends on; 0 for others.
         grid: Frames, rows and columns.
     """
 
     score: float
     attentions: tuple[Attention, ...]
-    read: NDArray[np.float64]
+    initial_relevance: NDArray[np.float64]
     grid: tokens.Grid
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where attention is computed in a network.
+class AttentionCall:
+    """A call of an attention layer in a network.
 
     Attributes:
-        name: Of the layer.
-        index: Of its step.
+        name: Name of the layer.
+        index: Index of its step in the graph.
         queries: Ids of the tokens that attend.
         keys: Ids of the tokens attended to.
-        heads: How many.
-        channels: Of what it makes.
+        heads: Number of heads.
+        channels: Channels of its output.
     """
 
     name: str
@@ -97,10 +96,10 @@ class Site:
         return (*self.queries.shape, self.channels)
 
 
-def sites(
+def attention_calls(
     scorer: Scorer, clip_shape: tuple[int, ...], grid: tokens.Grid | None
-) -> tuple[list[Site], dict[int, NDArray[np.int64]], tokens.Grid]:
-    """Where a network attends on the way to the objective, the ids of its tokens, and its grid.
+) -> tuple[list[AttentionCall], dict[int, NDArray[np.int64]], tokens.Grid]:
+    """The calls of attention that lead to the objective, the ids of tokens, and the grid.
 
     Raises:
         ValueError: A network without `keras.layers.MultiHeadAttention` in its graph, or whose
@@ -115,15 +114,15 @@ def sites(
             f"Received: {_without(steps)}."
         )
     ids, patches = tokens.follow(steps, scorer.network, clip_shape, grid)
-    layer_sites = [_site(index, step, ids) for index, step in attends]
-    size = 4 * sum(math.prod(site.shape) for site in layer_sites)
-    if size > _MOST_BYTES:
+    calls = [_attention_call(index, step, ids) for index, step in attends]
+    size = 4 * sum(math.prod(call.shape) for call in calls)
+    if size > _MAX_BYTES:
         raise ValueError(
-            f"Expected at most {_MOST_BYTES / 2**30:.3g} GiB of attention weights, as all are held "
+            f"Expected at most {_MAX_BYTES / 2**30:.3g} GiB of attention weights, as all are held "
             "at once; give a shorter or smaller clip, or use integrated_gradients or grad_cam. "
-            f"Received: {size / 2**30:.3g} GiB in {len(layer_sites)} layers."
+            f"Received: {size / 2**30:.3g} GiB in {len(calls)} layers."
         )
-    return layer_sites, ids, patches
+    return calls, ids, patches
 
 
 def is_attention(layer) -> bool:
@@ -138,19 +137,21 @@ def inputs_of(layer, arguments: tuple, options: Mapping[str, Any]) -> tuple:
     return given["query"], value if key is None else key, value
 
 
-def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) -> NetworkAttention:
-    """The attention of a network for one clip, and what the score reads of it.
+def read_attention(
+    scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None
+) -> NetworkAttention:
+    """The attention of a network for one clip, with gradients.
 
     Raises:
-        ValueError: As `sites`; an attention that is not computed as Keras does; or an objective
-            that reads nothing of the last one.
+        ValueError: As `attention_calls`; an attention that is not computed as Keras does; or an
+            objective that doesn't depend on the last one.
     """
-    attends, _, patches = sites(scorer, clip.shape, grid)
-    run = scorer.compiled(
-        ("attention", clip.shape, grid), lambda: _weights_and_gradients(scorer, attends)
+    calls, _, patches = attention_calls(scorer, clip.shape, grid)
+    run = scorer.cached(
+        ("attention", clip.shape, grid), lambda: _weights_and_gradients(scorer, calls)
     )
-    sizes = [np.prod(site.shape) for site in attends]
-    count = int(sum(sizes) + np.prod(attends[-1].output_shape))
+    sizes = [np.prod(call.shape) for call in calls]
+    count = int(sum(sizes) + np.prod(calls[-1].output_shape))
     (scores, weights, error), gradient = run(
         np.zeros(count, np.float32), clip[None], scorer.unit_indices
     )
@@ -159,30 +160,33 @@ def read(scorer: Scorer, clip: NDArray[np.float32], grid: tokens.Grid | None) ->
         raise ValueError(
             "Expected attention computed from its weights and values alone, as Keras's own is. "
             f"Received: a layer that gives something else, such as one with a gate, among "
-            f"{', '.join(site.name for site in attends)}."
+            f"{', '.join(call.name for call in calls)}."
         )
     cuts = np.cumsum(sizes)
-    parts = zip(attends, np.split(weights, cuts[:-1]), np.split(gradient, cuts)[:-1], strict=True)
+    parts = zip(calls, np.split(weights, cuts[:-1]), np.split(gradient, cuts)[:-1], strict=True)
     attentions = [
         Attention(
-            site.name, own.reshape(site.shape), slope.reshape(site.shape), site.queries, site.keys
+            call.name, own.reshape(call.shape), slope.reshape(call.shape), call.queries, call.keys
         )
-        for site, own, slope in parts
+        for call, own, slope in parts
     ]
-    last = np.abs(gradient[cuts[-1] :].reshape(attends[-1].output_shape)).sum(axis=-1)
+    last = np.abs(gradient[cuts[-1] :].reshape(calls[-1].output_shape)).sum(axis=-1)
     return NetworkAttention(
-        float(scores[0]), tuple(attentions), _read(last, attends, math.prod(patches)), patches
+        float(scores[0]),
+        tuple(attentions),
+        _initial_relevance(last, calls, math.prod(patches)),
+        patches,
     )
 
 
-def answer(
+def to_attribution(
     scorer: Scorer,
     clip: NDArray[np.float32],
     attention: NetworkAttention,
     relevance: NDArray,
     method: str,
 ) -> Attribution:
-    """The result of a method that found the relevance of each token, `(tokens,)` by id."""
+    """The attribution of the relevance of tokens, `(tokens,)` by id."""
     grid_map = relevance[: np.prod(attention.grid)].reshape(attention.grid)
     heatmap = cam.upsample(grid_map[None], clip.shape[:3])[0]
     names = [layer.name for layer in attention.attentions]
@@ -191,7 +195,7 @@ def answer(
 
 
 def _without(steps: graph.Graph) -> str:
-    """What a network without attention is, in words."""
+    """Describes a network without attention that can be read."""
     for step in steps.steps:
         if any(is_attention(inner) for inner in graph.sublayers(step.layer)):
             kind = type(step.layer).__name__
@@ -200,7 +204,9 @@ def _without(steps: graph.Graph) -> str:
     return "a network without it"
 
 
-def _site(index: int, step: graph.Step, ids: dict[int, NDArray[np.int64]]) -> Site:
+def _attention_call(
+    index: int, step: graph.Step, ids: dict[int, NDArray[np.int64]]
+) -> AttentionCall:
     keyed = dict(zip(map(id, step.call.inputs), step.inputs, strict=True))
     arguments, options = step.call.arguments(step.call.inputs)
     query, key, _ = inputs_of(step.layer, arguments, options)
@@ -211,47 +217,49 @@ def _site(index: int, step: graph.Step, ids: dict[int, NDArray[np.int64]]) -> Si
             f"(N, tokens, channels). Received: layer {step.name!r}, which reads others."
         )
     channels = int(step.call.outputs[0].shape[-1])
-    return Site(step.name, index, queries, keys, step.layer.num_heads, channels)
+    return AttentionCall(step.name, index, queries, keys, step.layer.num_heads, channels)
 
 
-def _read(last: NDArray, attends: list[Site], places: int) -> NDArray[np.float64]:
-    """Equal parts for the tokens that the score reads behind the last attention, by id."""
-    every = [ids.max() for site in attends for ids in (site.queries, site.keys)]
-    read = attends[-1].queries[last > 1e-6 * last.max()]
+def _initial_relevance(
+    last: NDArray, calls: list[AttentionCall], places: int
+) -> NDArray[np.float64]:
+    """Equal shares for the tokens after the last attention that the score depends on, by id."""
+    highest = [ids.max() for call in calls for ids in (call.queries, call.keys)]
+    read = calls[-1].queries[last > 1e-6 * last.max()]
     if not read.size:
         raise ValueError(
-            "Expected an objective that reads what the last attention makes. "
-            f"Received: one that doesn't depend on {attends[-1].name!r}."
+            "Expected an objective that depends on the last attention. "
+            f"Received: one that doesn't depend on {calls[-1].name!r}."
         )
-    weights = np.zeros(max(*every, places - 1) + 1)
+    weights = np.zeros(max(*highest, places - 1) + 1)
     weights[read] = 1 / len(np.unique(read))
     return weights
 
 
-def _weights_and_gradients(scorer: Scorer, attends: list[Site]) -> Callable:
-    """A function of `(shift, clips, unit_indices)`: scores, all weights, and how exact they are.
+def _weights_and_gradients(scorer: Scorer, calls: list[AttentionCall]) -> Callable:
+    """A function of `(shift, clips, unit_indices)`: scores, all attention weights, and their error.
 
-    Its gradient is that with respect to what is added, nothing, to the weights of each attention
-    one after the other, and to what the last one makes.
+    Its gradient is with respect to the shift, which is added to the weights of each attention in
+    order, and to the output of the last one.
     """
     shared = scorer.shared
 
     def score(shift, clips, unit_indices):
-        weights, errors, pieces = [], [], _pieces(shift, attends)
+        weights, errors, shifts = [], [], _split_shift(shift, calls)
 
         def call(layer, *arguments, **options):
             if not is_attention(layer):
                 return rewire.quick_call(layer, *arguments, **options)
             original, own = layer(*arguments, **{**options, "return_attention_scores": True})
             _, _, value = inputs_of(layer, arguments, options)
-            shifted = own + ops.cast(next(pieces), own.dtype)
+            shifted = own + ops.cast(next(shifts), own.dtype)
             mixed = ops.einsum("bhqk,bkhd->bqhd", shifted, layer.value_dense(value))
             output = layer.output_dense(mixed)
             weights.append(ops.reshape(ops.cast(own, "float32"), (-1,)))
             largest = ops.maximum(ops.max(ops.abs(original)), 1e-6)
             errors.append(ops.cast(ops.max(ops.abs(output - original)) / largest, "float32"))
-            if len(weights) == len(attends):
-                output = output + ops.cast(next(pieces), output.dtype)
+            if len(weights) == len(calls):
+                output = output + ops.cast(next(shifts), output.dtype)
             return [output, own] if options.get("return_attention_scores") else output
 
         scores = shared.score(clips, unit_indices, call)
@@ -260,10 +268,10 @@ def _weights_and_gradients(scorer: Scorer, attends: list[Site]) -> Callable:
     return autodiff.value_and_gradient(score, variables=shared.tap.variables)
 
 
-def _pieces(shift, attends: list[Site]) -> Iterator:
-    """The parts of a flat tensor in the shapes of the weights, and of what the last one makes."""
+def _split_shift(shift, calls: list[AttentionCall]) -> Iterator:
+    """The parts of a flat tensor in the shapes of all weights, and of the last output."""
     first = 0
-    for shape in (*(site.shape for site in attends), attends[-1].output_shape):
+    for shape in (*(call.shape for call in calls), calls[-1].output_shape):
         size = int(np.prod(shape))
         yield ops.reshape(shift[first : first + size], shape)
         first += size

@@ -1,4 +1,4 @@
-"""What the class activation maps share: reading a layer, and drawing its grid on the clip."""
+"""Shared by the class activation maps: a layer's activation and gradient, and upsampling."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers, tokens
 
 WEIGHTS = ("clip", "frame")
-# Least frames, rows and columns of the grid of a default layer. Grad-CAM was published with the 14
-# rows and columns of VGG-16; coarser maps of the bundled networks are near chance.
-_FINE_GRID = (4, 14, 14)
+# Fewest frames, rows and columns of a default layer. Grad-CAM was published with the 14 rows and
+# columns of VGG-16; coarser maps of the bundled networks are near chance.
+_MIN_GRID = (4, 14, 14)
 
 
 @dataclass(frozen=True)
 class LayerGradient:
-    """A layer's answer to one clip.
+    """A layer's activation for one clip, and the gradient of the score with respect to it.
 
     Attributes:
         layer: Name of the layer.
@@ -40,14 +40,14 @@ class LayerGradient:
     gradient: NDArray[np.float32]
 
 
-def read(
+def read_layer(
     scorer: Scorer,
     clip: NDArray[np.float32],
     layer: str | None,
     *,
     grid: tokens.Grid | None = None,
 ) -> LayerGradient:
-    """A layer's activation and its gradient; `default_layer` if none is named.
+    """A layer's activation and gradient; `default_layer` if no name is given.
 
     Args:
         scorer: The network and the objective.
@@ -56,13 +56,13 @@ def read(
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
 
     Raises:
-        ValueError: A layer that is unknown, has no places, is not on the way to the objective, or
-            is the same for every clip.
+        ValueError: A layer that is unknown, has no places, does not lead to the objective, or has
+            the same activation for every clip.
     """
     name = layer or default_layer(scorer, clip.shape, grid=grid)
     scores, activations, gradients = scorer.layer_gradient(clip[None], name, grid=grid)
-    changing: set[str] = scorer.compiled("layers that clips change", set)
-    if name not in changing:  # asked once a layer, as it takes as long as the answer
+    changing: set[str] = scorer.cached("layers that depend on the clip", set)
+    if name not in changing:  # checked once for each layer, as it doubles the time
         noise = np.random.default_rng(0).random(clip.shape, np.float32)
         other = ((clip + noise) % 1)[None]
         if not np.array_equal(activations, scorer.layer_gradient(other, name, grid=grid)[1]):
@@ -80,7 +80,7 @@ def read(
 
 
 def _unchanged(scorer: Scorer, clips: NDArray[np.float32]) -> set[str]:
-    """Names of the layers that make the same of two clips, to the last bit."""
+    """Names of the layers whose activations for two clips have the same bits."""
     names = [info.name for info in layers.describe(scorer.network) if info.reason is None]
     tap = rewire.quicker(layers.tap(scorer.network, names))
 
@@ -100,19 +100,18 @@ def default_layer(
     grid: tokens.Grid | None = None,
     without: Container[str] = (),
 ) -> str:
-    """The last convolutional layer whose grid has 4 frames, 14 rows and 14 columns or more.
+    """The last convolution whose grid has at least 4 frames, 14 rows and 14 columns.
 
-    A smaller clip needs no more than its own. Without such a layer, it is the last one with a
-    spatial output. The result is the last layer on the grid of that convolution: normalization,
-    ReLU, residual sums and concatenations that follow are included. Models and layers inside others
-    are searched too.
+    For a smaller clip, the grid of the clip is enough. Without such a layer, it is the last
+    convolution with a spatial output. Layers that follow on the same grid are included:
+    normalization, ReLU, residual sums, concatenations. Nested models and layers are searched too.
 
-    Of a transformer, it is what the last attention reads: behind that, the places that a class
-    token has read have no gradient.
+    For a transformer, it is the input of the last attention: where a class token reads the places,
+    their later activations have no gradient.
 
     Args:
         scorer: The network and the objective.
-        clip_shape: Of the clip, `(T, H, W, C)`.
+        clip_shape: `(T, H, W, C)`.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         without: Names of layers to leave out.
 
@@ -123,7 +122,7 @@ def default_layer(
     before_attention = None if without else _before_attention(scorer, clip_shape, grid)
     if before_attention is not None:
         return before_attention
-    finest = tuple(map(min, _FINE_GRID, clip_shape))
+    finest = tuple(map(min, _MIN_GRID, clip_shape))
     last, last_fine = None, None  # (name, sides)
     maps: list[str] = []  # names of all layers with places
     for info in layers.describe(scorer.network):
@@ -153,24 +152,25 @@ def default_layer(
     return (last_fine or last)[0]
 
 
-def weighted(layer_gradient: LayerGradient, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def weighted_sum(
+    layer_gradient: LayerGradient, weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Sum over channels of weight times activation, float32 `(t, h, w)`."""
     return (layer_gradient.activation * weights).sum(axis=-1)
 
 
-def places(weights: str) -> tuple[int, ...]:
-    """The axes of an activation over which channel weights "clip" or "frame" are taken."""
+def pooled_axes(weights: str) -> tuple[int, ...]:
+    """The axes over which channel weights are pooled, for "clip" or "frame"."""
     if weights not in WEIGHTS:
-        raise ValueError(f"Expected weights a 'clip' or a 'frame'. Received: {weights!r}.")
+        raise ValueError(f"Expected weights 'clip' or 'frame'. Received: {weights!r}.")
     return (0, 1, 2) if weights == "clip" else (1, 2)
 
 
 def upsample(maps: NDArray, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Maps `(N, t, h, w)` on a layer's grid to `(N, T, H, W)`: trilinear, cell on cell.
+    """Upsamples maps `(N, t, h, w)` to `(N, T, H, W)` by trilinear interpolation.
 
-    A cell of the grid stands for the part of the clip that it covers when the grid is laid over
-    the whole clip, and its value holds at the centre of that part. (Laying the corner cells'
-    centres on the clip's corners would push what is found outwards.)
+    Cells are areas, not corners: the grid covers the whole clip, and a cell's value is that at the
+    centre of its area. (Aligning the corners would push the heat outwards.)
     """
     count, (frames, height, width) = len(maps), shape
     small, rows, columns = maps.shape[1:]
@@ -185,7 +185,7 @@ def upsample(maps: NDArray, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return ops.convert_to_numpy(long).reshape(count, frames, height, width)
 
 
-def answer(
+def to_attribution(
     scorer: Scorer,
     clip: NDArray[np.float32],
     layer_gradient: LayerGradient,
@@ -193,7 +193,7 @@ def answer(
     method: str,
     settings: Mapping[str, Any],
 ) -> Attribution:
-    """The result of a method that found `grid_map` `(t, h, w)` on a layer's grid."""
+    """The attribution of a map `(t, h, w)` on a layer's grid."""
     heatmap = upsample(grid_map[None], clip.shape[:3])[0]
     return Attribution(
         clip,
@@ -208,7 +208,7 @@ def answer(
 def _before_attention(
     scorer: Scorer, clip_shape: tuple[int, ...], grid: tokens.Grid | None
 ) -> str | None:
-    """The last layer with all places before the last attention; None of other networks."""
+    """The last layer with all places before the last attention; None for networks without."""
     whole = graph.flattened(scorer.shared.tap)
     is_attention = [isinstance(s.layer, keras.layers.MultiHeadAttention) for s in whole.steps]
     if not any(is_attention):
@@ -235,7 +235,7 @@ def _is_convolution(info: layers.LayerInfo) -> bool:
 
 
 def _sides(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...]:
-    """Time and space of a layer's output for clips of this shape, without channels."""
+    """Frames, rows and columns of a layer's output for clips of this shape."""
     shape = tuple(n for n in info.shape or () if n is not None)
     if shape != info.shape:
         tap = layers.tap(scorer.network, [info.name])

@@ -1,4 +1,4 @@
-"""How far a heatmap still is from the one that it would become: one measure for all methods."""
+"""The error of a heatmap that is estimated from samples: one measure for all methods."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def relative_error(error: ArrayLike, heatmap: ArrayLike) -> float:
-    """Root mean square of an error over the pixels, relative to that of the heatmap.
+    """Root mean square of an error over the pixels, relative to the heatmap's standard deviation.
 
-    The heatmap's is taken about its mean, as a constant says nothing of where the heat is. So 0.1
-    is an error whose variance is a hundredth of that of the heatmap; noise alone has about 1.
+    At 0.1, the error has a hundredth of the heatmap's variance; noise alone has about 1.
 
     Args:
         error: `(T, H, W)`, the error of each pixel: its standard error, a bound, or the difference
             from another heatmap.
-        heatmap: `(T, H, W)`, of any unit.
+        heatmap: `(T, H, W)`, in any unit.
 
     Returns:
         From 0; 1 for the error of a constant heatmap.
@@ -44,15 +43,15 @@ def most_samples(
     fixed: int,
     most: int,
 ) -> int:
-    """How many samples a method draws at most: a fixed number, or until a tolerance is kept.
+    """The largest number of samples that a method draws.
 
     Args:
-        name: Of the option `samples`.
-        samples: The number asked for; None is `fixed`, or with a tolerance what it takes.
+        name: Name of the option `samples`, for messages.
+        samples: Number of samples, without a tolerance; None is `fixed`.
         tolerance: None draws a fixed number.
-        max_samples: With a tolerance, the most; None is `most`.
-        fixed: The default without a tolerance.
-        most: That with one.
+        max_samples: The most samples with a tolerance; None is `most`.
+        fixed: Default of `samples`.
+        most: Default of `max_samples`.
 
     Raises:
         ValueError: A tolerance that is not above 0, or options that contradict each other.
@@ -62,7 +61,7 @@ def most_samples(
         raise ValueError(f"Expected max_samples with a tolerance. Received: {max_samples} alone.")
     if tolerance is not None and samples is not None:
         raise ValueError(
-            f"Expected {name} or a tolerance, which finds their number (max_samples limits it). "
+            f"Expected {name} or a tolerance, which decides their number up to max_samples. "
             f"Received: {name}={samples} and tolerance={tolerance}."
         )
     given, default = (samples, fixed) if tolerance is None else (max_samples, most)
@@ -93,10 +92,10 @@ class BatchSpread:
         return np.sqrt(np.maximum(spread, 0) / (self.batches - 1) / self.batches)
 
 
-def stated(
+def error_settings(
     error: float | None, tolerance: float | None, max_samples: int | None = None
 ) -> dict[str, float | bool | None]:
-    """What a method's settings say of its error: of the tolerance only where there is one."""
+    """The error and, if there is one, the tolerance, for an attribution's settings."""
     statement: dict[str, float | bool | None] = {"standard_error": error}
     if tolerance is not None:
         statement |= {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.attribution.whole_frames import pale, place, seen
+from c3dvis.attribution.uncropped import crop_mask, fade_outside, place
 from c3dvis.text import unknown
 
 POLARITIES = ("both", "positive", "negative")
@@ -71,7 +71,7 @@ def overlay(
         True
     """
     values = scaled(heatmap, polarity=polarity, normalize=normalize, percentile=percentile)
-    return _colored(place(values, clip.shape[1:3]), pale(_faded(clip), heatmap.shape[1:3]))
+    return _colored(place(values, clip.shape[1:3]), fade_outside(_faded(clip), heatmap.shape[1:3]))
 
 
 def highlight_frames(
@@ -90,9 +90,9 @@ def highlight_frames(
     """
     values = place(scaled(heatmap, **options), clip.shape[1:3])
     opacity = np.abs(values)[..., None]
-    grey = pale(_faded(clip), heatmap.shape[1:3])
+    grey = fade_outside(_faded(clip), heatmap.shape[1:3])
     mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * grey).astype(np.float32)
-    border = _border(seen(heatmap.shape[1:3], clip.shape[1:3]))
+    border = _border(crop_mask(heatmap.shape[1:3], clip.shape[1:3]))
     return np.where(border[..., None], _colored(values, mixed), mixed)
 
 

@@ -20,7 +20,7 @@ from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
-from c3dvis.models.holding import one_input, sized
+from c3dvis.models.held_inputs import one_input, with_clip_shape
 from c3dvis.objectives import Objective
 from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
@@ -45,26 +45,26 @@ def attribute(
         clip: One clip `(T, H, W, C)` of floats in [0, 1], or several `(N, T, H, W, C)`.
         objective: What to explain, an objective or what `objectives.of` takes for one: the name of
             a class, its index, "conv3b:7", ...; None is the logit of each clip's predicted class.
-            It has one unit for all clips, or one for each clip.
+            One unit for all clips, or one for each clip.
         method: One of `c3dvis.attribution.methods.names()`, in any spelling ("GradCAM", "ig"); the
-            module of that name describes it and its options. Or several, of which each gets those
-            of the options that it has.
+            module of that name describes it and its options. Or a list of several: each gets the
+            options that it has.
         preprocess: Function that turns clips in [0, 1] into the network's input, such as
             `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Pass
             the same function every time: compiled graphs are cached by it.
-        batch_size: Most clips computed at once.
+        batch_size: The most clips in a batch.
         input: Name of the input that takes the clips, where the network has several; None is the
             only one that does.
-        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
-        **options: Those of the method.
+        inputs: Values of its other inputs by name, as in `models.one_input`; None is neutral.
+        **options: Options of the method.
 
     Returns:
-        One `Attribution`, or a list of one for each of several clips. For a list of methods, a dict
-        of these by the method's name.
+        An `Attribution`; a list of them for several clips. For a list of methods, a dict of these
+        by the method's name.
 
     Raises:
-        ValueError: A clip that the network doesn't take; an unknown method, option, layer or
-            class; a network whose scores or gradients are not finite.
+        ValueError: A clip of a shape or values that the network doesn't take; an unknown method,
+            option, layer or class; scores or gradients that are not finite.
 
     Example:
         >>> from c3dvis import models, objectives
@@ -76,69 +76,65 @@ def attribute(
         >>> attribute(network, clip, objective, method="grad_cam").heatmap.shape
         (16, 64, 64)
     """
-    options = {name: _named(name, value) for name, value in options.items()}
     several_methods = isinstance(method, (list, tuple))
-    given: list[Any] = list(method) if several_methods else [method]
-    chosen = [method_name(one) for one in given]
-    own = check_several(chosen, options)
+    names: list[Any] = list(method) if several_methods else [method]
+    chosen = methods_with_options(names, options)
     network = one_input(network, input, inputs, scaled=preprocess is None)
-    several = _clips(network, clip)
-    if len({one.shape for one in several}) == 1:
-        network = sized(network, several[0].shape)
+    batch = _clips(network, clip)
+    if len({one.shape for one in batch}) == 1:
+        network = with_clip_shape(network, batch[0].shape)
     if objective is None:
-        units = _predicted(network, several, preprocess, batch_size)
+        units = _predicted(network, batch, preprocess, batch_size)
     else:
-        units = _units(objectives.of(objective, network), len(several))
+        units = _units(objectives.of(objective, network), len(batch))
     scorers = [
         Scorer(network, unit, preprocess=preprocess, batch_size=batch_size) for unit in units
     ]
-    by_frame = [frame_scores(s, one) for s, one in zip(scorers, several, strict=True)]
+    by_frame = [frame_scores(s, one) for s, one in zip(scorers, batch, strict=True)]
     by_method: dict[str, Any] = {}
-    for name in chosen:
-        explain = check(name, own[name])
-        each = [explain(s, one, **own[name]) for s, one in zip(scorers, several, strict=True)]
+    for name, (explain, own) in chosen.items():
+        each = [explain(s, one, **own) for s, one in zip(scorers, batch, strict=True)]
         for attribution in each:
             _check_finite(network, attribution)
         each = [replace(a, frame_scores=frames) for a, frames in zip(each, by_frame, strict=True)]
         by_method[name] = Attributions(each) if np.ndim(clip) == 5 else each[0]
-    return ByMethod(by_method) if several_methods else by_method[chosen[0]]
+    return ByMethod(by_method) if several_methods else next(iter(by_method.values()))
 
 
-def check_several(chosen: Sequence[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The options of each of some methods; ValueError for one that none of them has."""
-    if not chosen:
+def methods_with_options(
+    names: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, tuple[Callable[..., Attribution], dict[str, Any]]]:
+    """The function of each method, and those of the options that it has.
+
+    Args:
+        names: Of the methods, in any spelling.
+        options: By name. A Keras layer as `layer` becomes its name.
+
+    Returns:
+        Function and options by the method's own name.
+
+    Raises:
+        ValueError: No method, an unknown one, an option that none of them has, or a value of the
+            wrong type.
+    """
+    if not names:
         raise ValueError("Expected at least one method. Received: none.")
-    known = {name: list(_options(check(name, {}))) for name in chosen}
-    every = list(dict.fromkeys(option for listed in known.values() for option in listed))
-    for name in options:
-        if name not in every:
-            raise _unknown_option(chosen, name, every)
-    return {
-        name: {option: value for option, value in options.items() if option in listed}
-        for name, listed in known.items()
+    functions = {
+        name: importlib.import_module(f"{methods.__name__}.{name}").attribute
+        for name in map(method_name, names)
     }
-
-
-def _named(option: str, value: Any) -> Any:
-    """An option as methods take it: a Keras layer by its name."""
-    return layer_name(value) if option == "layer" and value is not None else value
-
-
-def check(method: str, options: Mapping[str, Any]) -> Callable[..., Attribution]:
-    """The function of a method; ValueError for an unknown method or option, or one of a kind."""
-    method = method_name(method)
-    explain = importlib.import_module(f"{methods.__name__}.{method}").attribute
-    known = _options(explain)
-    for name, value in options.items():
-        if name not in known:
-            raise _unknown_option([method], name, list(known))
-        kinds = known[name]
-        if all(kind in _KINDS for kind in kinds) and not any(_is(value, kind) for kind in kinds):
-            raise ValueError(
-                f"Expected {name} of {method!r} as {' or '.join(_KINDS[kind] for kind in kinds)}. "
-                f"Received: {value!r}."
-            )
-    return explain
+    types = {name: _option_types(function) for name, function in functions.items()}
+    known = list(dict.fromkeys(option for own in types.values() for option in own))
+    chosen: dict[str, tuple[Callable, dict]] = {name: (f, {}) for name, f in functions.items()}
+    for option, value in options.items():
+        if option not in known:
+            raise _unknown_option(list(functions), option, known)
+        value = layer_name(value) if option == "layer" and value is not None else value
+        for name, (_, own) in chosen.items():
+            if option in types[name]:
+                _check_type(name, option, value, types[name][option])
+                own[option] = value
+    return chosen
 
 
 # What other packages call an option, and what it is here.
@@ -152,15 +148,15 @@ _OPTIONS_ELSEWHERE = {
 }
 
 
-def _unknown_option(chosen: Sequence[str], name: str, known: Sequence[str]) -> ValueError:
-    meant = _OPTIONS_ELSEWHERE.get(name)
+def _unknown_option(names: Sequence[str], option: str, known: Sequence[str]) -> ValueError:
+    meant = _OPTIONS_ELSEWHERE.get(option)
     meant = meant if meant in known or meant == _THE_OBJECTIVE else None
-    meant = "batch_size, an argument of its own" if name == "internal_batch_size" else meant
-    return unknown(f"an option of {' or '.join(map(repr, chosen))}", name, known, meant=meant)
+    meant = "batch_size, an argument of its own" if option == "internal_batch_size" else meant
+    return unknown(f"an option of {' or '.join(map(repr, names))}", option, known, meant=meant)
 
 
-# Of an option, as the method's signature says it; what others hold, the methods check.
-_KINDS = {
+# Types of options in the signatures of methods, and in messages. Methods check all others.
+_TYPES = {
     "int": "a whole number",
     "float": "a number",
     "str": "text",
@@ -169,20 +165,28 @@ _KINDS = {
 }
 
 
-def _is(value: Any, kind: str) -> bool:
-    if kind == "None":
+def _check_type(method: str, option: str, value: Any, types: Sequence[str]) -> None:
+    if all(name in _TYPES for name in types) and not any(_is(value, name) for name in types):
+        raise ValueError(
+            f"Expected {option} of {method!r} as {' or '.join(_TYPES[name] for name in types)}. "
+            f"Received: {value!r}."
+        )
+
+
+def _is(value: Any, name: str) -> bool:
+    if name == "None":
         return value is None
     if isinstance(value, (bool, np.bool_)):
-        return kind == "bool"
+        return name == "bool"
     types = {"int": numbers.Integral, "float": numbers.Real, "str": str, "bool": bool}
-    return isinstance(value, types[kind])
+    return isinstance(value, types[name])
 
 
-def _options(explain: Callable) -> dict[str, list[str]]:
-    """The kinds of each option of a method."""
+def _option_types(function: Callable) -> dict[str, list[str]]:
+    """Names of the types of each option, from a method's signature."""
     return {
         name: inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
-        for name, parameter in inspect.signature(explain).parameters.items()
+        for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
 
@@ -192,17 +196,17 @@ def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
     shape = tuple(graph.clip_input(network).shape[1:])
     if np.ndim(clip) != 5:
         return [clips.check(clip, shape)]
-    several = np.asarray(clip)
-    if not len(several):
-        raise ValueError(f"Expected at least one clip. Received: shape {several.shape}.")
-    return [clips.check(one, shape) for one in several]
+    batch = np.asarray(clip)
+    if not len(batch):
+        raise ValueError(f"Expected at least one clip. Received: shape {batch.shape}.")
+    return [clips.check(one, shape) for one in batch]
 
 
-def _predicted(network, several, preprocess, batch_size) -> list[Objective]:
+def _predicted(network, batch, preprocess, batch_size) -> list[Objective]:
     """The logit of each clip's predicted class."""
     _check_classes(network)
     scorer = Scorer(network, objectives.logit(0), preprocess=preprocess, batch_size=batch_size)
-    predicted = scorer.class_scores(np.stack(several)).argmax(axis=-1)
+    predicted = scorer.class_scores(np.stack(batch)).argmax(axis=-1)
     names = getattr(network, "class_names", None)
     return [objectives.logit(int(i) if names is None else names[i]) for i in predicted]
 

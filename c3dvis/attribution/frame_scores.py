@@ -1,4 +1,4 @@
-"""What a network gives a class in each frame of its output."""
+"""Scores of a class in each frame of a network's output."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _RANKS_WITH_TIME = (3, 5)
 
 
 def frame_scores(scorer: Scorer, clip: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """What the network gives the objective's class in each frame of its output.
+    """Scores of the objective's class in each frame of the output.
 
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
 
     Returns:
-        float32 `(frames of the output,)`: probabilities where the network ends in a softmax or
-        sigmoid, else scores; means over the places of an output that has some. None where the
-        output has no frames, `(N, classes)`, or where the objective is no logit.
+        float32 `(frames of the output,)`: probabilities if the network ends in a softmax or
+        sigmoid, else scores; means over the places of the output. None if the output has no frames,
+        `(N, classes)`, or if the objective is not a logit.
     """
     (_, term), *others = scorer.objective.terms
     if others or not isinstance(term, Logit):
@@ -42,7 +42,7 @@ def frame_scores(scorer: Scorer, clip: NDArray[np.float32]) -> NDArray[np.float3
         return ops.sigmoid(logits) if ending == "sigmoid" else logits
 
     variables = shared.tap.variables
-    run = scorer.compiled(
+    run = scorer.cached(
         "frame scores", lambda: autodiff.compiled(of_all_classes, variables=variables)
     )
     scores = scorer.in_batches(run, clip[None])[0][0]

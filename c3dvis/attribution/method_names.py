@@ -1,4 +1,4 @@
-"""Methods by the names that papers and other packages give them."""
+"""Finds methods by the names in papers and other packages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from c3dvis.attribution import methods
 from c3dvis.text import unknown
 
-# Other names of the same method, in letters and digits alone.
+# Other names of the same method, in letters and digits only.
 _SAME = {
     "ig": "integrated_gradients",
     "vanillagradient": "gradient",
@@ -26,7 +26,7 @@ _ONE_BY_ONE = "'occlusion' or 'rise', which hide parts of the clip"
 _OF_A_LAYER = "'grad_cam', 'layer_cam' or 'score_cam'"
 _REGIONS = "'extremal_3d', 'extremal_2d' (frame by frame) or 'step' (one solid tube)"
 _FRAMES = "'window', 'freeze' or 'reverse', which find the frames that decide"
-# What comes nearest, of methods that are others.
+# The nearest method here to methods of other packages.
 _NEAREST = {
     "saliency": "'gradient' with magnitude=True",
     "saliencymap": "'gradient' with magnitude=True",
@@ -70,7 +70,7 @@ def method_name(given: str) -> str:
     """The method's own name, however it is spelled: "GradCAM", "grad-cam++", "ig".
 
     Raises:
-        ValueError: A name of none of them; of many it says which method comes nearest.
+        ValueError: An unknown name; the message names the nearest method for many of them.
 
     Example:
         >>> method_name("GradCAM"), method_name("ig"), method_name("Grad-CAM++")
@@ -80,6 +80,8 @@ def method_name(given: str) -> str:
         ValueError: Expected the name of a method, here 'gradient' with magnitude=True. Received...
     """
     known = methods.names()
+    if isinstance(given, str) and given in known:
+        return given
     spelled = {_spelled(name): name for name in known} | _SAME
     if isinstance(given, str) and _spelled(given) in spelled:
         return spelled[_spelled(given)]
@@ -89,5 +91,5 @@ def method_name(given: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    """A name's letters and digits, in small letters."""
+    """A name's letters and digits, in lower case."""
     return re.sub(r"[^a-z0-9]", "", name.lower().replace("++", "plusplus").replace("*", "x"))

@@ -18,13 +18,13 @@ from c3dvis.text import in_short
 FPS = 8
 
 
-def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Namespace) -> None:
-    """Writes the pages of all that is in the folder, also of what other runs made.
+def write(out: Path, failed: Sequence[pages.PictureGroup], args: argparse.Namespace) -> None:
+    """Writes the pages of all records in the folder, those of earlier runs too.
 
     Args:
         out: The folder.
-        failed: Groups of clips that could not be made.
-        chosen: The command's arguments.
+        failed: A group for each clip that failed.
+        args: The command's arguments.
     """
     every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
     kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
@@ -43,9 +43,9 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Name
     pages.write(
         out,
         f"What decided {in_short(networks)}" if networks else "Nothing was made",
-        _about(list(kept.values()), chosen.options),
+        _about(list(kept.values()), args.options),
         [*(groups[name] for name in sorted(groups)), *failed],
-        banner=choices.toy_note(chosen),
+        banner=choices.training_data_note(args),
         fps=FPS,
     )
 
@@ -53,7 +53,7 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], chosen: argparse.Name
 def _films(
     every: Mapping[str, Any], shown: Collection[tuple[str, str]]
 ) -> dict[str, pages.PictureGroup]:
-    """The sections on films that were cut into windows; what is damaged is left out."""
+    """The sections of films that were cut into windows; damaged records are left out."""
     films = {}
     for name, record in every.items():
         if isinstance(record, dict) and "windows" in record:
@@ -66,7 +66,7 @@ _FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by fr
 
 
 def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row of the table that says which frames decided."""
+    """The row of a record in the table of frames."""
     highest = record["highest"] or "one for the whole clip"
     return [(record["method"], record["asked"], record["frames"], highest)]
 

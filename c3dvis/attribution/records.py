@@ -1,4 +1,4 @@
-"""What the command keeps of each heatmap beside its files, and reads again to write the pages."""
+"""The record of each heatmap, a JSON file from which the pages are written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from c3dvis import pages, stored
 from c3dvis.attribution.result import Attribution
 from c3dvis.text import number
 
-# Times that a picture is enlarged on the page where its record says nothing else.
-_SHOWN = 2
+_SCALE = 2  # of a picture on the page, where its record has no width
 
 
 def record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str, Any]:
-    """What is kept of an attribution, whose film is written."""
+    """The record of an attribution whose GIF has been written."""
     names = [film.file, *([] if film.strip is None else [film.strip])]
     return {
         "asked": attribution.objective_name,
@@ -29,13 +28,13 @@ def record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str
     }
 
 
-def is_made(record: Any, key: str, out: Path) -> bool:
-    """Whether what is asked for is there; damaged files are made anew."""
+def is_current(record: Any, key: str, out: Path) -> bool:
+    """Whether the files are whole and were made with the settings of this key."""
     return is_whole(record, out) and record.get("key") == key
 
 
 def is_whole(record: Any, out: Path) -> bool:
-    """Whether files are there as their record says."""
+    """Whether a record is valid and its files have the sizes that it says."""
     texts = dict.fromkeys(("asked", "method", "clip", "network", "about", "frames"), str)
     kinds = {**texts, "score": float, "shape": list, "files": dict, "settings": dict}
     if not isinstance(record, dict) or any(
@@ -57,13 +56,13 @@ def is_whole(record: Any, out: Path) -> bool:
 
 
 def pictures(name: str, record: Mapping[str, Any]) -> list[pages.Picture]:
-    """One, and three more of a volume."""
+    """The picture of a record; of a volume, also those of its three planes."""
     planes = [replace(_plane(film), facets=_facets(record)) for film in record.get("planes", [])]
     return [_picture(name, record), *planes]
 
 
 def _plane(film: Mapping[str, Any]) -> pages.Picture:
-    """A picture of a record, as `asdict` gave it; a ValueError or KeyError if it is none."""
+    """A picture that `asdict` wrote to a record; ValueError or KeyError if it is invalid."""
     return pages.Picture(
         stored.text(film["file"]),
         stored.text(film["caption"]),
@@ -87,7 +86,7 @@ def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
     return pages.Picture(
         f"{name}.gif",
         caption,
-        stored.count(record.get("width", _SHOWN * record["shape"][2])),
+        stored.count(record.get("width", _SCALE * record["shape"][2])),
         alt=f"{record['clip']} and what decided it in orange and blue, {caption}",
         strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
         shape=tuple(record["shape"]),
@@ -96,7 +95,7 @@ def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
 
 
 def _facets(record: Mapping[str, Any]) -> dict[str, str]:
-    """By what a page's reader chooses the picture."""
+    """What pictures can be filtered by on the page."""
     asked = record["asked"].removeprefix("logit of ")
     facets = {"method": record["method"], "class": asked, "clip": record["clip"]}
     return {**facets, "network": record["network"]}

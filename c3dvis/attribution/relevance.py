@@ -1,8 +1,8 @@
-"""Rules by which relevance passes through a transformer's layers: values stay, gradients change.
+"""Rules of layer-wise relevance propagation for a transformer's layers, as custom gradients.
 
-Each rule is written as a layer's own value with another gradient, so that what an activation has to
-do with the score, its relevance, is the activation times that gradient. Linear layers and sums keep
-their own (their biases keep a share to themselves).
+A rule keeps the value of a layer and replaces its gradient, so that the relevance of an activation
+is the activation times its gradient. Linear layers and sums keep their own gradient (their biases
+absorb relevance).
 
 Achtibat et al. 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers",
 https://arxiv.org/abs/2402.05602
@@ -20,10 +20,8 @@ from c3dvis import rewire
 from c3dvis.attribution import attention
 from c3dvis.models.activations import ACTIVATIONS
 
-# Below it, an activation function is taken for its value over this number.
-_TINY = 1e-6
-# Of scores that attention hides by a mask.
-_HIDDEN = -1e9
+_TINY = 1e-6  # smallest absolute divisor
+_MASKED = -1e9  # score of masked attention
 _PRODUCTS = ("Einsum", "Matmul", "Multiply")
 _FUNCTIONS = (
     *("Celu", "Elu", "Gelu", "HardSigmoid", "HardSilu", "LeakyRelu", "LeakyReLU", "Relu", "ReLU"),
@@ -32,45 +30,44 @@ _FUNCTIONS = (
 _NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization)
 
 
-def passed(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[Any, Any]:
-    """What a layer makes, with the gradient that its rule says.
+def layer_with_rule(layer, arguments: tuple, options: dict, tensors: Sequence) -> tuple[Any, Any]:
+    """A layer's output with the gradient of its rule.
 
     Args:
         layer: A layer other than attention, or an operation of `keras.ops`.
-        arguments: Of the call.
-        options: Of the call.
-        tensors: Those of the arguments that the network computes.
+        arguments: Positional arguments of the call.
+        options: Named arguments of the call.
+        tensors: The arguments that the network computes.
 
     Returns:
-        The layer's output, and how far it is from one that halves and doubles with what it reads,
-        but for a constant: 0 for a layer with a rule.
+        The output, and its nonlinearity: 0 for a layer with a rule or an affine one.
     """
     own = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
     kind = type(own).__name__
     if kind in _PRODUCTS and len(tensors) > 1:
         return _product(layer, arguments, options, tensors), 0.0
     if kind in _FUNCTIONS or isinstance(own, ACTIVATIONS):
-        return _like_a_factor(layer, arguments[0], **options), 0.0
+        return _as_factor(layer, arguments[0], **options), 0.0
     if isinstance(own, _NORMALIZATIONS) and own is layer:
-        return _normalized(layer, arguments[0]), 0.0
+        return _normalization(layer, arguments[0]), 0.0
     activation = getattr(own, "activation", None)
     if own.__class__.__module__.startswith("keras.") and callable(activation):
         linear = rewire.variant(own, activation=_factor_of(activation))
         called = linear if own is layer else rewire.variant(layer, layer=linear)
         return called(*arguments, **options), 0.0
     output = layer(*arguments, **options)
-    return output, _departure(layer, arguments, options, tensors, output)
+    return output, _nonlinearity(layer, arguments, options, tensors, output)
 
 
-def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any, Any]:
-    """What attention makes: relevance is halved between the two sides of each of its two products.
+def attention_with_rule(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any, Any]:
+    """Attention's output; relevance is split evenly between the two factors of each product.
 
     Args:
         layer: A `keras.layers.MultiHeadAttention`.
-        arguments: Of the call.
-        options: Of the call.
-        softmax_scale: Two numbers near 1 that multiply the scores before the softmax, and the
-            weights behind it: the gradients with respect to them are the sums of relevance there.
+        arguments: Positional arguments of the call.
+        options: Named arguments of the call.
+        softmax_scale: Two factors, 1, of the scores before the softmax and of the weights after it:
+            the gradients with respect to them are the sums of relevance there.
 
     Returns:
         The output, and the weights.
@@ -81,7 +78,7 @@ def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any
     scores = ops.einsum("bqhd,bkhd->bhqk", own_query, own_key) * layer.key_dim**-0.5
     before, behind = softmax_scale
     scores = scores * ops.cast(before, scores.dtype)
-    scores = ops.where(weights > 0, scores, ops.cast(_HIDDEN, scores.dtype))
+    scores = ops.where(weights > 0, scores, ops.cast(_MASKED, scores.dtype))
     weights = ops.softmax(scores, axis=-1)
     weights = weights * ops.cast(behind, weights.dtype)
     mixed = ops.einsum("bhqk,bkhd->bqhd", _half(weights), _half(layer.value_dense(value)))
@@ -89,18 +86,18 @@ def attended(layer, arguments: tuple, options: dict, softmax_scale) -> tuple[Any
 
 
 def _half(x, parts: int = 2):
-    """The same values, with a part of the gradient."""
+    """The same values, with a fraction of the gradient."""
     return x / parts + ops.stop_gradient(x - x / parts)
 
 
 def _product(layer, arguments: tuple, options: dict, tensors: Sequence):
-    """A product of several tensors, each with an equal part of the relevance."""
+    """A product of several tensors, each with an equal share of the relevance."""
     parts = len(tensors)
     return _with_tensors(layer, arguments, options, tensors, lambda x: _half(x, parts))
 
 
-def _like_a_factor(function: Callable, x, **options):
-    """An activation function whose relevance all goes to what it reads."""
+def _as_factor(function: Callable, x, **options):
+    """An activation function as a factor of its input, which gets all relevance."""
     value = ops.stop_gradient(function(x, **options))
     safe = ops.where(ops.abs(x) < _TINY, ops.cast(_TINY, x.dtype), x)
     linear = x * ops.stop_gradient(value / safe)
@@ -108,13 +105,11 @@ def _like_a_factor(function: Callable, x, **options):
 
 
 def _factor_of(function: Callable) -> Callable:
-    return (
-        function if function is keras.activations.linear else lambda x: _like_a_factor(function, x)
-    )
+    return function if function is keras.activations.linear else lambda x: _as_factor(function, x)
 
 
-def _normalized(layer, x):
-    """A normalization whose scale is taken for a constant."""
+def _normalization(layer, x):
+    """A normalization whose scale is treated as a constant."""
     value = ops.stop_gradient(layer(x))
     last = tuple(layer.axis) if isinstance(layer.axis, (list, tuple)) else (layer.axis,)
     axes = tuple(axis % len(x.shape) for axis in last)
@@ -132,8 +127,8 @@ def _normalized(layer, x):
     return linear + ops.stop_gradient(value - linear)
 
 
-def _departure(layer, arguments, options, tensors, output):
-    """How far `f(2x) - f(0)` is from twice `f(x) - f(0)`, of the largest value."""
+def _nonlinearity(layer, arguments, options, tensors, output):
+    """Largest difference of `f(2x) - f(0)` and `2 (f(x) - f(0))`, relative to the largest value."""
     if not tensors or not all("float" in str(tensor.dtype) for tensor in tensors):
         return 0.0
     several = [

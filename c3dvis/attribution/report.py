@@ -12,16 +12,15 @@ import keras
 
 from c3dvis import __version__, files, identity, objectives, output_folder, pages
 from c3dvis.attribution import (
-    class_answers,
     explain,
-    film_windows,
-    material,
+    input_clips,
     page,
     planes,
+    predictions,
     records,
-    segments,
+    segmentation,
+    window_scores,
 )
-from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.clips.volumes import Volume
@@ -30,154 +29,153 @@ from c3dvis.models import chosen as choices
 from c3dvis.pages import windows
 
 
-def write(chosen: argparse.Namespace) -> tuple[int, int]:
-    """Makes what the command's arguments ask for; returns how many GIFs are there, and failures.
+def write(args: argparse.Namespace) -> tuple[int, int]:
+    """Writes the heatmaps that the arguments ask for; returns the numbers of GIFs and of failures.
 
     Args:
-        chosen: As `__main__` parses them.
+        args: The arguments, as `__main__` parses them.
 
     Raises:
-        ValueError: An argument that doesn't fit; a single clip that can't be read or explained.
+        ValueError: A wrong argument; a single clip that can't be read or explained.
         OSError: If files cannot be written.
     """
-    chosen.method = list(dict.fromkeys(map(method_name, chosen.method)))
-    chosen.options_of = explain.check_several(chosen.method, chosen.options)
-    for method, own in chosen.options_of.items():
-        explain.check(method, own)
-    chosen = choices.for_real_clips(chosen)
-    choices.say_size(chosen, say)
-    network = choices.load(chosen)
-    if chosen.target is not None:
-        chosen.target = list(dict.fromkeys(chosen.target))
-    if chosen.region is not None and chosen.target and not choices.segments(network):
+    methods = explain.methods_with_options(args.method, args.options)
+    args.options_of = {method: own for method, (_, own) in methods.items()}
+    args = choices.for_real_clips(args)
+    choices.say_size(args, say)
+    network = choices.load(args)
+    if args.target is not None:
+        args.target = list(dict.fromkeys(args.target))
+    if args.region is not None and args.target and not choices.segments(network):
         raise ValueError(
             "Expected --region with a network that gives a class for each place. "
             f"Received: it, and one that gives {network.output_shape[1:]}."
         )
-    several = _is_folder_of_clips(Path(chosen.clip))
-    paths = _clips_in(Path(chosen.clip)) if several else [Path(chosen.clip)]
-    settings = _settings(chosen, network)
-    with output_folder.locked(Path(chosen.out), "attribution"):
-        return _explain_all(paths, network, chosen, settings)
+    path = Path(args.clip)
+    paths = _clips_in(path) if _is_folder_of_clips(path) else [path]
+    settings = _settings(args, network)
+    with output_folder.locked(Path(args.out), "attribution"):
+        return _explain_all(paths, network, args, settings)
 
 
-def _explain_all(paths, network, chosen, settings) -> tuple[int, int]:
-    """The GIFs of all clips and the pages; of several clips, one that can't be read is no error."""
-    made, failed = 0, list[pages.PictureGroup]()
+def _explain_all(paths, network, args, settings) -> tuple[int, int]:
+    """Explains all clips and writes the pages; a clip of a folder that fails stops no other."""
+    count, failed = 0, list[pages.PictureGroup]()
     for path in paths:
         try:
-            made += _explain(path, network, chosen, settings)
+            count += _explain(path, network, args, settings)
         except ValueError as error:
-            if len(paths) == 1 and path == Path(chosen.clip):
+            if len(paths) == 1 and path == Path(args.clip):
                 raise
             say(f"{path.name}: {error}")
             failed.append(pages.PictureGroup(path.name, f"Not made: {error}", []))
-        page.write(Path(chosen.out), failed, chosen)
-    return made, len(failed)
+        page.write(Path(args.out), failed, args)
+    return count, len(failed)
 
 
-def _explain(path, network, chosen, settings) -> int:
-    """Makes the GIFs of one clip or film and their records; returns how many there are."""
-    every = material.read(path, network, chosen)
-    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
-    asked = _asked(network, every, chosen, preprocess)
-    if len(every) == 1:
-        return _explain_one(every[0], network, asked, preprocess, chosen, settings)
-    clips = [one.clip for one in every]
-    judged = {
-        suffix: film_windows.judge(network, clips, target, preprocess)
-        for suffix, target in asked.items()
+def _explain(path, network, args, settings) -> int:
+    """Explains one clip or film; returns the number of its GIFs."""
+    inputs = input_clips.read(path, network, args)
+    preprocess = choices.preprocess(args.value_range and tuple(args.value_range))
+    targets = _targets(network, inputs, args, preprocess)
+    if len(inputs) == 1:
+        return _explain_clip(inputs[0], network, targets, preprocess, args, settings)
+    clips = [window.clip for window in inputs]
+    scored = {
+        suffix: window_scores.score_windows(network, clips, target, preprocess)
+        for suffix, target in targets.items()
     }
-    _write_windows(path, network, every, [series for _, series in judged.values()], chosen)
-    made = 0
-    for i, one in enumerate(every):
-        # A class is explained where it is strongest, whatever others are asked about beside it.
-        own = {
+    _write_windows(path, network, inputs, [series for _, series in scored.values()], args)
+    count = 0
+    for i, window in enumerate(inputs):
+        # Each class is explained in the windows where it is strongest.
+        strongest = {
             suffix: objective
-            for suffix, (objective, series) in judged.items()
-            if i in series.strongest(chosen.top)
+            for suffix, (objective, series) in scored.items()
+            if i in series.strongest(args.top)
         }
-        made += _explain_one(one, network, own, preprocess, chosen, settings) if own else 0
-    return made
+        if strongest:
+            count += _explain_clip(window, network, strongest, preprocess, args, settings)
+    return count
 
 
-def _write_windows(path, network, every, series, chosen) -> None:
-    """Writes what all windows of a film answer."""
-    names, excerpts = [one.name for one in every], [one.excerpt for one in every]
-    kept = windows.record(path.name, network.name, names, excerpts, series)
-    name = windows.part_name(material.stem(path), 0, len(every))
-    files.write_json(Path(chosen.out) / f"{name}.json", kept)
+def _write_windows(path, network, inputs, series, args) -> None:
+    """Writes the scores of all windows of a film."""
+    names, excerpts = [window.name for window in inputs], [window.excerpt for window in inputs]
+    record = windows.record(path.name, network.name, names, excerpts, series)
+    name = windows.part_name(input_clips.stem(path), 0, len(inputs))
+    files.write_json(Path(args.out) / f"{name}.json", record)
 
 
-def _asked(network, every, chosen, preprocess) -> dict[str, objectives.Objective | None]:
-    """What is asked of a clip, or of all windows, by what it adds to the names of files."""
-    texts = [None] if chosen.target is None else chosen.target
+def _targets(network, inputs, args, preprocess) -> dict[str, objectives.Objective | None]:
+    """The objectives of a clip, or of all windows, by the suffix of their files' names."""
+    texts = [None] if args.target is None else args.target
     if not choices.segments(network):
-        each = [_target(network, text) for text in texts]
-    elif len(every) > 1:
+        targets = [_target(network, text) for text in texts]
+    elif len(inputs) > 1:
         raise ValueError(
             "Expected a network that gives classes for the whole clip, with --windows. "
             f"Received: one that gives {network.output_shape[1:]}."
         )
     else:
-        options = {"region": chosen.region, "preprocess": preprocess}
-        each = [segments.target(network, every[0].clip, text, **options) for text in texts]
-    if len(each) == 1:
-        return {"": each[0]}
-    names = [f"-{files.unique_name(text, text, empty='class')}" for text in chosen.target]
-    return dict(zip(names, each, strict=True))
+        options = {"region": args.region, "preprocess": preprocess}
+        clip = inputs[0].clip
+        targets = [segmentation.class_objective(network, clip, text, **options) for text in texts]
+    if len(targets) == 1:
+        return {"": targets[0]}
+    suffixes = [f"-{files.unique_name(text, text, empty='class')}" for text in args.target]
+    return dict(zip(suffixes, targets, strict=True))
 
 
-def _explain_one(given: material.Material, network, asked, preprocess, chosen, settings) -> int:
-    """Makes the GIFs of one clip and their records; returns how many there are."""
-    about = f"{class_answers.in_words(network, given.clip, preprocess)} {given.about}".strip()
-    shown = {"clip": given.title, "part": given.name, "network": network.name, "about": about}
-    for suffix, target in asked.items():
-        for method in chosen.method:
-            name = f"{given.name}{suffix}-{method}"
-            key = identity.sha256([given.clip, given.drawn_over, method, repr(target), settings])
-            earlier = files.read_json(Path(chosen.out) / f"{name}.json")
-            if not records.is_made(earlier, key, Path(chosen.out)):
-                own = chosen.options_of[method]
-                answer = explain.attribute(
-                    network, given.clip, target, method=method, preprocess=preprocess, **own
+def _explain_clip(clip: input_clips.InputClip, network, targets, preprocess, args, settings) -> int:
+    """Writes the GIFs of one clip, and their records; returns their number."""
+    about = f"{predictions.top_classes(network, clip.clip, preprocess)} {clip.about}".strip()
+    shown = {"clip": clip.title, "part": clip.name, "network": network.name, "about": about}
+    for suffix, target in targets.items():
+        for method, own in args.options_of.items():
+            name = f"{clip.name}{suffix}-{method}"
+            key = identity.sha256([clip.clip, clip.drawing_key, method, repr(target), settings])
+            earlier = files.read_json(Path(args.out) / f"{name}.json")
+            if not records.is_current(earlier, key, Path(args.out)):
+                result = explain.attribute(
+                    network, clip.clip, target, method=method, preprocess=preprocess, **own
                 )
-                attribution = cast(Attribution, answer)  # of one clip
-                attribution = attribution.smoothed() if chosen.smooth else attribution
+                attribution = cast(Attribution, result)  # of one clip
+                attribution = attribution.smoothed() if args.smooth else attribution
                 record = {"key": key, "method": method, **shown}
-                _draw(name, attribution, given, chosen, record)
-    return len(asked) * len(chosen.method)
+                _draw(name, attribution, clip, args, record)
+    return len(targets) * len(args.options_of)
 
 
 def _draw(
     name: str,
     attribution: Attribution,
-    given: material.Material,
-    chosen: argparse.Namespace,
+    clip: input_clips.InputClip,
+    args: argparse.Namespace,
     shown: Mapping[str, Any],
 ) -> None:
     """Writes one heatmap's files, and last its record."""
-    out = Path(chosen.out)
+    out = Path(args.out)
     earlier = files.read_json(out / f"{name}.json")
     replaced = f", in place of {earlier['asked']}" if records.is_whole(earlier, out) else ""
-    options = {"polarity": chosen.polarity, "normalize": chosen.normalize}
+    options = {"polarity": args.polarity, "normalize": args.normalize}
     panels = 2 if attribution.perturbed is None else 3
-    drawn = attribution.animation(over=given.whole_frames(panels=panels), **options)
+    drawn = attribution.animation(over=clip.whole_frames(panels=panels), **options)
     caption = f"{attribution.method}: {attribution.objective_name}"
     film = pages.film(out, name, drawn, caption, fps=page.FPS)
     record = {**shown, **records.record(attribution, film, out)}
-    if given.volume is None:
-        record |= {"cropped": given.is_cropped, "width": _width(drawn.shape, panels)}
+    if clip.volume is None:
+        record |= {"cropped": clip.is_cropped, "width": _width(drawn.shape, panels)}
     else:
-        record |= _planes(out, name, attribution, given.volume, record["files"], options)
+        record |= _planes(out, name, attribution, clip.volume, record["files"], options)
     files.write_json(out / f"{name}.json", record)
     say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
 
 
 def _width(shape: Sequence[int], panels: int) -> int:
-    """Pixels that a film is wide on the page: small ones are enlarged, by whole numbers."""
+    """Width of a film on the page, in pixels: small films are enlarged by a whole number."""
     _, height, width, _ = shape
-    return width * max(1, material.SIDE // max(height, width // panels))
+    return width * max(1, input_clips.SIDE // max(height, width // panels))
 
 
 def _planes(
@@ -188,7 +186,7 @@ def _planes(
     sizes: Mapping[str, int],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the record of a volume holds beside others'."""
+    """The additional entries in the record of a volume."""
     films, heatmap = planes.write(out, name, attribution, volume, fps=page.FPS, **options)
     written = [heatmap.name, *(film.file for film in films)]
     written += [film.strip for film in films if film.strip is not None]
@@ -216,21 +214,21 @@ def _is_folder_of_clips(path: Path) -> bool:
 
 
 def _clips_in(folder: Path) -> list[Path]:
-    found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if not found:
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not entries:
         raise ValueError(
             f"Expected clips in the folder. Received: {str(folder)!r}, which is empty."
         )
-    return found
+    return entries
 
 
-def _settings(chosen: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
-    """All that decides a GIF and what stands below it, but the clip and the method."""
+def _settings(args: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
+    """The settings, beside clip and method, that decide a GIF and its caption."""
     names = "options input output value_range polarity normalize smooth".split()
     names += ["keras_model", "model"]
     return {
-        "region": None if chosen.region is None else str(chosen.region),
-        **{name: getattr(chosen, name) for name in names},
+        "region": None if args.region is None else str(args.region),
+        **{name: getattr(args, name) for name in names},
         "class_names": getattr(network, "class_names", None),
         "weights": identity.weights_sha256(network),
         "architecture": identity.architecture_sha256(network),

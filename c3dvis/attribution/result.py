@@ -1,4 +1,4 @@
-"""`Attribution`: the heatmap of one clip, and how it is shown."""
+"""`Attribution`: the heatmap of one clip, and its display."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from c3dvis import clips
 from c3dvis.attribution import baselines, draw
 from c3dvis.attribution.frames import half_of_the_heat, in_words
 from c3dvis.attribution.method_names import method_name
-from c3dvis.attribution.whole_frames import pale, paste
+from c3dvis.attribution.uncropped import fade_outside, paste
 from c3dvis.clips import showing
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
@@ -43,9 +43,9 @@ class Attribution:
             none.
         frame_mask: float32 `(T,)` in [0, 1], the importance of each frame; None if the method has
             no such mask.
-        frame_scores: float32 `(frames of the output,)`, what the network gives the class in each:
-            a probability where it ends in a softmax or sigmoid, else a score; None where it gives
-            one for the whole clip.
+        frame_scores: float32 `(frames of the output,)`, the class's probability in each frame if
+            the network ends in a softmax or sigmoid, else its score; None if the output has no
+            frames.
     """
 
     clip: NDArray[np.float32]
@@ -194,8 +194,8 @@ class Attribution:
         frames, size = self._frames(over), self.clip.shape[1:3]
         perturbed = self.perturbed
         if perturbed is not None:
-            perturbed = pale(paste(clips.to_rgb(perturbed), clips.to_rgb(frames)), size)
-        return pale(frames, size), self.overlay(over=over, **options), perturbed
+            perturbed = fade_outside(paste(clips.to_rgb(perturbed), clips.to_rgb(frames)), size)
+        return fade_outside(frames, size), self.overlay(over=over, **options), perturbed
 
     def _frames(self, over: ArrayLike | None) -> NDArray[np.float32]:
         """The clip, or the frames that it was made from."""
@@ -219,14 +219,14 @@ class Attribution:
 
     @property
     def deciding_frames(self) -> str:
-        """Which frames decided, in words: those of the mask, or those with half of the heat."""
+        """The frames that decided, in words: those of the mask, or those with half of the heat."""
         if self.frame_mask is not None:
             return in_words(np.flatnonzero(self.frame_mask >= 0.5).tolist())
         return f"half of the heat in {in_words(half_of_the_heat(self.heatmap))}"
 
     @property
     def highest_frame(self) -> str | None:
-        """In which frame the network scores the class highest, in words; None without such."""
+        """The frame with the highest score of the class, in words; None without frame scores."""
         if self.frame_scores is None:
             return None
         highest = int(self.frame_scores.argmax())
@@ -235,7 +235,7 @@ class Attribution:
 
     @property
     def caption(self) -> str:
-        """One line: the method, the objective and its score, and what the method could not do."""
+        """One line: the method, the objective and its score, and limits that were not met."""
         complete = self.settings.get("complete", True)
         incomplete = "" if complete else ", not complete"
         if not self.settings.get("within_tolerance", True):
@@ -263,7 +263,7 @@ class Attributions(list[Attribution]):
 class ByMethod(dict[str, Any]):
     """Attributions, or lists of them, by the name of the method; a notebook shows all.
 
-    A method is found by any of its names: `found["GradCAM"]` is `found["grad_cam"]`.
+    A method is found by any of its names: `results["GradCAM"]` is `results["grad_cam"]`.
     """
 
     def __missing__(self, given: str) -> Any:

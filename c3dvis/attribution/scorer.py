@@ -1,4 +1,4 @@
-"""One network asked about one objective: scores, probabilities and gradients of clips."""
+"""`Scorer`: one network and one objective, as methods of attribution see them."""
 
 from __future__ import annotations
 
@@ -13,41 +13,39 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff
 from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Logit, Objective
 
 __all__ = ["Scorer"]
 
-# Of activations and their gradients, computed at once.
-_MOST_BYTES = 2**31
+_MAX_BYTES = 2**31  # of a batch's activations and gradients
 # A matrix product of one row rounds differently from one of many rows.
-_FEWEST_ROWS = 2
+_MIN_BATCH = 2
 
-Function = TypeVar("Function")
+Value = TypeVar("Value")
 
 
 class Scorer:
-    """One network asked about one objective: scores, probabilities and gradients of clips.
+    """Scores, probabilities and gradients of clips for one network and one objective.
 
-    Clips are computed in batches of a fixed size (one or two clips as two), the last one filled
-    up: so a clip's answer has the same bits whatever stands beside it, memory is bounded, and
-    nothing is compiled twice. What is compiled is kept with the network for further scorers of
-    the same kind in the same thread, for other classes too.
+    Batches have a fixed size (one or two clips make a batch of two); the last one is padded. So a
+    clip's result has the same bits in any batch, memory is bounded, and nothing is compiled twice.
+    Compiled functions are cached with the network, for each thread, and serve every unit of the
+    same kind of objective, such as all classes.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to ask, of one unit.
+        objective: An objective of one unit.
         preprocess: Function of clips in [0, 1] that returns what the network takes.
-        batch_size: Most clips computed at once. Fewer are, where their activations would need
+        batch_size: The most clips in a batch. There are fewer where their activations would need
             more than 2 GiB.
 
     Attributes:
-        shared: What is compiled, and what compiled functions may read: of the kind of objective,
-            not of its unit.
-        unit_indices: What the unit reads, int32 `(1, terms)`.
+        shared: Compiled functions and the state they read, for all units of the kind of objective.
+        unit_indices: Indices of the unit's features, int32 `(1, terms)`.
 
     Raises:
-        ValueError: An objective that the network can't answer, or one of several units.
+        ValueError: An objective that doesn't fit the network, or one of several units.
 
     Example:
         >>> import numpy as np
@@ -84,15 +82,10 @@ class Scorer:
         self.objective = objective
         self.preprocess = preprocess
         self.batch_size = batch_size
-        self._is_judged = False
+        self._is_calibrated = False
         self.shared = shared_by_scorers(network, objective, preprocess)
         shapes = self.shared.shapes
         self.unit_indices = objective.unit_indices(shapes, getattr(network, "class_names", None))
-
-    @property
-    def clip_shape(self) -> tuple[int | None, ...]:
-        """`(T, H, W, C)` of the clips that the network takes; None where it takes any."""
-        return tuple(self.network.inputs[0].shape[1:])
 
     def scores(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Scores of clips.
@@ -103,7 +96,7 @@ class Scorer:
         Returns:
             float32 `(N,)`.
         """
-        return self.computed(self.shared.score, clips)[0]
+        return self.compute(self.shared.score, clips)[0]
 
     def gradients(self, clips: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores of clips, and the gradient of each with respect to its clip.
@@ -114,20 +107,20 @@ class Scorer:
         Returns:
             float32 `(N,)` and float32 `(N, T, H, W, C)`.
         """
-        run = self.compiled("gradients", lambda: self.differentiated(self.shared.score))
+        run = self.cached("gradients", lambda: self.value_and_gradient(self.shared.score))
         scores, gradients = self.in_batches(run, clips)
         return scores, gradients
 
     def class_scores(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Scores of all classes before the softmax, float32 `(N, classes)`.
 
-        Their means over the frames or places that the objective reads, if the output has some.
+        If the output has frames or places, they are means over those that the objective reads.
 
         Raises:
             ValueError: Unless the objective is one logit.
         """
         self._check_logit()
-        return self.computed(self.shared.class_scores, clips)[0]
+        return self.compute(self.shared.class_scores, clips)[0]
 
     def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Probability of the objective's class: by softmax, or by sigmoid if that ends the network.
@@ -139,20 +132,19 @@ class Scorer:
             float32 `(N,)` in [0, 1].
 
         Raises:
-            ValueError: An objective that has no probability, before `judge_between`.
+            ValueError: An objective that has no probability, before `calibrate`.
         """
         self._check_probability()
-        return np.exp(self.computed(self.shared.log_probabilities, clips)[0])
+        return np.exp(self.compute(self.shared.log_probabilities, clips)[0])
 
-    def judge_between(self, hidden: ArrayLike, clip: ArrayLike) -> None:
-        """Gives a score that has no probability one, between those of a hidden clip and a clip.
+    def calibrate(self, hidden: ArrayLike, clip: ArrayLike) -> None:
+        """Defines a probability for an objective that has none, by the scores of two clips.
 
-        A regression, a channel or a difference of classes is then asked as a class is: how near the
-        score of a clip is to that of `clip`, from 0.02 at `hidden` to 0.98. A class keeps its own
-        probability.
+        For a regression, a channel or a difference of classes, the probability becomes a sigmoid of
+        the score: 0.02 at the score of `hidden`, 0.98 at that of `clip`. A class keeps its own.
 
         Args:
-            hidden: Clip `(T, H, W, C)` without what decides, such as a blurred one.
+            hidden: Clip `(T, H, W, C)` without the evidence, such as a blurred one.
             clip: Clip `(T, H, W, C)`.
 
         Raises:
@@ -160,18 +152,14 @@ class Scorer:
         """
         if self.shared.has_probability:
             return
-        ends = self.scores(np.stack([hidden, clip]))
-        if not abs(ends[1] - ends[0]) > 1e-6 * abs(ends).max():
+        scores = self.scores(np.stack([hidden, clip]))
+        if not abs(scores[1] - scores[0]) > 1e-6 * abs(scores).max():
             raise ValueError(
                 "Expected a clip whose score changes when it is hidden, blurred or frozen. "
-                f"Received: {ends[1]:.6g} with and without."
+                f"Received: {scores[1]:.6g} with and without."
             )
-        self.shared.ends.assign(ends)
-        self._is_judged = True
-
-    def score(self, clips):
-        """Scores `(N,)` of a tensor of clips, as a tensor: for use inside another model."""
-        return self.shared.score(clips, self._rows(clips))
+        self.shared.reference_scores.assign(scores)
+        self._is_calibrated = True
 
     def log_probabilities(self, clips):
         """Log probability of the objective's class, and of any other class, of a tensor of clips.
@@ -182,10 +170,11 @@ class Scorer:
             Two tensors `(N,)`: `log p` and `log(1 - p)`.
 
         Raises:
-            ValueError: An objective that has no probability, before `judge_between`.
+            ValueError: An objective that has no probability, before `calibrate`.
         """
         self._check_probability()
-        return self.shared.log_probabilities(clips, self._rows(clips))
+        rows = (ops.shape(clips)[0], self.unit_indices.shape[1])
+        return self.shared.log_probabilities(clips, ops.broadcast_to(self.unit_indices, rows))
 
     def layer_gradient(
         self, clips: ArrayLike, layer: str, *, grid: tokens.Grid | None = None
@@ -196,7 +185,7 @@ class Scorer:
             clips: `(N, T, H, W, C)` in [0, 1].
             layer: Name of a layer with places in space, as `c3dvis.models.layers` has it, or with
                 tokens that are places, see `c3dvis.models.tokens`.
-            grid: Frames, rows and unit_indices of the tokens; None finds the patch embedding.
+            grid: Frames, rows and columns of the tokens; None finds the patch embedding.
 
         Returns:
             float32 `(N,)`, and twice float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
@@ -208,34 +197,34 @@ class Scorer:
         """
         shape = np.shape(clips)[1:]
         key = ("layer gradient", layer, shape, grid)
-        run = self.compiled(key, lambda: self._layer_gradient(layer, shape, grid))
+        run = self.cached(key, lambda: self._layer_gradient(layer, shape, grid))
         scores, activations, gradients = self.in_batches(run, clips)
         return scores, activations, gradients
 
-    def compiled(self, name: Hashable, make: Callable[[], Function]) -> Function:
-        """What `make()` returns, once for all scorers of this kind of objective and this name."""
-        if name not in self.shared.functions:
-            self.shared.functions[name] = make()
-        return self.shared.functions[name]
+    def cached(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of `make()`, cached under a key for all scorers of this kind of objective."""
+        if key not in self.shared.cache:
+            self.shared.cache[key] = make()
+        return self.shared.cache[key]
 
-    def computed(self, function: Callable, clips: ArrayLike) -> list[NDArray[np.float32]]:
-        """What one of `shared`'s functions of `(clips, unit_indices)` gives for clips.
+    def compute(self, function: Callable, clips: ArrayLike) -> list[NDArray[np.float32]]:
+        """Runs a function of `shared` on batches of clips.
 
         Args:
-            function: Of a name of its own; it is compiled once.
+            function: Function of `(clips, unit_indices)`; compiled once, and cached by its name.
             clips: `(N, T, H, W, C)` in [0, 1].
 
         Returns:
             Each of its results for all clips, float32 `(N, ...)`.
         """
-        run = self.compiled(
+        run = self.cached(
             function.__name__,
             lambda: autodiff.compiled(function, variables=self.shared.variables),
         )
         return self.in_batches(run, clips)
 
-    def differentiated(self, function: Callable) -> Callable:
-        """`function(clips, unit_indices)`, compiled, with its gradient for the clips."""
+    def value_and_gradient(self, function: Callable) -> Callable:
+        """Compiles `function(clips, unit_indices)` with its gradient with respect to the clips."""
         run = autodiff.value_and_gradient(function, variables=self.shared.variables)
 
         def both(clips, unit_indices):
@@ -248,7 +237,7 @@ class Scorer:
         """Runs a compiled function of `(clips, unit_indices)` on batches of clips of a fixed size.
 
         Args:
-            run: Gives a tensor, or a tuple of tensors, with a row a clip.
+            run: Returns a tensor, or a tuple of tensors, with a row for each clip.
             clips: `(N, T, H, W, C)` in [0, 1].
 
         Returns:
@@ -257,22 +246,27 @@ class Scorer:
         clips = np.asarray(clips, np.float32)
         if clips.ndim != 5 or not len(clips):
             raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {clips.shape}.")
-        most = self.rows(clips.shape[1:])
-        parts = []
+        batches = []
+        most = self.clips_per_batch(clips.shape[1:])
         for first in range(0, len(clips), most):
-            part = clips[first : first + most]
-            size = _FEWEST_ROWS if len(part) <= _FEWEST_ROWS < most else most
-            # The last clip once more, as its values are known to be fit for the network.
-            filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            results = run(filled, np.repeat(self.unit_indices, size, axis=0))
+            batch = clips[first : first + most]
+            size = _MIN_BATCH if len(batch) <= _MIN_BATCH < most else most
+            # Padded with the last clip, as the network is known to take its values.
+            padded = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+            results = run(padded, np.repeat(self.unit_indices, size, axis=0))
             results = results if isinstance(results, tuple) else (results,)
             floats = [ops.convert_to_numpy(ops.cast(result, "float32")) for result in results]
-            parts.append([values[: len(part)] for values in floats])
-        return [np.concatenate(several) for several in zip(*parts, strict=True)]
+            batches.append([values[: len(batch)] for values in floats])
+        return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
-    def rows(self, clip_shape: tuple[int, ...]) -> int:
-        """How many clips `(T, H, W, C)` are computed at once."""
-        return max(1, min(self.batch_size, _MOST_BYTES // self.shared.bytes_of_a_clip(clip_shape)))
+    def batches(self, count: int, clip_shape: tuple[int, ...]) -> list[slice]:
+        """Slices of `count` clips `(T, H, W, C)`, one for each batch."""
+        size = self.clips_per_batch(clip_shape)
+        return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+    def clips_per_batch(self, clip_shape: tuple[int, ...]) -> int:
+        """The number of clips `(T, H, W, C)` in a batch."""
+        return max(1, min(self.batch_size, _MAX_BYTES // self.shared.bytes_of_a_clip(clip_shape)))
 
     def _layer_gradient(
         self, name: str, clip_shape: tuple[int, ...], grid: tokens.Grid | None
@@ -289,7 +283,7 @@ class Scorer:
         has_tokens = tokens.are_tokens(tap.outputs[0])
         layout = tokens.layout(self.network, name, clip_shape, grid=grid) if has_tokens else None
         score = score_with_shift(self.shared, place, name)
-        # The gradient with respect to nothing added to the activation is that with respect to it.
+        # The gradient with respect to a shift of zeros is that with respect to the activation.
         run = autodiff.value_and_gradient(score, variables=self.shared.variables)
 
         def layer_gradient(clips, unit_indices):
@@ -308,16 +302,11 @@ class Scorer:
 
         return layer_gradient
 
-    def _rows(self, clips):
-        return ops.broadcast_to(
-            self.unit_indices, (ops.shape(clips)[0], self.unit_indices.shape[1])
-        )
-
     def _check_probability(self) -> None:
-        if not self.shared.has_probability and not self._is_judged:
+        if not self.shared.has_probability and not self._is_calibrated:
             raise ValueError(
-                "Expected an objective of one logit of several, such as objectives.logit(3), or a "
-                "sigmoid, as a probability is asked for, or `judge_between` first. "
+                "Expected an objective with a probability, one logit of several such as "
+                "objectives.logit(3) or the logit of a sigmoid, or a call of `calibrate` first. "
                 f"Received: {self.objective}."
             )
 
@@ -325,6 +314,6 @@ class Scorer:
         (weight, term), *others = self.objective.terms
         if others or weight != 1 or not isinstance(term, Logit):
             raise ValueError(
-                "Expected an objective of one logit, such as objectives.logit(3), as a probability "
-                f"is asked for. Received: {self.objective}."
+                "Expected an objective of one logit, such as objectives.logit(3). "
+                f"Received: {self.objective}."
             )

@@ -62,7 +62,7 @@ def _run(chosen: argparse.Namespace) -> int:
         size=chosen.size,
         preprocess=choices.preprocess(chosen.value_range and tuple(chosen.value_range)),
         seed=chosen.seed,
-        note=choices.toy_note(chosen),
+        note=choices.training_data_note(chosen),
     )
     for name, why in audited.failed:
         say(f"{name}: {why}")

@@ -19,7 +19,7 @@ from c3dvis.audit.clip_set import ClipSet, clip_set
 from c3dvis.audit.result import Audit, ClipScores, Score
 from c3dvis.models import layers as network_layers
 from c3dvis.models.chosen import class_count
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.unit_responses import UnitResponses
 
@@ -112,7 +112,7 @@ def audit(
     clips_of = clip_set(
         clips,
         labels,
-        shape=clip_shape(network, frames=frames, size=size, usual=_USUAL),
+        shape=clip_shape(network, frames=frames, size=size, default=_USUAL),
         class_names=names,
         class_count=count,
         masks=masks,

@@ -34,33 +34,33 @@ _WORLDS = ("discs", "shapes")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    chosen = _parse(list(sys.argv[1:] if arguments is None else arguments))
-    return run(lambda: _run(chosen))
+    args = _parse(list(sys.argv[1:] if arguments is None else arguments))
+    return run(lambda: _run(args))
 
 
-def _run(chosen: argparse.Namespace) -> int:
-    if chosen.model not in bundled():
-        raise unknown("a network that comes with c3dvis", chosen.model, bundled())
+def _run(args: argparse.Namespace) -> int:
+    if args.model not in bundled():
+        raise unknown("a network that comes with c3dvis", args.model, bundled())
     load_keras()
     from c3dvis.bench import functions, scores
 
-    heatmaps = functions.heatmaps_of(dict.fromkeys((*chosen.method, *_BESIDE)))
-    network = models.build(chosen.model)
+    heatmaps = functions.heatmaps_of(dict.fromkeys((*args.method, *_BESIDE)))
+    network = models.build(args.model)
     answers = {
-        world: scores.score(network, heatmaps, world=world, clips=chosen.clips)
-        for world in (_WORLDS if chosen.world == "both" else (chosen.world,))
+        world: scores.score(network, heatmaps, world=world, clips=args.clips)
+        for world in (_WORLDS if args.world == "both" else (args.world,))
     }
     for world, scored in answers.items():
-        if scored.verified < chosen.clips:
+        if scored.verified < args.clips:
             print_error(
-                f"Expected {chosen.clips} verified clips of {world}. Received: {scored.verified} "
+                f"Expected {args.clips} verified clips of {world}. Received: {scored.verified} "
                 f"of {scored.looked_at}, which are scored."
             )
-    if chosen.json:
+    if args.json:
         worlds = {world: scores.as_json(scored) for world, scored in answers.items()}
-        print(json.dumps({"model": chosen.model, "worlds": worlds}, indent=1))
+        print(json.dumps({"model": args.model, "worlds": worlds}, indent=1))
         return 0
-    print(f"{chosen.model}\n")
+    print(f"{args.model}\n")
     print("\n\n".join(scores.markdown(world, scored) for world, scored in answers.items()))
     return 0
 

@@ -1,8 +1,7 @@
-"""Clips whose evidence is known, and which of them a network is shown to decide by it."""
+"""Clips of known evidence, and the check that a network decides by it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -17,6 +16,7 @@ from c3dvis.motion import MovingEvidence
 # Both chosen by the share of verified clips on seed 1234.
 DILATION, FILL = 2, "blur"
 KEPT_SHARE, ABOVE_CHANCE = 0.9, 0.1
+_TRIES = 20  # clips for each verified one that is wanted
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a network makes of a clip's evidence: whether it decides, and it alone.
+    """Whether a network decides a clip by its evidence, and by nothing else.
 
     Attributes:
         right: The network predicts the clip's class.
@@ -57,11 +57,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Verified:
-    """Clips that a network is shown to decide by their evidence.
+    """Clips that a network verifiably decides by their evidence.
 
     Attributes:
-        clips: They.
-        verdicts: On all that were looked at.
+        clips: The verified clips.
+        verdicts: Verdicts on all clips that were tried.
     """
 
     clips: tuple[Known, ...]
@@ -109,27 +109,21 @@ def verify(network: keras.Model, known: Known) -> Verdict:
     )
 
 
-def verified_clips(
-    network: keras.Model, world: MovingEvidence, count: int, *, most_looked_at: int | None = None
-) -> Verified:
+def verified_clips(network: keras.Model, world: MovingEvidence, count: int) -> Verified:
     """The first clips of a world that a network is shown to decide by their evidence.
 
     Args:
         network: Takes clips `(N, 16, 64, 64, 3)` in [0, 1], and ends in the ten classes.
         world: Of the clips.
-        count: Clips wanted; fewer are found where the network uses the evidence of too few.
-        most_looked_at: Clips at which to stop; None is 20 times the count.
+        count: Number of verified clips. At most 20 times as many are tried, so there may be fewer.
     """
     verified: list[Known] = []
     verdicts: list[Verdict] = []
-    for known in _clips(world, 20 * count if most_looked_at is None else most_looked_at):
+    for index in range(_TRIES * count):
+        known = known_clip(world, index)
         verdicts.append(verify(network, known))
         if verdicts[-1].verified:
             verified.append(known)
         if len(verified) == count:
             break
     return Verified(tuple(verified), tuple(verdicts))
-
-
-def _clips(world: MovingEvidence, count: int) -> Iterator[Known]:
-    return (known_clip(world, index) for index in range(count))

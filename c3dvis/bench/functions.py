@@ -1,4 +1,4 @@
-"""The function that a benchmark scores: from somebody's Python file, or a method of the package."""
+"""Heatmap functions to score: from a user's Python file, or methods of the package."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
         >>> heatmaps_of(["random map"])["random map"](None, np.zeros((2, 4, 4, 3)), 0).shape
         (2, 4, 4)
     """
-    latest: dict[str, _Latest] = {}
+    cached: dict[str, _CachedMethod] = {}
     functions: dict[str, Heatmap] = {}
     for name in names:
         if name == RANDOM:
@@ -59,18 +59,18 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
                     f"Expected a method that draws heatmaps. Received: {name!r}, which finds "
                     "frames."
                 )
-            own = latest.setdefault(method, _Latest(method))
+            own = cached.setdefault(method, _CachedMethod(method))
             draw = _smoothed if name.endswith(SMOOTHED) else _plain
             functions[name] = partial(draw, own)
     return functions
 
 
-def _plain(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
-    return latest(network, clip, target).heatmap
+def _plain(method: _CachedMethod, network, clip, target) -> NDArray[np.float32]:
+    return method(network, clip, target).heatmap
 
 
-def _smoothed(latest: _Latest, network, clip, target) -> NDArray[np.float32]:
-    return latest(network, clip, target).smoothed().heatmap
+def _smoothed(method: _CachedMethod, network, clip, target) -> NDArray[np.float32]:
+    return method(network, clip, target).smoothed().heatmap
 
 
 def of_file(path: Path) -> Heatmap:
@@ -85,23 +85,25 @@ def of_file(path: Path) -> Heatmap:
     try:
         function = runpy.run_path(str(path)).get(FUNCTION)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{expected} Received: {path}, {_told(error, path)}.") from error
+        raise ValueError(f"{expected} Received: {path}, {_error_text(error, path)}.") from error
     if not callable(function):
         raise ValueError(f"{expected} Received: {path}, which has none.")
     try:
         inspect.signature(function).bind(None, None, 0)
     except TypeError as error:
         raise ValueError(f"{expected} Received: one where {in_one_line(error)}.") from error
-    return partial(_called, function=function, path=path)
+    return partial(_checked_heatmap, function=function, path=path)
 
 
-def _called(network, clip, target, *, function: Callable, path: Path) -> NDArray:
-    """What somebody's function gives; ValueError unless it is a heatmap of the clip's shape."""
+def _checked_heatmap(network, clip, target, *, function: Callable, path: Path) -> NDArray:
+    """The heatmap of a user's function; ValueError unless it has the clip's shape."""
     expected = f"Expected {FUNCTION} of {path} to give finite numbers of shape {clip.shape[:3]}."
     try:
         heat = np.asarray(function(network, clip.copy(), target), np.float64)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{expected} Received: a function that {_told(error, path)}.") from error
+        raise ValueError(
+            f"{expected} Received: a function that {_error_text(error, path)}."
+        ) from error
     if heat.shape != clip.shape[:3]:
         raise ValueError(f"{expected} Received: shape {heat.shape}.")
     wrong = int(np.count_nonzero(~np.isfinite(heat)))
@@ -110,8 +112,8 @@ def _called(network, clip, target, *, function: Callable, path: Path) -> NDArray
     return heat
 
 
-def _told(error: BaseException, path: Path) -> str:
-    """An error of somebody's file, in words, with its line there."""
+def _error_text(error: BaseException, path: Path) -> str:
+    """Describes an error of a user's file, with the line."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
@@ -122,22 +124,22 @@ def _told(error: BaseException, path: Path) -> str:
     return f"fails{where} with {type(error).__name__}: {in_one_line(error)}".rstrip(".")
 
 
-class _Latest:
-    """The attribution of the latest clip by one method: what is drawn of it costs nothing more."""
+class _CachedMethod:
+    """A method of attribution that caches its result for the latest clip."""
 
     def __init__(self, method: str):
         self.method = method
-        self._asked: tuple = ()
+        self._arguments: tuple = ()
         self._attribution: Attribution | None = None
 
     def __call__(self, network, clip, target) -> Attribution:
-        asked = network, clip, target
+        arguments = network, clip, target
         if self._attribution is None or any(
-            a is not b for a, b in zip(asked, self._asked, strict=True)
+            a is not b for a, b in zip(arguments, self._arguments, strict=True)
         ):
             attribution = attribute(network, clip, objectives.logit(target), method=self.method)
             assert isinstance(attribution, Attribution)  # of one clip by one method
-            self._asked, self._attribution = asked, attribution
+            self._arguments, self._attribution = arguments, attribution
         return self._attribution
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -21,13 +21,13 @@ METRICS = {"pointing": metrics.pointing_game, "tube IoU": metrics.tube_iou}
 
 @dataclass(frozen=True)
 class WorldScores:
-    """What functions score on the clips of one world.
+    """Scores of heatmap functions on the clips of one world.
 
     Attributes:
-        looked_at: Clips that were made.
-        right: Of these, clips whose class the network predicts.
-        verified: Clips that it decides by their evidence: those that are scored.
-        scores: By function and metric, its values, one a clip.
+        looked_at: Number of clips that were generated.
+        right: Number of them that the network classifies correctly.
+        verified: Number of them that it decides by their evidence, which are scored.
+        scores: Values by function and metric, one for each verified clip.
     """
 
     looked_at: int
@@ -49,17 +49,15 @@ def score(
     *,
     world: str = "discs",
     clips: int = 30,
-    say: Callable[[str], None] = lambda line: None,
 ) -> WorldScores:
     """Scores heatmap functions on clips that a network is shown to decide by their evidence.
 
     Args:
         network: Takes clips `(N, 16, 64, 64, 3)`, and ends in the classes of `c3dvis.motion`.
-        functions: By name; each is given the network, a clip and the index of its class.
+        functions: Functions of the network, a clip and the index of its class, by name.
         world: "discs" or "shapes": the generator of the clips, on seeds that no network was
             trained on.
-        clips: Verified clips, 2 or more; up to 20 times as many are looked at.
-        say: Told what is done.
+        clips: Number of verified clips, 2 or more; up to 20 times as many are generated.
 
     Returns:
         Pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube IoU
@@ -77,7 +75,6 @@ def score(
     """
     evidence = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
     looked_at, right = len(evidence.verdicts), sum(v.right for v in evidence.verdicts)
-    say(f"{world}: {looked_at} clips, {right} known, {len(evidence.clips)} verified")
     if len(evidence.clips) < 2:
         raise ValueError(
             "Expected a network that decides two clips or more by their evidence. Received: one "

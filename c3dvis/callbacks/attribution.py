@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike
 
 from c3dvis import clips as clip_values
 from c3dvis import objectives
-from c3dvis.attribution import Attribution, attribute, explain
-from c3dvis.attribution.method_names import method_name
+from c3dvis.attribution import Attribution, attribute
+from c3dvis.attribution.explain import methods_with_options
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, first_line
 from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
@@ -89,8 +89,7 @@ class AttributionCallback(EpochCallback):
         inputs: Mapping[str, ArrayLike] | None = None,
         **options: Any,
     ):
-        method = method_name(method)
-        explain.check(method, options)
+        ((method, (_, options)),) = methods_with_options([method], options).items()
         self.clips = _clips(clips)
         listed = _objectives(targets, len(self.clips))
         self._method, self._preprocess = method, preprocess

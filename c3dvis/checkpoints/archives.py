@@ -1,4 +1,4 @@
-"""Gets the source archive of a Python package through pip, and runs nothing of it.
+"""Downloads the source archive of a Python package with pip, without running its code.
 
 `pip download` asks a source archive for its metadata, by what the archive says is its build system:
 code of the archive runs, and what it needs is downloaded, too. So pip is given a build system
@@ -38,10 +38,10 @@ def download(project: str, version: str, sha256: str, folder: Path) -> Path:
     """Downloads a source archive through pip, as pip is set up: its index, its proxy.
 
     Args:
-        project: Name of the package, with setuptools for its build system.
-        version: The one wanted.
-        sha256: That of the archive, in hex.
-        folder: An empty one, for the archive and what pip needs.
+        project: Name of a package that is built with setuptools.
+        version: Its version.
+        sha256: SHA-256 of the archive, in hex.
+        folder: An empty folder for the archive and the files that pip needs.
 
     Returns:
         The archive's path in that folder.

@@ -1,4 +1,4 @@
-"""Reads HDF5 weight files of Keras 1, 2 and 3; what could reach outside the file is refused."""
+"""Reads HDF5 weight files of Keras 1, 2 and 3, and refuses links to other files."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import h5py
 import numpy as np
 
 from c3dvis.checkpoints.checks import THEANO_ADVICE
-from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
+from c3dvis.checkpoints.match import StoredLayer, StoredWeight, WeightFile
 from c3dvis.text import in_short
 
-# Groups of a Keras-1 or -2 file that are no layers.
+# Groups of files of Keras 1 or 2 that are not layers.
 _NO_LAYERS = ("optimizer_weights", "top_level_model_weights")
-# A dataset can claim any size while the file stores nothing of it. Above this, in bytes, only the
-# shape of a weight of the network is read.
+# A dataset can claim any size without storing it. Larger ones, in bytes, are read only if they have
+# the shape of a weight of the network.
 _LARGE = 2**30
 _LARGEST_NUMBER = 8  # bytes, of a float64
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 does, be it whole or not."""
+    """Whether a file begins as HDF5 does; it may be cut short."""
     return path.is_file() and bool(h5py.is_hdf5(path))
 
 
 @contextmanager
 def open_hdf5(path: Path, shapes: Collection[tuple[int, ...]] | None) -> Iterator[h5py.File]:
-    """Opens an HDF5 file that has been looked through for what must not be read.
+    """Opens an HDF5 file after checking it for unsafe contents.
 
     Args:
         path: A file that `is_hdf5`.
@@ -54,7 +54,7 @@ def open_hdf5(path: Path, shapes: Collection[tuple[int, ...]] | None) -> Iterato
 
 
 def refuse_unsafe(file: h5py.File, path: Path, shapes) -> None:
-    """Refuses links and data that lie outside the file, and claims of a size no weight has."""
+    """Refuses links to other files, external data, and datasets larger than any weight."""
     groups, seen = [file["/"]], set()
     while groups:
         group = groups.pop()
@@ -103,8 +103,8 @@ def _kind(link) -> str:
     )
 
 
-def refuse_no_numbers(dataset: h5py.Dataset, path: Path) -> None:
-    """Refuses texts, complex numbers and whatever else is no real number, before it is read."""
+def check_numeric(dataset: h5py.Dataset, path: Path) -> None:
+    """Refuses a dataset that is not of real numbers, before it is read."""
     is_bfloat16 = dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
     if dataset.dtype.kind not in "fiub" and not is_bfloat16:
         raise ValueError(
@@ -113,7 +113,7 @@ def refuse_no_numbers(dataset: h5py.Dataset, path: Path) -> None:
 
 
 def is_keras3(file: h5py.File) -> bool:
-    """Whether weights lie as Keras 3 saves them: in groups `vars`, as `0`, `1`, ..."""
+    """Whether weights are in the layout of Keras 3: in groups `vars`, as `0`, `1`, ..."""
     legacy = "layer_names" in file.attrs or "model_weights" in file
     return not legacy and any(True for _ in keras3_groups(file))
 
@@ -137,8 +137,8 @@ def keras_version(file: h5py.File) -> str:
     return next((_text(text) for text in texts if text is not None), "")
 
 
-def read_legacy(file: h5py.File, path: Path) -> Stored:
-    """What a file of Keras 1 or 2 holds: weights alone, or those of a whole model.
+def read_legacy(file: h5py.File, path: Path) -> WeightFile:
+    """The weights in a file of Keras 1 or 2, of weights only or of a whole model.
 
     The root, or its group `model_weights`, has an attribute `layer_names` and a group a layer,
     with an attribute `weight_names`. Early converters wrote neither attribute; then groups and
@@ -164,7 +164,7 @@ def read_legacy(file: h5py.File, path: Path) -> Stored:
     version = keras_version(file)
     label = f"HDF5 of Keras {version}" if version else "HDF5 of Keras 1 or 2"
     layers = [layer for layer in layers if layer.weights]
-    return Stored(str(path), label, tuple(layers), tuple(notes))
+    return WeightFile(str(path), label, tuple(layers), tuple(notes))
 
 
 def _weights(group: h5py.Group, path: Path) -> Iterator[StoredWeight]:
@@ -180,7 +180,7 @@ def _weights(group: h5py.Group, path: Path) -> Iterator[StoredWeight]:
                 f"Expected a dataset {name!r}, as {group.name!r} of '{path}' lists it. "
                 f"Received: {in_short(sorted(group, key=_natural))}."
             )
-        refuse_no_numbers(dataset, path)
+        check_numeric(dataset, path)
         yield StoredWeight(name, dataset.shape, partial(dataset.__getitem__, ()))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from c3dvis.checkpoints.match import Stored
+from c3dvis.checkpoints.match import WeightFile
 
 # The layer that a network without its top does not have.
 CLASSIFIER = "Logits.Conv3d_0c_1x1.conv_3d"
@@ -147,7 +147,7 @@ def from_flax(path: str) -> tuple[str, str] | None:
     return f"{keras_name(unit)}.{_FLAX_LAYERS.get(kind, kind)}", weight
 
 
-def rename_keras_port(stored: Stored) -> Stored:
+def rename_keras_port(stored: WeightFile) -> WeightFile:
     """A file of the Keras port with the names of layers here; any other file as it is."""
     layers = tuple(
         replace(layer, name=from_keras_port(layer.name) or layer.name) for layer in stored.layers

@@ -1,4 +1,4 @@
-"""What Keras 1 called its layers and their settings, and how it kept recurrent weights."""
+"""Names of layers and settings in Keras 1, and its order of recurrent weights."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ _TRAINING = (
 _GATES = {12: (0, 2, 1, 3), 9: (0, 1, 2)}
 
 
-def class_today(name: str, config: dict) -> str:
-    """The name that a class of layers has today."""
+def current_class_name(name: str, config: dict) -> str:
+    """The name of a class of layers in Keras 3."""
     if name == "Merge":
         return _MERGES.get(config.get("mode", "sum"), name)
     return _CLASSES.get(name, name)
 
 
-def keys_today(kind: str, config: dict) -> dict[str, Any]:
-    """The settings of a layer under the names that they have today; others are passed on.
+def current_settings(kind: str, config: dict) -> dict[str, Any]:
+    """The settings of a layer under their names in Keras 3; unknown ones stay.
 
     Args:
-        kind: The layer's class, as it is called today.
-        config: Its configuration, as the file has it.
+        kind: The layer's class in Keras 3.
+        config: Its configuration in the file.
     """
     config = {key: value for key, value in config.items() if key not in _TRAINING}
     for names in _SIZES:
@@ -88,8 +88,8 @@ def keys_today(kind: str, config: dict) -> dict[str, Any]:
     return today
 
 
-def weights_today(kind: str, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The arrays of a layer as it has them today: the gates of a recurrent one in one array each.
+def current_weights(kind: str, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays of a layer in Keras 3: those of a recurrent layer join all gates.
 
     Args:
         kind: The layer's class.

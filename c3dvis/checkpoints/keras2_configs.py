@@ -1,8 +1,8 @@
-"""Mends the configuration of a model of Keras 1 or 2, so that Keras 3 builds the same network.
+"""Converts the configuration of a model of Keras 1 or 2, so that Keras 3 builds the same network.
 
-What Keras 3 has under another name is renamed, what says nothing is dropped, and what would change
-the network, or means nothing to Keras 3, is refused by its name. Nothing is built here, and nothing
-of a file runs. Initializers, regularizers and constraints are dropped: they matter to training.
+Settings that Keras 3 renamed are renamed, needless ones are dropped, and unknown ones, which could
+change the network, are refused by name. Nothing is built here, and no code of a file runs.
+Initializers, regularizers and constraints are dropped, as only training needs them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c3dvis.checkpoints.keras1_names import class_today, keys_today
+from c3dvis.checkpoints.keras1_names import current_class_name, current_settings
 
 _TRAINING = ("_initializer", "_regularizer", "_constraint")  # endings of keys
-# Settings that every layer of Keras 3 takes which takes more than its own.
+# Settings of the base class, for layers of Keras 3 that accept **kwargs.
 _COMMON = ("name", "dtype", "trainable")
-# Keys that only say what Keras 3 finds out itself, or how the same is computed.
+# Keys that Keras 3 infers, or that only say how the same is computed.
 _NEEDLESS = (
     *("batch_input_shape", "input_shape", "input_dtype", "batch_size", "trainable", "dtype"),
     *("query_shape", "key_shape", "value_shape", "implementation", "autocast"),
@@ -37,7 +37,7 @@ _SAVE_AGAIN = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a configuration is from: a file, and the version of Keras that wrote it."""
+    """The file of a configuration, and the version of Keras that wrote it."""
 
     path: Path
     version: str
@@ -51,15 +51,15 @@ class Origin:
         return f"'{self.path}' of Keras {self.version or '1'}"
 
 
-def mended(part: dict, origin: Origin) -> dict[str, Any]:
-    """A layer or model as Keras 3 would have saved it.
+def converted(part: dict, origin: Origin) -> dict[str, Any]:
+    """The configuration of a layer or model as Keras 3 saves it.
 
     Args:
         part: Its configuration, with `class_name` and `config`.
-        origin: Where it is from, for messages and for what was default then.
+        origin: Its file, for messages and for the defaults of that version.
 
     Raises:
-        ValueError: If it has a class, or a setting, that Keras 3 does not have.
+        ValueError: A class or a setting that Keras 3 does not have.
     """
     kind, config = part["class_name"], part["config"]
     if kind == "Sequential":
@@ -78,7 +78,7 @@ def _sequential(config: Any, origin: Origin) -> dict[str, Any]:
     if isinstance(config, list):
         config = {"layers": config}
     parts = config["layers"]
-    layers = [mended(part, origin) for part in parts]
+    layers = [converted(part, origin) for part in parts]
     shape = _input_shape(parts[0]) if parts else None
     shape = shape or config.get("build_input_shape")
     if layers and layers[0]["class_name"] != "InputLayer" and shape:
@@ -102,7 +102,7 @@ def _functional(config: dict, origin: Origin) -> dict[str, Any]:
     layers = []
     for part in config["layers"]:
         nodes = [_node(node) for node in part["inbound_nodes"]]
-        layers.append(mended(part, origin) | {"name": part["name"], "inbound_nodes": nodes})
+        layers.append(converted(part, origin) | {"name": part["name"], "inbound_nodes": nodes})
     outputs = copy.deepcopy(config["output_layers"])
     _renumber_calls(layers, outputs)
     return {
@@ -177,11 +177,11 @@ def _layer(kind: str, config: dict, origin: Origin) -> dict[str, Any]:
 
     if keras.saving.get_registered_object(kind) is not None:
         return _saved(None, kind, config)
-    kind = class_today(kind, config)
+    kind = current_class_name(kind, config)
     layer = getattr(keras.layers, kind, None)
     if not isinstance(layer, type):
         raise _unknown(kind, config, origin)
-    config = keys_today(kind, config)
+    config = current_settings(kind, config)
     if kind == "InputLayer" and "batch_input_shape" in config:
         config["batch_shape"] = config.pop("batch_input_shape")
     if kind == "LeakyReLU" and "alpha" in config:
@@ -247,9 +247,9 @@ def _value(key: str, value: Any, origin: Origin) -> Any:
     if key in _ACTIVATIONS:
         return _activation(value, origin)
     if key in _INNER and isinstance(value, dict):
-        return mended(value, origin)
+        return converted(value, origin)
     if key == "cells":
-        return [mended(cell, origin) for cell in value]
+        return [converted(cell, origin) for cell in value]
     if key == "axis" and isinstance(value, list) and len(value) == 1:
         return value[0]
     if key == "dtype" and isinstance(value, dict):  # a policy of mixed precision
@@ -261,7 +261,7 @@ def _activation(value: Any, origin: Origin) -> Any:
     import keras
 
     if isinstance(value, dict) and isinstance(value["config"], dict):  # a layer, such as LeakyReLU
-        return mended(value, origin)
+        return converted(value, origin)
     name = value["config"] if isinstance(value, dict) else value
     if name == "hard_sigmoid":
         from c3dvis.checkpoints.keras2_activations import keras2_hard_sigmoid

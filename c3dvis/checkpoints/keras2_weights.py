@@ -1,4 +1,4 @@
-"""Gives a network that was built from a file of Keras 1 or 2 the weights of that file."""
+"""Assigns the weights of a whole model of Keras 1 or 2 to the network built from its file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 from c3dvis.checkpoints import hdf5
 from c3dvis.checkpoints.checks import check_shape
-from c3dvis.checkpoints.keras1_names import weights_today
+from c3dvis.checkpoints.keras1_names import current_weights
 from c3dvis.checkpoints.keras2_configs import Origin
-from c3dvis.checkpoints.match import Stored, weighted_layers
+from c3dvis.checkpoints.match import WeightFile, weighted_layers
 from c3dvis.text import in_short
 
 
-def assign_in_order(network, stored: Stored) -> None:
-    """Puts the weights of a whole model into the network of its configuration.
+def assign_in_order(network, stored: WeightFile) -> None:
+    """Assigns the weights of a whole model to the network of its configuration.
 
-    Layers are those of the file's names, or in its order where Keras 3 names them otherwise. Within
-    a layer the order is the file's: what is trained first, also of all layers in a wrapper.
+    Layers are matched by name, or by order where Keras 3 names them differently. Within a layer or
+    wrapper the file has trainable weights first.
 
     Raises:
         ValueError: If a layer or weight is missing or left over, or a shape differs.
@@ -38,7 +38,7 @@ def assign_in_order(network, stored: Stored) -> None:
     sources = [by_name[name] for name in names] if set(names) == set(by_name) else stored.layers
     for layer, source in zip(targets, sources, strict=True):
         variables = [*layer.trainable_weights, *layer.non_trainable_weights]
-        values = weights_today(_kind(layer), [np.asarray(one.read()) for one in source.weights])
+        values = current_weights(_kind(layer), [np.asarray(one.read()) for one in source.weights])
         if len(values) != len(variables):
             raise ValueError(
                 f"Expected {len(variables)} weights for layer {layer.name!r}. Received: "
@@ -54,10 +54,10 @@ def _kind(layer) -> str:
 
 
 def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
-    """Warns where weights of Keras 1 or 2 were trained with another recurrent activation.
+    """Warns of weights that may have been trained with another recurrent activation.
 
-    A file of weights does not say with which. So all are named that have Keras 3's hard sigmoid, or
-    a sigmoid where Keras's own default was the hard one then.
+    Weight files of Keras 1 and 2 don't say which. So the warning names all layers with Keras 3's
+    hard sigmoid, and those with a sigmoid where the default was the hard one at that time.
     """
     with h5py.File(path, "r") as file:
         version = hdf5.keras_version(file)

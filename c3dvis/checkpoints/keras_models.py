@@ -18,8 +18,8 @@ import numpy as np
 from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights, saved_models
 from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras2_weights import assign_in_order
-from c3dvis.checkpoints.keras_weights import named_as, one_line
-from c3dvis.checkpoints.match import Stored, StoredLayer, StoredWeight
+from c3dvis.checkpoints.keras_weights import one_line, with_suffix
+from c3dvis.checkpoints.match import StoredLayer, StoredWeight, WeightFile
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LONGEST_CONFIG = 64 * 2**20  # bytes; large video networks need less than one MiB
@@ -83,7 +83,7 @@ def load_keras_model(path: str | os.PathLike):
         network = _open_old(config, origin)
     else:
         try:
-            with named_as(path, suffix) as named:
+            with with_suffix(path, suffix) as named:
                 network = keras.saving.load_model(named, compile=False, safe_mode=True)
         except Exception as reason:  # Keras raises whatever the layers of the file raise
             raise _not_opened(f"'{path}'", reason) from reason
@@ -107,13 +107,13 @@ def _open_old(config: Any, origin: keras2_configs.Origin):
     import keras
 
     try:
-        mended = keras2_configs.mended(config, origin)
-        network = keras.saving.deserialize_keras_object(mended, safe_mode=True)
+        converted = keras2_configs.converted(config, origin)
+        network = keras.saving.deserialize_keras_object(converted, safe_mode=True)
     except ValueError as reason:
         if str(reason).startswith("Expected "):
             raise
         raise _not_opened(str(origin), reason) from reason
-    except Exception as reason:  # of a configuration of any types, mended or built
+    except Exception as reason:  # of a configuration of any types, converted or built
         raise _not_opened(str(origin), reason) from reason
     if origin.path.is_dir():
         saved_models.assign_variables(network, origin.path)
@@ -130,11 +130,11 @@ def _load_archived_weights(network, origin: keras2_configs.Origin) -> None:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(origin.path) as archive:
         weights = Path(archive.extract(_WEIGHTS, folder))
         with hdf5.open_hdf5(weights, None) as file:
-            keras_weights.look_through_weights(network, file, origin.path)
+            keras_weights.check_weights(network, file, origin.path)
         keras_weights.load_weights_file(network, weights, ())
 
 
-def read_weights(path: Path) -> Stored:
+def read_weights(path: Path) -> WeightFile:
     """The weights of a whole model, by its layers' names."""
 
     def stored(variable) -> StoredWeight:
@@ -145,7 +145,7 @@ def read_weights(path: Path) -> Stored:
         for layer in load_keras_model(path).layers
         if layer.weights
     )
-    return Stored(str(path), "SavedModel" if path.is_dir() else "whole Keras 3 model", layers)
+    return WeightFile(str(path), "SavedModel" if path.is_dir() else "whole Keras 3 model", layers)
 
 
 def _archive_config(path: Path) -> tuple[Any, str]:
@@ -162,7 +162,7 @@ def _archive_config(path: Path) -> tuple[Any, str]:
                 hdf5.refuse_unsafe(file, path, None)
                 for group in hdf5.keras3_groups(file):
                     for dataset in group.values():
-                        hdf5.refuse_no_numbers(dataset, path)
+                        hdf5.check_numeric(dataset, path)
             return json.loads(archive.read(_CONFIG)), _archive_version(archive)
     except _DAMAGE as reason:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Loads the weights that Keras 3 writes (`.weights.h5`), by Keras itself, but all or nothing."""
+"""Loads weight files of Keras 3 (`.weights.h5`) with Keras itself, all or nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from c3dvis.text import in_short
 _LAYERS = re.compile(r"\[<[^\]]*(\]|\.\.\.$)")  # how Keras writes a list of layers
 
 
-def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:
+def check_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:
     """Compares names and shapes of a `.weights.h5` with a network, before Keras reads it.
 
     Returns:
@@ -31,7 +31,7 @@ def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...
     groups = [group for group in hdf5.keras3_groups(file) if len(group)]
     for group in groups:
         for dataset in group.values():
-            hdf5.refuse_no_numbers(dataset, path)
+            hdf5.check_numeric(dataset, path)
     named = {str(group.attrs.get("name", group.parent.name)): group for group in groups}
     for name, layer in targets.items():
         group = named.get(name, ())
@@ -53,14 +53,14 @@ def look_through_weights(network, file: h5py.File, path: Path) -> tuple[str, ...
 def load_weights_file(network, path: Path, unused: tuple[str, ...]) -> LoadReport:
     """Loads a `.weights.h5` by Keras's own rules: layers of a class in their order.
 
-    Keras assigns as it reads; so the weights are kept first, and put back if anything fails.
+    Keras assigns while it reads, so the weights are saved first and restored if anything fails.
     """
-    kept = [(variable, np.array(variable.numpy())) for variable in network.variables]
+    saved = [(variable, np.array(variable.numpy())) for variable in network.variables]
     targets = weighted_layers(network)
     optimizer = getattr(network, "optimizer", None)
     try:
         try:
-            with named_as(path, ".weights.h5") as named:
+            with with_suffix(path, ".weights.h5") as named:
                 network.load_weights(named, objects_to_skip=[optimizer] if optimizer else None)
         except Exception as reason:  # Keras raises whatever the layers raise
             raise ValueError(
@@ -72,7 +72,7 @@ def load_weights_file(network, path: Path, unused: tuple[str, ...]) -> LoadRepor
             for value in layer.get_weights():
                 check_finite(layer.name, np.asarray(value), str(path))
     except BaseException:
-        for variable, value in kept:
+        for variable, value in saved:
             variable.assign(value)
         raise
     total = len(network.weights)
@@ -94,8 +94,8 @@ def _layer_names(path: Path) -> list[str]:
 
 
 @contextmanager
-def named_as(path: Path, suffix: str) -> Iterator[str]:
-    """The file under a name that ends as Keras wants it."""
+def with_suffix(path: Path, suffix: str) -> Iterator[str]:
+    """A path of the file that ends as Keras requires, a link if needed."""
     if path.name.endswith(suffix):
         yield str(path)
         return
@@ -109,6 +109,6 @@ def named_as(path: Path, suffix: str) -> Iterator[str]:
 
 
 def one_line(reason: BaseException) -> str:
-    """The gist of an error of Keras, which wraps the reason in the whole configuration."""
+    """The reason in an error of Keras, without the configuration that surrounds it."""
     text = " ".join(str(reason).rpartition("Exception encountered:")[2].split())
     return f"{text[:300]}..." if len(text) > 300 else text

@@ -1,7 +1,7 @@
 """Loads weight files into a network: the format is recognised from the content.
 
-To add a format: a file whose functions recognise it and turn it into a `match.Stored` (layers and
-arrays that are read when asked for), and its line in `FORMATS`. `match.assign` matches that with
+To add a format: a file whose functions recognise it and turn it into a `match.WeightFile` (layers
+and arrays that are read on demand), and its line in `FORMATS`. `match.assign` matches that with
 the network; `checks` holds the checks of both.
 """
 
@@ -53,7 +53,7 @@ def _load_hdf5(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     with hdf5.open_hdf5(path, shapes) as file:
         if not hdf5.is_keras3(file):
             return assign(network, rename_keras_port(hdf5.read_legacy(file, path)))
-        unused = keras_weights.look_through_weights(network, file, path)
+        unused = keras_weights.check_weights(network, file, path)
     return keras_weights.load_weights_file(network, path, unused)
 
 

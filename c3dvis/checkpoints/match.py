@@ -1,9 +1,8 @@
-"""Matches what a weight file holds with the layers of a network, and assigns it, all or nothing.
+"""Matches the arrays of a weight file with the layers of a network, and assigns all or none.
 
-Layers are matched by name or order (`assign`), or by the names of another library, translated
-(`assign_translated`). There shapes are not enough, as several units of a network have the same, and
-the order of a file need not be the network's: each array needs a name that is known, and each
-weight an array.
+Layers are matched by name or order (`assign`), or by translated names of another library
+(`assign_translated`). The latter needs a known name for each array and an array for each weight, as
+several layers of a network have the same shapes, and the file's order need not be the network's.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _OLD_NAMES = {
     "running_std": "moving_variance",
 }
 
-# Of batch normalizations: what training follows and no optimizer changes.
+# Of batch normalization; not changed by the optimizer.
 _STATISTICS = ("moving_mean", "moving_variance")
 
 Place = tuple[str, str]  # name of a layer here, and of its variable
@@ -54,7 +53,7 @@ class StoredLayer:
 
 
 @dataclass(frozen=True)
-class Stored:
+class WeightFile:
     """A weight file: its format in words, and its layers with weights in the file's order."""
 
     path: str
@@ -84,15 +83,15 @@ class Family:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a weight file.
+    """The result of loading a weight file.
 
     Attributes:
         format: Format of the file, in words.
         assigned: Number of the network's weights (arrays) that the file has set.
         total: Number of the network's weights.
-        missing: Layers of the network for which the file has nothing; a warning names them too.
+        missing: Layers of the network that the file lacks; a warning names them too.
         unused: Layers of the file that the network does not have.
-        notes: How the layers were matched, where not simply by name.
+        notes: How layers were matched, if not by name.
     """
 
     format: str
@@ -122,8 +121,8 @@ def weighted_layers(network) -> list:
     return layers
 
 
-def assign(network, stored: Stored) -> LoadReport:
-    """Puts the weights of a file into a network: all checks first, then all assignments.
+def assign(network, stored: WeightFile) -> LoadReport:
+    """Assigns the weights of a file to a network, after all checks.
 
     Layers are matched by name where names agree, else by order; weights within a layer likewise.
 
@@ -156,7 +155,7 @@ def assign(network, stored: Stored) -> LoadReport:
 
 
 def _pair_layers(
-    targets: Sequence, stored: Stored
+    targets: Sequence, stored: WeightFile
 ) -> tuple[dict[str, StoredLayer], tuple[str, ...]]:
     """The file's layer for each name of a layer of the network, and a note where not by name."""
     by_name = {source.name: source for source in stored.layers}
@@ -185,7 +184,7 @@ def _fits(layer, source: StoredLayer) -> bool:
     return stored_shapes == sorted(tuple(variable.shape) for variable in layer.weights)
 
 
-def _refuse_missing(missing: Sequence, targets: Sequence, stored: Stored) -> None:
+def _refuse_missing(missing: Sequence, targets: Sequence, stored: WeightFile) -> None:
     """Only fully connected layers and the last layer may be missing; a warning names them."""
     wrong = [layer.name for layer in missing if not is_dense(layer) and layer is not targets[-1]]
     if wrong:
@@ -207,7 +206,7 @@ def _pair_weights(layer, source: StoredLayer, path: str) -> list[tuple[Any, Stor
             f"{in_short(weight.name for weight in source.weights)}."
         )
     names = sorted(variable.name for variable in variables)
-    by_name = {_name_today(weight.name, names): weight for weight in source.weights}
+    by_name = {_current_name(weight.name, names): weight for weight in source.weights}
     if sorted(by_name) == names:
         pairs = [(variable, by_name[variable.name]) for variable in variables]
     else:
@@ -231,11 +230,11 @@ def _pair_several(
         return [(variable, stored[name]) for name, variable in own.items()]
     trained_first = sorted(variables, key=lambda variable: variable.name in _STATISTICS)
     names = {variable.name for variable in variables}
-    said = [_name_today(weight.name, sorted(names)) for weight in weights]
+    names_in_file = [_current_name(weight.name, sorted(names)) for weight in weights]
     shapes = [weight.shape for weight in weights]
     orders = [trained_first, list(variables)]
     of_these_shapes = [o for o in orders if [tuple(v.shape) for v in o] == shapes] or orders[1:]
-    as_named = [order for order in of_these_shapes if [v.name for v in order] == said]
+    as_named = [order for order in of_these_shapes if [v.name for v in order] == names_in_file]
     return list(zip((as_named or of_these_shapes)[0], weights, strict=True))
 
 
@@ -244,7 +243,7 @@ def _last_two(path: str) -> tuple[str, ...]:
     return tuple(path.partition(":")[0].split("/")[-2:])
 
 
-def _name_today(stored: str, names: Sequence[str]) -> str:
+def _current_name(stored: str, names: Sequence[str]) -> str:
     """The one of a layer's weight names that is meant: kernel by `conv1_W:0`, `conv1/kernel:0`."""
     last = stored.rpartition("/")[2].partition(":")[0]
     known = {name: name for name in names} | _OLD_NAMES
@@ -274,7 +273,7 @@ def assign_translated(
     classifier: str,
     notes: Sequence[str] = (),
 ) -> LoadReport:
-    """Puts arrays into a network by their translated names, all or nothing.
+    """Assigns arrays to a network by their translated names, all or none.
 
     Args:
         network: A Keras model that has been built.
@@ -283,7 +282,7 @@ def assign_translated(
         weights: Its arrays under its own names, in the shapes that Keras gives them.
         translate: Name of an array to layer and variable; None for one that is not known.
         classifier: The layer that a network without its top does not have; it may be left over.
-        notes: For the report.
+        notes: Notes for the report.
 
     Raises:
         ValueError: If a weight has no array or an array no weight, with their names; or what
@@ -295,7 +294,7 @@ def assign_translated(
         for variable in layer.weights
     }
     by_place, surplus = _places(weights, translate, path)
-    by_place, left_out = _without_ones(by_place, wanted, path)
+    by_place, left_out = _without_unit_gammas(by_place, wanted, path)
     topless = classifier not in {layer for layer, _ in wanted}
     surplus += [
         weight.name
@@ -308,7 +307,7 @@ def assign_translated(
             f"Expected an array for each weight of {network.name!r}, and no others. Received: "
             f"'{path}' without {in_short(missing)}, and with {in_short(surplus)} besides."
         )
-    return assign(network, Stored(path, format, _by_layer(by_place), (*notes, *left_out)))
+    return assign(network, WeightFile(path, format, _by_layer(by_place), (*notes, *left_out)))
 
 
 def best_fit(
@@ -336,7 +335,7 @@ def best_fit(
 def _places(
     weights: Iterable[StoredWeight], translate: Callable[[str], Place | None], path: str
 ) -> tuple[dict[Place, StoredWeight], list[str]]:
-    """Where each array belongs, and the names of those that are not known."""
+    """The array of each place, and the names of unknown arrays."""
     by_place: dict[Place, StoredWeight] = {}
     unknown = []
     for weight in weights:
@@ -353,10 +352,10 @@ def _places(
     return by_place, unknown
 
 
-def _without_ones(
+def _without_unit_gammas(
     by_place: dict[Place, StoredWeight], wanted: Mapping[Place, tuple[int, ...]], path: str
 ) -> tuple[dict[Place, StoredWeight], tuple[str, ...]]:
-    """Leaves out the gammas of batch normalization that the network lacks: they must be ones."""
+    """Drops gammas that the network's batch normalization lacks, which must be ones."""
     gammas = {
         place: weight
         for place, weight in by_place.items()

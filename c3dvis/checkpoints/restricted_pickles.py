@@ -1,8 +1,7 @@
-"""Unpickles plain values and what a reader makes of a few names: no code of a file runs.
+"""Unpickles plain values and a few known names: no code of a file runs.
 
-A pickle can call anything that Python can import. The unpickler here knows the few names that its
-reader gives it, each with a harmless stand-in of the reader's own, and refuses a file at the first
-other name, before that is even looked up.
+A pickle can call anything that Python can import. The unpickler here knows a few names, each with a
+harmless replacement, and refuses a file at the first other name, before looking it up.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-Globals = Mapping[tuple[str, str], Any]  # module and name to what stands in their place
+Globals = Mapping[tuple[str, str], Any]  # module and name to their replacement
 
 
 class Refused(ValueError):
-    """What is wrong with a file, put so that it can follow its path."""
+    """What is wrong with a file, in words that follow its path in a message."""
 
 
 @contextlib.contextmanager
 def refusals(path: Path, kind: str) -> Iterator[None]:
-    """Makes one ValueError, with the file's path, of all that reading it raises.
+    """Turns any exception of reading a file into a ValueError with its path.
 
     Args:
         path: The file.
@@ -43,7 +42,7 @@ def refusals(path: Path, kind: str) -> Iterator[None]:
 
 
 class Function:
-    """What a pickle may call but not alter, as it could a plain function."""
+    """A function that a pickle may call but not modify."""
 
     __slots__ = ("function",)
 
@@ -58,7 +57,7 @@ class Function:
 
 
 class Dict(dict):
-    """In the place of an OrderedDict; attributes that a pickle gives it are dropped."""
+    """Replaces OrderedDict; attributes set by a pickle are dropped."""
 
     __slots__ = ()
 
@@ -67,14 +66,14 @@ class Dict(dict):
 
 
 class Unpickler(pickle.Unpickler):
-    """Unpickles the next pickle of a file, once that is known to end, and to claim no memory.
+    """Unpickles the next pickle of a file, after checking its opcodes.
 
     Args:
-        file: Where it lies in memory; a pickle on disk could claim to be longer than that is.
-        known: All that it may name.
-        part: What those names are parts of, in words, such as "a tensor".
-        advice: What to do with a file that names something else.
-        encoding: Of the texts of Python 2.
+        file: The file in memory; a pickle on disk could claim to be longer than it is.
+        known: The names that it may use.
+        part: What these names belong to, in words, such as "a tensor".
+        advice: What to do with a file that uses other names.
+        encoding: Encoding of the strings of Python 2.
     """
 
     def __init__(
@@ -95,20 +94,20 @@ class Unpickler(pickle.Unpickler):
 
 
 def check_opcodes(file: io.BytesIO) -> None:
-    """Looks through the next pickle, and goes back to its beginning."""
+    """Checks that the next pickle ends and claims no memory, and seeks back to its start."""
     start = file.tell()
     for opcode, argument, position in pickletools.genops(file):
-        # Values are numbered as they come; a large number alone would claim gigabytes.
+        # Memo indices count up from 0; a large one would claim gigabytes.
         if "PUT" in opcode.name and int(argument or 0) > int(position or 0):
             raise ValueError(f"value number {argument} at byte {position}")
     file.seek(start)
 
 
 def is_binary_pickle(head: bytes) -> bool:
-    """Whether a file begins as a binary pickle does: with its protocol, 2 and up."""
+    """Whether a file begins as a binary pickle of protocol 2 or later."""
     return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= pickle.HIGHEST_PROTOCOL
 
 
 def shown(value: Any) -> str:
-    """A value for a message; of others than texts and numbers, which may be endless, the type."""
+    """A value for a message; only the type if it is no string or integer, as it may be long."""
     return f"{value!r:.60}" if isinstance(value, str | int) else f"a {type(value).__name__}"

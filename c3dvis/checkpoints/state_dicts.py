@@ -1,8 +1,8 @@
-"""Puts PyTorch's tensors into a Keras network: their names, the order of their axes, their hash.
+"""Assigns PyTorch's tensors to a Keras network: names, order of axes, hash of the file.
 
-Which layer a tensor belongs to is said by the network's family (`match.Family.from_pytorch`). All
-families are tried, and the one that finds a place for the most tensors is right; so a network of
-your own loads as well, if its layers have PyTorch's names. Then each tensor needs its place and
+A family of networks (`match.Family.from_pytorch`) says which layer a tensor belongs to. All
+families are tried, and the one that places the most tensors is taken; so a network of your own
+loads too, if its layers have PyTorch's names. Then each tensor needs its place and
 each weight its tensor; only those of the family's classifier may be left over, where the network
 was built without its top.
 """

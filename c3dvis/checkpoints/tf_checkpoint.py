@@ -65,7 +65,7 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
         known = {sonnet: keras for keras, sonnet in _SONNET_VARIABLES.items()}
         return keras_name(layer), known.get(variable, variable)
 
-    _refuse_no_numbers(prefix, {name: dtypes[name] for name in names})
+    _check_numeric(prefix, {name: dtypes[name] for name in names})
     weights = [_weight(reader, name, shapes[name], prefix) for name in names]
     notes = (f"{len(slots)} slots of an optimizer left out",) if slots else ()
     format = "TensorFlow 1 checkpoint"
@@ -172,7 +172,7 @@ def _extents(part) -> tuple[tuple[int, int], ...]:
     return tuple((e.start, e.length if e.HasField("length") else -1) for e in part.extent)
 
 
-def _refuse_no_numbers(prefix: Path, dtypes: Mapping[str, Any]) -> None:
+def _check_numeric(prefix: Path, dtypes: Mapping[str, Any]) -> None:
     wrong = [name for name, dtype in dtypes.items() if not (dtype.is_floating or dtype.is_integer)]
     if wrong:
         raise ValueError(

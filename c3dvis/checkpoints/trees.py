@@ -1,4 +1,4 @@
-"""Puts trees of arrays, as JAX's libraries keep them, into a Keras network by their paths.
+"""Assigns trees of arrays, as saved by JAX libraries, to a Keras network by their paths.
 
 A path is the names from the root to the leaf: `conv1/kernel`. What comes before the last is the
 layer, with dots for slashes, as in this package's networks; the last is the weight, in Flax's words
@@ -42,11 +42,11 @@ _OTHERS = {"w": "kernel", "b": "bias", "embedding": "embeddings"}
 
 
 def plain_tree(saved: Any, array: Callable[[Any], np.ndarray]) -> Any:
-    """A tree of dictionaries and arrays of what a file holds.
+    """The contents of a file as nested dictionaries of arrays.
 
     Args:
-        saved: Dictionaries, lists and tuples in each other; None is left out.
-        array: Makes an array of any other leaf, or refuses it.
+        saved: Nested dictionaries, lists and tuples; None is left out.
+        array: Function from any other leaf to an array; raises if it is none.
 
     Raises:
         ValueError: If a dictionary or list lies in two places, or in itself, so that a small file
@@ -77,7 +77,7 @@ def _name(key: Any) -> str:
 def load_tree(
     network, path: Path, families: Iterable[Family], format: str, tree: Tree
 ) -> LoadReport:
-    """Puts a tree into a network, all or nothing.
+    """Assigns a tree to a network, all or nothing.
 
     Args:
         network: A Keras model that has been built.
@@ -131,15 +131,15 @@ def _leaves(part: Any, path: str):
 def _places(
     targets: Mapping[str, Any], names, families: Iterable[Family]
 ) -> tuple[dict[str, Place], str]:
-    """Layer and variable of each path, by the way that fits best, and the family's classifier."""
-    ways: list[tuple[Callable[[str], Place | None], str]] = [(_plain_place, "")]
-    ways += [(one.from_flax, one.classifier) for one in families if one.from_flax is not None]
+    """Layer and variable of each path, by the best fitting names, and the family's classifier."""
+    namings: list[tuple[Callable[[str], Place | None], str]] = [(_plain_place, "")]
+    namings += [(one.from_flax, one.classifier) for one in families if one.from_flax is not None]
 
     def named(translate) -> dict[str, Place]:
         translated = {name: translate(name) for name in names}
         return {name: _place(targets, *place) for name, place in translated.items() if place}
 
-    return best_fit(targets, [(named(translate), classifier) for translate, classifier in ways])
+    return best_fit(targets, [(named(translate), classifier) for translate, classifier in namings])
 
 
 def _plain_place(path: str) -> Place | None:

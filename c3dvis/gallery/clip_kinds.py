@@ -15,7 +15,7 @@ from c3dvis.gallery import cards, render
 from c3dvis.gallery.groups import Group
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.maximize import Maximizer, both_ways, parametrizations, slow_to_fast
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.receptive_field import Field
 from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.text import number

@@ -18,7 +18,7 @@ from c3dvis.gallery.render import Renderer, objective_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import scores
 from c3dvis.models import chosen as choices
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 
 # File of the gallery with the best scores, by layer and channel.
 NAME = "held-out.json"

@@ -158,11 +158,11 @@ class SweptClips:
 
     def draw(self, max_count: int) -> tuple[Sweep, NDArray[np.float32]]:
         """Up to `max_count` random clips `(N, T, H, W, 3)`, and the responses to them."""
-        from c3dvis.models.extent import clip_shape
+        from c3dvis.models.clip_shapes import clip_shape
         from c3dvis.responses.sweeps import USUAL_SHAPE
 
         shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
-        frames, height, width, _ = clip_shape(self.network, **shape, usual=USUAL_SHAPE)
+        frames, height, width, _ = clip_shape(self.network, **shape, default=USUAL_SHAPE)
         order = np.random.default_rng(0).permutation(len(self.swept.names))
         rows = np.sort(order[: min(max_count, _MAX_BYTES // (12 * frames * height * width))])
         names = [self.swept.names[row] for row in rows]

@@ -26,7 +26,7 @@ from c3dvis.gallery.plan import CLASSES, Section, Unit
 from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manife
         versions=provenance.versions(),
         machine=provenance.machine(),
         code={one.layer: code.python(settings, one, log_odds=log_odds) for one in all_sections},
-        banner=choices.toy_note(settings),
+        banner=choices.training_data_note(settings),
         overview=network_overview,
     )
     manifest.write(out, updated)

@@ -24,8 +24,8 @@ from c3dvis.maximize.result import MaximizedClip
 from c3dvis.maximize.subnetwork import Subnetwork, choose_batch_size
 from c3dvis.maximize.tracking import Tracking
 from c3dvis.models import layers
-from c3dvis.models.extent import clip_shape
-from c3dvis.models.holding import one_input
+from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective
 
 STEPS, STEPS_AT_ONCE = 128, 8  # where none are given

@@ -8,7 +8,7 @@ from keras import ops
 
 from c3dvis import autodiff, objectives, rewire
 from c3dvis.models import layers
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective, Term
 
 

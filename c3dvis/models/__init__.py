@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from c3dvis.models.c3d import C3D, fold_batch_normalization
     from c3dvis.models.channels import channels_last
     from c3dvis.models.convlstm import ConvLSTM
-    from c3dvis.models.holding import one_input
+    from c3dvis.models.held_inputs import one_input
     from c3dvis.models.i3d import I3D
-    from c3dvis.models.inputs import preprocess_input
     from c3dvis.models.labels import decode_predictions
     from c3dvis.models.loading import load_keras_model, load_weights
+    from c3dvis.models.preprocessing import preprocess_input
     from c3dvis.models.resnet3d import MC3, R3D, R2Plus1D
     from c3dvis.models.tsm import TSM
 
@@ -70,8 +70,8 @@ _FILES = {
     "LoadReport": ".checkpoints.match",
     "keras2_hard_sigmoid": ".checkpoints.keras2_activations",
     "decode_predictions": "labels",
-    "preprocess_input": "inputs",
-    "one_input": "holding",
+    "preprocess_input": "preprocessing",
+    "one_input": "held_inputs",
 }
 
 __getattr__, __dir__ = lazy.exports(__name__, _FILES)

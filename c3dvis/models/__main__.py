@@ -36,16 +36,16 @@ _INDENT = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    chosen = _parse(arguments)
-    return run(lambda: _run(chosen))
+    args = _parse(arguments)
+    return run(lambda: _run(args))
 
 
-def _run(chosen: argparse.Namespace) -> int:
-    if chosen.get is not None:
-        return _get(chosen.get)
-    if chosen.check is not None:
+def _run(args: argparse.Namespace) -> int:
+    if args.get is not None:
+        return _get(args.get)
+    if args.check is not None:
         load_keras()
-        return _check(chosen.check, chosen.model, chosen.classes)
+        return _check(args.check, args.model, args.classes)
     print("\n\n".join(map(_described, models.NETWORKS)), flush=True)
     return 0
 
@@ -66,38 +66,36 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--classes", type=whole(1), metavar="N", help="its classes, where they are not as listed"
     )
-    chosen = parser.parse_args(arguments)
-    if chosen.get is not None:
-        _check_get(parser, chosen)
-    if (chosen.check is None) != (chosen.model is None):
-        alone = "--model" if chosen.check is None else "--check"
+    args = parser.parse_args(arguments)
+    if args.get is not None:
+        _check_get(parser, args)
+    if (args.check is None) != (args.model is None):
+        alone = "--model" if args.check is None else "--check"
         parser.error(f"Expected --check FILE and --model NAME together. Received: {alone} alone.")
-    if chosen.classes is not None and chosen.check is None:
+    if args.classes is not None and args.check is None:
         parser.error(
             "Expected --classes N together with --check FILE and --model NAME. "
-            f"Received: --classes {chosen.classes} without them."
+            f"Received: --classes {args.classes} without them."
         )
-    if chosen.check is not None:
+    if args.check is not None:
         try:
-            models.entry(chosen.model)
+            models.entry(args.model)
         except ValueError as error:
             parser.error(str(error))
-        if not Path(chosen.check).exists() and not _beginning_with(Path(chosen.check)):
-            parser.error(f"Expected a weight file. Received: {chosen.check!r}, which isn't there.")
-    return chosen
+        if not Path(args.check).exists() and not _beginning_with(Path(args.check)):
+            parser.error(f"Expected a weight file. Received: {args.check!r}, which isn't there.")
+    return args
 
 
-def _check_get(parser: Parser, chosen: argparse.Namespace) -> None:
-    others = [
-        f"--{name}" for name in ("check", "model", "classes") if vars(chosen)[name] is not None
-    ]
+def _check_get(parser: Parser, args: argparse.Namespace) -> None:
+    others = [f"--{name}" for name in ("check", "model", "classes") if vars(args)[name] is not None]
     if others:
         parser.error(f"Expected --get NAME alone. Received: it and {', '.join(others)}.")
     known = [f"{one.name}-{one.published}" for one in table.NETWORKS if one.published is not None]
-    if chosen.get not in known:
+    if args.get not in known:
         parser.error(
             f"Expected --get {' or '.join(known)}; other weights are not fetched by c3dvis. "
-            f"Received: {chosen.get!r}."
+            f"Received: {args.get!r}."
         )
 
 
@@ -170,7 +168,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
         return 1
     from c3dvis.models import published
 
-    known = published.known(network)
+    known = published.identify(network)
     if known is not None:
         print(_line("known", str(known)))
     print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))

@@ -13,25 +13,23 @@ from c3dvis.text import nearest
 def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
     """Builds a network of the table.
 
-    It takes clips of the published size, `Entry.shape`, unless `input_shape` says otherwise; the
-    commands, where none is asked for, build large ones smaller, as `Entry.command_shape` says.
-    Where the names of its classes are known and it has as many outputs, they become the tuple
-    `network.class_names`.
+    It takes clips of the published size, `Entry.shape`, unless `input_shape` is given. (Commands
+    build large networks smaller by default, see `Entry.command_shape`.) If the names of its classes
+    are known and it has as many outputs, they become the tuple `network.class_names`.
 
     Args:
         name: One of `names()`.
-        weights: "bundled" for the weights that come with the package, random initial weights if
-            it has none for this network; "kinetics400", for "i3d", for the published ones, which
-            are fetched once and kept (`c3dvis.models.published`); None for random ones; or a path
-            to a weight file.
-        **kwargs: Arguments of the builder, instead of those in the table.
+        weights: "bundled" for the weights that come with the package, or random ones if the network
+            has none; "kinetics400", for "i3d", for the published ones, which are downloaded once
+            (`c3dvis.models.published`); None for random ones; or a path of a weight file.
+        **kwargs: Arguments of the builder; they override those of the table.
 
     Returns:
         A `keras.Model` from clips `(N, T, H, W, C)`, RGB in [0, 1], to class scores.
 
     Raises:
-        ValueError: If the name is unknown, with the nearest ones; or what the builder refuses.
-        OSError: If published weights can't be fetched, with what to do instead.
+        ValueError: An unknown name, or invalid arguments of the builder.
+        OSError: Published weights that can't be downloaded.
 
     Example:
         >>> from c3dvis import models
@@ -53,7 +51,7 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
 
 
 def _published(entry: Entry, weights: str) -> str:
-    """The full name of weights that are fetched: "i3d-kinetics400" for "kinetics400"."""
+    """The full name of published weights: "i3d-kinetics400" for "kinetics400"."""
     if weights == entry.published:
         return f"{entry.name}-{weights}"
     names = [other.name for other in table.NETWORKS if other.published == weights]

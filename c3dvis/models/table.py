@@ -1,4 +1,4 @@
-"""The table of networks: what is known of each before it is built.
+"""The table of networks, readable without building them.
 
 To add a network: a file with its builder, in the manner of `keras.applications`, and its entry in
 `NETWORKS`. Nothing here imports Keras.
@@ -43,7 +43,7 @@ _RESNET50_LAYERS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a network before it is built.
+    """Facts about a network that can be built.
 
     Attributes:
         name: As given to `build`.
@@ -54,20 +54,19 @@ class Entry:
         published: Name of its weights among those that `build` fetches, such as "kinetics400";
             None if there are none.
         classes: `module:attribute` of its class names; None if they are not known.
-        input: What it takes, in words.
+        input: Its input, in words.
         paper: Where it was published.
-        note: What else to know, in a sentence.
+        note: Another fact, in a sentence.
         parameters: Number of its values, running means and variances among them.
-        source: Where published weights are to be had, in words; empty if none are known, or where
-            weights come with the package.
+        source: Where to get published weights, in words; empty if there are none, or if weights
+            come with the package.
         licence: Of the published weights, or of the code that they come with.
-        layers: Those that a gallery shows where none are chosen; None for every convolution.
-        shape: `(T, H, W, C)` of the clips that it was published for; `build` makes it so.
-        command_shape: `(T, H, W)` that the gallery builds it for where none is asked for: what a
-            laptop can do. Commands that read real clips take its T, and H and W as published. None
-            is the published one.
-        fixed_by: Layers that fit the published size only, in words; empty where there are none, so
-            that the same weights also serve other sizes.
+        layers: Default layers of a gallery; None for every convolution.
+        shape: Published `(T, H, W, C)` of its clips, the default of `build`.
+        command_shape: Default `(T, H, W)` of the gallery, small enough for a laptop. Commands that
+            read real clips use its T with the published H and W. None is the published one.
+        fixed_by: Layers that fit the published size only, in words; empty if the weights serve
+            other sizes too.
     """
 
     name: str

@@ -22,11 +22,11 @@ from c3dvis.models import layers
 Grid = tuple[int, int, int]
 
 # Class, register and pooling tokens that one layer may put in front of the places.
-_MOST_LEADING = 8
+_MAX_LEADING = 8
 # Two clips are followed, to see that neither gets into the other's rows. Ids of the second begin
 # here, above all of the first.
 _SECOND = 2**28
-# They move or copy values, and change none.
+# Operations that move or copy values and change none.
 _MOVES = (
     *("BroadcastTo", "Concatenate", "ExpandDims", "Flip", "Fold", "GetItem", "Moveaxis", "Permute"),
     *("Repeat", "Reshape", "Roll", "Split", "Squeeze", "Stack", "Swapaxes", "Tile", "Transpose"),
@@ -36,7 +36,7 @@ _MOVES = (
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the places of a clip are in what a layer makes.
+    """Where the places of a clip are in a layer's output.
 
     Attributes:
         grid: Frames, rows and columns of the patches.
@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each place is there, and once."""
+        """Whether each place occurs exactly once."""
         places = self.ids[self.ids < self.places]
         return len(places) == self.places == len(np.unique(places))
 
@@ -70,7 +70,7 @@ class Layout:
         return ops.reshape(ops.take(flat, order, axis=1), (-1, *self.grid, channels))
 
     def position(self, place: Grid) -> tuple[int, ...]:
-        """Position of a place `(t, y, x)` in what the layer makes, for `objectives.neuron`.
+        """Position of a place `(t, y, x)` in the layer's output, for `objectives.neuron`.
 
         Raises:
             ValueError: A place outside the grid, or a layer that has several rows for a clip.
@@ -89,7 +89,7 @@ class Layout:
 def layout(
     network: keras.Model, layer: str, clip_shape: tuple[int, ...], *, grid: Grid | None = None
 ) -> Layout:
-    """Where the places are in what a layer makes.
+    """Where the places are in a layer's output.
 
     Args:
         network: Functional or Sequential model that takes clips.
@@ -99,7 +99,7 @@ def layout(
             convolution of clips or frames whose stride is its kernel, or else the last volume
             `(N, t, h, w, C)` before the tokens, as that of a convolutional stem. As many tokens as
             a given grid has places, which can't be followed, are taken to be in its order: so
-            `(T, 1, 1)` is right for what an RNN makes of each frame.
+            `(T, 1, 1)` is right for the outputs of an RNN, one for each frame.
 
     Raises:
         ValueError: A layer that is unknown, or whose tokens can't be followed from the patches.
@@ -165,7 +165,7 @@ def are_tokens(output: keras.KerasTensor) -> bool:
 
 
 def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
-    """Frames, rows and columns that the patch embedding makes of a clip.
+    """The grid of patches of a clip: frames, rows and columns.
 
     Raises:
         ValueError: A network without a convolution of the clip whose stride is its kernel.
@@ -262,7 +262,7 @@ class _Follower:
         if sides[0] == height * width:
             return both.reshape(2 * frames, height * width)
         leading = sides[0] - ids.size
-        if 0 <= leading <= _MOST_LEADING:
+        if 0 <= leading <= _MAX_LEADING:
             return self._with_leading(both, leading)
         return None
 
@@ -275,7 +275,7 @@ class _Follower:
         for ids in given:
             if ids is not None and ids.ndim == 2 and len(sides) == 1 and sides[0] is not None:
                 leading = sides[0] - ids.shape[1]
-                if 0 < leading <= _MOST_LEADING:
+                if 0 < leading <= _MAX_LEADING:
                     return self._with_leading(ids, leading)
         return None
 

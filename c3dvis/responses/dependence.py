@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips as clips_room
 from c3dvis.clips.frame_orders import CHANGES, frame_orders
 from c3dvis.intervals import Interval, bootstrap
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.responses.unit_responses import UnitResponses
 from c3dvis.text import unknown
 

@@ -59,7 +59,9 @@ def write(
         f"{how_to_read(chosen.scale)}"
     )
     title = f"Responses of {in_short(shown)}"
-    pages.write(Path(chosen.out), title, about, sections, banner=choices.toy_note(chosen), fps=FPS)
+    pages.write(
+        Path(chosen.out), title, about, sections, banner=choices.training_data_note(chosen), fps=FPS
+    )
     return sum(len(section.pictures) for section in sections)
 
 

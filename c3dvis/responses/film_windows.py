@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from c3dvis.clips import showing
 from c3dvis.clips.reading import Excerpt, excerpts
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.pages.windows import Series
 from c3dvis.responses.sweeps import USUAL_SHAPE, sweep
 from c3dvis.text import number
@@ -119,7 +119,7 @@ def film_responses(
         >>> film_maps.windows[1].span
         (8, 23)
     """
-    taken, height, width, depth = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
+    taken, height, width, depth = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     read = excerpts(film, windows, frames=taken, size=(height, width), **times)
     read = [one.in_grey() for one in read] if depth == 1 else read

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips, graph, rewire
 from c3dvis.clips import showing
 from c3dvis.models import layers, tokens
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives.terms import layer_name
 from c3dvis.text import nearest
 

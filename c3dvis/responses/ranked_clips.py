@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips as clips_room
 from c3dvis import receptive_field
 from c3dvis.clips.showing import Shown
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
 from c3dvis.receptive_field import Field
 from c3dvis.responses import clip_sources
@@ -183,7 +183,7 @@ def unit_clips(
     strongest = {channel: swept.top(layer, channel)[:count] for channel in channels}
     rows = swept[layer].weakest[:count]
     weakest = {channel: rows[:, channel].tolist() for channel in channels}
-    taken, height, width, _ = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
+    taken, height, width, _ = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
     given = clip_sources.of(clips, frames=taken, size=(height, width), windows=windows)
     wanted = {ranked.name for each in strongest.values() for ranked in each}
     wanted |= {swept.names[row] for each in weakest.values() for row in each}

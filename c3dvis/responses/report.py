@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from c3dvis import files, motion, output_folder, pages
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
-from c3dvis.models.extent import check_memory, clip_shape
+from c3dvis.models.clip_shapes import check_memory, clip_shape
 from c3dvis.responses import film_report
 from c3dvis.responses.convolution import convolve, random_kernel
 from c3dvis.responses.map_pictures import (
@@ -76,7 +76,7 @@ def _layers(chosen: argparse.Namespace) -> int:
     choices.say_size(chosen, say)
     network = choices.load(chosen)
     usual = (_FRAMES, _SIDE, _SIDE)
-    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, usual=usual)
+    shape = clip_shape(network, frames=chosen.frames, size=chosen.size, default=usual)
     if chosen.windows > 1:
         return film_report.write(chosen, network, shape)
     clip, about_clip = _clip(chosen, shape)
@@ -95,7 +95,7 @@ def _layers(chosen: argparse.Namespace) -> int:
         sections += groups if len(shown) == 1 else [of_layer(layer, group) for group in groups]
     about = f"Feature maps of filters of {in_short(shown)} in {network.name} for one clip."
     title = f"Responses of {in_short(shown)}"
-    pages.write(out, title, about, sections, banner=choices.toy_note(chosen), fps=FPS)
+    pages.write(out, title, about, sections, banner=choices.training_data_note(chosen), fps=FPS)
     return sum(len(section.pictures) for section in sections)
 
 

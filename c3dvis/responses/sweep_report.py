@@ -115,7 +115,7 @@ def _pages(out: Path, network: keras.Model, swept: Sweep, chosen: argparse.Names
         f"Strongest and weakest clips of {network.name}",
         about,
         groups,
-        banner=choices.toy_note(chosen),
+        banner=choices.training_data_note(chosen),
         fps=_FPS,
     )
 

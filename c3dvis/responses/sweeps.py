@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from c3dvis import autodiff, files, identity, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import layers as network_layers
-from c3dvis.models.extent import clip_shape
-from c3dvis.models.holding import one_input
+from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import (
     COMPLETE,
@@ -104,7 +104,7 @@ def sweep(
     chosen = tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
-    *taken, _ = clip_shape(network, frames=frames, size=size, usual=USUAL_SHAPE)
+    *taken, _ = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
     given = clip_sources.of(clips, frames=taken[0], size=(taken[1], taken[2]), windows=windows)
     settings = {
         "schema": PARTS_SCHEMA,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import receptive_field
-from c3dvis.models.extent import clip_shape
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.motion import DriftingGabor
 from c3dvis.responses.unit_responses import UnitResponses
 
@@ -194,7 +194,7 @@ def motion_tuning(
     """
     if place not in ("field", "receptive field"):
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
-    *shape, colours = clip_shape(network, frames=frames, size=size, usual=(16, 112, 112))
+    *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
     if colours != 3:
         raise ValueError(f"Expected a network of clips in colour. Received: {colours} channels.")
     measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)

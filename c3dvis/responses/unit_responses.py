@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from c3dvis import autodiff, rewire
 from c3dvis.models import layers
-from c3dvis.models.holding import one_input
+from c3dvis.models.held_inputs import one_input
 
 
 class UnitResponses:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
+from c3dvis.attribution.masks.initialization import initial_grids
 from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau
-from c3dvis.attribution.masks.start import initial_grids
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.text import unknown
@@ -61,10 +61,11 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         For each area a mask is searched that minimises the method's energy (`search.Energy`). The
         published search begins with a mask of ones and takes 2000 small steps. By default the same
         energy falls faster: the search begins where integrated gradients along the blur are
-        largest (`start.initial_grids`), takes 60 steps of Adam, over which the weights of the
-        energy grow as over the 2000, and ends when the energy stops falling. Its masks are made of
-        squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas its
-        rewards can be lower than those of the published search, at others they are mostly higher.
+        largest (`initialization.initial_grids`), takes 60 steps of Adam, over which the weights of
+        the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made
+        of squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas
+        its rewards can be lower than those of the published search, at others they are mostly
+        higher.
 
         The heatmap is the mean of the masks, so that a pixel ranks the higher the smaller the areas
         that need it, blurred frame by frame by the radius of a mask's discs: the inside of a disc
@@ -75,7 +76,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
 
         Args:
             scorer: The network and the class; of any other objective, "probability" is how near its
-                score is to the clip's, see `Scorer.judge_between`.
+                score is to the clip's, see `Scorer.calibrate`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             variant: "preserve" keeps the class where only the mask's pixels are shown, "delete"
                 removes it where they are hidden, "dual" does both.
@@ -101,7 +102,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         areas = _check(variant, areas, steps)
         steps = steps or (PUBLISHED_STEPS if reference else FAST_STEPS)
         levels = perturbations.pyramid(clip, perturbation)
-        scorer.judge_between(levels[0], clip)
+        scorer.calibrate(levels[0], clip)
         probability = float(scorer.probabilities(clip[None])[0])
         search = mask_search(
             scorer, clip.shape, energy, areas=areas, variant=variant, reference=reference
@@ -174,7 +175,7 @@ def mask_search(
 
     The latest is kept for other clips, and for other classes of the same network.
     """
-    kept: dict[tuple, MaskSearch] = scorer.compiled("mask search", dict)
+    kept: dict[tuple, MaskSearch] = scorer.cached("mask search", dict)
     key = (shape, areas, variant, energy, reference)
     if key not in kept:
         kept.clear()
@@ -212,7 +213,7 @@ def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):
     """Log p and log(1 - p), `(2, areas)`, with only the masks' pixels and without; the clips."""
     both = ops.convert_to_tensor(np.concatenate([masks, 1 - masks]))
     clips = ops.convert_to_numpy(perturbations.blend(search.table, both))
-    logs = np.stack(scorer.computed(scorer.shared.log_probabilities, clips))
+    logs = np.stack(scorer.compute(scorer.shared.log_probabilities, clips))
     count = len(masks)
     shown = clips[count:] if search.variant == "delete" else clips[:count]
     return logs[:, :count], logs[:, count:], shown

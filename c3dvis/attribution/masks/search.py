@@ -97,7 +97,9 @@ class MaskSearch(InputOptimizer):
         optimizer: keras.optimizers.Optimizer,
     ):
         super().__init__(name="mask_search", dtype="float32")
-        self.shared, self.tap, self.ends = shared, shared.tap, shared.ends
+        # Attributes, so that Keras tracks their variables.
+        self.shared, self.tap = shared, shared.tap
+        self.reference_scores = shared.reference_scores
         self.areas, self.variant, self.energy = areas, variant, energy
         self.masks, self.exact = masks, exact
         frames, height, width, channels = shape

@@ -36,15 +36,17 @@ def attribute(
     Chefer et al. 2021, "Generic Attention-model Explainability for Interpreting Bi-Modal and
     Encoder-Decoder Transformers", https://arxiv.org/abs/2103.15679
     """
-    reading = attention.read(scorer, clip, grid)
-    relevance = propagated(reading)
-    return attention.answer(scorer, clip, reading, relevance, "attention_gradient")
+    network_attention = attention.read_attention(scorer, clip, grid)
+    relevance = propagated(network_attention)
+    return attention.to_attribution(
+        scorer, clip, network_attention, relevance, "attention_gradient"
+    )
 
 
-def propagated(reading: attention.NetworkAttention) -> NDArray[np.float64]:
+def propagated(network_attention: attention.NetworkAttention) -> NDArray[np.float64]:
     """The relevance of each token, float64 `(tokens,)` by id."""
-    relevance = reading.read
-    for layer in reversed(reading.attentions):
+    relevance = network_attention.initial_relevance
+    for layer in reversed(network_attention.attentions):
         helpful = np.maximum(layer.weights * layer.gradient, 0).mean(axis=1)
         rows = np.einsum("bq,bqk->bk", relevance[layer.queries], helpful)
         relevance = relevance.copy()

@@ -1,4 +1,4 @@
-"""AttnLRP: the score, handed back layer by layer to the patches."""
+"""AttnLRP: the score, propagated back layer by layer to the patches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import tokens
 
-# Of the largest value: what a layer without a rule may be off a linear one.
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-3  # nonlinearity of a layer without a rule, relative to its largest output
 
 
 def attribute(
@@ -29,13 +28,13 @@ def attribute(
     times gradient, activation functions all of it; normalizations count as linear with a constant
     scale. Sums and linear layers pass it on by what each input contributes, without epsilon.
 
-    Relevance is not lost but where the settings say: `softmax` is the share of the score that the
-    softmaxes keep, and `elsewhere` that of biases, positions, and tokens that are no places.
+    The settings say where relevance is lost: `softmax` is the part of the score that the softmaxes
+    absorb, and `elsewhere` that of biases, positions, and tokens that are no places.
 
     Args:
         scorer: The network, with `keras.layers.MultiHeadAttention`, and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        grid: Frames, rows and unit_indices of the patches; None finds the patch embedding.
+        grid: Frames, rows and columns of the patches; None finds the patch embedding.
 
     Returns:
         A signed heatmap on the patches' grid. The settings hold the grid, and in units of the score
@@ -48,22 +47,22 @@ def attribute(
     Achtibat et al. 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for
     Transformers", https://arxiv.org/abs/2402.05602
     """
-    attends, ids, patches = attention.sites(scorer, clip.shape, grid)
+    calls, ids, patches = attention.attention_calls(scorer, clip.shape, grid)
     steps = graph.flattened(scorer.shared.tap).steps
-    first, layout = _first(steps, ids, patches)
+    first, layout = _patch_step(steps, ids, patches)
     channels = int(steps[first].call.outputs[0].shape[-1])
-    run = scorer.compiled(
+    run = scorer.cached(
         ("relevance", clip.shape, grid), lambda: _propagation(scorer, steps, first, layout)
     )
-    # What multiplies the scores and weights of each attention, then what is added to the patches.
-    given = np.zeros(2 * len(attends) + layout.ids.size * channels, np.float32)
-    (scores, activation, departures), gradient = run(given, clip[None], scorer.unit_indices)
+    # Scales of the scores and weights of each attention, less 1; then the shift of the patches.
+    inputs = np.zeros(2 * len(calls) + layout.ids.size * channels, np.float32)
+    (scores, activation, nonlinearities), gradient = run(inputs, clip[None], scorer.unit_indices)
     score = float(ops.convert_to_numpy(scores)[0])
-    _check(scorer, clip, score, ops.convert_to_numpy(departures), steps)
+    _check(scorer, clip, score, ops.convert_to_numpy(nonlinearities), steps)
     gradient = ops.convert_to_numpy(gradient).astype(np.float32)
-    before, behind = gradient[: 2 * len(attends)].reshape(-1, 2).T
+    before, behind = gradient[: 2 * len(calls)].reshape(-1, 2).T
     activation = ops.convert_to_numpy(activation)
-    product = activation * gradient[2 * len(attends) :].reshape(activation.shape)
+    product = activation * gradient[2 * len(calls) :].reshape(activation.shape)
     volume = ops.convert_to_numpy(layout.fold(ops.convert_to_tensor(product)))[0].sum(axis=-1)
     kept = float((behind - before).sum())
     shares = {"patches": float(volume.sum()), "softmax": kept}
@@ -77,51 +76,52 @@ def attribute(
     return Attribution(clip, heatmap, score, scorer.objective, "attention_lrp", settings)
 
 
-def _first(steps, ids, patches) -> tuple[int, tokens.Layout]:
-    """The first step that makes all places, and where they are."""
+def _patch_step(steps, ids, patches) -> tuple[int, tokens.Layout]:
+    """The first step whose output has all places, and their layout."""
     for index, step in enumerate(steps):
         own = ids.get(step.outputs[0])
         if own is not None and tokens.Layout(patches, own).is_whole:
             return index, tokens.Layout(patches, own)
     raise ValueError(
-        f"Expected a layer that makes the {' x '.join(map(str, patches))} patches. Received: none."
+        f"Expected a layer whose output is the {' x '.join(map(str, patches))} patches. "
+        "Received: none."
     )
 
 
 def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Callable:
-    """A function of `(given, clips, unit_indices)`: scores, patches, and what each step departs."""
+    """A function of `(inputs, clips, unit_indices)`: scores, patches, each step's nonlinearity."""
     shared = scorer.shared
     scales = 2 * sum(attention.is_attention(step.layer) for step in steps)
 
-    def score(given, clips, unit_indices):
+    def score(inputs, clips, unit_indices):
         patches: list = []
-        departures: list = []
+        nonlinearities: list = []
         attentions: list = []
 
         def call(layer, *arguments, **options):
-            step = steps[len(departures)]
-            departure: Any = 0.0
-            if len(departures) <= first:
+            step = steps[len(nonlinearities)]
+            nonlinearity: Any = 0.0
+            if len(nonlinearities) <= first:
                 output = rewire.quick_call(layer, *arguments, **options)
             elif attention.is_attention(layer):
                 place = 2 * len(attentions)
-                scale = 1 + given[place], 1 + given[place + 1]
-                output, weights = relevance.attended(layer, arguments, options, scale)
+                scale = 1 + inputs[place], 1 + inputs[place + 1]
+                output, weights = relevance.attention_with_rule(layer, arguments, options, scale)
                 attentions.append(weights)
                 wants = options.get("return_attention_scores")
                 output = [output, weights] if wants else output
             else:
                 tensors = _tensors(step, arguments, options)
-                output, departure = relevance.passed(layer, arguments, options, tensors)
-            if len(departures) == first:
+                output, nonlinearity = relevance.layer_with_rule(layer, arguments, options, tensors)
+            if len(nonlinearities) == first:
                 shape = (*layout.ids.shape, output.shape[-1])
-                output = output + ops.cast(ops.reshape(given[scales:], shape), output.dtype)
+                output = output + ops.cast(ops.reshape(inputs[scales:], shape), output.dtype)
                 patches.append(ops.cast(output, "float32"))
-            departures.append(ops.cast(departure, "float32"))
+            nonlinearities.append(ops.cast(nonlinearity, "float32"))
             return output
 
         scores = shared.score(clips, unit_indices, call)
-        return scores, patches[0], ops.stack(departures)
+        return scores, patches[0], ops.stack(nonlinearities)
 
     return autodiff.value_and_gradient(score, variables=shared.tap.variables)
 
@@ -135,9 +135,9 @@ def _tensors(step: graph.Step, arguments: tuple, options: dict) -> list:
     return [value for value, constant in pairs if constant is None and ops.is_tensor(value)]
 
 
-def _check(scorer: Scorer, clip, score: float, departures: NDArray, steps) -> None:
-    worst = int(departures.argmax())
-    if departures[worst] > _TOLERANCE:
+def _check(scorer: Scorer, clip, score: float, nonlinearities: NDArray, steps) -> None:
+    worst = int(nonlinearities.argmax())
+    if nonlinearities[worst] > _TOLERANCE:
         kind = type(steps[worst].layer).__name__
         raise ValueError(
             "Expected layers that are linear or have a rule, to pass relevance on; "

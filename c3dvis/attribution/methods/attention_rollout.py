@@ -1,4 +1,4 @@
-"""Attention rollout: where attention leads from what the score reads back to the patches."""
+"""Attention rollout: attention weights, multiplied from the score back to the patches."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def attribute(
     Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers",
     https://arxiv.org/abs/2005.00928
     """
-    reading = attention.read(scorer, clip, grid)
-    relevance = rolled_out(reading)
-    return attention.answer(scorer, clip, reading, relevance, "attention_rollout")
+    network_attention = attention.read_attention(scorer, clip, grid)
+    relevance = rolled_out(network_attention)
+    return attention.to_attribution(scorer, clip, network_attention, relevance, "attention_rollout")
 
 
-def rolled_out(reading: attention.NetworkAttention) -> NDArray[np.float64]:
-    """Each token's share in what the score reads, float64 `(tokens,)` by id."""
-    relevance = reading.read
-    for layer in reversed(reading.attentions):
+def rolled_out(network_attention: attention.NetworkAttention) -> NDArray[np.float64]:
+    """The relevance of each token, float64 `(tokens,)` by id; its sum is 1."""
+    relevance = network_attention.initial_relevance
+    for layer in reversed(network_attention.attentions):
         times = np.bincount(layer.queries.ravel(), minlength=len(relevance))
         # A class token may attend in several rows, one a frame: its share is split among them.
         passed_on = (1 - _OWN) * relevance / np.maximum(times, 1)

@@ -49,9 +49,11 @@ def attribute(
     Localization", https://arxiv.org/abs/1610.02391; a frame at a time: Mänttäri, Broomé et al.
     2020, https://arxiv.org/abs/2002.00367
     """
-    axes = cam.places(weights)
-    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
-    grid_map = cam.weighted(layer_gradient, layer_gradient.gradient.mean(axis=axes, keepdims=True))
+    axes = cam.pooled_axes(weights)
+    layer_gradient = cam.read_layer(scorer, clip, layer, grid=grid)
+    grid_map = cam.weighted_sum(
+        layer_gradient, layer_gradient.gradient.mean(axis=axes, keepdims=True)
+    )
     grid_map = grid_map if signed else np.maximum(grid_map, 0)
     settings = {"weights": weights, "signed": signed}
-    return cam.answer(scorer, clip, layer_gradient, grid_map, "grad_cam", settings)
+    return cam.to_attribution(scorer, clip, layer_gradient, grid_map, "grad_cam", settings)

@@ -51,17 +51,19 @@ def attribute(
     Chattopadhay et al. 2017, "Grad-CAM++: Improved Visual Explanations for Deep Convolutional
     Networks", https://arxiv.org/abs/1710.11063
     """
-    axes = cam.places(weights)
-    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
+    axes = cam.pooled_axes(weights)
+    layer_gradient = cam.read_layer(scorer, clip, layer, grid=grid)
     gradient = layer_gradient.gradient.astype(np.float64)
     total = layer_gradient.activation.sum(axis=axes, keepdims=True, dtype=np.float64)
     # Divided by the gradient's square, above and below.
     alpha = _ratio((gradient != 0).astype(np.float64), 2 + total * gradient)
     alpha = _ratio(alpha, alpha.sum(axis=axes, keepdims=True))
     channel_weights = (np.maximum(gradient, 0) * alpha).sum(axis=axes, keepdims=True)
-    grid_map = np.maximum(cam.weighted(layer_gradient, channel_weights.astype(np.float32)), 0)
+    grid_map = np.maximum(cam.weighted_sum(layer_gradient, channel_weights.astype(np.float32)), 0)
     settings = {"weights": weights}
-    return cam.answer(scorer, clip, layer_gradient, grid_map, "grad_cam_plus_plus", settings)
+    return cam.to_attribution(
+        scorer, clip, layer_gradient, grid_map, "grad_cam_plus_plus", settings
+    )
 
 
 def _ratio(above: NDArray, below: NDArray) -> NDArray:

@@ -44,7 +44,7 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
     def score(clips, unit_indices):
         return shared.score(clips, unit_indices, guided)
 
-    run = scorer.compiled("guided backpropagation", lambda: scorer.differentiated(score))
+    run = scorer.cached("guided backpropagation", lambda: scorer.value_and_gradient(score))
     scores, gradients = scorer.in_batches(run, clip[None])
     settings = {"relus": rewire.relu_count(shared.tap)}
     heatmap = gradients[0].sum(axis=-1)

@@ -108,9 +108,8 @@ def _gradient_sum(
 ) -> NDArray[np.float64]:
     """Sum of the gradients at points of the path, from 0 at its start to 1, batch by batch."""
     total = np.zeros(start.shape)
-    rows = scorer.rows(start.shape)
-    for first in range(0, len(alphas), rows):
-        batch = alphas[first : first + rows].astype(np.float32)
+    for part in scorer.batches(len(alphas), start.shape):
+        batch = alphas[part].astype(np.float32)
         clips = start + batch[:, None, None, None, None] * difference
         total += scorer.gradients(clips)[1].sum(axis=0, dtype=np.float64)
     return total

@@ -45,6 +45,8 @@ def attribute(
     Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     https://doi.org/10.1109/TIP.2021.3089943
     """
-    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
-    grid_map = np.maximum(cam.weighted(layer_gradient, np.maximum(layer_gradient.gradient, 0)), 0)
-    return cam.answer(scorer, clip, layer_gradient, grid_map, "layer_cam", {})
+    layer_gradient = cam.read_layer(scorer, clip, layer, grid=grid)
+    grid_map = np.maximum(
+        cam.weighted_sum(layer_gradient, np.maximum(layer_gradient.gradient, 0)), 0
+    )
+    return cam.to_attribution(scorer, clip, layer_gradient, grid_map, "layer_cam", {})

@@ -38,12 +38,12 @@ def attribute(
             a sixth of its rows and columns.
         stride: From one block to the next along each axis; None is half a block.
         perturbation: What replaces a block: "blur", of 20 pixels, or "fade", black.
-        tolerance: From coarse to fine: windows of up to 4 x 4 x 4 neighbouring blocks are hidden
-            first, and those that change the score most are split until the error bound is at most
-            this; None hides every block. The bound takes it that no block within a window changes
-            the score more than the whole window does. That isn't so where blocks work against each
-            other or stand in for each other, so it is no guarantee; docs/attribution.md says how
-            far it held. It is relative as `convergence.relative_error` has it.
+        tolerance: Searches from coarse to fine: windows of up to 4 x 4 x 4 neighbouring blocks are
+            hidden first, and those that change the score most are split until the error bound is at
+            most this; None hides every block. The bound assumes that no block changes the score
+            more than a window that contains it. Blocks that cancel or replace each other break the
+            assumption, so it is no guarantee; docs/attribution.md says how far it held. It is
+            relative as in `convergence.relative_error`.
 
     Returns:
         A heatmap in units of the score. `perturbed` is the clip without the block of the largest
@@ -124,11 +124,10 @@ def _stride(block: Block, stride: Block | None) -> Block:
 
 
 def _scores(scorer: Scorer, clip, hidden, blocks) -> NDArray[np.float32]:
-    """Scores without each block; at most one batch of clips exists at a time."""
-    rows = scorer.rows(clip.shape)
-    parts = [blocks[i : i + rows] for i in range(0, len(blocks), rows)]
+    """Scores without each block, computed batch by batch."""
+    parts = scorer.batches(len(blocks), clip.shape)
     return np.concatenate(
-        [scorer.scores(np.stack([_without(clip, hidden, w) for w in part])) for part in parts]
+        [scorer.scores(np.stack([_without(clip, hidden, w) for w in blocks[p]])) for p in parts]
     )
 
 

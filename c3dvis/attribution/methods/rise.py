@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.attribution.convergence import most_samples, relative_error, stated
+from c3dvis.attribution.convergence import error_settings, most_samples, relative_error
 from c3dvis.attribution.mask_regression import POINTS, regress
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
-_COUNT, _MOST_SAMPLES = 1000, 2000
-_DRAWN_AT_ONCE = 8
-_FIRST_LOOK, _LOOK = 64, 1.2  # masks at the first look at the error, and times as many at the next
+_COUNT, _MAX_SAMPLES = 1000, 2000
+_CHUNK = 8  # masks in memory at once
+_FIRST_CHECK, _CHECK_FACTOR = 64, 1.2  # masks at the first check of the error, and their growth
 
 
 def attribute(
@@ -51,16 +51,16 @@ def attribute(
         keep: Probability that a cell is kept, in (0, 1).
         perturbation: What a pixel becomes at mask 0: "blur", of 20 pixels, or "fade", black.
         tolerance: Masks are added until the standard error of the heatmap is at most this,
-            relative as `convergence.relative_error` has it: 0.3 leaves a heatmap whose noise has
-            9 % of its variance. The same heatmap is then found by a ridge regression on all of a
-            mask at once (`mask_regression`), which needs fewer masks, and its error is that of the
-            regression's posterior. None takes a fixed number.
-        max_samples: Masks are not added beyond this; None is 2000.
+            relative as in `convergence.relative_error`: 0.3 means noise of 9 % of the heatmap's
+            variance. The heatmap is then estimated by a ridge regression on whole masks
+            (`mask_regression`), which needs fewer of them; its error is that of the posterior. None
+            takes a fixed number.
+        max_samples: The most masks with a tolerance; None is 2000.
         seed: Of the masks.
 
     Returns:
         A heatmap in units of the score. Its settings hold the number of `samples`, the relative
-        `standard_error` and, with a tolerance, whether it is kept (`within_tolerance`).
+        `standard_error` and, with a tolerance, whether it is met (`within_tolerance`).
 
     Raises:
         ValueError: A tolerance that is not above 0, or one with a number of masks; fewer than 2
@@ -77,16 +77,16 @@ def attribute(
 
     Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421
     """
-    most = most_samples("count", count, tolerance, max_samples, fixed=_COUNT, most=_MOST_SAMPLES)
+    most = most_samples("count", count, tolerance, max_samples, fixed=_COUNT, most=_MAX_SAMPLES)
     _check(clip.shape, most, cells, keep, seed)
     hidden = perturbations.pyramid(clip, perturbation, levels=2)[0]
     rng = np.random.default_rng(seed)
     offset = float(scorer.scores(clip[None])[0])
-    scored = _scored(scorer, clip, hidden, rng, most, cells, keep, offset)
+    scored = _score_masks(scorer, clip, hidden, rng, most, cells, keep, offset)
     if tolerance is None:
-        estimate = _fixed(scored, clip.shape[:3])
+        estimate = _covariance(scored, clip.shape[:3])
     else:
-        estimate = _until(tolerance, scored, most, clip.shape[:3], cells)
+        estimate = _regression(tolerance, scored, most, clip.shape[:3], cells)
     settings = {
         "samples": estimate.samples,
         "cells": list(cells),
@@ -94,14 +94,14 @@ def attribute(
         "perturbation": perturbation,
         "seed": seed,
         "mean_score": offset + estimate.mean_score,
-        **stated(estimate.error, tolerance, most),
+        **error_settings(estimate.error, tolerance, most),
     }
     heatmap = estimate.heatmap.astype(np.float32)
     return Attribution(clip, heatmap, offset, scorer.objective, "rise", settings)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Estimate:
     heatmap: NDArray[np.float64]
     error: float
     samples: int
@@ -109,8 +109,8 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """Some masks, as pixels and as the points of a regression, and what the clip scores under them.
+class _ScoredMasks:
+    """Masks, at each pixel and at the points of the regression, with the scores of the masked clip.
 
     Scores are relative to the clip's own, so that sums lose no digits to a large score.
     """
@@ -120,43 +120,45 @@ class _Scored:
     scores: NDArray[np.float64]
 
 
-def _scored(
+def _score_masks(
     scorer: Scorer, clip, hidden, rng, count: int, cells, keep: float, offset: float
-) -> Iterator[_Scored]:
+) -> Iterator[_ScoredMasks]:
     """Random masks, eight at a time, with their scores."""
-    rows = scorer.rows(clip.shape)
-    for first in range(0, count, _DRAWN_AT_ONCE):
-        drawn = _drawn(rng, min(_DRAWN_AT_ONCE, count - first), cells, keep)
-        masks = _enlarged_all(*drawn, shape=clip.shape[:3], cells=cells)
-        # At most one batch of clips exists at a time.
-        parts = [masks[i : i + rows, ..., None] for i in range(0, len(masks), rows)]
-        scores = [scorer.scores(hidden + part * (clip - hidden)) for part in parts]
-        points = _enlarged_all(*drawn, shape=tuple(POINTS * c for c in cells), cells=cells)
-        yield _Scored(masks, points, np.concatenate(scores).astype(np.float64) - offset)
+    for first in range(0, count, _CHUNK):
+        grids = _random_grids(rng, min(_CHUNK, count - first), cells, keep)
+        masks = _upsampled(*grids, shape=clip.shape[:3], cells=cells)
+        scores = [
+            scorer.scores(hidden + masks[part, ..., None] * (clip - hidden))
+            for part in scorer.batches(len(masks), clip.shape)
+        ]
+        points = _upsampled(*grids, shape=tuple(POINTS * c for c in cells), cells=cells)
+        yield _ScoredMasks(masks, points, np.concatenate(scores).astype(np.float64) - offset)
 
 
-def _fixed(scored: Iterable[_Scored], shape) -> _Found:
-    """The covariance with each pixel of the masks over its variance, of all masks."""
+def _covariance(scored: Iterable[_ScoredMasks], shape) -> _Estimate:
+    """The heatmap by the covariance of the score with each pixel of the masks."""
     sums = _Sums(shape)
     for part in scored:
         sums.add(part.masks, part.scores)
-    return _Found(sums.slopes(), sums.error(), sums.count, sums.mean_score)
+    return _Estimate(sums.slopes(), sums.error(), sums.count, sums.mean_score)
 
 
-def _until(tolerance: float, scored: Iterable[_Scored], most: int, shape, cells) -> _Found:
-    """The same by a regression on all of the masks, with masks added until a tolerance is kept."""
+def _regression(
+    tolerance: float, scored: Iterable[_ScoredMasks], most: int, shape, cells
+) -> _Estimate:
+    """The heatmap by ridge regression on whole masks, with as many as the tolerance needs."""
     points, scores = np.zeros((0, *(POINTS * c for c in cells)), np.float32), np.zeros(0)
-    next_look = float(_FIRST_LOOK)
+    next_check = float(_FIRST_CHECK)
     for part in scored:
         points = np.concatenate([points, part.points])
         scores = np.concatenate([scores, part.scores])
-        if len(scores) < min(next_look, most):
+        if len(scores) < min(next_check, most):
             continue
-        next_look = _LOOK * len(scores)
+        next_check = _CHECK_FACTOR * len(scores)
         regression = regress(points, scores, shape, cells)
         if regression.error <= tolerance:
             break
-    return _Found(regression.heatmap, regression.error, len(scores), float(scores.mean()))
+    return _Estimate(regression.heatmap, regression.error, len(scores), float(scores.mean()))
 
 
 class _Sums:
@@ -168,7 +170,7 @@ class _Sums:
         self._masks, self._squared_masks, self._products = np.zeros((3, *shape))
 
     def add(self, masks: NDArray[np.float32], relative: NDArray[np.float64]) -> None:
-        """Adds masks `(N, T, H, W)` and what they score, `(N,)`."""
+        """Adds masks `(N, T, H, W)` and the scores of the masked clips, `(N,)`."""
         self.count += len(masks)
         self._scores += relative.sum()
         self._squared_scores += (relative**2).sum()
@@ -181,7 +183,7 @@ class _Sums:
         return self._scores / self.count
 
     def slopes(self) -> NDArray[np.float64]:
-        """Of the score over the mask at each pixel."""
+        """Slope of the score over the mask, at each pixel."""
         mask = self._masks / self.count
         return (self._products / self.count - self.mean_score * mask) / self._mask_variance()
 
@@ -212,19 +214,21 @@ def _check(shape: tuple[int, ...], count: int, cells, keep: float, seed: int) ->
         raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
 
 
-def _drawn(rng: np.random.Generator, count: int, cells, keep: float):
-    """Grids of random masks, and by what part of a cell each is shifted along each axis."""
+def _random_grids(rng: np.random.Generator, count: int, cells, keep: float):
+    """Random grids of cells, and the shift of each along each axis, as a share of a cell."""
     # Two more cells on each axis, so that a shifted grid still covers the clip.
     grids = (rng.random((count, *(c + 2 for c in cells))) < keep).astype(np.float32)
     return grids, rng.random((count, 3))
 
 
-def _enlarged_all(grids, shifts, *, shape, cells) -> NDArray[np.float32]:
+def _upsampled(grids, shifts, *, shape, cells) -> NDArray[np.float32]:
     """Masks, float32 `(count, T, H, W)` in [0, 1]."""
-    return np.stack([_enlarged(g, shape, cells, s) for g, s in zip(grids, shifts, strict=True)])
+    return np.stack(
+        [_upsampled_grid(g, shape, cells, s) for g, s in zip(grids, shifts, strict=True)]
+    )
 
 
-def _enlarged(grid, shape, cells, shift) -> NDArray[np.float32]:
+def _upsampled_grid(grid, shape, cells, shift) -> NDArray[np.float32]:
     for axis, (length, count, start) in enumerate(zip(shape, cells, shift, strict=True)):
         # A single cell is 0 or 1 along the whole axis: interpolated, it would be a ramp.
         where = np.arange(length) * (count / length) * (count > 1) + start * (count > 1)

@@ -15,7 +15,7 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.models.tokens import Grid
 
 CONFIDENCES = ("probability", "score")
-_AT_ONCE = 8  # channels from one look at the error to the next
+_CHANNELS_PER_CHECK = 8  # of the error
 _EPSILON = 1e-7  # added to the range of a map, which is 0 for a constant one
 
 
@@ -47,16 +47,15 @@ def attribute(
             subtracts nothing, as the authors' code.
         channels: Number of channels, those of the largest variance over their positions; None is
             all.
-        tolerance: Channels are taken in the order of their energy, eight at a time, until what is
-            left is expected to change the map by this at most; None takes all. A channel that is
-            left has the mean weight of those taken, and the error is what weights that deviate
-            from it as theirs do would make of the rest, relative as `convergence.relative_error`
-            has it: an estimate, as channels of little energy may weigh otherwise.
+        tolerance: Channels are scored in order of their energy, eight at a time, until the error
+            of the map is at most this; None scores all. The others get the mean weight of those
+            scored. The error estimate takes it that their weights deviate from that mean as much as
+            those of the scored ones, and is relative as in `convergence.relative_error`.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative. Its settings hold the number
         of `channels` that were scored and, with a tolerance, the relative `standard_error` and
-        whether it is within that (`within_tolerance`, always true as in the end all are taken).
+        `within_tolerance`, which is always true, as in the end all are scored.
 
     Raises:
         ValueError: A tolerance that is not above 0; a layer that is unknown, has no spatial
@@ -81,14 +80,15 @@ def attribute(
         names = " or ".join(map(repr, CONFIDENCES))
         raise ValueError(f"Expected confidence {names}. Received: {confidence!r}.")
     confidences = scorer.probabilities if confidence == "probability" else scorer.scores
-    layer_gradient = cam.read(scorer, clip, layer, grid=grid)
+    layer_gradient = cam.read_layer(scorer, clip, layer, grid=grid)
     maps = np.moveaxis(layer_gradient.activation, -1, 0)
     maps = maps[_largest_variance(maps, channels)]
-    nothing = 0.0 if baseline is None else confidences(build_baseline(baseline, clip)[None])[0]
+    reference = 0.0 if baseline is None else confidences(build_baseline(baseline, clip)[None])[0]
 
     def weigh(some: NDArray[np.float32]) -> NDArray[np.float32]:
-        masked = _masked_confidences(confidences, clip, some, scorer.rows(clip.shape))
-        return masked - nothing
+        parts = scorer.batches(len(some), clip.shape)
+        masked = [confidences(_masked(clip, some[part])) for part in parts]
+        return np.concatenate(masked) - reference
 
     settings: dict[str, Any] = {
         "confidence": confidence,
@@ -98,22 +98,22 @@ def attribute(
         grid_map: NDArray = np.tensordot(weigh(maps), maps, 1)
         settings["channels"] = len(maps)
     else:
-        grid_map, taken, error = _until(tolerance, maps, weigh)
+        grid_map, taken, error = _up_to_tolerance(tolerance, maps, weigh)
         settings |= {"channels": taken, "tolerance": tolerance, "standard_error": error}
         settings["within_tolerance"] = error <= tolerance
     grid_map = np.maximum(grid_map, 0)
-    return cam.answer(scorer, clip, layer_gradient, grid_map, "score_cam", settings)
+    return cam.to_attribution(scorer, clip, layer_gradient, grid_map, "score_cam", settings)
 
 
-def _until(
+def _up_to_tolerance(
     tolerance: float, maps: NDArray[np.float32], weigh
 ) -> tuple[NDArray[np.float64], int, float]:
-    """The weighted sum of maps, taken until a tolerance is kept; how many; and the error left."""
+    """The weighted sum of maps, of as many as the tolerance needs; their number; the error."""
     order = np.argsort(-np.square(maps).sum(axis=(1, 2, 3)), kind="stable")
     maps = maps[order].astype(np.float64)
     weights = np.zeros(0)
     while True:
-        some = maps[len(weights) : len(weights) + _AT_ONCE]
+        some = maps[len(weights) : len(weights) + _CHANNELS_PER_CHECK]
         weights = np.concatenate([weights, weigh(some.astype(np.float32))])
         taken, rest = maps[: len(weights)], maps[len(weights) :]
         grid_map = np.tensordot(weights, taken, 1) + weights.mean() * rest.sum(axis=0)
@@ -133,15 +133,9 @@ def _largest_variance(maps: NDArray[np.float32], channels: int | None) -> NDArra
     return np.sort(np.argsort(-deviations, kind="stable")[:channels])
 
 
-def _masked_confidences(
-    confidences, clip, maps: NDArray[np.float32], rows: int
-) -> NDArray[np.float32]:
-    """Confidence in the clip masked by each map, float32 `(len(maps),)`."""
-    batches = []
-    for first in range(0, len(maps), rows):
-        masks = cam.upsample(maps[first : first + rows], clip.shape[:3])
-        low = masks.min(axis=(1, 2, 3), keepdims=True)
-        high = masks.max(axis=(1, 2, 3), keepdims=True)
-        masks = (masks - low) / (high - low + _EPSILON)
-        batches.append(confidences(masks[..., None] * clip))
-    return np.concatenate(batches)
+def _masked(clip: NDArray[np.float32], maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The clip times each map, upsampled and scaled to [0, 1]."""
+    masks = cam.upsample(maps, clip.shape[:3])
+    low = masks.min(axis=(1, 2, 3), keepdims=True)
+    high = masks.max(axis=(1, 2, 3), keepdims=True)
+    return ((masks - low) / (high - low + _EPSILON))[..., None] * clip

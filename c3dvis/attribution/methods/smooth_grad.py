@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.attribution.convergence import BatchSpread, most_samples, relative_error, stated
+from c3dvis.attribution.convergence import BatchSpread, error_settings, most_samples, relative_error
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
 KINDS = ("plain", "squared", "variance")
-_SAMPLES, _MOST_SAMPLES = 25, 400
-_BATCH = 4  # copies whose mean is one of those whose spread tells the error
-_LOOK = 8  # copies from one look at the error to the next
+_SAMPLES, _MAX_SAMPLES = 25, 400
+_BATCH = 4  # copies; the error is estimated from the spread of the means of batches
+_CHECK_EVERY = 8  # copies between checks of the error
 
 
 def attribute(
@@ -39,16 +39,16 @@ def attribute(
         noise: Standard deviation of the noise as a share of the clip's range, from its lowest to
             its highest value. As in the paper, noisy copies may leave [0, 1].
         tolerance: Copies are added, eight at a time, until the standard error of the heatmap is at
-            most this; None takes a fixed number. The error is that of the mean of all batches of
-            four, by their spread, as `convergence.relative_error` has it: 0.3 leaves a heatmap
-            whose noise has 9 % of its variance.
-        max_samples: Copies are not added beyond this; None is 400.
+            most this; None takes a fixed number. The error is estimated from the spread of the
+            means of batches of four, relative as in `convergence.relative_error`: 0.3 means noise
+            of 9 % of the heatmap's variance.
+        max_samples: The most copies with a tolerance; None is 400.
         seed: Of the noise.
 
     Returns:
         A heatmap in score per unit of brightness, or in the square of that. Its settings hold the
         number of `samples`, the relative `standard_error` and, with a tolerance, whether it is
-        kept (`within_tolerance`).
+        met (`within_tolerance`).
 
     Raises:
         ValueError: An unknown kind, fewer than 1 sample (2 for a variance), negative noise, a
@@ -67,7 +67,7 @@ def attribute(
     variance: Adebayo et al. 2018, https://arxiv.org/abs/1810.03307
     """
     most = most_samples(
-        "samples", samples, tolerance, max_samples, fixed=_SAMPLES, most=_MOST_SAMPLES
+        "samples", samples, tolerance, max_samples, fixed=_SAMPLES, most=_MAX_SAMPLES
     )
     _check(kind, most, noise, seed)
     deviation = noise * float(clip.max() - clip.min())
@@ -82,13 +82,13 @@ def attribute(
         if drawn % _BATCH == 0 or drawn == most:
             sums += batch
             batch[:] = 0
-        if drawn % _LOOK == 0 or drawn == most:
+        if drawn % _CHECK_EVERY == 0 or drawn == most:
             error = _relative(spread, _pixels(kind, sums, drawn))
             if tolerance is not None and error is not None and error <= tolerance:
                 break
     heatmap = _pixels(kind, sums, drawn).astype(np.float32)
     settings = {"kind": kind, "samples": drawn, "noise": noise, "seed": seed}
-    settings |= stated(error, tolerance, most)
+    settings |= error_settings(error, tolerance, most)
     score = float(scorer.scores(clip[None])[0])
     return Attribution(clip, heatmap, score, scorer.objective, "smooth_grad", settings)
 
@@ -96,13 +96,12 @@ def attribute(
 def _gradients(
     scorer: Scorer, clip, deviation: float, count: int, seed: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Gradients of noisy copies one by one; at most one batch of them exists at a time."""
+    """Gradients of noisy copies one by one, computed batch by batch."""
     rng = np.random.default_rng(seed)
-    rows = scorer.rows(clip.shape)
-    for first in range(0, count, rows):
+    for part in scorer.batches(count, clip.shape):
         # Drawn one by one, so that the noise does not depend on the batch size.
-        some = range(min(rows, count - first))
-        noises = np.stack([rng.standard_normal(clip.shape, np.float32) for _ in some])
+        copies = range(part.stop - part.start)
+        noises = np.stack([rng.standard_normal(clip.shape, np.float32) for _ in copies])
         yield from scorer.gradients(clip + np.float32(deviation) * noises)[1]
 
 

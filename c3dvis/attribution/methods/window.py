@@ -33,7 +33,7 @@ def attribute(
 
     Args:
         scorer: The network and the class; of any other objective its score takes the place of the
-            class scores, and of the probability as `Scorer.judge_between` says.
+            class scores, and of the probability as `Scorer.calibrate` says.
         clip: float32 `(T, H, W, C)` in [0, 1].
         by: "keep", "freeze" or "reverse".
         stride: Windows begin and end at multiples of it, or at the clip's end; above 1 it saves

@@ -149,11 +149,10 @@ def _curve(scorer, before, after, heat, tie_break: NDArray[np.float64], steps: i
     rank[order] = np.arange(heat.size)
     rank = rank.reshape(*heat.shape, 1)
     counts = np.linspace(0, heat.size, steps + 1).round().astype(np.int64)
-    size = scorer.rows(before.shape)
     probabilities = [
         scorer.probabilities(
-            np.stack([np.where(rank < count, after, before) for count in counts[i : i + size]])
+            np.stack([np.where(rank < count, after, before) for count in counts[part]])
         )
-        for i in range(0, len(counts), size)
+        for part in scorer.batches(len(counts), before.shape)
     ]
     return Curve(counts / heat.size, np.concatenate(probabilities))

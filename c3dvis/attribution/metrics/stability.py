@@ -138,10 +138,9 @@ def _block_labels(shape, blocks) -> NDArray[np.int64]:
 
 def _drops(scorer, clip, absent, labels, sets) -> NDArray[np.float64]:
     """Drop of the score when each set of blocks is removed."""
-    size = scorer.rows(clip.shape)
     scores: list[float] = []
-    for first in range(0, len(sets), size):
-        removed = [np.isin(labels, blocks)[..., None] for blocks in sets[first : first + size]]
+    for part in scorer.batches(len(sets), clip.shape):
+        removed = [np.isin(labels, blocks)[..., None] for blocks in sets[part]]
         scores += list(scorer.scores(np.stack([np.where(r, absent, clip) for r in removed])))
     return float(scorer.scores(clip[None])[0]) - np.array(scores, np.float64)
 

@@ -113,15 +113,10 @@ def perturb(clip: NDArray[np.float32], masks: ArrayLike, by: str) -> NDArray[np.
 def probabilities(
     scorer: Scorer, clip: NDArray[np.float32], masks: ArrayLike, by: str
 ) -> NDArray[np.float32]:
-    """Probability of the class for a clip under each mask, `(N,)`.
-
-    At most one batch of perturbed clips exists at a time.
-    """
-    masks, size = check_masks(masks, len(clip)), scorer.rows(clip.shape)
-    firsts = range(0, len(masks), size)
-    return np.concatenate(
-        [scorer.probabilities(perturb(clip, masks[first : first + size], by)) for first in firsts]
-    )
+    """Probability of the class for a clip under each mask, `(N,)`, computed batch by batch."""
+    masks = check_masks(masks, len(clip))
+    parts = scorer.batches(len(masks), clip.shape)
+    return np.concatenate([scorer.probabilities(perturb(clip, masks[p], by)) for p in parts])
 
 
 def matrices(by: str) -> Callable:

@@ -89,8 +89,9 @@ class TemporalSearch(InputOptimizer):
 
     def __init__(self, scorer: Scorer, shape: tuple[int, ...], by: str):
         super().__init__(name="temporal_search", dtype="float32")
+        # Attributes, so that Keras tracks their variables.
         self.shared, self.tap = scorer.shared, scorer.shared.tap
-        self.ends = scorer.shared.ends
+        self.reference_scores = scorer.shared.reference_scores
         self.matrices = temporal.matrices(by)
         self.logits = self.add_weight(shape=(1, shape[0]), name="logits")
         self.clip = self.add_weight(shape=shape, trainable=False, name="clip")
@@ -191,7 +192,7 @@ def method(by: str) -> Callable[..., Attribution]:
 
         Args:
             scorer: The network and the class; of any other objective, p is how near its score is to
-                the clip's and how far from the frozen clip's, see `Scorer.judge_between`.
+                the clip's and how far from the frozen clip's, see `Scorer.calibrate`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             settings: "default" starts at the exact best window, and its result is the best binary
                 mask of the search. "published TensorFlow" and "published PyTorch" start at the
@@ -236,12 +237,12 @@ def method(by: str) -> Callable[..., Attribution]:
 
 def find_mask(scorer: Scorer, clip: NDArray[np.float32], by: str, settings: Settings) -> MaskResult:
     """The best mask of a clip by one of the perturbations."""
-    scorer.judge_between(np.repeat(clip[:1], len(clip), axis=0), clip)
+    scorer.calibrate(np.repeat(clip[:1], len(clip), axis=0), clip)
     if settings.start == "centred":
         window = centred_window(scorer, clip, by)
     else:
         window = best_window(scorer, clip, by).mask
-    search = scorer.compiled(
+    search = scorer.cached(
         ("temporal search", by, clip.shape), lambda: TemporalSearch(scorer, clip.shape, by)
     )
     result = search.search(clip, scorer.unit_indices, window, settings)

@@ -85,7 +85,7 @@ def _penalties(masks: NDArray[np.bool_], by: str) -> NDArray:
 def _changes(scorer: Scorer, clip: NDArray[np.float32], orders: NDArray, by: str) -> NDArray:
     """The loss of each perturbed clip without the penalty of its mask, `(N,)`."""
     if by != "keep":
-        scorer.judge_between(np.repeat(clip[:1], len(clip), axis=0), clip)
+        scorer.calibrate(np.repeat(clip[:1], len(clip), axis=0), clip)
         return _in_batches(scorer.probabilities, scorer, clip, orders)
     if scorer.shared.has_probability:
         scores = _in_batches(scorer.class_scores, scorer, clip, orders)
@@ -100,7 +100,6 @@ def _changes(scorer: Scorer, clip: NDArray[np.float32], orders: NDArray, by: str
 
 
 def _in_batches(score, scorer: Scorer, clip: NDArray[np.float32], orders: NDArray) -> NDArray:
-    """Scores of perturbed clips, of which at most one batch exists at a time."""
-    size = scorer.rows(clip.shape)
-    firsts = range(0, len(orders), size)
-    return np.concatenate([score(clip[orders[first : first + size]]) for first in firsts])
+    """Scores of perturbed clips, batch by batch."""
+    parts = scorer.batches(len(orders), clip.shape)
+    return np.concatenate([score(clip[orders[part]]) for part in parts])

@@ -13,7 +13,7 @@ _INITIAL_AREA_FACTOR = 2.0
 
 
 def initial_grids(search: MaskSearch, unit_indices: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Grids of masks of twice their areas, which the search shrinks.
+    """Grids of masks with twice their areas, which the search shrinks.
 
     Integrated gradients attribute the rise of the reward from the most perturbed clip to the clip
     itself to the cells of a grid; each mask holds the cells of the largest attributions.
@@ -45,6 +45,6 @@ def _ranks(rows: NDArray) -> NDArray:
 
 
 def _top_cells(ranks: NDArray, shares: NDArray) -> NDArray[np.float32]:
-    """Grids whose share of highest cells is on; softly, so that others keep a gradient."""
+    """Grids with a share of the highest cells on; a soft threshold keeps the gradient of others."""
     shares = shares.reshape(-1, 1, 1, 1)
     return np.clip(0.5 + (ranks - (1 - shares)) / shares, 0, 1).astype(np.float32)

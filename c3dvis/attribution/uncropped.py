@@ -1,7 +1,7 @@
-"""What belongs to a network's input, drawn at its place in the whole frames of the film.
+"""Draws a network's input, or its heatmap, in place in the uncropped frames of the film.
 
-A network sees of each frame what `clips.resize` cuts out of it. Where frames are as large as the
-input, all of this leaves them as they are.
+The input is the part of each frame that `clips.resize` crops. Frames of the input's size are
+returned unchanged.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from numpy.typing import NDArray
 
 from c3dvis.clips.geometry import Crop, stretch
 
-# How much paler than the rest is what was cut away, and the grey of the line around what was not.
-_PALER = np.float32(0.6)
-_LINE = np.float32(0.15)
-# The line is one pixel for so many of the longer side.
-_LINE_SHARE = 240
+_FADE = np.float32(0.6)  # share of white outside the crop
+_LINE = np.float32(0.15)  # grey level of the line around the crop
+_PIXELS_PER_LINE = 240  # of the longer side, for each pixel of the line's width
 
 Size = tuple[int, int]
 
 
 def place(values: NDArray[np.float32], whole: Size) -> NDArray[np.float32]:
-    """Values of the input's pixels `(T, h, w)` or `(T, h, w, C)`, at their place; 0 elsewhere.
+    """Values of the input's pixels at their place in the frames; 0 elsewhere.
 
     Args:
-        values: Of any range; they are scaled linearly.
+        values: `(T, h, w)` or `(T, h, w, C)`; resized by linear interpolation.
         whole: Height and width of the frames.
 
     Returns:
-        float32 `(T, *whole)`, or with C behind it.
+        float32 `(T, *whole)` or `(T, *whole, C)`.
 
     Example:
         >>> place(np.ones((1, 2, 2), np.float32), (2, 4))[0, 0].tolist()
@@ -46,29 +44,29 @@ def place(values: NDArray[np.float32], whole: Size) -> NDArray[np.float32]:
 
 
 def paste(clip: NDArray[np.float32], frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The input `(T, h, w, C)`, or what became of it, in its place in frames `(T, H, W, C)`."""
-    inside = seen(_size(clip), _size(frames))[..., None]
+    """A clip `(T, h, w, C)` of the input's size, pasted into frames `(T, H, W, C)`."""
+    inside = crop_mask(_size(clip), _size(frames))[..., None]
     return np.where(inside, place(clip, _size(frames)), frames)
 
 
-def pale(frames: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Frames `(T, H, W, C)`, paler where they were cut away, with a line around the rest.
+def fade_outside(frames: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Frames `(T, H, W, C)`, faded outside the crop, with a line around it.
 
     Args:
         frames: In [0, 1].
-        size: Height and width of the input that was cut out of them.
+        size: Height and width of the network's input.
     """
-    inside = seen(size, _size(frames))
+    inside = crop_mask(size, _size(frames))
     if inside.all():
         return frames
-    line = max(1, round(max(inside.shape) / _LINE_SHARE))
-    paler = frames + _PALER * (1 - frames)
-    drawn = np.where(inside[..., None], frames, paler)
+    line = max(1, round(max(inside.shape) / _PIXELS_PER_LINE))
+    faded = frames + _FADE * (1 - frames)
+    drawn = np.where(inside[..., None], frames, faded)
     return np.where((_grown(inside, line) & ~inside)[..., None], _LINE, drawn).astype(np.float32)
 
 
-def seen(size: Size, whole: Size) -> NDArray[np.bool_]:
-    """Which pixels `(H, W)` of whole frames are in an input of a size."""
+def crop_mask(size: Size, whole: Size) -> NDArray[np.bool_]:
+    """Which pixels of frames of size `whole` an input of `size` is cropped from, bool `(H, W)`."""
     inside = np.zeros(whole, bool)
     inside[Crop.of(whole, size).pixels] = True
     return inside

@@ -1,4 +1,4 @@
-"""How long and how large the clips are that a network takes."""
+"""The shape of the clips that a network takes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def clip_shape(
     *,
     frames: int | None = None,
     size: Sequence[int] | None = None,
-    usual: Sequence[int] | None = None,
+    default: Sequence[int] | None = None,
 ) -> tuple[int, int, int, int]:
-    """Shape `(T, H, W, C)` of a network's clips, filled in where it takes any.
+    """Shape `(T, H, W, C)` of a network's clips; axes that it leaves open are filled in.
 
     Args:
-        network: Takes clips `(N, T, H, W, C)`.
-        frames: Asked for; None is any.
-        size: `(height, width)` asked for; None is any.
-        usual: `(T, H, W)` taken where neither the network nor anybody says; None is an error.
+        network: Keras model that takes clips `(N, T, H, W, C)`.
+        frames: Frames; None is the network's, or the default.
+        size: `(height, width)`; None likewise.
+        default: `(T, H, W)` for axes that nothing else sets; None is an error.
 
     Raises:
-        ValueError: A network whose input isn't one clip, or a size that it doesn't take or that
-            no memory holds.
+        ValueError: A network whose input isn't one clip, a size that it doesn't take, or clips too
+            large for memory.
 
     Example:
         >>> from c3dvis import models
@@ -43,10 +43,10 @@ def clip_shape(
     if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
         raise ValueError(f"Expected a size (height, width), such as (64, 64). Received: {size!r}.")
     own = graph.clip_input(network).shape[1:]
-    asked = (frames, *(size or (None, None)))
-    filled = (None, None, None) if usual is None else usual
+    wanted = (frames, *(size or (None, None)))
+    defaults = (None, None, None) if default is None else default
     shape = []
-    for name, has, wants, otherwise in zip(_AXES, own, asked, filled, strict=False):
+    for name, has, wants, otherwise in zip(_AXES, own, wanted, defaults, strict=False):
         if wants is not None and (not isinstance(wants, Integral) or wants < 1):
             raise ValueError(f"Expected {name} as a whole number above 0. Received: {wants!r}.")
         if has is not None and wants is not None and has != wants:
@@ -57,10 +57,12 @@ def clip_shape(
             )
         length = has or wants or otherwise
         if length is None:
-            raise ValueError(f"Expected {name} to be given, as this network takes any.")
+            raise ValueError(
+                f"Expected a number for {name}, as this network takes any. Received: none."
+            )
         shape.append(int(length))
     if own[3] is None:
-        raise ValueError("Expected a network that says how many channels it takes. Received: any.")
+        raise ValueError("Expected a network with a fixed number of channels. Received: any.")
     shape.append(int(own[3]))
     check_memory(shape)
     return shape[0], shape[1], shape[2], shape[3]

@@ -1,4 +1,4 @@
-"""A network of several inputs as one of clips alone: the other inputs are held."""
+"""Makes a network with several inputs one that takes clips only: the others are held fixed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from c3dvis.models import layers
 from c3dvis.text import unknown
 
 _GREY, _GREY_BYTE, _WHITE_BYTE = 0.5, 128, 255
-# Channels of pictures; another number, as two of flow, rests at 0.
-_OF_PICTURES = (1, 3, 4)
-# Copies kept for each network, so that what is compiled for them is too.
-_KEPT = 4
+_PICTURE_CHANNELS = (1, 3, 4)  # others, such as the two of optical flow, are neutral at 0
+_MAX_COPIES = 4  # cached for each network, so that compiled functions of them are too
 _copies: weakref.WeakKeyDictionary[keras.Model, dict[Any, keras.Model]]
 _copies = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
@@ -33,26 +31,24 @@ def one_input(
     *,
     scaled: bool = True,
 ) -> keras.Model:
-    """A network of several inputs as one that takes clips alone, on the same weights.
+    """A model on the same weights that takes clips only; other inputs are held fixed.
 
-    `maximize`, `attribute` and `responses.feature_maps` take `input=` and `inputs=` and do this
-    themselves; what this gives goes into everything else.
+    `maximize`, `attribute` and `responses.feature_maps` take `input=` and `inputs=` and call this.
+    Elsewhere, pass the model that it returns.
 
-    The inputs that are held have the values of `inputs`; without one, they are neutral: grey (0.5)
-    where they take pictures of 1, 3 or 4 channels, 1 or True where they take truth values or have
-    "mask" in their name, and 0 else, as of flow.
+    Inputs without a value in `inputs` are neutral: grey (0.5) for pictures of 1, 3 or 4 channels, 1
+    or True for booleans and inputs with "mask" in their name, else 0, as for optical flow.
 
     Args:
-        network: Functional or Sequential model, which stays as it is.
+        network: Functional or Sequential model; it is not changed.
         input: Name of the input that takes the clips; None is the only one that does.
-        inputs: Values of others by name, as the network takes them: a number, or an array without
-            the batch axis.
-        scaled: Whether an input of whole numbers is given clips in [0, 1] times 255; False gives
-            it them as they are.
+        inputs: Values of other inputs by name, as the network takes them: a number, or an array
+            without the batch axis.
+        scaled: Whether clips in [0, 1] are multiplied by 255 for an input of integers.
 
     Returns:
-        The network itself where there is nothing to hold or to scale; else a model that takes
-        clips `(N, T, H, W, C)`, with the outputs and layers of the network.
+        The network itself if there is nothing to hold or scale; else a model that takes clips
+        `(N, T, H, W, C)`, with the outputs and layers of the network.
 
     Raises:
         ValueError: An unknown name, several inputs that take clips and no name, or a value that
@@ -78,32 +74,32 @@ def one_input(
     takes_clips = clip_inputs(network)
     if not takes_clips:
         graph.clip_input(network)  # refuses it
-    chosen = _chosen(named, takes_clips, input)
+    clip_name = _clip_input(named, takes_clips, input)
     for name in held:
-        if name == chosen or name not in named:
-            others = [other for other in named if other != chosen]
+        if name == clip_name or name not in named:
+            others = [other for other in named if other != clip_name]
             raise unknown("the name of an input that is held", name, others)
-    if len(named) == 1 and keras.backend.is_float_dtype(named[chosen].dtype):
+    if len(named) == 1 and keras.backend.is_float_dtype(named[clip_name].dtype):
         return network
-    key = (chosen, scaled, *((name, v.shape, v.tobytes()) for name, v in held.items()))
-    return _kept(network, key, lambda: _copy(network, named, chosen, held, scaled))
+    key = (clip_name, scaled, *((name, v.shape, v.tobytes()) for name, v in held.items()))
+    return _cached(network, key, lambda: _copy(network, named, clip_name, held, scaled))
 
 
-def neutral(network: keras.Model, input: str) -> dict[str, float]:
-    """At what the inputs besides the one named are held where nothing is said, by name."""
+def neutral_values(network: keras.Model, input: str) -> dict[str, float]:
+    """The neutral values of all inputs but one, by name."""
     named = dict(zip(graph.input_names(network), network.inputs, strict=True))
-    return {name: _neutral(name, tensor) for name, tensor in named.items() if name != input}
+    return {name: _neutral_value(name, tensor) for name, tensor in named.items() if name != input}
 
 
-def sized(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """A network of clips of any size as one of clips of one size, whose layers all have a size.
+def with_clip_shape(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """A model on the same weights with a fixed clip shape, so that all layers have fixed shapes.
 
     Args:
-        network: Takes clips `(N, T, H, W, C)` and nothing else.
+        network: Keras model whose only input is clips `(N, T, H, W, C)`.
         shape: `(T, H, W, C)`.
 
     Returns:
-        The network itself where its clips have one size anyway.
+        The network itself if its clip shape is fixed.
     """
     own = graph.clip_input(network)
     if None not in own.shape[1:]:
@@ -113,15 +109,15 @@ def sized(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
         clip = keras.Input(shape, dtype=own.dtype, name=own.name)
         return _recomputed(network, clip, [clip])
 
-    return _kept(network, shape, copy)
+    return _cached(network, shape, copy)
 
 
-def _kept(network: keras.Model, key: Any, make: Callable[[], keras.Model]) -> keras.Model:
+def _cached(network: keras.Model, key: Any, make: Callable[[], keras.Model]) -> keras.Model:
     with _lock:
         copies = _copies.setdefault(network, {})
         copy = copies.pop(key) if key in copies else make()
         copies[key] = copy  # the latest is at the end
-        while len(copies) > _KEPT:
+        while len(copies) > _MAX_COPIES:
             del copies[next(iter(copies))]
     copy.class_names = getattr(network, "class_names", None)
     return copy
@@ -140,7 +136,7 @@ def clip_inputs(network: keras.Model) -> list[str]:
     return [name for name, tensor in pairs if len(tensor.shape) == 5]
 
 
-def _chosen(
+def _clip_input(
     named: Mapping[str, keras.KerasTensor], takes_clips: list[str], input: str | None
 ) -> str:
     if input is not None:
@@ -160,8 +156,8 @@ def _chosen(
     return takes_clips[0]
 
 
-def _copy(network, named, chosen: str, held: Mapping[str, NDArray], scaled: bool) -> keras.Model:
-    own = named[chosen]
+def _copy(network, named, clip_name: str, held: Mapping[str, NDArray], scaled: bool) -> keras.Model:
+    own = named[clip_name]
     is_float = keras.backend.is_float_dtype(own.dtype)
     dtype = own.dtype if is_float else "float32"
     clip = keras.Input(batch_shape=own.shape, dtype=dtype, name=own.name)
@@ -169,7 +165,7 @@ def _copy(network, named, chosen: str, held: Mapping[str, NDArray], scaled: bool
     if not is_float and scaled:
         values = keras.layers.Rescaling(_WHITE_BYTE, name=f"{own.name}_whole_numbers")(clip)
     tensors = [
-        values if name == chosen else _held(name, tensor, held.get(name))(clip)
+        values if name == clip_name else _held(name, tensor, held.get(name))(clip)
         for name, tensor in named.items()
     ]
     return _recomputed(network, clip, tensors)
@@ -186,7 +182,9 @@ def _held(name: str, tensor: keras.KerasTensor, value: NDArray | None) -> Held:
                 f"Expected inputs={{{name!r}: array}}, as the size of that input is not fixed. "
                 f"Received: {shape}, and {'no value' if value is None else 'a number'}."
             )
-        return Held(_neutral(name, tensor) if value is None else value, shape, **_settings(tensor))
+        return Held(
+            _neutral_value(name, tensor) if value is None else value, shape, **_settings(tensor)
+        )
     return Held(value, value.shape, **_settings(tensor))
 
 
@@ -207,10 +205,10 @@ def _settings(tensor: keras.KerasTensor) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype}
 
 
-def _neutral(name: str, tensor: keras.KerasTensor) -> float:
-    """What says nothing: all is there, the middle of black and white, or 0."""
+def _neutral_value(name: str, tensor: keras.KerasTensor) -> float:
+    """1 for masks, the grey between black and white for pictures, else 0."""
     if tensor.dtype == "bool" or "mask" in name.lower():
         return 1
-    if len(tensor.shape) == 5 and tensor.shape[-1] in _OF_PICTURES:
+    if len(tensor.shape) == 5 and tensor.shape[-1] in _PICTURE_CHANNELS:
         return _GREY if keras.backend.is_float_dtype(tensor.dtype) else _GREY_BYTE
     return 0

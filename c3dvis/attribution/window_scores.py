@@ -1,4 +1,4 @@
-"""What windows of a long film answer: a class's probability in each, or an objective's score."""
+"""Scores of the windows of a long film: of a class, its probability, or of another objective."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import objectives
-from c3dvis.attribution import class_answers
+from c3dvis.attribution import predictions
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import chosen as choices
 from c3dvis.objectives import Objective
@@ -17,7 +17,7 @@ from c3dvis.objectives.describe import describe
 from c3dvis.pages.windows import Series
 
 
-def judge(
+def score_windows(
     network: keras.Model,
     windows: Sequence[NDArray[np.float32]],
     target: Objective | None,
@@ -26,16 +26,16 @@ def judge(
     """Scores all windows of a film.
 
     Args:
-        network: What is asked.
+        network: Keras model.
         windows: Clips of the film, float32 `(T, H, W, C)` in [0, 1].
-        target: What of; None is the class of the highest mean over the windows.
+        target: What to score; None is the class with the highest mean over the windows.
         preprocess: As `attribute` takes it.
 
     Returns:
-        What is asked, and its value in each window.
+        The objective, and its value in each window.
 
     Raises:
-        ValueError: No target, of a network that gives no classes.
+        ValueError: No target for a network without classes; scores that are not finite.
     """
     clips = np.stack(windows)
     if target is None:
@@ -44,15 +44,15 @@ def judge(
                 "Expected --target, or a network that gives classes for the whole clip, with "
                 f"--windows. Received: neither; the output is {network.output_shape[1:]}."
             )
-        values = _finite(class_answers.class_values(network, clips, preprocess))
+        values = _finite(predictions.class_values(network, clips, preprocess))
         index = int(values.mean(axis=0).argmax())
         names = getattr(network, "class_names", None)
         target = objectives.logit(index if names is None else names[index])
-        return target, Series(describe(target), values[:, index], class_answers.unit(network))
+        return target, Series(describe(target), values[:, index], predictions.unit(network))
     scorer = Scorer(network, target, preprocess=preprocess)
-    unit = class_answers.unit(network) if scorer.shared.has_probability else "score"
-    scored = scorer.probabilities(clips) if unit == "probability" else scorer.scores(clips)
-    return target, Series(describe(target), _finite(scored.astype(np.float64)), unit)
+    unit = predictions.unit(network) if scorer.shared.has_probability else "score"
+    scores = scorer.probabilities(clips) if unit == "probability" else scorer.scores(clips)
+    return target, Series(describe(target), _finite(scores.astype(np.float64)), unit)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

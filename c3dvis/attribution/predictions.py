@@ -1,0 +1,60 @@
+"""A network's predictions for clips: probabilities where it ends in an activation, else scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from c3dvis import objectives
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.models import chosen as choices
+from c3dvis.models import layers
+
+_TOP = 3
+
+
+def class_values(
+    network: keras.Model, clips: NDArray[np.float32], preprocess: Callable | None = None
+) -> NDArray[np.float64]:
+    """Probabilities of all classes if the network ends in a softmax or sigmoid, else their scores.
+
+    Args:
+        network: A network with a score for each class.
+        clips: float32 `(N, T, H, W, C)` in [0, 1].
+        preprocess: As `attribute` takes it.
+
+    Returns:
+        `(N, classes)`.
+    """
+    scorer = Scorer(network, objectives.logit(0), preprocess=preprocess)
+    scores = scorer.class_scores(clips).astype(np.float64)
+    ending = layers.output_activation(network)
+    if ending == "softmax":
+        exponents = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return exponents / exponents.sum(axis=-1, keepdims=True)
+    return 0.5 * (1 + np.tanh(scores / 2)) if ending == "sigmoid" else scores
+
+
+def unit(network: keras.Model) -> str:
+    """The unit of `class_values`: "probability" or "score"."""
+    is_probability = layers.output_activation(network) in ("softmax", "sigmoid")
+    return "probability" if is_probability else "score"
+
+
+def top_classes(
+    network: keras.Model, clip: NDArray[np.float32], preprocess: Callable | None
+) -> str:
+    """A sentence with the top three classes of a clip `(T, H, W, C)`; empty without classes."""
+    if not choices.class_count(network):
+        return ""
+    (values,) = class_values(network, clip[None], preprocess)
+    names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(values))]
+    top = np.argsort(-values, kind="stable")[:_TOP]
+    is_probability = unit(network) == "probability"
+    texts = [f"{value:.1%}" if is_probability else f"score {value:.3g}" for value in values]
+    text = "The network says " + ", ".join(f"{names[i]} ({texts[i]})" for i in top) + "."
+    is_multi_label = layers.output_activation(network) == "sigmoid" and len(values) > 1
+    return f"{text} Each class is judged by itself." if is_multi_label else text
