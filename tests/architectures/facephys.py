@@ -118,7 +118,7 @@ class SSMrPPG(layers.Layer):
             for each in (ops.cos, ops.sin)
         )
         a, b = since_first[..., 0], since_first[..., 1]
-        real = real + left * a - spun * b + x * self.skip[::2]
+        real = real + left * a - spun * b + x * ops.reshape(self.skip, (self.heads, 2, 1))[:, 0]
         parts = [real, turned + left * b + spun * a]
         y = ops.reshape(ops.stack(parts, axis=3), (-1, frames, 2 * inner))
         return self.out_proj(self.norm(y * ops.relu6(gates)))
