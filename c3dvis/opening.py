@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -23,6 +22,7 @@ from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
 __all__ = [
+    "Weight",
     "changed",
     "functional",
     "is_graph",
@@ -37,7 +37,14 @@ _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
 # Of a variant: which call of the user's layer each of its own calls stands for.
 _ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
-_TRACKING = ("_layers", "_functional", "_unconditional", "_self_")
+_TRACKING = (
+    "_layers",
+    "_functional",
+    "_unconditional",
+    "_self_",
+    "_trainable_v",
+    "_non_trainable_v",
+)
 # Of what a user's code says, in characters.
 _LONGEST_REASON = 200
 _lock = threading.RLock()
@@ -49,6 +56,20 @@ _opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] =
 
 class _Closed(Exception):
     """Why a layer can't be looked into."""
+
+
+class Weight(keras.layers.Layer):
+    """A weight of a user's layer, as a symbolic tensor, so that what is made of it is followed.
+
+    It is called with any symbolic tensor, which it does not read.
+    """
+
+    def __init__(self, variable: keras.Variable, **kwargs):
+        super().__init__(**kwargs)
+        self.variable = variable
+
+    def call(self, clips):
+        return ops.convert_to_tensor(self.variable)
 
 
 def is_graph(layer) -> bool:
@@ -151,20 +172,20 @@ def _has_inside(layer) -> bool:
     if isinstance(layer, keras.layers.Bidirectional):
         return True
     is_own = not type(layer).__module__.startswith(("keras.", "c3dvis."))
-    return is_own and isinstance(layer, keras.layers.Layer) and any(_layers(vars(layer)))
+    return (
+        is_own and isinstance(layer, keras.layers.Layer) and _holds(vars(layer), keras.layers.Layer)
+    )
 
 
-def _layers(value) -> Iterator[keras.layers.Layer]:
-    """The layers that are attributes of a layer, in lists and dictionaries of them too."""
-    if isinstance(value, keras.layers.Layer):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _layers(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if not str(name).startswith(_TRACKING):
-                yield from _layers(each)
+def _holds(value, kinds) -> bool:
+    """Whether an attribute of a layer holds a layer, or another kind, in lists and dictionaries."""
+    if isinstance(value, kinds):
+        return True
+    if isinstance(value, (list, tuple)):
+        return any(_holds(each, kinds) for each in value)
+    return isinstance(value, dict) and any(
+        _holds(each, kinds) for name, each in value.items() if not str(name).startswith(_TRACKING)
+    )
 
 
 def _open(layer, node) -> keras.Model | None:
@@ -196,52 +217,75 @@ def _frame_by_frame(layer, node, inputs):
 def _traced(layer, node, inputs):
     """The outputs of a layer's code for symbolic tensors, with variants of its layers.
 
-    Numbers that the code makes of weights would not change with these, so they are refused; those
-    that it makes of nothing, such as a mask or positions, stay.
+    Numbers that the code makes of weights would not change with these, so that the layer's own
+    weights become tensors where it does so, and where mixed precision rounds them; those that it
+    makes of nothing, such as a mask or positions, stay.
     """
     own_weights = layer._trainable_variables + layer._non_trainable_variables
-    if own_weights and layer.compute_dtype != layer.variable_dtype:
-        raise _Closed("it computes with weights of its own in mixed precision")
-    outputs = _followed(layer, node, inputs)
-    numbers = _numbers(inputs, outputs)
-    if numbers:
-        random = np.random.default_rng(0)
-        values = [
-            (variable, ops.convert_to_tensor(random.normal(size=variable.shape), variable.dtype))
-            for variable in layer.variables
-            if keras.backend.is_float_dtype(variable.dtype)
-        ]
-        others = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in inputs]
-        again = _numbers(others, _followed(layer, node, others, values))
-        if not all(map(np.array_equal, numbers, again)):
-            raise _Closed("its code computes with weights outside of its layers")
+    if not own_weights or layer.compute_dtype == layer.variable_dtype:
+        outputs = _followed(layer, node, inputs)
+        if not _has_numbers_of_weights(layer, node, inputs, outputs):
+            return outputs
+    outputs = _followed(layer, node, inputs, as_tensors=True)
+    if _has_numbers_of_weights(layer, node, inputs, outputs, as_tensors=True):
+        raise _Closed("its code computes with weights outside of its layers")
     return outputs
 
 
-def _followed(layer, node, inputs, values=None):
-    """What a layer's code makes of symbolic tensors, its variables having other values."""
+def _has_numbers_of_weights(layer, node, inputs, outputs, **options) -> bool:
+    numbers = _numbers(inputs, outputs)
+    if not numbers:
+        return False
+    random = np.random.default_rng(0)
+    values = [
+        (variable, ops.convert_to_tensor(random.normal(size=variable.shape), variable.dtype))
+        for variable in layer.variables
+        if keras.backend.is_float_dtype(variable.dtype)
+    ]
+    others = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in inputs]
+    again = _numbers(others, _followed(layer, node, others, values, **options))
+    return not all(map(np.array_equal, numbers, again))
+
+
+def _followed(layer, node, inputs, values=None, *, as_tensors=False):
+    """What a layer's code makes of symbolic tensors.
+
+    Args:
+        layer: The layer.
+        node: Keras's record of its call.
+        inputs: Symbolic tensors.
+        values: What its variables are taken to be, where not what they are.
+        as_tensors: Whether its code is given symbolic tensors in the places of its own variables.
+    """
     count = itertools.count()
     variants: dict[int, Any] = {}
+    kinds = (keras.layers.Layer, keras.Variable) if as_tensors else (keras.layers.Layer,)
 
     def swapped(value):
-        if isinstance(value, keras.layers.Layer):
+        if isinstance(value, kinds):
             if id(value) not in variants:
-                # Keras asks for names that differ. The recurrent layers of a `Bidirectional` are
-                # called one by one, not as one operation.
-                changes = {"use_cudnn": False} if "use_cudnn" in vars(value) else {}
-                name = f"{value.name}_{next(count)}"
-                variants[id(value)] = _apart(value, name=name, **changes)
+                variants[id(value)] = replaced(value)
             return variants[id(value)]
         if isinstance(value, (list, tuple)):
             return (
                 type(value)(map(swapped, value)) if type(value) is tuple else [*map(swapped, value)]
             )
-        return {name: swapped(each) for name, each in value.items()}
+        if isinstance(value, dict):
+            return {name: swapped(each) for name, each in value.items()}
+        return value
+
+    def replaced(value):
+        if isinstance(value, keras.Variable):
+            return Weight(value, dtype=layer.dtype_policy)(inputs[0])
+        # Keras asks for names that differ. The recurrent layers of a `Bidirectional` are called
+        # one by one, not as one operation.
+        changes = {"use_cudnn": False} if "use_cudnn" in vars(value) else {}
+        return _apart(value, name=f"{value.name}_{next(count)}", **changes)
 
     changed = {
         name: swapped(value)
         for name, value in vars(layer).items()
-        if not name.startswith(_TRACKING) and any(_layers(value))
+        if not name.startswith(_TRACKING) and _holds(value, kinds)
     }
     other = object.__new__(type(layer))
     vars(other).update(vars(layer) | changed)

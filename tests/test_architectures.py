@@ -28,7 +28,7 @@ from c3dvis.models import layers
 
 NAMES = [module.name for module in pkgutil.iter_modules(architectures.__path__)]
 # The rest of what is tried takes minutes each; it is, where the weights of open-rppg are there.
-HEAVY = ("me", "physformer", "physmamba")
+HEAVY = ("facephys", "me", "physformer", "physmamba", "rhythmmamba")
 OPTIONS = {
     "integrated_gradients": {"steps": 4, "max_steps": 8},
     "occlusion": {"block": (3, 12, 12), "stride": (3, 12, 12)},
@@ -179,6 +179,8 @@ OPEN_RPPG = {
     "PhysFormer.rlap": ("physformer", (16, 128, 128, 3), [0.36395, 3.18020, 0.58349, 0.59456]),
     "PhysMamba.pure": ("physmamba", (32, 32, 32, 3), [-2.34801, -2.30792, -2.02383, -1.40302]),
     "PhysMamba.rlap": ("physmamba", (32, 32, 32, 3), [-0.58039, -0.69114, -0.91314, -1.23274]),
+    "RhythmMamba.pure": ("rhythmmamba", (16, 64, 64, 3), [0.77318, 0.77318, 1.47342, 1.47342]),
+    "FacePhys.rlap": ("facephys", (6, 36, 36, 3), [-1.05893, -0.62174, -0.55583, -1.13883]),
     "ME.pure": ("me", (16, 36, 36, 3), [-0.34242, -0.16774, -0.50881, -0.02340]),
     "ME.rlap": ("me", (16, 36, 36, 3), [0.58788, 0.49196, 0.13460, -0.36755]),
 }
@@ -203,7 +205,7 @@ def test_the_weights_of_open_rppg_compute_the_same_here(name):
     load_open_rppg(network, name)
     clip = np.random.default_rng(0).random(shape).astype(np.float32)
     (got,) = network.predict(clip[None], verbose=0)
-    np.testing.assert_allclose(got[: len(expected)], expected, atol=1e-4)
+    np.testing.assert_allclose(got[: len(expected)], expected, atol=3e-4)  # some is half precision
 
 
 @pytest.mark.slow

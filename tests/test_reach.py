@@ -171,6 +171,35 @@ def test_numbers_that_are_made_of_no_weights_keep_no_layer_closed():
 
 
 @keras.saving.register_keras_serializable("test_reach")
+class StateSpace(L.Layer):
+    """Its code computes new values from its own weights before any clip is read."""
+
+    def build(self, shape):
+        self.rates = {"decay": self.add_weight(shape=shape[-1:], initializer="ones", name="decay")}
+        self.dense = L.Dense(3, name="dense")
+        self.dense.build(shape)
+
+    def call(self, clips):
+        return self.dense(clips * ops.exp(-ops.exp(self.rates["decay"])))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_layer_that_computes_with_its_own_weights_is_open_and_follows_them(policy):
+    clip = keras.Input(SHAPE)
+    space = StateSpace(name="space", dtype=policy)
+    network = keras.Model(clip, L.GlobalAveragePooling3D()(space(clip)))
+    names = [info.name for info in layers.describe(network)]
+    assert names[:2] == ["space/dense", "space"] and len(names) == 3  # and no weight
+    tap = layers.tap(network, ["space/dense"])
+    x = np.random.default_rng(0).random((1, *SHAPE), np.float32)
+    space.dense.set_weights([np.eye(3), np.zeros(3)])
+    for decay in (1.0, 0.1):
+        space.rates["decay"].assign([decay] * 3)
+        expected = x * np.exp(-np.exp(decay))
+        np.testing.assert_allclose(tap([x]), expected, atol=1e-6 if policy == "float32" else 2e-3)
+
+
+@keras.saving.register_keras_serializable("test_reach")
 class Frames(L.Layer):
     """Folds frames into the batch, and says of the shape that it makes all but how many rows."""
 

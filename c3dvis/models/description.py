@@ -9,7 +9,7 @@ from c3dvis import folding, graph, opening
 from c3dvis.held import Held
 
 # Layers that are not listed.
-_NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held)
+_NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held, opening.Weight)
 
 
 @dataclass(frozen=True)
