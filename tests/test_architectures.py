@@ -205,7 +205,9 @@ def test_the_weights_of_open_rppg_compute_the_same_here(name):
     load_open_rppg(network, name)
     clip = np.random.default_rng(0).random(shape).astype(np.float32)
     (got,) = network.predict(clip[None], verbose=0)
-    np.testing.assert_allclose(got[: len(expected)], expected, atol=3e-4)  # some is half precision
+    # The wheel's numbers of these two are of JAX, which differs from TensorFlow by 1e-4 itself.
+    atol = 3e-4 if module in ("facephys", "rhythmmamba") else 1e-4
+    np.testing.assert_allclose(got[: len(expected)], expected, atol=atol)
 
 
 @pytest.mark.slow
