@@ -145,7 +145,7 @@ def test_a_network_of_any_size_needs_a_size():
     objective = objectives.channel("conv", [0, 1])
     clips = maximize(network, objective, frames=4, size=(8, 10), steps=2)
     assert clips.shape == (2, 4, 8, 10, 1)
-    with pytest.raises(ValueError, match="frames to be given"):
+    with pytest.raises(ValueError, match="a number for frames"):
         maximize(network, objective, size=(8, 10))
 
 

@@ -264,10 +264,10 @@ def test_links_within_a_page_keep_what_is_chosen(choice, open_page):
     shown = open_page(choice + "#?method=window", reduced_motion="reduce")
     assert captions(shown) == ["window"] * 2
     shown.click("text=window 1")
-    assert shown.evaluate("location.hash") == "#clip-0?method=window"
+    shown.wait_for_function("location.hash == '#clip-0?method=window'")
     assert captions(shown) == ["window"] * 2
     shown.go_back()
-    assert shown.evaluate("location.hash") == "#?method=window"
+    shown.wait_for_function("location.hash == '#?method=window'")
     small = {"width": 600, "height": 200}
     linked = open_page(choice + "#clip-1?method=window", reduced_motion="reduce", viewport=small)
     assert captions(linked) == ["window"] * 2 and linked.evaluate("scrollY") > 0
@@ -325,7 +325,7 @@ def test_pictures_are_chosen_by_keys_alone(choice, open_page):
     assert not shown.is_visible("fieldset")
     assert shown.evaluate("document.activeElement.tagName") == "SUMMARY"
     shown.click("text=window 1")
-    assert shown.evaluate("location.hash") == "#clip-0?method=window"
+    shown.wait_for_function("location.hash == '#clip-0?method=window'")
     # The part is not below the bar that stays at the top.
     assert (
         shown.locator("#clip-0 h2").bounding_box()["y"]

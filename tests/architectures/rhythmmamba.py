@@ -17,10 +17,10 @@ from architectures.physnet import standardized
 LAYERS = (
     "rhythm_mamba/stem/frames/conv",
     "rhythm_mamba/places/conv",
-    "rhythm_mamba/blocks/block_2/states/state/inward",
+    "rhythm_mamba/wave",
 )
 REFUSED = {
-    "maps rhythm_mamba/blocks/block_2/states/state/inward": "Expected one patch embedding",
+    "maps rhythm_mamba/wave": "Expected one patch embedding",
 }
 SMALL = (8, 32, 32, 3)
 REAL = (160, 128, 128, 3)  # what the weights were trained on
