@@ -32,7 +32,7 @@ def convolve(clip: ArrayLike, kernel: ArrayLike) -> NDArray[np.float32]:
         >>> clip = np.zeros((4, 6, 6, 3), np.float32)
         >>> clip[1, 2, 3, 0] = 1
         >>> response = convolve(clip, np.ones((2, 3, 3, 3)))
-        >>> response.shape, float(found.max())
+        >>> response.shape, float(response.max())
         ((3, 4, 4), 1.0)
     """
     clip = clips.check(clip)
