@@ -311,6 +311,7 @@ def _arguments(arguments):
     add("--time-layers", nargs="+", default=["conv2", "conv3b", "conv5b", "fc8"], metavar="LAYER")
     add("--filters", type=int, default=16, metavar="N", help="a layer, for the time")
     add("--their-steps", type=int, default=200, metavar="N", help="of tf-keras-vis, for the time")
+    add("--their-scale", type=float, default=1.0, help="its score is multiplied by this")
     add("--steps", type=int, default=512, metavar="N", help="most of ours, for the time")
     out = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-maximize.md"
     add("--out", type=Path, default=out)

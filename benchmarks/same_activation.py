@@ -84,6 +84,7 @@ def table(name: str, options) -> list[str]:
                 "size": options.size,
                 "filters": options.filters,
                 "their_steps": options.their_steps,
+                "their_scale": options.their_scale,
                 "steps": options.steps,
             }
             other = _run("theirs", settings, Path(folder))
@@ -130,11 +131,15 @@ def run_theirs(settings: dict) -> dict:
     seconds, reached = [], []
     for unit in range(len(objective)):
         start = time.perf_counter()
-        output = make(their_score(unit), settings["their_steps"])
+        output = make(_scaled(their_score(unit), settings["their_scale"]), settings["their_steps"])
         seconds.append(begun / len(objective) + time.perf_counter() - start)
         clip = np.clip(np.asarray(output, np.float32), 0, 1)
         reached.append(float(scores(network, objective[unit], clip)[0, 0]))
     return {"seconds": seconds, "scores": reached}
+
+
+def _scaled(score, scale: float):
+    return lambda output: scale * score(output)
 
 
 def run_ours(settings: dict) -> dict:
