@@ -32,14 +32,14 @@ class Poisoned(importlib.abc.MetaPathFinder):
 
         def exec_module(module):
             load(module)
-            make = module.Renderer._make
+            maximize = module.Renderer._maximize
 
             def deadly(self, maximizer, units):
                 if any(unit.channel == 1 for unit in units):
                     os.kill(os.getpid(), 9)
-                return make(self, maximizer, units)
+                return maximize(self, maximizer, units)
 
-            module.Renderer._make = deadly
+            module.Renderer._maximize = deadly
 
         spec.loader.exec_module = exec_module
         return spec
