@@ -83,6 +83,20 @@ def test_strongest_clips_are_of_different_films(network, tmp_path):
     assert sorted(films) == ["a.gif", "b.gif"]
 
 
+def test_films_are_grey_for_a_network_of_one_channel(tmp_path):
+    clip = keras.Input((*SHAPE[:3], 1))
+    mean = keras.layers.Conv3D(1, 1, use_bias=False, name="mean")
+    network = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(mean(clip)))
+    mean.set_weights([np.ones((1, 1, 1, 1, 1))])
+    green = np.zeros(SHAPE, np.float32)
+    green[..., 1] = 0.9
+    clips.write(tmp_path / "green.gif", green)
+    swept = responses.sweep(network, tmp_path, layers=["mean"], verbose=0)
+    np.testing.assert_allclose(swept["mean"].mean, [0.3], atol=0.01)
+    strong = responses.unit_clips(network, swept, tmp_path, "mean", [0])[0].strongest[0]
+    assert strong.clip.shape[-1] == 1
+
+
 class Stopped(Exception):
     pass
 

@@ -103,8 +103,8 @@ def clip_set(
             "Expected a folder, files or arrays, as each clip is read by itself. "
             f"Received: {type(clips).__name__}."
         )
-    frames, height, width, _ = shape
-    given = clip_sources.of(clips, frames=frames, size=(height, width))
+    frames, height, width, channels = shape
+    given = clip_sources.of(clips, frames=frames, size=(height, width), channels=channels)
     listed = given.identity.get("files")
     count = given.count or 0
     names = [str(i) for i in range(count)] if listed is None else [name for name, _ in listed]

@@ -162,11 +162,13 @@ class SweptClips:
         from c3dvis.responses.sweeps import USUAL_SHAPE
 
         shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
-        frames, height, width, _ = clip_shape(self.network, **shape, default=USUAL_SHAPE)
+        frames, height, width, channels = clip_shape(self.network, **shape, default=USUAL_SHAPE)
         order = np.random.default_rng(0).permutation(len(self.swept.names))
         rows = np.sort(order[: min(max_count, _MAX_BYTES // (12 * frames * height * width))])
         names = [self.swept.names[row] for row in rows]
-        read = clip_sources.of(self.folder, frames=frames, size=(height, width)).named(names)
+        read = clip_sources.of(
+            self.folder, frames=frames, size=(height, width), channels=channels
+        ).named(names)
         layers = {
             name: replace(layer, scores=layer.scores[rows]) for name, layer in self.swept.items()
         }

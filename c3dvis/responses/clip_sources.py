@@ -80,7 +80,14 @@ class Clips:
         return clips_there
 
 
-def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows: int = 1) -> Clips:
+def of(
+    given: Any,
+    *,
+    frames: int | None,
+    size: tuple[int, int] | None,
+    channels: int = 3,
+    windows: int = 1,
+) -> Clips:
     """What a sweep goes through.
 
     Args:
@@ -89,6 +96,7 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
             batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
         frames: Frames that files are read with.
         size: Height and width that files are read with.
+        channels: Of the clips that the network takes; files are read in grey for 1, else in RGB.
         windows: Number of equal parts of a file from which clips are taken.
 
     Raises:
@@ -98,7 +106,7 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
         folder = Path(given)
         files = check_folder(folder)
         names = [file.relative_to(folder).as_posix() for file in files]
-        return _of_files(files, names, frames, size, windows)
+        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
     if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
         return _of_batches(lambda: (given[i] for i in range(given.num_batches)), given)
     if hasattr(given, "element_spec"):  # a tf.data.Dataset
@@ -111,7 +119,8 @@ def of(given: Any, *, frames: int | None, size: tuple[int, int] | None, windows:
         )
     if all(isinstance(one, (str, os.PathLike)) for one in listed):
         files = [Path(one) for one in listed]
-        return _of_files(files, [str(file) for file in files], frames, size, windows)
+        names = [str(file) for file in files]
+        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
     return _of_arrays(listed)
 
 
@@ -141,12 +150,12 @@ def _files(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _of_files(files, names, frames, size, windows) -> Clips:
+def _of_files(files, names, read_windows: Callable, windows: int) -> Clips:
     parts = [""] if windows == 1 else [f"#{window}" for window in range(windows)]
     every = [f"{name}{part}" for name in names for part in parts]
 
     def start_at(first: int) -> Iterator[NamedClip]:
-        read = functools.lru_cache(maxsize=1)(partial(_windows, frames, size, windows))
+        read = functools.lru_cache(maxsize=1)(read_windows)
         for number in range(first, len(every)):
             index, window = divmod(number, windows)
             try:
@@ -159,13 +168,14 @@ def _of_files(files, names, frames, size, windows) -> Clips:
 
 
 def _windows(
-    frames: int | None, size: tuple[int, int] | None, windows: int, file: Path
+    frames: int | None, size: tuple[int, int] | None, channels: int, windows: int, file: Path
 ) -> list[NDArray[np.float32]]:
     """A clip of each of the equal parts of a file; without a number of frames, all of it."""
     if frames is None:
-        return np.array_split(clips.read(file, size=size), windows)
-    read = excerpts(file, windows, frames=frames, size=size, short="hold")
-    return [one.clip for one in read]
+        read = np.array_split(clips.read(file, size=size), windows)
+    else:
+        read = [one.clip for one in excerpts(file, windows, frames=frames, size=size, short="hold")]
+    return [clip.mean(axis=-1, keepdims=True) for clip in read] if channels == 1 else read
 
 
 def _of_arrays(listed: list) -> Clips:

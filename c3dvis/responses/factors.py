@@ -99,7 +99,10 @@ def appearance_and_motion(
         )
     *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
     if colours != 3:
-        raise ValueError(f"Expected a network of clips in colour. Received: {colours} channels.")
+        raise ValueError(
+            "Expected a network of clips in colour, as those of a motion card are. "
+            f"Received: {colours} channels."
+        )
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
     angles = np.radians(np.arange(0, 360, 45))

@@ -183,8 +183,10 @@ def unit_clips(
     strongest = {channel: swept.top(layer, channel)[:count] for channel in channels}
     rows = swept[layer].weakest[:count]
     weakest = {channel: rows[:, channel].tolist() for channel in channels}
-    taken, height, width, _ = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
-    given = clip_sources.of(clips, frames=taken, size=(height, width), windows=windows)
+    taken, height, width, depth = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
+    given = clip_sources.of(
+        clips, frames=taken, size=(height, width), channels=depth, windows=windows
+    )
     wanted = {ranked.name for each in strongest.values() for ranked in each}
     wanted |= {swept.names[row] for each in weakest.values() for row in each}
     read = given.named(wanted)

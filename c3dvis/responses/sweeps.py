@@ -104,8 +104,10 @@ def sweep(
     chosen = tuple(layers)
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
-    *taken, _ = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
-    given = clip_sources.of(clips, frames=taken[0], size=(taken[1], taken[2]), windows=windows)
+    *taken, channels = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
+    given = clip_sources.of(
+        clips, frames=taken[0], size=(taken[1], taken[2]), channels=channels, windows=windows
+    )
     settings = {
         "schema": PARTS_SCHEMA,
         "weights": identity.weights_sha256(network),

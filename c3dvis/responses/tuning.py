@@ -196,7 +196,10 @@ def motion_tuning(
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
     *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
     if colours != 3:
-        raise ValueError(f"Expected a network of clips in colour. Received: {colours} channels.")
+        raise ValueError(
+            "Expected a network of clips in colour, as those of a motion card are. "
+            f"Received: {colours} channels."
+        )
     measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
     units = measure.scores.units(channels)
     temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))
