@@ -182,8 +182,9 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
 
     Example:
         >>> clip, relu = keras.Input((4, 8, 8, 3)), keras.layers.ReLU(name="relu")
-        >>> list(named_calls(keras.Model(clip, relu(-relu(clip)))))
-        ['relu@1', 'negative', 'relu@2']
+        >>> minus = keras.layers.Rescaling(-1, name="minus")
+        >>> list(named_calls(keras.Model(clip, relu(minus(relu(clip))))))
+        ['relu@1', 'minus', 'relu@2']
     """
     every, alike = list(_calls(network)), defaultdict(list)
     for call in every:
