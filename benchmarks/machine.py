@@ -16,9 +16,9 @@ from c3dvis import autodiff
 _SIZE, _PRODUCTS, _RUNS = 2048, 8, 5
 
 
-def peak(dtype: str) -> float:
-    """Multiplications and additions a second of large matrix products."""
-    run, operations = matrix_products(dtype)
+def peak(dtype: str, *, size: int = _SIZE) -> float:
+    """Multiplications and additions a second of products of matrices `(size, size)`."""
+    run, operations = matrix_products(dtype, size=size)
     fastest = float("inf")
     for _ in range(_RUNS + 1):
         start = time.perf_counter()
@@ -27,10 +27,12 @@ def peak(dtype: str) -> float:
     return operations / fastest
 
 
-def matrix_products(dtype: str, products: int = _PRODUCTS) -> tuple[Callable[[], object], float]:
+def matrix_products(
+    dtype: str, products: int = _PRODUCTS, size: int = _SIZE
+) -> tuple[Callable[[], object], float]:
     """Some products of large matrices, compiled, and their multiplications and additions."""
-    matrix = np.random.default_rng(0).standard_normal((_SIZE, _SIZE)) / np.sqrt(_SIZE)
-    matrix = matrix.astype(np.float32)
+    matrix = np.random.default_rng(0).standard_normal((size, size), np.float32) / np.sqrt(size)
+    matrix = ops.convert_to_tensor(matrix, "float32")  # on the device, where there is one
 
     def multiplied(x):
         x = ops.cast(x, dtype)
@@ -39,7 +41,7 @@ def matrix_products(dtype: str, products: int = _PRODUCTS) -> tuple[Callable[[],
         return ops.cast(ops.sum(x), "float32")
 
     run = autodiff.compiled(multiplied)
-    return lambda: ops.convert_to_numpy(run(matrix)), 2 * products * _SIZE**3
+    return lambda: ops.convert_to_numpy(run(matrix)), 2 * products * size**3
 
 
 def state() -> list[str]:

@@ -10,6 +10,7 @@ import keras
 __all__ = [
     "compiled",
     "fit",
+    "jit_compile",
     "optimizer_index",
     "no_inline",
     "predict",
@@ -61,6 +62,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         The history.
     """
     if keras.backend.backend() != "tensorflow":
+        _separate_buffers(model)
         try:
             return model.fit(rows, batch_size=batch_size, shuffle=False, **options)
         except BaseException:
@@ -101,6 +103,20 @@ def predict(model: keras.Model, rows, **options):
     return model.predict(rows, **options)
 
 
+def jit_compile() -> bool:
+    """What `keras.Model.compile` needs to compile the step of a fit.
+
+    TensorFlow compiles a graph anyway, and XLA's 3-D convolutions are many times slower on CPUs.
+    JAX has no other graph than XLA's. Under torch, steps are not compiled.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            return gpu_count() > 0
+        case "jax":
+            return True
+    return False
+
+
 def steps_per_execution(wanted: int) -> int:
     """The steps per execution that the backend supports: 1 under torch, otherwise `wanted`."""
     return 1 if keras.backend.backend() == "torch" else wanted
@@ -122,6 +138,21 @@ def synchronize(model: keras.Model) -> None:
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
+
+
+def _separate_buffers(model: keras.Model) -> None:
+    """Gives each variable a buffer of its own under JAX, where assigned variables share one.
+
+    Keras donates the variables' buffers to the compiled step, and JAX refuses one that is donated
+    twice.
+    """
+    if keras.backend.backend() != "jax":
+        return
+    seen: set[int] = set()
+    for variable in [*model.variables, *model.optimizer.variables]:
+        if id(variable.value) in seen:
+            variable.assign(variable.value.copy())
+        seen.add(id(variable.value))
 
 
 def gpu_count() -> int:

@@ -38,10 +38,10 @@ class InputOptimizer(keras.Model):
     non_trainable_weights = non_trainable_variables
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **options):
-        """Compiles the step for an optimizer of its own, with XLA where there is a GPU."""
+        """Compiles the step for an optimizer of its own, with XLA where that is faster."""
         super().compile(
             optimizer=optimizer,
-            jit_compile=autodiff.gpu_count() > 0,
+            jit_compile=autodiff.jit_compile(),
             **options,
         )
         # Built now, as a graph that makes variables is traced twice.
