@@ -8,21 +8,21 @@ Each method is a process of its own. Of each clip, whose predicted class is expl
 the network was shown, and steps of an optimizer where there is one; processor time, of all threads,
 over that of a forward pass that follows (of the second clip, as functions are compiled on the
 first; of the first where there is one only); the greatest memory of the process before, and up to
-the first heatmap; insertion and deletion over a blurred clip, beside a random map. Methods run with
-their defaults, but for `OPTIONS`; those of `SLOW` explain only the first N clips. "smoothed" is the
-same heatmap, smoothed. With --answers, what has been measured is kept there and not run again.
+the first heatmap; insertion and deletion over a blurred clip, beside a random map. Where there is a
+GPU, time is by the clock and memory the GPU's. Methods run with their defaults, but for `OPTIONS`;
+those of `SLOW` explain only the first N clips. "smoothed" is the same heatmap, smoothed. With
+--answers, what has been measured is kept there and not run again.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from machine import state
+from machine import peak_memory, state
 
 # What a default takes hours for on a processor.
 OPTIONS = {
@@ -82,6 +82,7 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
         lambda clip: network(clip, training=False), variables=network.variables
     )
     variants = [method, f"{method}, smoothed"] if method in _SMOOTHED else [method]
+    clock = time.perf_counter if autodiff.gpu_count() else time.process_time
     answers: dict[str, dict] = {name: {"rows": []} for name in variants}
     paths = args.clips[: args.slow_clips] if method in SLOW else args.clips
     shown_to_network = _counted(Scorer)
@@ -90,15 +91,15 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
         probabilities = np.asarray(forward(clip[None]))[0]
         best = int(probabilities.argmax())
         logit = objectives.logit(best)
-        before, passes_before, start = _peak_gib(), shown_to_network[0], time.process_time()
+        before, passes_before, start = peak_memory() / 2**30, shown_to_network[0], clock()
         attribution = attribute(
             network, clip, logit, method=method, batch_size=2, **OPTIONS.get(method, {})
         )
-        seconds = time.process_time() - start
-        passes, gib = shown_to_network[0] - passes_before, _peak_gib()
-        start = time.process_time()
+        seconds = clock() - start
+        passes, gib = shown_to_network[0] - passes_before, peak_memory() / 2**30
+        start = clock()
         np.asarray(forward(clip[None]))
-        alone = time.process_time() - start
+        alone = clock() - start
         row = {
             "clip": path.name,
             "class": network.class_names[best],
@@ -116,10 +117,6 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
                 args.pictures.mkdir(parents=True, exist_ok=True)
                 shown.save(args.pictures / f"{path.stem}-{name}.png")
     return answers
-
-
-def _peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _counted(scorer: type) -> list[int]:

@@ -8,15 +8,14 @@ Each network, layer and precision is a process of its own, which goes from the s
 largest, so that the most memory held is that of the batch, and one that does not fit ends alone. A
 step is the median of runs of 16 to 128 steps by `fit`, after a run of 16 in which the step is
 compiled, whose seconds are "first run". The peak is that of products of large matrices in the same
-precision, measured in the same process. With --bare, the compiled score and gradient of the
-subnetwork alone stand beside it. Under JAX (KERAS_BACKEND=jax) it does the same. Without a GPU it
-runs on the processor, where all of a process's memory is counted, and says so.
+precision. With --bare, the compiled score and gradient of the subnetwork alone stand beside it.
+Under JAX (KERAS_BACKEND=jax) it does the same. Without a GPU it runs on the processor, where all of
+a process's memory is counted, and says so.
 """
 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,11 +38,13 @@ _GROWING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE"
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     if args.child is not None:
-        measure(**json.loads(args.child))
+        case = json.loads(args.child)
+        measure(**case) if "name" in case else print(json.dumps(fastest_products(**case)))
         return
     from machine import state
 
     size = list(args.size) if args.size else None
+    peaks = {each: next(child({"precision": each}))["peak"] for each in args.precisions}
     text = ["# What clips cost on a GPU", "", __doc__.split("\n\n")[-1].strip(), ""]
     text += [f"`KERAS_BACKEND={os.environ.get('KERAS_BACKEND', 'tensorflow')}`.", "", *state()]
     for name in args.networks:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 case = {"name": name, "layer": layer, "precision": precision, "size": size}
                 case |= {"batches": sorted(args.batches), "repeats": args.repeats}
                 for result in child(case | {"bare": args.bare}):
-                    text.append(row(precision, result))
+                    text.append(row(precision, result, peaks[precision]))
                     print(f"{name} {layer} {text[-1]}", flush=True)
                     if args.out is not None:
                         args.out.write_text("\n".join([*text, ""]), encoding="utf-8")
@@ -68,7 +69,7 @@ _HEADER = (
 )
 
 
-def row(precision: str, result: dict[str, Any]) -> str:
+def row(precision: str, result: dict[str, Any], peak: float) -> str:
     """A line of the table."""
     batch = str(result["wanted"])
     if "failed" in result:
@@ -77,7 +78,7 @@ def row(precision: str, result: dict[str, Any]) -> str:
         batch = f"{result['batch']} (of {batch})"
     filter_s = result["milliseconds"] * STEPS / 1e3 / result["batch"]
     bare = f"{result['bare']:.2f}" if result["bare"] else "–"
-    rate, peak = result["rate"], result["peak"]
+    rate = result["rate"]
     return (
         f"| {precision} | {batch} | {result['device']} | {result['first']:.0f} "
         f"| {result['milliseconds']:.2f} | {bare} | {filter_s:.3g} | {result['gib']:.2f} "
@@ -91,7 +92,7 @@ def child(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if case["precision"] == "float32":
         environment |= _NO_TF32
     command = [sys.executable, __file__, "--child", json.dumps(case)]
-    waiting = list(case["batches"])
+    waiting = list(case.get("batches", ()))
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
@@ -101,12 +102,22 @@ def child(case: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for line in process.stdout or ():
             if line.startswith("{"):
                 yield json.loads(line)
-                waiting.pop(0)
+                waiting = waiting[1:]
         process.wait()
         errors.seek(0)
         last = (errors.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
     if process.returncode:
         yield from ({"wanted": w, "failed": last.replace("|", "/")[:120]} for w in waiting)
+
+
+def fastest_products(precision: str) -> dict[str, float]:
+    """Multiplications and additions a second; in a process of its own, as it takes memory."""
+    from machine import peak
+
+    from c3dvis import autodiff
+
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    return {"peak": peak(dtype, size=8192 if autodiff.gpu_count() else 2048)}
 
 
 def measure(
@@ -119,17 +130,16 @@ def measure(
     bare: bool,
 ) -> None:
     """Prints a line of JSON for each batch: milliseconds of a step of all clips, memory, speed."""
-    from machine import peak
+    from machine import peak_memory
     from maximize import bare_step, turns, unit_operations
     from networks import build
 
-    from c3dvis import autodiff, objectives
+    from c3dvis import objectives
     from c3dvis.gallery.plan import CLASSES
     from c3dvis.maximize import Maximizer
 
     network = build(name, size)
     dtype = "bfloat16" if precision == "bfloat16" else None
-    most = peak(dtype or "float32", size=8192 if autodiff.gpu_count() else 2048)
     for batch in batches:
         if layer == CLASSES.rstrip("/"):
             units = objectives.logit([i % network.output_shape[-1] for i in range(batch)])
@@ -149,9 +159,8 @@ def measure(
             "device": _device(),
             "first": first,
             "milliseconds": 1e3 * seconds,
-            "gib": _memory() / 2**30,
+            "gib": peak_memory() / 2**30,
             "rate": unit_operations(network, units) * count / seconds,
-            "peak": most,
             "bare": None,
         }
         if bare:
@@ -190,28 +199,6 @@ def _device() -> str:
 
     gpu = tf.config.list_physical_devices("GPU")[0]
     return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-
-
-def _memory() -> float:
-    """Most bytes held so far: of the first GPU, or without one of the process."""
-    import keras
-
-    from c3dvis import autodiff
-
-    if not autodiff.gpu_count():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow as tf
-
-            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-        case "jax":
-            import jax
-
-            return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    import torch
-
-    return torch.cuda.max_memory_allocated()
 
 
 def _layers_of(text: str) -> tuple[str, tuple[str, ...]]:

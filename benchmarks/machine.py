@@ -2,11 +2,13 @@
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -42,6 +44,24 @@ def matrix_products(
 
     run = autodiff.compiled(multiplied)
     return lambda: ops.convert_to_numpy(run(matrix)), 2 * products * size**3
+
+
+def peak_memory() -> float:
+    """Most bytes held so far: of the first GPU, or without one of the process."""
+    if not autodiff.gpu_count():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        case "jax":
+            import jax
+
+            return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+    import torch
+
+    return torch.cuda.max_memory_allocated()
 
 
 def state() -> list[str]:
