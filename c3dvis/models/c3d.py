@@ -16,7 +16,8 @@ from c3dvis.models.checks import (
     check_numbers,
     scaled,
 )
-from c3dvis.models.loading import load_weights, locate
+from c3dvis.models.ends import Preprocessing, finished, precise
+from c3dvis.models.loading import locate
 
 # Means over the centre crop of the mean cube of Sports-1M, in grey levels of 0 to 255, as blue,
 # green, red: the order in which Caffe's networks read colour.
@@ -39,27 +40,20 @@ _SMALLEST = 16
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
-class CaffeInput(layers.Layer):
+class CaffeInput(Preprocessing):
     """RGB in [0, 1] to what a Caffe network reads: 0 to 255, blue first, minus channel means.
 
     Args:
         means: Of blue, green and red, in grey levels of 0 to 255.
     """
 
-    # What it computes at a position depends on that position alone: see receptive_field.
-    positionwise = True
-
     def __init__(self, means: Sequence[float] = SPORTS1M_MEANS, **kwargs):
         super().__init__(**kwargs)
         self.means = tuple(float(mean) for mean in means)
-        self.supports_masking = True
 
     def call(self, clips):
         grey_levels = keras.ops.flip(clips, axis=-1) * 255.0
         return grey_levels - keras.ops.convert_to_tensor(self.means, dtype=grey_levels.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "means": list(self.means)}
@@ -123,14 +117,11 @@ def C3D(
     input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
     check_numbers(classes, width, dropout)
     _check(input_shape, include_top, include_preprocessing, pool5, fc)
-    path = None if weights is None else locate(weights)  # a wrong name is refused before building
+    path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
-    # At the edges, precision is that of the stored weights: bfloat16 cannot tell 200 from 201, and
-    # a softmax in it loses the small probabilities.
-    precise = keras.config.dtype_policy().variable_dtype
     x = inputs
     if include_preprocessing:
-        x = CaffeInput(name="caffe_input", dtype=precise)(x)
+        x = CaffeInput(name="caffe_input", dtype=precise())(x)
     for convolutions, pool, window in _STAGES:
         for layer_name, channels in convolutions:
             x = _convolution(x, layer_name, scaled(channels, width), batch_normalization)
@@ -145,11 +136,8 @@ def C3D(
         for number in (6, 7):
             x = _hidden(x, f"fc{number}", units, batch_normalization)
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-        x = layers.Dense(classes, activation=classifier_activation, name="fc8", dtype=precise)(x)
-    network = keras.Model(inputs, x, name=name)
-    if path is not None:
-        load_weights(network, path)
-    return network
+        x = layers.Dense(classes, activation=classifier_activation, name="fc8", dtype=precise())(x)
+    return finished(inputs, x, name, path)
 
 
 def _convolution(x, name: str, channels: int, batch_normalization: bool):

@@ -9,7 +9,8 @@ import keras
 from keras import layers
 
 from c3dvis.models.checks import check_fixed, check_input_shape, check_numbers, scaled
-from c3dvis.models.loading import load_weights, locate
+from c3dvis.models.ends import finished, precise
+from c3dvis.models.loading import locate
 
 _KERNEL_DECAY = 0.01
 
@@ -78,7 +79,7 @@ def ConvLSTM(
     channels = [scaled(number, width) for number in filters]
     _check(input_shape, include_top, channels, shared_normalization)
     _check_size(input_shape, len(channels), kernel_size, padding)
-    path = None if weights is None else locate(weights)
+    path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     normalization = layers.BatchNormalization(name="bn") if shared_normalization else None
     x = inputs
@@ -99,15 +100,11 @@ def ConvLSTM(
     if include_top:
         x = x if whole_sequence else x[:, -1]
         x = layers.Dropout(dropout, name="dropout")(layers.Flatten(name="flatten")(x))
-        precise = keras.config.dtype_policy().variable_dtype
         dense = layers.Dense(
-            classes, activation=classifier_activation, name="predictions", dtype=precise
+            classes, activation=classifier_activation, name="predictions", dtype=precise()
         )
         x = dense(x)
-    network = keras.Model(inputs, x, name=name)
-    if path is not None:
-        load_weights(network, path)
-    return network
+    return finished(inputs, x, name, path)
 
 
 def _check_size(input_shape, blocks: int, kernel_size: tuple[int, int], padding: str) -> None:

@@ -23,7 +23,8 @@ from c3dvis.models.checks import (
     check_numbers,
     scaled,
 )
-from c3dvis.models.loading import load_weights, locate
+from c3dvis.models.ends import Preprocessing, finished, precise
+from c3dvis.models.loading import locate
 
 __all__ = [
     "CLASSIFIER",
@@ -61,7 +62,7 @@ _HEAD_FRAMES = 2  # time steps in a window of the head's average pool
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
-class FlowInput(layers.Layer):
+class FlowInput(Preprocessing):
     """Optical flow in pixels a frame to what I3D reads: clipped, then scaled to [-1, 1].
 
     Args:
@@ -73,19 +74,12 @@ class FlowInput(layers.Layer):
         [0.0, 0.5, 1.0]
     """
 
-    # What it computes at a position depends on that position alone: see receptive_field.
-    positionwise = True
-
     def __init__(self, bound: float = 20.0, **kwargs):
         super().__init__(**kwargs)
         self.bound = float(bound)
-        self.supports_masking = True
 
     def call(self, flow):
         return keras.ops.clip(flow, -self.bound, self.bound) / self.bound
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "bound": self.bound}
@@ -163,24 +157,19 @@ def I3D(
         check_fixed(input_shape, slice(1, 3), "the head averages over them")
     if include_preprocessing:
         check_channels(input_shape, _CHANNELS[modality], f" for modality={modality!r}")
-    path = None if weights is None else locate(weights)  # a wrong name is refused before building
+    path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
-    # At the edges, precision is that of the stored weights, whatever it is in between.
-    precise = keras.config.dtype_policy().variable_dtype
     x = inputs
     if include_preprocessing and modality == "rgb":
-        x = layers.Rescaling(2.0, offset=-1.0, name="rgb_input", dtype=precise)(x)
+        x = layers.Rescaling(2.0, offset=-1.0, name="rgb_input", dtype=precise())(x)
     elif include_preprocessing:
-        x = FlowInput(name="flow_input", dtype=precise)(x)
+        x = FlowInput(name="flow_input", dtype=precise())(x)
     x = _trunk(x, width, temporal_strides, gamma)
     if include_top:
-        x = _head(x, classes, dropout, precise)
+        x = _head(x, classes, dropout)
         if classifier_activation is not None:
-            x = layers.Activation(classifier_activation, name="Predictions", dtype=precise)(x)
-    network = keras.Model(inputs, x, name=name)
-    if path is not None:
-        load_weights(network, path)
-    return network
+            x = layers.Activation(classifier_activation, name="Predictions", dtype=precise())(x)
+    return finished(inputs, x, name, path)
 
 
 def _trunk(x, width: float, temporal_strides: tuple[int, int, int], gamma: bool):
@@ -234,12 +223,12 @@ def _pool(x, name: str, window: tuple[int, int, int], strides):
     return pool(x)
 
 
-def _head(x, classes: int, dropout: float, dtype: str):
+def _head(x, classes: int, dropout: float):
     steps, rows, columns = x.shape[1:4]
     window = (min(steps or _HEAD_FRAMES, _HEAD_FRAMES), rows, columns)
-    options = {"data_format": "channels_last", "dtype": dtype}
+    options = {"data_format": "channels_last", "dtype": precise()}
     x = layers.AveragePooling3D(window, strides=1, name="Logits.AvgPool3D", **options)(x)
-    x = layers.Dropout(dropout, name="Logits.Dropout", dtype=dtype)(x)
+    x = layers.Dropout(dropout, name="Logits.Dropout", dtype=precise())(x)
     x = layers.Conv3D(classes, 1, name=CLASSIFIER, **options)(x)
     return layers.GlobalAveragePooling3D(name="Logits", **options)(x)
 

@@ -77,8 +77,8 @@ def load_keras_model(path: str | os.PathLike):
     return keras_models.load_keras_model(path)
 
 
-def locate(weights: str | os.PathLike) -> Path:
-    """The file of weights that are given by path or name.
+def locate(weights: str | os.PathLike | None) -> Path | None:
+    """The file of weights that are given by path or name; None for none.
 
     Args:
         weights: A path; or, where no file has that path, a name such as "c3d-motion", or
@@ -88,6 +88,8 @@ def locate(weights: str | os.PathLike) -> Path:
         ValueError: If it is neither, with the nearest names.
         OSError: If it can't be fetched.
     """
+    if weights is None:
+        return None
     path = Path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, loading says

@@ -6,12 +6,13 @@ They compute what their PyTorch originals compute: padding is the same on both s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 from keras import layers
 
 from c3dvis.models.checks import check_channels, check_input_shape, check_numbers
+from c3dvis.models.ends import Preprocessing
 
 # PyTorch's defaults; its momentum of 0.1 is that of the new value, Keras's that of the old one.
 _EPSILON = 1e-5
@@ -21,7 +22,7 @@ Size = tuple[int, int, int]
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
-class Standardize(layers.Layer):
+class Standardize(Preprocessing):
     """RGB in [0, 1] to what the network was trained on: minus the means, by the deviations.
 
     Args:
@@ -29,21 +30,14 @@ class Standardize(layers.Layer):
         deviations: Standard deviations of red, green and blue.
     """
 
-    # What it computes at a position depends on that position alone: see receptive_field.
-    positionwise = True
-
     def __init__(self, means: Sequence[float], deviations: Sequence[float], **kwargs):
         super().__init__(**kwargs)
         self.means = tuple(float(mean) for mean in means)
         self.deviations = tuple(float(deviation) for deviation in deviations)
-        self.supports_masking = True
 
     def call(self, clips):
         means = keras.ops.convert_to_tensor(self.means, dtype=clips.dtype)
         return (clips - means) / keras.ops.convert_to_tensor(self.deviations, dtype=clips.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         own = {"means": list(self.means), "deviations": list(self.deviations)}
@@ -79,8 +73,31 @@ def normalized(x, name: str):
     return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=name)(x)
 
 
-def added(x, shortcut, name: str):
-    """The end of a block: the sum, and its ReLU, which has the block's name."""
+def stages(x, of_stages: Iterable[tuple], block: Callable):
+    """The stages `layer1`, `layer2`, ... of blocks `layer1.0`, `layer1.1`, ...
+
+    Args:
+        x: What the first stage reads.
+        of_stages: Of each stage how many blocks it has, and what else `block` is given.
+        block: Function of x, a block's name, of that, and of its stride: 2 at the beginning of
+            each stage but the first.
+    """
+    for stage, (blocks, *of_stage) in enumerate(of_stages, 1):
+        for number in range(blocks):
+            stride = 2 if stage > 1 and number == 0 else 1
+            x = block(x, f"layer{stage}.{number}", *of_stage, stride)
+        x = stage_end(x, f"layer{stage}")
+    return x
+
+
+def added(x, shortcut, name: str, strides: Size):
+    """The end of a block: the sum with its input, and a ReLU, which has the block's name.
+
+    Where the block changes the size or the channels, its input goes through a convolution first.
+    """
+    if strides != (1, 1, 1) or shortcut.shape[-1] != x.shape[-1]:
+        shortcut = convolution(shortcut, f"{name}.downsample.0", x.shape[-1], (1, 1, 1), strides)
+        shortcut = normalized(shortcut, f"{name}.downsample.1")
     return layers.ReLU(name=name)(layers.Add(name=f"{name}.add")([x, shortcut]))
 
 
@@ -90,10 +107,14 @@ def stage_end(x, name: str):
 
 
 def check_arguments(
-    input_shape: tuple[int | None, ...], include_preprocessing: bool, classes: int, width: float
+    input_shape: tuple[int | None, ...],
+    include_preprocessing: bool,
+    classes: int,
+    width: float,
+    dropout: float = 0.0,
 ) -> None:
     """Refuses arguments that no residual network takes."""
-    check_numbers(classes, width)
+    check_numbers(classes, width, dropout)
     check_input_shape(input_shape)
     if include_preprocessing:
         check_channels(input_shape, 3, ", red, green and blue")

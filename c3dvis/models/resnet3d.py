@@ -9,7 +9,8 @@ import keras
 from keras import layers
 
 from c3dvis.models.checks import scaled
-from c3dvis.models.loading import load_weights, locate
+from c3dvis.models.ends import finished, precise
+from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Size,
     Standardize,
@@ -18,6 +19,7 @@ from c3dvis.models.residual import (
     convolution,
     normalized,
     stage_end,
+    stages,
 )
 
 # Of the Kinetics-400 clips that the released weights were trained on: red, green, blue in [0, 1].
@@ -199,27 +201,19 @@ def _network(
 ) -> keras.Model:
     input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
     check_arguments(input_shape, include_preprocessing, classes, width)
-    path = None if weights is None else locate(weights)  # a wrong name is refused before building
+    path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
-    # Both ends are computed in the precision of the stored weights.
-    precise = keras.config.dtype_policy().variable_dtype
     x = inputs
     if include_preprocessing:
         constants = (KINETICS_MEANS, KINETICS_DEVIATIONS)
-        x = Standardize(*constants, name="standardize", dtype=precise)(x)
+        x = Standardize(*constants, name="standardize", dtype=precise())(x)
     x = stage_end(stem(x, width), "stem")
-    for stage, (channels, convolve) in enumerate(zip(_CHANNELS, convolutions, strict=True), 1):
-        for block in range(_BLOCKS):
-            stride = 2 if stage > 1 and block == 0 else 1
-            x = _block(x, f"layer{stage}.{block}", scaled(channels, width), convolve, stride)
-        x = stage_end(x, f"layer{stage}")
+    kinds = zip(_CHANNELS, convolutions, strict=True)
+    x = stages(x, ((_BLOCKS, scaled(n, width), convolve) for n, convolve in kinds), _block)
     if include_top:
         x = layers.GlobalAveragePooling3D("channels_last", name="avgpool")(x)
-        x = layers.Dense(classes, classifier_activation, name="fc", dtype=precise)(x)
-    network = keras.Model(inputs, x, name=name)
-    if path is not None:
-        load_weights(network, path)
-    return network
+        x = layers.Dense(classes, classifier_activation, name="fc", dtype=precise())(x)
+    return finished(inputs, x, name, path)
 
 
 def _whole_stem(x, width: float):
@@ -242,10 +236,7 @@ def _block(x, name: str, channels: int, convolve: Convolve, stride: int):
     x = layers.ReLU(name=f"{name}.conv1.2")(normalized(x, f"{name}.conv1.1"))
     x = convolve(x, f"{name}.conv2.0", channels, entering, (1, 1, 1))
     x = normalized(x, f"{name}.conv2.1")
-    if stride > 1 or entering != channels:
-        shortcut = convolution(shortcut, f"{name}.downsample.0", channels, (1, 1, 1), strides)
-        shortcut = normalized(shortcut, f"{name}.downsample.1")
-    return added(x, shortcut, name)
+    return added(x, shortcut, name, strides)
 
 
 def _whole(x, name: str, channels: int, entering: int, strides: Size):

@@ -7,8 +7,9 @@ import os
 import keras
 from keras import layers, ops
 
-from c3dvis.models.checks import check_numbers, scaled
-from c3dvis.models.loading import load_weights, locate
+from c3dvis.models.checks import scaled
+from c3dvis.models.ends import finished, precise
+from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Standardize,
     added,
@@ -16,7 +17,7 @@ from c3dvis.models.residual import (
     convolution,
     normalized,
     padded,
-    stage_end,
+    stages,
 )
 
 # Of ImageNet, on which the network was trained before: red, green, blue in [0, 1].
@@ -135,32 +136,22 @@ def TSM(
     https://arxiv.org/abs/1811.08383
     """
     input_shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
-    check_arguments(input_shape, include_preprocessing, classes, width)
-    check_numbers(classes, width, dropout)
-    path = None if weights is None else locate(weights)  # a wrong name is refused before building
+    check_arguments(input_shape, include_preprocessing, classes, width, dropout)
+    path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
-    # Both ends are computed in the precision of the stored weights.
-    precise = keras.config.dtype_policy().variable_dtype
     x = inputs
     if include_preprocessing:
         constants = (IMAGENET_MEANS, IMAGENET_DEVIATIONS)
-        x = Standardize(*constants, name="standardize", dtype=precise)(x)
+        x = Standardize(*constants, name="standardize", dtype=precise())(x)
     x = _stem(x, scaled(_STEM_CHANNELS, width, minimum=_SHIFT_PARTS))
-    for stage, (blocks, channels) in enumerate(_STAGES, 1):
-        count = scaled(channels, width, minimum=_SHIFT_PARTS)
-        for block in range(blocks):
-            stride = 2 if stage > 1 and block == 0 else 1
-            x = _bottleneck(x, f"layer{stage}.{block}", count, stride)
-        x = stage_end(x, f"layer{stage}")
+    of_stages = [(count, scaled(n, width, minimum=_SHIFT_PARTS)) for count, n in _STAGES]
+    x = stages(x, of_stages, _bottleneck)
     if include_top:
         x = layers.Dropout(dropout, name="dropout")(FramePooling(name="avgpool")(x))
-        x = layers.Dense(classes, name="new_fc", dtype=precise)(x)
-        x = layers.GlobalAveragePooling1D("channels_last", name="consensus", dtype=precise)(x)
-        x = layers.Activation(classifier_activation, name="predictions", dtype=precise)(x)
-    network = keras.Model(inputs, x, name=name)
-    if path is not None:
-        load_weights(network, path)
-    return network
+        x = layers.Dense(classes, name="new_fc", dtype=precise())(x)
+        x = layers.GlobalAveragePooling1D("channels_last", name="consensus", dtype=precise())(x)
+        x = layers.Activation(classifier_activation, name="predictions", dtype=precise())(x)
+    return finished(inputs, x, name, path)
 
 
 def from_pytorch(name: str) -> tuple[str, str] | None:
@@ -184,14 +175,11 @@ def _stem(x, channels: int):
 
 def _bottleneck(x, name: str, channels: int, stride: int):
     """1x1, 3x3 and 1x1 convolutions on shifted channels, and what goes past them."""
-    shortcut, widened, strides = x, _EXPANSION * channels, (1, stride, stride)
+    shortcut, strides = x, (1, stride, stride)
     x = TemporalShift(name=f"{name}.shift")(x)
     x = normalized(convolution(x, f"{name}.conv1", channels, (1, 1, 1)), f"{name}.bn1")
     x = layers.ReLU(name=f"{name}.relu1")(x)
     x = normalized(convolution(x, f"{name}.conv2", channels, (1, 3, 3), strides), f"{name}.bn2")
     x = layers.ReLU(name=f"{name}.relu2")(x)
-    x = normalized(convolution(x, f"{name}.conv3", widened, (1, 1, 1)), f"{name}.bn3")
-    if stride > 1 or shortcut.shape[-1] != widened:
-        shortcut = convolution(shortcut, f"{name}.downsample.0", widened, (1, 1, 1), strides)
-        shortcut = normalized(shortcut, f"{name}.downsample.1")
-    return added(x, shortcut, name)
+    x = normalized(convolution(x, f"{name}.conv3", _EXPANSION * channels, (1, 1, 1)), f"{name}.bn3")
+    return added(x, shortcut, name, strides)
