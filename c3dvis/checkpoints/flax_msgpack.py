@@ -13,6 +13,7 @@ import numpy as np
 
 from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.trees import Tree, plain_tree
+from c3dvis.text import in_one_line
 
 # How Flax packs what msgpack has no type for.
 _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3
@@ -82,7 +83,7 @@ def read_tree(path: str | os.PathLike) -> Tree:
         )
         return plain_tree(_unchunked(saved), _array)
     except Exception as reason:  # msgpack raises several classes for damage
-        what = " ".join(str(reason).split()) or type(reason).__name__
+        what = in_one_line(reason) or type(reason).__name__
         raise ValueError(
             f"Expected a msgpack file of Flax that can be read. Received: '{path}', which is cut "
             f"short, damaged or of something else ({what:.300})."

@@ -62,9 +62,8 @@ def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
     with h5py.File(path, "r") as file:
         version = hdf5.keras_version(file)
         says = str(file.attrs.get("model_config", "hard_sigmoid"))
-        new = hdf5.is_keras3(file)
     origin = Origin(path, version)
-    if new or origin.numbers >= (3,) or "hard_sigmoid" not in says:
+    if origin.numbers >= (3,) or "hard_sigmoid" not in says:
         return
     doubtful = [layer.name for layer in _leaves(network) if _is_doubtful(layer, origin)]
     if doubtful:

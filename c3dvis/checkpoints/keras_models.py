@@ -50,21 +50,9 @@ def is_keras_archive(path: Path) -> bool:
 
 
 def load_keras_model(path: str | os.PathLike):
-    """Opens a whole model saved by Keras: `.keras`, the older HDF5, or a SavedModel of Keras 2.
+    """Opens a whole model saved by Keras, as `c3dvis.models.load_keras_model` describes.
 
-    Only what Keras's safe mode allows is opened: the layers of Keras, and classes that have been
-    registered; `c3dvis.models.load_keras_model` registers this package's. No code in it is run.
-
-    Args:
-        path: A file of a whole model, whose content decides what it is, not its name; or the
-            folder of a SavedModel, of which the layers and weights are read and not the graph.
-
-    Returns:
-        The `keras.Model`, not compiled.
-
-    Raises:
-        ValueError: If the file is none of these or damaged, holds a Lambda layer or an unknown
-            class, or has weights that are not finite.
+    That one has registered this package's layers; this one knows what the caller has registered.
     """
     import keras
 

@@ -115,7 +115,7 @@ def load_weights(
         names = " or ".join(known.name for known in FORMATS)
         raise unreadable(path, f"a weight file: {names}")
     report = format.load(network, path, families)
-    if hdf5.is_hdf5(path):
+    if report.format.startswith(hdf5.LEGACY):
         warn_of_hard_sigmoid(network, path, stacklevel=stacklevel + 1)
     warn_unconverted(network, report.missing, stacklevel=stacklevel + 1)
     return report

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.match import StoredWeight
+from c3dvis.text import in_one_line
 
 _LENGTH_BYTES = 8  # of the number at the start: how long the header is
 _LONGEST_HEADER = 100_000_000  # bytes, as the library has it
@@ -83,7 +84,7 @@ def _stored(file, name: str, path: Path) -> StoredWeight:
 
 
 def _damaged(path: Path, reason: BaseException) -> ValueError:
-    what = " ".join(str(reason).split()) or type(reason).__name__
+    what = in_one_line(reason) or type(reason).__name__
     return ValueError(
         f"Expected a safetensors file. Received: '{path}', which is cut short or damaged "
         f"({what:.300})."

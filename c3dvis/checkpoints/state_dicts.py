@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ def _load(
     _check_hash(path)
     targets = {layer.name: layer for layer in weighted_layers(network)}
     tensors = _unwrapped(read(path))
-    places, classifier = _places(targets, tensors, families)
+    namings = [(one.from_pytorch, one.classifier) for one in families if one.from_pytorch]
+    places, classifier = best_fit(targets, tensors, namings, _NORMALIZATION, _OTHERS)
     weights = [_weight(name, value, targets, places.get(name)) for name, value in tensors.items()]
     return assign_translated(network, str(path), format, weights, places.get, classifier=classifier)
 
@@ -102,25 +103,6 @@ def _unwrapped(tensors: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
             break
         kept = {name.removeprefix(common[0]): value for name, value in kept.items()}
     return kept
-
-
-def _places(
-    targets: Mapping[str, Any], names: Collection[str], families: Iterable[Family]
-) -> tuple[dict[str, Place], str]:
-    """Layer and variable of each known name, by the family that fits best, and its classifier."""
-    ways = []
-    for family in families:
-        if family.from_pytorch is not None:
-            translated = {name: family.from_pytorch(name) for name in names}
-            places = {name: _place(targets, *place) for name, place in translated.items() if place}
-            ways.append((places, family.classifier))
-    return best_fit(targets, ways)
-
-
-def _place(targets: Mapping[str, Any], layer: str, weight: str) -> Place:
-    """The layer, and what Keras calls its weight."""
-    is_normalization = type(targets.get(layer)).__name__ == "BatchNormalization"
-    return layer, (_NORMALIZATION if is_normalization else _OTHERS).get(weight, weight)
 
 
 def _weight(

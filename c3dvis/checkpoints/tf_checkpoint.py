@@ -17,7 +17,7 @@ import numpy as np
 from c3dvis.checkpoints import tf_index
 from c3dvis.checkpoints.i3d_names import CLASSIFIER, keras_name, published_name
 from c3dvis.checkpoints.match import LoadReport, StoredWeight, assign_translated, weighted_layers
-from c3dvis.text import in_short
+from c3dvis.text import in_one_line, in_short
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
@@ -184,7 +184,7 @@ def _check_numeric(prefix: Path, dtypes: Mapping[str, Any]) -> None:
 def _damaged(path: Path, reason: BaseException) -> ValueError:
     return ValueError(
         f"Expected a TensorFlow checkpoint. Received: '{path}', which is cut short or damaged "
-        f"({' '.join(str(reason).split())})."
+        f"({in_one_line(reason)})."
     )
 
 

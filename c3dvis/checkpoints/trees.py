@@ -18,10 +18,12 @@ import numpy as np
 from c3dvis.checkpoints.match import (
     Family,
     LoadReport,
+    Naming,
     Place,
     StoredWeight,
     assign_translated,
     best_fit,
+    is_normalization,
     weighted_layers,
 )
 from c3dvis.text import in_short
@@ -91,7 +93,9 @@ def load_tree(
     """
     targets = {layer.name: layer for layer in weighted_layers(network)}
     arrays, notes = _weights(tree, path)
-    places, classifier = _places(targets, arrays, families)
+    namings: list[Naming] = [(_plain_place, "")]
+    namings += [(one.from_flax, one.classifier) for one in families if one.from_flax]
+    places, classifier = best_fit(targets, arrays, namings, _NORMALIZATION, _OTHERS)
     weights = [_weight(name, value, targets, places.get(name)) for name, value in arrays.items()]
     return assign_translated(
         network, str(path), format, weights, places.get, classifier=classifier, notes=notes
@@ -128,39 +132,15 @@ def _leaves(part: Any, path: str):
         yield from _leaves(inner, f"{path}/{name}" if path else name)
 
 
-def _places(
-    targets: Mapping[str, Any], names, families: Iterable[Family]
-) -> tuple[dict[str, Place], str]:
-    """Layer and variable of each path, by the best fitting names, and the family's classifier."""
-    namings: list[tuple[Callable[[str], Place | None], str]] = [(_plain_place, "")]
-    namings += [(one.from_flax, one.classifier) for one in families if one.from_flax is not None]
-
-    def named(translate) -> dict[str, Place]:
-        translated = {name: translate(name) for name in names}
-        return {name: _place(targets, *place) for name, place in translated.items() if place}
-
-    return best_fit(targets, [(named(translate), classifier) for translate, classifier in namings])
-
-
 def _plain_place(path: str) -> Place | None:
     layer, _, weight = path.rpartition("/")
     return (layer.replace("/", "."), weight.partition(":")[0]) if layer else None
-
-
-def _place(targets: Mapping[str, Any], layer: str, weight: str) -> Place:
-    """The layer, and what Keras calls its weight."""
-    words = _NORMALIZATION if _is_normalization(targets.get(layer)) else _OTHERS
-    return layer, words.get(weight, weight)
 
 
 def _weight(
     name: str, value: np.ndarray, targets: Mapping[str, Any], place: Place | None
 ) -> StoredWeight:
     vector = value.ndim > 1 and value.shape[:-1] == (1,) * (value.ndim - 1)
-    if vector and place is not None and _is_normalization(targets.get(place[0])):
+    if vector and place is not None and is_normalization(targets.get(place[0])):
         value = value.reshape(-1)  # kept as 1x1x1x1xC, to be laid over a clip
     return StoredWeight(name, value.shape, lambda: value)
-
-
-def _is_normalization(layer: Any) -> bool:
-    return type(layer).__name__ == "BatchNormalization"
