@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 
@@ -155,6 +156,7 @@ def _separate_buffers(model: keras.Model) -> None:
         seen.add(id(variable.value))
 
 
+@functools.cache
 def gpu_count() -> int:
     """How many GPUs, or TPUs, the backend can use.
 

@@ -13,7 +13,6 @@ further channels that are moved into place and added: the same sum in less time.
 channels is itself computed frame by frame, with the frames that a kernel reads as channels.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,7 +100,7 @@ class _Axis:
 def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] | None:
     """Those of a convolution whose gradient is quicker computed another way; None of any other."""
     many = shape[-1] > _FEW_CHANNELS
-    if None in shape or (set(strides) == {1} and many and (kernel[0] == 1 or _has_gpu())):
+    if None in shape or (set(strides) == {1} and many and (kernel[0] == 1 or autodiff.gpu_count())):
         return None
     axes = []
     for length, size, stride in zip(shape[1:4], kernel[:3], strides, strict=True):
@@ -112,11 +111,6 @@ def _axes(shape, kernel, strides: tuple[int, ...], padding: str) -> list[_Axis] 
             return None
         axes.append(_Axis(length, size, stride, max(missing, 0) // 2, outputs))
     return axes
-
-
-@functools.cache
-def _has_gpu() -> bool:
-    return autodiff.gpu_count() > 0
 
 
 def _cells(x, axes: Sequence[_Axis]):

@@ -230,7 +230,7 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     np.testing.assert_allclose(*map(ops.convert_to_numpy, (found[0], right[0])), rtol=0.1)
     for weight in network.weights:
         weight.assign(weight * 0)
-    cut.refresh()
+    cut.network.refresh()
     assert not np.any(cut_down(cut)(clips(2), columns))
 
 

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if from_records.is_asked(args):
-        return from_records.run(args, say)
+    if from_records.run(args, say):
+        return 0
     if args.engine == "processes":
         _leave_gpu_memory()
     load_keras()

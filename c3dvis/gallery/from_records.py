@@ -63,22 +63,20 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         )
 
 
-def is_asked(args: argparse.Namespace) -> bool:
-    """Whether one of these options is given."""
-    given = (args.diff, args.questions, args.export)
-    return args.rebuild_page or args.sheets or any(one is not None for one in given)
-
-
-def run(args: argparse.Namespace, say: Report) -> int:
-    """Runs the given option; returns the exit code."""
+def run(args: argparse.Namespace, say: Report) -> bool:
+    """Runs the options that are given; returns whether there was one."""
     if args.diff is not None:
-        return _diff(args, say)
-    if args.questions is not None:
-        return _ask(args, say)
-    return _write_from_records(args, say)
+        _diff(args, say)
+    elif args.questions is not None:
+        _ask(args, say)
+    elif args.rebuild_page or args.sheets or args.export is not None:
+        _write_from_records(args, say)
+    else:
+        return False
+    return True
 
 
-def _write_from_records(args: argparse.Namespace, say: Report) -> int:
+def _write_from_records(args: argparse.Namespace, say: Report) -> None:
     """Writes a table of the records, contact sheets, or the pages."""
     from c3dvis.gallery import export, folder, rebuild, sheets
 
@@ -93,10 +91,9 @@ def _write_from_records(args: argparse.Namespace, say: Report) -> int:
         with folder.locked(Path(args.out)):
             _, records = rebuild.rebuild(Path(args.out), report=say)
         say(f"{args.out}/index.html: {len(records)} records")
-    return 0
 
 
-def _diff(args: argparse.Namespace, say: Report) -> int:
+def _diff(args: argparse.Namespace, say: Report) -> None:
     """Writes the differences between two galleries."""
     from c3dvis.gallery import differences_page
 
@@ -104,10 +101,9 @@ def _diff(args: argparse.Namespace, say: Report) -> int:
     before, after = args.diff
     compared = differences_page.write(before, after, out, report=say)
     say(f"{out}/index.html: {compared.summary}")
-    return 0
 
 
-def _ask(args: argparse.Namespace, say: Report) -> int:
+def _ask(args: argparse.Namespace, say: Report) -> None:
     """Writes a test for people about a gallery's units."""
     from c3dvis.gallery import questions_page
 
@@ -115,4 +111,3 @@ def _ask(args: argparse.Namespace, say: Report) -> int:
     options = {"tasks": args.tasks, "seed": args.seed}
     drawn = questions_page.write(args.questions, args.real, out, **options)
     say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
-    return 0

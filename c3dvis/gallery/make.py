@@ -199,8 +199,9 @@ def make(
         if motion_cards:
             swept = None if real_clips is None else real.swept_clips(*gallery, real_clips)
             cards.add(*gallery, swept, report=report)
-        shown = [unit for unit in outcome.units if unit not in outcome.failed]
-        more_clips.add(renderer, manifest.groups, shown, kinds, report=report)
+        if kinds:
+            shown = [unit for unit in outcome.units if unit not in outcome.failed]
+            more_clips.add(renderer, manifest.groups, shown, kinds, report=report)
         if motion_cards or kinds:
             rebuild.rebuild(out)
         return outcome

@@ -58,7 +58,7 @@ class Renderer:
         self.provenance = {**settings.of_network(), **hashes}
         # What determines the clips, as JSON holds it.
         self.identity = json.loads(json.dumps({**settings.identity(), **hashes}))
-        self._environment: dict[str, Any] = {
+        self.environment: dict[str, Any] = {
             "versions": provenance.versions(),
             "machine": provenance.machine(),
         }
@@ -225,7 +225,7 @@ class Renderer:
             seed=self.settings.seed,
             settings=self.settings.identity(),
             network=self.provenance,
-            **self._environment,
+            **self.environment,
             **values,
         )
         files.write_json(self.out / unit.path("json"), record.to_json())

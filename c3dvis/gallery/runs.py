@@ -16,7 +16,6 @@ from c3dvis.gallery import (
     kernels,
     manifest,
     overview,
-    provenance,
     rebuild,
     render,
     shards,
@@ -90,8 +89,7 @@ def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manife
             {} if before is None else before.groups, all_sections, settings.batch_size or max_size
         ),
         network=renderer.provenance,
-        versions=provenance.versions(),
-        machine=provenance.machine(),
+        **renderer.environment,
         code={one.layer: code.python(settings, one, log_odds=log_odds) for one in all_sections},
         banner=choices.training_data_note(settings),
         overview=network_overview,

@@ -229,7 +229,7 @@ class Maximizer(InputOptimizer):
             raise ValueError(
                 f"Expected at most {self.batch_size} units. Received: {len(unit_indices)}."
             )
-        self.subnetwork.refresh()
+        self.computed.refresh()
         # The rest of the batch repeats these, and its clips are dropped.
         self.count = len(unit_indices)
         unit_indices = unit_indices[np.arange(self.batch_size) % self.count]

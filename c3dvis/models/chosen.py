@@ -162,8 +162,6 @@ def load(choice: Choice) -> keras.Model:
     Raises:
         ValueError: An unknown network, a missing or invalid file, or no weights.
     """
-    from c3dvis.models.labels import read_labels
-
     shape = built_shape(choice)
     if choice.keras_model is not None:
         network = _part(models.channels_last(models.load_keras_model(choice.keras_model)), choice)
@@ -178,6 +176,8 @@ def load(choice: Choice) -> keras.Model:
     else:
         network = models.build(choice.model, input_shape=shape)
     if choice.labels is not None:
+        from c3dvis.models.labels import read_labels
+
         count = network.output_shape[-1] if segments(network) else class_count(network)
         network.class_names = read_labels(choice.labels, count)
     return network

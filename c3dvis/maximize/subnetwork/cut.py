@@ -94,10 +94,6 @@ class Subnetwork:
         terms = [view.term for view in self._views]
         self.objective = Objective(tuple(zip(weights, terms, strict=True)))
 
-    def refresh(self) -> None:
-        """Takes over the network's weights as they are now, where they have been copied."""
-        self.network.refresh()
-
     def __call__(self, inputs, unit_indices, relu: Callable | None = None) -> tuple[dict, Any]:
         """What `self.objective` reads of the network, and the units' indices in that.
 
