@@ -1,6 +1,5 @@
 """Weight files of every layout load; every faulty file is refused and changes nothing."""
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from keras.src.saving import serialization_lib
+from weight_loading import assert_same, refused, unchanged
 
 from c3dvis import models
 from c3dvis.checkpoints.load import FORMATS
@@ -40,28 +40,6 @@ def randomize(network, seed):
         [draw.normal(0, 0.3, value.shape).astype(np.float32) for value in network.get_weights()]
     )
     return network
-
-
-def assert_same(network, other):
-    for ours, theirs in zip(network.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-@contextlib.contextmanager
-def unchanged(network):
-    """Fails if the block changes a variable of the network, random states included."""
-    before = [np.array(variable.numpy()) for variable in network.variables]
-    yield
-    for old, variable in zip(before, network.variables, strict=True):
-        np.testing.assert_array_equal(old, variable.numpy())
-
-
-def refused(network, path, message):
-    with unchanged(network), pytest.raises(ValueError, match=message) as refusal:
-        models.load_weights(network, path)
-    text = str(refusal.value)
-    assert "Expected" in text and "Received: " in text and "\n" not in text
-    return text
 
 
 # The layouts of HDF5 weight files, as they are found.

@@ -90,10 +90,6 @@ def test_the_smallest_clip_leaves_one_position_and_a_smaller_one_is_refused(opti
         ({"filters": ()}, "at least one block"),
         ({"filters": (2, 3), "shared_normalization": True}, "equal filters"),
         ({"input_shape": (None, 24, 24, 3)}, "fixed frames"),
-        ({"input_shape": (24, 24, 3)}, "frames, height, width"),
-        ({"classes": 0}, "at least 1 class"),
-        ({"dropout": 1.0}, "dropout"),
-        ({"width": 0}, "width"),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):

@@ -1,9 +1,11 @@
 """The table of networks: every entry builds, names are checked, nothing heavy loads too early."""
 
 import importlib.util
+import inspect
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -44,6 +46,82 @@ OUTPUTS = {
     "tsm": (None, 400),
 }
 FAMILIES_WITH_PUBLISHED_WEIGHTS = ("c3d", "i3d", "i3d-flow", "r3d", "mc3", "r2plus1d", "tsm")
+
+
+# Each builder with arguments for a small network, and its layer in the place of preprocessing.
+BUILDERS = {
+    "c3d": (models.C3D, {"width": 0.02, "input_shape": (16, 16, 16, 3)}, "caffe_input"),
+    "i3d": (models.I3D, {"width": 0.02, "input_shape": (9, 32, 32, 3)}, "rgb_input"),
+    "i3d-flow": (
+        models.I3D,
+        {"width": 0.02, "input_shape": (9, 16, 16, 2), "modality": "flow"},
+        "flow_input",
+    ),
+    "convlstm": (models.ConvLSTM, {"input_shape": (4, 24, 24, 3), "filters": (2,)}, None),
+    "r3d": (models.R3D, {"width": 0.05, "input_shape": (5, 11, 9, 3)}, "standardize"),
+    "mc3": (models.MC3, {"width": 0.05, "input_shape": (5, 11, 9, 3)}, "standardize"),
+    "r2plus1d": (models.R2Plus1D, {"width": 0.05, "input_shape": (5, 11, 9, 3)}, "standardize"),
+    "tsm": (models.TSM, {"width": 0.125, "input_shape": (3, 21, 26, 3)}, "standardize"),
+}
+families = pytest.mark.parametrize("family", BUILDERS)
+WRONG = (
+    ({"input_shape": (64, 128, 128)}, r"\(frames, height, width, channels\)"),
+    ({"input_shape": (64, 128, 128, None)}, r"\(frames, height, width, channels\)"),
+    ({"input_shape": (0, 128, 128, 3)}, "at least 1"),
+    ({"width": 0}, "width above 0"),
+    ({"width": -1}, "width above 0"),
+    ({"width": float("nan")}, "width above 0"),
+    ({"classes": 0}, "at least 1 class"),
+    ({"dropout": 1.0}, r"in \[0, 1\)"),
+    ({"weights": "no-such-file.pth"}, "does not exist"),
+    ({"weights": "i3d-kinetcs"}, "Expected a path of a weight file"),
+)
+
+
+@families
+def test_builders_refuse_wrong_arguments(family):
+    build, small, preprocessing = BUILDERS[family]
+    taken = inspect.signature(build).parameters
+    wrong = [
+        (arguments, message) for arguments, message in WRONG if taken.keys() >= arguments.keys()
+    ]
+    if preprocessing is not None:
+        wrong.append(({"input_shape": (64, 128, 128, 1)}, "Expected [23] channels"))
+    assert len(wrong) >= 9
+    for arguments, message in wrong:
+        with pytest.raises(ValueError, match=message) as refused:
+            build(**small | arguments)
+        assert "Received: " in str(refused.value)
+
+
+@families
+def test_builders_keep_both_ends_precise_under_mixed_precision(family):
+    build, small, preprocessing = BUILDERS[family]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = build(**small, classes=4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    convolutions = [layer for layer in network.layers if "Conv" in type(layer).__name__]
+    assert convolutions[0].compute_dtype == "bfloat16"
+    if preprocessing is not None:
+        assert network.get_layer(preprocessing).compute_dtype == "float32"
+    clips = np.random.default_rng(0).random((2, *network.input_shape[1:]), np.float32)
+    scores = network(clips)
+    assert scores.dtype == "float32"
+    np.testing.assert_allclose(np.sum(scores, axis=1), 1, atol=1e-5)
+
+
+@families
+def test_a_saved_network_opens_again(family, tmp_path):
+    build, small, _ = BUILDERS[family]
+    network = trained_looking(build(**small, classes=4))
+    network.save(tmp_path / "whole.keras")
+    clips = np.random.default_rng(0).random((1, *network.input_shape[1:]), np.float32) * 30 - 15
+    again = models.load_keras_model(tmp_path / "whole.keras")
+    np.testing.assert_array_equal(again(clips), network(clips))
+    loaded = build(**small, classes=4, weights=tmp_path / "whole.keras")
+    np.testing.assert_array_equal(loaded(clips), network(clips))
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -266,29 +266,3 @@ def test_options_of_the_ends():
     logits = randomize(models.TSM(**SMALL, classifier_activation=None))
     np.testing.assert_allclose(keras.ops.softmax(logits(clips)), scores, rtol=1e-4, atol=1e-6)
     assert models.TSM(**SMALL, include_top=False).output_shape == (None, 3, 1, 1, 256)
-
-
-def test_a_saved_network_opens_again(tmp_path):
-    network = randomize(models.TSM(**SMALL))
-    network.save(tmp_path / "whole.keras")
-    clips = clips_for((1, 3, 21, 26, 3))
-    again = models.load_keras_model(tmp_path / "whole.keras")
-    np.testing.assert_array_equal(again(clips), network(clips))
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"input_shape": (8, 224, 224)}, r"\(frames, height, width, channels\)"),
-        ({"input_shape": (8, 224, 0, 3)}, "at least 1 frame"),
-        ({"input_shape": (8, 224, 224, 2)}, "Expected 3 channels"),
-        ({"width": -1}, "width above 0"),
-        ({"classes": 0}, "at least 1 class"),
-        ({"dropout": 1.0}, r"in \[0, 1\)"),
-        ({"weights": "no-such-file.pth"}, "does not exist"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message) as refused:
-        models.TSM(**{"width": 0.02, **arguments})
-    assert "Received: " in str(refused.value)
