@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from fitted_gradient import fitted_gradient
 from keras import ops
 
 from c3dvis import objectives
@@ -18,25 +19,13 @@ CLIPS = np.random.default_rng(0).random(SHAPE, np.float32)
 EACH = {"unit": UnitGradient(), "laplacian": LaplacianGradient(2)}
 
 
-class _Holds(keras.layers.Layer):
-    def __init__(self, clips, layer, weights):
-        super().__init__()
-        self.clips = self.add_weight(shape=clips.shape, initializer=lambda *_, **__: clips)
-        self.layer, self.weighted_by = layer, weights
-
-    def call(self, inputs):
-        made = self.layer(ops.convert_to_tensor(self.clips), inputs[:, :0])
-        return ops.sum(self.weighted_by * made, axis=(1, 2, 3, 4))[:, None]
-
-
 def gradient(layer, weights):
     """Of the linear score `sum(weights * layer(clips))`, from a step of `fit`."""
-    holder = _Holds(np.zeros(weights.shape, np.float32), layer, weights)
-    model = keras.Sequential([keras.Input((1,)), holder])
-    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, total: -ops.sum(total))
-    count = len(weights)
-    model.fit(np.zeros((count, 1)), np.zeros(count), batch_size=count, verbose=0)
-    return ops.convert_to_numpy(holder.clips)
+
+    def score(clips, uniforms):
+        return ops.sum(weights * layer(clips, uniforms[:, :0]), axis=(1, 2, 3, 4))
+
+    return fitted_gradient(score, np.zeros(weights.shape, np.float32))
 
 
 def unit(values):

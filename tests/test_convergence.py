@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from linear_network import linear_network
 
 from c3dvis import objectives
 from c3dvis.attribution import attribute, mask_regression
@@ -11,17 +12,6 @@ from c3dvis.attribution.scorer import Scorer
 
 SHAPE = (4, 8, 8, 1)
 CLASS = objectives.logit(0)
-
-
-def scored(weights, square=False):
-    """A network whose first class scores the sum of weight x pixel, or of pixel squared."""
-    clip = keras.layers.Input(weights.shape)
-    pixels = keras.layers.Multiply()([clip, clip]) if square else clip
-    scores = keras.layers.Dense(2, name="classes")
-    network = keras.Model(clip, scores(keras.layers.Flatten()(pixels)))
-    kernel = np.stack([weights.ravel(), np.zeros(weights.size)], axis=1)
-    scores.set_weights([kernel.astype(np.float32), np.zeros(2, np.float32)])
-    return network
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +26,12 @@ def clip():
 
 @pytest.fixture(scope="module")
 def squares(weights):
-    return scored(weights, square=True)
+    return linear_network(weights, square=True)
 
 
 @pytest.fixture(scope="module")
 def linear(weights):
-    return scored(weights)
+    return linear_network(weights)
 
 
 @pytest.fixture
@@ -183,7 +173,7 @@ def corner():
     """A linear network that reads one corner alone, more of some pixels than of others."""
     weights = np.zeros((8, 16, 16, 1))
     weights[2:4, 2:5, 9:12] = np.random.default_rng(3).uniform(1, 2, (2, 3, 3, 1))
-    return scored(weights)
+    return linear_network(weights)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from linear_network import linear_network
 
 from c3dvis import objectives
 from c3dvis.attribution import attribute
@@ -13,16 +14,6 @@ from c3dvis.attribution.scorer import Scorer
 SHAPE = (8, 16, 16, 1)
 CLASS = objectives.logit(0)
 METHODS = {"occlusion": {"block": (4, 8, 8)}, "rise": {"count": 20}}
-
-
-def linear(weights):
-    """A network whose first class scores the sum of weight x pixel, the second 0."""
-    clip = keras.layers.Input(weights.shape)
-    scores = keras.layers.Dense(2, name="classes")
-    network = keras.Model(clip, scores(keras.layers.Flatten()(clip)))
-    kernel = np.stack([weights.reshape(-1), np.zeros(weights.size)], axis=1)
-    scores.set_weights([kernel.astype(np.float32), np.zeros(2, np.float32)])
-    return network
 
 
 def masks_of(rng, count, shape, cells, keep):
@@ -42,7 +33,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return linear(weights)
+    return linear_network(weights)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -129,7 +120,7 @@ def test_rise_tends_to_the_blurred_importance_of_a_linear_network():
     weights[1:3, 2:5, 6:9] = 1
     weights[0:2, 7:9, 1:3] = -0.5
     clip = np.full(shape, 0.8, np.float32)
-    network, errors = linear(weights), []
+    network, errors = linear_network(weights), []
     expected = known_importance(weights, clip, cells, 0.5)
     for count in (250, 4000):
         found = attribute(
@@ -153,7 +144,7 @@ def test_rise_needs_no_score_around_zero():
     """A constant added to the score changes nothing but rounding."""
     weights = np.random.default_rng(5).normal(size=(4, 8, 8, 1))
     clip = np.random.default_rng(6).random(weights.shape, np.float32)
-    network = linear(weights)
+    network = linear_network(weights)
     options = {"method": "rise", "count": 50, "cells": (2, 4, 4)}
     before = attribute(network, clip, CLASS, **options).heatmap
     network.get_layer("classes").bias.assign([100.0, 0.0])

@@ -2,9 +2,9 @@
 
 import math
 
-import keras
 import numpy as np
 import pytest
+from fitted_gradient import fitted_gradient
 from keras import ops
 
 from c3dvis.maximize import transforms
@@ -93,26 +93,6 @@ def test_a_clip_is_changed_alike_whatever_is_beside_it(kind):
     np.testing.assert_allclose(together[2:], alone, atol=1e-6)
 
 
-def gradient(layer, clips, uniforms, weights):
-    """Of `sum(weights * layer(clips))`, by the training step of a model whose weights are clips."""
-    holder = _Holds(clips, layer, weights)
-    model = keras.Sequential([keras.Input((layer.uniforms,)), holder])
-    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, total: ops.sum(total))
-    model.fit(uniforms, np.zeros(len(uniforms)), batch_size=len(uniforms), shuffle=False, verbose=0)
-    return clips - ops.convert_to_numpy(holder.clips)
-
-
-class _Holds(keras.layers.Layer):
-    def __init__(self, clips, layer, weights):
-        super().__init__()
-        self.clips = self.add_weight(shape=clips.shape, initializer=lambda *_, **__: clips)
-        self.layer, self.weighted_by = layer, weights
-
-    def call(self, uniforms):
-        made = self.layer(ops.convert_to_tensor(self.clips), uniforms)
-        return ops.sum(self.weighted_by * made**2, axis=(1, 2, 3, 4))[:, None]
-
-
 @pytest.mark.parametrize("kind", EACH)
 def test_the_gradient_equals_finite_differences(kind):
     layer, _ = EACH[kind]
@@ -121,7 +101,11 @@ def test_the_gradient_equals_finite_differences(kind):
     draw = np.random.default_rng(2)
     weights = draw.standard_normal(made.shape).astype(np.float32)
     direction = draw.standard_normal(clips.shape).astype(np.float32)
-    got = np.sum(gradient(layer, clips, uniforms, weights) * direction)
+
+    def score(clips, uniforms):
+        return ops.sum(weights * layer(clips, uniforms) ** 2, axis=(1, 2, 3, 4))
+
+    got = np.sum(fitted_gradient(score, clips, uniforms) * direction)
     # All are affine in the clips, so a sum of squares has no error of third order.
     up, down = (np.float64(run(layer, clips + s * direction, uniforms)) for s in (0.25, -0.25))
     wanted = np.sum(weights * (up**2 - down**2)) / 0.5
