@@ -40,6 +40,7 @@ from c3dvis.bench.evidence import (
 )
 from c3dvis.bench.functions import OF_FRAMES
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
+from c3dvis.text import table
 
 NETWORKS = tuple(
     f"{name}-motion" for name in ("c3d", "i3d", "convlstm", "r2plus1d", "r3d", "mc3", "tsm")
@@ -282,11 +283,6 @@ def page(
     return "\n\n".join([text.rstrip(), *filter(None, parts)]) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _interval(values: Sequence[float], form: str = ".2f") -> str:
     if not len(values):
         return ""
@@ -301,24 +297,24 @@ def _shares(results: Sequence[NetworkResult]) -> str:
     for one in results:
         shares = [np.mean([getattr(v, name) for v in one.verdicts]) for name in _VERDICT]
         rows.append([one.name, str(len(one.verdicts)), *(f"{share:.0%}" for share in shares)])
-    return "## Verified clips\n\n" + _table(("network", "looked at", *_VERDICT), rows)
+    return "## Verified clips\n\n" + table(("network", "looked at", *_VERDICT), rows)
 
 
 _VERDICT = ("right", "keeps", "falls", "verified")
 
 
 def _network(one: NetworkResult) -> str:
-    return f"## {one.name}\n\n" + table(one.scores)
+    return f"## {one.name}\n\n" + scores_table(one.scores)
 
 
-def table(scores: Mapping[str, Sequence[Scores]]) -> str:
+def scores_table(scores: Mapping[str, Sequence[Scores]]) -> str:
     """A row a method, in Markdown."""
     rows = []
     for method in sorted(scores, key=lambda name: (name.startswith("random"), name)):
         some = scores[method]
         named = [[row[name] for row in some if name in row] for name in METRICS]
         rows.append([method, str(len(some)), *map(_interval, named)])
-    return _table(("method", "clips", *METRICS), rows)
+    return table(("method", "clips", *METRICS), rows)
 
 
 def best(one: NetworkResult, metric: str) -> tuple[str, float]:
@@ -342,7 +338,7 @@ def _targets(results: Sequence[NetworkResult]) -> str:
         "Aimed at: 0.90 pointing and 0.5 tube IoU by the best method, 0.8 temporal IoU by the "
         "exact window. The best of many methods on few clips is flattered by the choice."
     )
-    return f"## Beside the targets\n\n{wanted}\n\n" + _table(head, rows)
+    return f"## Beside the targets\n\n{wanted}\n\n" + table(head, rows)
 
 
 def _rivals(results: Sequence[NetworkResult]) -> str:
@@ -363,7 +359,7 @@ def _rivals(results: Sequence[NetworkResult]) -> str:
         return ""
     head = ("network", "STEP less", "clips", *SPATIAL_METRICS, "by tube IoU, STEP is")
     text = "Differences clip by clip, on the clips that both had."
-    return f"## STEP beside others\n\n{text}\n\n" + _table(head, rows)
+    return f"## STEP beside others\n\n{text}\n\n" + table(head, rows)
 
 
 def _verdict(gains: Sequence[float]) -> str:
@@ -378,7 +374,7 @@ def _white(scores: Mapping[str, Sequence[Scores]]) -> str:
         "resolution and blind outside the tube, so the CAMs have to be perfect too, though other "
         "networks will not be so kind to them. One clip."
     )
-    return f"## White box\n\n{text}\n\n" + table(scores)
+    return f"## White box\n\n{text}\n\n" + scores_table(scores)
 
 
 def _freezing(results: Sequence[NetworkResult]) -> str:
@@ -397,7 +393,7 @@ def _freezing(results: Sequence[NetworkResult]) -> str:
         "`freeze` begins with the exact window, so it is never worse by construction."
     )
     head = ("network", "clips", "exact window", "searched", "window at least as good")
-    return f"## Freezing: exact and searched\n\n{text}\n\n" + _table(head, rows)
+    return f"## Freezing: exact and searched\n\n{text}\n\n" + table(head, rows)
 
 
 def _order(report: TemporalReport) -> str:
@@ -418,7 +414,7 @@ def _order(report: TemporalReport) -> str:
         "of the clip, frozen and reversed under it, drops the share of OS that is lost."
     )
     sentence = order_sentence(report)
-    return f"## I3D and ConvLSTM\n\n{text}\n\n{_table(head, rows)}\n\n{sentence}"
+    return f"## I3D and ConvLSTM\n\n{text}\n\n{table(head, rows)}\n\n{sentence}"
 
 
 def order_sentence(report: TemporalReport) -> str:

@@ -17,11 +17,10 @@ object's own volume. For each network this prints:
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute, baselines, metrics
@@ -63,10 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     lines = [*state(), "", table(header, rows_kept), "", table(limit_header, rows_limit), ""]
     text = "\n".join(lines)
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text, encoding="utf-8")
+    write_page(text, args.out)
 
 
 def _kept(network: keras.Model, known: Known) -> list[bool]:
@@ -111,7 +107,7 @@ def _arguments(arguments):
     add("--networks", nargs="+", default=["c3d-motion", "i3d-motion", "tsm-motion"])
     add("--world", choices=tuple(scores.WORLDS), default="discs")
     add("--clips", type=int, default=8, help="verified ones of each network")
-    add("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     return parser.parse_args(arguments)
 
 

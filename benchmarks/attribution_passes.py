@@ -7,7 +7,7 @@ Held-out clips of `MovingEvidence`, and the logit of the right class. SmoothGrad
 that is stated of the fixed default, and the passes until the same error is stated with it as
 tolerance. Occlusion and Score-CAM, whose fixed default has no error: the passes with tolerances of
 0.2 and 0.1, and the error against that default. Counts of passes, which no other work on the
-machine changes. What has been measure is kept in --answers, a line of JSON each, and not repeated.
+machine changes. What has been measured is kept in --answers, a line of JSON each, and not repeated.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["c3d-motion", "i3d-motion"])
     parser.add_argument("--methods", nargs="+", choices=SAMPLED + EXACT, default=SAMPLED + EXACT)
     parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--answers", type=Path, help="what has been measure, a line of JSON each")
+    parser.add_argument("--answers", type=Path, help="what has been measured, a line of JSON each")
     args = parser.parse_args()
     rows, passes = [], counted()
     if args.answers is not None and args.answers.exists():

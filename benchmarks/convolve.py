@@ -9,10 +9,9 @@ turns in one process, on a clip 16 x 256 x 256 and a random kernel 5 x 5 x 5 x 3
 import argparse
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis.responses import convolve, random_kernel
 
@@ -35,7 +34,7 @@ def triple_loop(clip: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3, metavar="N")
-    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     options = parser.parse_args()
     clip = np.random.default_rng(0).random(SHAPE, np.float32)
     kernel = random_kernel(5)
@@ -70,10 +69,7 @@ def main() -> None:
         "",
     ]
     text = "\n".join(lines)
-    if options.out is None:
-        print(text)
-    else:
-        options.out.write_text(text, encoding="utf-8")
+    write_page(text, options.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import models, objectives, responses
 from c3dvis.maximize import maximize
@@ -160,10 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
     ]
     text = "\n".join([*state(), "", *lines])
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text, encoding="utf-8")
+    write_page(text, args.out)
 
 
 def _alarms(ways: responses.PathSimilarity) -> str:
@@ -185,7 +182,7 @@ def _arguments(arguments):
     add("--units", type=int, help="of the layer; default: all")
     add("--steps", type=int, default=128, help="of the optimizer")
     add("--made", type=Path, help=".npy file of the layer's made clips, written if it isn't there")
-    add("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     return parser.parse_args(arguments)
 
 

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import planted_mixtures
 import same_activation
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import intervals, models, objectives, responses
 from c3dvis.clips import read as read_clip
@@ -63,10 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "real" in args.sections:
         lines += real(args)
     text = "\n".join(lines).rstrip() + "\n"
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text, encoding="utf-8")
+    write_page(text, args.out)
 
 
 _ABOUT = (
@@ -377,7 +374,7 @@ def _arguments(arguments):
     add("--steps", type=int, help="of the optimizer; default: Maximizer's")
     add("--their-steps", type=int, default=200, help="of tf-keras-vis")
     add("--their-scale", type=float, default=1.0, help="its score is multiplied by this")
-    add("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     args = parser.parse_args(arguments)
     if "real" in args.sections and not args.real:
         parser.error("the section real needs --real FOLDER")

@@ -1,5 +1,6 @@
-"""What a machine is and how busy it is, and the most that it can multiply."""
+"""What a machine is and how busy it is, the most that it can multiply, and where pages go."""
 
+import argparse
 import os
 import platform
 import resource
@@ -13,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import autodiff
+from c3dvis.gallery import provenance
 
 # Rows and columns of the matrices, products in a run, and runs of which the fastest counts.
 _SIZE, _PRODUCTS, _RUNS = 2048, 8, 5
@@ -72,7 +74,7 @@ def state() -> list[str]:
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
     set_here = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     return [
-        f"- Processor: {_processor()}, {len(os.sched_getaffinity(0))} cores",
+        f"- Processor: {provenance.machine()['processor']}, {len(os.sched_getaffinity(0))} cores",
         f"- Load over 1, 5 and 15 minutes at the start: {load}",
         f"- Python {platform.python_version()}, {', '.join(found)}",
         f"- Settings: {', '.join(set_here) or 'none'}",
@@ -80,17 +82,21 @@ def state() -> list[str]:
     ]
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
-
-
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Adds --out, as `write_page` takes it."""
+    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+
+
+def write_page(text: str, out: Path | None) -> None:
+    """Writes a page to a file, or prints it."""
+    if out is None:
+        print(text.rstrip("\n"))
+    else:
+        out.write_text(text, encoding="utf-8")

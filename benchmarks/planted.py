@@ -7,10 +7,10 @@ python benchmarks/planted.py [--parametrizations fourier pixels ...] [--kinds sl
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import planted_report
 import planted_runs
+from machine import add_out, write_page
 from planted_networks import FRAMES, KINDS, SIZE, all_networks
 
 from c3dvis.maximize import parametrizations
@@ -45,10 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         others=planted_runs.try_other_settings(mended, networks, **options),
         settings=settings,
     )
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text, encoding="utf-8")
+    write_page(text, args.out)
 
 
 def _arguments(arguments):
@@ -58,7 +55,7 @@ def _arguments(arguments):
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--steps", type=int, help="steps of the optimizer; default: Maximizer's")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     return parser.parse_args(arguments)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import autodiff, clips, files, models, objectives, rewire
 from c3dvis.gallery.plan import CLASSES
@@ -282,10 +282,7 @@ def main() -> None:
             f"| {shown_layer} | {min(own):.2f} | {np.median(own):.2f} | {above} of {len(own)} |"
         )
     page = "\n".join([*text, ""])
-    if args.out is None:
-        print(page)
-    else:
-        args.out.write_text(page, encoding="utf-8")
+    write_page(page, args.out)
 
 
 def _arguments() -> argparse.Namespace:
@@ -298,7 +295,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peer-steps", type=int, default=200, metavar="N")
     parser.add_argument("--peer-folder", type=Path, default=Path("peer"), help="of its GIFs")
     parser.add_argument("--known", nargs="+", default=(), metavar="PART=CLASS", help="real films")
-    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     return parser.parse_args()
 
 

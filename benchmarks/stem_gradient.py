@@ -12,11 +12,10 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from keras import ops
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import autodiff, convolution, models, objectives, rewire
 from c3dvis.maximize.subnetwork import Subnetwork
@@ -111,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="without the full I3D")
-    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    add_out(parser)
     options = parser.parse_args()
     lines = [
         "# The gradient of a first convolution with strides",
@@ -133,10 +132,7 @@ def main() -> None:
     if not options.quick:
         lines.append(row("I3D, a class", "all", *whole(options.turns)))
     page = "\n".join(lines) + "\n"
-    if options.out is None:
-        print(page, end="")
-    else:
-        options.out.write_text(page, encoding="utf-8")
+    write_page(page, options.out)
 
 
 if __name__ == "__main__":

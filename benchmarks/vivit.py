@@ -177,7 +177,7 @@ def main() -> None:
         print(f"trained in {time.process_time() - began:.0f} s of processor time", flush=True)
         if args.weights is not None:
             network.save_weights(args.weights)
-    print(attribution.table(measured(network, args.clips)))
+    print(attribution.scores_table(measured(network, args.clips)))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from c3dvis.checkpoints.match import (
     Place,
     StoredWeight,
     assign_translated,
-    best_fit,
     weighted_layers,
 )
+from c3dvis.checkpoints.namings import best_fit
 
 # Wrappers around a network that put their own name before each of its names.
 _PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")

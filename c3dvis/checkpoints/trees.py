@@ -18,14 +18,12 @@ import numpy as np
 from c3dvis.checkpoints.match import (
     Family,
     LoadReport,
-    Naming,
     Place,
     StoredWeight,
     assign_translated,
-    best_fit,
-    is_normalization,
     weighted_layers,
 )
+from c3dvis.checkpoints.namings import Naming, best_fit, is_normalization
 from c3dvis.text import in_short
 
 Tree = dict[str, Any]  # of trees and arrays
