@@ -38,8 +38,6 @@ class Shared:
     """
 
     def __init__(self, network: keras.Model, objective: Objective, preprocess: Callable | None):
-        layers.check(network)
-        graph.clip_input(network)
         self.tap = layers.tap(network, objective.layers)
         self.shadow = rewire.Shadow(self.tap)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)

@@ -22,6 +22,7 @@ from c3dvis.models.chosen import class_count
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.text import in_one_line
 
 __all__ = ["audit"]
 
@@ -250,7 +251,7 @@ class _Scores:
         try:
             clip, actor, no_actor = self.changed.clip(index)
         except ValueError as error:
-            return {"error": " ".join(str(error).split())}, {}
+            return {"error": in_one_line(error)}, {}
         changes: list[str] = []
 
         def shown() -> Iterator[NDArray[np.float32]]:

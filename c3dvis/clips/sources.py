@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.text import in_one_line
+
 
 class Source(Protocol):
     """An ordered set of frames on disk, of which any can be picked without keeping the others."""
@@ -62,8 +64,7 @@ class Unreadable(ValueError):
 
 def unreadable(path: Path, reason: str) -> Unreadable:
     """The one-line error for a file or folder that cannot be read as a clip."""
-    reason = " ".join(reason.split())  # decoders' messages may span lines
     return Unreadable(
         "Expected a readable video, animated picture or folder of frames. "
-        f"Received: {str(path)!r}: {reason}."
+        f"Received: {str(path)!r}: {in_one_line(reason)}."  # decoders' messages may span lines
     )

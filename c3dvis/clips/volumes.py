@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis.clips.reading import MAXIMUM_BYTES
+from c3dvis.text import in_one_line
 
 _ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error)  # of damaged files
 
@@ -171,7 +172,7 @@ def _stored(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
             raise ValueError(f"shape {image.shape}, {size / 2**30:.3g} GiB as float32")
         stored = np.asarray(image.dataobj, np.float32)
     except (*_ERRORS, *damaged) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"Expected a NIfTI file. Received: {str(path)!r}: {reason}.") from error
     if image.affine is None:
         raise ValueError(f"Expected a file that says where it lies. Received: {str(path)!r}.")

@@ -40,6 +40,8 @@ _KERNELS = (
     "This layer reads the clip itself, so each filter's kernel is shown, frame by frame; grey is "
     "0, and each kernel has its own scale"
 )
+# Its address, displayed width in pixels, and alternative text.
+_IMAGE = Markup('<img src="{}" width="{}" alt="{}">')
 # Displayed width of a clip of one colour, in pixels.
 _SWATCH_WIDTH = 24
 
@@ -282,13 +284,12 @@ def _real_picture(tile: Tile) -> Markup:
         return Markup("–")
     best = tile.real[0]
     alt = f"best real clip of {tile.name}"
-    picture = Markup('<img src="{}" width="{}" alt="{}">').format(best.gif, _SHOWN_WIDTH[0], alt)
+    picture = _IMAGE.format(best.gif, _SHOWN_WIDTH[0], alt)
     return picture + Markup("<br>") + markdown(tile.best_real)
 
 
 def _kernel_picture(tile: Tile) -> Markup:
-    picture = Markup('<img src="{}" width="{}" alt="{}">')
-    return picture.format(tile.kernel, _SHOWN_WIDTH[0], f"kernel of {tile.name}")
+    return _IMAGE.format(tile.kernel, _SHOWN_WIDTH[0], f"kernel of {tile.name}")
 
 
 def _picture(tile: Tile) -> Markup:
@@ -298,6 +299,6 @@ def _picture(tile: Tile) -> Markup:
     width = _SWATCH_WIDTH if tile.is_plain else width
     # Letters and digits only: a label could be taken for Markdown.
     alt = " of ".join([tile.name, *([] if tile.unit.label else [markdown(tile.unit.layer)])])
-    picture = Markup('<img src="{}" width="{}" alt="{}">').format(tile.gif, width, alt)
+    picture = _IMAGE.format(tile.gif, width, alt)
     notes = [markdown(note) for note in (tile.note, tile.plain) if note]
     return Markup("<br>").join([picture, *notes])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from c3dvis import clips
 from c3dvis.clips import pictures
 from c3dvis.clips.reading import excerpts
+from c3dvis.text import in_one_line
 
 VIDEO_SUFFIXES = (
     *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
@@ -161,7 +162,7 @@ def _of_files(files, names, read_windows: Callable, windows: int) -> Clips:
             try:
                 yield NamedClip(every[number], names[index], read(files[index])[window])
             except ValueError as error:
-                yield NamedClip(every[number], names[index], None, " ".join(str(error).split()))
+                yield NamedClip(every[number], names[index], None, in_one_line(error))
 
     stats = [[name, file.stat().st_size] for name, file in zip(names, files, strict=True)]
     return Clips({"files": stats, "windows": windows}, len(every), start_at, every)

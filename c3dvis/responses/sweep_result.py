@@ -189,7 +189,7 @@ class Damaged(ValueError):
     """
 
     def __init__(self, path: Path, kind: str, reason: Exception):
-        why = " ".join(str(reason).split())
+        why = text.in_one_line(reason)
         super().__init__(f"Expected {kind}. Received: {path}: {why}.")
         self.path = path
 
