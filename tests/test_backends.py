@@ -32,12 +32,8 @@ STEPS, SHAPE = 8, (8, 24, 24, 3)
 OF_ATTENTION = ("attention_gradient", "attention_lrp", "attention_rollout")
 # They draw what they begin with, or a background, by the backend's own random numbers.
 DRAWN_BY_THE_BACKEND = ("alpha", "cppn")
-# Keras under torch takes no layer whose name has a dot, as those of published networks have; JAX
-# takes a quarter of a minute to compile each network.
-NETWORKS = {
-    "jax": ("c3d-motion", "convlstm-motion", "tsm-motion"),
-    "torch": ("c3d-motion", "convlstm-motion"),
-}
+# Keras under torch takes no layer whose name has a dot, as those of published networks have.
+NETWORKS = {"torch": ("c3d-motion", "convlstm-motion")}
 OPTIONS = {
     "extremal_2d": {"areas": [0.2], "steps": 4},
     "extremal_3d": {"areas": [0.2], "steps": 4},
