@@ -325,8 +325,8 @@ def _theirs(network, layer, units, args) -> dict[str, np.ndarray]:
 
     def make(one: list[int], sign: int) -> np.ndarray:
         own = same_activation.their_score(one[0])
-        scale = sign * args.their_scale
-        clip = made(lambda output: scale * own(output), args.their_steps)
+        score = same_activation.scaled_score(own, sign * args.their_scale)
+        clip = made(score, args.their_steps)
         return np.clip(np.asarray(clip), 0, 1)
 
     scaled = "" if args.their_scale == 1 else f"-{args.their_scale:g}"

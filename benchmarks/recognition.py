@@ -1,7 +1,7 @@
 """Whether a network still recognises its class clips when they are changed, and how real they are.
 
 python benchmarks/recognition.py GALLERY --real FOLDER [--model i3d] [--weights kinetics400]
-    [--peer CLASSES --peer-steps N --peer-folder FOLDER] [--known PART=CLASS ...]
+    [--peer CLASSES --peer-steps N --peer-scale X --peer-folder FOLDER] [--known PART=CLASS ...]
     [--out docs/recognition.md]
 
 Clips are read back from the GIFs of a gallery, as somebody who was sent them would see them.
@@ -9,7 +9,9 @@ Changes: moved by 8 of 112 pixels each way, scaled by 0.9 and 1.1, cut to the fi
 slowed to 24 and 32. Other sizes: 64, 96, 160 and 224 pixels, and the mirror image. Real clips are
 windows of 16 frames, every second of the file, of each file's middle square. With --peer,
 tf-keras-vis makes clips of some of the classes with its defaults, but for total variation, which
-does not take video, and they are measured alike. With --known, real films are, too: windows of
+does not take video, and they are measured alike; clips that are in its folder are not made again,
+so that a run can go on. --peer-scale multiplies its score, as its optimizer hardly moves with
+Keras 3 where gradients are small. With --known, real films are, too: windows of
 those whose name has the part, where the network takes them for the class.
 """
 
@@ -210,21 +212,36 @@ def ratios(network: keras.Model, units: Mapping, real: np.ndarray) -> dict[str, 
     return ratios
 
 
-def peer_clips(network: keras.Model, labels: Sequence[int], steps: int, folder: Path) -> np.ndarray:
+def peer_clips(
+    network: keras.Model, labels: Sequence[int], steps: int, scale: float, folder: Path
+) -> np.ndarray:
     """Class clips of tf-keras-vis, read from GIFs; those in the folder are reused."""
-    from same_activation import their_score, theirs
+    from same_activation import scaled_score, their_score, theirs
 
     make = theirs(network, network.layers[-1].name, quick=True)
     folder.mkdir(parents=True, exist_ok=True)
+    scaled_name = "" if scale == 1 else f"-{scale:g}"
     shown = []
     for label in labels:
-        path = folder / f"{label}-{steps}.gif"
+        path = folder / f"{label}-{steps}{scaled_name}.gif"
         if not path.exists():
-            clip = np.asarray(make(their_score(int(label)), steps), np.float32)[0]
+            score = scaled_score(their_score(int(label)), scale)
+            clip = np.asarray(make(score, steps), np.float32)[0]
             clips.write(path, np.clip(clip, 0, 1), fps=8)
             print(f"tf-keras-vis made class {label}", flush=True)
         shown.append(clips.read(path, frames=FRAMES, short="hold"))
     return np.stack(shown)
+
+
+def beside(network: keras.Model, own: Mapping, labels, synthetic, real) -> list[str]:
+    """Each class's score over the best real clip, by both packages."""
+    ours = {label: own[label] for label in labels}
+    theirs = {label: (own[label][0], clip) for label, clip in zip(labels, synthetic, strict=True)}
+    found = [ratios(network, {CLASSES: one}, real)[CLASSES] for one in (ours, theirs)]
+    rows = ["| class | score over the best real clip, c3dvis | tf-keras-vis |", "|---|---|---|"]
+    for label, our, their in zip(labels, *found, strict=True):
+        rows.append(f"| {own[label][0]} | {our:.1f} | {their:.1f} |")
+    return [*rows, ""]
 
 
 def rows_of(name: str, networks: Networks, shown, labels, real) -> list[str]:
@@ -263,9 +280,13 @@ def main() -> None:
     text += rows_of("c3dvis", networks, shown, labels, real)
     if args.peer:
         some = labels[: args.peer]
-        synthetic = peer_clips(networks.network, some, args.peer_steps, args.peer_folder)
-        name = f"tf-keras-vis, {args.peer_steps} steps, the first {len(some)} classes"
+        synthetic = peer_clips(
+            networks.network, some, args.peer_steps, args.peer_scale, args.peer_folder
+        )
+        scaled_name = "" if args.peer_scale == 1 else f", score times {args.peer_scale:g}"
+        name = f"tf-keras-vis, {args.peer_steps} steps{scaled_name}, {len(some)} classes"
         text += rows_of(name, networks, synthetic, some, real)
+        text += beside(networks.network, units[CLASSES], some, synthetic, real)
     if args.known:
         known = dict(pair.split("=", 1) for pair in args.known)
         synthetic, some, films = known_clips(networks, args.real, known)
@@ -293,6 +314,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", default="kinetics400")
     parser.add_argument("--peer", type=int, default=0, metavar="CLASSES", help="for tf-keras-vis")
     parser.add_argument("--peer-steps", type=int, default=200, metavar="N")
+    parser.add_argument("--peer-scale", type=float, default=1.0, help="of its score")
     parser.add_argument("--peer-folder", type=Path, default=Path("peer"), help="of its GIFs")
     parser.add_argument("--known", nargs="+", default=(), metavar="PART=CLASS", help="real films")
     add_out(parser)
