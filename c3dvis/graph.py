@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from c3dvis import opening
-from c3dvis.held import Held
+from c3dvis.held import Constant, Held
 from c3dvis.opening import is_graph, recomputed
 
 __all__ = [
@@ -291,10 +291,10 @@ def flattened(network: keras.Model) -> Graph:
 
 
 def reached(graph: Graph) -> frozenset[int]:
-    """Keys of the tensors that depend on the network's inputs, not on held inputs alone."""
+    """Keys of the tensors that depend on the network's inputs, not on constants alone."""
     keys = set(graph.inputs)
     for step in graph.steps:
-        if not isinstance(step.layer, Held) and keys.intersection(step.inputs):
+        if not isinstance(step.layer, (Held, Constant)) and keys.intersection(step.inputs):
             keys.update(step.outputs)
     return frozenset(keys)
 

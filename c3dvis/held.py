@@ -1,6 +1,8 @@
-"""A layer that gives the same for every clip: what an input that is held fixed has."""
+"""Layers that give the same for every clip: what an input that is held fixed has, and constants."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,3 +39,36 @@ class Held(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "value": self.value.tolist(), "shape": list(self.shape)}
+
+
+class Constant(keras.layers.Layer):
+    """A weight or an array of a user's layer, as a symbolic tensor, so that its use is followed.
+
+    It is called with any symbolic tensor, which it does not read.
+
+    Args:
+        value: `keras.Variable` or array. It has no batch axis.
+
+    Example:
+        >>> Constant(np.arange(3))(keras.Input((4, 8, 8, 1))).shape
+        (3,)
+    """
+
+    def __init__(self, value: Any, **kwargs):
+        super().__init__(**kwargs)
+        self.value = value
+
+    def call(self, clips):
+        return ops.convert_to_tensor(self.value)
+
+    def compute_output_spec(self, clips):
+        dtype = keras.backend.standardize_dtype(self.value.dtype)
+        rounds = self.autocast and keras.backend.is_float_dtype(dtype)
+        return Symbol(self.value.shape, self.compute_dtype if rounds else dtype)
+
+
+class Symbol(keras.KerasTensor):
+    """What `Constant` gives. It can be sliced along its first axis, which is no batch, too."""
+
+    def __getitem__(self, key):
+        return super().__getitem__(key if isinstance(key, (tuple, list, int)) else (key,))

@@ -7,9 +7,11 @@ called then are variants of its layers, so that nothing is noted on the layers t
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,12 +19,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from c3dvis import clip_count
 from c3dvis.folding import Fold, Unfold
+from c3dvis.held import Constant
 from c3dvis.text import in_one_line
 from c3dvis.variants import variant
 
 __all__ = [
-    "Weight",
     "changed",
     "functional",
     "is_graph",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
+# Of a `_StandIn`: the function that calls the variant.
+_CALLED = "what_is_called"
 # Of a variant: which call of the user's layer each of its own calls stands for.
 _ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -58,18 +63,15 @@ class _Closed(Exception):
     """Why a layer can't be looked into."""
 
 
-class Weight(keras.layers.Layer):
-    """A weight of a user's layer, as a symbolic tensor, so that what is made of it is followed.
+class _StandIn:
+    """Of a layer inside, what the code of the layer around it sees while it is followed.
 
-    It is called with any symbolic tensor, which it does not read.
+    It is an object of a class derived from this one and the layer's: its weights are symbolic
+    tensors, and calls of it are those of a variant of the layer, even with numbers alone.
     """
 
-    def __init__(self, variable: keras.Variable, **kwargs):
-        super().__init__(**kwargs)
-        self.variable = variable
-
-    def call(self, clips):
-        return ops.convert_to_tensor(self.variable)
+    def __call__(self, *args, **kwargs):
+        return vars(self)[_CALLED](*args, **kwargs)
 
 
 def is_graph(layer) -> bool:
@@ -87,22 +89,26 @@ def original(layer):
     return vars(layer).get(_ORIGINAL, layer) if hasattr(layer, "__dict__") else layer
 
 
-def recomputed(network, tensors: list) -> Any:
+def recomputed(network, tensors: list, as_called: Callable | None = None) -> Any:
     """What a network makes of other symbolic tensors, by variants of its own layers.
 
     Args:
         network: Functional or Sequential model that has been built.
         tensors: One for each of `network.inputs`.
+        as_called: Of a layer and its variant, what is called in their place and how.
 
     Returns:
         Symbolic tensors, in the structure of the network's outputs.
     """
     variants: dict[int, Any] = {}
+    calls: dict[int, Any] = {}
 
     def apart(operation):
         if id(operation) not in variants:
-            variants[id(operation)] = _apart(operation)
-        return variants[id(operation)]
+            other = _apart(operation)
+            other, call = (other, other) if as_called is None else as_called(operation, other)
+            variants[id(operation)], calls[id(operation)] = other, call
+        return calls[id(operation)]
 
     model = functional(network)
     results = model._run_through_graph(tensors, operation_fn=apart)
@@ -193,6 +199,8 @@ def _open(layer, node) -> keras.Model | None:
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in tensors]
     if isinstance(layer, keras.layers.TimeDistributed):
         outputs = _frame_by_frame(layer, node, inputs)
+    elif any(t.shape[:1] == (None,) for t in tensors):
+        outputs = _traced_for_any_count(layer, node, inputs)
     else:
         outputs = _traced(layer, node, inputs)
     outputs = keras.tree.flatten(outputs)
@@ -214,18 +222,75 @@ def _frame_by_frame(layer, node, inputs):
     return Unfold(clips.shape[1], dtype=layer.dtype_policy)([once(frames), clips])
 
 
+def _traced_for_any_count(layer, node, inputs):
+    """The outputs of a layer's code, which may compute with the number of clips."""
+    try:
+        outputs = _traced(layer, node, inputs)
+        if not _lacks_a_size(inputs, outputs):
+            return outputs
+    except _Closed:
+        pass
+    variables = layer.variables
+    sizes = [n for each in (*inputs, *node.outputs, *variables) for n in each.shape]
+    number = clip_count.unlikely(sizes)
+    counted = [
+        keras.Input(batch_shape=(number if n is None else n, *rest), dtype=t.dtype)
+        for t in inputs
+        for n, *rest in [t.shape]
+    ]
+    outputs = keras.tree.flatten(_traced(layer, node, counted))
+    model = keras.Model(counted, outputs)
+    noted = [node for nodes in functional(model)._nodes_by_depth.values() for node in nodes]
+    of_operation = {id(node.operation): node for node in noted}
+
+    def as_called(operation, apart):
+        made = of_operation[id(operation)]
+        given, options = made.arguments.args, made.arguments.kwargs
+        other, takes_clips = clip_count.for_any_count(
+            apart, number, made.input_tensors, made.outputs, (given, options)
+        )
+        if other is not apart:
+            del vars(other)[_ORIGINAL]  # which is for `number` clips
+
+        def call(*args, **kwargs):
+            args, kwargs = keras.tree.map_structure(
+                lambda value: clip_count.spread(value, number, inputs[0]), (args, kwargs)
+            )
+            return other(*args, *[inputs[0]] * takes_clips, **kwargs)
+
+        return other, call
+
+    try:
+        return recomputed(model, inputs, as_called)
+    except Exception as error:
+        raise _Closed(_why_not_followed(error)) from error
+
+
+def _lacks_a_size(inputs, outputs) -> bool:
+    """Whether an operation that was followed needs a number of clips that was not known."""
+    nodes = functional(keras.Model(inputs, keras.tree.flatten(outputs)))._nodes_by_depth.values()
+    settings = [
+        value
+        for node in itertools.chain.from_iterable(nodes)
+        if not isinstance(node.operation, keras.layers.Layer)
+        for value in vars(node.operation).values()
+    ]
+    return any(None in value for value in settings if type(value) in (list, tuple))
+
+
 def _traced(layer, node, inputs):
     """The outputs of a layer's code for symbolic tensors, with variants of its layers.
 
-    Numbers that the code makes of weights would not change with these, so that the layer's own
-    weights become tensors where it does so, and where mixed precision rounds them; those that it
+    Numbers that the code makes of weights would not change with these, so that all weights become
+    tensors where it does so, and the layer's own where mixed precision rounds them; numbers that it
     makes of nothing, such as a mask or positions, stay.
     """
     own_weights = layer._trainable_variables + layer._non_trainable_variables
     if not own_weights or layer.compute_dtype == layer.variable_dtype:
-        outputs = _followed(layer, node, inputs)
-        if not _has_numbers_of_weights(layer, node, inputs, outputs):
-            return outputs
+        with contextlib.suppress(_Closed):  # as Keras adds no symbolic tensor to a variable
+            outputs = _followed(layer, node, inputs)
+            if not _has_numbers_of_weights(layer, node, inputs, outputs):
+                return outputs
     outputs = _followed(layer, node, inputs, as_tensors=True)
     if _has_numbers_of_weights(layer, node, inputs, outputs, as_tensors=True):
         raise _Closed("its code computes with weights outside of its layers")
@@ -258,14 +323,14 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
         as_tensors: Whether its code is given symbolic tensors in the places of its own variables.
     """
     count = itertools.count()
-    variants: dict[int, Any] = {}
+    others: dict[int, Any] = {}
     kinds = (keras.layers.Layer, keras.Variable) if as_tensors else (keras.layers.Layer,)
 
     def swapped(value):
         if isinstance(value, kinds):
-            if id(value) not in variants:
-                variants[id(value)] = replaced(value)
-            return variants[id(value)]
+            if id(value) not in others:
+                others[id(value)] = replaced(value)
+            return others[id(value)]
         if isinstance(value, (list, tuple)):
             return (
                 type(value)(map(swapped, value)) if type(value) is tuple else [*map(swapped, value)]
@@ -276,19 +341,40 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
 
     def replaced(value):
         if isinstance(value, keras.Variable):
-            return Weight(value, dtype=layer.dtype_policy)(inputs[0])
+            return symbolic(value)
         # Keras asks for names that differ. The recurrent layers of a `Bidirectional` are called
         # one by one, not as one operation.
         changes = {"use_cudnn": False} if "use_cudnn" in vars(value) else {}
-        return _apart(value, name=f"{value.name}_{next(count)}", **changes)
+        apart = _apart(value, name=f"{value.name}_{next(count)}", **changes)
+        return stand_in(value, apart) if as_tensors else apart
 
-    changed = {
-        name: swapped(value)
-        for name, value in vars(layer).items()
-        if not name.startswith(_TRACKING) and _holds(value, kinds)
-    }
+    def symbolic(value):
+        return Constant(value, dtype=layer.dtype_policy)(inputs[0])
+
+    def stand_in(value, apart):
+        def called(*args, **kwargs):
+            given = keras.tree.flatten((args, kwargs))
+            if not any(isinstance(each, keras.KerasTensor) for each in given):
+                args, kwargs = keras.tree.map_structure(
+                    lambda x: symbolic(x) if ops.is_tensor(x) else x, (args, kwargs)
+                )
+            return apart(*args, **kwargs)
+
+        kind = type(value)
+        derived = type(kind)(kind.__name__, (_StandIn, kind), {"__module__": kind.__module__})
+        other = others[id(value)] = object.__new__(derived)
+        vars(other).update(vars(value) | changed(value) | {_CALLED: called})
+        return other
+
+    def changed(value):
+        return {
+            name: swapped(each)
+            for name, each in vars(value).items()
+            if not name.startswith(_TRACKING) and _holds(each, kinds)
+        }
+
     other = object.__new__(type(layer))
-    vars(other).update(vars(layer) | changed)
+    vars(other).update(vars(layer) | changed(layer))
     floats = [keras.backend.is_float_dtype(t.dtype) for t in inputs]
     cast = [
         ops.cast(t, layer.compute_dtype)
@@ -315,10 +401,7 @@ def _why_not_followed(error: Exception) -> str:
             "of keras.ops can be"
         )
     said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
-    return (
-        "its code can't be followed on tensors whose batch size is not known yet "
-        f"({type(error).__name__}: {said})"
-    )
+    return f"its code can't be followed on symbolic tensors ({type(error).__name__}: {said})"
 
 
 def _numbers(inputs, outputs) -> list[NDArray]:

@@ -117,7 +117,7 @@ def test_what_only_held_inputs_reach_is_refused_and_never_the_default(two_stream
 def test_layers_that_only_held_inputs_reach_are_not_among_those_to_show(two_streams):
     network = models.one_input(two_streams, "rgb", {"flow": FLOW})
     reasons = {info.name: info.reason for info in layers.describe(network)}
-    assert reasons["flow_conv_1"] == "only inputs that are held reach it"
+    assert reasons["flow_conv_1"] == "it is the same for every clip"
     assert reasons["rgb_conv_1"] is None and reasons["average"] is None
     shown = [info.name for info in layers.visualizable(network)]
     assert shown == ["rgb_conv_1", "rgb_conv_2", "rgb_classes"]

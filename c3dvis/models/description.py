@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 import keras
 
 from c3dvis import folding, graph, opening
-from c3dvis.held import Held
+from c3dvis.held import Constant, Held
 
 # Layers that are not listed.
-_NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held, opening.Weight)
+_NO_LAYERS = (keras.layers.InputLayer, folding.Fold, folding.Unfold, Held, Constant)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def describe(network: keras.Model) -> list[LayerInfo]:
         place for place, keys in keys_by_place.items() if keys and not reached.intersection(keys)
     }
     return [
-        replace(info, reason="only inputs that are held reach it")
+        replace(info, reason="it is the same for every clip")
         if info.reason is None and info.place in held
         else info
         for info in _walk(network, folded, "")
