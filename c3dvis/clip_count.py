@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis.held import Held
-from c3dvis.variants import variant
+from c3dvis.variants import derived, variant
 
 _PRIMES = (499, 503, 509, 521, 523, 541)
 _COUNTED = "clips_are_counted_by"
@@ -84,11 +84,8 @@ def for_any_count(operation, number: int, inputs: list, outputs: list, arguments
         raise ValueError("an operation with several outputs depends on the number of clips")
     first = inputs[0].shape[0] if inputs[0].shape else 0
     rows = first // number if first and first % number == 0 else 0
-    kind = type(operation)
-    derived = type(kind)(kind.__name__, (_Counting, kind), {"__module__": kind.__module__})
-    other = object.__new__(derived)
     counted = {_COUNTED: (number, rows, tuple(depends), outputs[0].shape, outputs[0].dtype)}
-    vars(other).update(vars(operation) | counted)
+    other = derived(operation, _Counting, **counted)
     return other, rows == 0
 
 
@@ -110,7 +107,8 @@ class _Counting:
         given, count = self._counted(args, ops.shape)
         number = vars(self)[_COUNTED][0]
         args, kwargs = _filled_in((given, kwargs), number, count)
-        return super(_Counting, self._of(count)).call(*args, **kwargs)
+        of_class: Any = super(_Counting, self._of(count))
+        return of_class.call(*args, **kwargs)
 
     def compute_output_spec(self, *args, **kwargs):
         given, count = self._counted(args, lambda tensor: tensor.shape)
@@ -119,7 +117,8 @@ class _Counting:
             shape = tuple(None if n and n % number == 0 else n for n in shape)
             return keras.KerasTensor(shape, dtype)
         args, kwargs = _filled_in((given, kwargs), number, count)
-        return super(_Counting, self._of(count)).compute_output_spec(*args, **kwargs)
+        of_class: Any = super(_Counting, self._of(count))
+        return of_class.compute_output_spec(*args, **kwargs)
 
     def _counted(self, args, shape):
         """Its own arguments, and the number of clips."""

@@ -59,12 +59,17 @@ class Constant(keras.layers.Layer):
         self.value = value
 
     def call(self, clips):
-        return ops.convert_to_tensor(self.value)
+        value = self.value.value if isinstance(self.value, keras.Variable) else self.value
+        return ops.convert_to_tensor(value, dtype=self.result_type())
 
     def compute_output_spec(self, clips):
+        return Symbol(self.value.shape, self.result_type())
+
+    def result_type(self) -> str:
+        """The type of what it gives: a layer's weights are rounded where it computes so."""
         dtype = keras.backend.standardize_dtype(self.value.dtype)
         rounds = self.autocast and keras.backend.is_float_dtype(dtype)
-        return Symbol(self.value.shape, self.compute_dtype if rounds else dtype)
+        return self.compute_dtype if rounds else dtype
 
 
 class Symbol(keras.KerasTensor):

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from c3dvis import clip_count
 from c3dvis.folding import Fold, Unfold
 from c3dvis.held import Constant
-from c3dvis.text import in_one_line
-from c3dvis.variants import variant
+from c3dvis.text import why_not_followed
+from c3dvis.variants import StandIn, derived, variant
 
 __all__ = [
     "changed",
@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
-# Of a `_StandIn`: the function that calls the variant.
-_CALLED = "what_is_called"
 # Of a variant: which call of the user's layer each of its own calls stands for.
 _ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
@@ -50,8 +48,6 @@ _TRACKING = (
     "_trainable_v",
     "_non_trainable_v",
 )
-# Of what a user's code says, in characters.
-_LONGEST_REASON = 200
 _lock = threading.RLock()
 # By Keras's record of a call: the model, or why there is none.
 _opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] = (
@@ -61,17 +57,6 @@ _opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] =
 
 class _Closed(Exception):
     """Why a layer can't be looked into."""
-
-
-class _StandIn:
-    """Of a layer inside, what the code of the layer around it sees while it is followed.
-
-    It is an object of a class derived from this one and the layer's: its weights are symbolic
-    tensors, and calls of it are those of a variant of the layer, even with numbers alone.
-    """
-
-    def __call__(self, *args, **kwargs):
-        return vars(self)[_CALLED](*args, **kwargs)
 
 
 def is_graph(layer) -> bool:
@@ -263,7 +248,7 @@ def _traced_for_any_count(layer, node, inputs):
     try:
         return recomputed(model, inputs, as_called)
     except Exception as error:
-        raise _Closed(_why_not_followed(error)) from error
+        raise _Closed(why_not_followed(error)) from error
 
 
 def _lacks_a_size(inputs, outputs) -> bool:
@@ -293,7 +278,10 @@ def _traced(layer, node, inputs):
                 return outputs
     outputs = _followed(layer, node, inputs, as_tensors=True)
     if _has_numbers_of_weights(layer, node, inputs, outputs, as_tensors=True):
-        raise _Closed("its code computes with weights outside of its layers")
+        raise _Closed(
+            "its code computes with weights that it does not read as attributes, such as "
+            "self.dense.kernel"
+        )
     return outputs
 
 
@@ -360,10 +348,8 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
                 )
             return apart(*args, **kwargs)
 
-        kind = type(value)
-        derived = type(kind)(kind.__name__, (_StandIn, kind), {"__module__": kind.__module__})
-        other = others[id(value)] = object.__new__(derived)
-        vars(other).update(vars(value) | changed(value) | {_CALLED: called})
+        other = others[id(value)] = derived(value, StandIn)
+        other.stands_for(called, **changed(value))
         return other
 
     def changed(value):
@@ -389,19 +375,7 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
         with keras.StatelessScope(state_mapping=values):
             return other.call(*arguments, **options)
     except Exception as error:  # whatever a user's code says of symbolic tensors
-        raise _Closed(_why_not_followed(error)) from error
-
-
-def _why_not_followed(error: Exception) -> str:
-    """What a layer's code, which raised that of symbolic tensors, does that can't be followed."""
-    said = in_one_line(error)
-    if "KerasTensor" in said:  # Keras explains at length what that is
-        return (
-            "its code can't be followed, as it calls functions of TensorFlow, JAX or NumPy; those "
-            "of keras.ops can be"
-        )
-    said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
-    return f"its code can't be followed on symbolic tensors ({type(error).__name__}: {said})"
+        raise _Closed(why_not_followed(error)) from error
 
 
 def _numbers(inputs, outputs) -> list[NDArray]:

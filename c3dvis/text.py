@@ -17,6 +17,9 @@ _MOST_NAMES = 8
 # Characters that change the direction of text.
 _DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
+# Of what a user's code says, in characters.
+_LONGEST_REASON = 200
+
 
 def visible(text: str) -> str:
     """The text with control and direction characters spelled out.
@@ -165,3 +168,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def why_not_followed(error: Exception) -> str:
+    """What a layer's code, which raised that of symbolic tensors, does that can't be followed."""
+    said = in_one_line(error)
+    if "KerasTensor" in said:  # Keras explains at length what that is
+        return (
+            "its code can't be followed, as it calls functions of TensorFlow, JAX or NumPy; those "
+            "of keras.ops can be"
+        )
+    said = said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]}..."
+    return f"its code can't be followed on symbolic tensors ({type(error).__name__}: {said})"

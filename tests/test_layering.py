@@ -21,6 +21,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 GROUND = {
     "autodiff",
+    "clip_count",
     "clips",
     "weights_finder",
     "command_line",

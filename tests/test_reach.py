@@ -138,7 +138,10 @@ class Gated(L.Layer):
             return self.dense(clips) * float(clips.shape[0] > 0)
         if self.how == "positions":
             return self.dense(clips + ops.linspace(0.0, 1.0, clips.shape[-1]))
-        return self.dense(clips) + ops.matmul(clips, ops.stop_gradient(2 * self.dense.kernel))
+        if self.how == "random":
+            return self.dense(clips) * float(np.max(ops.convert_to_numpy(clips)))
+        kernel = self.dense.weights[0] if self.how == "weights" else self.dense.kernel
+        return self.dense(clips) + ops.matmul(clips, ops.stop_gradient(2 * kernel))
 
     def build(self, shape):
         self.dense.build(shape)
@@ -148,7 +151,7 @@ class Gated(L.Layer):
 
 
 def test_a_layer_that_can_not_be_opened_says_why_and_can_be_read_as_one():
-    for how, reason in (("weights", "with weights outside"), ("batch size", "can't be followed")):
+    for how, reason in (("weights", "not read as attributes"), ("random", "can't be followed")):
         clip = keras.Input(SHAPE)
         network = keras.Model(clip, L.GlobalAveragePooling3D()(Gated(how, name="gate")(clip)))
         (info,) = [info for info in layers.describe(network) if info.name == "gate"]
@@ -168,6 +171,82 @@ def test_numbers_that_are_made_of_no_weights_keep_no_layer_closed():
     for weights in ([np.eye(3), np.zeros(3)], [2 * np.eye(3), np.ones(3)]):
         gate.dense.set_weights(weights)
         np.testing.assert_allclose(tap([x]), gate(x), atol=1e-6)
+
+
+class Uses(L.Layer):
+    """Uses weights, positions or the number of clips as `how` says."""
+
+    def __init__(self, how, **kwargs):
+        super().__init__(**kwargs)
+        self.how, self.dense = how, L.Dense(3, name="dense")
+        self.positions = L.Embedding(FRAMES, 3, name="positions")
+
+    def build(self, shape):
+        self.own = self.add_weight(shape=(6, 3), initializer="random_normal", name="own")
+        self.token = self.add_weight(shape=(1, 1, 3), initializer="random_normal", name="token")
+        self.dense.build(shape)
+        self.positions.build(None)
+
+    def call(self, clips):
+        x = self.dense(clips)
+        if self.how == "kernel":  # as its advice says
+            return x + ops.matmul(clips, ops.stop_gradient(2 * self.dense.kernel))
+        if self.how == "tied":
+            return ops.matmul(x, ops.transpose(self.dense.kernel)) + 2 * self.dense.bias
+        if self.how == "positions":
+            return x + self.positions(ops.arange(FRAMES))[:, None, None]
+        if self.how == "steps":
+            return ops.matmul(x, self.own[::2]) + ops.matmul(x, self.own[::-2])
+        count = ops.shape(clips)[0]
+        if self.how == "reshaped":
+            x = ops.reshape(x, (count * FRAMES, SIDE, SIDE, 3))
+            return ops.reshape(x, (count, FRAMES, SIDE, SIDE, 3))
+        if self.how == "state":
+            state = ops.zeros((count, 3))
+            for t in range(FRAMES):
+                state = ops.tanh(state + ops.mean(x[:, t], axis=(1, 2)))
+            return x + state[:, None, None, None]
+        rows = ops.reshape(x, (count, FRAMES * SIDE * SIDE, 3))
+        tokens = {
+            "broadcast": lambda: ops.broadcast_to(self.token, (count, 1, 3)),
+            "tiled": lambda: ops.tile(self.token, (count, 1, 1)),
+            "repeated": lambda: ops.repeat(self.token, count, axis=0),
+            "added": lambda: self.token + ops.zeros_like(rows[:, :1]),
+        }
+        return ops.concatenate([tokens[self.how](), rows], axis=1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["kernel", "tied", "positions", "steps", "reshaped", "state"]
+    + ["broadcast", "tiled", "repeated", "added"],
+)
+def test_layers_that_use_weights_positions_and_the_number_of_clips_are_open(how):
+    clip, layer = keras.Input(SHAPE), Uses(how, name="uses")
+    network = keras.Model(clip, layer(clip))
+    info = {info.name: info for info in layers.describe(network)}
+    assert info["uses"].closed is None and info["uses/dense"].reason is None
+    x = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    shadow = rewire.Shadow(network)
+    for seed in range(2):  # weights as they are now
+        random = np.random.default_rng(seed)
+        network.set_weights([random.normal(size=w.shape) for w in network.get_weights()])
+        for clips in (x[:1], x):
+            np.testing.assert_allclose(shadow(clips), network(clips), atol=1e-5)
+    assert layers.tap(network, ["uses/dense"]).outputs[0].shape == (None, *SHAPE)
+    answer = attribute(network, x[0], objectives.channel("uses/dense", 0), method="gradient")
+    assert np.abs(answer.heatmap).max() > 0
+
+
+def test_a_layer_of_positions_is_the_same_for_every_clip():
+    clip = keras.Input(SHAPE)
+    network = keras.Model(clip, Uses("positions", name="uses")(clip))
+    (info,) = [info for info in layers.describe(network) if info.name == "uses/positions"]
+    assert info.reason == "it is the same for every clip" and info.shape == (FRAMES, 3)
+    with pytest.raises(ValueError, match="the clip reaches. Received: 'uses/positions', which is"):
+        layers.tap(network, ["uses/positions"])
+    made = maximize(network, objectives.neuron("uses", 0, position=(1, 2, 2)), steps=2)
+    assert made.shape == (1, *SHAPE) and np.isfinite(made).all()
 
 
 @keras.saving.register_keras_serializable("test_reach")

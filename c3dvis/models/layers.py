@@ -56,6 +56,11 @@ def _check_reached(network: keras.Model, names: Sequence[str], flat: graph.Graph
     for name, key in zip(names, flat.outputs, strict=True):
         if key not in reached:
             held = [step.layer.name for step in flat.steps if isinstance(step.layer, Held)]
+            if not held:
+                raise ValueError(
+                    "Expected a layer that the clip reaches. "
+                    f"Received: {name!r}, which is the same for every clip."
+                )
             raise ValueError(
                 f"Expected a layer that the input {network.inputs[0].name!r} reaches, or input= "
                 f"another of {', '.join(map(repr, held))}. Received: {name!r}."

@@ -218,7 +218,10 @@ def follow(
         raise ValueError(f"Expected a grid of three numbers (t, h, w) above 0. Received: {grid}.")
     follower = _Follower(chosen)
     known: dict[int, NDArray[np.int64]] = {}
+    reached = graph.reached(steps)
     for step in steps.steps:
+        if not reached.intersection(step.outputs):
+            continue  # weights and positions are no tokens
         known.update(follower.outputs(step, known))
     whole = {key: _of_one_clip(ids) for key, ids in known.items()}
     return {key: ids for key, ids in whole.items() if ids is not None}, chosen
