@@ -180,18 +180,18 @@ def without_attention():
 
 @keras.saving.register_keras_serializable("architectures")
 class Block(L.Layer):
-    """Attention inside a layer of one's own, which may ask for the batch's size."""
+    """Attention inside a layer of one's own, whose code may ask for numbers."""
 
-    def __init__(self, attention, needs_size=False, **kwargs):
+    def __init__(self, attention, needs_values=False, **kwargs):
         super().__init__(**kwargs)
-        self.attention, self.needs_size = attention, needs_size
+        self.attention, self.needs_values = attention, needs_values
 
     def build(self, shape):
         if not self.attention.built:
             self.attention.build(shape, shape)
 
     def call(self, x):
-        return self.attention(x, x) * (float(x.shape[0] > 0) if self.needs_size else 1.0)
+        return self.attention(x, x) * (ops.convert_to_numpy(x).max() if self.needs_values else 1.0)
 
     def compute_output_shape(self, shape):
         return shape
@@ -238,7 +238,7 @@ def test_attention_inside_other_layers_is_read_as_if_it_were_outside(hidden, sho
 def closed_attention():
     clip = keras.Input(SHAPE)
     x = L.Reshape((8, 4))(L.Conv3D(4, (2, 4, 4), (2, 4, 4))(clip))
-    block = Block(L.MultiHeadAttention(1, 4), needs_size=True, name="block")
+    block = Block(L.MultiHeadAttention(1, 4), needs_values=True, name="block")
     return keras.Model(clip, L.Dense(2)(L.Flatten()(block(x))))
 
 
