@@ -26,11 +26,13 @@ def taken(maximizer: Maximizer) -> dict:
         "weight_decay": maximizer.optimizer.weight_decay,
         "spatial_exponent": waves.spatial_exponent,
         "temporal_exponent": waves.temporal_exponent,
+        "colours": waves.colours,
     }
 
 
 def told(usual: defaults.Defaults) -> dict:
-    return {"sizes": usual.sizes, "weight_decay": usual.weight_decay, **usual.waves}
+    own = {name: getattr(usual, name) for name in ("sizes", "weight_decay", "colours")}
+    return {**own, **usual.waves}
 
 
 def shift(maximizer: Maximizer) -> tuple[int, int]:
@@ -78,5 +80,10 @@ def test_what_is_asked_for_goes_before_the_defaults():
         transforms=[transforms.Scale(0.5, 2.0)],
         optimizer=keras.optimizers.Adam(weight_decay=0.1),
     )
-    waves = {"spatial_exponent": 2.0, "temporal_exponent": 1.25}
+    waves = {"spatial_exponent": 2.0, "temporal_exponent": 1.25, "colours": "decorrelated"}
     assert taken(maximizer) == {"sizes": (0.5, 2.0), "weight_decay": 0.1, **waves}
+    channels = objectives.channel("conv", [0, 1])
+    for asked in ({"colours": "grey"}, {"colours": "grey", "parametrization": "pixels"}):
+        assert Maximizer(network(), channels, **asked).parametrization.colours == "grey"
+    pixels = Maximizer(network(), channels, parametrization="pixels")
+    assert pixels.parametrization.colours == defaults.FILTERS.colours

@@ -433,7 +433,7 @@ def test_clear_clips_of_any_colours_can_be_written(channels):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize("colours", ["decorrelated", "independent"])
+@pytest.mark.parametrize("colours", ["decorrelated", "opponent", "independent"])
 def test_signals_of_clips_give_the_clips(colours, channels):
     clip = np.random.default_rng(0).uniform(0.05, 0.95, (2, 3, 4, 5, channels))
     again = to_clips(to_signals(clip, colours).astype(np.float32), colours, channels)

@@ -299,11 +299,11 @@ def test_fourier_recovers_two_units_in_a_short_run(networks):
         assert not one.misses
 
 
-@pytest.mark.parametrize("kind, colours", [("colour", "independent"), ("linear fast", None)])
-def test_opponent_colours_are_recovered_and_neurons_by_default(networks, kind, colours):
+@pytest.mark.parametrize("kind", ["colour", "linear fast"])
+def test_opponent_colours_and_neurons_are_recovered_by_default(networks, kind):
     made = networks[kind]
     few = replace(made, objective=made.objective[1:3], units=made.units[1:3])
-    for one in planted_runs.recover(few, steps=96, colours=colours):
+    for one in planted_runs.recover(few, steps=96):
         assert not one.misses
 
 

@@ -105,9 +105,9 @@ def _add_clips(group: Any) -> None:
         "--colours",
         metavar="NAME",
         help=(
-            "colour space: decorrelated, as in natural images; independent, which shows the "
-            "colours that a unit prefers but looks garish for networks of real films; or grey "
-            "(default decorrelated)"
+            "colour space: decorrelated, as in natural images (default for classes); opponent, "
+            "which follows a unit's colours more (default for filters); independent, even more, "
+            "but garish for networks of real films; or grey"
         ),
     )
     group.add_argument(

@@ -5,6 +5,8 @@ tennis, surfing water, playing piano, riding or walking with horse), by whether 
 recognises a clip that is moved, scaled, cut short or shown in another size, and by how far its
 variation is from that of real films; `benchmarks/recognition.py` measures that on other classes.
 Those for filters and neurons are what finds planted ones; `benchmarks/planted.py` measures that.
+Filters that are trained on real films score about as high with opponent colours as with natural
+ones, and look alike; classes become garish.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class Defaults:
         weight_decay: Weight decay of the optimizer; more gives less contrast in ignored places.
         spatial_exponent: See the parametrization "fourier".
         temporal_exponent: See the parametrization "fourier".
+        colours: Of any parametrization that is named.
         is_local: Whether the clip is moved by little only, as a neuron looks at one place and time.
     """
 
@@ -32,6 +35,7 @@ class Defaults:
     weight_decay: float = 0.3
     spatial_exponent: float = 1.25
     temporal_exponent: float = 1.25
+    colours: str = "opponent"
     is_local: bool = False
 
     @property
@@ -43,7 +47,9 @@ class Defaults:
 
 FILTERS = Defaults()
 NEURONS = Defaults(sizes=(1.0, 1.0), spatial_exponent=1.0, temporal_exponent=1.0, is_local=True)
-CLASSES = Defaults(sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0)
+CLASSES = Defaults(
+    sizes=(0.6, 1.25), weight_decay=0.6, spatial_exponent=1.0, colours="decorrelated"
+)
 
 
 def of(objective: Objective) -> Defaults:

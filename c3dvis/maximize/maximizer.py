@@ -43,9 +43,9 @@ class Maximizer(InputOptimizer):
         objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:7",
             the name of a class, ... Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
-        colours: Of a parametrization that is named; "independent" shows which ones a unit prefers,
-            "decorrelated" holds to those of natural pictures, and "grey" leaves them out. None is
-            decorrelated ones.
+        colours: Of a parametrization that is named: "decorrelated" holds to those of natural
+            pictures, "opponent" and even more "independent" follow the unit, and "grey" leaves them
+            out. None is decorrelated ones for classes and opponent ones for filters and neurons.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
             `c3dvis.maximize.defaults` says of filters, neurons and classes.
         regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`.
@@ -117,6 +117,8 @@ class Maximizer(InputOptimizer):
         chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
         waves = usual.waves if parametrization == "fourier" else {}
+        if colours is None and isinstance(parametrization, str):
+            colours = usual.colours
         own = {} if colours is None else {"colours": colours}
         settings = parametrizations.build(parametrization, **waves, **own)
         # Functions, as Keras would take a layer for a part of the model.

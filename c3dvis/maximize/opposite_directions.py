@@ -101,7 +101,8 @@ def both_ways(
             f"Expected a direction for each of the {len(objective)} units. "
             f"Received: {len(directions)}."
         )
-    waves = Fourier(**defaults.of(objective).waves, directions=(0.0, 180.0))
+    usual = defaults.of(objective)
+    waves = Fourier(**usual.waves, colours=usual.colours, directions=(0.0, 180.0))
     maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
     results = []
     for i, direction in enumerate(map(float, directions)):

@@ -5,12 +5,19 @@ from keras import ops
 
 from c3dvis.text import unknown
 
-COLOURS = ("decorrelated", "independent", "grey")
+COLOURS = ("decorrelated", "opponent", "independent", "grey")
 
-# Square root of the covariance of natural images' RGB values, as published with lucid; divided by
-# its largest column norm it maps independent channels to natural colours.
-_CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-_CORRELATION /= np.linalg.norm(_CORRELATION, axis=0).max()
+# Square root of the covariance of natural images' RGB values, as published with lucid. Its columns
+# are light against dark, red against green-blue, and blue-red against green; their norms are how
+# much natural colours vary along each. Divided by the largest, it maps independent channels to
+# natural colours.
+_NATURAL = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
+_NORMS = np.linalg.norm(_NATURAL, axis=0)
+# RGB of a signal's three channels.
+_MIXING = {
+    "decorrelated": _NATURAL / _NORMS.max(),
+    "opponent": _NATURAL / _NORMS * np.array([1, 0.5, 0.5], np.float32),
+}
 # How near black and white `to_signals` tells apart: their own signals are infinite.
 _DARKEST = 0.01
 
@@ -37,10 +44,10 @@ def to_clips(signals, colours: str, clip_channels: int):
     """
     if clip_channels == 3 and colours == "grey":
         signals = ops.repeat(signals, 3, axis=-1)
-    elif clip_channels == 3 and colours == "decorrelated":
+    elif clip_channels == 3 and colours in _MIXING:
         planes = ops.moveaxis(signals, -1, 1)
         flat = ops.reshape(planes, (planes.shape[0], 3, -1))
-        mixed = ops.reshape(ops.matmul(_CORRELATION, flat), planes.shape)
+        mixed = ops.reshape(ops.matmul(_MIXING[colours], flat), planes.shape)
         return ops.moveaxis(ops.sigmoid(mixed), 1, -1)
     return ops.sigmoid(signals)
 
@@ -54,8 +61,8 @@ def to_signals(clips: np.ndarray, colours: str) -> np.ndarray:
     signals = np.log(inside / (1 - inside))
     if clips.shape[-1] == 3 and colours == "grey":
         return signals.mean(axis=-1, keepdims=True)
-    if clips.shape[-1] == 3 and colours == "decorrelated":
-        return signals @ np.linalg.inv(_CORRELATION.T)
+    if clips.shape[-1] == 3 and colours in _MIXING:
+        return signals @ np.linalg.inv(_MIXING[colours].T)
     return signals
 
 

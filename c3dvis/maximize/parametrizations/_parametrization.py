@@ -20,9 +20,11 @@ class Parametrization(keras.layers.Layer):
     square over a latent, suit them: those of the default optimizer.
 
     Args:
-        colours: "decorrelated", in which the three channels are independent directions of natural
-            colour rather than red, green and blue; "independent"; or "grey", three equal ones.
-            Clips of other than three channels have independent ones in any case.
+        colours: "decorrelated", in which the three channels are the principal axes of natural
+            colours, each as strong as there: light against dark, and two much weaker opponent ones;
+            "opponent", the same axes with the opponent ones half as strong as the first;
+            "independent", red, green and blue; or "grey", three equal ones. Clips of other than
+            three channels have independent ones in any case.
 
     Attributes:
         latents: The trainable weights, each `(N, ...)`; one row for all clips where they share it.
