@@ -105,7 +105,6 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 1
 
 
-_CHANNELS_OF_FILMS = (1, 3)
 _LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists all of the same network."
 _SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
 
@@ -295,7 +294,7 @@ def read_clip(
     size: tuple[int, int],
     channels: int = 3,
 ) -> Excerpt:
-    """Reads a clip by the arguments of `add_time_arguments`, in grey for one channel.
+    """Reads a clip by the arguments of `add_time_arguments`, with the network's channels.
 
     Raises:
         ValueError: As `c3dvis.clips.read`, in the words of the command line.
@@ -321,12 +320,6 @@ def read_windows(
     from c3dvis.clips.geometry import TooFewFrames
     from c3dvis.clips.reading import excerpts
 
-    if channels not in _CHANNELS_OF_FILMS:
-        raise ValueError(
-            "Expected a network that takes grey or RGB, 1 or 3 channels, as films hold these; in "
-            "Python attribute and feature_maps take clips of any. "
-            f"Received: one that takes {channels} channels."
-        )
     times = {"start": args.start, "step": args.step, "short": args.short}
     try:
         read = excerpts(path, windows, frames=frames, size=size, **times)
@@ -335,7 +328,7 @@ def read_windows(
         command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
         command = command if windows == 1 else f"fewer than {windows} --windows, or {command}"
         raise ValueError(str(error).replace(python, command)) from error
-    return [one.in_grey() for one in read] if channels == 1 else read
+    return [one.with_channels(channels) for one in read]
 
 
 def whole(lowest: int) -> Callable[[str], int]:

@@ -34,6 +34,7 @@ __all__ = [
     "is_graph",
     "named_calls",
     "output_names",
+    "output_shapes",
     "producer",
     "reached",
     "recomputed",
@@ -263,6 +264,22 @@ def output_names(network: keras.Model) -> list[str]:
     """Names of a network's outputs: keys where it gives a dictionary."""
     model = opening.functional(network)
     return _names(model._outputs_struct, list(model.output_names))
+
+
+def output_shapes(network: keras.Model, shape: Sequence[int]) -> list[tuple[int | None, ...]]:
+    """Shapes of a network's outputs for a batch of clips of some shape.
+
+    Each layer is called, on symbolic tensors: `compute_output_shape` of a model asks layers for it
+    without rounding their weights as a call does in mixed precision.
+
+    Example:
+        >>> clip = keras.Input((None, None, None, 3))
+        >>> output_shapes(keras.Model(clip, keras.layers.Conv3D(2, 3)(clip)), (2, 4, 8, 8, 3))
+        [(2, 2, 6, 6, 2)]
+    """
+    clips = keras.Input(batch_shape=tuple(shape), dtype=network.inputs[0].dtype)
+    outputs = keras.tree.flatten(recomputed(network, [clips]))
+    return [tuple(output.shape) for output in outputs]
 
 
 def _names(struct, otherwise: list[str]) -> list[str]:

@@ -341,6 +341,21 @@ def test_arguments_that_do_not_parse_end_with_2(arguments):
     assert stopped.value.code == 2
 
 
+def test_a_numpy_file_of_optical_flow_is_explained(tmp_path, capsys):
+    clip = keras.Input((4, 12, 12, 2))
+    mean = keras.layers.GlobalAveragePooling3D()(keras.layers.Conv3D(2, 3)(clip))
+    keras.Model(clip, keras.layers.Dense(2)(mean)).save(tmp_path / "flow.keras")
+    flow = np.random.default_rng(0).random((6, 16, 24, 2), np.float32)
+    np.save(tmp_path / "wave.npy", flow)
+    clips.write(tmp_path / "wave.gif", clips.to_rgb(flow))
+    own = ["--keras-model", str(tmp_path / "flow.keras"), "--method", "gradient"]
+    assert main([str(tmp_path / "wave.npy"), *own, "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "of each the middle 16 x 16 of 16 x 24 pixels" in page
+    assert main([str(tmp_path / "wave.gif"), *own, "--out", str(tmp_path / "other")]) == 2
+    assert "Expected a clip of 2 channels" in capsys.readouterr().err
+
+
 def test_what_a_start_and_a_clip_are_is_told(clip_file, capsys):
     for arguments, said in (
         ([str(clip_file), "--start", "1.5"], "number of a frame, or a time such as 12.5s"),

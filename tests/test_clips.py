@@ -784,9 +784,11 @@ def test_a_gif_cut_between_two_frames_gives_a_warning(tmp_path):
     ("name", "content", "message"),
     [
         ("empty.mp4", b"", "the file is empty"),
-        ("text.mp4", b"This is not a video.\n" * 40, "Invalid data"),
-        ("page.mp4", b"<!DOCTYPE html><html><body>404</body></html>", "Invalid data"),
-        ("list.mp4", b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "Invalid data"),
+        ("text.mp4", b"This is not a video.\n" * 40, "damaged, or no video at all"),
+        ("page.mp4", b"<!DOCTYPE html><html><body>404</body></html>", "no video at all"),
+        ("list.mp4", b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "no video at all"),
+        ("cut.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "no array of numbers"),
+        ("cut.npz", b"PK\x03\x04" + bytes(40), "no array of numbers"),
         ("text.gif", b"GIF89a, they said", "'.*text.gif'"),
         ("text.png", b"\x89PNG and nothing else", "'.*text.png'"),
     ],
@@ -796,6 +798,63 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, name, content, messag
     with pytest.raises(ValueError, match=message) as refusal:
         clips.read(tmp_path / name)
     assert name in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_file_of_numpy_is_read_as_a_film(tmp_path, channels, ending):
+    clip = noise(8, 12, 18, channels)
+    path = tmp_path / f"clip.{ending}"
+    (np.save if ending == "npy" else np.savez)(path, clip)
+    np.testing.assert_array_equal(clips.read(path), clip)
+    wanted = clips.resize(clips.sample(clip, 4), (6, 6))
+    np.testing.assert_array_equal(clips.read(path, frames=4, size=6), wanted)
+    np.testing.assert_array_equal(reading.excerpt(path).whole_frames(), clip)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_whole_numbers_of_a_numpy_file_are_divided_by_255(tmp_path, dtype):
+    clip = clips.to_uint8(noise(4, 6, 6, 3)).astype(dtype)
+    np.save(tmp_path / "clip.npy", clip)
+    read = clips.read(tmp_path / "clip.npy")
+    np.testing.assert_allclose(read, clip / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (255 * noise(4, 6, 6, 3), r"values in \[0, 1\]\. Received: .*divide by 255.*clip\.npy"),
+        (np.full((4, 6, 6, 3), 256), r"from 0 to 255\. Received: from 256.*clip\.npy"),
+        (np.full((4, 6, 6, 3), np.nan), r"finite.*clip\.npy"),
+        (noise(6, 6, 3), r"float32 of shape \(6, 6, 3\); .*\(frames, height, width, channels\)"),
+        (np.zeros((4, 6, 6, 3), bool), "bool of shape"),
+        (np.array([[[[{}]]]]), "no array of numbers in it .*Python objects"),
+    ],
+)
+def test_other_arrays_of_numpy_files_are_refused_in_one_line(tmp_path, array, message):
+    np.save(tmp_path / "clip.npy", array)
+    with pytest.raises(ValueError, match=message) as refusal:
+        clips.read(tmp_path / "clip.npy")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_archive_of_numpy_holds_one_clip(tmp_path):
+    np.savez(tmp_path / "two.npz", a=noise(4, 6, 6, 3), b=noise(4, 6, 6, 3))
+    with pytest.raises(ValueError, match=r"2 entries, a, b; one array is read"):
+        clips.read(tmp_path / "two.npz")
+
+
+def test_colours_become_grey_and_back_and_other_channels_are_refused(tmp_path):
+    for channels in (1, 2, 3):
+        np.save(tmp_path / f"{channels}.npy", noise(2, 4, 4, channels))
+    grey, flow, rgb = (reading.excerpt(tmp_path / f"{channels}.npy") for channels in (1, 2, 3))
+    np.testing.assert_array_equal(grey.with_channels(3).clip, np.repeat(grey.clip, 3, axis=-1))
+    np.testing.assert_allclose(rgb.with_channels(1).clip[..., 0], rgb.clip.mean(-1), atol=1e-6)
+    assert flow.with_channels(2) is flow
+    with pytest.raises(ValueError, match=r"2 channels.*flow.*np\.save.*Received: 3 channels"):
+        rgb.with_channels(2)
+    with pytest.raises(ValueError, match=r"3 channels.*Received: 2 channels in .*2\.npy"):
+        flow.with_channels(3)
 
 
 def test_a_missing_file_is_refused_with_the_nearest_names(tmp_path):

@@ -97,6 +97,20 @@ def test_films_are_grey_for_a_network_of_one_channel(tmp_path):
     assert strong.clip.shape[-1] == 1
 
 
+def test_optical_flow_is_swept_from_files_of_numpy(tmp_path):
+    clip = keras.Input((*SHAPE[:3], 2))
+    mean = keras.layers.Conv3D(2, 1, use_bias=False, name="mean")
+    network = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(mean(clip)))
+    mean.set_weights([np.eye(2).reshape(1, 1, 1, 2, 2)])
+    flow = np.full((*SHAPE[:3], 2), 0.5, np.float32)
+    flow[..., 1] = 0.9
+    np.save(tmp_path / "down.npy", flow)
+    clips.write(tmp_path / "film.gif", np.zeros(SHAPE, np.float32))
+    swept = responses.sweep(network, tmp_path, layers=["mean"], verbose=0)
+    np.testing.assert_allclose(swept["mean"].mean, [0.5, 0.9], atol=1e-6)
+    assert "optical flow" in swept.failed["film.gif"]
+
+
 class Stopped(Exception):
     pass
 

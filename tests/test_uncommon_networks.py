@@ -167,11 +167,42 @@ def test_a_layer_that_calls_tensorflow_says_so_and_that_its_softmax_stays(clip):
     assert answer.score == pytest.approx(float(network(clip[None])[0, 1]), abs=1e-6)
 
 
+class Centred(keras.layers.Layer):
+    """A convolution with its kernel minus the mean, and a layer inside."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(3, 3, 3, shape[-1], 4), name="kernel")
+        self.norm = layers.LayerNormalization(name="norm")
+        self.norm.build((*shape[:-1], 4))
+
+    def call(self, x):
+        return self.norm(ops.conv(x, self.kernel - ops.mean(self.kernel)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_weights_that_a_layer_computes_with_are_rounded_as_the_layer_does(policy, clip):
+    def network(policy, shape=SHAPE):
+        given = keras.Input(shape)
+        x = layers.Conv3D(3, 3, padding="same", dtype=policy, name="first")(given)
+        x = layers.GlobalAveragePooling3D(dtype=policy)(Centred(dtype=policy, name="own")(x))
+        return keras.Model(given, layers.Dense(2, dtype="float32")(x))
+
+    single = network("float32")
+    expected = attribute(single, clip, 0, method="grad_cam", layer="own").heatmap
+    assert expected.any()
+    for half in (network(policy), network(policy, (None, None, None, 3))):
+        half.set_weights(single.get_weights())
+        found = attribute(half, clip, 0, method="grad_cam", layer="own").heatmap
+        tolerance = 0.05 * np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+        assert maximize(half, "own:0", frames=4, size=(8, 8), steps=1).shape == (1, *SHAPE)
+
+
 @pytest.mark.parametrize("channels", [2, 10])
 def test_commands_say_that_films_hold_other_channels(channels, tmp_path, clip):
     clips.write(tmp_path / "clip.gif", clip)
     asked = argparse.Namespace(start=0, step=None, short="hold")
-    with pytest.raises(ValueError, match=f"1 or 3 channels.*in Python.*takes {channels} channels"):
+    with pytest.raises(ValueError, match=f"{channels} channels, as the network.*np.save.*RGB"):
         read_windows(tmp_path / "clip.gif", asked, 1, frames=4, size=(8, 8), channels=channels)
 
 

@@ -384,11 +384,13 @@ def test_options_of_other_packages_lead_to_those_of_here(network, clip, options,
         ({"transforms": ["jitter"]}, r"transforms.Jitter\(4\); there is .* Received: 'jitter'"),
         ({"regularizers": ["tv"]}, "functions of clips as regularizers.*Received: 'tv'"),
         ({"regularizers": [np.mean]}, "keras.ops.*returns an array of NumPy"),
+        ({"steps": (2, 4)}, r"number of steps.*Received: \(2, 4\); snapshots= gives the clips"),
+        ({"steps": True}, "number of steps.*Received: True"),
     ],
 )
 def test_options_of_maximize_lead_to_those_of_here(network, options, message):
     with pytest.raises(ValueError, match=message):
-        maximize(network, 0, steps=1, **options)
+        maximize(network, 0, **{"steps": 1, **options})
 
 
 def test_options_are_checked_wherever_they_are_passed_on(network):

@@ -117,7 +117,10 @@ def _parser() -> argparse.ArgumentParser:
         "clip",
         nargs="?",
         metavar="CLIP",
-        help="a video, an animated image, a folder of frames, a NIfTI volume, or a folder of these",
+        help=(
+            "a video, an animated image, a folder of frames, an .npy file, a NIfTI volume, or a "
+            "folder of these"
+        ),
     )
     add_arguments(parser.add_argument_group("which network"))
     asked = parser.add_argument_group("what to explain")

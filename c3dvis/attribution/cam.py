@@ -239,5 +239,6 @@ def _sides(scorer: Scorer, info: layers.LayerInfo, clip_shape) -> tuple[int, ...
     shape = tuple(n for n in info.shape or () if n is not None)
     if shape != info.shape:
         tap = layers.tap(scorer.network, [info.name])
-        shape = tuple(tap.compute_output_shape((1, *clip_shape))[0][1:])
+        known = graph.output_shapes(tap, (1, *clip_shape))[0][1:]
+        shape = tuple(n for n in known if n is not None)
     return shape[:-1]

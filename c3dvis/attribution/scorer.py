@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import autodiff
+from c3dvis import autodiff, graph
 from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
 from c3dvis.models.held_inputs import one_input
@@ -286,8 +287,12 @@ class Scorer:
         # The gradient with respect to a shift of zeros is that with respect to the activation.
         run = autodiff.value_and_gradient(score, variables=self.shared.variables)
 
+        @functools.cache
+        def shape_for(count: int) -> tuple[int | None, ...]:
+            return graph.output_shapes(tap, (count, *clip_shape))[0]
+
         def layer_gradient(clips, unit_indices):
-            shape = tap.compute_output_shape((len(clips), *clip_shape))[0]
+            shape = shape_for(len(clips))
             # A module of torch says None where it takes any number of clips.
             shape = tuple(len(clips) if length is None else length for length in shape)
             if layout is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Picture:
     count: int
     size: tuple[int, int]
     rate: float | None = None
+    channels: ClassVar[int] = 3
 
     @classmethod
     def open(cls, path: Path) -> "Picture":
@@ -98,6 +100,7 @@ class Folder:
     path: Path
     files: tuple[Path, ...]
     size: tuple[int, int]
+    channels: ClassVar[int] = 3
 
     @classmethod
     def open(cls, path: Path) -> "Folder":

@@ -1,4 +1,4 @@
-"""Read a clip from a video file, an animated picture or a folder of frames."""
+"""Read a clip from a video file, an animated picture, a folder of frames or a NumPy file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.clips import arrays
 from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
-from c3dvis.clips.sources import FewerFrames, Source, unreadable
+from c3dvis.clips.sources import MAXIMUM_BYTES, FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
-from c3dvis.text import similar
-
-MAXIMUM_BYTES = 4 * 2**30
-"""Maximum memory of one clip. A clip for a network takes a few megabytes; more than this is a whole
-film, read by mistake."""
+from c3dvis.text import counted, similar
 
 _LISTED = 4
 """Maximum number of frame indices listed in a sentence; of more, the first two and the last."""
@@ -36,7 +33,7 @@ class Excerpt:
     """A clip that was read from a file.
 
     Attributes:
-        clip: float32 `(T, H, W, 3)` in [0, 1].
+        clip: float32 `(T, H, W, C)` in [0, 1]; three channels, but those of a NumPy file.
         frames: Their numbers in the file, counted from 0.
         source: The file; it decodes them again.
     """
@@ -62,7 +59,7 @@ class Excerpt:
             side: Maximum length of the longer side in pixels; smaller frames are not enlarged.
 
         Returns:
-            float32 `(T, H, W, 3)` in [0, 1].
+            float32 `(T, H, W, C)` in [0, 1].
         """
         scale = min(1.0, side / max(self.source.size))
         height, width = (max(1, round(scale * length)) for length in self.source.size)
@@ -70,9 +67,25 @@ class Excerpt:
             warnings.simplefilter("ignore")  # the first reading has warned already
             return _load(self.source, list(self.frames), (height, width))
 
-    def in_grey(self) -> Excerpt:
-        """The same with a clip of one channel, the mean of the colours."""
-        return replace(self, clip=self.clip.mean(axis=-1, keepdims=True))
+    def with_channels(self, channels: int) -> Excerpt:
+        """The same with as many channels as a network takes: RGB becomes grey, grey RGB.
+
+        Raises:
+            ValueError: If the file holds another number, which can't become that.
+        """
+        own = self.clip.shape[-1]
+        if own == channels:
+            return self
+        if (own, channels) == (3, 1):
+            return replace(self, clip=self.clip.mean(axis=-1, keepdims=True))
+        if (own, channels) == (1, 3):
+            return replace(self, clip=np.repeat(self.clip, 3, axis=-1))
+        flow = "optical flow in two, " if channels == 2 else ""
+        raise ValueError(
+            f"Expected a clip of {counted(channels, 'channel')}, as the network takes: {flow}saved "
+            f'by np.save("clip.npy", clip), as films and pictures are RGB. '
+            f"Received: {counted(own, 'channel')} in {str(self.source.path)!r}."
+        )
 
     @property
     def span(self) -> tuple[int, int]:
@@ -121,8 +134,10 @@ def read(
     frame rate and numbers missing from a folder's series give a warning.
 
     Args:
-        path: a video (mp4, mov, webm, mkv, avi, ...), an animated GIF, WebP or PNG, or a folder
-            with a picture file for each frame, in natural order (2 before 10).
+        path: a video (mp4, mov, webm, mkv, avi, ...), an animated GIF, WebP or PNG, a folder
+            with a picture file for each frame, in natural order (2 before 10), or a file of
+            `np.save` or `np.savez` with one array `(T, H, W, C)`: floats in [0, 1], or whole
+            numbers from 0 to 255, which are divided by 255.
         frames: how many frames to return. Default: all from `start` on.
         size: height and width in pixels, or one number for a square; `resize` says how. Default:
             as stored.
@@ -134,7 +149,7 @@ def read(
             "loop" starts again from `start`, "hold" repeats the last one.
 
     Returns:
-        float32 array `(T, H, W, 3)`, RGB in [0, 1].
+        float32 array `(T, H, W, 3)`, RGB in [0, 1]; of a NumPy file with its own channels.
 
     Raises:
         ValueError: one line that names the file, where it is missing, empty, damaged, cut off, of
@@ -266,12 +281,14 @@ def _source(path: Path) -> Source:
         raise unreadable(path, "the file is empty")
     if head.startswith(_PICTURES) or head[8:] == b"WEBP":
         return Picture.open(path)
+    if head.startswith((arrays.MARK, arrays.ARCHIVE_MARK)):
+        return arrays.Array.open(path, is_archive=head.startswith(arrays.ARCHIVE_MARK))
     return Video.open(path)
 
 
 def _load(source: Source, wanted: list[int], size: tuple[int, int] | None) -> NDArray[np.float32]:
     once = sorted(set(wanted))
-    shape = (len(once), *(size or source.size), 3)
+    shape = (len(once), *(size or source.size), source.channels)
     if 4 * math.prod(shape) > MAXIMUM_BYTES:
         raise ValueError(
             f"Expected a clip of at most {MAXIMUM_BYTES / 2**30:.3g} GiB. Received: {shape[0]} "
@@ -286,6 +303,8 @@ def _load(source: Source, wanted: list[int], size: tuple[int, int] | None) -> ND
                 source.path,
                 f"frame {once[slot]} is {height}x{width}, the first {shape[1]}x{shape[2]}",
             )
-        frame = picked.astype(np.float32) / np.float32(255)
+        frame = picked.astype(np.float32)
+        if picked.dtype == np.uint8:
+            frame /= np.float32(255)
         clip[slot] = frame if size is None else resize_frame(frame, size)
     return clip if once == wanted else clip[np.searchsorted(once, wanted)]

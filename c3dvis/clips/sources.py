@@ -31,10 +31,22 @@ class Source(Protocol):
         """Frames a second, their mean; None where the file does not say."""
         ...
 
-    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames numbered `wanted` (rising), each `(height, width, 3)`, 0 to 255."""
+    @property
+    def channels(self) -> int:
+        """Values per pixel."""
         ...
 
+    def pick(self, wanted: Sequence[int]) -> Iterator[NDArray[np.uint8] | NDArray[np.float32]]:
+        """Yield the frames numbered `wanted` (rising), each `(height, width, channels)`.
+
+        Whole numbers are from 0 to 255, floats in [0, 1].
+        """
+        ...
+
+
+MAXIMUM_BYTES = 4 * 2**30
+"""Maximum memory of one clip. A clip for a network takes a few megabytes; more than this is a whole
+film, read by mistake."""
 
 MAXIMUM_PIXELS = 2**24
 """Pixels of one frame: 4096 x 4096. A few bytes of a file can promise a picture of gigabytes."""
@@ -65,6 +77,6 @@ class Unreadable(ValueError):
 def unreadable(path: Path, reason: str) -> Unreadable:
     """The one-line error for a file or folder that cannot be read as a clip."""
     return Unreadable(
-        "Expected a readable video, animated picture or folder of frames. "
+        "Expected a readable video, animated picture, folder of frames or NumPy file. "
         f"Received: {str(path)!r}: {in_one_line(reason)}."  # decoders' messages may span lines
     )

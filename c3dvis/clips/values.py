@@ -11,6 +11,7 @@ from c3dvis.text import counted
 ROUNDING = 1e-4
 """Tolerance for values outside [0, 1], for rounding errors."""
 
+_HIGHEST = 255  # of whole numbers
 _AXES = ("frame", "height", "width", "channel")
 
 
@@ -55,6 +56,22 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
             f"Expected clip values in [0, 1]. Received: values from {low:.6g} to {high:.6g}{hint}."
         )
     return np.clip(array, 0, 1) if low < 0 or high > 1 else array
+
+
+def stored(array: NDArray) -> NDArray[np.float32]:
+    """A clip as files and cameras hold it, checked: whole numbers are divided by 255.
+
+    Raises:
+        ValueError: For whole numbers below 0 or above 255, and for what `check` refuses.
+    """
+    if array.dtype.kind in "iu":
+        if array.size and (array.min() < 0 or array.max() > _HIGHEST):
+            raise ValueError(
+                f"Expected whole numbers from 0 to {_HIGHEST}. "
+                f"Received: from {array.min()} to {array.max()}."
+            )
+        array = array.astype(np.float32) / np.float32(_HIGHEST)
+    return check(array)
 
 
 def _no_array(given: object) -> ValueError:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -31,6 +31,11 @@ _CONTAINERS = (
 )
 """What FFmpeg may open: files that hold frames, and no lists of other files."""
 
+_OTHER_FILE = (
+    "damaged, or no video at all (a clip of another program is read from an array (frames, height, "
+    "width, channels) saved by np.save)"
+)
+
 
 @dataclass(frozen=True)
 class Video:
@@ -43,6 +48,7 @@ class Video:
     """When the last frame begins, in seconds; None where the file does not say."""
     rate: float | None = None
     """Frames a second, their mean; None where the file does not say."""
+    channels: ClassVar[int] = 3
 
     @classmethod
     def open(cls, path: Path) -> "Video":
@@ -52,7 +58,7 @@ class Video:
                 timing = measure(container, stream)
                 rate = float(stream.average_rate) if stream.average_rate else None
         except av.FFmpegError as error:
-            raise unreadable(path, error.strerror or str(error)) from error
+            raise unreadable(path, _OTHER_FILE) from error
         _check_whole(path, timing)
         if not timing.count:
             raise unreadable(path, "its video stream holds no frames")
@@ -78,7 +84,7 @@ class Video:
                     return
                 reached = max(reached, -np.inf if frame.time is None else frame.time)
         except av.FFmpegError as error:
-            reason = f"{error.strerror} (decoded {decoded} frames, expected {self.count})"
+            reason = f"damaged (decoded {decoded} frames, expected {self.count})"
             raise unreadable(self.path, reason) from error
         # A file cut out of a longer one may begin with packets that lean on what is gone. The
         # decoder leaves these out, and yet arrives at the last one.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis.clips.reading import MAXIMUM_BYTES
+from c3dvis.clips.sources import MAXIMUM_BYTES
 from c3dvis.text import in_one_line
 
 _ERRORS = (OSError, EOFError, ValueError, OverflowError, zlib.error)  # of damaged files

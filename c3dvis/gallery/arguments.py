@@ -150,8 +150,8 @@ def _add_running(group: Any) -> None:
         "--real",
         metavar="FOLDER",
         help=(
-            "folder of videos: show the real clips that activate each filter or class most beside "
-            "its synthetic clip; also works on a finished gallery"
+            "folder of videos or .npy files: show the real clips that activate each filter or "
+            "class most beside its synthetic clip; also works on a finished gallery"
         ),
     )
     group.add_argument(

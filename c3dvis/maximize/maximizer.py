@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from c3dvis import autodiff, objectives, rewire
+from c3dvis import autodiff, graph, objectives, rewire
 from c3dvis.input_optimizer import InputOptimizer
 from c3dvis.maximize import (
     arguments,
@@ -375,8 +375,7 @@ class Maximizer(InputOptimizer):
 
 def _output_shapes(tap: keras.Model, probe) -> list[tuple]:
     """Shapes of a network's outputs for inputs such as `probe`, without the batch axis."""
-    outputs = tap.outputs
-    if any(None in output.shape[1:] for output in outputs):
-        outputs = tap.compute_output_spec([keras.KerasTensor(probe.shape, probe.dtype)])
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-    return [tuple(output.shape[1:]) for output in outputs]
+    shapes = [tuple(output.shape) for output in tap.outputs]
+    if any(None in shape[1:] for shape in shapes):
+        shapes = graph.output_shapes(tap, probe.shape)
+    return [shape[1:] for shape in shapes]

@@ -74,7 +74,11 @@ def halving(
 
 def check(steps: int, seed: int) -> None:
     """Raises a ValueError for steps below 1 or a negative seed."""
-    if not isinstance(steps, Integral) or steps < 1:
-        raise ValueError(f"Expected a whole number of steps, 1 step or more. Received: {steps!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
+        several = isinstance(steps, (list, tuple, range))
+        way = "; snapshots= gives the clips after several numbers of steps" if several else ""
+        raise ValueError(
+            f"Expected a whole number of steps, 1 step or more. Received: {steps!r}{way}."
+        )
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"Expected a whole number, a seed of 0 or more. Received: {seed!r}.")

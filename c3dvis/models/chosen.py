@@ -201,6 +201,14 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
     if choice.output is not None and len(outputs) > 1:
         output = network.outputs[outputs.index(choice.output)]
         network = keras.Model(network.inputs, output, name=network.name)
+    if choice.value_range is None and names:
+        inputs = dict(zip(graph.input_names(network), network.inputs, strict=True))
+        if held_inputs.takes_bytes(network, inputs[choice.input or names[0]]):
+            warnings.warn(
+                "the network takes values from 0 to 255, so clips in [0, 1] are multiplied by 255 "
+                "(--value-range 0 1 leaves them)",
+                stacklevel=2,
+            )
     return held_inputs.one_input(network, choice.input, scaled=choice.value_range is None)
 
 

@@ -9,7 +9,7 @@ from numbers import Integral
 import keras
 
 from c3dvis import graph
-from c3dvis.clips.reading import MAXIMUM_BYTES
+from c3dvis.clips.sources import MAXIMUM_BYTES
 from c3dvis.models import layers
 
 _AXES = ("frames", "height", "width")

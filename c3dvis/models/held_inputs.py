@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import graph
 from c3dvis.held import Held
-from c3dvis.models import layers
+from c3dvis.models import input_range, layers
 from c3dvis.text import unknown
 
 _GREY, _GREY_BYTE, _WHITE_BYTE = 0.5, 128, 255
@@ -44,7 +44,8 @@ def one_input(
         input: Name of the input that takes the clips; None is the only one that does.
         inputs: Values of other inputs by name, as the network takes them: a number, or an array
             without the batch axis.
-        scaled: Whether clips in [0, 1] are multiplied by 255 for an input of integers.
+        scaled: Whether clips in [0, 1] are multiplied by 255 for an input of integers, and for one
+            whose first layers scale from 0 to 255, such as `Rescaling(1 / 255)`.
 
     Returns:
         The network itself if there is nothing to hold or scale; else a model that takes clips
@@ -67,7 +68,7 @@ def one_input(
     layers.check(network)
     if input is None and inputs is None and len(network.inputs) == 1:
         clip = graph.clip_input(network)
-        if keras.backend.is_float_dtype(clip.dtype):
+        if not _changes(network, clip, scaled):
             return network
     held = {} if inputs is None else {str(name): np.asarray(v) for name, v in inputs.items()}
     named = dict(zip(graph.input_names(network), network.inputs, strict=True))
@@ -79,7 +80,7 @@ def one_input(
         if name == clip_name or name not in named:
             others = [other for other in named if other != clip_name]
             raise unknown("the name of an input that is held", name, others)
-    if len(named) == 1 and keras.backend.is_float_dtype(named[clip_name].dtype):
+    if len(named) == 1 and not _changes(network, named[clip_name], scaled):
         return network
     key = (clip_name, scaled, *((name, v.shape, v.tobytes()) for name, v in held.items()))
     return _cached(network, key, lambda: _copy(network, named, clip_name, held, scaled))
@@ -88,7 +89,16 @@ def one_input(
 def neutral_values(network: keras.Model, input: str) -> dict[str, float]:
     """The neutral values of all inputs but one, by name."""
     named = dict(zip(graph.input_names(network), network.inputs, strict=True))
-    return {name: _neutral_value(name, tensor) for name, tensor in named.items() if name != input}
+    others = {name: tensor for name, tensor in named.items() if name != input}
+    return {name: _neutral_value(network, name, tensor) for name, tensor in others.items()}
+
+
+def takes_bytes(network: keras.Model, input: keras.KerasTensor) -> bool:
+    """Whether an input of a network takes values from 0 to 255."""
+    if not keras.backend.is_float_dtype(input.dtype):
+        return True
+    by_input = zip(network.inputs, input_range.takes_bytes(network), strict=True)
+    return next(is_of_bytes for own, is_of_bytes in by_input if own is input)
 
 
 def with_clip_shape(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -158,20 +168,26 @@ def _clip_input(
 
 def _copy(network, named, clip_name: str, held: Mapping[str, NDArray], scaled: bool) -> keras.Model:
     own = named[clip_name]
-    is_float = keras.backend.is_float_dtype(own.dtype)
-    dtype = own.dtype if is_float else "float32"
+    dtype = own.dtype if keras.backend.is_float_dtype(own.dtype) else "float32"
     clip = keras.Input(batch_shape=own.shape, dtype=dtype, name=own.name)
     values = clip
-    if not is_float and scaled:
+    if scaled and takes_bytes(network, own):
         values = keras.layers.Rescaling(_WHITE_BYTE, name=f"{own.name}_whole_numbers")(clip)
     tensors = [
-        values if name == clip_name else _held(name, tensor, held.get(name))(clip)
+        values if name == clip_name else _held(network, name, tensor, held.get(name))(clip)
         for name, tensor in named.items()
     ]
     return _recomputed(network, clip, tensors)
 
 
-def _held(name: str, tensor: keras.KerasTensor, value: NDArray | None) -> Held:
+def _changes(network: keras.Model, clip: keras.KerasTensor, scaled: bool) -> bool:
+    """Whether a network takes clips of another type or range."""
+    return not keras.backend.is_float_dtype(clip.dtype) or scaled and takes_bytes(network, clip)
+
+
+def _held(
+    network: keras.Model, name: str, tensor: keras.KerasTensor, value: NDArray | None
+) -> Held:
     shape = tuple(tensor.shape[1:])
     is_clip = len(shape) == 4 and shape[3] is not None
     if value is not None:
@@ -183,7 +199,9 @@ def _held(name: str, tensor: keras.KerasTensor, value: NDArray | None) -> Held:
                 f"Received: {shape}, and {'no value' if value is None else 'a number'}."
             )
         return Held(
-            _neutral_value(name, tensor) if value is None else value, shape, **_settings(tensor)
+            _neutral_value(network, name, tensor) if value is None else value,
+            shape,
+            **_settings(tensor),
         )
     return Held(value, value.shape, **_settings(tensor))
 
@@ -205,10 +223,10 @@ def _settings(tensor: keras.KerasTensor) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype}
 
 
-def _neutral_value(name: str, tensor: keras.KerasTensor) -> float:
+def _neutral_value(network: keras.Model, name: str, tensor: keras.KerasTensor) -> float:
     """1 for masks, the grey between black and white for pictures, else 0."""
     if tensor.dtype == "bool" or "mask" in name.lower():
         return 1
     if len(tensor.shape) == 5 and tensor.shape[-1] in _PICTURE_CHANNELS:
-        return _GREY if keras.backend.is_float_dtype(tensor.dtype) else _GREY_BYTE
+        return _GREY_BYTE if takes_bytes(network, tensor) else _GREY
     return 0

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips
-
-_HIGHEST = 255  # of whole numbers
+from c3dvis.clips import values
 
 
 def preprocess_input(video: ArrayLike, network, *, short: str | None = None) -> NDArray[np.float32]:
@@ -70,14 +69,7 @@ def _fitted(
     channels: int | None,
     short: str | None,
 ) -> NDArray[np.float32]:
-    if clip.dtype.kind in "iu":
-        if clip.size and (clip.min() < 0 or clip.max() > _HIGHEST):
-            raise ValueError(
-                f"Expected whole numbers from 0 to {_HIGHEST}. "
-                f"Received: from {clip.min()} to {clip.max()}."
-            )
-        clip = clip.astype(np.float32) / _HIGHEST
-    clip = clips.check(clip)
+    clip = values.stored(clip)
     if frames is not None:
         clip = clips.sample(clip, frames, short=short)
     if channels == 3 and clip.shape[-1] in (1, 4):

@@ -80,8 +80,8 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         nargs="?",
         metavar="CLIP",
         help=(
-            "a video, an animated image or a folder of frames (default: a generated clip); with "
-            "--sweep a folder of them"
+            "a video, an animated image, a folder of frames or an .npy file (default: a generated "
+            "clip); with --sweep a folder of them"
         ),
     )
     add_arguments(parser.add_argument_group("which network"))

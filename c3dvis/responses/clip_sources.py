@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.clips import pictures
-from c3dvis.clips.reading import excerpts
+from c3dvis.clips import arrays, pictures
+from c3dvis.clips.reading import excerpt, excerpts
 from c3dvis.text import in_one_line
 
-VIDEO_SUFFIXES = (
+CLIP_SUFFIXES = (
+    *arrays.SUFFIXES,
     *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
     *(".ogv", ".wmv", ".flv", ".3gp", ".ts"),
 )
@@ -92,12 +93,12 @@ def of(
     """What a sweep goes through.
 
     Args:
-        given: A folder of videos (and of folders of frames), sorted into folders or not; a list
-            of files; an array or list of clips `(T, H, W, C)` in [0, 1]; a `tf.data.Dataset` of
-            batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
+        given: A folder of videos, NumPy files and folders of frames, sorted into folders or not; a
+            list of files; an array or list of clips `(T, H, W, C)` in [0, 1]; a `tf.data.Dataset`
+            of batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
         frames: Frames that files are read with.
         size: Height and width that files are read with.
-        channels: Of the clips that the network takes; files are read in grey for 1, else in RGB.
+        channels: Of the clips that the network takes; films are read in grey for 1.
         windows: Number of equal parts of a file from which clips are taken.
 
     Raises:
@@ -126,19 +127,20 @@ def of(
 
 
 def check_folder(folder: Path) -> list[Path]:
-    """The videos below a folder.
+    """The videos and NumPy files below a folder.
 
     Raises:
         ValueError: If there are none.
     """
     files = list(_files(folder))
     if not files:
-        raise ValueError(f"Expected a folder with videos. Received: {str(folder)!r}.")
+        received = f"Received: {str(folder)!r}."
+        raise ValueError(f"Expected a folder with videos or NumPy files. {received}")
     return files
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Videos and folders of frames below a folder, in the order of their names."""
+    """Videos, NumPy files and folders of frames below a folder, in the order of their names."""
     if not folder.is_dir():
         return
     for entry in sorted(folder.iterdir()):
@@ -147,7 +149,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if entry.is_dir():
             pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())
             yield from [entry] if pictured else _files(entry)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES:
+        elif entry.suffix.lower() in CLIP_SUFFIXES:
             yield entry
 
 
@@ -173,10 +175,10 @@ def _windows(
 ) -> list[NDArray[np.float32]]:
     """A clip of each of the equal parts of a file; without a number of frames, all of it."""
     if frames is None:
-        read = np.array_split(clips.read(file, size=size), windows)
-    else:
-        read = [one.clip for one in excerpts(file, windows, frames=frames, size=size, short="hold")]
-    return [clip.mean(axis=-1, keepdims=True) for clip in read] if channels == 1 else read
+        whole = excerpt(file, size=size).with_channels(channels)
+        return np.array_split(whole.clip, windows)
+    read = excerpts(file, windows, frames=frames, size=size, short="hold")
+    return [one.with_channels(channels).clip for one in read]
 
 
 def _of_arrays(listed: list) -> Clips:

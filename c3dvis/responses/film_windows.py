@@ -122,7 +122,7 @@ def film_responses(
     taken, height, width, depth = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     read = excerpts(film, windows, frames=taken, size=(height, width), **times)
-    read = [one.in_grey() for one in read] if depth == 1 else read
+    read = [one.with_channels(depth) for one in read]
     options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size}
     (responses,) = of_windows(network, read, {layer: channels}, **options)
     return responses
