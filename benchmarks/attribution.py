@@ -42,9 +42,7 @@ from c3dvis.bench.functions import OF_FRAMES
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 from c3dvis.text import table
 
-NETWORKS = tuple(
-    f"{name}-motion" for name in ("c3d", "i3d", "convlstm", "r2plus1d", "r3d", "mc3", "tsm")
-)
+NETWORKS = tuple(entry.name for entry in models.NETWORKS if entry.knows_motion)
 # Hundreds of forward passes a clip, or a search.
 SLOW = frozenset(
     ("extremal_2d", "extremal_3d", "step", "occlusion", "rise", "score_cam", "freeze", "reverse")

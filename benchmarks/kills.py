@@ -23,12 +23,12 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +66,16 @@ class Noise:
 
 @dataclass
 class Counts:
-    """What became of the runs."""
+    """What became of the runs of one engine."""
 
+    wanted: int
     kills: int = 0
     folders: int = 0
     in_flight: int = 0
     """Units whose files were there when their run was killed, and their record was not."""
 
 
-def write_inputs(base: Path) -> None:
+def write_inputs(base: Path) -> int:
     """Writes a network of one convolution, and films."""
     import keras
 
@@ -88,6 +89,7 @@ def write_inputs(base: Path) -> None:
     for number in range(_FILMS):
         film = np.random.default_rng(number).random(_SHAPE, np.float32)
         clips.write(base / "films" / f"{number:02}.gif", film)
+    return 0
 
 
 def command(base: Path, out: Path, engine: str, shard: str | None = None) -> list[str]:
@@ -101,8 +103,18 @@ def command(base: Path, out: Path, engine: str, shard: str | None = None) -> lis
     return arguments + ([] if shard is None else ["--shard", shard])
 
 
-def start(arguments: list[str]) -> int:
-    """A run in a process that has everything imported already; returns its number.
+def run(arguments: list[str]) -> int:
+    """The command, with noise in place of clips where it is asked for; returns its exit code."""
+    from c3dvis.__main__ import main
+    from c3dvis.gallery import render
+
+    if NOISE:
+        render.Maximizer = Noise
+    return main(arguments)
+
+
+def start(work: Callable[[], int]) -> int:
+    """Work in a process that has everything imported already; returns its number.
 
     Importing TensorFlow takes seconds, of which few would be left for what is tried.
     """
@@ -113,14 +125,9 @@ def start(arguments: list[str]) -> int:
     printed = os.open(PRINTED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
-    from c3dvis.__main__ import main
-    from c3dvis.gallery import render
-
-    if NOISE:
-        render.Maximizer = Noise
     code = 1
     try:
-        code = main(arguments)
+        code = work()
     except BaseException:
         traceback.print_exc()
     finally:
@@ -196,7 +203,7 @@ def kill_all(
 ) -> tuple[int, set[int]]:
     """Starts runs at once and kills each; returns how many, and what they left running."""
     killed, left = 0, set[int]()
-    for process in [start(arguments) for arguments in runs]:
+    for process in [start(partial(run, arguments)) for arguments in runs]:
         if ended(process, draw.uniform(0, seconds), own=alone) is not None:  # it was done before
             continue
         own = [] if alone else workers(process)
@@ -216,9 +223,9 @@ def end(processes: set[int]) -> None:
             os.kill(process, signal.SIGKILL)
 
 
-def finish(arguments: list[str]) -> float:
-    """A run that nobody disturbs; returns the seconds that its process computed."""
-    done = ended(start(arguments), _MOST_SECONDS)
+def finish(work: Callable[[], int]) -> float:
+    """Work that nobody disturbs; returns the seconds that its process computed."""
+    done = ended(start(work), _MOST_SECONDS)
     if done is None or done[0] != 0:
         printed = Path(PRINTED).read_text(errors="replace")[-2000:]
         raise SystemExit(f"Expected a run that ends with 0. Received: {done}:\n{printed}")
@@ -228,11 +235,13 @@ def finish(arguments: list[str]) -> float:
 def tried(
     base: Path, out: Path, engine: str, seconds: float, draw: random.Random, counts: Counts
 ) -> None:
-    """Kills runs in one folder, and lets the last one end."""
+    """Kills runs in one folder, `counts.wanted` in all at most, and lets the last one end."""
     shares = ["1/2", "2/2"] if engine == "shards" else [None]
     runs = [command(base, out, engine, share) for share in shares]
     done, left, at_once = dict[Path, int](), set[int](), 0
     for _ in range(_KILLS // len(runs)):
+        if counts.kills >= counts.wanted:
+            break
         killed, running = kill_all(runs, seconds, draw, alone=engine in _ALONE)
         if not killed:  # all is made
             break
@@ -241,7 +250,7 @@ def tried(
         counts.in_flight += unrecorded(out)
         done |= recorded(out)
         at_once = max(at_once, unrecorded(out))
-    finish(command(base, out, engine))
+    finish(partial(run, command(base, out, engine)))
     end(left)
     again = [path.name for path, inode in done.items() if path.stat().st_ino != inode]
     if again:
@@ -250,17 +259,25 @@ def tried(
         raise SystemExit(f"Expected 2 units in flight at most. Received: {at_once}.")
 
 
+@cache
+def undisturbed(base: Path, kind: str) -> tuple[dict[str, bytes], float]:
+    """The files of a whole run of one process, and the seconds that it computed."""
+    seconds = finish(partial(run, command(base, base / f"whole-{kind}", kind)))
+    return content(base / f"whole-{kind}"), seconds
+
+
 def all_tried(base: Path, engine: str, kills: int, seed: int) -> Iterator[Counts]:
     """Kills runs, folder after folder; yields how things stand after each."""
     folder = base / engine
     folder.mkdir()
-    finish(command(base, folder / "whole", "sweep" if engine == "sweep" else "serial"))
-    begun = time.monotonic()
-    own = finish(command(base, folder / "timed", engine))
-    seconds = own if engine in _ALONE else time.monotonic() - begun
+    whole, seconds = undisturbed(base, "sweep" if engine == "sweep" else "serial")
     if engine == "shards":  # each makes one half
         seconds *= 0.6
-    whole, counts, draw = content(folder / "whole"), Counts(), random.Random(seed)
+    elif engine not in _ALONE:
+        begun = time.monotonic()
+        finish(partial(run, command(base, folder / "timed", engine)))
+        seconds = time.monotonic() - begun
+    counts, draw = Counts(kills), random.Random(seed)
     while counts.kills < kills:
         out = folder / f"out-{counts.folders}"
         tried(base, out, engine, seconds, draw, counts)
@@ -289,10 +306,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         PRINTED = str(base / "printed.txt")
-        subprocess.run([sys.executable, __file__, "--write", folder], check=True)
         import c3dvis.gallery.make
         import c3dvis.responses.sweep_report  # noqa: F401  (before the forks)
 
+        finish(partial(write_inputs, base))
         for engine in given.engine:
             for counts in all_tried(base, engine, given.kills, given.seed):
                 print(
@@ -303,7 +320,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--write"]:
-        write_inputs(Path(sys.argv[2]))
-    else:
-        main()
+    main()

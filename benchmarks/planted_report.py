@@ -204,10 +204,10 @@ def _planted(recoveries: Sequence) -> list[str]:
         waves = {}
         for event in (event for unit in units for event in unit.events):
             space, time = f"{event.spatial_frequency:.3f}", f"{event.temporal_frequency:.2f}"
-            said = f"{space} cycles a pixel, {time} a frame ({event.speed:.2f} pixels a frame)"
-            waves[said] = None
-        said = "; ".join(waves)
-        lines.append(f"| {kind} | {len(units)} | {said} |")
+            waves[f"{space} cycles a pixel, {time} a frame ({event.speed:.2f} pixels a frame)"] = (
+                None
+            )
+        lines.append(f"| {kind} | {len(units)} | {'; '.join(waves)} |")
     return lines
 
 
@@ -216,6 +216,6 @@ def _count(recoveries: Sequence, met: Callable) -> str:
 
 
 def _form(value: float, form: str) -> str:
-    """A number; what rounds to minus nothing is nothing."""
-    said = format(value, form)
-    return said.lstrip("-") if float(said.rstrip("%")) == 0 else said
+    """A formatted number, without the sign of one that rounds to 0."""
+    text = format(value, form)
+    return text.lstrip("-") if float(text.rstrip("%")) == 0 else text

@@ -16,24 +16,22 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import clips, models
 from c3dvis.command_line import numbers
+from c3dvis.gallery.held_out import RECORDED
 from c3dvis.gallery.make import Outcome, Selection, Settings, make
 from c3dvis.gallery.plan import CLASSES
 from c3dvis.maximize import parametrizations
 
-NETWORKS = tuple(
-    f"{name}-motion" for name in ("c3d", "i3d", "r3d", "r2plus1d", "mc3", "tsm", "convlstm")
-)
+NETWORKS = tuple(entry.name for entry in models.NETWORKS if entry.knows_motion)
 PARAMETRIZATIONS = ("fourier", *(n for n in parametrizations.names() if n != "fourier"))
-HELD_OUT = 512
 
 
 def gallery(network: str, parametrization: str, args: argparse.Namespace) -> Outcome:
     """The units of a network, made or found in the folder."""
-    settings = Settings(model=network, parametrization=parametrization, compare=HELD_OUT)
+    settings = Settings(model=network, parametrization=parametrization, compare=RECORDED)
     out = args.folder / f"{network}-{parametrization}"
     selection = Selection(filters=args.filters)
     if args.classes_only:
@@ -42,26 +40,26 @@ def gallery(network: str, parametrization: str, args: argparse.Namespace) -> Out
 
 
 def ratios(outcome: Outcome) -> dict[str, list[float]]:
-    """Of each layer, its units' ratios; 0 where no clip was made, infinite where none was to beat.
+    """The ratios of each layer's units; 0 where no clip was made.
 
-    Units that no held-out clip excites have no ratio, and are left out.
+    Units that no held-out clip excites have no ratio and are left out.
     """
-    found: dict[str, list[float]] = {}
+    by_layer: dict[str, list[float]] = {}
     for unit, record in outcome.records.items():
-        own = found.setdefault(unit.layer, [])
+        own = by_layer.setdefault(unit.layer, [])
         if record.status != "ok":
             own.append(0.0)
         elif record.ratio is not None:
             own.append(record.ratio)
-    return {layer: own for layer, own in found.items() if own}
+    return {layer: own for layer, own in by_layer.items() if own}
 
 
-def ratio_table(found: Mapping[str, Mapping[str, Sequence[float]]], head: str) -> list[str]:
-    """A row for each of what was compared, a column a layer: the median, and the least."""
-    layers = list(dict.fromkeys(layer for row in found.values() for layer in row))
+def ratio_table(ratios: Mapping[str, Mapping[str, Sequence[float]]], head: str) -> list[str]:
+    """A Markdown table: a row for each key, the median and minimum of each layer's ratios."""
+    layers = list(dict.fromkeys(layer for row in ratios.values() for layer in row))
     shown = ["classes" if layer == CLASSES else layer for layer in layers]
     rows = [f"| {head} | {' | '.join(shown)} | above 1 |", "|---" * (len(layers) + 2) + "|"]
-    for name, row in found.items():
+    for name, row in ratios.items():
         cells = [
             f"{statistics.median(row[layer]):.1f} ({min(row[layer]):.2f})" if layer in row else ""
             for layer in layers
@@ -73,7 +71,7 @@ def ratio_table(found: Mapping[str, Mapping[str, Sequence[float]]], head: str) -
 
 
 def recognised(outcome: Outcome, folder: Path, networks: Mapping[str, keras.Model]) -> list[int]:
-    """How many of the class clips each network takes for their class."""
+    """How many of the class clips each network classifies correctly."""
     units = [u for u in outcome.units if u.layer == CLASSES and u in outcome.records]
     shown = [u for u in units if outcome.records[u].status == "ok"]
     if not shown:
@@ -96,10 +94,10 @@ def main() -> None:
     of_all = {first: of_first[default]} | {n: gallery(n, default, args) for n in others}
     networks = {name: models.build(name) for name in NETWORKS}
     text = ["# How well made clips excite their units", ""]
-    text += ["Written by `benchmarks/quality.py`, which says what is measured.", "", *machine, ""]
+    text += ["Written by `benchmarks/quality.py`, which describes the measures.", "", *machine, ""]
     text += [
-        f"Score over the best of {HELD_OUT} held-out clips of `c3dvis.motion`: the median over a "
-        "layer's units, and the least in brackets. The defaults were chosen on c3d-motion.",
+        f"Score over the best of {RECORDED} held-out clips of `c3dvis.motion`: the median over a "
+        "layer's units, and the lowest in brackets. The defaults were chosen on c3d-motion.",
         "",
         f"## Parametrizations, on {first}",
         "",
@@ -125,8 +123,7 @@ def main() -> None:
     for name, (outcome, folder) in rows.items():
         counts = recognised(outcome, folder, networks)
         text.append(f"| {name} | {' | '.join(map(str, counts))} |")
-    args.out.write_text("\n".join([*text, ""]), encoding="utf-8")
-    print(f"Written to {args.out}.")
+    write_page("\n".join([*text, ""]), args.out)
 
 
 def _arguments() -> argparse.Namespace:
@@ -137,8 +134,7 @@ def _arguments() -> argparse.Namespace:
     add("--filters", type=numbers, default=(0, 1), metavar="CHOICE", help="of each layer")
     add("--classes-only", action="store_true", help="no filters")
     add("--folder", type=Path, default=Path("galleries"), help="of the galleries")
-    out = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
-    add("--out", type=Path, default=out)
+    add_out(parser)
     return parser.parse_args()
 
 

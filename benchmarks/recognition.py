@@ -39,25 +39,19 @@ class Networks:
     """One network built for clips of any size, on the same weights."""
 
     def __init__(self, model: str, weights: str):
-        self._model, self._first = (
-            model,
-            models.build(model, weights=weights, **_shape(FRAMES, SIZE)),
-        )
+        self._model = model
+        # For the clips of the gallery.
+        self.network = models.build(model, weights=weights, **_shape(FRAMES, SIZE))
         self._runs: dict[tuple[int, int], Callable] = {}
 
-    @property
-    def network(self) -> keras.Model:
-        """For the clips of the gallery."""
-        return self._first
-
     def classes(self, shown: np.ndarray) -> np.ndarray:
-        """The class that each of the clips `(N, T, H, W, C)` is taken for."""
+        """The predicted class of each of the clips `(N, T, H, W, C)`."""
         key = shown.shape[1:3]
         if key not in self._runs:
             network = models.build(self._model, weights=None, **_shape(*key))
-            for own, weight in zip(network.weights, self._first.weights, strict=True):
+            for own, weight in zip(network.weights, self.network.weights, strict=True):
                 own.assign(weight)
-            quick = rewire.quicker(network)
+            quick = rewire.Shadow(network)
             self._runs[key] = autodiff.compiled(
                 lambda clip: quick(clip, training=False), variables=network.variables
             )
@@ -182,10 +176,10 @@ def known_clips(networks: Networks, folder: Path, known: Mapping[str, str]) -> t
                 window = clips.read(path, frames=FRAMES, size=(SIZE, SIZE), start=first, step=_STEP)
             except ValueError:  # the file is shorter than that
                 break
-            (taken,) = networks.classes(window[None])
-            if names[taken] == label:
+            (predicted,) = networks.classes(window[None])
+            if names[predicted] == label:
                 shown.append(window)
-                labels.append(taken)
+                labels.append(predicted)
                 films.add(path)
     if not shown:
         raise SystemExit("Expected real clips that the network knows. Received: none.")
@@ -237,9 +231,9 @@ def beside(network: keras.Model, own: Mapping, labels, synthetic, real) -> list[
     """Each class's score over the best real clip, by both packages."""
     ours = {label: own[label] for label in labels}
     theirs = {label: (own[label][0], clip) for label, clip in zip(labels, synthetic, strict=True)}
-    found = [ratios(network, {CLASSES: one}, real)[CLASSES] for one in (ours, theirs)]
+    scores_over_real = [ratios(network, {CLASSES: one}, real)[CLASSES] for one in (ours, theirs)]
     rows = ["| class | score over the best real clip, c3dvis | tf-keras-vis |", "|---|---|---|"]
-    for label, our, their in zip(labels, *found, strict=True):
+    for label, our, their in zip(labels, *scores_over_real, strict=True):
         rows.append(f"| {own[label][0]} | {our:.1f} | {their:.1f} |")
     return [*rows, ""]
 

@@ -47,7 +47,7 @@ def theirs(network, layer: str, *, quick: bool = False):
     tap = layers.tap(network, [LOGITS if is_last else layer])
     run = tap
     if quick:
-        same = rewire.quicker(tap)
+        same = rewire.Shadow(tap)
         compiled = autodiff.compiled(lambda x: same(x, training=False), variables=tap.variables)
         run = keras.layers.Lambda(compiled, output_shape=tap.output_shape[1:])
     model = keras.Model(clip, run(keras.layers.Rescaling(1 / 255)(clip)))
@@ -62,7 +62,7 @@ def theirs(network, layer: str, *, quick: bool = False):
 
 
 def their_score(unit: int, position=None):
-    """What tf-keras-vis is to raise: a filter's mean or, at a position, a neuron."""
+    """The score for tf-keras-vis: a filter's mean or, at a position, a neuron."""
     from tf_keras_vis.utils.scores import CategoricalScore
 
     if position is None:
@@ -162,11 +162,11 @@ def run_ours(settings: dict) -> dict:
     for first in range(0, len(objective), maximizer.batch_size):
         part = objective[first : first + maximizer.batch_size]
         watch = _until(network, part, targets[first : first + len(part)])
-        columns = maximizer.restart(part)
+        unit_indices = maximizer.restart(part)
         watch.start = time.perf_counter()
         autodiff.fit(
             maximizer,
-            maximizer.steps_of(columns, settings["steps"]),
+            maximizer.steps_of(unit_indices, settings["steps"]),
             batch_size=maximizer.batch_size,
             callbacks=[watch],
             verbose=0,
@@ -179,7 +179,7 @@ def run_ours(settings: dict) -> dict:
 
 
 def _until(network, objective, targets):
-    """A callback that notes when each clip has its target, and ends the fit when all have."""
+    """A callback that records when each clip reaches its target; the fit ends when all have."""
     import keras
     import numpy as np
     from keras import ops
@@ -188,7 +188,7 @@ def _until(network, objective, targets):
 
     tap = layers.tap(network, objective.layers)
     shapes = {objective.layers[0]: tuple(tap.outputs[0].shape[1:])}
-    columns = objective.unit_indices(shapes)
+    unit_indices = objective.unit_indices(shapes)
 
     class Until(keras.callbacks.Callback):
         start = 0.0
@@ -199,9 +199,9 @@ def _until(network, objective, targets):
         def on_train_batch_end(self, batch, logs=None):
             clips = self.model.parametrization.decode()[: len(targets)]
             read = {objective.layers[0]: tap(clips, training=False)}
-            got = ops.convert_to_numpy(objective.score(read, columns))
+            scores = ops.convert_to_numpy(objective.score(read, unit_indices))
             now = time.perf_counter() - self.start
-            for i in np.flatnonzero(got >= np.array(targets)):
+            for i in np.flatnonzero(scores >= np.array(targets)):
                 self.reached[i] = self.reached[i] or now
             if None not in self.reached:
                 self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""How much faster the gradient of strided convolutions is restated than by the backend.
+"""How much faster c3dvis computes the gradient of strided convolutions than the backend.
 
 python benchmarks/stem_gradient.py [--turns N] [--quick] [--out FILE]
 
@@ -31,7 +31,7 @@ STEMS = {
 
 
 def stem(convolve: Callable, channels: int, kernel_size, strides, padding: str) -> Callable:
-    """The gradient of what a first convolution gives, squared and added up."""
+    """The gradient of the sum of squares of a first convolution's output."""
     size = (*kernel_size, SHAPE[-1], channels)
     kernel = np.random.default_rng(0).normal(size=size).astype(np.float32)
 
@@ -41,29 +41,29 @@ def stem(convolve: Callable, channels: int, kernel_size, strides, padding: str) 
     return autodiff.value_and_gradient(score)
 
 
-def plain(x, kernel, strides, padding: str):
+def of_backend(x, kernel, strides, padding: str):
     return ops.conv(x, kernel, strides, padding, "channels_last")
 
 
-def restated(x, kernel, strides, padding: str):
+def of_package(x, kernel, strides, padding: str):
     return convolution.conv(x, kernel, strides, padding, 1)
 
 
 def class_score(network) -> Callable:
     """The logit of a class and its gradient; compiled when it is first called."""
     part = Subnetwork(network, objectives.logit(0), SHAPE[:3])
-    columns = np.zeros((1, 1), np.int32)
+    unit_indices = np.zeros((1, 1), np.int32)
 
     def score(x):
-        activations, own = part(x, columns)
+        activations, own = part(x, unit_indices)
         return part.objective.score(activations, own)
 
     return autodiff.value_and_gradient(score, variables=network.variables)
 
 
 @contextlib.contextmanager
-def backend_s_own():
-    """Inside the block, nothing that is compiled has the restated gradient."""
+def without_quick_convolutions():
+    """Inside the block, networks are compiled with the backend's own convolutions."""
     own = rewire.is_quick_convolution
     rewire.is_quick_convolution = lambda layer: False
     try:
@@ -94,16 +94,15 @@ def whole(turns: int) -> tuple[list[float], float]:
     """The full I3D."""
     network = models.I3D(input_shape=SHAPE)
     runs = [class_score(network) for _ in range(2)]
-    with backend_s_own():
+    with without_quick_convolutions():
         runs[0](np.zeros((1, *SHAPE), np.float32))
     return compared(runs, turns)
 
 
-def row(name: str, channels: str, taken: Sequence[float], apart: float) -> str:
+def row(name: str, channels: str, taken: Sequence[float], difference: float) -> str:
     before, after = taken
-    return (
-        f"| {name} | {channels} | {before:.3f} | {after:.3f} | {before / after:.1f} | {apart:.0e} |"
-    )
+    ratio = before / after
+    return f"| {name} | {channels} | {before:.3f} | {after:.3f} | {ratio:.1f} | {difference:.0e} |"
 
 
 def main() -> None:
@@ -119,14 +118,14 @@ def main() -> None:
         "",
         *state(),
         "",
-        "| network | channels | backend, s | restated, s | times as fast | apart |",
+        "| network | channels | backend, s | c3dvis, s | times as fast | difference |",
         "|---|---|---|---|---|---|",
     ]
     for name, (kernel_size, strides, padding) in STEMS.items():
         for channels in CHANNELS:
             sides = [
                 stem(convolve, channels, kernel_size, strides, padding)
-                for convolve in (plain, restated)
+                for convolve in (of_backend, of_package)
             ]
             lines.append(row(name, str(channels), *compared(sides, options.turns)))
     if not options.quick:

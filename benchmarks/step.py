@@ -4,10 +4,10 @@ python benchmarks/step.py [--rounds N] [--iterations N] [--full CLIPS] [--skip-l
                           [--out docs/step.md]
 
 Both take turns in one process. The published search (step_reference.py) is timed by the median of
-a few iterations, each a compiled function, and its 2000 iterations are extrapolated from that: its
-start and its compilation count nothing. STEP is timed as a user calls it, from clip to answer: the
+a few iterations, each a compiled function, and its 2000 iterations are extrapolated from that,
+without its start and compilation. STEP is timed as a user calls it, from clip to answer: the
 first call, which compiles, and those after it. `--full` also runs all 2000 iterations on some clips
-of the small network and holds rewards and overlap of both against each other.
+of the small network and compares the rewards and overlaps of both.
 """
 
 import argparse
@@ -15,13 +15,12 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import keras
 import numpy as np
 import step_reference
 from keras import ops
-from machine import state
+from machine import add_out, state, write_page
 
 from c3dvis import autodiff, models, objectives
 from c3dvis.attribution.masks import extremal, perturbations
@@ -247,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--full-areas", type=float, nargs="+", default=list(extremal.AREAS))
     parser.add_argument("--full-iterations", type=int, default=step_reference.ITERATIONS)
     parser.add_argument("--skip-large", action="store_true", help="leave out R(2+1)D-18")
-    parser.add_argument("--out", type=Path, help="file to write the tables to")
+    add_out(parser)
     options = parser.parse_args(arguments)
     before = state()
     cases = build_cases(tuple(options.areas), options.skip_large)
@@ -267,9 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         ]
         lines += ["", *comparison(pairs, small.areas, options.full_iterations)]
-    print("\n".join(lines))
-    if options.out is not None:
-        options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_page("\n".join(lines) + "\n", options.out)
 
 
 if __name__ == "__main__":

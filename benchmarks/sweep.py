@@ -1,12 +1,12 @@
 """What a sweep costs over the bare forward passes, and how much memory it takes.
 
 Ratio: the same clips through the same layers, batch by batch in turns in one process, by the
-process's CPU time. The sweep's holds its compilation, its files and its collected result; a bare
-pass is the compiled network up to the same layers, its outputs left where they are, with its
-compilation counted or not. Memory: the
-greatest resident size of a process that sweeps so many clips, less what it was just before.
+process's CPU time. The sweep's includes its compilation, files and result; a bare pass is the
+compiled network up to the same layers, with and without its compilation. Memory: the greatest
+resident size of a process that sweeps so many clips, less its size just before.
 
     python benchmarks/sweep.py --networks small c3d-motion --clips 1000 --memory 1000 4000
+        --out docs/benchmarks-sweep.md
 """
 
 import argparse
@@ -47,18 +47,19 @@ def build(name):
 
 
 def clips_for(network, count):
+    """So many clips of `c3dvis.motion`, of the network's shape."""
     _, frames, height, width, _ = network.input_shape
     world = motion.MovingEvidence(seed=1, frames=frames, size=(height, width))
     return world.batch(0, count).clips
 
 
 class Repeated(keras.utils.PyDataset):
-    """So many clips, a batch at a time; they are the same few again and again.
+    """Batches of a few clips that are repeated up to a number.
 
     Args:
-        clips: Those few.
-        count: How many there are in all.
-        before: Called with each batch before it is given; its CPU time is kept as `spent`.
+        clips: The clips.
+        count: Number of clips in all batches.
+        before: Called with each batch before it is returned; its CPU time is added to `spent`.
     """
 
     def __init__(self, clips, count, before=None):
@@ -87,7 +88,7 @@ def ratios(name, count):
     """
     network, names = build(name)
     tap = layers.tap(network, names)
-    quick = rewire.quicker(tap)
+    quick = rewire.Shadow(tap)
     bare = autodiff.compiled(lambda batch: quick(batch, training=False), variables=tap.variables)
 
     def bare_pass(batch):
@@ -121,7 +122,7 @@ def main():
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--memory", type=int, nargs="*", default=[1000, 4000])
     parser.add_argument("--only-memory", help=argparse.SUPPRESS)
-    parser.add_argument("--out", default="docs/benchmarks-sweep.md")
+    machine.add_out(parser)
     args = parser.parse_args()
     if args.only_memory:
         print(memory(args.only_memory, args.memory[0]))
@@ -141,8 +142,7 @@ def main():
             row += f" {float(printed.split()[-1]):.0f} |"
         rows.append(row)
         print(row, flush=True)
-    with open(args.out, "w", encoding="utf-8") as page:
-        page.write(_PAGE.format(machine="\n".join(state), rows="\n".join(rows)))
+    machine.write_page(_PAGE.format(machine="\n".join(state), rows="\n".join(rows)), args.out)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ FRAMES, SIDE, DISTRACTORS = 8, 32, 2
 DIRECTIONS = 4  # the first classes of `MovingEvidence`: left, right, up and down
 PATCH, WIDTH, DEPTH, HEADS = (2, 8, 8), 48, 2, 4
 GRID = tuple(n // p for n, p in zip((FRAMES, SIDE, SIDE), PATCH, strict=True))
-# Clips, distractors and epochs: a first lesson without distractors, then what counts.
-LESSONS = ((2000, 0, 12), (2000, DISTRACTORS, 6))
+# Clips, distractors and epochs of each stage of training.
+STAGES = ((2000, 0, 12), (2000, DISTRACTORS, 6))
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS = 32, 1e-3, 100
 HELD_OUT_CLIPS = 400
 METHODS = (
@@ -61,10 +61,11 @@ def build() -> keras.Model:
 
 
 def _in_training() -> tuple[keras.Model, keras.Model]:
-    """The same on patches, of which a dense layer learns sooner; and that with a head.
+    """The network on patches, from which a dense layer learns faster; and the same with a head.
 
-    The head tells the class at each token half way up and is asked where the marked disc is: the
-    class alone teaches the network nothing for many epochs. It is thrown away after.
+    The head predicts the class at each token after half of the blocks; its loss counts the tokens
+    of the marked disc only. With the clip's class alone, the loss does not fall for many epochs.
+    The head is dropped after training.
     """
     patches = keras.Input((math.prod(GRID), 3 * math.prod(PATCH)))
     answer, half = _transformer(layers.Dense(WIDTH, name="tubelets")(patches))
@@ -74,7 +75,7 @@ def _in_training() -> tuple[keras.Model, keras.Model]:
 
 
 def _transformer(tokens):
-    """Class probabilities, and tokens half way up."""
+    """Class probabilities, and the tokens after half of the blocks."""
     x = Positions()(tokens)
     half = x
     for i in range(DEPTH):
@@ -98,8 +99,8 @@ def train(seed: int = 0) -> keras.Model:
     """The network, trained."""
     keras.utils.set_random_seed(seed)
     network, (same, taught) = build(), _in_training()
-    lessons = [(_lesson(seed, count, others), epochs) for count, others, epochs in LESSONS]
-    steps = sum(len(lesson) * epochs for lesson, epochs in lessons)
+    stages = [(_patches(seed, count, others), epochs) for count, others, epochs in STAGES]
+    steps = sum(len(patches) * epochs for patches, epochs in stages)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=LEARNING_RATE, warmup_steps=WARMUP_STEPS, alpha=1e-2
     )
@@ -108,8 +109,8 @@ def train(seed: int = 0) -> keras.Model:
         loss=dict.fromkeys(("class", "half"), "sparse_categorical_crossentropy"),
         weighted_metrics=dict.fromkeys(("class", "half"), ["accuracy"]),
     )
-    for lesson, epochs in lessons:
-        taught.fit(lesson, epochs=epochs, verbose=2)
+    for patches, epochs in stages:
+        taught.fit(patches, epochs=epochs, verbose=2)
     pairs = zip(network.weights, same.weights, strict=True)
     network.set_weights([np.reshape(weight, own.shape) for own, weight in pairs])
     return network
@@ -125,7 +126,7 @@ class Patches(AugmentedClips):
         return patches.reshape(len(clips), math.prod(GRID), -1), *targets
 
 
-def _lesson(seed: int, count: int, others: int) -> Patches:
+def _patches(seed: int, count: int, others: int) -> Patches:
     batch = _directions(seed, others, count)
     clips = np.rint(255 * batch.clips).astype(np.uint8)
     heads = {"half": GRID}

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from c3dvis import convolution, graph, sums
+from c3dvis import convolution, folding, graph, sums
 from c3dvis.pooling import max_pool
 from c3dvis.variants import variant
 
@@ -28,6 +28,8 @@ _LONGEST_WINDOW = 4
 
 class Shadow(keras.Model):
     """A network computed layer by layer, each by a given function.
+
+    By default that is `quick_call`: the same outputs and gradients in less time.
 
     Args:
         network: Functional or Sequential model that has been built, perhaps with models inside.
@@ -48,6 +50,18 @@ class Shadow(keras.Model):
         without = [s for s in self._graph.steps if isinstance(s.layer, WithoutActivation)]
         self._without_activation = {key for step in without for key in step.outputs}
         self.built = True
+
+    def output_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shapes of all tensors that the layers make of one clip, without the batch axis.
+
+        Frames that are folded into the batch are the first axis.
+        """
+        rows = folding.rows(self._graph, self.network.inputs)
+        shapes = []
+        for step in self._graph.steps:
+            for key, (_, *shape) in zip(step.outputs, step.shapes, strict=True):
+                shapes.append((*shape,) if rows[key] == 1 else (rows[key], *shape))
+        return shapes
 
     @property
     def output_keys(self) -> list[int]:
@@ -102,11 +116,6 @@ class Shadow(keras.Model):
                 values[key] = changes[key](value) if key in changes else value
         outputs = [values[key] for key in self._graph.outputs]
         return outputs if len(outputs) > 1 else outputs[0]
-
-
-def quicker(network: keras.Model) -> Shadow:
-    """A model that computes the same as a network, and its gradient, in less time."""
-    return Shadow(network)
 
 
 def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **options):

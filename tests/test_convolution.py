@@ -131,7 +131,7 @@ def test_a_network_s_layers_have_it_where_it_is_quicker(options, expected, monke
     given = DRAW.random((2, 6, 9, 8, 3), np.float32)
     plain = gradient(network, given)
     used = noting_restated(monkeypatch)
-    assert_close(gradient(rewire.quicker(network), given), plain, options)
+    assert_close(gradient(rewire.Shadow(network), given), plain, options)
     assert len(used) == expected
     # The network's own layers are as they were.
     used.clear()

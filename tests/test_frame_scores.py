@@ -8,7 +8,7 @@ import pytest
 
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute, draw
-from c3dvis.attribution.frames import half_of_the_heat, in_words
+from c3dvis.attribution.result import half_of_the_heat, in_words
 
 SHAPE = (4, 6, 6, 3)
 L = keras.layers

@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from c3dvis.attribution.masks import energies, perturbations
+from c3dvis.attribution.masks.extremal import _ranks, _top_cells
 from c3dvis.attribution.masks.generators import (
     COLDNESS,
     MaskGenerator,
@@ -14,7 +15,6 @@ from c3dvis.attribution.masks.generators import (
     SeparableMasks,
     default_sigma,
 )
-from c3dvis.attribution.masks.initialization import _ranks, _top_cells
 from c3dvis.autodiff import value_and_gradient
 
 GENERATORS = {"radial": RadialMasks, "separable": SeparableMasks}

@@ -266,7 +266,7 @@ def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
     made = networks[kind]
     count = min(len(made.units), 2)
     objective = made.objective[:count]
-    quicker = rewire.quicker(made.network)  # many times on some processors
+    quicker = rewire.Shadow(made.network)  # many times on some processors
 
     def score(clips):
         activation = quicker(clips)

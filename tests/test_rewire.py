@@ -63,7 +63,7 @@ def network() -> keras.Model:
 def test_the_quicker_network_has_the_same_weights_and_outputs_and_leaves_the_other_alone():
     plain = network()
     config = plain.get_config()
-    quick = rewire.quicker(plain)
+    quick = rewire.Shadow(plain)
     assert {id(v) for v in quick.variables} == {id(v) for v in plain.variables}
     x = np.random.default_rng(0).random((2, 4, 12, 12, 3), "float32")
     np.testing.assert_allclose(quick(x), plain(x), rtol=1e-6, atol=1e-7)
@@ -83,9 +83,9 @@ def test_pools_of_unknown_size_or_long_windows_are_the_backend_s(monkeypatch):
         clip = keras.Input((length, length, length, 3))
         network = keras.Model(clip, layers.MaxPooling3D(size)(clip))
         used.clear()
-        symbolic = rewire.quicker(network)(clip)
+        symbolic = rewire.Shadow(network)(clip)
         assert len(used) == expected and symbolic.shape == network.output.shape
-        np.testing.assert_array_equal(rewire.quicker(network)(clips), network(clips))
+        np.testing.assert_array_equal(rewire.Shadow(network)(clips), network(clips))
 
 
 def test_a_variant_shares_the_weights_and_changes_nothing_of_the_layer():

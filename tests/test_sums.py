@@ -48,7 +48,7 @@ def bright_and_dark() -> np.ndarray:
 def assert_the_same_for_all_counts(network, clips, counts=COUNTS):
     """Compiled, in all numbers, as plain Keras gives one after the other."""
     plain = np.concatenate([network(clips[i : i + 1], training=False) for i in range(len(clips))])
-    quick = rewire.quicker(network)
+    quick = rewire.Shadow(network)
     run = autodiff.compiled(lambda x: quick(x, training=False), variables=network.variables)
     for count in counts:
         error = np.abs(run(clips[:count]) - plain[:count]).max() / np.abs(plain).max()
@@ -59,7 +59,7 @@ def test_one_way_of_a_circuit_is_off_whatever_the_number_of_clips(circuit):
     clips = bright_and_dark()
     of_real, of_made = (circuit.get_layer(name).output for name in ("of_real", "of_made"))
     ways = keras.Model(circuit.inputs, [of_real, of_made])
-    on = [np.asarray(each).any(axis=(1, 2, 3, 4)) for each in rewire.quicker(ways)(clips[:8])]
+    on = [np.asarray(each).any(axis=(1, 2, 3, 4)) for each in rewire.Shadow(ways)(clips[:8])]
     np.testing.assert_array_equal(on[0], clips[:8].mean(axis=(1, 2, 3, 4)) > 0.5)
     np.testing.assert_array_equal(on[0], ~on[1])
     assert_the_same_for_all_counts(circuit, clips)
@@ -121,7 +121,7 @@ def test_layers_and_operations_add_a_number_a_clip_to_it(layer):
     expected = values + numbers[:, None, None]
     expected = expected / 2 if layer is layers.Average else expected
     given = [values, numbers.reshape(-1, *y.shape[1:])]
-    np.testing.assert_array_equal(rewire.quicker(network)(given), expected)
+    np.testing.assert_array_equal(rewire.Shadow(network)(given), expected)
 
 
 def test_weights_are_added_as_keras_adds_them():
@@ -129,4 +129,4 @@ def test_weights_are_added_as_keras_adds_them():
     x = keras.Input((3, 4, 3))
     network = keras.Model(x, x + np.arange(3, dtype=np.float32).reshape(1, 3, 1, 1))
     clips = np.zeros((2, 3, 4, 3), np.float32)
-    np.testing.assert_array_equal(rewire.quicker(network)(clips), network(clips))
+    np.testing.assert_array_equal(rewire.Shadow(network)(clips), network(clips))

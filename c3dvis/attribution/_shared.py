@@ -47,9 +47,7 @@ class Shared:
             name: tuple(output.shape[1:])
             for name, output in zip(self.objective.layers, self.tap.outputs, strict=True)
         }
-        self._layer_shapes = [
-            info.shape for info in layers.describe(self.tap) if info.shape is not None
-        ]
+        self._output_shapes = self.shadow.output_shapes()
         (first, *_) = objective.layers
         self.is_sigmoid = first.startswith(LOGITS) and (
             layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
@@ -121,7 +119,7 @@ class Shared:
     def bytes_of_a_clip(self, clip_shape: tuple[int, ...]) -> int:
         """Memory of one clip's activations and their gradients, an upper estimate."""
         total = math.prod(clip_shape)
-        for shape in self._layer_shapes:
+        for shape in self._output_shapes:
             axes = zip(shape, (*clip_shape, 1, 1), strict=False)
             total += math.prod(own if own is not None else clip for own, clip in axes)
         return 2 * 4 * total

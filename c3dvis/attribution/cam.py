@@ -82,7 +82,7 @@ def read_layer(
 def _unchanged(scorer: Scorer, clips: NDArray[np.float32]) -> set[str]:
     """Names of the layers whose activations for two clips have the same bits."""
     names = [info.name for info in layers.describe(scorer.network) if info.reason is None]
-    tap = rewire.quicker(layers.tap(scorer.network, names))
+    tap = rewire.Shadow(layers.tap(scorer.network, names))
 
     def same(clips):
         inputs = clips if scorer.preprocess is None else scorer.preprocess(clips)

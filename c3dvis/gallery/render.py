@@ -183,7 +183,7 @@ class Renderer:
     def _predicted_class(self, unit: Unit, maximized: MaximizedClip) -> str | None:
         """The class with the highest logit; it need not be the unit's own."""
         if self._logits is None:
-            self._logits = rewire.quicker(layers.tap(self.network, [objectives.LOGITS]))
+            self._logits = rewire.Shadow(layers.tap(self.network, [objectives.LOGITS]))
         maximizer = self._maximizer  # the one that made it
         assert maximizer is not None
         inputs = maximizer.plain(maximized.clip[None])

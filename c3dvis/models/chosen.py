@@ -234,11 +234,22 @@ def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
 
 
 def say_size(choice: Choice, say: Callable[[str], None]) -> None:
-    """Says how to get the published size where the network is built for another."""
+    """Says how to get the published size where the network is built for another.
+
+    Such as "i3d at 16 x 112 x 112; published at 64 x 224 x 224: --frames 64 --size 224".
+    """
     shape = built_shape(choice)
-    line = None if shape is None else size_note(models.entry(choice.model), shape)
-    if line is not None:
-        say(line)
+    if shape is None:
+        return
+    entry = models.entry(choice.model)
+    frames, height, width = published = entry.shape[:3]
+    if shape[:3] != published:
+        verb = "published" if entry.weights is None else "trained"
+        size = f"{height}" if height == width else f"{height}x{width}"
+        say(
+            f"{entry.name} at {_lengths(shape[:3])}; {verb} at {_lengths(published)}: "
+            f"--frames {frames} --size {size}"
+        )
 
 
 def command_shape(
@@ -273,25 +284,6 @@ def command_shape(
             f"there; {_of_any_size(entry)} take other sizes. Received: {_size_text(shape)}."
         )
     return (*shape, entry.shape[3])
-
-
-def size_note(entry: models.Entry, shape: tuple[int, ...]) -> str | None:
-    """A line that says how to get the published size; None where the shape has it.
-
-    Example:
-        >>> from c3dvis import models
-        >>> size_note(models.entry("i3d"), (16, 112, 112, 3))
-        'i3d at 16 x 112 x 112; published at 64 x 224 x 224: --frames 64 --size 224'
-    """
-    frames, height, width = published = entry.shape[:3]
-    if tuple(shape[:3]) == published:
-        return None
-    verb = "published" if entry.weights is None else "trained"
-    size = f"{height}" if height == width else f"{height}x{width}"
-    return (
-        f"{entry.name} at {_lengths(shape[:3])}; {verb} at {_lengths(published)}: "
-        f"--frames {frames} --size {size}"
-    )
 
 
 def _of_any_size(entry: models.Entry) -> str:

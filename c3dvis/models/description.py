@@ -150,9 +150,10 @@ def _walk(
         for name in graph.in_order(of_layer.get(id(called), [])):
             call = named[name]
             place = (*outer, *call.place)
-            if call.inside is not None:
+            inside = call.inside
+            if inside is not None:
                 part = "" if opening.is_inline(called) else f"{name}/"
-                yield from _walk(call.inside, folded, prefix + part, place)
+                yield from _walk(inside, folded, prefix + part, place)
             if not graph.is_graph(call.layer):
                 shape, reason = fitness(call)
                 rows = folded.get(place, 1)
@@ -163,7 +164,7 @@ def _walk(
                     bool(call.layer.weights),
                     reason,
                     call.why_closed,
-                    call.inside is not None,
+                    inside is not None,
                     call.layer,
                     place,
                 )

@@ -184,7 +184,7 @@ def feature_maps(
     if has_tokens:
         layout = tokens.layout(network, layer, clip.shape, grid=grid)
     inputs_ = clip[None] if preprocess is None else preprocess(clip[None])
-    outputs = rewire.quicker(tap)([inputs_], training=False)
+    outputs = rewire.Shadow(tap)([inputs_], training=False)
     volumes = outputs if layout is None else layout.fold(outputs)
     if len(volumes.shape) == 4:  # without time
         volumes = volumes[:, None]

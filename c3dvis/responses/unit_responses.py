@@ -46,7 +46,7 @@ class UnitResponses:
         tap = layers.tap(network, [layer])
         self.layer, self.batch_size = layer, batch_size
         self.count: int = tap.outputs[0].shape[-1]
-        quick = rewire.quicker(tap)
+        quick = rewire.Shadow(tap)
 
         def scores(clips):
             values = quick(clips if preprocess is None else preprocess(clips), training=False)

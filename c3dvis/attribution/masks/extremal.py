@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
-from c3dvis.attribution.masks.initialization import initial_grids
 from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
@@ -33,6 +32,11 @@ _PUBLISHED_OPTIMIZER = {"learning_rate": 0.05 * (1 - 0.9), "momentum": 0.9}
 _FAST_OPTIMIZER = {"learning_rate": 0.05, "beta_2": 0.99}
 # Share of the probability that a sufficient mask keeps, or removes.
 _SUFFICIENT = 0.9
+# Points of the path of the integrated gradients that the fast search begins with.
+_POINTS = 8
+_HALVINGS = 10
+# A mask that shrinks keeps the class on its way; one that is too small at first may never find it.
+_INITIAL_AREA_FACTOR = 2.0
 
 
 def method(name: str, energy: Energy) -> Callable[..., Attribution]:
@@ -61,7 +65,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
         For each area a mask is searched that minimises the method's energy (`search.Energy`). The
         published search begins with a mask of ones and takes 2000 small steps. By default the same
         energy falls faster: the search begins where integrated gradients along the blur are
-        largest (`initialization.initial_grids`), takes 60 steps of Adam, over which the weights of
+        largest (`initial_grids`), takes 60 steps of Adam, over which the weights of
         the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made
         of squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas
         its rewards can be lower than those of the published search, at others they are mostly
@@ -157,6 +161,33 @@ def find_masks(
     return masks, plateau.steps
 
 
+def initial_grids(search: MaskSearch, unit_indices: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Grids of masks with twice their areas, which the search shrinks.
+
+    Integrated gradients attribute the rise of the reward from the most perturbed clip to the clip
+    itself to the cells of a grid; each mask holds the cells of the largest attributions.
+
+    Args:
+        search: With its clip loaded.
+        unit_indices: The class, as `Scorer.unit_indices`.
+
+    Returns:
+        float32 `(areas, T, rows, columns)` in [0, 1].
+    """
+    cells = search.sensitivity(unit_indices, _POINTS)
+    groups = len(cells) if search.energy.per_frame else 1
+    ranks = _ranks(cells.reshape(groups, -1)).reshape(cells.shape)
+    # Bisection, on a logarithmic scale, for the share of cells whose mask has the area.
+    low, high = np.full(len(search.areas), 1 / cells.size), np.ones(len(search.areas))
+    for _ in range(_HALVINGS):
+        share = np.sqrt(low * high)
+        grids = _top_cells(ranks, share)
+        covered = ops.convert_to_numpy(search.masks(ops.convert_to_tensor(grids)))
+        large = covered.mean(axis=(1, 2, 3)) > _INITIAL_AREA_FACTOR * np.array(search.areas)
+        low, high = np.where(large, low, share), np.where(large, share, high)
+    return grids
+
+
 def combine_masks(masks: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Mean of masks `(areas, T, H, W)`, every frame blurred by `sigma` pixels; `(T, H, W)`."""
     return blur(masks.mean(axis=0)[..., None], sigma)[..., 0]
@@ -232,3 +263,14 @@ def _smallest_sufficient(kept, removed, probability: float, variant: str) -> int
     else:
         sufficient = np.exp(kept[0]) >= _SUFFICIENT * probability
     return int(sufficient.argmax()) if sufficient.any() else len(sufficient) - 1
+
+
+def _ranks(rows: NDArray) -> NDArray:
+    """Ranks of the values of each row, as shares: above 0 for the smallest, 1 for the largest."""
+    return (rows.argsort(axis=1).argsort(axis=1) + 1) / rows.shape[1]
+
+
+def _top_cells(ranks: NDArray, shares: NDArray) -> NDArray[np.float32]:
+    """Grids with a share of the highest cells on; a soft threshold keeps the gradient of others."""
+    shares = shares.reshape(-1, 1, 1, 1)
+    return np.clip(0.5 + (ranks - (1 - shares)) / shares, 0, 1).astype(np.float32)
