@@ -56,7 +56,8 @@ def ratios(outcome: Outcome) -> dict[str, list[float]]:
 
 def ratio_table(ratios: Mapping[str, Mapping[str, Sequence[float]]], head: str) -> list[str]:
     """A Markdown table: a row for each key, the median and minimum of each layer's ratios."""
-    layers = list(dict.fromkeys(layer for row in ratios.values() for layer in row))
+    # A gallery begins with the classes and the deepest layer.
+    layers = list(dict.fromkeys(layer for row in ratios.values() for layer in row))[::-1]
     shown = ["classes" if layer == CLASSES else layer for layer in layers]
     rows = [f"| {head} | {' | '.join(shown)} | above 1 |", "|---" * (len(layers) + 2) + "|"]
     for name, row in ratios.items():

@@ -59,8 +59,9 @@ class Shadow(keras.Model):
         rows = folding.rows(self._graph, self.network.inputs)
         shapes = []
         for step in self._graph.steps:
-            for key, (_, *shape) in zip(step.outputs, step.shapes, strict=True):
-                shapes.append((*shape,) if rows[key] == 1 else (rows[key], *shape))
+            for key, shape in zip(step.outputs, step.shapes, strict=True):
+                own = tuple(shape[1:])  # empty too for a number that is computed from weights
+                shapes.append(own if rows[key] == 1 else (rows[key], *own))
         return shapes
 
     @property
