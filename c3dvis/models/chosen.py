@@ -203,7 +203,9 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
         network = keras.Model(network.inputs, output, name=network.name)
     if choice.value_range is None and names:
         inputs = dict(zip(graph.input_names(network), network.inputs, strict=True))
-        if held_inputs.takes_bytes(network, inputs[choice.input or names[0]]):
+        clip = inputs[choice.input or names[0]]
+        # An input of whole numbers leaves no choice.
+        if keras.backend.is_float_dtype(clip.dtype) and held_inputs.takes_bytes(network, clip):
             warnings.warn(
                 "the network takes values from 0 to 255, so clips in [0, 1] are multiplied by 255 "
                 "(--value-range 0 1 leaves them)",
