@@ -112,6 +112,40 @@ def test_relevance_is_conserved_and_the_share_of_biases_said(one_block):
     np.testing.assert_allclose(biased.heatmap, found.heatmap, rtol=1e-5)
 
 
+class Position(L.Layer):
+    """Adds a vector to each of eight tokens, looked up or a weight of its own."""
+
+    def __init__(self, is_embedded, **options):
+        super().__init__(**options)
+        self.embedding = L.Embedding(8, 6) if is_embedded else None
+        if not is_embedded:
+            self.table = self.add_weight(shape=(8, 6))
+
+    def call(self, x):
+        return x + (self.table if self.embedding is None else self.embedding(ops.arange(8)))
+
+
+def test_positions_that_are_looked_up_take_the_relevance_of_added_weights():
+    def network(is_embedded):
+        clip = keras.Input(SHAPE)
+        x = L.Reshape((8, 6))(L.Conv3D(6, (2, 4, 4), (2, 4, 4), use_bias=False)(clip))
+        x = Position(is_embedded)(x)
+        x = L.add([x, L.MultiHeadAttention(2, 3)(x, x)])
+        built = keras.Model(clip, L.Dense(3, name="classes")(L.GlobalAveragePooling1D()(x)))
+        rng = np.random.default_rng(0)
+        built.set_weights([0.3 * rng.normal(size=weight.shape) for weight in built.weights])
+        return built
+
+    looked_up, added = (
+        attribute(network(is_embedded), clip_of(SHAPE), 1, method="attention_lrp")
+        for is_embedded in (True, False)
+    )
+    assert looked_up.score == pytest.approx(added.score, rel=1e-5)
+    assert abs(added.settings["elsewhere"]) > 1e-2 * abs(added.score)  # positions count
+    np.testing.assert_allclose(looked_up.heatmap, added.heatmap, rtol=1e-4, atol=1e-6)
+    assert looked_up.settings["elsewhere"] == pytest.approx(added.settings["elsewhere"], rel=1e-4)
+
+
 def divided():
     """Attention in time, then in space, whose mean is read."""
     keras.utils.set_random_seed(5)

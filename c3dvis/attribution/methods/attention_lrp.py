@@ -48,11 +48,12 @@ def attribute(
     Transformers", https://arxiv.org/abs/2402.05602
     """
     calls, ids, patches = attention.attention_calls(scorer, clip.shape, grid)
-    steps = graph.flattened(scorer.shared.tap).steps
+    flat = graph.flattened(scorer.shared.tap)
+    steps = flat.steps
     first, layout = _patch_step(steps, ids, patches)
     channels = int(steps[first].call.outputs[0].shape[-1])
     run = scorer.cached(
-        ("relevance", clip.shape, grid), lambda: _propagation(scorer, steps, first, layout)
+        ("relevance", clip.shape, grid), lambda: _propagation(scorer, flat, first, layout)
     )
     # Scales of the scores and weights of each attention, less 1; then the shift of the patches.
     inputs = np.zeros(2 * len(calls) + layout.ids.size * channels, np.float32)
@@ -88,10 +89,12 @@ def _patch_step(steps, ids, patches) -> tuple[int, tokens.Layout]:
     )
 
 
-def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Callable:
+def _propagation(scorer: Scorer, flat: graph.Graph, first: int, layout: tokens.Layout) -> Callable:
     """A function of `(inputs, clips, unit_indices)`: scores, patches, each step's nonlinearity."""
-    shared = scorer.shared
+    shared, steps = scorer.shared, flat.steps
     scales = 2 * sum(attention.is_attention(step.layer) for step in steps)
+    # Positions are computed from weights alone: what they add is no patch's.
+    of_clip = graph.reached(flat)
 
     def score(inputs, clips, unit_indices):
         patches: list = []
@@ -101,7 +104,7 @@ def _propagation(scorer: Scorer, steps, first: int, layout: tokens.Layout) -> Ca
         def call(layer, *arguments, **options):
             step = steps[len(nonlinearities)]
             nonlinearity: Any = 0.0
-            if len(nonlinearities) <= first:
+            if len(nonlinearities) <= first or not of_clip.intersection(step.outputs):
                 output = rewire.quick_call(layer, *arguments, **options)
             elif attention.is_attention(layer):
                 place = 2 * len(attentions)
