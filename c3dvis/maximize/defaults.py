@@ -6,7 +6,8 @@ recognises a clip that is moved, scaled, cut short or shown in another size, and
 variation is from that of real films; `benchmarks/recognition.py` measures that on other classes.
 Those for filters and neurons are what finds planted ones; `benchmarks/planted.py` measures that.
 Filters that are trained on real films score about as high with opponent colours as with natural
-ones, and look alike; classes become garish.
+ones, and show the same patterns, those of deep layers in less natural colours; classes become
+garish.
 """
 
 from __future__ import annotations
