@@ -8,9 +8,8 @@ from c3dvis.text import unknown
 COLOURS = ("decorrelated", "opponent", "independent", "grey")
 
 # Square root of the covariance of natural images' RGB values, as published with lucid. Its columns
-# are light against dark, red against green-blue, and blue-red against green; their norms are how
-# much natural colours vary along each. Divided by the largest, it maps independent channels to
-# natural colours.
+# are light against dark, red against blue, and both against green; their norms are how much natural
+# colours vary along each. Divided by the largest, it maps independent channels to natural colours.
 _NATURAL = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 _NORMS = np.linalg.norm(_NATURAL, axis=0)
 # RGB of a signal's three channels.
