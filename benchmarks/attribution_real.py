@@ -27,7 +27,6 @@ from machine import peak_memory, state
 # What a default takes hours for on a processor.
 OPTIONS = {
     "integrated_gradients": {"max_steps": 32},
-    "occlusion": {"block": [4, 28, 28], "stride": [4, 14, 14]},
     "rise": {"count": 128},
     "score_cam": {"channels": 64},
     "extremal_2d": {"areas": [0.1], "steps": 40},
@@ -68,6 +67,14 @@ said in [limits.md](limits.md).
 """
 
 
+def options_of(method: str, args: argparse.Namespace) -> dict:
+    """What a method is given: occluded blocks are a quarter of the clip along each axis."""
+    if method == "occlusion":
+        frames, side = args.frames // 4, args.size // 4
+        return {"block": [frames, side, side], "stride": [frames, side // 2, side // 2]}
+    return OPTIONS.get(method, {})
+
+
 def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
     """One method on all clips, by name; run in a process of its own."""
     import numpy as np
@@ -92,9 +99,8 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
         best = int(probabilities.argmax())
         logit = objectives.logit(best)
         before, passes_before, start = peak_memory() / 2**30, shown_to_network[0], clock()
-        attribution = attribute(
-            network, clip, logit, method=method, batch_size=2, **OPTIONS.get(method, {})
-        )
+        options = options_of(method, args)
+        attribution = attribute(network, clip, logit, method=method, batch_size=2, **options)
         seconds = clock() - start
         passes, gib = shown_to_network[0] - passes_before, peak_memory() / 2**30
         start = clock()
@@ -213,7 +219,7 @@ def answer_of(method: str, args: argparse.Namespace) -> dict[str, dict]:
 def section(args: argparse.Namespace, machine: list[str], answers: dict[str, dict]) -> str:
     """The page's part on clips of one size."""
     title = f"## Clips of {args.frames} x {args.size} x {args.size}"
-    options = {name: OPTIONS[name] for name in answers if name in OPTIONS}
+    options = {name: options_of(name, args) for name in answers if options_of(name, args)}
     told = f"Options other than the defaults: `{options}`."
     return "\n".join([title, "", *machine, "", told, "", *table(answers), ""])
 

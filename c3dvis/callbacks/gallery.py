@@ -14,6 +14,7 @@ from c3dvis.callbacks.epochs import EpochCallback, first_line
 from c3dvis.callbacks.history import EpochResult
 from c3dvis.callbacks.units import named
 from c3dvis.maximize import MaximizedClip, Maximizer, arguments, parametrizations, run
+from c3dvis.maximize.defaults import STEPS
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
@@ -76,7 +77,7 @@ class GalleryCallback(EpochCallback):
         folder: str | os.PathLike[str],
         *,
         every: int = 1,
-        steps: int = 128,
+        steps: int = STEPS,
         seed: int = 0,
         fps: float = 8,
         log_dir: str | os.PathLike[str] | None = None,

@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -56,12 +57,13 @@ def _gif(clip: NDArray[np.uint8], fps: float, quality: int | None) -> bytes:
             f"Expected a GIF of at most {_GIF_LONGEST / 1000:g} s. Received: {len(clip)} frames "
             f"at fps={fps!r}, {sum(delays) / 1000:g} s."
         )
-    if clip.shape[-1] == 4:
-        # Each frame is cleared before the next, or what is transparent would show the last one.
-        return _animation(
-            [_few_colors_and_clear(frame) for frame in clip], "GIF", duration=delays, disposal=2
-        )
-    images = _without_repeats([_few_colors(image) for image in _images(clip)])
+    # Choosing a palette takes nearly all of the time, and releases Python's lock.
+    with ThreadPoolExecutor() as threads:
+        if clip.shape[-1] == 4:
+            # Each frame is cleared before the next, or what is transparent would show the last one.
+            images = list(threads.map(_few_colors_and_clear, clip))
+            return _animation(images, "GIF", duration=delays, disposal=2)
+        images = _without_repeats(list(threads.map(_few_colors, _images(clip))))
     return _animation(images, "GIF", duration=delays)
 
 

@@ -10,6 +10,7 @@ from c3dvis.command_line import Parser, choice_of_filters, folder_argument, whol
 from c3dvis.gallery import engines, from_records
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
+from c3dvis.maximize.defaults import STEPS
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
 _DESCRIPTION = """
@@ -93,7 +94,11 @@ def _add_selection(group: Any) -> None:
 
 def _add_clips(group: Any) -> None:
     group.add_argument(
-        "--steps", type=whole(1), default=128, metavar="N", help="optimization steps (default 128)"
+        "--steps",
+        type=whole(1),
+        default=STEPS,
+        metavar="N",
+        help=f"optimization steps (default {STEPS})",
     )
     group.add_argument(
         "--parametrization",

@@ -8,6 +8,7 @@ from typing import Any
 
 from c3dvis import models
 from c3dvis.gallery.record import Record
+from c3dvis.maximize.defaults import STEPS
 from c3dvis.models.chosen import built_shape
 
 # Settings that name the network's files.
@@ -46,7 +47,7 @@ class Settings:
     input: str | None = None
     output: str | None = None
     value_range: tuple[float, float] | None = None
-    steps: int = 128
+    steps: int = STEPS
     parametrization: str = "fourier"
     colours: str | None = None
     size: tuple[int, int] | None = None

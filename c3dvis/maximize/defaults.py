@@ -13,9 +13,13 @@ garish.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from c3dvis.objectives import LOGITS, Objective
+if TYPE_CHECKING:  # `--help` says how many steps there are, and imports nothing for it
+    from c3dvis.objectives import Objective
+
+# Of the optimizer. After 128, scores are about 4 % higher, and as many planted units are recovered.
+STEPS = 96
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def of(objective: Objective) -> Defaults:
         >>> of(objectives.neuron("conv1", 0)) == NEURONS
         True
     """
+    from c3dvis.objectives import LOGITS
+
     if all(layer.startswith(LOGITS) for layer in objective.layers):
         return CLASSES
     return NEURONS if all(term.at_one_place for _, term in objective.terms) else FILTERS

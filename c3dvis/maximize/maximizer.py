@@ -28,7 +28,7 @@ from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective
 
-STEPS, STEPS_AT_ONCE = 128, 8  # where none are given
+STEPS_AT_ONCE = 8  # where none are given
 
 
 class Maximizer(InputOptimizer):
@@ -256,7 +256,7 @@ class Maximizer(InputOptimizer):
         self,
         objective: Objective | str | int | Sequence | None = None,
         *,
-        steps: int = STEPS,
+        steps: int = defaults.STEPS,
         seed: int = 0,
         start: ArrayLike | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),

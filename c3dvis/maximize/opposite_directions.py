@@ -9,7 +9,8 @@ import numpy as np
 
 from c3dvis import objectives
 from c3dvis.maximize import defaults
-from c3dvis.maximize.maximizer import STEPS, Maximizer
+from c3dvis.maximize.defaults import STEPS
+from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.parametrizations import Fourier
 from c3dvis.maximize.result import MaximizedClip
 from c3dvis.objectives import Objective

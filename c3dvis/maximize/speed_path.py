@@ -11,6 +11,7 @@ from keras import ops
 from c3dvis import objectives
 from c3dvis.clips import showing
 from c3dvis.maximize import arguments, run
+from c3dvis.maximize.defaults import STEPS
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
 from c3dvis.maximize.result import MaximizedClip
@@ -77,7 +78,7 @@ def slow_to_fast(
     objective: Objective | str | int | Sequence,
     *,
     weights: Sequence[float] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0),
-    steps: int = 128,
+    steps: int = STEPS,
     seed: int = 0,
     regularizers: Sequence = (),
     **options,
