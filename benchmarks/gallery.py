@@ -30,12 +30,14 @@ class Run:
 
     Attributes:
         seconds: The processor's, of the whole process.
+        clock: Seconds by the clock.
         first: Seconds by the clock until the first clip is in the folder.
         scores: What each clip reaches, by layer and channel.
         ratios: The same over the best held-out clip.
     """
 
     seconds: float
+    clock: float
     first: float
     scores: dict[tuple[str, int], float]
     ratios: dict[tuple[str, int], float]
@@ -52,6 +54,7 @@ def command(checkout: Path, arguments: Sequence[str]) -> Run:
         began = time.time()
         process = subprocess.Popen(call, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
         _, code, used = os.wait4(process.pid, 0)
+        ended = time.time()
         process.returncode = os.waitstatus_to_exitcode(code)
         if process.returncode:
             raise RuntimeError(f"{checkout}: the command ended with {process.returncode}")
@@ -61,7 +64,7 @@ def command(checkout: Path, arguments: Sequence[str]) -> Run:
     scores = {(r["layer"], r["channel"]): r["score"] for r in records}
     best = {(r["layer"], r["channel"]): r["best_held_out"] for r in records}
     ratios = {unit: scores[unit] / best[unit] for unit in scores if best[unit]}
-    return Run(used.ru_utime + used.ru_stime, first, scores, ratios)
+    return Run(used.ru_utime + used.ru_stime, ended - began, first, scores, ratios)
 
 
 def compared(before: Path, rounds: int, arguments: Sequence[str]) -> list[str]:
@@ -70,17 +73,18 @@ def compared(before: Path, rounds: int, arguments: Sequence[str]) -> list[str]:
     for _ in range(rounds):
         for name, checkout in (("before", before), ("now", _HERE)):
             runs[name].append(command(checkout, arguments))
-            print(name, f"{runs[name][-1].seconds:.0f} s of processor time", flush=True)
+            print(name, f"{runs[name][-1].seconds:.0f} s of the processor", flush=True)
     old, new = runs["before"], runs["now"]
     shares = [n.seconds / o.seconds for o, n in zip(old, new, strict=True)]
     relative = [new[-1].scores[unit] / old[-1].scores[unit] for unit in old[-1].scores]
     lines = [
         f"`python -m c3dvis.gallery {' '.join(arguments)}`".replace(" `", "`"),
         "",
-        "| | processor time, s | first clip after, s by the clock |",
-        "|---|---:|---:|",
+        "| | processor time, s | by the clock, s | first clip after, s |",
+        "|---|---:|---:|---:|",
         *(
             f"| {name} | {', '.join(f'{run.seconds:.0f}' for run in of)} "
+            f"| {', '.join(f'{run.clock:.0f}' for run in of)} "
             f"| {', '.join(f'{run.first:.0f}' for run in of)} |"
             for name, of in runs.items()
         ),

@@ -32,7 +32,7 @@ def maximize(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:0-7",
             the name of a class, its index, a list of these. One clip is made for each unit.
-        steps: Steps of the optimizer; None is 96, or the last of the snapshots.
+        steps: Steps of the optimizer; None is 128, or the last of the snapshots.
         seed: The same seed makes the same clips.
         start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit, with
             the parametrizations "pixels" and "fourier"; None starts from noise.
