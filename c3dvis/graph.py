@@ -26,7 +26,6 @@ __all__ = [
     "Step",
     "call_in_place",
     "call_unrecorded",
-    "calls",
     "clip_input",
     "flattened",
     "in_order",
@@ -165,17 +164,6 @@ def clip_input(network: keras.Model) -> keras.KerasTensor:
         "Expected a network with one input of shape (N, T, H, W, C). "
         f"Received: {shapes}{several if len(inputs) > 1 else ''}."
     )
-
-
-def calls(network: keras.Model) -> dict[int, list[Call]]:
-    """The calls of each of `network.layers` by this network itself, by the layer's `id`.
-
-    Other networks may call the layer too. One that is never called is left out.
-    """
-    by_layer: dict[int, list[Call]] = {}
-    for call in _calls(network):
-        by_layer.setdefault(id(call.node.operation), []).append(call)
-    return by_layer
 
 
 def named_calls(network: keras.Model) -> dict[str, Call]:

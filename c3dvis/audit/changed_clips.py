@@ -1,17 +1,22 @@
-"""The clips of an audit with all their changed versions."""
+"""The clips of an audit with their changed versions, and backgrounds of other clips for these."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis.audit.actor import Actor, NoActor
-from c3dvis.audit.backgrounds import Backgrounds
-from c3dvis.audit.changes import versions
+from c3dvis.audit.changes import SAME, SWAPPED, versions
 from c3dvis.audit.clip_set import ClipSet
+
+# Backgrounds of a class that are kept, and clips that are read for them.
+_KEPT, _READ = 4, 8
+# Mean difference of two backgrounds, of a range of 1, from which on they are two.
+_DIFFERENT = 0.05
 
 
 class ChangedClips:
@@ -50,3 +55,59 @@ class ChangedClips:
     @functools.cached_property
     def _backgrounds(self) -> Backgrounds:
         return Backgrounds(self.clip_set, self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Background:
+    film: str
+    label: int
+    picture: NDArray[np.float32]
+
+
+class Backgrounds:
+    """The backgrounds of a few clips of each class.
+
+    Args:
+        clip_set: The clips.
+        seed: Seed of the choice of backgrounds.
+    """
+
+    def __init__(self, clip_set: ClipSet, seed: int):
+        self._clip_set, self._seed = clip_set, seed
+        self._every = [one for label in sorted(set(clip_set.labels)) for one in self._kept(label)]
+
+    def of(self, index: int, actor: Actor) -> dict[str, NDArray[np.float32]]:
+        """Backgrounds for a clip, by the name of the change; those that there are.
+
+        Of another film, and unlike the clip's own: clips that are all filmed in one place have no
+        other background.
+        """
+        label, film = self._clip_set.labels[index], self._clip_set.films[index]
+        chosen = {}
+        for change, is_same in ((SWAPPED, False), (SAME, True)):
+            fit = [
+                one.picture
+                for one in self._every
+                if (one.label == label) is is_same
+                and one.film != film
+                and np.abs(one.picture - actor.background).mean() > _DIFFERENT
+            ]
+            if fit:
+                draw = np.random.default_rng([self._seed, index, int(is_same)])
+                chosen[change] = fit[draw.integers(len(fit))]
+        return chosen
+
+    def _kept(self, label: int) -> list[_Background]:
+        own = [i for i, one in enumerate(self._clip_set.labels) if one == label]
+        kept: list[_Background] = []
+        # Spread over the class, as neighbours in a folder are often of one film.
+        for index in own[:: max(1, len(own) // _READ)][:_READ]:
+            film = self._clip_set.films[index]
+            if len(kept) == _KEPT or film in {one.film for one in kept}:
+                continue
+            try:
+                actor = self._clip_set.actor(index, self._clip_set.clip(index))
+            except (NoActor, ValueError):
+                continue  # said where the clip itself is read
+            kept.append(_Background(film, label, actor.background))
+        return kept

@@ -32,7 +32,7 @@ def check_weights(network, file: h5py.File, path: Path) -> tuple[str, ...]:
     for group in groups:
         for dataset in group.values():
             hdf5.check_numeric(dataset, path)
-    named = {str(group.attrs.get("name", group.parent.name)): group for group in groups}
+    named = {_layer_name(group): group for group in groups}
     for name, layer in targets.items():
         group = named.get(name, ())
         if len(group) == len(layer.weights):
@@ -89,8 +89,11 @@ def _leaves(network) -> Iterator[Any]:
 
 def _layer_names(path: Path) -> list[str]:
     with h5py.File(path, "r") as file:
-        groups = [group for group in hdf5.keras3_groups(file) if len(group)]
-        return [str(group.attrs.get("name", group.parent.name)) for group in groups]
+        return [_layer_name(group) for group in hdf5.keras3_groups(file) if len(group)]
+
+
+def _layer_name(group: h5py.Group) -> str:
+    return str(group.attrs.get("name", group.parent.name))
 
 
 @contextmanager

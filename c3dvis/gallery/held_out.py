@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 
 import keras
@@ -11,12 +10,12 @@ import numpy as np
 
 from c3dvis import identity, models, motion, stored
 from c3dvis.files import read_json, write_json
-from c3dvis.gallery import real
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.progress import Report
 from c3dvis.gallery.render import Renderer, objective_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.maximize import scores
+from c3dvis.models import bundled
 from c3dvis.models import chosen as choices
 from c3dvis.models.clip_shapes import clip_shape
 
@@ -34,13 +33,8 @@ Best = dict[str, dict[int, float | None]]
 def add(
     renderer: Renderer, sections: Sequence[Section], missing: Iterable[Unit], *, report: Report
 ) -> Best:
-    """The best scores for the layers with missing units; new ones are saved in the folder.
-
-    Empty if nothing is compared, or real clips are used instead.
-    """
+    """The best scores for the layers with missing units; new ones are saved in the folder."""
     out, settings = renderer.out, renderer.settings
-    if not settings.compare or real.read(out) is not None:
-        return {}
     known = read(out)
     layers = {unit.layer for unit in missing}
     unscored = [
@@ -108,7 +102,7 @@ def every(network: keras.Model, sections: Sequence[Section], settings: Settings)
 
 def record_file() -> Path:
     """The file of the bundled networks' best scores, with the index of each best clip."""
-    return Path(str(resources.files("c3dvis.weights"))) / "held_out_scores.npz"
+    return bundled.folder() / "held_out_scores.npz"
 
 
 def record_key(model: str, layer: str) -> str:

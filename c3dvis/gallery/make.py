@@ -260,6 +260,7 @@ def _make_missing(
     records = folder.existing(out, manifest.sections, identity=renderer.identity, report=report)
     _report_versions(records.values(), manifest, report)
     sections, units = runs.share_of(manifest, sections, share)
+    real_clips = real.read(out)
     missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
     records = {unit: record for unit, record in records.items() if unit not in missing}
 
@@ -269,7 +270,7 @@ def _make_missing(
         if share is not None:  # its pages would show that share only
             return
         unfinished = forming.clips if filling else None
-        page.write(out, manifest, records, filling=filling, forming=unfinished, real=real.read(out))
+        page.write(out, manifest, records, filling=filling, forming=unfinished, real=real_clips)
 
     show(filling=bool(missing))
     if missing and share is None:
@@ -281,7 +282,9 @@ def _make_missing(
     shown_at = time.monotonic()
     remaining = len(missing)
     try:
-        best = held_out.add(renderer, sections, missing, report=report) if missing else {}
+        # Nobody compares with held-out clips what stands beside real ones.
+        compares = missing and renderer.settings.compare and real_clips is None
+        best = held_out.add(renderer, sections, missing, report=report) if compares else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
         for record in runner.run(renderer, groups.tasks(manifest.groups, missing), best):
             records[by_name[record.layer, record.channel]] = record

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from c3dvis import stored
 
+Check = Callable[[Any], object]  # raises a ValueError for a wrong value
 # Finished; the score became NaN or infinite; the gradient was zero; an error was raised.
 STATUSES = ("ok", "failed", "no gradient", "error")
 # Names in JSON, where they differ from the field's.
@@ -113,84 +114,74 @@ class Record:
             raise ValueError(
                 f"Expected a record of schema {SCHEMA}. Received: {values.get('schema')!r}."
             )
-        given = {
-            one.name: values[key]
-            for one in fields(cls)
-            if (key := _JSON_NAMES.get(one.name, one.name)) in values
-        }
-        for name, value in given.items():
-            try:
-                _CHECKS[name](value)
-            except ValueError:
-                raise ValueError(f"Expected the {name} of a record. Received: {value!r}.") from None
+        given = {}
+        for one in fields(cls):
+            key = _JSON_NAMES.get(one.name, one.name)
+            if key in values:
+                given[one.name] = _checked(one, values[key])
         if not {"layer", "channel", "status"} <= given.keys():
             raise ValueError("Expected a record with layer, channel and status. Received: less.")
         given |= {name: tuple(given[name]) for name in _TUPLES if given.get(name) is not None}
         return cls(**given)
 
 
-def _or_none(check):
-    return lambda value: None if value is None else check(value)
+def _checked(one: Field, value: Any) -> Any:
+    """The value of a field; None only where it is the default."""
+    try:
+        if value is not None or one.default is not None:
+            _CHECKS[one.name](value)
+    except ValueError:
+        raise ValueError(f"Expected the {one.name} of a record. Received: {value!r}.") from None
+    return value
 
 
-def _one_of(choices):
-    return lambda value: choices.index(value)
+def _like(pattern: str, value: Any) -> None:
+    if not re.fullmatch(pattern, stored.text(value)):
+        raise ValueError(f"Expected {pattern}. Received: {value!r}.")
 
 
-def _like(pattern: str):
-    def check(value: Any) -> None:
-        if not re.fullmatch(pattern, stored.text(value)):
-            raise ValueError(f"Expected {pattern}. Received: {value!r}.")
-
-    return check
-
-
-def _all(check, length: int | None = None):
-    """A check of each value of a list, and of its length."""
-
-    def check_all(values: Any) -> None:
-        if not isinstance(values, (list, tuple)) or length not in (None, len(values)):
-            raise ValueError(f"Expected a list of {length or 'any'} values. Received: {values!r}.")
-        for value in values:
-            check(value)
-
-    return check_all
+def _each(check: Check, values: Any, length: int | None = None) -> None:
+    """Checks each value of a list, and its length."""
+    if not isinstance(values, (list, tuple)) or length not in (None, len(values)):
+        raise ValueError(f"Expected a list of {length or 'any'} values. Received: {values!r}.")
+    for value in values:
+        check(value)
 
 
-def _by_file(check):
-    """A check of values by file name; a name must not lead out of the record's folder."""
-
-    def check_each(values: Any) -> None:
-        for name, value in stored.mapping(values).items():
-            _like(r"[A-Za-z0-9_.-]+")(name)
-            check(value)
-
-    return check_each
+def _by_file(check: Check, values: Any) -> None:
+    """Checks values by file name; a name must not lead out of the record's folder."""
+    for name, value in stored.mapping(values).items():
+        _like(r"[A-Za-z0-9_.-]+", name)
+        check(value)
 
 
-# By field, a function that raises a ValueError for a wrong value.
-_CHECKS = {
+def _digest(value: Any) -> None:
+    _like("[0-9a-f]{64}", value)
+
+
+# By field, a function that raises a ValueError for a wrong value other than None.
+_CHECKS: dict[str, Check] = {
     "layer": stored.text,
     "channel": stored.count,
-    "status": _one_of(STATUSES),
-    "label": stored.text_or_none,
-    "score": stored.number_or_none,
-    "best_held_out": stored.number_or_none,
-    "predicted_class": stored.text_or_none,
-    "failed_step": _or_none(stored.count),
-    "error": stored.text_or_none,
-    "cause": stored.text_or_none,
+    "status": STATUSES.index,
+    "label": stored.text,
+    "score": stored.number,
+    "best_held_out": stored.number,
+    "predicted_class": stored.text,
+    "failed_step": stored.count,
+    "error": stored.text,
+    "cause": stored.text,
     "seed": stored.count,
     "settings": stored.mapping,
-    "shape": _or_none(_all(stored.count, 4)),
-    "files": _by_file(stored.count),
-    "sha256": _by_file(_like("[0-9a-f]{64}")),
-    "batch": _all(stored.count),
+    "shape": lambda values: _each(stored.count, values, 4),
+    "files": lambda values: _by_file(stored.count, values),
+    "sha256": lambda values: _by_file(_digest, values),
+    "batch": lambda values: _each(stored.count, values),
     "network": stored.mapping,
     "versions": stored.mapping,
     "machine": stored.mapping,
-    "change": stored.number_or_none,
-    "plain_color": _or_none(_like("#[0-9a-f]{6}")),
-    "drift": _or_none(_all(stored.number, 2)),
-    "drift_share": stored.number_or_none,
+    "change": stored.number,
+    "plain_color": lambda value: _like("#[0-9a-f]{6}", value),
+    "drift": lambda values: _each(stored.number, values, 2),
+    "drift_share": stored.number,
 }

@@ -189,6 +189,7 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
 
     from c3dvis import graph
     from c3dvis.models import held_inputs
+    from c3dvis.models.input_range import takes_bytes
 
     names = held_inputs.clip_inputs(network)
     _check_name("--input", choice.input, names, "takes several clips")
@@ -205,7 +206,7 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
         inputs = dict(zip(graph.input_names(network), network.inputs, strict=True))
         clip = inputs[choice.input or names[0]]
         # An input of whole numbers leaves no choice.
-        if keras.backend.is_float_dtype(clip.dtype) and held_inputs.takes_bytes(network, clip):
+        if keras.backend.is_float_dtype(clip.dtype) and takes_bytes(network, clip):
             warnings.warn(
                 "the network takes values from 0 to 255, so clips in [0, 1] are multiplied by 255 "
                 "(--value-range 0 1 leaves them)",

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import graph
 from c3dvis.held import Held
-from c3dvis.models import input_range, layers
+from c3dvis.models import layers
+from c3dvis.models.input_range import takes_bytes
 from c3dvis.text import unknown
 
 _GREY, _GREY_BYTE, _WHITE_BYTE = 0.5, 128, 255
@@ -91,14 +92,6 @@ def neutral_values(network: keras.Model, input: str) -> dict[str, float]:
     named = dict(zip(graph.input_names(network), network.inputs, strict=True))
     others = {name: tensor for name, tensor in named.items() if name != input}
     return {name: _neutral_value(network, name, tensor) for name, tensor in others.items()}
-
-
-def takes_bytes(network: keras.Model, input: keras.KerasTensor) -> bool:
-    """Whether an input of a network takes values from 0 to 255."""
-    if not keras.backend.is_float_dtype(input.dtype):
-        return True
-    by_input = zip(network.inputs, input_range.takes_bytes(network), strict=True)
-    return next(is_of_bytes for own, is_of_bytes in by_input if own is input)
 
 
 def with_clip_shape(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:

@@ -33,33 +33,40 @@ _MOVING_OPERATIONS = (
     "Transpose",
 )
 
-_cache: weakref.WeakKeyDictionary[keras.Model, list[bool]] = weakref.WeakKeyDictionary()
+# By network, by the `id` of an input.
+_cache: weakref.WeakKeyDictionary[keras.Model, dict[int, bool]] = weakref.WeakKeyDictionary()
 
 # A clip's value x has become `factor * x + offset`, numbers or one for each channel.
 _Scaled = tuple[Any, Any]
 
 
-def takes_bytes(network: keras.Model) -> list[bool]:
-    """Whether each input of a network takes 0 to 255, by what its first layers do.
+def takes_bytes(network: keras.Model, input: keras.KerasTensor) -> bool:
+    """Whether an input of a network takes 0 to 255, by its type or what the first layers do.
 
     These are `Rescaling`, `Normalization`, and arithmetic with constants, as in `preprocess_input`
-    of `keras.applications`; inside models and wrappers too.
+    of `keras.applications`; inside models and wrappers too. Every path from the input has to begin
+    with them.
+
+    Args:
+        network: Functional or Sequential model.
+        input: One of `network.inputs`.
 
     Example:
         >>> clip = keras.Input((4, 8, 8, 3))
         >>> x = keras.layers.Rescaling(1 / 127.5, offset=-1)(clip)
-        >>> takes_bytes(keras.Model(clip, keras.layers.Conv3D(2, 3)(x)))
-        [True]
+        >>> takes_bytes(keras.Model(clip, keras.layers.Conv3D(2, 3)(x)), clip)
+        True
     """
+    if not keras.backend.is_float_dtype(input.dtype):
+        return True
     if network not in _cache:
         flat = graph.flattened(network)
-        _cache[network] = [_is_of_bytes(_ends(flat, key)) for key in flat.inputs]
-    return _cache[network]
-
-
-def _is_of_bytes(ends: list[_Scaled]) -> bool:
-    """Whether every path from an input begins with a scaling that suits 0 to 255."""
-    return bool(ends) and all(_suits_bytes(*end) for end in ends)
+        ends = [_ends(flat, key) for key in flat.inputs]
+        _cache[network] = {
+            id(tensor): bool(scaled) and all(_suits_bytes(*one) for one in scaled)
+            for tensor, scaled in zip(network.inputs, ends, strict=True)
+        }
+    return _cache[network][id(input)]
 
 
 def _suits_bytes(factor: Any, offset: Any) -> bool:
