@@ -7,8 +7,12 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from c3dvis.files import IN_FLIGHT, read_json, write_json
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 # File with the command that created the folder.
 _MARKER = ".c3dvis"
@@ -87,8 +91,6 @@ def locked(
         InUse: If another run holds the lock.
         ValueError: As `check`.
     """
-    import filelock
-
     check(folder, command, manifest=manifest)
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,15 +99,12 @@ def locked(
             f"Expected a folder whose files lie in it. Received: {folder / _LOCK}, which is a "
             "symbolic link; remove it, or choose another folder with --out."
         )
-    # The system frees this lock when a process dies, however it dies.
-    lock = filelock.FileLock(folder / _LOCK, timeout=wait)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    lock = take_lock(folder / _LOCK, wait=wait)
+    if lock is None:
         raise InUse(
             f"Expected a folder that no other run is writing. Received: {folder}; wait for the "
             "other run, or choose another folder with --out."
-        ) from None
+        )
     try:
         check(folder, command, manifest=manifest)  # again: another run may have created it
         write_json(folder / _MARKER, {"command": command})
@@ -116,6 +115,21 @@ def locked(
         lock.release()
         if is_new and {path.name for path in folder.iterdir()} <= {_MARKER, _LOCK}:
             shutil.rmtree(folder)
+
+
+def take_lock(path: Path, *, wait: float = 0) -> BaseFileLock | None:
+    """A lock, taken; None if another run still has it after some seconds.
+
+    The system frees it when a process dies, however it dies.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path, timeout=wait)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    return lock
 
 
 def tidy(folder: Path) -> None:

@@ -7,8 +7,9 @@ cards/conv3b/7.json  its summary and numbers, written last
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from c3dvis import files, responses, stored
 from c3dvis.gallery import trust
@@ -21,6 +22,21 @@ if TYPE_CHECKING:  # pages are written without Keras
     import keras
 
 FOLDER = "cards"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is kept of a unit's motion card; see `responses.MotionCard`.
+
+    Attributes:
+        summary: The card in a sentence.
+        direction: Preferred direction of motion in degrees; None without a preference.
+        motion_share: None of a card of an earlier version.
+    """
+
+    summary: str
+    direction: float | None
+    motion_share: float | None
 
 
 def add(
@@ -79,29 +95,20 @@ def path(unit: Unit) -> str:
     return f"{FOLDER}/{unit.path('png')}"
 
 
-def read(out: Path, unit: Unit) -> str | None:
-    """The summary of a unit's card; None if there is no card."""
+def read(out: Path, unit: Unit) -> Card | None:
+    """A unit's card; None if there is none."""
     values = files.read_json(_record_path(out, unit))
     # Earlier versions did not save the direction: their cards are made again.
     is_complete = isinstance(values, Mapping) and "direction" in values
     summary = values.get("summary") if is_complete else None
-    return summary if isinstance(summary, str) and (out / path(unit)).is_file() else None
+    if not isinstance(summary, str) or not (out / path(unit)).is_file():
+        return None
+    return Card(summary, _number(values, "direction"), _number(values, "motion_share"))
 
 
-def direction(out: Path, unit: Unit) -> float | None:
-    """A unit's preferred direction of motion in degrees; None without a card or a preference."""
-    return _number(out, unit, "direction")
-
-
-def motion_share(out: Path, unit: Unit) -> float | None:
-    """See `responses.MotionCard`; None without a card, or with one of an earlier version."""
-    return None if read(out, unit) is None else _number(out, unit, "motion_share")
-
-
-def _number(out: Path, unit: Unit, name: str) -> float | None:
-    values = files.read_json(_record_path(out, unit))
+def _number(values: Mapping[str, Any], name: str) -> float | None:
     try:
-        return stored.number_or_none(stored.mapping(values).get(name))
+        return stored.number_or_none(values.get(name))
     except ValueError:  # damaged
         return None
 

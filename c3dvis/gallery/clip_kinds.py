@@ -97,12 +97,18 @@ def selected(
 
 
 def _with_direction(renderer, group: Group) -> list[Unit]:
-    return [unit for unit in group.units if cards.direction(renderer.out, unit) is not None]
+    return [unit for unit in group.units if _direction(renderer, unit) is not None]
+
+
+def _direction(renderer, unit: Unit) -> float | None:
+    """The preferred direction of its motion card; None without a card or a preference."""
+    card = cards.read(renderer.out, unit)
+    return None if card is None else card.direction
 
 
 def _directions(renderer, group: Group) -> dict[Unit, VariantClips]:
     """Clips in the direction of the motion card, and in the opposite one."""
-    named = [cards.direction(renderer.out, unit) for unit in group.units]
+    named = [_direction(renderer, unit) for unit in group.units]
     directions = [one for one in named if one is not None]  # all: see `_with_direction`
     options = {**renderer.options(), **_run_options(renderer)}
     options.pop("parametrization")

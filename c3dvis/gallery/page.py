@@ -190,10 +190,10 @@ def _tile(
     if real is not None:
         extras |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
     if (out / cards.FOLDER).is_dir():
-        summary = cards.read(out, unit)
-        if summary is not None:
-            extras |= {"card": cards.path(unit), "card_summary": summary}
-        extras |= {"motion_share": cards.motion_share(out, unit)}
+        card = cards.read(out, unit)
+        if card is not None:
+            extras |= {"card": cards.path(unit), "card_summary": card.summary}
+            extras |= {"motion_share": card.motion_share}
         extras |= {"more": more_clips.read(out, unit)}
     if (out / trust.FOLDER).is_dir():
         extras["trust"] = trust.read(out, unit)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from c3dvis.output_folder import InUse
+from c3dvis.output_folder import InUse, take_lock
 
 Item = TypeVar("Item")
 
@@ -82,7 +82,7 @@ def held(folder: Path, shard: Shard) -> Iterator[None]:
                 f"Expected one of {other.count} shards, as {other} is running in {folder}. "
                 f"Received: {shard}; wait for the others, or give --shard .../{other.count}."
             )
-    lock = _take(folder / f".shard-{shard.number}-of-{shard.count}.lock")
+    lock = take_lock(folder / f".shard-{shard.number}-of-{shard.count}.lock")
     if lock is None:
         raise InUse(
             f"Expected a shard that no other run has. Received: {shard}, which is running in "
@@ -115,24 +115,13 @@ def running(folder: Path) -> list[Shard]:
         match = _LOCK.fullmatch(path.name)
         if match is None:
             continue
-        lock = _take(path)
+        lock = take_lock(path)
         if lock is None:
             found.append(Shard(int(match[1]), int(match[2])))
         else:
             lock.release()
             path.unlink(missing_ok=True)  # of a run that has ended
     return found
-
-
-def _take(path: Path):
-    import filelock
-
-    lock = filelock.FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        return None
-    return lock
 
 
 def _of_slurm() -> Shard:

@@ -10,8 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.models.clip_shapes import clip_shape
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
 
 __all__ = ["Factors", "appearance_and_motion"]
 
@@ -97,12 +96,7 @@ def appearance_and_motion(
             "Expected two textures or more, 1 clip of each or more and a speed above 0. "
             f"Received: textures={textures}, clips_each={clips_each}, speed={speed}."
         )
-    *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
-    if colours != 3:
-        raise ValueError(
-            "Expected a network of clips in colour, as those of a motion card are. "
-            f"Received: {colours} channels."
-        )
+    shape = shape_in_colour(network, frames=frames, size=size)
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
     angles = np.radians(np.arange(0, 360, 45))

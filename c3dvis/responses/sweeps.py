@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import keras
 import numpy as np
 from keras import ops
@@ -21,6 +20,7 @@ from c3dvis import clips as clips_room
 from c3dvis.models import layers as network_layers
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
+from c3dvis.output_folder import take_lock
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import (
     COMPLETE,
@@ -152,13 +152,11 @@ def _folder(out: str | Path | None) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"Expected a folder. Received: {str(folder)!r}, which is a file.")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".sweep.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    lock = take_lock(folder / ".sweep.lock")
+    if lock is None:
         raise ValueError(
             f"Expected a folder that no other run is writing. Received: {str(folder)!r}."
-        ) from None
+        )
     try:
         yield folder
     finally:

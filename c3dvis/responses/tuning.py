@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import receptive_field
-from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.motion import DriftingGabor
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,12 +193,7 @@ def motion_tuning(
     """
     if place not in ("field", "receptive field"):
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
-    *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
-    if colours != 3:
-        raise ValueError(
-            "Expected a network of clips in colour, as those of a motion card are. "
-            f"Received: {colours} channels."
-        )
+    shape = shape_in_colour(network, frames=frames, size=size)
     measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
     units = measure.scores.units(channels)
     temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from c3dvis import autodiff, rewire
 from c3dvis.models import layers
+from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
 
 
@@ -82,3 +83,16 @@ class UnitResponses:
             padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
             rows.append(ops.convert_to_numpy(self._scores(padded))[: len(batch)])
         return np.concatenate(rows)
+
+
+def shape_in_colour(
+    network: keras.Model, *, frames: int | None, size: Sequence[int] | None
+) -> tuple[int, int, int]:
+    """`(T, H, W)` of a network's clips, as `clip_shape` has it; they have to be in colour."""
+    *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
+    if colours != 3:
+        raise ValueError(
+            "Expected a network of clips in colour, as those of a motion card are. "
+            f"Received: {colours} channels."
+        )
+    return shape[0], shape[1], shape[2]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
-from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau
+from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau, reward
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.text import unknown
@@ -124,7 +124,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
             "probability": probability,
             "probability_kept": np.exp(kept[0]).tolist(),
             "probability_removed": np.exp(removed[0]).tolist(),
-            "rewards": _rewards(kept, removed, variant).tolist(),
+            "rewards": reward(kept[0], removed[1], variant).tolist(),
             "covered": masks.mean(axis=(1, 2, 3), dtype=np.float64).tolist(),
             "area_shown": areas[shown],
         }
@@ -248,12 +248,6 @@ def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):
     count = len(masks)
     shown = clips[count:] if search.variant == "delete" else clips[:count]
     return logs[:, :count], logs[:, count:], shown
-
-
-def _rewards(kept, removed, variant: str) -> NDArray[np.float32]:
-    if variant == "dual":
-        return kept[0] + removed[1]
-    return kept[0] if variant == "preserve" else removed[1]
 
 
 def _smallest_sufficient(kept, removed, probability: float, variant: str) -> int:

@@ -42,6 +42,13 @@ class Energy:
     per_frame: bool = False
 
 
+def reward(kept, removed, variant: str):
+    """R of an `Energy`, of log p where pixels are kept and log(1 - p) where they are removed."""
+    if variant == "dual":
+        return kept + removed
+    return kept if variant == "preserve" else removed
+
+
 @keras.saving.register_keras_serializable("c3dvis")
 class Clipped(keras.constraints.Constraint):
     """Keeps weights in [0, 1]."""
@@ -196,9 +203,8 @@ class MaskSearch(InputOptimizer):
         clips = perturbations.blend(self.table, ops.concatenate(shown[self.variant]))
         rows = ops.broadcast_to(unit_indices, (clips.shape[0], unit_indices.shape[-1]))
         present, absent = self.shared.log_probabilities(clips, rows)
-        if self.variant == "dual":
-            return present[: len(self.areas)] + absent[len(self.areas) :]
-        return present if self.variant == "preserve" else absent
+        count = len(self.areas)
+        return reward(present[:count], absent[-count:], self.variant)
 
     def _area_loss(self, wide):
         if not self.energy.per_frame:
