@@ -2,20 +2,19 @@
 
 python benchmarks/attribution.py [--networks c3d-motion ...] [--methods step ...] [--clips N]
                                  [--slow-methods-clips M] [--candidates N]
-                                 [--processes N] [--out docs/attribution.md]
+                                 [--out docs/attribution.md]
 
 The page is written anew with every answer: a run that is cut short leaves what it has.
 """
 
 import argparse
-import multiprocessing
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import machine
@@ -39,6 +38,7 @@ from c3dvis.bench.evidence import (
     verify,
 )
 from c3dvis.bench.functions import OF_FRAMES
+from c3dvis.command_line import whole
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 from c3dvis.text import table
 
@@ -455,71 +455,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "slow": args.slow_methods_clips,
         "slow_methods": ", ".join(sorted(SLOW)),
     }
-    # What TensorFlow holds does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.processes, mp_context=context) as pool:
-        white, report = None, None
-        verdicts = [pool.submit(examined, name, args.candidates) for name in args.networks]
-        results = [future.result() for future in verdicts]
-        for one in results:
-            _progress(f"{one.name}: {len(one.verified)} of {args.candidates} clips verified")
-        tasks = _submitted(pool, results, args)
-        for future in as_completed(tasks):
-            what, one = tasks[future]
-            answer = future.result()
-            if one is None:
-                white, report = (answer, report) if what == "white box" else (white, answer)
-            elif what == "freezing":
-                one.freezing = answer
-            else:
-                one.scores[what] = answer
-            _progress(f"{what} done" if one is None else f"{one.name}: {what} done")
-            if args.out is not None:
-                args.out.write_text(page(results, white, report, settings), encoding="utf-8")
+    results = [examined(name, args.candidates) for name in args.networks]
+    for one in results:
+        _progress(f"{one.name}: {len(one.verified)} of {args.candidates} clips verified")
+    white, report = None, None
+    for what, one, answer in _answers(results, args):
+        if one is None:
+            white, report = (answer, report) if what == "white box" else (white, answer)
+        elif what == "freezing":
+            one.freezing = answer
+        else:
+            one.scores[what] = answer
+        _progress(f"{what} done" if one is None else f"{one.name}: {what} done")
+        if args.out is not None:
+            args.out.write_text(page(results, white, report, settings), encoding="utf-8")
     if args.out is None:
         print(page(results, white, report, settings))
 
 
-def _submitted(
-    pool: ProcessPoolExecutor, results: Sequence[NetworkResult], args: argparse.Namespace
-) -> dict[Future, tuple[str, NetworkResult | None]]:
-    """All tasks, the quick ones first, with what each is about."""
-    tasks: dict[Future, tuple[str, NetworkResult | None]] = {}
+def _answers(
+    results: Sequence[NetworkResult], args: argparse.Namespace
+) -> Iterator[tuple[str, NetworkResult | None, Any]]:
+    """What is measured, of which network, and the answer; the quick ones first."""
 
-    def submit(some: Sequence[str], most: int) -> None:
+    def of_methods(some: Sequence[str], most: int):
         for method in some:
             for one in results:
-                task = pool.submit(measured, one.name, method, one.verified[:most])
-                tasks[task] = method, one
+                yield method, one, measured(one.name, method, one.verified[:most])
 
     slow = [method for method in args.methods if method in SLOW]
-    submit([method for method in args.methods if method not in SLOW], args.clips)
-    tasks[pool.submit(white_box_scores, args.methods)] = ("white box", None)
-    submit([method for method in slow if method in FIRST], args.slow_methods_clips)
-    tasks[pool.submit(compare_order, args.clips)] = ("order", None)
+    yield from of_methods([method for method in args.methods if method not in SLOW], args.clips)
+    yield "white box", None, white_box_scores(args.methods)
+    yield from of_methods([method for method in slow if method in FIRST], args.slow_methods_clips)
+    yield "order", None, compare_order(args.clips)
     for one in results if "freeze" in args.methods else ():
-        task = pool.submit(frozen, one.name, one.verified[: args.slow_methods_clips])
-        tasks[task] = "freezing", one
-    submit([method for method in slow if method not in FIRST], args.slow_methods_clips)
-    return tasks
+        yield "freezing", one, frozen(one.name, one.verified[: args.slow_methods_clips])
+    rest = [method for method in slow if method not in FIRST]
+    yield from of_methods(rest, args.slow_methods_clips)
 
 
 def _arguments(arguments) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--clips", type=_several, default=30, help="verified clips for each method")
-    parser.add_argument("--slow-methods-clips", type=_several, default=10)
-    parser.add_argument("--candidates", type=_several, default=100, help="clips to verify")
-    parser.add_argument("--processes", type=int, default=1, help="of one network and method each")
+    parser.add_argument("--clips", type=whole(2), default=30, help="verified clips for each method")
+    parser.add_argument("--slow-methods-clips", type=whole(2), default=10)
+    parser.add_argument("--candidates", type=whole(2), default=100, help="clips to verify")
     parser.add_argument("--out", type=Path, help="file to write; default: standard output")
     return parser.parse_args(arguments)
-
-
-def _several(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"Expected 2 or more. Received: {text}.")
-    return int(text)
 
 
 if __name__ == "__main__":

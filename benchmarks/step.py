@@ -70,13 +70,11 @@ class Quality:
     Attributes:
         rewards: Log p with only each area's mask kept.
         at_area: The same with masks of zeros and ones of exactly the wanted area.
-        covered: Share of each mask, its margin included.
         overlap: Intersection over union of the evidence and as many of the highest pixels.
     """
 
     rewards: np.ndarray
     at_area: np.ndarray
-    covered: np.ndarray
     overlap: float
 
 
@@ -164,7 +162,6 @@ def quality(scorer: Scorer, clip, masks, padded, areas, evidence) -> Quality:
     return Quality(
         rewards=rewards(masks),
         at_area=rewards(np.stack(hard).astype(np.float32)),
-        covered=padded.mean(axis=(1, 2, 3)),
         overlap=float((highest & evidence).sum() / (highest | evidence).sum()),
     )
 

@@ -207,9 +207,9 @@ def _rewired(layer, relu: Callable | None, padding: str | None):
         changes["stateful"] = False
     if relu is not None and _has_relu(layer):
         changes["call" if _is_relu(layer) else "activation"] = relu
-    if is_quick_pool(layer):
+    if _is_quick_pool(layer):
         changes["call"] = _pooled(layer, padding or layer.padding)
-    elif is_quick_convolution(layer):
+    elif _is_quick_convolution(layer):
         changes["convolution_op"] = _convolved(layer, padding or layer.padding)
     elif sums.is_sum(layer):
         changes["call"] = sums.summed(layer)
@@ -258,7 +258,7 @@ def _is_relu(layer) -> bool:
     return has.get("max_value") is None and not bent
 
 
-def is_quick_pool(layer) -> bool:
+def _is_quick_pool(layer) -> bool:
     """Whether a layer is a 3-D max pool that is quicker axis by axis."""
     if type(layer) is not keras.layers.MaxPooling3D or layer.data_format != "channels_last":
         return False
@@ -274,7 +274,7 @@ def _pooled(layer: keras.layers.MaxPooling3D, padding: str) -> Callable:
     return pooled
 
 
-def is_quick_convolution(layer) -> bool:
+def _is_quick_convolution(layer) -> bool:
     """Whether a layer is a 3-D convolution that `c3dvis.convolution` can compute."""
     if type(layer) is not keras.layers.Conv3D or layer.groups != 1 or not layer.built:
         return False
