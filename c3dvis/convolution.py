@@ -25,7 +25,7 @@ from c3dvis import autodiff
 _FEW_CHANNELS = 16
 
 
-def conv(x, kernel, strides, padding: str, dilations):
+def conv(x, kernel, strides: tuple[int, ...], padding: str, dilations: tuple[int, ...]):
     """`keras.ops.conv` of clips `(N, T, H, W, C)`; the gradient is for the clips alone.
 
     Where there is no quicker one, as with dilations, it is the backend's own.
@@ -33,12 +33,12 @@ def conv(x, kernel, strides, padding: str, dilations):
     Args:
         x: Clips, or what is computed of them.
         kernel: `(t, h, w, C, channels)`.
-        strides: As in Keras, as are padding and dilations.
-        padding: "same" or "valid".
-        dilations: As in Keras.
+        strides: In time, height and width.
+        padding: "same" or "valid", as in Keras.
+        dilations: In time, height and width.
     """
-    axes = _axes(x.shape, kernel.shape, _triple(strides), padding)
-    if axes is None or {*_triple(dilations)} != {1}:
+    axes = _axes(x.shape, kernel.shape, strides, padding)
+    if axes is None or {*dilations} != {1}:
         return ops.conv(x, kernel, strides, padding, "channels_last", dilations)
 
     @ops.custom_gradient
@@ -193,7 +193,3 @@ def _positions(cells, axes: Sequence[_Axis]):
     # Behind the last window may be more.
     unread = [(0, axis.length - n) for axis, n in zip(axes, x.shape[1:4], strict=True)]
     return ops.pad(x, [(0, 0), *unread, (0, 0)]) if any(n for _, n in unread) else x
-
-
-def _triple(value) -> tuple[int, ...]:
-    return (value,) * 3 if isinstance(value, int) else tuple(value)

@@ -54,20 +54,17 @@ class Call:
 
     Attributes:
         node: Keras's record of it.
-        layer: The layer, or an operation of `keras.ops`.
+        operation: The called layer, or a variant of it, or an operation of `keras.ops`.
+        layer: The user's own layer, or the operation.
         inputs: The tensors that it was called on.
         outputs: The tensors that it returned.
     """
 
     node: Any
+    operation: Any
     layer: Any
     inputs: list[keras.KerasTensor]
     outputs: list[keras.KerasTensor]
-
-    @property
-    def operation(self):
-        """The called layer, or a variant of it."""
-        return self.node.operation
 
     @property
     def place(self) -> Place:
@@ -333,7 +330,7 @@ class _Walk:
         """
         for name, call in named_calls(network).items():
             inputs = tuple(keys[id(tensor)] for tensor in call.inputs)
-            place = (*outer, id(vars(call.node.operation).get(_IN_PLACE_OF, call.node)))
+            place = (*outer, id(vars(call.operation).get(_IN_PLACE_OF, call.node)))
             outputs = self._outputs(call, inputs, f"{prefix}{name}", place)
             keys.update(zip(map(id, call.outputs), outputs, strict=True))
             listed = self.outputs_by_place.setdefault(place, [])
@@ -346,7 +343,7 @@ class _Walk:
         inner = call.inside
         if inner is not None:
             within = {id(own): key for own, key in zip(inner.inputs, inputs, strict=True)}
-            is_inline = opening.is_inline(call.node.operation)
+            is_inline = opening.is_inline(call.operation)
             prefix = f"{name.rpartition('/')[0] if is_inline else name}/"
             self.through(inner, within, prefix, place)
             return tuple(within[id(own)] for own in inner.outputs)
@@ -364,5 +361,6 @@ def _calls(network: keras.Model) -> Iterator[Call]:
 
 
 def _call(node) -> Call:
-    layer = opening.original(node.operation)
-    return Call(node, layer, node.input_tensors, node.output_tensors)
+    operation = node.operation
+    layer = opening.original(operation)
+    return Call(node, operation, layer, node.input_tensors, node.output_tensors)

@@ -73,7 +73,7 @@ def case(size, channels: int, outputs: int, strides, padding: str):
         return ops.conv(x, kernel, strides, padding, "channels_last")
 
     def quick(x):
-        return convolution.conv(x, kernel, strides, padding, 1)
+        return convolution.conv(x, kernel, strides, padding, (1, 1, 1))
 
     return plain, quick, clips(channels)
 
@@ -106,7 +106,7 @@ def test_the_backend_s_own_where_it_moves_a_kernel_shorter_than_its_stride(monke
     used = noting_restated(monkeypatch)
     kernel = DRAW.normal(size=(1, 1, 1, 2, 3)).astype(np.float32)
     given = DRAW.random((1, 6, 5, 5, 2), np.float32)
-    made = convolution.conv(given, kernel, (3, 1, 1), "same", 1)
+    made = convolution.conv(given, kernel, (3, 1, 1), "same", (1, 1, 1))
     np.testing.assert_array_equal(made, ops.conv(given, kernel, (3, 1, 1), "same", "channels_last"))
     assert not used
 
@@ -140,12 +140,12 @@ def test_a_network_s_layers_have_it_where_it_is_quicker(options, expected, monke
 
 
 def test_bfloat16_is_kept():
-    for strides in (1, 2):
+    for strides in ((1, 1, 1), (2, 2, 2)):
         kernel = ops.cast(DRAW.normal(size=(3, 3, 3, 3, 2)), "bfloat16")
         given = clips(3)
 
         def convolved(x, kernel=kernel, strides=strides):
-            made = convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", 1)
+            made = convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", (1, 1, 1))
             assert keras.backend.standardize_dtype(made.dtype) == "bfloat16"
             return ops.cast(made, "float32")
 

@@ -52,6 +52,11 @@ class CroppedNetwork(keras.layers.Layer):
         self.box = self.boxes.get(layer_graph.clip, layer_graph.all_of(layer_graph.clip))
         self.needed = layer_graph.needed(wanted)
         self.steps = [step for step in layer_graph.steps if self.needed.intersection(step.outputs)]
+        # Keys of what is not computed whole, or not from whole inputs; and where windows slide.
+        self._cropped: set[int] = set()
+        self._sliding: set[int] = set()
+        for step in self.steps:
+            self._note_crop(step)
         self._clip = network.inputs[0]
         shapes = {layer_graph.clip: tuple(self._clip.shape)}
         for step in self.steps:
@@ -96,7 +101,7 @@ class CroppedNetwork(keras.layers.Layer):
     def computed(self, step: Step, values: Mapping[int, Any], relu: Callable | None):
         """What a step makes, of its box, from what has been computed of its inputs."""
         layer = self.layer(step)
-        if self._slides(step):
+        if step.outputs[0] in self._sliding:
             return self._slid(step, layer, values, relu)
         values = {key: self.cut_out(step, values[key], key) for key in step.inputs}
         arguments, options = step.arguments(values)
@@ -104,7 +109,7 @@ class CroppedNetwork(keras.layers.Layer):
 
     def cut_out(self, step: Step, value, key: int | None = None):
         """Of an input, what a step that computes each position by itself reads for its box."""
-        if not self._is_cropped(step):
+        if step.outputs[0] not in self._cropped:
             return value
         own = self.boxes[step.inputs[0] if key is None else key]
         return _part(value, own, self.boxes[step.outputs[0]])
@@ -122,7 +127,7 @@ class CroppedNetwork(keras.layers.Layer):
             values: By key.
         """
         value = values[step.inputs[0]]
-        if not self._slides(step):
+        if step.outputs[0] not in self._sliding:
             return self.cut_out(step, value), None
         x, _ = self._read(step, value)
         return x, "valid"
@@ -142,17 +147,16 @@ class CroppedNetwork(keras.layers.Layer):
             arguments, options = step.call.arguments(like)
             copy(*arguments, **options)
 
-    def _is_cropped(self, step: Step) -> bool:
+    def _note_crop(self, step: Step) -> None:
+        """Notes whether a step computes a part, and whether its windows slide over a part."""
+        if not self.layer_graph.follows(step):
+            return
         keys = (*step.inputs, *step.outputs)
-        return self.layer_graph.follows(step) and any(
-            self.boxes[key] != self.layer_graph.all_of(key) for key in keys
-        )
-
-    def _slides(self, step: Step) -> bool:
-        lengths = [
-            self.layer_graph.lengths[key] for key in step.inputs if key in self.layer_graph.lengths
-        ]
-        return self._is_cropped(step) and windows(step.layer, lengths) != _POINTWISE
+        if any(self.boxes[key] != self.layer_graph.all_of(key) for key in keys):
+            self._cropped.add(step.outputs[0])
+            lengths = [self.layer_graph.lengths[key] for key in step.inputs]
+            if windows(step.layer, lengths) != _POINTWISE:
+                self._sliding.add(step.outputs[0])
 
     def _read(self, step: Step, value) -> tuple[Any, bool]:
         """What a layer's windows read for a box, padded where that ends; whether it is padded."""
