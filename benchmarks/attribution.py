@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -501,7 +500,7 @@ def _arguments(arguments) -> argparse.Namespace:
     parser.add_argument("--clips", type=whole(2), default=30, help="verified clips for each method")
     parser.add_argument("--slow-methods-clips", type=whole(2), default=10)
     parser.add_argument("--candidates", type=whole(2), default=100, help="clips to verify")
-    parser.add_argument("--out", type=Path, help="file to write; default: standard output")
+    machine.add_out(parser)
     return parser.parse_args(arguments)
 
 

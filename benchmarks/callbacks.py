@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=6, help="turns of each of the two, from 2")
     parser.add_argument("--epochs", type=int, default=5, help="epochs a turn, from 2")
     parser.add_argument("--clips", type=int, default=64, help="clips an epoch")
-    parser.add_argument("--out", type=Path, help="file to write the table to")
+    machine.add_out(parser)
     options = parser.parse_args(arguments)
     if options.rounds < 2 or options.epochs < 2:
         parser.error("--rounds and --epochs are 2 or more")
@@ -135,9 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "",
             *table(*sides),
         ]
-    print("\n".join(lines))
-    if options.out is not None:
-        options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    machine.write_page("\n".join(lines) + "\n", options.out)
 
 
 if __name__ == "__main__":

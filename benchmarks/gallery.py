@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="of both versions, in turns")
     parser.add_argument("--arguments", default="", help='of the command, such as "--layers conv1"')
     parser.add_argument("--stages", nargs="*", default=["conv1", "conv3b", "classes/"])
-    parser.add_argument("--out", type=Path, help="page to write, docs/benchmarks-gallery.md")
+    machine.add_out(parser)
     args = parser.parse_args()
     profile = stages(args.stages) if args.stages else []  # first, as imports are a stage
     lines = ["# What a gallery takes", "", "Written by `benchmarks/gallery.py`.", ""]
@@ -203,10 +203,7 @@ def main() -> None:
     if args.before is not None:
         lines += ["## Beside the version before", ""]
         lines += [*compared(args.before.resolve(), args.rounds, args.arguments.split()), ""]
-    page = "\n".join(lines)
-    print(page)
-    if args.out is not None:
-        args.out.write_text(page, encoding="utf-8")
+    machine.write_page("\n".join(lines), args.out)
 
 
 if __name__ == "__main__":
