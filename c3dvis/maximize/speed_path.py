@@ -20,7 +20,6 @@ from c3dvis.text import counted
 
 __all__ = ["SlowToFast", "slow_to_fast", "temporal_energy"]
 
-_energy = TemporalSmoothness(first=1.0)
 # Lead, as a share of the unregularized clip's gain, at which a clip counts as clearly dominated.
 _CLEAR_LEAD = 0.01
 
@@ -165,7 +164,7 @@ class _TemporalPenalty(keras.layers.Layer):
         self.weight = self._zeros(1)
 
     def call(self, clips):
-        return self.weight * _energy(clips)
+        return self.weight * TemporalSmoothness(first=1.0)(clips)
 
     def set_clip_weights(self, weights: np.ndarray, batch_size: int) -> None:
         """Weights `(units,)` for a batch, which a maximizer fills with units over again."""
