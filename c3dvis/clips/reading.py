@@ -22,6 +22,13 @@ from c3dvis.clips.sources import MAXIMUM_BYTES, FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
 from c3dvis.text import counted, similar
 
+CLIP_SUFFIXES = (
+    *arrays.SUFFIXES,
+    *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
+    *(".ogv", ".wmv", ".flv", ".3gp", ".ts"),
+)
+"""Names of files that count as clips of a folder; so does a folder that holds pictures."""
+
 _LISTED = 4
 """Maximum number of frame indices listed in a sentence; of more, the first two and the last."""
 
