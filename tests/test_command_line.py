@@ -159,6 +159,16 @@ def test_an_unknown_option_is_told_with_the_nearest(capsys):
     )
 
 
+def test_one_word_too_many_is_told_what_it_may_be(capsys):
+    parser = command_line.Parser(prog="x")
+    parser.add_argument("clip", metavar="CLIP")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["wave.mp4", "two.mp4"])
+    assert "two.mp4; names with spaces need quotation marks, and only one CLIP is taken" in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

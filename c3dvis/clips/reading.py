@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis import files
 from c3dvis.clips import arrays
 from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import MAXIMUM_BYTES, FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
-from c3dvis.text import counted, similar
+from c3dvis.text import counted
 
 CLIP_SUFFIXES = (
     *arrays.SUFFIXES,
@@ -273,10 +274,7 @@ def _source(path: Path) -> Source:
     if path.is_dir():
         return Folder.open(path)
     if not path.exists():
-        names = os.listdir(path.parent) if path.parent.is_dir() else []
-        near = " or ".join(map(repr, similar(path.name, names)))
-        hint = f"; did you mean {near}?" if near else ""
-        raise unreadable(path, f"there is no such file{hint}")
+        raise unreadable(path, f"it {files.absent(path)}")
     if not path.is_file():
         raise unreadable(path, "neither a file nor a folder")
     try:

@@ -143,7 +143,9 @@ def _files(folder: Path) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
-        if output_folder.is_output(entry) or (entry.name == PARTS and (folder / SETTINGS).is_file()):
+        if output_folder.is_output(entry) or (
+            entry.name == PARTS and (folder / SETTINGS).is_file()
+        ):
             continue
         if entry.is_dir():
             pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())

@@ -83,7 +83,7 @@ class LayerResponses:
 
     def __repr__(self) -> str:
         clips, units = self.scores.shape
-        return f"LayerResponses({units} units, {clips} clips)"
+        return f"LayerResponses({text.counted(units, 'unit')}, {text.counted(clips, 'clip')})"
 
 
 _ARRAYS = tuple(LayerResponses.__dataclass_fields__)
@@ -118,7 +118,8 @@ class Sweep(Mapping[str, LayerResponses]):
 
     def __repr__(self) -> str:
         units = sum(layer.scores.shape[1] for layer in self.layers.values())
-        return f"Sweep({len(self.names)} clips, {units} units of {_layers(len(self))})"
+        clips = text.counted(len(self.names), "clip")
+        return f"Sweep({clips}, {text.counted(units, 'unit')} of {_layers(len(self))})"
 
     def top(self, layer: str, channel: int) -> list[RankedClip]:
         """The strongest clips of a unit, best first."""
