@@ -59,6 +59,17 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def as_path(given: Any) -> Path:
+    """The path that text or a path of `pathlib` names.
+
+    Raises:
+        ValueError: What is no path, such as an array or an open file.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise ValueError(f"Expected a path, such as 'wave.mp4'. Received: {type(given).__name__}.")
+    return Path(given)
+
+
 def absent(path: str | os.PathLike[str]) -> str:
     """For a sentence: that a file does not exist, with the nearest names in its folder.
 
@@ -67,8 +78,7 @@ def absent(path: str | os.PathLike[str]) -> str:
     """
     file = Path(path)
     near = similar(file.name, os.listdir(file.parent)) if file.parent.is_dir() else []
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"does not exist{hint}"
+    return "does not exist" + (f" (near: {', '.join(map(repr, near))})" if near else "")
 
 
 def why_unread(path: str | os.PathLike[str], error: Exception) -> str:

@@ -183,7 +183,9 @@ def excerpt(
     """The clip of `read`, with its frames and times in the file; takes the same arguments."""
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     choice = partial(choose, frames=frames)
-    (one,) = _excerpts(Path(path), size, lambda count, **at: [choice(count, **at)], **times)
+    (one,) = _excerpts(
+        files.as_path(path), size, lambda count, **at: [choice(count, **at)], **times
+    )
     return one
 
 
@@ -215,7 +217,7 @@ def excerpts(
     """
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     choice = partial(choose_windows, frames=frames, windows=windows)
-    return _excerpts(Path(path), size, choice, **times)
+    return _excerpts(files.as_path(path), size, choice, **times)
 
 
 def _excerpts(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def of(given: Any, network: keras.Model) -> Objective:
+def of(given: Any, network: keras.Model | None) -> Objective:
     """The objective that text, a number or a list of them means for a network.
 
     `maximize`, `attribute` and all else that takes an objective pass what they are given through
@@ -30,7 +30,8 @@ def of(given: Any, network: keras.Model) -> Objective:
         given: "conv3b:7" or "conv3b:0-3,7", channels of a layer; "moving left", the logit of a
             class by its name; 7, that of a class by its index; a list of these, one clip each, all
             of one layer or all of classes; or an objective.
-        network: Keras model, whose `class_names` are the names of its classes.
+        network: Keras model, whose `class_names` are the names of its classes; None where it is not
+            known yet: then text is the channels of a layer, or else a class.
 
     Raises:
         ValueError: Text that is neither a layer's channels nor a class, with the nearest names; or
@@ -61,7 +62,7 @@ def of(given: Any, network: keras.Model) -> Objective:
     )
 
 
-def _of_text(text: str, network: keras.Model) -> Objective:
+def _of_text(text: str, network: keras.Model | None) -> Objective:
     class_names = getattr(network, "class_names", None) or ()
     if text in class_names:
         return logit(text)
@@ -70,6 +71,8 @@ def _of_text(text: str, network: keras.Model) -> Objective:
     if layer and re.fullmatch(r"[\d\s,-]+", channels):
         with contextlib.suppress(ValueError):
             return channel(layer, numbers(channels) or ())
+    if network is None and not layer:
+        return logit(text)
     named = next((name for name in (text, layer) if name in layers), None)
     if named is not None:
         raise ValueError(

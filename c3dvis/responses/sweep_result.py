@@ -162,7 +162,7 @@ class Sweep(Mapping[str, LayerResponses]):
         Raises:
             ValueError: If it is no such file, or of another schema.
         """
-        with _opened(Path(path), "a sweep's file") as arrays:
+        with _opened(files.as_path(path), "a sweep's file") as arrays:
             about = stored.mapping(json.loads(str(arrays["about"])))
             schema = stored.count(about["schema"])
             if schema == SCHEMA:
@@ -190,8 +190,9 @@ class Damaged(ValueError):
     """
 
     def __init__(self, path: Path, kind: str, reason: Exception):
-        why = text.in_one_line(reason)
-        super().__init__(f"Expected {kind}. Received: {path}: {why}.")
+        missing = isinstance(reason, FileNotFoundError)
+        why = f"which {files.absent(path)}" if missing else text.in_one_line(reason)
+        super().__init__(f"Expected {kind}. Received: '{path}': {why}.")
         self.path = path
 
 
