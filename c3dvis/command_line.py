@@ -50,6 +50,10 @@ class Parser(argparse.ArgumentParser):
             options = [name for action in self._actions for name in action.option_strings]
             near = similar(next((x for x in unknown if x.startswith("--")), ""), options)
             hint = f"; did you mean {near[0]}?" if near else ""
+            if not any(one.startswith("-") for one in unknown):
+                hint = "; names with spaces need quotation marks"
+                for one in self._get_positional_actions():
+                    hint += f", and only one {one.metavar} is taken"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return parsed
 

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from c3dvis.text import similar
+
 # Glob pattern of temporary files; a killed process leaves one behind.
 IN_FLIGHT = f".{'[0-9a-f]' * 16}.tmp"
 # Maximum length of a name without its digest, in one-byte characters.
@@ -55,6 +57,37 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+
+
+def as_path(given: Any) -> Path:
+    """The path that text or a path of `pathlib` names.
+
+    Raises:
+        ValueError: What is no path, such as an array or an open file.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise ValueError(f"Expected a path, such as 'wave.mp4'. Received: {type(given).__name__}.")
+    return Path(given)
+
+
+def absent(path: str | os.PathLike[str]) -> str:
+    """For a sentence: that a file does not exist, with the nearest names in its folder.
+
+    >>> absent("nowhere/film.mp4")
+    'does not exist'
+    """
+    file = Path(path)
+    near = similar(file.name, os.listdir(file.parent)) if file.parent.is_dir() else []
+    return "does not exist" + (f" (near: {', '.join(map(repr, near))})" if near else "")
+
+
+def why_unread(path: str | os.PathLike[str], error: Exception) -> str:
+    """For a sentence: why a file of text could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return f"which {absent(path)}"
+    if isinstance(error, UnicodeDecodeError):
+        return "which is no text in UTF-8"
+    return f"which cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def safe_names(

@@ -155,11 +155,18 @@ def clip_input(network: keras.Model) -> keras.KerasTensor:
     inputs = network.inputs
     if len(inputs) == 1 and len(inputs[0].shape) == 5:
         return inputs[0]
-    several = "; hold the others with models.one_input(network, name)"
     shapes = [tuple(tensor.shape) for tensor in inputs]
+    hint = ""
+    if len(inputs) > 1:
+        hint = "; hold the others with models.one_input(network, name)"
+    elif len(shapes[0]) == 4:
+        hint = (
+            "; a network of pictures is called on the frames, as by keras.layers.TimeDistributed, "
+            "and one of frames in its channels behind keras.layers.Permute((2, 3, 1, 4)) and "
+            "Reshape, in a keras.Model of clips"
+        )
     raise ValueError(
-        "Expected a network with one input of shape (N, T, H, W, C). "
-        f"Received: {shapes}{several if len(inputs) > 1 else ''}."
+        f"Expected a network with one input of shape (N, T, H, W, C). Received: {shapes}{hint}."
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from c3dvis.clips.pictures import FRAME_SUFFIXES
+from c3dvis.clips.reading import CLIP_SUFFIXES
 from c3dvis.files import IN_FLIGHT, read_json, write_json
 
 if TYPE_CHECKING:
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 # File with the command that created the folder.
 _MARKER = ".c3dvis"
 _LOCK = ".c3dvis.lock"
-# Endings of what commands write.
-_WRITTEN = (".html", ".md", ".json", ".gif", ".jpg", ".gz")
+# Endings of what commands write, and of clips and frames, beside which that would be taken for more
+# of them.
+_OTHERS = (".html", ".md", ".json", ".gz", *CLIP_SUFFIXES, *FRAME_SUFFIXES)
 
 
 class InUse(ValueError):
@@ -26,7 +29,7 @@ class InUse(ValueError):
 
 
 def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
-    """Raises an error if the folder was not created by this command and holds files like its own.
+    """Raises an error if the folder was not created by this command and holds other clips or pages.
 
     Args:
         folder: The folder; it need not exist.
@@ -34,7 +37,8 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
         manifest: The command's own JSON file with an "identity"; a folder with it is accepted.
 
     Raises:
-        ValueError: If the command could overwrite other files, or write through a link.
+        ValueError: If the command could overwrite other files, write among clips that are read, or
+            write through a link.
     """
     refuse_links(folder)
     marker = read_json(folder / _MARKER)
@@ -44,13 +48,23 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
     if isinstance(kept, dict) and "identity" in kept:
         return
     inside = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
-    others = [path for path in inside if path.suffix.lower() in _WRITTEN]
+    others = [path for path in inside if path.suffix.lower() in _OTHERS]
     if others:
         raise ValueError(
             f"Expected a folder that is new or was begun by this command. Received: {folder}, "
             f"whose {min(others).relative_to(folder)} is of something else; choose another folder "
             "with --out."
         )
+
+
+def mark(folder: Path, command: str) -> None:
+    """Notes in a folder which command created it."""
+    write_json(folder / _MARKER, {"command": command})
+
+
+def is_output(folder: Path) -> bool:
+    """Whether a command created the folder: what is in it are no clips to be read."""
+    return (folder / _MARKER).is_file()
 
 
 def refuse_links(folder: Path) -> None:
@@ -107,7 +121,7 @@ def locked(
         )
     try:
         check(folder, command, manifest=manifest)  # again: another run may have created it
-        write_json(folder / _MARKER, {"command": command})
+        mark(folder, command)
         if tidied:
             tidy(folder)
         yield

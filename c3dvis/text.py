@@ -152,10 +152,11 @@ def nearest(name: Any, names: Iterable[str]) -> str:
 def similar(name: Any, names: Iterable[str]) -> list[str]:
     """Up to three names of which this may be a misspelling, the likeliest first.
 
-    >>> similar("fourrier", ["pixels", "fourier"])
+    >>> similar("Fourrier", ["pixels", "fourier"])
     ['fourier']
     """
-    return difflib.get_close_matches(str(name), list(names), 3, 0.4)
+    known = {one.casefold(): one for one in reversed(list(names))}
+    return [known[near] for near in difflib.get_close_matches(str(name).casefold(), known, 3, 0.4)]
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

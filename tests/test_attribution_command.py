@@ -305,9 +305,10 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
     folder.mkdir()
     (folder / "a.mp4").write_text("<html>")
     clips.write(folder / "b.mp4", np.random.default_rng(0).random((16, 64, 64, 3)))
-    out = tmp_path / "out"
-    assert main([str(folder), "--method", "gradient", "--out", str(out)]) == 1
-    assert "1 GIF, 1 failed" in capsys.readouterr().out
+    out = folder / "out"
+    for _ in range(2):  # the second time, `out` is no clip
+        assert main([str(folder), "--method", "gradient", "--out", str(out)]) == 1
+        assert "1 GIF, 1 failed" in capsys.readouterr().out
     assert "a.mp4" in (out / "README.md").read_text().replace("\\", "")
 
 
@@ -356,10 +357,16 @@ def test_a_numpy_file_of_optical_flow_is_explained(tmp_path, capsys):
     assert "Expected a clip of 2 channels" in capsys.readouterr().err
 
 
+def test_methods_are_given_at_once_or_one_by_one(tmp_path, clip_file):
+    both = ["--method", "gradient", "--method", "gradient_x_input"]
+    assert main([str(clip_file), *both, "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*.gif"))) == 2
+
+
 def test_what_a_start_and_a_clip_are_is_told(clip_file, capsys):
     for arguments, said in (
         ([str(clip_file), "--start", "1.5"], "number of a frame, or a time such as 12.5s"),
-        (["none.mp4"], "Received: 'none.mp4', which isn't there"),
+        (["none.mp4"], "Received: 'none.mp4', which does not exist"),
     ):
         with pytest.raises(SystemExit):
             main(arguments)

@@ -151,7 +151,7 @@ def test_a_method_and_its_smoothed_heatmap_are_computed_once(network, monkeypatc
 @pytest.mark.parametrize(
     "source, message",
     [
-        (None, "which isn't there"),
+        (None, "which does not exist"),
         ("def heatmap(:", "fails in line 1 with SyntaxError"),
         ("import sys; sys.exit('no')", "fails in line 1 with SystemExit: no"),
         ("x = 1\n1 / 0", "fails in line 2 with ZeroDivisionError: division by zero"),

@@ -498,11 +498,19 @@ def test_what_the_network_does_not_have_is_an_error_at_once(tmp_path, units, mes
             fit(network_of(), [AttributionCallback(CLIPS[:1], units, tmp_path)])
 
 
+def test_units_and_targets_are_text_and_numbers_too(tmp_path):
+    channels = GalleryCallback(["conv1:0-1", 2], tmp_path).objectives
+    assert channels == [objectives.channel("conv1", [0, 1]), objectives.logit(2)]
+    for target in (1, np.int64(1), [1] * 8, objectives.logit(1)):
+        assert AttributionCallback(CLIPS, target, tmp_path).objectives == [objectives.logit(1)] * 8
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda f: GalleryCallback([], f), "Received: 'none'"),
-        (lambda f: GalleryCallback(["conv1"], f), "Expected objectives.*Received: 'conv1'"),
+        (lambda f: GalleryCallback([], f), "Received: none"),
+        (lambda f: GalleryCallback([1.5], f), "Expected an objective.*Received: 1.5"),
+        (lambda f: GalleryCallback("conv1:3-1", f), "Received: 'conv1:3-1'"),
         (lambda f: GalleryCallback({"c": 0}, f, every=0), "Received: every=0"),
         (lambda f: GalleryCallback({"c": 0}, f, every=1.5), "Received: every=1.5"),
         (lambda f: GalleryCallback({"c": 0}, f, fps=0), "Received: fps=0"),

@@ -95,7 +95,7 @@ def test_check_returns_float32_and_keeps_the_values():
         (np.zeros((2, 0, 4, 3)), "no empty axis"),
         (np.zeros((2, 4, 4, 3), np.uint8), "uint8 values from 0 to 0; divide by 255"),
         (np.full((2, 4, 4, 3), 200.0), "values from 200 to 200; divide by 255"),
-        (np.full((2, 4, 4, 3), -0.5), "values from -0.5 to -0.5"),
+        (np.full((2, 4, 4, 3), -0.5), r"values from -0.5 to -0.5; \(clip \+ 1\) / 2 maps"),
         (np.full((2, 4, 4, 3), 1.01), "values from 1.01 to 1.01"),
         (np.array([0.5, np.nan, np.inf, np.nan]).reshape(1, 2, 2, 1), "2 NaN and 1 Inf among 4"),
         (np.full((1, 1, 1, 1), 1e300), "0 NaN and 1 Inf"),
@@ -859,10 +859,24 @@ def test_colours_become_grey_and_back_and_other_channels_are_refused(tmp_path):
 
 def test_a_missing_file_is_refused_with_the_nearest_names(tmp_path):
     (tmp_path / "wave.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no such file; did you mean 'wave\.mp4'"):
+    with pytest.raises(ValueError, match=r"it does not exist \(near: 'wave\.mp4'"):
         clips.read(tmp_path / "wave.mp3")
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(ValueError, match="it does not exist"):
         clips.read(tmp_path / "nowhere" / "wave.mp4")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda clip: clips.read(clip),
+        lambda clip: clips.read(["wave.mp4"]),
+        lambda clip: clips.write(clip, "wave.gif"),
+        lambda clip: clips.read_volume(None),
+    ],
+)
+def test_what_is_no_path_is_refused(call):
+    with pytest.raises(ValueError, match="Expected a path, such as 'wave.mp4'. Received: "):
+        call(noise(2, 4, 4, 3))
 
 
 def test_sound_only_is_refused(tmp_path):
@@ -1022,7 +1036,7 @@ def test_mixed_sizes_are_refused_with_the_file(tmp_path, size):
     ("numbers", "missing"),
     [
         ([1, 2, 3, 5, 6, 9, 10], "3 frames of its series: 4, 7, 8."),
-        ([0, 5, 15, 20], "1 frames.*10"),
+        ([0, 5, 15, 20], "1 frame .*10"),
     ],
 )
 def test_gaps_in_the_numbering_give_a_warning(tmp_path, numbers, missing):

@@ -106,6 +106,14 @@ def test_a_folder_belongs_to_the_command_that_began_it(tmp_path):
         output_folder.check(tmp_path / "a", "attribution")
 
 
+@pytest.mark.parametrize("name", ["film.mp4", "clip.npy", "0001.png", "a/film.webm"])
+def test_nothing_is_written_among_clips_that_are_read(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"new or was begun by this command.*{name}"):
+        output_folder.check(tmp_path, "gallery")
+
+
 def test_a_new_folder_in_which_nothing_was_written_is_removed(tmp_path):
     for name in ("new", "there"):
         (tmp_path / "there").mkdir(exist_ok=True)
@@ -148,6 +156,16 @@ def test_an_unknown_option_is_told_with_the_nearest(capsys):
         parser.parse_args(["--modle", "c3d"])
     assert capsys.readouterr().err.startswith(
         "error: unrecognized arguments: --modle c3d; did you mean --model?"
+    )
+
+
+def test_one_word_too_many_is_told_what_it_may_be(capsys):
+    parser = command_line.Parser(prog="x")
+    parser.add_argument("clip", metavar="CLIP")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["wave.mp4", "two.mp4"])
+    assert "two.mp4; names with spaces need quotation marks, and only one CLIP is taken" in (
+        capsys.readouterr().err
     )
 
 

@@ -243,11 +243,11 @@ CLIPS = {
 }
 TEXTS = {
     "four.txt": "Expected 3 labels, one a line",
-    "binary.txt": "Expected a text file of labels. Received: binary.txt",
-    "utf-16.txt": "Expected a text file of labels. Received: utf-16.txt",
+    "binary.txt": "text file of labels. Received: 'binary.txt', which is no text in UTF-8",
+    "utf-16.txt": "text file of labels. Received: 'utf-16.txt', which is no text in UTF-8",
     "endless.txt": "more than 1,048,576 characters",
     "none.txt": "Received: 0 in none.txt",
-    "missing.txt": "Expected a text file of labels. Received: missing.txt",
+    "missing.txt": "Expected a text file of labels. Received: 'missing.txt', which does not exist",
     "pipe.txt": "not a file",
     "/dev/zero": "not a file",
     "elsewhere": "not a file",

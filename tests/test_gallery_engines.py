@@ -407,8 +407,12 @@ def test_a_clip_is_made_again_from_its_record(model, tmp_path, capsys):
         (values, "Expected the network of the record, with weights_sha256 0000"),
         (values | {"settings": {"step": 3}}, "Expected a record that holds its settings"),
         (values | {"batch": []}, "Expected the record of a clip"),
-        ([], "Expected a record"),
+        ([], "Expected the record of a clip, such as gallery/conv3b/7.json. Received: '"),
     ):
         record.write_text(json.dumps(damaged))
         assert main(["--again", str(record), "--out", str(other)]) == 2
+        assert told in capsys.readouterr().err
+    record.write_text("{")
+    for path, told in ((record, "no JSON"), (other, "Is a directory"), ("7.jso", "not exist")):
+        assert main(["--again", str(path), "--out", str(other)]) == 2
         assert told in capsys.readouterr().err

@@ -177,6 +177,13 @@ def test_a_wrong_name_tells_the_nearest():
         models.build("c3d-motoin")
     with pytest.raises(ValueError, match="Expected the name of a network, such as 'c3d', "):
         models.build("resnet")
+    with pytest.raises(ValueError, match="such as 'c3d-motion'.*Received: 'C3D-Motion'"):
+        models.build("C3D-Motion")
+    with pytest.raises(ValueError, match="an option of C3D, such as 'classes'.*'num_classes'"):
+        models.build("c3d", num_classes=3)
+    for load in (models.load_keras_model, lambda path: models.load_weights(None, path)):
+        with pytest.raises(ValueError, match="Expected a path.*Received: NoneType"):
+            load(None)
 
 
 def test_bundled_weights_are_loaded_by_default(bundled_folder):

@@ -109,7 +109,7 @@ def test_the_files_of_a_checkpoint_are_listed_each_with_its_hash(tmp_path, capsy
     [
         (["--check", "x.h5"], "together. Received: --check alone"),
         (["--model", "i3d"], "together. Received: --model alone"),
-        (["--check", "x.h5", "--model", "i3d"], "'x.h5', which isn't there"),
+        (["--check", "x.h5", "--model", "i3d"], "'x.h5', which does not exist"),
         (["--check", __file__, "--model", "i3b"], "such as 'i3d'"),
         (["--classes", "3"], "--model NAME. Received: --classes 3 without them"),
         (

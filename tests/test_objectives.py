@@ -326,6 +326,8 @@ def test_a_combination_equals_its_parts(activations):
         whole, 1.5 * score(a, activations) + 3 * score(b, activations), rtol=1e-5
     )
     np.testing.assert_allclose(score(-a, activations), -score(a, activations))
+    mean = score(sum([a, b]) / 2, activations)
+    np.testing.assert_allclose(mean, score(0.5 * a + 0.5 * b, activations), rtol=1e-6)
 
 
 def test_new_objectives_obey_the_laws_of_arithmetic(activations):
@@ -465,6 +467,10 @@ def test_only_objectives_add_and_only_numbers_scale():
         objectives.logit(0) + 1
     with pytest.raises(TypeError):
         objectives.logit(0) * objectives.logit(1)
+    with pytest.raises(TypeError):
+        1 / objectives.logit(0)
+    with pytest.raises(ValueError, match="finite weight"):
+        objectives.logit(0) / 0
 
 
 def test_numpy_numbers_scale_too():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from c3dvis import clips, responses
+from c3dvis import clips, output_folder, responses
 from c3dvis.responses import sweep_result, sweeps
 
 SHAPE = (4, 6, 6, 3)
@@ -109,6 +109,15 @@ def test_optical_flow_is_swept_from_files_of_numpy(tmp_path):
     swept = responses.sweep(network, tmp_path, layers=["mean"], verbose=0)
     np.testing.assert_allclose(swept["mean"].mean, [0.5, 0.9], atol=1e-6)
     assert "optical flow" in swept.failed["film.gif"]
+
+
+def test_what_was_made_among_films_is_no_film(network, tmp_path):
+    clips.write(tmp_path / "film.gif", np.zeros(SHAPE, np.float32))
+    with output_folder.locked(tmp_path / "gallery", "gallery"):
+        (tmp_path / "gallery" / "7.gif").touch()
+    for _ in range(2):
+        swept = responses.sweep(network, tmp_path, out=tmp_path / "swept", verbose=0)
+        assert swept.names == ("film.gif",) and not swept.failed
 
 
 class Stopped(Exception):

@@ -60,6 +60,8 @@ def clip():
         ("conv:0", objectives.logit("conv:0")),  # a class that is called so
         (1, objectives.logit(1)),
         (np.int64(1), objectives.logit(1)),
+        (keras.ops.convert_to_tensor(1), objectives.logit(1)),
+        (keras.ops.convert_to_tensor([0, 2]), objectives.logit([0, 2])),
         (range(3), objectives.logit(range(3))),
         (["conv:1", "conv:2-3"], objectives.channel("conv", [1, 2, 3])),
         (["moving right", 0], objectives.logit(["moving right", 0])),
@@ -75,9 +77,13 @@ def test_text_and_numbers_mean_objectives(network, given, meant):
     ("given", "message"),
     [
         ("moving lft", "name of a class, such as 'moving left'.*Received: 'moving lft'"),
-        ("conv", "such as 'conv:0' or 'conv:0-7'.*Received: 'conv'"),
+        ("conv", "such as 'conv:0' or 'conv:0-3,7'.*Received: 'conv'"),
         ("conf:1", "name of a layer, such as 'conv'.*Received: 'conf'"),
-        ("conv:3-1", "Received: '3-1'"),
+        ("conv:3-1", "such as 'conv:0'.*Received: 'conv:3-1'"),
+        ("conv:all", "such as 'conv:0'.*Received: 'conv:all'"),
+        (keras.Input((3,)), "Received: <KerasTensor"),
+        (lambda activations: 0, r"Received: <function.*objectives.function\(function, layers\)"),
+        (True, "Received: True"),
         ("conv:9", "has 4 channels.*Received: 9"),
         (9, "has 3 classes.*Received: 9"),
         (1.5, "Received: 1.5"),
@@ -114,6 +120,30 @@ def test_a_layer_is_named_by_itself_too(network, clip):
     assert found.settings["layer"] == "conv"
     with pytest.raises(ValueError, match="name of a layer. Received: 3"):
         objectives.channel(3, 1)
+
+
+def test_what_is_no_network_of_clips_leads_to_one():
+    pictures = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(2, 3), L.Flatten(), L.Dense(1)])
+    for given, way in (
+        ("c3d-motion", r"models.build\(name\).*Received: 'c3d-motion'"),
+        (pictures, "Received: .*None, 8, 8, 3.*keras.layers.TimeDistributed"),
+    ):
+        with pytest.raises(ValueError, match=way):
+            maximize(given, 0, steps=1)
+    clips = keras.Input((4, 8, 8, 3))
+    network = keras.Model(clips, L.GlobalAveragePooling1D()(L.TimeDistributed(pictures)(clips)))
+    assert maximize(network, 0, steps=1).shape == (1, 4, 8, 8, 3)
+    with pytest.raises(ValueError, match=r"has 1 class. Expected 0, or -objectives.logit\(0\)"):
+        maximize(network, 1, steps=1)
+
+
+def test_callbacks_are_several_one_or_none_as_in_fit(network):
+    history = keras.callbacks.History()
+    for callbacks in (None, history, [history]):
+        assert maximize(network, 0, steps=1, snapshots=1, callbacks=callbacks).shape[0] == 1
+    assert len(history.epoch) == 1
+    with pytest.raises(ValueError, match="Expected Keras callbacks.*Received: 'history'"):
+        maximize(network, 0, steps=1, callbacks=["history"])
 
 
 # Functions

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from c3dvis import files
 from c3dvis.attribution import methods
 from c3dvis.command_line import (
     Parser,
@@ -100,9 +101,11 @@ def _parse(typed: Sequence[str]) -> argparse.Namespace:
         if not Path(args.clip).is_dir():
             kind = "a video or pictures" if is_volume else "a NIfTI volume"
             parser.error(f"argument --{name}: Expected {kind} with it. Received: {args.clip!r}.")
+    args.method = args.method or list(_DEFAULT_METHODS)
     if not Path(args.clip).exists():
         parser.error(
-            f"argument CLIP: Expected a file or folder. Received: {args.clip!r}, which isn't there."
+            "argument CLIP: Expected a file or folder. "
+            f"Received: {args.clip!r}, which {files.absent(args.clip)}."
         )
     return args
 
@@ -127,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument(
         "--method",
         nargs="+",
+        action="extend",
         metavar="METHOD",
-        default=_DEFAULT_METHODS,
         help=f"one or several methods (default {' '.join(_DEFAULT_METHODS)})",
     )
     asked.add_argument(

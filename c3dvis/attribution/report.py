@@ -214,7 +214,11 @@ def _is_folder_of_clips(path: Path) -> bool:
 
 
 def _clips_in(folder: Path) -> list[Path]:
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = sorted(
+        entry
+        for entry in folder.iterdir()
+        if not (entry.name.startswith(".") or output_folder.is_output(entry))
+    )
     if not entries:
         raise ValueError(
             f"Expected clips in the folder. Received: {str(folder)!r}, which is empty."

@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from c3dvis import clips
+from c3dvis import clips, files
 from c3dvis.attribution import baselines, draw
 from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.uncropped import fade_outside, paste
@@ -180,7 +179,7 @@ class Attribution:
             ...     os.listdir(folder)
             ['gradient.gif']
         """
-        if Path(path).suffix.lower() == ".png":
+        if files.as_path(path).suffix.lower() == ".png":
             panels = self._panels(**options)
             picture = draw.contact_sheet(*panels, self._frame_weights(), self.frame_scores)
             clips.write(path, picture[None], fps=fps)

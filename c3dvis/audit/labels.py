@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from c3dvis import files
 from c3dvis.text import in_short, unknown
 
 # A table of classes is text of lines; more than this is another file by mistake.
@@ -103,7 +104,8 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [row for row in csv.reader(lines) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"Expected a CSV file of classes. Received: {path}: {error}") from None
+        why = files.why_unread(path, error)
+        raise ValueError(f"Expected a CSV file of classes. Received: '{path}', {why}.") from None
     wrong = [row for row in rows if len(row) != 2 or not all(cell.strip() for cell in row)]
     if wrong or not rows:
         raise ValueError(

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import objectives
+from c3dvis import files, objectives
 from c3dvis.attribution import attribute
 from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
@@ -80,7 +80,7 @@ def of_file(path: Path) -> Heatmap:
     """
     expected = f"Expected a Python file with a function {FUNCTION}(network, clip, target)."
     if not path.is_file():
-        raise ValueError(f"{expected} Received: {path}, which isn't there.")
+        raise ValueError(f"{expected} Received: '{path}', which {files.absent(path)}.")
     sys.path.insert(0, str(path.resolve().parent))
     try:
         function = runpy.run_path(str(path)).get(FUNCTION)

@@ -41,7 +41,7 @@ class AttributionCallback(EpochCallback):
     Args:
         clips: `(N, T, H, W, C)` in [0, 1], such as a few of the validation data.
         targets: What to explain: a class (its index or name) or an objective for each clip, or one
-            objective for all.
+            for all.
         folder: Made if it isn't there.
         method: One of `c3dvis.attribution.methods.names()`.
         every: Epochs from one time to the next.
@@ -150,13 +150,14 @@ def _clips(clips: ArrayLike) -> np.ndarray:
 
 def _objectives(targets, count: int) -> list[Objective]:
     """One objective of one unit for each clip."""
-    several = [targets] * count if isinstance(targets, Objective) else list(targets)
+    one_for_all = isinstance(targets, (Objective, str)) or np.ndim(targets) == 0
+    several = [targets] * count if one_for_all else list(targets)
     if len(several) != count:
         raise ValueError(
-            f"Expected {count} classes or objectives, one a clip, or one objective for all. "
+            f"Expected {count} classes or objectives, one a clip, or one for all. "
             f"Received: {len(several)}."
         )
-    listed = [one if isinstance(one, Objective) else objectives.logit(one) for one in several]
+    listed = [objectives.of(one, None) for one in several]
     wrong = next((one for one in listed if len(one) != 1), None)
     if wrong is not None:
         raise ValueError(f"Expected objectives of one unit. Received: one of {len(wrong)}.")

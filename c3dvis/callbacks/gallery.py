@@ -24,7 +24,7 @@ _ABOUT = (
     "is the response reached."
 )
 
-Units = Objective | Sequence[Objective] | Mapping[str, int | Sequence[int]]
+Units = Objective | str | int | Sequence[Objective | str | int] | Mapping[str, int | Sequence[int]]
 
 
 class GalleryCallback(EpochCallback):
@@ -42,7 +42,8 @@ class GalleryCallback(EpochCallback):
     moved into a folder `set-aside-...`.
 
     Args:
-        units: An objective or several of them, or channels by layer: `{"conv3b": [0, 7]}`.
+        units: An objective or several of them, which can be text or the number of a class, as
+            "conv3b:0-7"; or channels by layer: `{"conv3b": [0, 7]}`.
         folder: Made if it isn't there.
         every: Epochs from one time to the next.
         steps: Steps of the optimizer a clip.
@@ -137,17 +138,16 @@ class _Interrupt(keras.callbacks.Callback):
 
 
 def _objectives(units: Units) -> list[Objective]:
+    listed: list[Objective | str | int]
     if isinstance(units, Mapping):
         listed = [objectives.channel(layer, channels) for layer, channels in units.items()]
     else:
-        listed = [units] if isinstance(units, Objective) else list(units)
-    wrong = [one for one in listed if not isinstance(one, Objective)]
-    if wrong or not listed:
+        listed = [units] if isinstance(units, (Objective, str, int)) else list(units)
+    if not listed:
         raise ValueError(
-            "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. "
-            f"Received: {wrong[0] if wrong else 'none'!r}."
+            "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. Received: none."
         )
-    return listed
+    return [objectives.of(one, None) for one in listed]
 
 
 def _result(maximized: MaximizedClip, channels: int) -> EpochResult:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from c3dvis import files
 from c3dvis.text import in_short
 
 _NORMALIZATION = re.compile(r"batch_?norm|(^|_)bn(_|$|\d)", re.IGNORECASE)
@@ -32,7 +33,7 @@ def unreadable(path: Path, expected: str) -> ValueError:
     elif path.is_dir():
         what = "is a folder"
     elif not path.exists():
-        what = "does not exist"
+        what = files.absent(path)
     elif not path.stat().st_size:
         what = "is empty"
     else:

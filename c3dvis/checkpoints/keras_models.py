@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from c3dvis import files
 from c3dvis.checkpoints import hdf5, keras2_configs, keras_weights, saved_models
 from c3dvis.checkpoints.checks import check_finite, unreadable
 from c3dvis.checkpoints.keras2_weights import assign_in_order
@@ -56,7 +57,7 @@ def load_keras_model(path: str | os.PathLike):
     """
     import keras
 
-    path = Path(path)
+    path = files.as_path(path)
     if saved_models.is_saved_model(path):
         suffix, (config, version) = "", saved_models.read_config(path)
     elif is_keras_archive(path):

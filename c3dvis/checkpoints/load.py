@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from c3dvis import files
 from c3dvis.checkpoints import (
     flax_msgpack,
     hdf5,
@@ -109,7 +110,7 @@ def load_weights(
         UserWarning: If fully connected layers are missing in the file, or untrained in it, or if
             recurrent layers may have been trained with another activation (Keras 1 and 2).
     """
-    path = Path(path)
+    path = files.as_path(path)
     format = format_of(path)
     if format is None:
         names = " or ".join(known.name for known in FORMATS)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from c3dvis.clips.values import check, to_rgb
-from c3dvis.text import unknown
+from c3dvis.text import counted, unknown
 
 SHORT = ("loop", "hold")
 """Ways to extend a clip with too few frames."""
@@ -188,7 +188,7 @@ def choose(
         where = f" (start={start}, step={step or 1})" if start or step else ""
         raise TooFewFrames(
             f'Expected at least {frames} frames; short="loop" or "hold" makes do with fewer. '
-            f"Received: {len(there)} frames{where}."
+            f"Received: {counted(len(there), 'frame')}{where}."
         )
     if short == "loop":
         return [there[index % len(there)] for index in range(frames)]

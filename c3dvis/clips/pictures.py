@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from c3dvis.clips.sources import Unreadable, check_frame_size, unreadable
+from c3dvis.text import counted
 
 FRAME_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """File names that count as frames of a folder; anything else in it is left alone."""
@@ -256,6 +257,7 @@ def _warn_of_missing(path: Path, numbers: list[int]) -> None:
     if count:
         few = ", ".join(map(str, itertools.islice(itertools.chain.from_iterable(gaps), 5)))
         warnings.warn(
-            f"{str(path)!r} lacks {count} frames of its series: {few}{', ...' * (count > 5)}.",
+            f"{str(path)!r} lacks {counted(count, 'frame')} of its series: "
+            f"{few}{', ...' * (count > 5)}.",
             stacklevel=6,
         )

@@ -15,12 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis import files
 from c3dvis.clips import arrays
 from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import MAXIMUM_BYTES, FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
-from c3dvis.text import counted, similar
+from c3dvis.text import counted
+
+CLIP_SUFFIXES = (
+    *arrays.SUFFIXES,
+    *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
+    *(".ogv", ".wmv", ".flv", ".3gp", ".ts"),
+)
+"""Names of files that count as clips of a folder; so does a folder that holds pictures."""
 
 _LISTED = 4
 """Maximum number of frame indices listed in a sentence; of more, the first two and the last."""
@@ -175,7 +183,9 @@ def excerpt(
     """The clip of `read`, with its frames and times in the file; takes the same arguments."""
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     choice = partial(choose, frames=frames)
-    (one,) = _excerpts(Path(path), size, lambda count, **at: [choice(count, **at)], **times)
+    (one,) = _excerpts(
+        files.as_path(path), size, lambda count, **at: [choice(count, **at)], **times
+    )
     return one
 
 
@@ -207,7 +217,7 @@ def excerpts(
     """
     times: dict[str, Any] = {"start": start, "step": step, "short": short}
     choice = partial(choose_windows, frames=frames, windows=windows)
-    return _excerpts(Path(path), size, choice, **times)
+    return _excerpts(files.as_path(path), size, choice, **times)
 
 
 def _excerpts(
@@ -266,10 +276,7 @@ def _source(path: Path) -> Source:
     if path.is_dir():
         return Folder.open(path)
     if not path.exists():
-        names = os.listdir(path.parent) if path.parent.is_dir() else []
-        near = " or ".join(map(repr, similar(path.name, names)))
-        hint = f"; did you mean {near}?" if near else ""
-        raise unreadable(path, f"there is no such file{hint}")
+        raise unreadable(path, f"it {files.absent(path)}")
     if not path.is_file():
         raise unreadable(path, "neither a file nor a folder")
     try:

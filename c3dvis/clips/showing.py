@@ -69,7 +69,7 @@ def show(
         >>> shown.html.count("<img")
         2
     """
-    if not hasattr(clips, "__len__"):
+    if isinstance(clips, str) or not hasattr(clips, "__len__"):
         check(clips)  # says what is expected
     given: Any = clips  # an array too can be indexed, though NumPy's types do not say so
     one = np.ndim(given[0]) == 3 if len(given) else False

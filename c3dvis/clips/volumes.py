@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from c3dvis import files
 from c3dvis.clips.sources import MAXIMUM_BYTES
 from c3dvis.text import in_one_line
 
@@ -79,7 +80,7 @@ def read_volume(
     """
     if axis not in (0, 1, 2):
         raise ValueError(f"Expected axis 0, 1 or 2. Received: {axis!r}.")
-    stored, affine = _stored(Path(path))
+    stored, affine = _stored(files.as_path(path))
     if not np.isfinite(stored).all():
         count = int((~np.isfinite(stored)).sum())
         raise ValueError(f"Expected finite values. Received: {count} that are not in {path!s}.")
@@ -112,7 +113,7 @@ def write_volume(path: str | os.PathLike[str], values: ArrayLike, volume: Volume
     >>> heatmap = attribute(network, volume.clip).heatmap  # doctest: +SKIP
     >>> write_volume("heatmap.nii.gz", heatmap, volume)  # doctest: +SKIP
     """
-    nibabel, path = _nibabel(), Path(path)
+    nibabel, path = _nibabel(), files.as_path(path)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f"Expected a file name in .nii or .nii.gz. Received: {path.name!r}.")
     heatmap = np.asarray(values, np.float32)

@@ -57,7 +57,7 @@ def write(
     ...     os.listdir(folder)
     ['noise.gif']
     """
-    path = Path(path)
+    path = files.as_path(path)
     suffix = path.suffix.lower()
     if suffix not in ENCODERS:
         meant = "'.mp4'" if suffix in _OTHER_VIDEOS else None

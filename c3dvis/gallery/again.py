@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from c3dvis import output_folder
-from c3dvis.files import read_json
+from c3dvis.files import why_unread
 from c3dvis.gallery import provenance
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.plan import Unit
@@ -62,7 +63,7 @@ def again(
         ()
     """
     path, out = Path(path), Path(out)
-    old = Record.from_json(read_json(path))
+    old = _read(path)
     if not old.batch:
         raise ValueError(f"Expected the record of a clip. Received: {path}, which has none.")
     settings = Settings.of_record(old)
@@ -83,6 +84,21 @@ def again(
     reproduction = Reproduction(new, _different(old, new), _changed_environment(old))
     _report(reproduction, old, path, report)
     return reproduction
+
+
+def _read(path: Path) -> Record:
+    try:
+        return Record.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError:
+        why = "which is no JSON"
+    except (OSError, UnicodeDecodeError) as error:
+        why = why_unread(path, error)
+    except (ValueError, RecursionError) as error:
+        why = f"which is none: {error}"
+    raise ValueError(
+        "Expected the record of a clip, such as gallery/conv3b/7.json. "
+        f"Received: '{path}', {why.removesuffix('.')}."
+    )
 
 
 def _check(old: Record, renderer: Renderer) -> None:

@@ -69,6 +69,7 @@ def _add_selection(group: Any) -> None:
     group.add_argument(
         "--layers",
         nargs="+",
+        action="extend",
         metavar="LAYER",
         help=(
             "names or patterns such as 'Mixed_4?' (default: every convolution, or the block "
@@ -84,6 +85,7 @@ def _add_selection(group: Any) -> None:
     group.add_argument(
         "--classes",
         nargs="+",
+        action="extend",
         metavar="CLASS",
         help=(
             f"names, numbers such as 0-3,7, or all (default: all, or the first {DEFAULT_CLASSES} "
@@ -187,6 +189,7 @@ def _add_running(group: Any) -> None:
     group.add_argument(
         "--parametrizations",
         nargs="+",
+        action="extend",
         metavar="NAME",
         help="one more clip for each, in each of these parametrizations, such as pixels pyramid",
     )

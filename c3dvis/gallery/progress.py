@@ -10,6 +10,7 @@ import keras
 
 from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.record import Record
+from c3dvis.text import counted
 
 # Takes one line of text.
 Report = Callable[[str], None]
@@ -42,7 +43,7 @@ class Progress:
         now = time.monotonic()
         if self.bar is None:
             self.report(
-                f"{self.titles[layer]}: {self.total[layer]} clips, "
+                f"{self.titles[layer]}: {counted(self.total[layer], 'clip')}, "
                 f"{now - self.layer_started:.1f} s{self._time_left(now)}"
             )
         self.layer_started = now

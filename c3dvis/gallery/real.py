@@ -23,6 +23,7 @@ from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import Sweep, ranked, read_folder
+from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -117,7 +118,7 @@ def add(
         )
     report(f"sweeping the clips of {folder}")
     swept = _sweep(network, settings, sections, out, folder, bar)
-    report(f"swept {len(swept.names)} clips, {len(swept.failed)} could not be read")
+    report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
     units = [unit for section in sections for unit in section.units]
     if known is not None and all(map(known.knows, units)):
         return known

@@ -65,7 +65,8 @@ def parse(text: str) -> Shard:
             f"Expected a shard such as 3/16, the third of sixteen, or slurm. Received: {text!r}."
         )
     if not 1 <= int(number) <= int(count):
-        raise ValueError(f"Expected a shard from 1/{int(count)}. Received: {text!r}.")
+        last = f"{int(count)}/{int(count)}"
+        raise ValueError(f"Expected a shard from 1/{int(count)} to {last}. Received: {text!r}.")
     return Shard(int(number), int(count))
 
 

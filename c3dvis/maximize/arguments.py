@@ -3,6 +3,7 @@
 import inspect
 import numbers
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -66,6 +67,21 @@ def check_options(options: Iterable[str], *takers: Callable) -> None:
     for name in options:
         if name not in known:
             raise unknown("an option", name, known, meant=_OTHER_NAMES.get(name))
+
+
+def several(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
+    """Callbacks as `fit` takes them: several, one or None.
+
+    Raises:
+        ValueError: What is no callback.
+    """
+    if callbacks is None:
+        return ()
+    given = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
+    for one in given:
+        if not isinstance(one, keras.callbacks.Callback):
+            raise ValueError(f"Expected Keras callbacks, such as Snapshots(). Received: {one!r}.")
+    return given
 
 
 def new_optimizer(

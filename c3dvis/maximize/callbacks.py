@@ -6,7 +6,7 @@ They are called every `steps_per_execution` steps: set it to 1 for snapshots of 
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -103,7 +103,7 @@ class Snapshots(keras.callbacks.Callback):
 
 
 def _rising(at: Sequence[int]) -> tuple[int, ...]:
-    steps = tuple(at)
+    steps = tuple(at) if isinstance(at, Iterable) else (at,)
     whole = all(isinstance(step, (int, np.integer)) and step >= 0 for step in steps)
     if not steps or not whole or any(a >= b for a, b in itertools.pairwise(steps)):
         raise ValueError(f"Expected rising numbers of steps for snapshots. Received: {at!r}.")

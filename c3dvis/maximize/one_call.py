@@ -22,7 +22,7 @@ def maximize(
     seed: int = 0,
     start: ArrayLike | None = None,
     snapshots: Sequence[int] | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None = None,
     verbose: int = 0,
     **options,
 ) -> np.ndarray:
@@ -38,7 +38,7 @@ def maximize(
             the parametrizations "pixels" and "fourier"; None starts from noise.
         snapshots: Numbers of steps, such as `(1, 16, 64)`, after which the clips are returned as
             they are then, to 1/255; None returns them at the end.
-        callbacks: Keras callbacks of `fit`.
+        callbacks: Keras callbacks of `fit`, or one.
         verbose: As in `fit`.
         **options: Those of `Maximizer`: parametrization, transforms, regularizers, size, input, ...
 
@@ -61,6 +61,7 @@ def maximize(
         (2, 1, 16, 64, 64, 3)
     """
     arguments.check_options(options, Maximizer.__init__, maximize)
+    callbacks = arguments.several(callbacks)
     forming = None if snapshots is None else Snapshots(at=snapshots)
     if forming is not None and forming.at is not None:
         callbacks = [*callbacks, forming]

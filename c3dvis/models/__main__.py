@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from c3dvis import models
+from c3dvis import files, models
 from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.models import table
 
@@ -83,7 +83,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         except ValueError as error:
             parser.error(str(error))
         if not Path(args.check).exists() and not _beginning_with(Path(args.check)):
-            parser.error(f"Expected a weight file. Received: {args.check!r}, which isn't there.")
+            why = f"which {files.absent(args.check)}"
+            parser.error(f"Expected a weight file. Received: {args.check!r}, {why}.")
     return args
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 
 from c3dvis.models import bundled, table
 from c3dvis.models.table import Entry
-from c3dvis.text import nearest
+from c3dvis.text import nearest, unknown
 
 
 def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
@@ -43,6 +44,10 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     elif weights in {other.published for other in table.NETWORKS if other.published is not None}:
         weights = _published(entry, str(weights))
     builder = getattr(importlib.import_module(entry.module), entry.builder)
+    options = list(inspect.signature(builder).parameters)
+    for option in kwargs:
+        if option not in options:
+            raise unknown(f"an option of {entry.builder}", option, options)
     network = builder(**{"name": entry.name, **entry.kwargs, **kwargs}, weights=weights)
     class_names = table.class_names(name)
     if class_names is not None and network.output_shape[1:] == (len(class_names),):

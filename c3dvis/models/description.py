@@ -1,5 +1,6 @@
 """Describes the layers of a network: names, output shapes, and which can be visualised."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -96,6 +97,11 @@ def visualizable(network: keras.Model, *, weightless: bool = False) -> list[Laye
 
 def check(network) -> None:
     """Refuses what is not a built functional or Sequential model."""
+    if isinstance(network, (str, os.PathLike)):
+        raise ValueError(
+            "Expected a Keras model; models.build(name) builds a network of c3dvis, "
+            f"models.load_keras_model(path) opens a file. Received: {str(network)!r}."
+        )
     if not graph.is_graph(network) or not network.inputs:
         raise ValueError(
             "Expected a functional or Sequential Keras model that has been built (call it once on "

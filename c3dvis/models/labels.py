@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from c3dvis import files
+
 if TYPE_CHECKING:
     import keras
 
@@ -30,7 +32,8 @@ def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str,
     try:
         lines = _text(Path(path)).split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected a text file of labels. Received: {path}: {error}") from None
+        why = files.why_unread(path, error)
+        raise ValueError(f"Expected a text file of labels. Received: '{path}', {why}.") from None
     if not lines[-1]:
         lines.pop()
     if count is not None and len(lines) != count:

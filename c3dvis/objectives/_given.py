@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from c3dvis.command_line import numbers
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def of(given: Any, network: keras.Model) -> Objective:
+def of(given: Any, network: keras.Model | None) -> Objective:
     """The objective that text, a number or a list of them means for a network.
 
     `maximize`, `attribute` and all else that takes an objective pass what they are given through
@@ -29,7 +30,8 @@ def of(given: Any, network: keras.Model) -> Objective:
         given: "conv3b:7" or "conv3b:0-3,7", channels of a layer; "moving left", the logit of a
             class by its name; 7, that of a class by its index; a list of these, one clip each, all
             of one layer or all of classes; or an objective.
-        network: Keras model, whose `class_names` are the names of its classes.
+        network: Keras model, whose `class_names` are the names of its classes; None where it is not
+            known yet: then text is the channels of a layer, or else a class.
 
     Raises:
         ValueError: Text that is neither a layer's channels nor a class, with the nearest names; or
@@ -47,30 +49,35 @@ def of(given: Any, network: keras.Model) -> Objective:
         return given
     if isinstance(given, str):
         return _of_text(given, network)
-    if isinstance(given, Integral) and not isinstance(given, bool):
-        return logit(int(given))
+    with contextlib.suppress(TypeError):  # NumPy's and tensors' whole numbers, too
+        if not isinstance(given, bool):
+            return logit(operator.index(given))
     if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)):
-        return _joined([of(one, network) for one in given])
+        with contextlib.suppress(NotImplementedError):  # a symbolic tensor
+            return _joined([of(one, network) for one in given])
+    hint = " objectives.function(function, layers) makes one of a function of activations."
     raise ValueError(
         'Expected an objective, such as objectives.logit(3), "layer:channel", the name or index of '
-        f"a class, or a list of these. Received: {given!r}."
+        f"a class, or a list of these. Received: {given!r}.{hint if callable(given) else ''}"
     )
 
 
-def _of_text(text: str, network: keras.Model) -> Objective:
+def _of_text(text: str, network: keras.Model | None) -> Objective:
     class_names = getattr(network, "class_names", None) or ()
     if text in class_names:
         return logit(text)
     layer, _, channels = text.rpartition(":")
-    if layer and re.fullmatch(r"[\d\s,-]+", channels):
-        chosen = numbers(channels)
-        assert chosen is not None  # None is "all", which has no digit
-        return channel(layer, chosen)
     layers = list(dict.fromkeys(_layer_names(network)))
-    if text in layers:
+    if layer and re.fullmatch(r"[\d\s,-]+", channels):
+        with contextlib.suppress(ValueError):
+            return channel(layer, numbers(channels) or ())
+    if network is None and not layer:
+        return logit(text)
+    named = next((name for name in (text, layer) if name in layers), None)
+    if named is not None:
         raise ValueError(
-            f"Expected a channel behind the layer, such as '{text}:0' or '{text}:0-7', or "
-            f"objectives.layer({text!r}) for all of it. Received: {text!r}."
+            f"Expected channels behind the layer, such as '{named}:0' or '{named}:0-3,7', or "
+            f"objectives.layer({named!r}) for all of it. Received: {text!r}."
         )
     what = 'an objective: "layer:channel" or the name of a class'
     raise unknown(what, text, [*class_names, *layers])

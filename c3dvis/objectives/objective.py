@@ -55,6 +55,15 @@ class Objective:
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor: float) -> "Objective":
+        if not isinstance(divisor, numbers.Real):
+            return NotImplemented
+        return self * (1 / divisor if divisor else math.inf)
+
+    def __radd__(self, other: int) -> "Objective":
+        """The same for 0, with which `sum` begins."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __neg__(self) -> "Objective":
         return -1 * self
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from c3dvis.text import unknown
+from c3dvis.text import counted, unknown
 
 # Special names of layers; no Keras layer has a slash in its name.
 # The logits, of the output whose name follows.
@@ -245,10 +245,16 @@ def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -
         raise ValueError(f"{owner} has no fixed number of {kind}s. Expected one that has.")
     if not 0 <= unit < count:
         raise ValueError(
-            f"{owner} has {count} {kind}{'s' if kind == 'channel' else 'es'}. "
-            f"Expected an index from 0 to {count - 1}. Received: {unit}."
+            f"{owner} has {counted(count, kind)}. Expected {_choice(count, kind)}. "
+            f"Received: {unit}."
         )
     return unit
+
+
+def _choice(count: int, kind: str) -> str:
+    if count == 1 and kind == "class":
+        return "0, or -objectives.logit(0) for what speaks against it"
+    return f"an index from 0 to {count - 1}"
 
 
 def class_index(name: str, class_names: Sequence[str] | None) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from c3dvis import files
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
@@ -136,8 +137,8 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
     if chosen.clip is not None and not Path(chosen.clip).exists():
         parser.error(
-            f"argument CLIP: Expected a file or folder. Received: {chosen.clip!r}, which isn't "
-            "there."
+            "argument CLIP: Expected a file or folder. "
+            f"Received: {chosen.clip!r}, which {files.absent(chosen.clip)}."
         )
     _check_sweep(parser, chosen, times)
     return chosen
@@ -147,6 +148,7 @@ def _add_sweep(group: Any) -> None:
     group.add_argument(
         "--layers",
         nargs="+",
+        action="extend",
         metavar="LAYER",
         help="that are swept and shown (default: those of a gallery, and the classes)",
     )

@@ -14,17 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips
-from c3dvis.clips import arrays, pictures
-from c3dvis.clips.reading import excerpt, excerpts
+from c3dvis import clips, output_folder
+from c3dvis.clips import pictures
+from c3dvis.clips.reading import CLIP_SUFFIXES, excerpt, excerpts
+from c3dvis.responses.sweep_result import PARTS, SETTINGS
 from c3dvis.text import in_one_line
-
-CLIP_SUFFIXES = (
-    *arrays.SUFFIXES,
-    *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".webp", ".apng"),
-    *(".ogv", ".wmv", ".flv", ".3gp", ".ts"),
-)
-"""Names of files that count as clips of a folder; so does a folder that holds pictures."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +134,18 @@ def check_folder(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Videos, NumPy files and folders of frames below a folder, in the order of their names."""
+    """Videos, NumPy files and folders of frames below a folder, in the order of their names.
+
+    What commands and sweeps made there, such as a gallery beside its films, is left out.
+    """
     if not folder.is_dir():
         return
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
+            continue
+        if output_folder.is_output(entry) or (
+            entry.name == PARTS and (folder / SETTINGS).is_file()
+        ):
             continue
         if entry.is_dir():
             pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())

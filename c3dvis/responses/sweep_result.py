@@ -83,7 +83,7 @@ class LayerResponses:
 
     def __repr__(self) -> str:
         clips, units = self.scores.shape
-        return f"LayerResponses({units} units, {clips} clips)"
+        return f"LayerResponses({text.counted(units, 'unit')}, {text.counted(clips, 'clip')})"
 
 
 _ARRAYS = tuple(LayerResponses.__dataclass_fields__)
@@ -118,7 +118,8 @@ class Sweep(Mapping[str, LayerResponses]):
 
     def __repr__(self) -> str:
         units = sum(layer.scores.shape[1] for layer in self.layers.values())
-        return f"Sweep({len(self.names)} clips, {units} units of {_layers(len(self))})"
+        clips = text.counted(len(self.names), "clip")
+        return f"Sweep({clips}, {text.counted(units, 'unit')} of {_layers(len(self))})"
 
     def top(self, layer: str, channel: int) -> list[RankedClip]:
         """The strongest clips of a unit, best first."""
@@ -161,7 +162,7 @@ class Sweep(Mapping[str, LayerResponses]):
         Raises:
             ValueError: If it is no such file, or of another schema.
         """
-        with _opened(Path(path), "a sweep's file") as arrays:
+        with _opened(files.as_path(path), "a sweep's file") as arrays:
             about = stored.mapping(json.loads(str(arrays["about"])))
             schema = stored.count(about["schema"])
             if schema == SCHEMA:
@@ -189,8 +190,9 @@ class Damaged(ValueError):
     """
 
     def __init__(self, path: Path, kind: str, reason: Exception):
-        why = text.in_one_line(reason)
-        super().__init__(f"Expected {kind}. Received: {path}: {why}.")
+        missing = isinstance(reason, FileNotFoundError)
+        why = f"which {files.absent(path)}" if missing else text.in_one_line(reason)
+        super().__init__(f"Expected {kind}. Received: '{path}': {why}.")
         self.path = path
 
 
