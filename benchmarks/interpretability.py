@@ -36,7 +36,7 @@ from c3dvis.motion import MovingEvidence
 from c3dvis.responses import clip_sources
 
 THEIRS = "tf-keras-vis"
-EXPLANATIONS = ("made", "top", "both", "random")
+EXPLANATIONS = ("synthetic", "top", "both", "random")
 # A layer in the middle of each network that comes with the package.
 MOVING = {
     "c3d-motion": ("conv3b",),
@@ -264,12 +264,14 @@ def layer_scores(network, swept, layer, clips, films, space, args) -> dict[str, 
     options = {"channels": units, "films": films, "similarity": space}
     found = {}
     for kind in EXPLANATIONS:
-        made = ours if kind in ("made", "both") else {}
-        mis = responses.video_mis(swept, layer, clips, explanation=kind, **made, **options)
+        synthetic = ours if kind in ("synthetic", "both") else {}
+        mis = responses.video_mis(swept, layer, clips, explanation=kind, **synthetic, **options)
         found[kind] = mis.scores
     if _has_theirs() and args.gallery is None:
-        made = _theirs(network, layer, units, args)
-        mis = responses.video_mis(swept, layer, clips, explanation="made", **made, **options)
+        synthetic = _theirs(network, layer, units, args)
+        mis = responses.video_mis(
+            swept, layer, clips, explanation="synthetic", **synthetic, **options
+        )
         found[THEIRS] = mis.scores
     return found
 
@@ -283,7 +285,7 @@ def _ours(network, layer, units, args) -> dict[str, np.ndarray]:
     if args.gallery is not None:
         gifs = [args.gallery / layer / f"{unit}.gif" for unit in units]
         # A GIF holds equal frames that follow each other once.
-        return {"made": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
+        return {"synthetic": np.stack([read_clip(gif, frames=16, short="hold") for gif in gifs])}
     steps = {} if args.steps is None else {"steps": args.steps}
 
     def make(some: list[int], sign: int) -> np.ndarray:
@@ -296,8 +298,8 @@ def _each(
     name: str, units: list[int], make: Callable, args, *, together: bool = False
 ) -> dict[str, np.ndarray]:
     """Clips for the units and against them, kept as soon as they are made."""
-    made = {}
-    for kind, sign in {"made": 1, "against": -1}.items():
+    synthetic = {}
+    for kind, sign in {"synthetic": 1, "against": -1}.items():
         if kind == "against" and args.others:
             continue
         path = None if args.keep is None else args.keep / f"{name}-{kind}.npz"
@@ -311,8 +313,8 @@ def _each(
             if path is not None:
                 args.keep.mkdir(parents=True, exist_ok=True)
                 np.savez(path, **clips)
-        made[kind] = np.stack([clips[str(unit)] for unit in units])
-    return made
+        synthetic[kind] = np.stack([clips[str(unit)] for unit in units])
+    return synthetic
 
 
 def _has_theirs() -> bool:
@@ -321,12 +323,12 @@ def _has_theirs() -> bool:
 
 def _theirs(network, layer, units, args) -> dict[str, np.ndarray]:
     """Clips of tf-keras-vis for and against each unit, by its defaults but for a scale."""
-    made = same_activation.theirs(network, layer, quick=True)
+    synthetic = same_activation.theirs(network, layer, quick=True)
 
     def make(one: list[int], sign: int) -> np.ndarray:
         own = same_activation.their_score(one[0])
         score = same_activation.scaled_score(own, sign * args.their_scale)
-        clip = made(score, args.their_steps)
+        clip = synthetic(score, args.their_steps)
         return np.clip(np.asarray(clip), 0, 1)
 
     scaled = "" if args.their_scale == 1 else f"-{args.their_scale:g}"
@@ -339,9 +341,9 @@ def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 def _verdict(found: Mapping[str, np.ndarray]) -> list[str]:
     """What wins, in words, unit by unit."""
-    pairs = [("top", "made", "strong and weak real clips", "made clips")]
+    pairs = [("top", "synthetic", "strong and weak real clips", "made clips")]
     if THEIRS in found:
-        pairs.append(("made", THEIRS, "made clips of the package", f"those of {THEIRS}"))
+        pairs.append(("synthetic", THEIRS, "made clips of the package", f"those of {THEIRS}"))
     lines = []
     for one, other, one_words, other_words in pairs:
         gain = intervals.bootstrap(found[one] - found[other])

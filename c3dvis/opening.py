@@ -229,10 +229,10 @@ def _traced_for_any_count(layer, node, inputs):
     of_operation = {id(node.operation): node for node in noted}
 
     def as_called(operation, apart):
-        made = of_operation[id(operation)]
-        given, options = made.arguments.args, made.arguments.kwargs
+        node = of_operation[id(operation)]
+        given, options = node.arguments.args, node.arguments.kwargs
         other, takes_clips = clip_count.for_any_count(
-            apart, number, made.input_tensors, made.outputs, (given, options)
+            apart, number, node.input_tensors, node.outputs, (given, options)
         )
         if other is not apart:
             del vars(other)[_ORIGINAL]  # which is for `number` clips
@@ -380,7 +380,7 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
 
 def _numbers(inputs, outputs) -> list[NDArray]:
     """The numbers, other than weights, that what is called between tensors is called with."""
-    found = []
+    values = []
     model = keras.Model(inputs, keras.tree.flatten(outputs))
     for nodes in functional(model)._nodes_by_depth.values():
         for node in nodes:
@@ -392,5 +392,5 @@ def _numbers(inputs, outputs) -> list[NDArray]:
                 if ops.is_tensor(value) and keras.backend.is_float_dtype(
                     keras.backend.standardize_dtype(value.dtype)
                 ):
-                    found.append(ops.convert_to_numpy(value))
-    return found
+                    values.append(ops.convert_to_numpy(value))
+    return values

@@ -67,7 +67,7 @@ def markdown(text: str) -> Markup:
     marks = re.compile(r"[\\`*_{}\[\]()#!~$]|[&<>|\"@]|:(?=//)")
     return Markup(
         marks.sub(
-            lambda found: f"&#{ord(found[0])};" if found[0] in '&<>|"@:' else f"\\{found[0]}", shown
+            lambda match: f"&#{ord(match[0])};" if match[0] in '&<>|"@:' else f"\\{match[0]}", shown
         )
     )
 

@@ -57,7 +57,7 @@ def test_likeness_by_hand(network):
     )
     cosine = 2 / np.hypot(2, 0.1)
     assert ways.layers == ("colours",)
-    np.testing.assert_allclose(ways.made, [[(cosine + 1) / 2]], rtol=1e-5)
+    np.testing.assert_allclose(ways.synthetic, [[(cosine + 1) / 2]], rtol=1e-5)
     np.testing.assert_allclose(ways.real, [[cosine]], rtol=1e-5)
     assert ways.same_way == pytest.approx([(1 + 1 / cosine) / 2], rel=1e-5)
     assert not ways.fooled[0] and "through the same channels" in ways.sentence(0)
@@ -109,7 +109,7 @@ def test_a_unit_that_nothing_excites_has_no_way(network):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"made": plain([1, 0, 0])},
+        {"synthetic": plain([1, 0, 0])},
         {"top": 1},
         {"top": 4},
         {"channels": [2, 0]},
@@ -119,7 +119,7 @@ def test_a_unit_that_nothing_excites_has_no_way(network):
     ],
 )
 def test_what_does_not_fit_is_refused(network, wrong):
-    given = {"layer": "units", "made": plain([1, 0, 0], [0, 1, 0]), "clips": REAL, "top": 2}
+    given = {"layer": "units", "synthetic": plain([1, 0, 0], [0, 1, 0]), "clips": REAL, "top": 2}
     with pytest.raises(ValueError, match=r"Expected .*[Rr]eceived|[Uu]nknown"):
         responses.path_similarity(network, **{**given, **wrong})
 
@@ -153,7 +153,7 @@ def test_a_branch_is_no_path():
     # Red contributes 1 + 0.1 of itself, green 1 - 0.1.
     of_made, of_real = (np.array([1.1 * red, 0.9 * green]) for red, green in ((0.5, 1), (1, 0.45)))
     cosine = of_made @ of_real / np.linalg.norm(of_made) / np.linalg.norm(of_real)
-    assert ways.made[0, 0] == pytest.approx(cosine, abs=0.01)
+    assert ways.synthetic[0, 0] == pytest.approx(cosine, abs=0.01)
     assert not ways.fooled[0]
 
 
@@ -177,4 +177,4 @@ def test_channels_that_contribute_the_other_way_are_the_same_channels():
     real = plain([1, 0, 0], [0.9, 0, 0], [0.5, 0, 0], [0.4, 0, 0])
     # Red contributes -0.5 to a clip that has none, 0.5 and 0.4 to the strongest real ones.
     ways = responses.path_similarity(network, "units", plain([0, 0, 0]), real, top=2)
-    assert ways.made[0, 0] == pytest.approx(1) and not ways.fooled[0]
+    assert ways.synthetic[0, 0] == pytest.approx(1) and not ways.fooled[0]

@@ -72,8 +72,8 @@ def test_one_clip_excites_the_unit_strongly_and_one_weakly(gallery):
 def test_questions_are_balanced_and_the_same_seed_draws_the_same(gallery):
     drawn = questions.draw(gallery / "gallery", tasks=12, seed=4)
     counts = collections.Counter((one.unit.channel, one.explanation) for one in drawn.questions)
-    assert counts == {(unit, kind): 2 for unit in range(UNITS) for kind in ("made", "real")}
-    for kind in ("made", "real"):
+    assert counts == {(unit, kind): 2 for unit in range(UNITS) for kind in ("synthetic", "real")}
+    for kind in ("synthetic", "real"):
         sides = [one.right for one in drawn.questions if one.explanation == kind]
         assert sum(sides) == len(sides) / 2
     assert all(bool(one.references) == (one.explanation == "real") for one in drawn.questions)
@@ -108,7 +108,8 @@ def test_the_page_holds_its_clips_and_the_answers(page):
     kept = json.loads((out / "test.json").read_text())
     assert [one["right"] for one in kept["questions"]] == [one.right for one in drawn.questions]
     scores = {one["unit"]["channel"]: one["unit"]["video_mis"] for one in kept["questions"]}
-    assert scores[0] == {"made": 0.75, "real": None} and scores[1] == {"made": None, "real": None}
+    assert scores[0] == {"synthetic": 0.75, "real": None}
+    assert scores[1] == {"synthetic": None, "real": None}
     asked = [section for section in reader.all("section") if section["class"] == "question"]
     assert len(asked) == 8 and all("hidden" in section for section in asked)
 

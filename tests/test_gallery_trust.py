@@ -75,9 +75,9 @@ def judged(network, films, tmp_path_factory):
 
 def test_numbers_and_words_are_those_of_the_functions(network, films, judged):
     out, tuned = judged
-    made = np.stack([clips.read(out / unit.path("gif")) for unit in UNITS])
-    scores = responses.video_mis(network, "conv2", films, channels=[0, 2], made=made)
-    ways = responses.path_similarity(network, "conv2", made, films, channels=[0, 2])
+    synthetic = np.stack([clips.read(out / unit.path("gif")) for unit in UNITS])
+    scores = responses.video_mis(network, "conv2", films, channels=[0, 2], synthetic=synthetic)
+    ways = responses.path_similarity(network, "conv2", synthetic, films, channels=[0, 2])
     words = responses.describe(network, "conv2", films, tuning=tuned)
     for row, unit in enumerate(UNITS):
         one = trust.read(out, unit)

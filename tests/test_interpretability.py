@@ -53,42 +53,50 @@ def nearness_in_red(one, other):
     return -abs(float(one[..., 0].mean() - other[..., 0].mean()))
 
 
-@pytest.mark.parametrize("explanation", ["made", "top", "both"])
+@pytest.mark.parametrize("explanation", ["synthetic", "top", "both"])
 def test_who_compares_by_what_the_unit_answers_to_is_always_right(network, explanation):
-    made, against = plain([[1, 0, 0]]), plain([[0, 1, 1]])
+    synthetic, against = plain([[1, 0, 0]]), plain([[0, 1, 1]])
     options = {"channels": [0], "similarity": nearness_in_red, "explanation": explanation}
-    mis = responses.video_mis(network, "colours", CLIPS, made=made, against=against, **options)
+    mis = responses.video_mis(
+        network, "colours", CLIPS, synthetic=synthetic, against=against, **options
+    )
     assert mis.scores.tolist() == [1.0] and mis.explanation == explanation
     assert repr(mis) == f"VideoMIS('colours', 1 units, {explanation}: 1.00)"
     assert "100% of 200 tasks; guessing is 50%" in mis.sentence(0)
 
 
 def test_the_wrong_way_round_is_always_wrong(network):
-    made, against = plain([[0, 1, 1]]), plain([[1, 0, 0]])
+    synthetic, against = plain([[0, 1, 1]]), plain([[1, 0, 0]])
     options = {"channels": [0], "similarity": nearness_in_red}
-    mis = responses.video_mis(network, "colours", CLIPS, made=made, against=against, **options)
+    mis = responses.video_mis(
+        network, "colours", CLIPS, synthetic=synthetic, against=against, **options
+    )
     assert mis.scores.tolist() == [0.0]
 
 
 def test_a_margin_by_hand(network):
     """Red 0.9 and 0.2, synthetic clips of red 1 and 0: (-0.1 + 0.9) - (-0.8 + 0.2) = 1.4."""
     clips = plain([[0.9, 0, 0], [0.9, 0, 0], [0.2, 0, 0], [0.2, 0, 0]])
-    made, against = plain([[1, 0, 0]])[None], plain([[0, 0, 0]])[None]
+    synthetic, against = plain([[1, 0, 0]])[None], plain([[0, 0, 0]])[None]
     options = {"channels": [0], "similarity": nearness_in_red, "share": 0.5, "tasks": 3}
-    mis = responses.video_mis(network, "colours", clips, made=made, against=against, **options)
+    mis = responses.video_mis(
+        network, "colours", clips, synthetic=synthetic, against=against, **options
+    )
     np.testing.assert_allclose(mis.margins, [[1.4] * 3], rtol=1e-5)
     sigmoid = dataclasses.replace(mis, alpha=2.0)
     assert sigmoid.scores == pytest.approx([1 / (1 + np.exp(-2.8))], rel=1e-5)
     assert "0.94" in sigmoid.sentence(0)
-    for_alone = responses.video_mis(network, "colours", clips, made=made, **options)
+    for_alone = responses.video_mis(network, "colours", clips, synthetic=synthetic, **options)
     np.testing.assert_allclose(for_alone.margins, [[0.7] * 3], rtol=1e-5)
 
 
 def test_clips_made_for_other_units_stand_for_those_against_one(network):
     """Of a unit of red and one of green: what the clips of both have in common says nothing."""
-    made, both = plain([[1, 0, 0.5], [0, 1, 0.5]]), {"channels": [0, 1], "similarity": BY_MEAN}
-    others = responses.video_mis(network, "colours", CLIPS, made=made, **both)
-    against = responses.video_mis(network, "colours", CLIPS, made=made, against=made[::-1], **both)
+    synthetic, both = plain([[1, 0, 0.5], [0, 1, 0.5]]), {"channels": [0, 1], "similarity": BY_MEAN}
+    others = responses.video_mis(network, "colours", CLIPS, synthetic=synthetic, **both)
+    against = responses.video_mis(
+        network, "colours", CLIPS, synthetic=synthetic, against=synthetic[::-1], **both
+    )
     np.testing.assert_allclose(others.margins, against.margins, atol=1e-6)
 
 
@@ -144,16 +152,18 @@ def test_tasks_are_those_of_the_seed_whatever_explains(network):
 
     np.testing.assert_array_equal(margins(), margins())
     assert (margins() != margins(seed=1)).any()
-    made = plain(np.eye(3))
-    alone = margins(made=made, explanation="made")
-    np.testing.assert_allclose(margins(made=made, explanation="both"), margins() + alone, atol=1e-5)
+    synthetic = plain(np.eye(3))
+    alone = margins(synthetic=synthetic, explanation="synthetic")
+    np.testing.assert_allclose(
+        margins(synthetic=synthetic, explanation="both"), margins() + alone, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"explanation": "tops"},
-        {"explanation": "made"},
+        {"explanation": "synthetic"},
         {"share": 0.0},
         {"share": 0.6},
         {"share": 0.02},
@@ -164,7 +174,7 @@ def test_tasks_are_those_of_the_seed_whatever_explains(network):
         {"channels": [3]},
         {"films": [0]},
         {"films": [0] * 40},
-        {"made": plain([[1, 0, 0]])},
+        {"synthetic": plain([[1, 0, 0]])},
         {"similarity": responses.FeatureSpace(CLIPS[1:], by_mean)},
     ],
 )

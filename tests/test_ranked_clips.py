@@ -92,12 +92,12 @@ def test_a_unit_that_sees_all_has_a_cross_and_no_cut(network, swept):
     np.testing.assert_array_equal(unit.strongest[0].marked(), clips.enlarge(unit.strongest[0].clip))
 
 
-def test_a_notebook_shows_the_made_clip_before_the_real_ones(network, swept):
+def test_a_notebook_shows_the_synthetic_clip_before_the_real_ones(network, swept):
     (unit,) = responses.unit_clips(network, swept, FILMS, "blocks", [0])
     assert repr(unit) == "UnitClips('blocks', 0: 2 strongest, 2 weakest)"
     assert unit._repr_html_().count("<img") == 2
     shown = unit.show(FILMS[0], score=2.5).html
-    assert shown.count("<img") == 3 and shown.index("2.5: made") < shown.index(": 1<")
+    assert shown.count("<img") == 3 and shown.index("2.5: synthetic") < shown.index(": 1<")
 
 
 def test_files_and_datasets_are_read_again(network, folder):

@@ -112,17 +112,17 @@ def _directions(renderer, group: Group) -> dict[Unit, VariantClips]:
     directions = [one for one in named if one is not None]  # all: see `_with_direction`
     options = {**renderer.options(), **_run_options(renderer)}
     options.pop("parametrization")
-    made = both_ways(renderer.network, _objective(renderer, group), directions, **options)
-    return {unit: _direction_clips(both) for unit, both in zip(group.units, made, strict=True)}
+    pairs = both_ways(renderer.network, _objective(renderer, group), directions, **options)
+    return {unit: _direction_clips(both) for unit, both in zip(group.units, pairs, strict=True)}
 
 
 def _direction_clips(both) -> VariantClips:
     parts = (both.along, both.along_backward), (both.against, both.against_backward)
     written = []
-    for turn, (made, backward) in zip((0, 180), parts, strict=True):
+    for turn, (forward, backward) in zip((0, 180), parts, strict=True):
         name = f"motion {in_words((both.direction + turn) % 360)}"
         note = f"backward {number(float(backward))}"
-        written.append(VariantClip(name, made.clip, made.score, note))
+        written.append(VariantClip(name, forward.clip, forward.score, note))
     return VariantClips(written, _direction_sentence(both.selectivity))
 
 
@@ -180,10 +180,10 @@ def _speed_sentence(scores: NDArray[np.floating], energies: NDArray[np.floating]
 
 def _other_parametrization(name: str, renderer, group: Group) -> dict[Unit, VariantClips]:
     """Clips in another parametrization than the gallery's."""
-    made = _maximized(renderer, _objective(renderer, group), parametrization=name)
+    maximized = _maximized(renderer, _objective(renderer, group), parametrization=name)
     return {
         unit: VariantClips([VariantClip(name, one.clip, one.score)] if one.status == "ok" else [])
-        for unit, one in zip(group.units, made, strict=True)
+        for unit, one in zip(group.units, maximized, strict=True)
     }
 
 
@@ -212,15 +212,15 @@ def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
     field = _small_field(renderer, layer)
     assert field is not None  # `_with_small_field` has asked for it
     channels = [unit.channel for unit in group.units]
-    made = _maximized(renderer, objectives.neuron(layer, channels))
+    maximized = _maximized(renderer, objectives.neuron(layer, channels))
     note = "sees {} × {} × {}".format(*field.shape)
 
     def of_neuron(one) -> VariantClips:
         seen = clips.enlarge(one.clip[field.slices], side=_SIDE)
-        made = [VariantClip("centre neuron", seen, one.score, note)]
-        return VariantClips(made if one.status == "ok" else [])
+        maximized = [VariantClip("centre neuron", seen, one.score, note)]
+        return VariantClips(maximized if one.status == "ok" else [])
 
-    return {unit: of_neuron(one) for unit, one in zip(group.units, made, strict=True)}
+    return {unit: of_neuron(one) for unit, one in zip(group.units, maximized, strict=True)}
 
 
 def _maximized(renderer, objective: objectives.Objective, **other):

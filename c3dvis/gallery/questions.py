@@ -18,7 +18,7 @@ from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.sweep_result import Sweep
 
 # Explanations of a unit: its synthetic clip, or its strongest real clips.
-EXPLANATIONS = ("made", "real")
+EXPLANATIONS = ("synthetic", "real")
 # Share of the clips that count as strongest, and as weakest, as in `responses.video_mis`.
 _SHARE = 0.1
 # Maximum number of real clips that explain a unit.
@@ -80,9 +80,10 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
     """Draws questions about the units of a gallery that was given real clips.
 
     One of the two clips is among the tenth that excites the unit most, the other among the tenth
-    that does so least, as in `responses.video_mis`. Half of the questions are explained by made
-    clips and half by real ones; in half of either the right clip is on the left; all units are
-    asked about as often as each other, or some of them once where there are more units than that.
+    that does so least, as in `responses.video_mis`. Half of the questions are explained by
+    synthetic clips and half by real ones; in half of either the right clip is on the left; all
+    units are asked about as often as each other, or some of them once where there are more units
+    than that.
 
     Args:
         gallery: Folder of the gallery.

@@ -1,7 +1,7 @@
 """Writes the questions of `questions` as a page that a person answers, without a server.
 
 clips/3.jpg         real clips; their numbers say nothing of them
-made/conv3b/7.jpg   synthetic clips, copied from the gallery
+synthetic/conv3b/7.jpg   synthetic clips, copied from the gallery
 test.json           the questions with the right answers, and how they were drawn; schema 1
 index.html          the page
 """
@@ -67,7 +67,7 @@ def write(
     with output_folder.locked(out, _COMMAND):
         strips = _write_real(drawn, Path(real_clips), out)
         for unit in drawn.units:
-            _copy_made(gallery, out, unit)
+            _copy_synthetic(gallery, out, unit)
         kept = _to_json(drawn, gallery, strips)
         values = {
             "version": __version__,
@@ -107,23 +107,27 @@ def _shape(drawn: Questions) -> tuple[int, int, int, int]:
     return next(shape for shape in shapes if shape is not None)
 
 
-def _copy_made(gallery: Path, out: Path, unit: Unit) -> None:
-    target = out / "made" / unit.path("jpg")
+def _copy_synthetic(gallery: Path, out: Path, unit: Unit) -> None:
+    target = out / "synthetic" / unit.path("jpg")
     target.parent.mkdir(parents=True, exist_ok=True)
     files.write_bytes(target, (gallery / unit.path("jpg")).read_bytes())
 
 
 def _shown(question: Question, drawn: Questions, strips: dict[str, Strip]) -> dict[str, Any]:
     tile = Tile(question.unit, drawn.records[question.unit])
-    made = [(Strip(f"made/{tile.strip}", tile.shape), "Synthetic clip")]
+    synthetic = [(Strip(f"synthetic/{tile.strip}", tile.shape), "Synthetic clip")]
     real = [
         (strips[name], f"Real clip {i + 1} that excites it")
         for i, name in enumerate(question.references)
     ]
     names = ("Left clip", "Right clip")
     asked = [(strips[clip], name) for clip, name in zip(question.clips, names, strict=True)]
-    is_made = question.explanation == "made"
-    return {"is_made": is_made, "references": made if is_made else real, "asked": asked}
+    is_synthetic = question.explanation == "synthetic"
+    return {
+        "is_synthetic": is_synthetic,
+        "references": synthetic if is_synthetic else real,
+        "asked": asked,
+    }
 
 
 def _to_json(drawn: Questions, gallery: Path, strips: dict[str, Strip]) -> dict[str, Any]:
@@ -160,4 +164,4 @@ def _video_mis(gallery: Path, unit: Unit) -> dict[str, float | None]:
     known = trust.read(gallery, unit)
     if known is None:
         return dict.fromkeys(EXPLANATIONS)
-    return {"made": known.made_score, "real": known.top_score}
+    return {"synthetic": known.made_score, "real": known.top_score}

@@ -111,18 +111,18 @@ def refuse_running(folder: Path) -> None:
 
 def running(folder: Path) -> list[Shard]:
     """The shards whose lock somebody holds."""
-    found = []
+    shards = []
     for path in sorted(folder.glob(".shard-*.lock")):
         match = _LOCK.fullmatch(path.name)
         if match is None:
             continue
         lock = take_lock(path)
         if lock is None:
-            found.append(Shard(int(match[1]), int(match[2])))
+            shards.append(Shard(int(match[1]), int(match[2])))
         else:
             lock.release()
             path.unlink(missing_ok=True)  # of a run that has ended
-    return found
+    return shards
 
 
 def _of_slurm() -> Shard:

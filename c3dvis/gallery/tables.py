@@ -21,9 +21,9 @@ def layer_table(layers: Sequence[LayerLike], class_names: Sequence[str], count: 
     return f"{text}\n\n{count} classes{':' if names else ''}{names}"
 
 
-def plan_table(sections: Sequence[Section], made: Sequence[Unit]) -> str:
+def plan_table(sections: Sequence[Section], finished: Sequence[Unit]) -> str:
     """What a run would make, layer by layer."""
-    there = set(made)
+    there = set(finished)
     rows = []
     for section in sections:
         done = sum(unit in there for unit in section.units)

@@ -127,11 +127,11 @@ def add(
     if not units:
         return
     swept, shown = real.draw(_MAX_CLIPS)
-    made = np.stack([clips.read(_gif_path(out, unit)) for unit in units])
+    synthetic = np.stack([clips.read(_gif_path(out, unit)) for unit in units])
     preprocess = choices.preprocess(settings.value_range)
     layer, channels = layer_of(section), [unit.channel for unit in units]
-    scores = _interpretability(swept, layer, channels, shown, made)
-    ways = _ways(network, layer, channels, shown, made, preprocess)
+    scores = _interpretability(swept, layer, channels, shown, synthetic)
+    ways = _ways(network, layer, channels, shown, synthetic, preprocess)
     words = _words(network, layer, channels, tuning, shown, preprocess)
     for unit in units:
         values = scores(unit.channel) | ways(unit.channel)
@@ -180,7 +180,7 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray):
+def _interpretability(swept, layer: str, channels, shown: NDArray, synthetic: NDArray):
     """A function of a channel that returns its interpretability scores, in numbers and words."""
     if len(shown) < _FOR_MIS:
         sentence = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
@@ -193,10 +193,10 @@ def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray
             shown,
             channels=channels,
             explanation=kind,
-            made=made,
+            synthetic=synthetic,
             similarity=space,
         )
-        for kind in ("made", "top")
+        for kind in ("synthetic", "top")
     )
 
     def of(channel: int) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _interpretability(swept, layer: str, channels, shown: NDArray, made: NDArray
     return of
 
 
-def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preprocess):
+def _ways(network, layer: str, channels, shown: NDArray, synthetic: NDArray, preprocess):
     """A function of a channel that returns its path similarity, in numbers and words."""
     from c3dvis.responses.alarms import NoLayersBefore
 
@@ -225,7 +225,7 @@ def _ways(network, layer: str, channels, shown: NDArray, made: NDArray, preproce
         ways = responses.path_similarity(
             network,
             layer,
-            made,
+            synthetic,
             shown,
             channels=channels,
             top=min(_TOP, len(shown) // 2),

@@ -309,6 +309,7 @@ class Maximizer(InputOptimizer):
         verbose: int = 0,
     ) -> list[MaximizedClip]:
         """Runs the steps on the clips that `restart` began, from its indices on; see `make`."""
+        callbacks = arguments.several(callbacks)
         autodiff.fit(
             self,
             self.steps_of(unit_indices, steps, seed=seed),

@@ -65,8 +65,8 @@ def _run(chosen: argparse.Namespace) -> int:
         return 0
     from c3dvis.responses import report
 
-    made = report.write(chosen)
-    say(f"{chosen.out}/index.html: {counted(made, 'GIF')}")
+    count = report.write(chosen)
+    say(f"{chosen.out}/index.html: {counted(count, 'GIF')}")
     return 0
 
 

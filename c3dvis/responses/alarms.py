@@ -40,8 +40,8 @@ class PathSimilarity:
             others bypass, as only a part of what drives the unit passes there.
         activation: float32 `(C, L)`: similarity of a layer's activations, 1 as between the unit's
             strongest real clips, 0 as between these and other real clips.
-        made: float32 `(C, L)`: cosine of the sizes of what a layer's channels contribute to the
-            unit, for or against, between the synthetic clip and the unit's strongest real clips.
+        synthetic: float32 `(C, L)`: cosine of the sizes of what a layer's channels contribute to
+            the unit, for or against, between the synthetic clip and its strongest real clips.
         real: float32 `(C, L)`: the same between the strongest real clips.
     """
 
@@ -49,7 +49,7 @@ class PathSimilarity:
     channels: tuple[int, ...]
     layers: tuple[str, ...]
     activation: NDArray[np.float32]
-    made: NDArray[np.float32]
+    synthetic: NDArray[np.float32]
     real: NDArray[np.float32]
 
     def __repr__(self) -> str:
@@ -63,13 +63,13 @@ class PathSimilarity:
 
     @property
     def same_way(self) -> NDArray[np.float32]:
-        """`(C,)`: `made / real`, in the layer where it is least; 1 is as similar as real clips.
+        """`(C,)`: `synthetic / real` in the layer where it is least; 1 is as alike as real clips.
 
         Only layers in which the strongest real clips share a path (a cosine of 0.5) are compared.
         NaN where there is none, or the synthetic clip does not activate the unit.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(self.real >= _SHARED, self.made / self.real, np.nan)
+            ratio = np.where(self.real >= _SHARED, self.synthetic / self.real, np.nan)
         missing = np.isnan(ratio)
         lowest = np.where(missing, np.inf, ratio).min(axis=1)
         return np.where(missing.all(axis=1), np.nan, lowest).astype(np.float32)
@@ -117,7 +117,7 @@ class PathSimilarity:
 def path_similarity(
     network: keras.Model,
     layer: str,
-    made: ArrayLike,
+    synthetic: ArrayLike,
     clips: ArrayLike,
     *,
     channels: Sequence[int] | None = None,
@@ -143,7 +143,7 @@ def path_similarity(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         layer: Name of the units' layer, with layers that have weights before it, or
             `objectives.LOGITS`.
-        made: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
+        synthetic: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
         channels: Units, counted from 0; None is all.
         top: How many real clips of each unit are compared, and as many others.
@@ -159,15 +159,16 @@ def path_similarity(
         >>> from c3dvis.maximize import maximize
         >>> from c3dvis.motion import MovingEvidence
         >>> network, clips = models.build("c3d-motion"), MovingEvidence(seed=1).batch(0, 12).clips
-        >>> made = maximize(network, "conv2:0", steps=4, verbose=0)
-        >>> responses.path_similarity(network, "conv2", made, clips, channels=[0], top=3).layers
+        >>> synthetic = maximize(network, "conv2:0", steps=4, verbose=0)
+        >>> options = {"channels": [0], "top": 3}
+        >>> responses.path_similarity(network, "conv2", synthetic, clips, **options).layers
         ('conv1',)
     """
     contributions_of = _LayerContributions(network, layer, preprocess, batch_size)
     own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
     real, given = (
         [clips_room.check(clip) if own is None else clips_room.check(clip, own) for clip in some]
-        for some in (np.asarray(clips), np.asarray(made))
+        for some in (np.asarray(clips), np.asarray(synthetic))
     )
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
@@ -323,14 +324,14 @@ def _leads_past(network_graph: graph.Graph, blocked: Collection[int]) -> bool:
 
 
 def _compared(activations, contributions, part: slice, top: int):
-    """Of one layer, `(C,)` each: likeness of activations, and of contributions, made and real."""
+    """Of one layer, `(C,)` each: likeness of activations; of contributions, synthetic and real."""
     values = activations[..., part]
     flat = values[:, 1:].reshape(-1, values.shape[-1])
     deviation = flat.std(axis=0)
     standard = (values - flat.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
-    made, best, others = _cosines(standard, top)
+    synthetic, best, others = _cosines(standard, top)
     with np.errstate(invalid="ignore", divide="ignore"):
-        relative = np.where(best > others, (made - others) / (best - others), np.nan)
+        relative = np.where(best > others, (synthetic - others) / (best - others), np.nan)
     return relative, *_cosines(np.abs(contributions[..., part]), top)[:2]
 
 

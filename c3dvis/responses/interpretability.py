@@ -18,7 +18,7 @@ from c3dvis.text import unknown
 
 __all__ = ["EXPLANATIONS", "VideoMIS", "video_mis"]
 
-EXPLANATIONS = ("made", "top", "both", "random")
+EXPLANATIONS = ("synthetic", "top", "both", "random")
 """What explains a unit: synthetic clips, strongest and weakest real ones, both; any real ones."""
 
 
@@ -73,7 +73,7 @@ class VideoMIS:
 
 
 _IN_WORDS = {
-    "made": "The synthetic clips",
+    "synthetic": "The synthetic clips",
     "top": "The unit's strongest and weakest real clips",
     "both": "The synthetic clips and the strongest and weakest real ones",
     "random": "Real clips picked at random",
@@ -87,7 +87,7 @@ def video_mis(
     *,
     channels: Sequence[int] | None = None,
     explanation: str | None = None,
-    made: ArrayLike | None = None,
+    synthetic: ArrayLike | None = None,
     against: ArrayLike | None = None,
     films: Sequence[object] | None = None,
     similarity: Callable | FeatureSpace | None = None,
@@ -116,8 +116,9 @@ def video_mis(
         layer: Name of a layer.
         clips: Real clips `(N, T, H, W, 3)` in [0, 1].
         channels: Units, counted from 0; None is all.
-        explanation: One of `EXPLANATIONS`; None is "made" where `made` is given, else "top".
-        made: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
+        explanation: One of `EXPLANATIONS`; None is "synthetic" where such clips are given, else
+            "top".
+        synthetic: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
         against: Clips that do the contrary, of the same shape; None takes the clips made for the
             other units in their place, since all synthetic clips have a look in common.
         films: The film of each clip: no task explains a clip by its own film. None
@@ -146,7 +147,7 @@ def video_mis(
         >>> mis.margins.shape
         (2, 200)
     """
-    kind = ("top" if made is None else "made") if explanation is None else explanation
+    kind = ("top" if synthetic is None else "synthetic") if explanation is None else explanation
     if kind not in EXPLANATIONS:
         raise unknown("an explanation", kind, EXPLANATIONS)
     if not 0 < share <= 0.5 or tasks < 1 or not (alpha is None or alpha > 0):
@@ -164,7 +165,7 @@ def video_mis(
             f"Received: {shown} references, {strong} strong clips ({share:g} of {len(real)})."
         )
     compare = _Comparison(real, similarity)
-    evidence = _made_evidence(kind, made, against, units, compare)
+    evidence = _made_evidence(kind, synthetic, against, units, compare)
     examined = [
         TaskSampler(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
     ]
@@ -209,7 +210,7 @@ def _scores(network, layer, real, channels, films, preprocess, batch_size):
 
 
 class _Comparison:
-    """How alike the real clips are to each other, and to made ones."""
+    """How alike the real clips are to each other, and to synthetic ones."""
 
     def __init__(self, real, similarity):
         self._real, self._similarity = (
@@ -228,22 +229,22 @@ class _Comparison:
         for i, j in zip(*np.triu_indices(len(real)), strict=True):
             self.real[i, j] = self.real[j, i] = self._similarity(real[i], real[j])
 
-    def to(self, made) -> NDArray[np.float32]:
-        """`(N,)`: of each real clip, the mean over made ones."""
+    def to(self, synthetic) -> NDArray[np.float32]:
+        """`(N,)`: of each real clip, the mean over synthetic ones."""
         if isinstance(self._similarity, FeatureSpace):
-            return (self._similarity.known @ self._similarity(made).T).mean(axis=1)
-        pairs = [[self._similarity(clip, one) for one in made] for clip in self._real]
+            return (self._similarity.known @ self._similarity(synthetic).T).mean(axis=1)
+        pairs = [[self._similarity(clip, one) for one in synthetic] for clip in self._real]
         return np.mean(pairs, axis=1)
 
 
-def _made_evidence(kind, made, against, units, compare):
+def _made_evidence(kind, synthetic, against, units, compare):
     """`(C, N)`: how much more each real clip is like the clips for a unit than those against it."""
-    if kind not in ("made", "both"):
+    if kind not in ("synthetic", "both"):
         return np.zeros((len(units), len(compare.real)), np.float32)
-    if made is None:
+    if synthetic is None:
         raise ValueError(f"Expected synthetic clips to explain by {kind!r}. Received: none.")
     evidence = np.zeros((len(units), len(compare.real)), np.float32)
-    for sign, given in ((1, made), (-1, against)):
+    for sign, given in ((1, synthetic), (-1, against)):
         if given is None:
             continue
         each = np.asarray(given, np.float32)
@@ -262,19 +263,19 @@ def _made_evidence(kind, made, against, units, compare):
     return evidence
 
 
-def _margin(task: Task, kind: str, made: NDArray, real: NDArray) -> float:
+def _margin(task: Task, kind: str, synthetic: NDArray, real: NDArray) -> float:
     """How much more the strong clip of a task is like what explains the unit than the weak one.
 
     Args:
         task: The clips of it.
         kind: What explains the unit.
-        made: `(N,)`, how much each real clip is like the synthetic clips.
+        synthetic: `(N,)`, how much each real clip is like the synthetic clips.
         real: `(N, N)`, how alike real clips are.
     """
     evidence = np.zeros(2)
-    if kind in ("made", "both"):
-        evidence = evidence + made[task.pair]
-    if kind != "made":
+    if kind in ("synthetic", "both"):
+        evidence = evidence + synthetic[task.pair]
+    if kind != "synthetic":
         pair = (task.some, task.others) if kind == "random" else (task.strongest, task.weakest)
         positive, negative = (real[np.ix_(task.pair, each)].mean(axis=1) for each in pair)
         evidence = evidence + positive - negative

@@ -122,18 +122,18 @@ class UnitClips:
         names = f"{len(self.strongest)} strongest, {len(self.weakest)} weakest"
         return f"UnitClips({self.layer!r}, {self.channel}: {names})"
 
-    def show(self, made: ArrayLike | None = None, *, score: float | None = None) -> Shown:
+    def show(self, synthetic: ArrayLike | None = None, *, score: float | None = None) -> Shown:
         """The strongest clips side by side in a notebook.
 
         Args:
-            made: A clip that was made for the unit, shown before them.
+            synthetic: A clip that was made for the unit, shown before them.
             score: What the unit's score for it is.
         """
         shown = [one.marked() for one in self.strongest]
         captions = [f"{number(one.score)}: {one.name}" for one in self.strongest]
-        if made is not None:
-            shown.insert(0, np.asarray(made, np.float32))
-            captions.insert(0, "made" if score is None else f"{number(score)}: made")
+        if synthetic is not None:
+            shown.insert(0, np.asarray(synthetic, np.float32))
+            captions.insert(0, "synthetic" if score is None else f"{number(score)}: synthetic")
         return clips_room.show(shown, captions=captions)
 
     def _repr_html_(self) -> str:

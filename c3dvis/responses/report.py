@@ -110,6 +110,6 @@ def _clip(
         return read.clip, str(read)
     check_memory((frames, *size, 3))
     event = motion.CLASSES.index("left then right")
-    made = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
-    clip = made.clips[0].mean(axis=-1, keepdims=True) if channels == 1 else made.clips[0]
+    evidence = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
+    clip = evidence.clips[0].mean(axis=-1, keepdims=True) if channels == 1 else evidence.clips[0]
     return clip, "A disc goes to the left, then to the right."

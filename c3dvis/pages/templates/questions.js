@@ -53,12 +53,12 @@ function inWords({ right, total }) {
 function tell() {
   const by = (kind) => tally((question) => question.explanation === kind);
   result.querySelector(".total").textContent =
-    `${inWords(tally(() => true))}. By synthetic clips ${inWords(by("made"))}; by real clips ${inWords(by("real"))}.`;
+    `${inWords(tally(() => true))}. By synthetic clips ${inWords(by("synthetic"))}; by real clips ${inWords(by("real"))}.`;
   const units = new Map(test.questions.map(({ unit }) => [unit.title, unit]));
   const rows = [...units].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true })).map(([title, unit]) => {
     const row = document.createElement("tr");
     const cells = [title];
-    for (const kind of ["made", "real"]) {
+    for (const kind of ["synthetic", "real"]) {
       const { right, total } = tally((one) => one.unit.title === title && one.explanation === kind);
       const machine = unit.video_mis[kind];
       cells.push(`${right} of ${total}`, machine === null ? "–" : percent(machine));
