@@ -282,7 +282,7 @@ def _make_missing(
     shown_at = time.monotonic()
     remaining = len(missing)
     try:
-        # Nobody compares with held-out clips what stands beside real ones.
+        # Beside real clips, scores are compared with theirs and not with held-out ones.
         compares = missing and renderer.settings.compare and real_clips is None
         best = held_out.add(renderer, sections, missing, report=report) if compares else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
