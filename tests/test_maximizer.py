@@ -286,3 +286,14 @@ def test_any_optimizer_starts_afresh_for_each_group(network, optimizer):
     (alone,) = maximizer.make(objective[2], steps=3)
     assert maximizer.traces == 1
     np.testing.assert_array_equal(together[2], alone.clip)
+
+
+def test_a_schedule_of_the_learning_rate_begins_anew_with_each_batch(network):
+    def clips(steps, rate, **options):
+        return maximize(network, OBJECTIVES["channel"], steps=steps, learning_rate=rate, **options)
+
+    ends = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.0])
+    plain, scheduled = clips(2, 0.1), clips(6, ends)
+    np.testing.assert_allclose(scheduled, plain, atol=1e-5)
+    np.testing.assert_allclose(clips(6, ends, batch_size=1), plain, atol=1e-5)
+    assert np.abs(plain - clips(1, 0.1)).max() > 1e-3

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 from numpy.typing import ArrayLike
 
 from c3dvis import clips as clip_values
@@ -86,12 +87,13 @@ def several(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
 
 def new_optimizer(
     optimizer: keras.optimizers.Optimizer | str | None,
-    learning_rate: float | None,
+    learning_rate: float | LearningRateSchedule | None,
     defaults: Defaults,
 ) -> keras.optimizers.Optimizer:
     """A new optimizer for a Maximizer; an optimizer can't be shared by several models."""
-    if learning_rate is not None and not (_is_number(learning_rate) and learning_rate > 0):
-        raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
+    if not (learning_rate is None or isinstance(learning_rate, LearningRateSchedule)):
+        if not (_is_number(learning_rate) and learning_rate > 0):
+            raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
         rate = LEARNING_RATE if learning_rate is None else learning_rate
         return ClipwiseAdam(rate, weight_decay=defaults.weight_decay)

@@ -56,7 +56,8 @@ class Maximizer(InputOptimizer):
             they depend on each other. None chooses it; where memory does not hold that many, half
             as many are tried.
         optimizer: A Keras optimizer, of which a copy is used, or its name; None is `ClipwiseAdam`.
-        learning_rate: Learning rate; None is 0.1, or a given optimizer's own.
+        learning_rate: Learning rate, or a schedule of `keras.optimizers.schedules`, which begins
+            anew with each batch; None is 0.1, or a given optimizer's own.
         dtype: "bfloat16" computes the network in it, behind what comes before its first layer with
             weights, and everything else in float32. On processors that have it, a step takes about
             half as long. The gradient then points elsewhere by a little, the more the deeper the
@@ -93,7 +94,7 @@ class Maximizer(InputOptimizer):
         preprocess: Callable | None = None,
         batch_size: int | None = None,
         optimizer: keras.optimizers.Optimizer | str | None = None,
-        learning_rate: float | None = None,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         dtype: str | None = None,
         steps_per_execution: int = STEPS_AT_ONCE,
         input: str | None = None,
