@@ -501,6 +501,7 @@ def test_what_the_network_does_not_have_is_an_error_at_once(tmp_path, units, mes
 def test_units_and_targets_are_text_and_numbers_too(tmp_path):
     channels = GalleryCallback(["conv1:0-1", 2], tmp_path).objectives
     assert channels == [objectives.channel("conv1", [0, 1]), objectives.logit(2)]
+    assert GalleryCallback(np.int64(1), tmp_path).objectives == [objectives.logit(1)]
     for target in (1, np.int64(1), [1] * 8, objectives.logit(1)):
         assert AttributionCallback(CLIPS, target, tmp_path).objectives == [objectives.logit(1)] * 8
 

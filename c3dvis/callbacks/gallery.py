@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -142,7 +143,7 @@ def _objectives(units: Units) -> list[Objective]:
     if isinstance(units, Mapping):
         listed = [objectives.channel(layer, channels) for layer, channels in units.items()]
     else:
-        listed = [units] if isinstance(units, (Objective, str, int)) else list(units)
+        listed = [units] if isinstance(units, (Objective, str, int, Integral)) else list(units)
     if not listed:
         raise ValueError(
             "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. Received: none."

@@ -217,8 +217,8 @@ def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
 
     def of_neuron(one) -> VariantClips:
         seen = clips.enlarge(one.clip[field.slices], side=_SIDE)
-        maximized = [VariantClip("centre neuron", seen, one.score, note)]
-        return VariantClips(maximized if one.status == "ok" else [])
+        variants = [VariantClip("centre neuron", seen, one.score, note)]
+        return VariantClips(variants if one.status == "ok" else [])
 
     return {unit: of_neuron(one) for unit, one in zip(group.units, maximized, strict=True)}
 
