@@ -28,6 +28,7 @@ _MESSAGES = (
     (r"expected one argument$", "Expected a value behind it. Received: none."),
     (r"expected at least one argument$", "Expected a value or more behind it. Received: none."),
     (r"expected (\d+) arguments$", r"Expected \1 values behind it. Received: fewer."),
+    (r"^one of the arguments (.+) is required$", r"Expected one of \1 in the command."),
     (r"^the following arguments are required: (.+)$", r"Expected \1 in the command."),
 )
 
@@ -335,14 +336,16 @@ def read_windows(
     return [one.with_channels(channels) for one in read]
 
 
-def whole(lowest: int) -> Callable[[str], int]:
-    """The argument type of whole numbers from `lowest`."""
+def whole(lowest: int, highest: int | None = None) -> Callable[[str], int]:
+    """The argument type of whole numbers from `lowest`, to `highest` if there is one."""
+    limit = "" if highest is None else f" to {highest}"
 
     def read(text: str) -> int:
-        value = int(text) if text.isascii() and text.isdigit() else lowest - 1
-        if value < lowest:
+        # int() refuses numbers of more than some thousand digits
+        value = int(text) if re.fullmatch("[0-9]{1,100}", text) else lowest - 1
+        if value < lowest or (highest is not None and value > highest):
             raise argparse.ArgumentTypeError(
-                f"Expected a whole number from {lowest}. Received: {text!r}."
+                f"Expected a whole number from {lowest}{limit}. Received: {text!r:.100}."
             )
         return value
 

@@ -95,6 +95,7 @@ def test_check_returns_float32_and_keeps_the_values():
         (np.zeros((2, 0, 4, 3)), "no empty axis"),
         (np.zeros((2, 4, 4, 3), np.uint8), "uint8 values from 0 to 0; divide by 255"),
         (np.full((2, 4, 4, 3), 200.0), "values from 200 to 200; divide by 255"),
+        (np.full((2, 4, 4, 3), 2.5), r"values from 2\.5 to 2\.5\.$"),
         (np.full((2, 4, 4, 3), -0.5), r"values from -0.5 to -0.5; \(clip \+ 1\) / 2 maps"),
         (np.full((2, 4, 4, 3), 1.01), "values from 1.01 to 1.01"),
         (np.array([0.5, np.nan, np.inf, np.nan]).reshape(1, 2, 2, 1), "2 NaN and 1 Inf among 4"),

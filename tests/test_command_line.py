@@ -178,6 +178,7 @@ def test_one_word_too_many_is_told_what_it_may_be(capsys):
         (["x", "--pair", "1", "b"], r"argument --pair: Expected a number \(int\). Received: 'b'."),
         (["x", "--some"], "argument --some: Expected a value or more behind it."),
         ([], "Expected clip in the command."),
+        (["x"], "Expected one of --number --all in the command."),
     ],
 )
 def test_what_argparse_refuses_is_said_in_the_words_of_the_package(arguments, told, capsys):
@@ -186,6 +187,9 @@ def test_what_argparse_refuses_is_said_in_the_words_of_the_package(arguments, to
     parser.add_argument("--short", choices=("loop", "hold"))
     parser.add_argument("--pair", nargs=2, type=int)
     parser.add_argument("--some", nargs="+")
+    one = parser.add_mutually_exclusive_group(required=True)
+    one.add_argument("--number")
+    one.add_argument("--all")
     with pytest.raises(SystemExit):
         parser.parse_args(arguments)
     assert re.match(f"error: {told}", capsys.readouterr().err)

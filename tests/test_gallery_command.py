@@ -349,6 +349,7 @@ def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, ca
         (["--filters", "-1"], "Received: '-1'"),
         (["--fps", "0"], "Received: '0'"),
         (["--steps", "few"], "Received: 'few'"),
+        (["--steps", "1000001"], "from 1 to 1000000. Received: '1000001'"),
         (["--compare", "-5"], "Received: '-5'"),
     ],
 )

@@ -349,7 +349,7 @@ def test_pages_and_a_table_come_from_records_alone(model, tmp_path, instant, mon
     monkeypatch.setattr("c3dvis.gallery.__main__.load_keras", None)  # nothing is computed
     assert main(["--rebuild-page", "--out", str(out)]) == 0
     assert bytes_below(out) == whole
-    table = tmp_path / "units.npz"
+    table = tmp_path / "tables" / "units.npz"
     assert main(["--export", str(table), "--out", str(out)]) == 0
     assert "units.npz: 3 records" in capsys.readouterr().out
     with np.load(table, allow_pickle=False) as read:

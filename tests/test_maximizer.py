@@ -181,6 +181,7 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),
         ({"steps": 1.5}, "whole number of steps"),
+        ({"steps": 10**10}, "1,000,000 steps at most"),
         ({"size": 8}, r"\(height, width\), such as \(64, 64\). Received: 8"),
         ({"frames": 2.5}, "frames as a whole number"),
     ],

@@ -181,6 +181,8 @@ def test_a_wrong_name_tells_the_nearest():
         models.build("C3D-Motion")
     with pytest.raises(ValueError, match="an option of C3D, such as 'classes'.*'num_classes'"):
         models.build("c3d", num_classes=3)
+    with pytest.raises(ValueError, match="classes=10, as the weights of 'c3d-motion'.*classes=3"):
+        models.build("c3d-motion", classes=3)
     for load in (models.load_keras_model, lambda path: models.load_weights(None, path)):
         with pytest.raises(ValueError, match="Expected a path.*Received: NoneType"):
             load(None)

@@ -403,6 +403,7 @@ def test_a_part_of_an_objective():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: objectives.channel("conv", True), "whole numbers from 0. Received: True"),
         (lambda: objectives.channel("conv", -1).unit_indices(SHAPES), "0 to 4. Received: -1"),
         (lambda: objectives.channel("conv", 5).unit_indices(SHAPES), "0 to 4. Received: 5"),
         (lambda: objectives.channel("conv", 1.5), "whole numbers"),

@@ -12,6 +12,7 @@ ROUNDING = 1e-4
 """Tolerance for values outside [0, 1], for rounding errors."""
 
 _HIGHEST = 255  # of whole numbers
+_BLACK = 16  # of films, in whole numbers: below it floats are something else, such as normalised
 _AXES = ("frame", "height", "width", "channel")
 
 
@@ -51,7 +52,7 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
     _check_finite(array)
     low, high = float(array.min()), float(array.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
-        hint = "; divide by 255" if low >= 0 and 2 < high <= 255 else ""
+        hint = "; divide by 255" if low >= 0 and _BLACK <= high <= 255 else ""
         hint = "; (clip + 1) / 2 maps [-1, 1] to [0, 1]" if -1 <= low < 0 and high <= 1 else hint
         raise ValueError(
             f"Expected clip values in [0, 1]. Received: values from {low:.6g} to {high:.6g}{hint}."

@@ -10,7 +10,7 @@ from c3dvis.command_line import Parser, choice_of_filters, folder_argument, whol
 from c3dvis.gallery import engines, from_records
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
-from c3dvis.maximize.defaults import STEPS
+from c3dvis.maximize.defaults import MOST_STEPS, STEPS
 from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
 
 _DESCRIPTION = """
@@ -97,7 +97,7 @@ def _add_selection(group: Any) -> None:
 def _add_clips(group: Any) -> None:
     group.add_argument(
         "--steps",
-        type=whole(1),
+        type=whole(1, MOST_STEPS),
         default=STEPS,
         metavar="N",
         help=f"optimization steps (default {STEPS})",

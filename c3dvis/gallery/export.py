@@ -56,6 +56,7 @@ def export(
     rows = [_row(unit.folder, record) for unit, record in records.items()]
     columns = {name: [row[name] for row in rows] for name in _row("", _EMPTY)}
     about = {"network": dict(manifest.network), "settings": dict(manifest.identity)}
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, writers[path.suffix](columns, json.dumps(about)))
     return len(rows)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis.command_line import whole
+from c3dvis.text import counted
 
 Report = Callable[[str], None]
 OUT = "gallery"
@@ -82,7 +83,7 @@ def _write_from_records(args: argparse.Namespace, say: Report) -> None:
 
     if args.export is not None:
         count = export.export(args.out, args.export, report=say)
-        say(f"{args.export}: {count} records of {args.out}")
+        say(f"{args.export}: {counted(count, 'record')} of {args.out}")
     if args.sheets:
         for sheet in sheets.write(args.out, report=say):
             say(str(sheet))

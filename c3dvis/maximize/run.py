@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar
 
+from c3dvis.maximize.defaults import MOST_STEPS
 from c3dvis.memory import is_out_of_memory
 from c3dvis.objectives import Objective
 
@@ -73,12 +74,14 @@ def halving(
 
 
 def check(steps: int, seed: int) -> None:
-    """Raises a ValueError for steps below 1 or a negative seed."""
+    """Raises a ValueError for steps below 1 or above `MOST_STEPS`, or a negative seed."""
     if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1:
         several = isinstance(steps, (list, tuple, range))
         way = "; snapshots= gives the clips after several numbers of steps" if several else ""
         raise ValueError(
             f"Expected a whole number of steps, 1 step or more. Received: {steps!r}{way}."
         )
+    if steps > MOST_STEPS:
+        raise ValueError(f"Expected {MOST_STEPS:,} steps at most. Received: {steps:,}.")
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"Expected a whole number, a seed of 0 or more. Received: {seed!r}.")

@@ -39,15 +39,24 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
         'moving left'
     """
     entry = table.entry(name)
+    of_table = True
     if weights == "bundled":
         weights = None if entry.weights is None else bundled.file(entry.weights)
     elif weights in {other.published for other in table.NETWORKS if other.published is not None}:
         weights = _published(entry, str(weights))
+    else:
+        of_table = False
     builder = getattr(importlib.import_module(entry.module), entry.builder)
-    options = list(inspect.signature(builder).parameters)
+    options = inspect.signature(builder).parameters
+    classes = entry.kwargs.get("classes", options["classes"].default)
     for option in kwargs:
         if option not in options:
             raise unknown(f"an option of {entry.builder}", option, options)
+    if of_table and weights is not None and kwargs.get("classes", classes) != classes:
+        raise ValueError(
+            f"Expected classes={classes}, as the weights of {entry.name!r} have; weights=None "
+            f"gives random ones for any number. Received: classes={kwargs['classes']!r}."
+        )
     network = builder(**{"name": entry.name, **entry.kwargs, **kwargs}, weights=weights)
     class_names = table.class_names(name)
     if class_names is not None and network.output_shape[1:] == (len(class_names),):

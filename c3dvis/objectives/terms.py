@@ -1,5 +1,6 @@
 """Terms of objectives: one reading of one layer, for one unit or many."""
 
+import contextlib
 import hashlib
 import numbers
 import operator
@@ -207,11 +208,11 @@ def units_of(units) -> tuple[Unit, ...]:
 
 
 def whole(unit) -> int:
-    """A whole number of any type as a Python one."""
-    try:
-        return operator.index(unit)
-    except TypeError:
-        raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.") from None
+    """A whole number of any type as a Python one; True and False are none."""
+    if not isinstance(unit, (bool, np.bool_)):
+        with contextlib.suppress(TypeError):
+            return operator.index(unit)
+    raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.")
 
 
 def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Position:
