@@ -15,6 +15,7 @@ __all__ = [
     "optimizer_index",
     "no_inline",
     "predict",
+    "refuse_strategy_scope",
     "synchronize",
     "value_and_gradient",
 ]
@@ -116,6 +117,24 @@ def jit_compile() -> bool:
         case "jax":
             return True
     return False
+
+
+def refuse_strategy_scope() -> None:
+    """Raises a ValueError in the scope of a `tf.distribute.Strategy`.
+
+    A model made there computes a copy of its step on each device and adds up the gradients; here
+    each clip has latents of its own.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    if tf.distribute.has_strategy():
+        kind = type(tf.distribute.get_strategy()).__name__
+        raise ValueError(
+            "Expected to be called outside of `with strategy.scope():`; the network can be made "
+            f"in one. Received: a call in the scope of a {kind}."
+        )
 
 
 def steps_per_execution(wanted: int) -> int:

@@ -38,7 +38,12 @@ class InputOptimizer(keras.Model):
     non_trainable_weights = non_trainable_variables
 
     def compile(self, optimizer: keras.optimizers.Optimizer, **options):
-        """Compiles the step for an optimizer of its own, with XLA where that is faster."""
+        """Compiles the step for an optimizer of its own, with XLA where that is faster.
+
+        Raises:
+            ValueError: In the scope of a `tf.distribute.Strategy`.
+        """
+        autodiff.refuse_strategy_scope()
         super().compile(
             optimizer=optimizer,
             jit_compile=autodiff.jit_compile(),

@@ -174,7 +174,10 @@ class WithoutActivation(keras.layers.Layer):
     """A layer of a network without its activation, on the same weights."""
 
     def __init__(self, layer: keras.layers.Layer, **kwargs):
-        super().__init__(dtype=layer.dtype_policy, trainable=layer.trainable, **kwargs)
+        policy = layer.dtype_policy
+        # The layer inside computes with quantized weights; this one has none of its own.
+        policy = policy if layer.quantization_mode is None else policy.compute_dtype
+        super().__init__(dtype=policy, trainable=layer.trainable, **kwargs)
         self.layer = layer
 
     def build(self, input_shape):
@@ -190,7 +193,9 @@ class WithoutActivation(keras.layers.Layer):
         return self.layer.compute_output_shape(input_shape)
 
     def call(self, inputs):
-        return variant(self.layer, activation=keras.activations.linear).call(inputs)
+        linear = variant(self.layer, activation=keras.activations.linear)
+        quantized = linear.quantization_mode is not None
+        return linear.quantized_call(inputs) if quantized else linear.call(inputs)
 
 
 def _rewired(layer, relu: Callable | None, padding: str | None):

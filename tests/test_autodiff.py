@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from c3dvis import autodiff
+from c3dvis.maximize import maximize
 
 
 class Noting(keras.Model):
@@ -72,3 +73,16 @@ def test_one_fit_after_another_is_no_retracing(rows, caplog):
     finally:
         logger.removeHandler(caplog.handler)
     assert not ours and not caplog.messages
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has scopes")
+def test_the_scope_of_a_strategy_is_refused_where_an_input_is_optimized():
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    with strategy.scope():
+        clip = keras.Input((2, 4, 4, 3))
+        network = keras.Model(clip, keras.layers.Dense(2)(keras.layers.Flatten()(clip)))
+        with pytest.raises(ValueError, match=r"outside of .*strategy.scope.*a MirroredStrategy"):
+            maximize(network, 1, steps=1)
+    assert np.isfinite(maximize(network, 1, steps=1)).all()

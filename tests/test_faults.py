@@ -287,8 +287,8 @@ REFUSED = [
     (GALLERY.replace("--filters 0", "--filters 2"), 2, "Expected filters from 0 to 1. Received: 2"),
     (f"{GALLERY} --classes 3", 2, "Received: "),
     (f"{GALLERY} --parametrization fourrier", 2, "'fourier'"),
-    (f"{GALLERY} --steps 0", 2, "Expected a whole number from 1. Received: '0'"),
-    (f"{GALLERY} --steps ٣", 2, "Expected a whole number from 1. Received: '٣'"),
+    (f"{GALLERY} --steps 0", 2, "Expected a whole number from 1 to 1000000. Received: '0'"),
+    (f"{GALLERY} --steps ٣", 2, "Expected a whole number from 1 to 1000000. Received: '٣'"),
     (f"{GALLERY} --fps nan", 2, "Expected frames a second from 0.1 to 50. Received: 'nan'"),
     (f"{GALLERY} --size 10x10x10", 2, "Expected pixels as 64, or height x width"),
     (

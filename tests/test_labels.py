@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from c3dvis import models
+from c3dvis import models, objectives
 from c3dvis.models.labels import KINETICS_400, decode_predictions, read_labels
+from c3dvis.objectives.terms import names_of_classes
 
 L = keras.layers
 # Of label_map.txt in https://github.com/google-deepmind/kinetics-i3d.
@@ -143,3 +144,26 @@ def test_names_are_those_of_the_network_or_numbers():
     assert decode_predictions([[0.2, 0.8]], 1, class_names=network) == [[(1, "class 1", 0.8)]]
     network.class_names = ("left", "right")
     assert decode_predictions([[0.2, 0.8]], 1, class_names=network) == [[(1, "right", 0.8)]]
+
+
+def test_names_of_classes_are_a_list_an_array_or_a_dict():
+    network = keras.Sequential([L.Input((2, 4, 4, 3)), L.Flatten(), L.Dense(3)])
+    assert names_of_classes(network) is None
+    for names in (
+        ["wave", "clap", "jump"],
+        np.array(["wave", "clap", "jump"]),
+        {"clap": 1, "jump": 2, "wave": 0},
+        {2: "jump", 0: "wave", 1: "clap"},
+    ):
+        network.class_names = names
+        assert names_of_classes(network) == ("wave", "clap", "jump")
+        assert objectives.of("clap", network) == objectives.logit("clap")
+    for wrong, told in (
+        (["wave"], "3 class names, one an output. Received: 1"),
+        ("names.txt", "class_names as a list.*Received: 'names.txt'"),
+        ({"wave": 1, "clap": 2, "jump": 3}, "indices from 0"),
+        (7, "class_names as a list"),
+    ):
+        network.class_names = wrong
+        with pytest.raises(ValueError, match=told):
+            objectives.of("clap", network)

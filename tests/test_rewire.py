@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from c3dvis import autodiff, rewire
+from c3dvis import autodiff, objectives, rewire
+from c3dvis.attribution.scorer import Scorer
+from c3dvis.maximize import maximize
 from c3dvis.pooling import max_pool
 
 # (lengths, window, strides): odd and even, overlapping, with gaps, one axis alone.
@@ -185,3 +187,17 @@ def test_a_leaking_relu_is_a_relu_whose_gradient_leaks_for_its_own_clip():
     np.testing.assert_array_equal(values, np.maximum(x, 0) * factors)
     expected = [[0.0, 0.0, 3.0], [0.1, 0.2, 3.0]]
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+def test_logits_of_a_quantized_network_are_those_of_its_outputs(mode):
+    network = keras.Sequential(
+        [layers.Input((2, 4, 4, 3)), layers.Flatten(), layers.Dense(4, activation="softmax")]
+    )
+    network.quantize(mode)
+    clips = np.random.default_rng(0).random((3, 2, 4, 4, 3), np.float32)
+    scorer = Scorer(network, objectives.logit(1))
+    expected = network.predict(clips, verbose=0)
+    np.testing.assert_allclose(ops.softmax(scorer.class_scores(clips)), expected, atol=1e-6)
+    assert np.isfinite(maximize(network, 1, steps=2)).all()

@@ -22,7 +22,7 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers
 from c3dvis.models.held_inputs import one_input, with_clip_shape
 from c3dvis.objectives import Objective
-from c3dvis.objectives.terms import layer_name
+from c3dvis.objectives.terms import layer_name, names_of_classes
 from c3dvis.text import unknown
 
 
@@ -207,7 +207,7 @@ def _predicted(network, batch, preprocess, batch_size) -> list[Objective]:
     _check_classes(network)
     scorer = Scorer(network, objectives.logit(0), preprocess=preprocess, batch_size=batch_size)
     predicted = scorer.class_scores(np.stack(batch)).argmax(axis=-1)
-    names = getattr(network, "class_names", None)
+    names = names_of_classes(network)
     return [objectives.logit(int(i) if names is None else names[i]) for i in predicted]
 
 

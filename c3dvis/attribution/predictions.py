@@ -12,6 +12,7 @@ from c3dvis import objectives
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.objectives.terms import names_of_classes
 
 _TOP = 3
 
@@ -51,7 +52,7 @@ def top_classes(
     if not choices.class_count(network):
         return ""
     (values,) = class_values(network, clip[None], preprocess)
-    names = getattr(network, "class_names", None) or [f"class {i}" for i in range(len(values))]
+    names = names_of_classes(network) or [f"class {i}" for i in range(len(values))]
     top = np.argsort(-values, kind="stable")[:_TOP]
     is_probability = unit(network) == "probability"
     texts = [f"{value:.1%}" if is_probability else f"score {value:.3g}" for value in values]

@@ -26,6 +26,7 @@ from c3dvis.clips.pictures import FRAME_SUFFIXES
 from c3dvis.clips.volumes import Volume
 from c3dvis.command_line import say
 from c3dvis.models import chosen as choices
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.pages import windows
 
 
@@ -200,7 +201,7 @@ def _planes(
 def _target(network: keras.Model, text: str | None) -> objectives.Objective | None:
     if text is None:
         return None
-    names = getattr(network, "class_names", None) or ()
+    names = names_of_classes(network) or ()
     if text not in names and text.isascii() and text.isdigit():
         return objectives.logit(int(text))
     return objectives.logit(text)
@@ -233,7 +234,7 @@ def _settings(args: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
     return {
         "region": None if args.region is None else str(args.region),
         **{name: getattr(args, name) for name in names},
-        "class_names": getattr(network, "class_names", None),
+        "class_names": names_of_classes(network),
         "weights": identity.weights_sha256(network),
         "architecture": identity.architecture_sha256(network),
         "version": __version__,

@@ -16,6 +16,7 @@ from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Logit, Objective
+from c3dvis.objectives.terms import names_of_classes
 
 __all__ = ["Scorer"]
 
@@ -86,7 +87,7 @@ class Scorer:
         self._is_calibrated = False
         self.shared = shared_by_scorers(network, objective, preprocess)
         shapes = self.shared.shapes
-        self.unit_indices = objective.unit_indices(shapes, getattr(network, "class_names", None))
+        self.unit_indices = objective.unit_indices(shapes, names_of_classes(network))
 
     def scores(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Scores of clips.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from c3dvis import objectives
 from c3dvis.models import layers
-from c3dvis.objectives.terms import class_index
+from c3dvis.objectives.terms import class_index, names_of_classes
 
 Region = tuple[slice, slice, slice]
 
@@ -40,7 +40,7 @@ def class_objective(
     scores = network.predict(inputs, verbose=0)[0]
     is_softmax = scores.shape[-1] > 1 and layers.output_activation(network) == "softmax"
     labels = scores.argmax(axis=-1)
-    names = getattr(network, "class_names", None)
+    names = names_of_classes(network)
     if class_name is None:
         counts = np.bincount(labels.ravel(), minlength=scores.shape[-1])[1:] if is_softmax else ()
         index = 1 + int(np.argmax(counts)) if is_softmax else 0

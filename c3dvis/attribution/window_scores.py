@@ -14,6 +14,7 @@ from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import chosen as choices
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.pages.windows import Series
 
 
@@ -46,7 +47,7 @@ def score_windows(
             )
         values = _finite(predictions.class_values(network, clips, preprocess))
         index = int(values.mean(axis=0).argmax())
-        names = getattr(network, "class_names", None)
+        names = names_of_classes(network)
         target = objectives.logit(index if names is None else names[index])
         return target, Series(describe(target), values[:, index], predictions.unit(network))
     scorer = Scorer(network, target, preprocess=preprocess)

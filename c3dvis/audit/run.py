@@ -21,6 +21,7 @@ from c3dvis.models import layers as network_layers
 from c3dvis.models.chosen import class_count
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.objectives import LOGITS
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.responses.unit_responses import UnitResponses
 from c3dvis.text import in_one_line
 
@@ -109,7 +110,7 @@ def audit(
             "Expected a network that gives a score for each of two classes or more. "
             f"Received: one with output of shape {network.output_shape}."
         )
-    names = getattr(network, "class_names", None)
+    names = names_of_classes(network)
     clips_of = clip_set(
         clips,
         labels,

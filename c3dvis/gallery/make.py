@@ -37,6 +37,7 @@ from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.responses.clip_sources import check_folder
 from c3dvis.text import counted, in_short
 
@@ -87,7 +88,7 @@ def plan_of(
     return plan.sections(
         layers.visualizable(network, weightless=True),
         class_count=choices.class_count(network),
-        class_names=getattr(network, "class_names", None),
+        class_names=names_of_classes(network),
         chosen_layers=selection.layers,
         default_layers=default_layers,
         filters=selection.filters,
@@ -210,7 +211,7 @@ def make(
 def list_layers(settings: Settings, *, report: Report = print) -> None:
     """Reports the layers and classes of a network that a gallery can show."""
     network = choices.load(settings)
-    names = getattr(network, "class_names", None) or []
+    names = names_of_classes(network) or ()
     every = layers.describe(network)
     shown = [info for info in every if info.reason is None]
     report(tables.layer_table(shown, names, choices.class_count(network)))

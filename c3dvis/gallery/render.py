@@ -29,6 +29,7 @@ from c3dvis.maximize import (
 )
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.text import in_one_line
 
 # Channels of an RGB picture.
@@ -191,7 +192,7 @@ class Renderer:
             inputs = maximizer.preprocess(inputs)
         (logits,) = autodiff.predict(self._logits, inputs, verbose=0)
         best = int(np.argmax(logits.reshape(-1, logits.shape[-1]).mean(axis=0)))
-        names = getattr(self.network, "class_names", None)
+        names = names_of_classes(self.network)
         return names[best] if names else str(best)
 
     def shown(self, clip: np.ndarray, *, opaque: bool = True) -> np.ndarray:

@@ -27,6 +27,7 @@ from c3dvis.models import layers
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective
+from c3dvis.objectives.terms import names_of_classes
 
 STEPS_AT_ONCE = 8  # where none are given
 
@@ -105,7 +106,7 @@ class Maximizer(InputOptimizer):
         objective = objectives.of(objective, network)
         arguments.check_counts(objective, batch_size, steps_per_execution)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
-        self.class_names, self.preprocess = getattr(network, "class_names", None), preprocess
+        self.class_names, self.preprocess = names_of_classes(network), preprocess
         self.clip_shape = shape = clip_shape(network, frames=frames, size=size)
         probe = arguments.probe(shape, preprocess)
         self.subnetwork = Subnetwork(network, self.objective, tuple(probe.shape[1:4]), dtype=dtype)

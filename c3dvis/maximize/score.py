@@ -10,6 +10,7 @@ from c3dvis import autodiff, objectives, rewire
 from c3dvis.models import layers
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective, Term
+from c3dvis.objectives.terms import names_of_classes
 
 
 class _Scores(keras.layers.Layer):
@@ -84,7 +85,7 @@ def scores(
     read = keras.tree.flatten(rewire.Shadow(tapped)(inputs))
     outputs = dict(zip(names, read, strict=True))
     shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
-    class_names = getattr(network, "class_names", None)
+    class_names = names_of_classes(network)
     unit_indices = [one.unit_indices(shapes, class_names) for one in several]
     score_outputs = {
         str(i): _Scores(one, unit_indices[i])([outputs[n] for n in one.layers])

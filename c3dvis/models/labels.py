@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from c3dvis import files
+from c3dvis.objectives.terms import names_of_classes
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +104,7 @@ def decode_predictions(
 
 def _names(class_names: Any, count: int) -> Sequence[str]:
     if hasattr(class_names, "layers"):
-        class_names = getattr(class_names, "class_names", None)
+        class_names = names_of_classes(class_names)
     if class_names is None:
         return [f"class {i}" for i in range(count)]
     if isinstance(class_names, str) and class_names == "kinetics400":

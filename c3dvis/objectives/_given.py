@@ -13,7 +13,7 @@ from c3dvis.command_line import numbers
 from c3dvis.objectives.basic import channel
 from c3dvis.objectives.classes import logit
 from c3dvis.objectives.objective import Objective
-from c3dvis.objectives.terms import Term, WholeTerm
+from c3dvis.objectives.terms import Term, WholeTerm, names_of_classes
 from c3dvis.text import unknown
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def of(given: Any, network: keras.Model | None) -> Objective:
 
 
 def _of_text(text: str, network: keras.Model | None) -> Objective:
-    class_names = getattr(network, "class_names", None) or ()
+    class_names = names_of_classes(network) or ()
     if text in class_names:
         return logit(text)
     layer, _, channels = text.rpartition(":")

@@ -258,6 +258,36 @@ def _choice(count: int, kind: str) -> str:
     return f"an index from 0 to {count - 1}"
 
 
+def names_of_classes(network) -> tuple[str, ...] | None:
+    """The names of a network's classes in the order of its outputs; None if it has none.
+
+    Its attribute `class_names` is a list, a tuple or an array of names, or a dict from names to
+    indices or from indices to names.
+
+    Raises:
+        ValueError: If it is none of these, or has another number of names than the output.
+    """
+    given = getattr(network, "class_names", None)
+    if given is None:
+        return None
+    names = given
+    if isinstance(given, Mapping):
+        by_index = {v: k for k, v in given.items()} if 0 not in given else given
+        names = [by_index.get(i) for i in range(len(given))]
+    if isinstance(names, str) or not isinstance(names, Iterable) or None in (names := list(names)):
+        raise ValueError(
+            "Expected class_names as a list of names in the order of the outputs, or a dict of "
+            f"names and indices from 0. Received: {given!r:.200}."
+        )
+    outputs = list(getattr(network, "outputs", None) or [])
+    count = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) > 1 else None
+    if count is not None and names and len(names) != count:
+        raise ValueError(
+            f"Expected {counted(count, 'class name')}, one an output. Received: {len(names)}."
+        )
+    return tuple(map(str, names)) or None
+
+
 def class_index(name: str, class_names: Sequence[str] | None) -> int:
     """The index of a class by its name."""
     if class_names is None:

@@ -17,6 +17,7 @@ import keras
 from c3dvis import files, models, objectives, output_folder, pages
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
+from c3dvis.objectives.terms import names_of_classes
 from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
 from c3dvis.responses.sweep_result import LayerResponses, Sweep
 from c3dvis.responses.sweeps import sweep
@@ -100,7 +101,7 @@ def _pages(out: Path, network: keras.Model, swept: Sweep, chosen: argparse.Names
             frames=chosen.frames,
             size=chosen.size,
         )
-        names = getattr(network, "class_names", None) if layer == objectives.LOGITS else None
+        names = names_of_classes(network) if layer == objectives.LOGITS else None
         groups += [_group(out, folders[layer], one, swept[layer], names) for one in read]
     wholes = f"{len(swept.names)} clips of {len(set(swept.sources))} films"
     about = (

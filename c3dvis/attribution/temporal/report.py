@@ -19,6 +19,7 @@ from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.attribution.temporal import page
+from c3dvis.objectives.terms import names_of_classes
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ class _Column:
         )
 
     def _class_name(self, scorer: Scorer) -> str:
-        index, names = int(scorer.unit_indices[0, 0]), getattr(self.network, "class_names", None)
+        index, names = int(scorer.unit_indices[0, 0]), names_of_classes(self.network)
         return str(index) if names is None else str(names[index])
 
 
