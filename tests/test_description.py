@@ -11,7 +11,6 @@ import pytest
 from c3dvis import responses
 from c3dvis.motion import DriftingGabor
 from c3dvis.responses import description
-from c3dvis.responses.tuning import COLOURS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import planted_mixtures
@@ -111,10 +110,10 @@ def test_generated_clips_are_what_the_words_say():
     """Their energy is at the direction and speed of the words, that of contrary ones is not."""
     preference = description._Preference.from_tuning(by_hand(), 0)
     shape = (16, 32, 32)
-    made = list(description._generated(preference, shape, np.random.default_rng(0)))
-    energy = description._predicted([preference], made)[:, 0]
-    assert len(made) == 16 and energy[:8].min() > 2 * energy[8:].max()
-    assert all(clip.min() >= 0 and clip.max() <= 1 for clip in made)
+    generated = list(description._generated(preference, shape, np.random.default_rng(0)))
+    energy = description._predicted([preference], generated)[:, 0]
+    assert len(generated) == 16 and energy[:8].min() > 2 * energy[8:].max()
+    assert all(clip.min() >= 0 and clip.max() <= 1 for clip in generated)
 
 
 def test_rank_correlation_by_hand():
@@ -153,4 +152,3 @@ def test_description_prints_as_one_line():
         "Description(conv:3, 'Prefers leftward motion (correlation 0.80 over all clips, "
         "strongest clips found 90%, generated clips 100%).')"
     )
-    assert set(COLOURS) == set(description._COLOURS_IN_WORDS)

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff, graph, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import description, layers
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import LOGITS
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, row_of
 
 __all__ = ["PathSimilarity", "path_similarity"]
 
@@ -81,7 +82,7 @@ class PathSimilarity:
 
     def sentence(self, channel: int) -> str:
         """What the alarm says of a unit, in words."""
-        unit = self._row(channel)
+        unit = row_of(channel, self.channels)
         way = float(self.same_way[unit])
         if np.isnan(way):
             return (
@@ -100,18 +101,13 @@ class PathSimilarity:
 
     def activations_sentence(self, channel: int) -> str:
         """How similar the activations before a unit are, in words."""
-        same = float(self.same_activations[self._row(channel)])
+        same = float(self.same_activations[row_of(channel, self.channels)])
         if np.isnan(same):
             return "No path similarity: its strongest real clips are as similar as any others."
         return (
             f"Path similarity {same:.2f}: in the layers before the unit, 1 is as similar as its "
             "strongest real clips are to each other, 0 as these are to other real clips."
         )
-
-    def _row(self, channel: int) -> int:
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        return self.channels.index(channel)
 
 
 def path_similarity(
@@ -164,10 +160,11 @@ def path_similarity(
         >>> responses.path_similarity(network, "conv2", synthetic, clips, **options).layers
         ('conv1',)
     """
+    network = one_input(network, scaled=preprocess is None)
     contributions_of = _LayerContributions(network, layer, preprocess, batch_size)
     own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
     real, given = (
-        [clips_room.check(clip) if own is None else clips_room.check(clip, own) for clip in some]
+        [clips_room.check(clip, own) for clip in some]
         for some in (np.asarray(clips), np.asarray(synthetic))
     )
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
@@ -190,12 +187,16 @@ def path_similarity(
     columns = (
         _compared(activations, contributions, contributions_of.parts[i], top) for i in shared
     )
-    activation, of_made, of_real = zip(*columns, strict=True)
+    activation, of_synthetic, of_real = (
+        np.stack(each, axis=-1).astype(np.float32) for each in zip(*columns, strict=True)
+    )
     return PathSimilarity(
-        layer,
-        tuple(units),
-        tuple(contributions_of.names[i] for i in shared),
-        *(np.stack(each, axis=-1).astype(np.float32) for each in (activation, of_made, of_real)),
+        layer=layer,
+        channels=tuple(units),
+        layers=tuple(contributions_of.names[i] for i in shared),
+        activation=activation,
+        synthetic=of_synthetic,
+        real=of_real,
     )
 
 
@@ -215,13 +216,10 @@ class _LayerContributions:
         last = None if layer.startswith(LOGITS) else layers.find(network, layer).place
         mixing = _behind_weights(self._graph)
         compared_layers = [
-            (info, keys[0])
+            (info, key)
             for info in description.visualizable(network, weightless=True)
             if info.place != last and len(keys := shadow.keys(info.place)) == 1
-        ]
-        compared_layers = [
-            (info, key)
-            for info, key in compared_layers
+            for key in keys
             if key not in shadow.output_keys and (info.weights or key in mixing)
         ]
         if not compared_layers:

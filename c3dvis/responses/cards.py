@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from c3dvis.responses.dependence import MotionDependence, motion_dependence
 from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
-from c3dvis.responses.tuning import MotionTuning, motion_tuning
+from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
 from c3dvis.text import number
 
 if TYPE_CHECKING:
@@ -145,29 +146,25 @@ class MotionCard:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the figure as PNG, SVG or PDF, by the ending of `path`; whole or not at all."""
-        import io
-
-        path, content = Path(path), io.BytesIO()
-        # Without a date, equal cards make equal files.
-        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+        path = Path(path)
         kind = path.suffix.lower()
         if kind not in (".png", ".svg", ".pdf"):
             raise ValueError(f"Expected a file of .png, .svg or .pdf. Received: {str(path)!r}.")
-        metadata = dated.get(kind)
-        self.figure().savefig(content, format=kind[1:], dpi=110, metadata=metadata)
-        files.write_bytes(path, content.getvalue())
+        files.write_bytes(path, self._rendered(kind))
         return path
 
     def _repr_png_(self) -> bytes:
-        import io
+        return self._rendered(".png")
 
+    def _rendered(self, kind: str) -> bytes:
+        # Without a date, equal cards make equal files.
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         content = io.BytesIO()
-        self.figure().savefig(content, format="png", dpi=110)
+        self.figure().savefig(content, format=kind[1:], dpi=110, metadata=dated.get(kind))
         return content.getvalue()
 
     def _draw_directions(self, axes: Any) -> None:
-        both = ((self.tuning, "whole clip"), (self.centre, "its own field"))
-        for tuning, name in both:
+        for tuning, name in ((self.tuning, "whole clip"), (self.centre, "its own field")):
             if tuning is None:
                 continue
             curve = np.maximum(self._row(tuning.direction_curve(), tuning.channels), 0)
@@ -196,14 +193,7 @@ class MotionCard:
         )
 
     def _draw_map(self, axes: Any, tuning: MotionTuning, name: str) -> None:
-        shown = self._row(tuning.speed_map(), tuning.channels)
-        temporal, spatial = tuning.temporal_frequencies, tuning.spatial_frequencies
-        axes.pcolormesh(range(len(temporal)), range(len(spatial)), shown)
-        axes.set_xticks(range(len(temporal)), [f"{value:.2g}" for value in temporal])
-        axes.set_yticks(range(len(spatial)), [f"{value:.2g}" for value in spatial])
-        axes.set_xlabel("cycles a frame", fontsize=8)
-        axes.set_ylabel("cycles a pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
+        shown = tuning.draw_map(axes, tuning.channels.index(self.channel)).get_array()
         low, high = (number(float(value)) for value in (shown.min(), shown.max()))
         axes.set_title(f"{name}: {low} (dark) to {high}", fontsize=8)
 
@@ -241,8 +231,6 @@ class MotionCard:
 
 
 def _best_colour(responses: Any) -> str:
-    from c3dvis.responses.tuning import COLOURS
-
     return list(COLOURS)[int(np.argmax(responses))]
 
 
@@ -284,8 +272,13 @@ def motion_cards(
         >>> (card,) = responses.motion_cards(network, "conv2", [3])  # doctest: +SKIP
         >>> card.save("conv2-3.png")  # doctest: +SKIP
     """
-    shown = {"frames": frames, "size": size, "preprocess": preprocess, "batch_size": batch_size}
-    options: dict[str, Any] = {"channels": channels, **shown}
+    options: dict[str, Any] = {
+        "channels": channels,
+        "frames": frames,
+        "size": size,
+        "preprocess": preprocess,
+        "batch_size": batch_size,
+    }
     tuning = motion_tuning(network, layer, **options)
     centre = None
     if not layer.startswith(LOGITS):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, output_folder
 from c3dvis.clips import pictures
-from c3dvis.clips.reading import CLIP_SUFFIXES, excerpt, excerpts
+from c3dvis.clips.reading import CLIP_SUFFIXES, excerpts
 from c3dvis.responses.sweep_result import PARTS, SETTINGS
 from c3dvis.text import in_one_line
 
@@ -79,8 +79,8 @@ class Clips:
 def of(
     given: Any,
     *,
-    frames: int | None,
-    size: tuple[int, int] | None,
+    frames: int,
+    size: tuple[int, int],
     channels: int = 3,
     windows: int = 1,
 ) -> Clips:
@@ -98,11 +98,12 @@ def of(
     Raises:
         ValueError: Nothing that clips could be read from.
     """
+    read = partial(_windows, frames, size, channels, windows)
     if isinstance(given, (str, os.PathLike)):
         folder = Path(given)
         files = check_folder(folder)
         names = [file.relative_to(folder).as_posix() for file in files]
-        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
+        return _of_files(files, names, read, windows)
     if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
         return _of_batches(lambda: (given[i] for i in range(given.num_batches)), given)
     if hasattr(given, "element_spec"):  # a tf.data.Dataset
@@ -115,8 +116,7 @@ def of(
         )
     if all(isinstance(one, (str, os.PathLike)) for one in listed):
         files = [Path(one) for one in listed]
-        names = [str(file) for file in files]
-        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
+        return _of_files(files, [str(file) for file in files], read, windows)
     return _of_arrays(listed)
 
 
@@ -128,8 +128,9 @@ def check_folder(folder: Path) -> list[Path]:
     """
     files = list(_files(folder))
     if not files:
-        received = f"Received: {str(folder)!r}."
-        raise ValueError(f"Expected a folder with videos or NumPy files. {received}")
+        raise ValueError(
+            f"Expected a folder with videos or NumPy files. Received: {str(folder)!r}."
+        )
     return files
 
 
@@ -141,11 +142,8 @@ def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if output_folder.is_output(entry) or (
-            entry.name == PARTS and (folder / SETTINGS).is_file()
-        ):
+        is_part = entry.name == PARTS and (folder / SETTINGS).is_file()
+        if entry.name.startswith(".") or is_part or output_folder.is_output(entry):
             continue
         if entry.is_dir():
             pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())
@@ -172,12 +170,9 @@ def _of_files(files, names, read_windows: Callable, windows: int) -> Clips:
 
 
 def _windows(
-    frames: int | None, size: tuple[int, int] | None, channels: int, windows: int, file: Path
+    frames: int, size: tuple[int, int], channels: int, windows: int, file: Path
 ) -> list[NDArray[np.float32]]:
-    """A clip of each of the equal parts of a file; without a number of frames, all of it."""
-    if frames is None:
-        whole = excerpt(file, size=size).with_channels(channels)
-        return np.array_split(whole.clip, windows)
+    """A clip of each of the equal parts of a file."""
     read = excerpts(file, windows, frames=frames, size=size, short="hold")
     return [one.with_channels(channels).clip for one in read]
 

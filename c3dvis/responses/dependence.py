@@ -13,7 +13,7 @@ from c3dvis import clips as clips_room
 from c3dvis.clips.frame_orders import CHANGES, frame_orders
 from c3dvis.intervals import Interval, bootstrap
 from c3dvis.models.held_inputs import one_input
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, row_of
 from c3dvis.text import unknown
 
 __all__ = ["MotionDependence", "motion_dependence"]
@@ -43,7 +43,7 @@ class MotionDependence:
 
     def only(self, channel: int, clips: Sequence[int]) -> MotionDependence:
         """The same of one unit and of some of the clips, by their numbers."""
-        unit, rows = self.channels.index(channel), list(clips)
+        unit, rows = row_of(channel, self.channels), list(clips)
         changed = {change: values[[unit]][:, rows] for change, values in self.changed.items()}
         original = self.original[[unit]][:, rows]
         return MotionDependence(self.layer, (channel,), original, changed)
@@ -59,9 +59,7 @@ class MotionDependence:
         """
         if change not in self.changed:
             raise unknown("a change", change, self.changed)
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        unit = self.channels.index(channel)
+        unit = row_of(channel, self.channels)
         original, changed = self.original[unit], self.changed[change][unit]
         mean = original.mean(dtype=np.float64)
         if not mean > 0:

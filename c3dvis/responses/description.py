@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
+from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
 from c3dvis.responses import similarity
 from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
@@ -31,12 +32,6 @@ _WAYS = (
     *("leftward", "leftward and downward", "downward", "rightward and downward"),
 )
 _STRIPES = ("upright", "falling", "level", "rising")
-_COLOURS_IN_WORDS = {
-    "light and dark": "light against dark",
-    "red and cyan": "red against cyan",
-    "red and green": "red against green",
-    "blue and yellow": "blue against yellow",
-}
 _OPPOSITIONS = ("red and green", "blue and yellow")
 # Waves of a generated clip, and their deviation from the description in degrees and octaves.
 _WAVES, _STRAY_DEGREES, _STRAY_OCTAVES = 5, 15.0, 0.25
@@ -137,6 +132,7 @@ def describe(
         >>> [unit.channel for unit in responses.describe(network, "conv2", clips, tuning=tuning)]
         [0]
     """
+    network = one_input(network, scaled=preprocess is None)
     own = tuple(network.inputs[0].shape[1:])
     real = [clips_room.check(c, None if preprocess else own) for c in np.asarray(clips)]
     if len(real) < 10 or real[0].shape[-1] != 3:
@@ -219,9 +215,13 @@ class _Preference:
     @classmethod
     def best_of(cls, tunings: Mapping[str | None, MotionTuning], channel: int) -> _Preference:
         """The preference in the colours with the highest response."""
-        at = {name: tuning.channels.index(channel) for name, tuning in tunings.items()}
-        best = max(tunings, key=lambda name: tunings[name].best_response[at[name]])
-        return cls.from_tuning(tunings[best], at[best], best)
+
+        def response(name: str | None) -> float:
+            tuning = tunings[name]
+            return tuning.best_response[tuning.channels.index(channel)]
+
+        best = max(tunings, key=response)
+        return cls.from_tuning(tunings[best], tunings[best].channels.index(channel), best)
 
     @classmethod
     def from_tuning(
@@ -257,7 +257,7 @@ class _Preference:
             ways = [_WAYS[round(way / 45) % 8] for way in self.directions]
             what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px a frame"
         scale = f"stripes of {1 / self.wave.spatial_frequency:.2g} px"
-        return f"{what}, {_COLOURS_IN_WORDS[self.colours]}, {scale}"
+        return f"{what}, {self.colours.replace(' and ', ' against ')}, {scale}"
 
 
 def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]:
@@ -268,10 +268,14 @@ def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]
     shape = clips[0].shape[:3]
     bands = []
     for one in preferences:
-        wave = one.wave
-        rest = {"spatial": wave.spatial_frequency, "temporal": wave.temporal_frequency}
+        spatial, temporal = one.wave.spatial_frequency, one.wave.temporal_frequency
         ways = one.directions or (None,)
-        bands.append(sum(similarity.band(shape, direction=way, **rest) for way in ways))
+        bands.append(
+            sum(
+                similarity.band(shape, spatial=spatial, direction=way, temporal=temporal)
+                for way in ways
+            )
+        )
     rows = []
     for clip in clips:
         spectra = similarity.power(clip, axes)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.models.held_inputs import one_input
 from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
 
 __all__ = ["Factors", "appearance_and_motion"]
@@ -96,6 +97,7 @@ def appearance_and_motion(
             "Expected two textures or more, 1 clip of each or more and a speed above 0. "
             f"Received: textures={textures}, clips_each={clips_each}, speed={speed}."
         )
+    network = one_input(network, scaled=preprocess is None)
     shape = shape_in_colour(network, frames=frames, size=size)
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)

@@ -14,6 +14,7 @@ from c3dvis import clips as clips_room
 from c3dvis import receptive_field
 from c3dvis.clips.showing import Shown
 from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
 from c3dvis.receptive_field import Field
 from c3dvis.responses import clip_sources
@@ -59,13 +60,13 @@ class UnitClip:
         """
         shown = clips_room.enlarge(clips_room.to_rgb(self.clip), side=_SIDE)
         scale = shown.shape[1] // self.clip.shape[1]
-        if self._is_small and self.field is not None:
+        field = self._small_field
+        if field is not None:
             rows, columns = (
-                slice(scale * first, scale * end)
-                for first, end in (self.field.height, self.field.width)
+                slice(scale * first, scale * end) for first, end in (field.height, field.width)
             )
             _outline(shown, rows, columns, opacity=_FAINT)
-            _outline(shown[slice(*self.field.time)], rows, columns)
+            _outline(shown[slice(*field.time)], rows, columns)
         elif self.peak is not None:
             frame, y, x = (int(at * s) for at, s in zip(self.peak, (1, scale, scale), strict=True))
             _cross(shown[min(frame, len(shown) - 1)], y, x)
@@ -76,12 +77,13 @@ class UnitClip:
 
         None if the field is the whole picture or unknown.
         """
-        if not self._is_small or self.field is None:
+        field = self._small_field
+        if field is None:
             return None
-        _, rows, columns = self.field.slices
+        frames, rows, columns = field.slices
         shown = clips_room.to_rgb(self.clip[:, rows, columns])
         dimmed = shown * np.float32(_DIMMED)
-        dimmed[slice(*self.field.time)] = shown[slice(*self.field.time)]
+        dimmed[frames] = shown[frames]
         return dimmed
 
     def beside(self) -> NDArray[np.float32]:
@@ -95,11 +97,12 @@ class UnitClip:
         return np.concatenate([whole, gap, clips_room.resize(part, (height, width))], axis=2)
 
     @property
-    def _is_small(self) -> bool:
+    def _small_field(self) -> Field | None:
+        """The receptive field; None where it is the whole picture, or unknown."""
         if self.field is None:
-            return False
+            return None
         sides = zip(self.field.shape[1:], self.clip.shape[1:3], strict=True)
-        return any(seen < _WHOLE * whole for seen, whole in sides)
+        return self.field if any(seen < _WHOLE * whole for seen, whole in sides) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +183,7 @@ def unit_clips(
         >>> responses.unit_clips(network, swept, clips, "conv2", [3])
         [UnitClips('conv2', 3: 2 strongest, 2 weakest)]
     """
+    network = one_input(network, scaled=False)
     strongest = {channel: swept.top(layer, channel)[:count] for channel in channels}
     rows = swept[layer].weakest[:count]
     weakest = {channel: rows[:, channel].tolist() for channel in channels}

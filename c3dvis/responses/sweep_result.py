@@ -119,7 +119,9 @@ class Sweep(Mapping[str, LayerResponses]):
     def __repr__(self) -> str:
         units = sum(layer.scores.shape[1] for layer in self.layers.values())
         clips = text.counted(len(self.names), "clip")
-        return f"Sweep({clips}, {text.counted(units, 'unit')} of {_layers(len(self))})"
+        return (
+            f"Sweep({clips}, {text.counted(units, 'unit')} of {text.counted(len(self), 'layer')})"
+        )
 
     def top(self, layer: str, channel: int) -> list[RankedClip]:
         """The strongest clips of a unit, best first."""
@@ -206,10 +208,6 @@ def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str
     # NumPy and zipfile raise many undocumented errors, such as those of tokenize.
     except Exception as error:
         raise Damaged(path, kind, error) from error
-
-
-def _layers(count: int) -> str:
-    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import receptive_field
+from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
-from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
+from c3dvis.responses.unit_responses import UnitResponses, row_of, shape_in_colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +119,7 @@ class MotionTuning:
         """A polar plot of directions beside a map of spatial and temporal frequency."""
         from matplotlib.figure import Figure
 
-        unit = self.channels.index(channel)
+        unit = row_of(channel, self.channels)
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         polar = figure.add_subplot(1, 2, 1, projection="polar")
         curve = np.maximum(self.direction_curve()[unit], 0)
@@ -127,22 +128,20 @@ class MotionTuning:
         best = self.best[unit]
         polar.set_title(f"{best.direction:.0f}°, {best.speed:.2g} px a frame", fontsize=9)
         axes = figure.add_subplot(1, 2, 2)
-        shown = axes.pcolormesh(
-            range(len(self.temporal_frequencies)),
-            range(len(self.spatial_frequencies)),
-            self.speed_map()[unit],
-        )
-        axes.set_xticks(range(len(self.temporal_frequencies)), self._labels("temporal"))
-        axes.set_yticks(range(len(self.spatial_frequencies)), self._labels("spatial"))
-        axes.set_xlabel("cycles a frame", fontsize=8)
-        axes.set_ylabel("cycles a pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
-        figure.colorbar(shown, ax=axes).ax.tick_params(labelsize=7)
+        figure.colorbar(self.draw_map(axes, unit), ax=axes).ax.tick_params(labelsize=7)
         figure.suptitle(f"{self.layer}, channel {channel}", fontsize=10)
         return figure
 
-    def _labels(self, kind: str) -> list[str]:
-        return [f"{value:.2g}" for value in getattr(self, f"{kind}_frequencies")]
+    def draw_map(self, axes: Any, unit: int) -> Any:
+        """Draws a row of `speed_map` into axes of Matplotlib; returns the mesh."""
+        temporal, spatial = self.temporal_frequencies, self.spatial_frequencies
+        mesh = axes.pcolormesh(range(len(temporal)), range(len(spatial)), self.speed_map()[unit])
+        axes.set_xticks(range(len(temporal)), [f"{value:.2g}" for value in temporal])
+        axes.set_yticks(range(len(spatial)), [f"{value:.2g}" for value in spatial])
+        axes.set_xlabel("cycles a frame", fontsize=8)
+        axes.set_ylabel("cycles a pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+        return mesh
 
 
 def motion_tuning(
@@ -193,8 +192,9 @@ def motion_tuning(
     """
     if place not in ("field", "receptive field"):
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
+    network = one_input(network, scaled=preprocess is None)
     shape = shape_in_colour(network, frames=frames, size=size)
-    measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
+    measure = _Measure(network, layer, shape, place, preprocess, batch_size)
     units = measure.scores.units(channels)
     temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))
     grid = [

@@ -62,14 +62,7 @@ class UnitResponses:
 
     def units(self, channels: Sequence[int] | None) -> list[int]:
         """The units asked for, all if None; ValueError for one that is not there."""
-        units = list(range(self.count)) if channels is None else [int(c) for c in channels]
-        wrong = [c for c in units if not 0 <= c < self.count]
-        if wrong or not units:
-            raise ValueError(
-                f"Layer {self.layer!r} has {self.count} channels. Expected channels from 0 to "
-                f"{self.count - 1}. Received: {wrong[0] if wrong else 'none'}."
-            )
-        return units
+        return checked_units(self.layer, self.count, channels)
 
     def __call__(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
         """float32 `(N, count)`, of clips `(T, H, W, C)` one after the other."""
@@ -83,6 +76,25 @@ class UnitResponses:
             padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
             rows.append(ops.convert_to_numpy(self._scores(padded))[: len(batch)])
         return np.concatenate(rows)
+
+
+def checked_units(layer: str, count: int, channels: Sequence[int] | None) -> list[int]:
+    """The units asked for of a layer's `count`, all if None; ValueError for one it hasn't."""
+    units = list(range(count)) if channels is None else [int(c) for c in channels]
+    wrong = [c for c in units if not 0 <= c < count]
+    if wrong or not units:
+        raise ValueError(
+            f"Layer {layer!r} has {count} channels. Expected channels from 0 to {count - 1}. "
+            f"Received: {wrong[0] if wrong else 'none'}."
+        )
+    return units
+
+
+def row_of(channel: int, channels: Sequence[int]) -> int:
+    """The row of a unit in results of some units; ValueError for one that is not among them."""
+    if channel not in channels:
+        raise ValueError(f"Expected one of the units {channels}. Received: {channel}.")
+    return channels.index(channel)
 
 
 def shape_in_colour(
