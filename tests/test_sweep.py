@@ -26,12 +26,12 @@ def network():
 def spots(count, seed=0):
     """Black clips with one block of one colour lit, and where."""
     draw = np.random.default_rng(seed)
-    made, where = np.zeros((count, *SHAPE), np.float32), []
-    for clip in made:
+    clips_of_spots, where = np.zeros((count, *SHAPE), np.float32), []
+    for clip in clips_of_spots:
         t, y, x, colour = (int(draw.integers(n)) for n in (2, 2, 2, 3))
         clip[2 * t : 2 * t + 2, 3 * y : 3 * y + 3, 3 * x : 3 * x + 3, colour] = draw.uniform(0.2, 1)
         where.append((t, y, x, colour))
-    return made, where
+    return clips_of_spots, where
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,8 @@ def test_the_plot_names_direction_and_speed(planted):
     best = tuned.best[0]
     assert f"{best.direction:.0f}°, {best.speed:.2g} px a frame" in figure.axes[0].get_title()
     assert len(figure.axes) == 3  # with the bar of colours
+    with pytest.raises(ValueError, match="Expected one of the units .* Received: 9"):
+        tuned.plot(9)
 
 
 @pytest.mark.parametrize(
