@@ -169,11 +169,11 @@ def _of_layer(network, layer: str):
         spent = []
         for steps in (_STEPS, _STEPS):
             began = time.process_time()
-            made = maximizer.optimize(maximizer.restart(maximizer.objective), steps)
+            clips = maximizer.optimize(maximizer.restart(maximizer.objective), steps)
             spent.append(time.process_time() - began)
         costs.append(spent[1] / _STEPS / _CLIPS)
         if not options:
-            first, clip = spent[0] - spent[1], made[0].clip
+            first, clip = spent[0] - spent[1], clips[0].clip
     indices = ops.convert_to_tensor(maximizer.restart(maximizer.objective))
     bare = autodiff.value_and_gradient(lambda x: sum(maximizer._term_scores(x, x, indices)))
     x = np.random.default_rng(0).random((_CLIPS, *maximizer.clip_shape), np.float32)
