@@ -1,4 +1,4 @@
-"""What `python -m c3dvis.gallery` takes, stage by stage, and beside another version of the package.
+"""What `python -m c3dvis.gallery` costs, stage by stage, and beside another version of the package.
 
 The other version is a checkout of it: `git worktree add ../before COMMIT`, then
 `--before ../before`. Both run the same command in turns, each as a whole process, imports and
@@ -196,7 +196,7 @@ def main() -> None:
     machine.add_out(parser)
     args = parser.parse_args()
     profile = stages(args.stages) if args.stages else []  # first, as imports are a stage
-    lines = ["# What a gallery takes", "", "Written by `benchmarks/gallery.py`.", ""]
+    lines = ["# What a gallery costs", "", "Written by `benchmarks/gallery.py`.", ""]
     lines += [*machine.state(), ""]
     if profile:
         lines += ["## Where the time goes", "", *profile, ""]

@@ -1,4 +1,4 @@
-"""What filters respond in windows of a long film, from Python and as a page."""
+"""How filters respond in windows of a long film, from Python and as a page."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def _leads_past(network_graph: graph.Graph, blocked: Collection[int]) -> bool:
 
 
 def _compared(activations, contributions, part: slice, top: int):
-    """Of one layer, `(C,)` each: likeness of activations; of contributions, synthetic and real."""
+    """For one layer, `(C,)` each: `activation`, `synthetic` and `real` of a `PathSimilarity`."""
     values = activations[..., part]
     flat = values[:, 1:].reshape(-1, values.shape[-1])
     deviation = flat.std(axis=0)

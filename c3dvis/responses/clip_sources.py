@@ -40,10 +40,10 @@ class NamedClip:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips that can be gone through again from any of them.
+    """Clips that can be read again and again, from any of them on.
 
     Attributes:
-        identity: What tells them from others, as JSON keeps it.
+        identity: What distinguishes them from other clips, as JSON keeps it.
         count: How many there are; None where a dataset does not say.
         start_at: Function of a number that gives the clips from this one on.
         names: Names of all clips, if each can be read by itself; otherwise None.
@@ -84,7 +84,7 @@ def of(
     channels: int = 3,
     windows: int = 1,
 ) -> Clips:
-    """What a sweep goes through.
+    """The clips that a sweep reads.
 
     Args:
         given: A folder of videos, NumPy files and folders of frames, sorted into folders or not; a

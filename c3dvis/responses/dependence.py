@@ -1,4 +1,4 @@
-"""How much of a unit's response to clips is owed to their motion."""
+"""How much of a unit's response to clips is due to their motion."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def motion_dependence(
 ) -> MotionDependence:
     """What freezing, shuffling and reversing clips does to the units of a layer.
 
-    Give a unit its own strongest clips, such as those of `responses.sweep`: of clips that it does
-    not respond to nothing can be lost.
+    Give a unit its own strongest clips, such as those of `responses.sweep`: where it does not
+    respond, it has nothing to lose.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].

@@ -99,7 +99,7 @@ def describe(
     """What units of a layer prefer, in words, with numbers that say whether to believe it.
 
     The words are the unit's best drifting grating: its direction where it is selective, its speed,
-    colours and scale. They are tried twice. Over all clips: how much motion energy of that
+    colours and scale. They are tested twice. Over all clips: how much motion energy of that
     direction, speed, scale and colour a clip has (Adelson and Bergen 1985,
     https://doi.org/10.1364/JOSAA.2.000284) is correlated with the unit's response. And on textures
     of several waves generated from the words, beside others of another direction, speed or colour.

@@ -20,15 +20,15 @@ KINDS = ("static", "dynamic", "joint")
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """What the differences between a unit's responses are owed to.
+    """What explains the differences between a unit's responses.
 
     Attributes:
         layer: Name of the layer.
         channels: Index of each of the C units.
         responses: float32 `(C, A, M)`: to A textures in M motions, means over several clips.
         shares: float32 `(C, 3)`, of the variance: "static", of the texture alone; "dynamic", of
-            the motion alone; "joint", of what neither tells alone, as for a unit that wants a red
-            texture that goes left. They add up to 1; NaN where all responses are equal.
+            the motion alone; "joint", of what neither explains alone, as for a unit that
+            prefers a red texture moving left. They add up to 1; NaN where all responses are equal.
     """
 
     layer: str

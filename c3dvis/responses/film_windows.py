@@ -1,4 +1,4 @@
-"""What filters of a layer respond in each of many windows of one long film."""
+"""How filters of a layer respond in each of many windows of one long film."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def film_responses(
     preprocess: Callable | None = None,
     batch_size: int = 4,
 ) -> FilmResponses:
-    """What filters respond in each of many windows of one film.
+    """How filters respond in each of many windows of one film.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].

@@ -1,4 +1,4 @@
-"""Whether what explains a unit tells which of two clips, not seen before, excites it more."""
+"""Whether an explanation of a unit tells which of two unseen clips excites it more."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _PREPARE = (
     keras.layers.ZeroPadding3D,
     keras.layers.Identity,
 )
-# What may stand between a convolution and the layer that shows its filters: it changes the height
-# of what a filter answers, and not what it answers to. A normalisation can turn its sign.
+# What may stand between a convolution and the layer that shows its filters: it changes how strongly
+# a filter responds, not what it responds to. A batch normalization can flip its sign.
 _FOLLOW = (
     keras.layers.BatchNormalization,
     keras.layers.Activation,
@@ -37,8 +37,8 @@ _FOLLOW = (
 def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     """The kernels of a convolution as clips: grey is 0, and each kernel has its own scale.
 
-    A kernel that reads RGB is shown in colours: those of the clip, also where the network turns
-    them round or scales them first. One that reads other channels has no picture of its own: shown
+    A kernel that reads RGB is shown in colours: those of the clip, also where the network reorders
+    or scales its channels first. One that reads other channels has no picture of its own: shown
     is how it weighs the one mixture of these channels that holds most of its energy (the first
     singular vector), in grey, with the sign that makes its sum positive.
 
@@ -108,7 +108,7 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
     """The kernels by which the channels of a layer read the clip itself.
 
     The layer is a convolution, or its normalisation or activation, and between it and the clip is
-    nothing but preprocessing: its channels answer to what their kernels look like.
+    nothing but preprocessing: its channels respond to what their kernels show.
 
     Args:
         network: A Keras model that takes clips in grey or RGB.
@@ -159,7 +159,7 @@ def _is_convolution(layer) -> bool:
 
 
 def _signs(layer) -> NDArray[np.float32]:
-    """Whether a layer turns the sign of each channel."""
+    """-1 for each channel whose sign a layer flips, else 1."""
     scale = layer.gamma if isinstance(layer, keras.layers.BatchNormalization) else None
     if scale is None:
         return np.ones(1, np.float32)

@@ -1,4 +1,4 @@
-"""What each filter of a layer makes of one clip."""
+"""Feature maps: how each filter of a layer responds to one clip."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def feature_maps(
     input: str | None = None,
     inputs: Mapping[str, ArrayLike] | None = None,
 ) -> FeatureMaps:
-    """What each filter of a layer extracts from a clip.
+    """How each filter of a layer responds to a clip, at each frame and place.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -193,7 +193,7 @@ def feature_maps(
 
 
 def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
-    """The clip with one frame repeated throughout: what a filter makes of it is without motion.
+    """The clip with one frame repeated throughout, to see how filters respond without motion.
 
     Args:
         clip: `(T, H, W, C)` in [0, 1].

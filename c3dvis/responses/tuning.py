@@ -33,7 +33,7 @@ COLOURS: Mapping[str, tuple[float, float, float]] = {
 }
 """What gratings add to grey at their crests."""
 
-# Rounds of looking nearer at a unit's best grating, each in half the steps of the one before.
+# Rounds that refine a unit's best grating, each with half the steps of the one before.
 _ROUNDS = 4
 
 
@@ -160,8 +160,8 @@ def motion_tuning(
 ) -> MotionTuning:
     """How units of a layer respond to gratings that drift.
 
-    All units see the same grid of gratings, in one pass; then each unit's best one is looked for
-    nearer by, between the directions and frequencies of the grid.
+    All units see the same grid of gratings, in one pass; then each unit's best one is refined
+    between the directions and frequencies of the grid.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
@@ -210,7 +210,7 @@ def motion_tuning(
         _step(spatial_frequencies, logarithmic=True),
         _step(temporal, logarithmic=False),
     )
-    best, best_response = _nearer(measure, best, units, steps)
+    best, best_response = _refined(measure, best, units, steps)
     opposite = [replace(one, direction=(one.direction + 180) % 360) for one in best]
     coloured = [replace(one, colour=colour) for one in best for colour in COLOURS.values()]
     dimmed = [(one, contrast) for one in best for contrast in _CONTRASTS]
@@ -267,12 +267,12 @@ class _Measure:
 
 
 def _step(values: Sequence[float], *, logarithmic: bool) -> float:
-    """Half the usual distance of neighbours on the grid."""
+    """Half the median distance between neighbours on the grid."""
     ordered = np.sort(np.log(values) if logarithmic else values)
     return float(np.median(np.diff(ordered))) / 2 if len(ordered) > 1 else 0.0
 
 
-def _nearer(
+def _refined(
     measure: _Measure,
     best: list[DriftingGabor],
     units: Sequence[int],
