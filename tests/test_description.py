@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tunings
 
 from c3dvis import responses
-from c3dvis.motion import DriftingGabor
 from c3dvis.responses import description
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
@@ -36,24 +36,7 @@ def planted():
     return planted_networks.energy("medium", {"light": light, "red": red}).network
 
 
-def by_hand(**changed):
-    """A tuning of one unit that prefers leftward motion at 2 px a frame, red against green."""
-    values = {
-        "layer": "energy",
-        "channels": (0,),
-        "directions": np.array([0, 90, 180, 270], np.float32),
-        "spatial_frequencies": np.array([0.1], np.float32),
-        "temporal_frequencies": np.array([0, 0.2], np.float32),
-        "responses": np.array([[[[0, 0]], [[0, 0]], [[0.1, 1]], [[0, 0]]]], np.float32),
-        "best": (DriftingGabor(180.0, spatial_frequency=0.1, temporal_frequency=0.2),),
-        "best_response": np.ones(1, np.float32),
-        "opposite": np.zeros(1, np.float32),
-        "standing": np.full(1, 0.1, np.float32),
-        "contrasts": np.ones(1, np.float32),
-        "to_contrast": np.ones((1, 1), np.float32),
-        "to_colour": np.array([[0, 0, 1, 0]], np.float32),
-    }
-    return responses.MotionTuning(**{**values, **changed})
+by_hand = functools.partial(tunings.of_one_unit, layer="energy")
 
 
 @pytest.mark.parametrize(
