@@ -129,8 +129,13 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
         return None
     signs = np.ones(1, np.float32)
     for place, step in enumerate(way):
-        colours = _colours(network, way[place + 1 :]) if _is_convolution(step.layer) else None
-        if colours is not None:
+        inner = (
+            step.layer.layer if isinstance(step.layer, keras.layers.TimeDistributed) else step.layer
+        )
+        if isinstance(inner, (keras.layers.Conv3D, keras.layers.Conv2D)):
+            colours = _colours(network, way[place + 1 :])
+            if colours is None:
+                return None
             return 0.5 + (_as_clips(step.layer, colours) - 0.5) * signs.reshape(-1, 1, 1, 1, 1)
         if not isinstance(step.layer, _FOLLOW):
             return None
@@ -151,11 +156,6 @@ def _way_to_clip(network: keras.Model, layer: str) -> list[Step] | None:
             return steps
         steps.append(makers[key])
     return None
-
-
-def _is_convolution(layer) -> bool:
-    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
-    return isinstance(inner, (keras.layers.Conv3D, keras.layers.Conv2D))
 
 
 def _signs(layer) -> NDArray[np.float32]:
