@@ -53,6 +53,8 @@ def test_what_is_not_there_is_refused(network, film):
         responses.film_responses(network, film, "conv", windows=2, channels=[5])
     with pytest.raises(ValueError, match="'cnv'"):
         responses.film_responses(network, film, "cnv", windows=2)
+    with pytest.raises(ValueError, match="Expected 1 window or more. Received: 0"):
+        responses.film_responses(network, film, "conv", windows=0)
     with pytest.raises(ValueError, match="Expected at least 32 frames"):
         responses.film_responses(network, film, "conv", windows=8)
     of_film = responses.film_responses(network, film, "conv", windows=2, channels=[1])

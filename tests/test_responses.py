@@ -125,6 +125,33 @@ def test_without_motion_all_frames_are_one(network, clip):
         responses.still(clip, 4)
 
 
+def test_a_layer_itself_and_one_channel_are_taken(network, clip):
+    layer = network.get_layer("conv1")
+    assert responses.feature_maps(network, clip, layer, channels=3).channels == (3,)
+    dependence = responses.motion_dependence(network, layer, [clip, clip], channels=3)
+    assert dependence.channels == (3,) and dependence.layer == "conv1"
+    assert list(responses.sweep(network, [clip], layers=layer, verbose=0)) == ["conv1"]
+    assert len(responses.kernels(network, layer)) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net: responses.UnitResponses(net, "conv1")([]), "none"),
+        (lambda net: responses.UnitResponses(net, "conv1")(np.zeros((4, 8, 8, 3))), "with axes"),
+        (lambda net: responses.UnitResponses(net, "conv1", batch_size=0), "batch_size of 1"),
+        (lambda net: responses.UnitResponses(net, "conv1").units([0.5]), "whole numbers"),
+        (lambda net: responses.UnitResponses(net, 3), "the name of a layer"),
+        (lambda _: responses.random_kernel(2.5), "a size.*size=2.5"),
+        (lambda _: responses.still(np.zeros((4, 8, 8, 3), np.float32), 1.5), "frame from 0 to 3"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_sentence(network, call, message):
+    with pytest.raises(ValueError, match=f"Expected .*{message}") as error:
+        call(network)
+    assert "Received" in str(error.value)
+
+
 @pytest.mark.parametrize(
     "layer, channels, message",
     [

@@ -108,6 +108,8 @@ def test_the_plot_names_direction_and_speed(planted):
         ({"place": "centre"}, "Expected place 'field' or 'receptive field'. Received: 'centre'"),
         ({"channels": [5]}, "Expected channels from 0 to 4. Received: 5"),
         ({"channels": []}, "Received: none"),
+        ({"directions": []}, r"at least one direction.* Received: directions \[\]"),
+        ({"temporal_frequencies": [0]}, r"above 0. Received: .*temporal frequencies \[0\]"),
         ({"frames": 8}, "16"),
         ({"spatial_frequencies": [0.7]}, "up to 0.5 cycles a pixel. Received: 0.7"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +15,7 @@ from c3dvis import clips as clips_room
 from c3dvis.models import description, layers
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import LOGITS
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.unit_responses import UnitResponses, row_of
 
 __all__ = ["PathSimilarity", "path_similarity"]
@@ -113,10 +114,10 @@ class PathSimilarity:
 def path_similarity(
     network: keras.Model,
     layer: str,
-    synthetic: ArrayLike,
-    clips: ArrayLike,
+    synthetic: Iterable[ArrayLike],
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     top: int = 5,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -141,7 +142,7 @@ def path_similarity(
             `objectives.LOGITS`.
         synthetic: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         top: How many real clips of each unit are compared, and as many others.
         seed: Seed for drawing the others.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -160,13 +161,10 @@ def path_similarity(
         >>> responses.path_similarity(network, "conv2", synthetic, clips, **options).layers
         ('conv1',)
     """
-    network = one_input(network, scaled=preprocess is None)
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     contributions_of = _LayerContributions(network, layer, preprocess, batch_size)
     own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
-    real, given = (
-        [clips_room.check(clip, own) for clip in some]
-        for some in (np.asarray(clips), np.asarray(synthetic))
-    )
+    real, given = ([clips_room.check(clip, own) for clip in some] for some in (clips, synthetic))
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
     if len(given) != len(units) or top < 2 or len(real) < 2 * top:

@@ -14,11 +14,13 @@ import numpy as np
 
 from c3dvis import files
 from c3dvis.objectives import LOGITS
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.dependence import MotionDependence, motion_dependence
 from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
 from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
+from c3dvis.responses.unit_responses import row_of
 from c3dvis.text import number
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class MotionCard:
     @property
     def direction(self) -> float | None:
         """Preferred direction of motion in degrees; None if it prefers static gratings."""
-        unit = self.tuning.channels.index(self.channel)
+        unit = row_of(self.channel, self.tuning.channels)
         best = self.tuning.best[unit]
         moves = best.temporal_frequency >= 1e-3
         return best.direction if moves and self.tuning.best_response[unit] > 0 else None
@@ -91,7 +93,7 @@ class MotionCard:
 
     @property
     def _motion(self) -> str:
-        unit = self.tuning.channels.index(self.channel)
+        unit = row_of(self.channel, self.tuning.channels)
         if not self.tuning.best_response[unit] > 0:
             return self._no_motion(unit)
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
@@ -125,7 +127,7 @@ class MotionCard:
         return "tells clips apart by " + ", ".join(f"{name} {x:.0%}" for name, x in named)
 
     def _row(self, values: Any, channels: Sequence[int]) -> Any:
-        return values[tuple(channels).index(self.channel)]
+        return values[row_of(self.channel, tuple(channels))]
 
     def figure(self) -> Figure:
         """Plots directions, frequencies, contrast, shares, and the loss without motion."""
@@ -193,7 +195,7 @@ class MotionCard:
         )
 
     def _draw_map(self, axes: Any, tuning: MotionTuning, name: str) -> None:
-        shown = tuning.draw_map(axes, tuning.channels.index(self.channel)).get_array()
+        shown = tuning.draw_map(axes, row_of(self.channel, tuning.channels)).get_array()
         low, high = (number(float(value)) for value in (shown.min(), shown.max()))
         axes.set_title(f"{name}: {low} (dark) to {high}", fontsize=8)
 
@@ -237,7 +239,7 @@ def _best_colour(responses: Any) -> str:
 def motion_cards(
     network: keras.Model,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | int,
     *,
     strongest: Sequence[UnitClips] = (),
     frames: int | None = None,
@@ -252,7 +254,7 @@ def motion_cards(
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
         layer: Name of a layer, or `objectives.LOGITS`.
-        channels: Units, counted from 0.
+        channels: Units, or one, counted from 0.
         strongest: Strongest clips of each unit, by `responses.unit_clips`, two or more; units
             without clips have no `dependence`.
         frames: Number of frames, if the network takes any.
@@ -272,6 +274,7 @@ def motion_cards(
         >>> (card,) = responses.motion_cards(network, "conv2", [3])  # doctest: +SKIP
         >>> card.save("conv2-3.png")  # doctest: +SKIP
     """
+    layer = layer_name(layer)
     options: dict[str, Any] = {
         "channels": channels,
         "frames": frames,

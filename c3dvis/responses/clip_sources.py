@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from c3dvis import clips, output_folder
 from c3dvis.clips import pictures
 from c3dvis.clips.reading import CLIP_SUFFIXES, excerpts
+from c3dvis.files import absent
 from c3dvis.responses.sweep_result import PARTS, SETTINGS
 from c3dvis.text import in_one_line
 
@@ -116,6 +117,9 @@ def of(
         )
     if all(isinstance(one, (str, os.PathLike)) for one in listed):
         files = [Path(one) for one in listed]
+        for file in files:
+            if not file.exists():
+                raise ValueError(f"Expected files. Received: '{file}', which {absent(file)}.")
         return _of_files(files, [str(file) for file in files], read, windows)
     return _of_arrays(listed)
 

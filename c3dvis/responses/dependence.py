@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -70,9 +70,9 @@ class MotionDependence:
 def motion_dependence(
     network: keras.Model,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     draws: int = 4,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -85,9 +85,9 @@ def motion_dependence(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: `(N, T, H, W, C)` in [0, 1], two or more, of two frames or more.
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         draws: Frames that are frozen, spread evenly, and random orders.
         seed: Seed of the random orders, the same for all clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -107,7 +107,7 @@ def motion_dependence(
     """
     network = one_input(network, scaled=preprocess is None)
     own = tuple(network.inputs[0].shape[1:])
-    checked = [clips_room.check(clip, own) for clip in np.asarray(clips)]
+    checked = [clips_room.check(clip, own) for clip in clips]
     frames = len(checked[0]) if checked else 0
     if len(checked) < 2 or frames < 2 or draws < 1:
         raise ValueError(
@@ -122,7 +122,7 @@ def motion_dependence(
         return scores(clip[order] for clip in checked)[:, units].T
 
     return MotionDependence(
-        layer=layer,
+        layer=scores.layer,
         channels=tuple(units),
         original=responses(np.arange(frames)),
         changed={

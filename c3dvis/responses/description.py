@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import clips as clips_room
 from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses import similarity
 from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, checked_units
 
 __all__ = ["Description", "describe"]
 
@@ -88,9 +89,9 @@ class Description:
 def describe(
     network: keras.Model,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     tuning: MotionTuning | None = None,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -106,9 +107,9 @@ def describe(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: Real clips `(N, T, H, W, 3)`, ten or more.
-        channels: Units, counted from 0; None is all, or those of the tuning.
+        channels: Units, or one, counted from 0; None is all, or those of the tuning.
         tuning: What `motion_tuning` gave for these units; None measures it, in light and
             dark and in two colour oppositions.
         seed: Seed of the generated clips.
@@ -132,9 +133,9 @@ def describe(
         >>> [unit.channel for unit in responses.describe(network, "conv2", clips, tuning=tuning)]
         [0]
     """
-    network = one_input(network, scaled=preprocess is None)
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     own = tuple(network.inputs[0].shape[1:])
-    real = [clips_room.check(c, None if preprocess else own) for c in np.asarray(clips)]
+    real = [clips_room.check(c, None if preprocess else own) for c in clips]
     if len(real) < 10 or real[0].shape[-1] != 3:
         raise ValueError(
             "Expected ten clips in colour or more. "
@@ -145,7 +146,8 @@ def describe(
         units = scores.units(channels)
         tunings = _tunings(network, layer, units, real[0].shape[:3], preprocess, batch_size)
     else:
-        units = list(tuning.channels) if channels is None else [int(c) for c in channels]
+        asked = tuning.channels if channels is None else channels
+        units = checked_units(layer, scores.count, asked)
         tunings = {None: tuning}
         if tuning.layer != layer or not set(units) <= set(tuning.channels):
             raise ValueError(

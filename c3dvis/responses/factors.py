@@ -49,7 +49,7 @@ def appearance_and_motion(
     network: keras.Model,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     textures: int = 8,
     speed: float = 1.5,
     clips_each: int = 2,
@@ -69,8 +69,8 @@ def appearance_and_motion(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
-        channels: Units, counted from 0; None is all.
+        layer: Name of a layer, or itself.
+        channels: Units, or one, counted from 0; None is all.
         textures: Random patterns of two colours, with as much of every scale as in photographs.
         speed: Pixels a frame.
         clips_each: Clips of each texture and motion, of other parts of the texture.
@@ -106,7 +106,7 @@ def appearance_and_motion(
     rows = scores(_clips(textures, motions, clips_each, shape, seed))[:, units]
     table = rows.reshape(textures, len(motions), clips_each, len(units)).mean(axis=2)
     responses = np.moveaxis(table, -1, 0)
-    return Factors(layer, tuple(units), responses, shares(responses))
+    return Factors(scores.layer, tuple(units), responses, shares(responses))
 
 
 def shares(responses: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from c3dvis.clips import showing
 from c3dvis.clips.reading import Excerpt, excerpts
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name
 from c3dvis.pages.windows import Series
 from c3dvis.responses.sweeps import USUAL_SHAPE, sweep
 from c3dvis.responses.unit_responses import checked_units, row_of
@@ -73,7 +74,7 @@ def film_responses(
     layer: str,
     *,
     windows: int,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     frames: int | None = None,
     size: tuple[int, int] | None = None,
     start: int | str = 0,
@@ -89,7 +90,7 @@ def film_responses(
         film: A video, an animated picture or a folder of frames; it is decoded once.
         layer: Name of one of its layers, or `objectives.LOGITS` for the scores of classes.
         windows: How many clips, of equal parts of the film; with `step` they slide over it.
-        channels: Filters, counted from 0; None is all.
+        channels: Filters, or one, counted from 0; None is all.
         frames: Frames per clip; None is what the network takes, or 16.
         size: Height and width of the clips; None is what the network takes, or 112.
         start: See `c3dvis.clips.read`.
@@ -118,7 +119,9 @@ def film_responses(
         >>> film_maps.windows[1].span
         (8, 23)
     """
-    network = one_input(network, scaled=preprocess is None)
+    if windows < 1:
+        raise ValueError(f"Expected 1 window or more. Received: {windows}.")
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     taken, height, width, depth = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
     read = excerpts(
         film, windows, frames=taken, size=(height, width), start=start, step=step, short=short
@@ -133,7 +136,7 @@ def film_responses(
 def of_windows(
     network: keras.Model,
     windows: Sequence[Excerpt],
-    chosen: Mapping[str, Sequence[int] | None],
+    chosen: Mapping[str, Sequence[int] | int | None],
     *,
     preprocess: Callable | None = None,
     batch_size: int = 4,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
 from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.responses.sweep_result import Sweep
@@ -82,9 +83,9 @@ _IN_WORDS = {
 def video_mis(
     network: keras.Model | Sweep,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     explanation: str | None = None,
     synthetic: ArrayLike | None = None,
     against: ArrayLike | None = None,
@@ -112,9 +113,9 @@ def video_mis(
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1]; or a sweep of it over
             these clips, whose scores are then used.
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: Real clips `(N, T, H, W, 3)` in [0, 1].
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         explanation: One of `EXPLANATIONS`; None is "synthetic" where such clips are given, else
             "top".
         synthetic: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
@@ -154,7 +155,8 @@ def video_mis(
             "Expected a share above 0 and up to 0.5, 1 task or more and alpha above 0. "
             f"Received: share={share}, tasks={tasks}, alpha={alpha}."
         )
-    real = [clips_room.check(clip) for clip in np.asarray(clips)]
+    layer = layer_name(layer)
+    real = [clips_room.check(clip) for clip in clips]
     scores, units, sources = _scores(network, layer, real, channels, films, preprocess, batch_size)
     strong = int(share * len(real))
     shown = min(9, strong // 2) if references is None else references

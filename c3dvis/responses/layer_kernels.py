@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from c3dvis import graph
 from c3dvis.graph import Step
 from c3dvis.models import layers
+from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
 
 # What prepares a clip before a network's first convolution, besides layers that say of themselves
@@ -57,6 +58,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
         >>> responses.kernels(models.build("c3d-motion"), "conv1").shape
         (8, 3, 3, 3, 3)
     """
+    layer = layer_name(layer)
     info = next((i for i in layers.describe(network) if i.name == layer), None)
     if info is None or not info.is_convolution:
         names = [i.name for i in layers.describe(network) if i.is_convolution]
@@ -112,7 +114,7 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
 
     Args:
         network: A Keras model that takes clips in grey or RGB.
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
 
     Returns:
         One for each channel, as `kernels` gives them, white or in colour for what raises the
@@ -124,7 +126,7 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
         >>> responses.kernels_of_clip(network, "conv2") is None
         True
     """
-    way = _way_to_clip(network, layer)
+    way = _way_to_clip(network, layer_name(layer))
     if way is None:
         return None
     signs = np.ones(1, np.float32)

@@ -16,10 +16,12 @@ from c3dvis.clips.showing import Shown
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
+from c3dvis.objectives.terms import layer_name
 from c3dvis.receptive_field import Field
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import Sweep
 from c3dvis.responses.sweeps import USUAL_SHAPE
+from c3dvis.responses.unit_responses import checked_units
 from c3dvis.text import number
 
 __all__ = ["UnitClip", "UnitClips", "unit_clips"]
@@ -148,7 +150,7 @@ def unit_clips(
     swept: Sweep,
     clips: Any,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | int,
     *,
     count: int | None = None,
     windows: int = 1,
@@ -162,7 +164,7 @@ def unit_clips(
         swept: What `responses.sweep` gave.
         clips: What it was given; so are `windows`, `frames` and `size`.
         layer: Name of one of its layers.
-        channels: Units, counted from 0.
+        channels: Units, or one, counted from 0.
         count: Strongest and weakest clips of each; None is all that the sweep keeps.
         windows: As in the sweep.
         frames: As in the sweep.
@@ -183,7 +185,8 @@ def unit_clips(
         >>> responses.unit_clips(network, swept, clips, "conv2", [3])
         [UnitClips('conv2', 3: 2 strongest, 2 weakest)]
     """
-    network = one_input(network, scaled=False)
+    network, layer = one_input(network, scaled=False), layer_name(layer)
+    channels = checked_units(layer, swept[layer].scores.shape[1], channels)
     strongest = {channel: swept.top(layer, channel)[:count] for channel in channels}
     rows = swept[layer].weakest[:count]
     weakest = {channel: rows[:, channel].tolist() for channel in channels}

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,8 +204,12 @@ def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str
     """The arrays of a file; any error in it is raised as `Damaged`."""
     try:
         # NumPy leaves a file open that it opens and cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            yield arrays
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, or a part of one")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
     # NumPy and zipfile raise many undocumented errors, such as those of tokenize.
     except Exception as error:
         raise Damaged(path, kind, error) from error

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from c3dvis import receptive_field
 from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.unit_responses import UnitResponses, row_of, shape_in_colour
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def motion_tuning(
     network: keras.Model,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     directions: Sequence[float] = _DIRECTIONS,
     spatial_frequencies: Sequence[float] = _SPATIAL,
     temporal_frequencies: Sequence[float] = _TEMPORAL,
@@ -165,8 +166,8 @@ def motion_tuning(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
-        channels: Its units, counted from 0; None is all.
+        layer: Name of a layer, or itself.
+        channels: Its units, or one, counted from 0; None is all.
         directions: Degrees.
         spatial_frequencies: Cycles a pixel, above 0 and up to 0.5.
         temporal_frequencies: Cycles a frame, from 0 to 0.5; 0 is added where it is missing.
@@ -192,7 +193,14 @@ def motion_tuning(
     """
     if place not in ("field", "receptive field"):
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
-    network = one_input(network, scaled=preprocess is None)
+    moving = any(frequency > 0 for frequency in temporal_frequencies)
+    if not (len(directions) and len(spatial_frequencies) and moving):
+        raise ValueError(
+            "Expected at least one direction, spatial frequency and temporal frequency above 0. "
+            f"Received: directions {[*directions]}, spatial frequencies {[*spatial_frequencies]}, "
+            f"temporal frequencies {[*temporal_frequencies]}."
+        )
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     shape = shape_in_colour(network, frames=frames, size=size)
     measure = _Measure(network, layer, shape, place, preprocess, batch_size)
     units = measure.scores.units(channels)
