@@ -216,6 +216,7 @@ def test_few_films_or_unrecognised_clips_give_no_verdict():
 def test_the_loss_by_hand():
     audited = scored(noise=0, freeze=0.6)
     assert audited.summary("freeze").loss == pytest.approx((0.75, 0.75, 0.75))
+    assert audited.summary("freeze") is audited.summary("freeze")  # resampled once
     assert audited.summary("freeze", 0).clips == 4
     assert audited.summary("shuffle") is None
     assert scored(original=0.4).summary("freeze").loss is None
