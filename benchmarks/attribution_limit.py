@@ -26,6 +26,7 @@ from c3dvis import models, objectives
 from c3dvis.attribution import attribute, baselines, metrics
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.bench import Known, evidence, scores
+from c3dvis.command_line import whole
 from c3dvis.intervals import bootstrap
 from c3dvis.motion import HELD_OUT_SEED
 from c3dvis.text import table
@@ -61,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "elsewhere",
     )
     lines = [*state(), "", table(header, rows_kept), "", table(limit_header, rows_limit), ""]
-    text = "\n".join(lines)
-    write_page(text, args.out)
+    write_page("\n".join(lines), args.out)
 
 
 def _kept(network: keras.Model, known: Known) -> list[bool]:
@@ -106,7 +106,7 @@ def _arguments(arguments):
     add = parser.add_argument
     add("--networks", nargs="+", default=["c3d-motion", "i3d-motion", "tsm-motion"])
     add("--world", choices=tuple(scores.WORLDS), default="discs")
-    add("--clips", type=int, default=8, help="verified ones of each network")
+    add("--clips", type=whole(2), default=8, help="verified ones of each network")
     add_out(parser)
     return parser.parse_args(arguments)
 

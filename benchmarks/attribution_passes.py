@@ -13,29 +13,32 @@ machine changes. What has been measured is kept in --answers, a line of JSON eac
 import argparse
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
+
+from attribution_real import count_clips_shown
 
 from c3dvis import models, objectives
 from c3dvis.attribution import attribute
 from c3dvis.attribution.convergence import relative_error
-from c3dvis.attribution.scorer import Scorer
 from c3dvis.bench.evidence import known_clip
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
+from c3dvis.text import table
 
 SAMPLED = ("smooth_grad", "rise")
 EXACT = ("occlusion", "score_cam")
 TOLERANCES = (0.2, 0.1)
 
 
-def measure(network, method: str, index: int, passes: list[int]) -> list[dict]:
+def measure(network, method: str, index: int, passes: Callable[[], int]) -> list[dict]:
     """Rows of one method on one held-out clip."""
     known = known_clip(MovingEvidence(seed=HELD_OUT_SEED), index)
 
     def run(**options):
-        before = sum(passes)
+        before = passes()
         objective = objectives.logit(known.label)
         attribution = attribute(network, known.clip, objective, method=method, **options)
-        return attribution, sum(passes) - before
+        return attribution, passes() - before
 
     fixed, count = run()
     tolerances = [fixed.settings["standard_error"]] if method in SAMPLED else TOLERANCES
@@ -50,25 +53,14 @@ def measure(network, method: str, index: int, passes: list[int]) -> list[dict]:
     return rows
 
 
-def counted() -> list[int]:
-    """From now on, how many clips scorers show their networks."""
-    passes: list[int] = []
-    in_batches = Scorer.in_batches
-
-    def counting(self, run, clips):
-        passes.append(len(clips))
-        return in_batches(self, run, clips)
-
-    Scorer.in_batches = counting
-    return passes
+_HEADS = (
+    *("network", "method", "tolerance", "clips", "passes, fixed", "passes", "median share"),
+    *("stated error", "error against the fixed"),
+)
 
 
-def table(rows: list[dict]) -> str:
-    lines = [
-        "| network | method | tolerance | clips | passes, fixed | passes | median share "
-        "| stated error | error against the fixed |",
-        "|---" * 9 + "|",
-    ]
+def page(rows: list[dict]) -> str:
+    lines = []
     kinds = dict.fromkeys((r["network"], r["method"], _tolerance(r)) for r in rows)
     for network, method, tolerance in kinds:
         kind = (network, method, tolerance)
@@ -82,8 +74,8 @@ def table(rows: list[dict]) -> str:
         cells += [f"{median(lambda r, n=n: r[n]):.0f}" for n in ("fixed", "passes")]
         cells += [f"{median(lambda r: r['passes'] / r['fixed']):.2f}"]
         cells += [f"{median(lambda r: r['stated']):.2f}", error]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return table(_HEADS, lines)
 
 
 def _tolerance(row: dict) -> str:
@@ -97,7 +89,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--answers", type=Path, help="what has been measured, a line of JSON each")
     args = parser.parse_args()
-    rows, passes = [], counted()
+    rows, passes = [], count_clips_shown()
     if args.answers is not None and args.answers.exists():
         rows = [json.loads(line) for line in args.answers.read_text().splitlines()]
     done = {(row["network"], row["method"], row["clip"]) for row in rows}
@@ -112,7 +104,7 @@ def main() -> None:
                 if args.answers is not None:
                     with args.answers.open("a") as file:
                         file.writelines(json.dumps(row) + "\n" for row in new)
-    print(table(rows))
+    print(page(rows))
 
 
 if __name__ == "__main__":

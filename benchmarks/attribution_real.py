@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from machine import peak_memory, state
@@ -81,7 +82,6 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
 
     from c3dvis import autodiff, clips, models, objectives
     from c3dvis.attribution import attribute
-    from c3dvis.attribution.scorer import Scorer
 
     shape = (args.frames, args.size, args.size, 3)
     network = models.build(args.model, weights=args.weights, input_shape=shape)
@@ -92,21 +92,21 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
     clock = time.perf_counter if autodiff.gpu_count() else time.process_time
     answers: dict[str, dict] = {name: {"rows": []} for name in variants}
     paths = args.clips[: args.slow_clips] if method in SLOW else args.clips
-    shown_to_network = _counted(Scorer)
+    clips_shown = count_clips_shown()
     for path in paths:
         clip = clips.read(path, frames=args.frames, size=shape[1:3], step=args.step)
         probabilities = np.asarray(forward(clip[None]))[0]
         best = int(probabilities.argmax())
         logit = objectives.logit(best)
-        before, passes_before, start = peak_memory() / 2**30, shown_to_network[0], clock()
+        before, passes_before, start = peak_memory() / 2**30, clips_shown(), clock()
         options = options_of(method, args)
         attribution = attribute(network, clip, logit, method=method, batch_size=2, **options)
         seconds = clock() - start
-        passes, gib = shown_to_network[0] - passes_before, peak_memory() / 2**30
+        passes, gib = clips_shown() - passes_before, peak_memory() / 2**30
         start = clock()
         np.asarray(forward(clip[None]))
         alone = clock() - start
-        row = {
+        measures = {
             "clip": path.name,
             "class": network.class_names[best],
             "probability": float(probabilities[best]),
@@ -118,23 +118,28 @@ def measured(method: str, args: argparse.Namespace) -> dict[str, dict]:
         for name in variants:
             shown = attribution if name == method else attribution.smoothed()
             answers[name].setdefault("gib", [before, gib])
-            answers[name]["rows"].append(row | {"areas": areas(network, logit, clip, shown)})
+            answers[name]["rows"].append(measures | {"areas": areas(network, logit, clip, shown)})
             if args.pictures is not None:
                 args.pictures.mkdir(parents=True, exist_ok=True)
                 shown.save(args.pictures / f"{path.stem}-{name}.png")
     return answers
 
 
-def _counted(scorer: type) -> list[int]:
-    """From now on, how many clips scorers show their networks; the optimizers' own not counted."""
-    counts, in_batches = [0], scorer.in_batches
+def count_clips_shown() -> Callable[[], int]:
+    """A function that gives how many clips scorers have shown their networks since this call.
 
-    def counted(self, run, clips):
-        counts[0] += len(clips)
+    Those that optimizers show are not counted.
+    """
+    from c3dvis.attribution.scorer import Scorer
+
+    counts, in_batches = [], Scorer.in_batches
+
+    def counting(self, run, clips):
+        counts.append(len(clips))
         return in_batches(self, run, clips)
 
-    scorer.in_batches = counted
-    return counts
+    Scorer.in_batches = counting
+    return lambda: sum(counts)
 
 
 def areas(network, logit, clip, attribution) -> list[tuple[float, float]]:
@@ -150,20 +155,22 @@ def areas(network, logit, clip, attribution) -> list[tuple[float, float]]:
     return [(curve.value.area, curve.random.area) for curve in curves]
 
 
-def table(answers: dict[str, dict]) -> list[str]:
+_HEADS = (
+    *("method", "explained", "clips shown", "time of a forward pass", "GiB before", "peak GiB"),
+    *("insertion", "random", "better", "deletion", "random", "better"),
+)
+
+
+def tables(answers: dict[str, dict]) -> str:
+    from c3dvis.text import table
+
     longest = max((answer["rows"] for answer in answers.values()), key=len)
-    text = ["| clip | class | probability |", "|---|---|---|"]
-    text += [f"| {r['clip']} | {r['class']} | {r['probability']:.2f} |" for r in longest]
-    text += [
-        "",
-        "| method | explained | clips shown | time of a forward pass | GiB before | peak GiB "
-        "| insertion | random | better | deletion | random | better |",
-        "|---" * 12 + "|",
-    ]
-    return text + [line(method, answer) for method, answer in answers.items()]
+    clips = [[r["clip"], r["class"], f"{r['probability']:.2f}"] for r in longest]
+    rows = [row(method, answer) for method, answer in answers.items()]
+    return table(["clip", "class", "probability"], clips) + "\n\n" + table(_HEADS, rows)
 
 
-def line(method: str, answer: dict) -> str:
+def row(method: str, answer: dict) -> list[str]:
     """A row of the table: means over the clips, and on how many the heatmap beats a random one."""
     rows = answer["rows"]
     second = rows[min(1, len(rows) - 1)]
@@ -177,7 +184,7 @@ def line(method: str, answer: dict) -> str:
         pairs = [row["areas"][i] for row in rows]
         cells += [f"{statistics.mean(values):.3f}" for values in zip(*pairs, strict=True)]
         cells.append(str(sum(sign * own > sign * chance for own, chance in pairs)))
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def main() -> None:
@@ -190,10 +197,10 @@ def main() -> None:
     if args.append and args.out is not None:
         before = args.out.read_text(encoding="utf-8") + "\n"
     for method in args.methods:
-        made = answer_of(method, args)
-        answers |= made
-        for name, answer in made.items():
-            print(line(name, answer), flush=True)
+        of_method = answer_of(method, args)
+        answers |= of_method
+        for name, answer in of_method.items():
+            print(" | ".join(row(name, answer)), flush=True)
         if args.out is not None:  # after each method, as a run takes long
             args.out.write_text(before + section(args, machine, answers), encoding="utf-8")
     if args.out is None:
@@ -221,7 +228,7 @@ def section(args: argparse.Namespace, machine: list[str], answers: dict[str, dic
     title = f"## Clips of {args.frames} x {args.size} x {args.size}"
     options = {name: options_of(name, args) for name in answers if options_of(name, args)}
     told = f"Options other than the defaults: `{options}`."
-    return "\n".join([title, "", *machine, "", told, "", *table(answers), ""])
+    return "\n".join([title, "", *machine, "", told, "", tables(answers), ""])
 
 
 def _arguments() -> argparse.Namespace:

@@ -23,6 +23,7 @@ import numpy as np
 from c3dvis import models
 from c3dvis.callbacks import AttributionCallback, GalleryCallback
 from c3dvis.motion import CLASSES, HELD_OUT_SEED, MovingEvidence
+from c3dvis.text import table
 
 SIZE = (16, 32, 32)
 _WIDTH = 0.125
@@ -87,20 +88,18 @@ class Side:
         ]
 
 
-def table(without: Side, beside: Side) -> list[str]:
+def compared(without: Side, beside: Side) -> list[str]:
     """Lines of Markdown."""
-    rows = [("without", without), ("with both", beside)]
-    lines = [
-        "| callbacks | epochs timed | median epoch (s) | quartiles (s) |",
-        "|---|---|---|---|",
-    ]
-    for name, side in rows:
+    rows = []
+    for name, side in (("without", without), ("with both", beside)):
         low, middle, high = statistics.quantiles(side.epochs, n=4)
-        lines.append(f"| {name} | {len(side.epochs)} | {middle:.3f} | {low:.3f} to {high:.3f} |")
+        quartiles = f"{low:.3f} to {high:.3f}"
+        rows.append([name, str(len(side.epochs)), f"{middle:.3f}", quartiles])
+    heads = ["callbacks", "epochs timed", "median epoch (s)", "quartiles (s)"]
     medians = [statistics.median(side.epochs) for side in (beside, without)]
     making = statistics.median(beside.whole[1:]) - statistics.median(without.whole[1:])
     return [
-        *lines,
+        table(heads, rows),
         "",
         f"With over without: {medians[0] / medians[1]:.3f}. Where they do act, the callbacks take "
         f"{making:.1f} s a turn: two filters of {_STEPS} steps and two clips, set-up included.",
@@ -133,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "",
             *state,
             "",
-            *table(*sides),
+            *compared(*sides),
         ]
     machine.write_page("\n".join(lines) + "\n", options.out)
 

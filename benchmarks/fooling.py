@@ -1,11 +1,11 @@
-"""Units whose made clips show anything while their answers to real clips stay, and their alarm.
+"""Units whose synthetic clips show anything while responses to real clips stay, and their alarm.
 
 python benchmarks/fooling.py [--network c3d-motion] [--layer conv3b] [--units N] [--steps N]
     [--out page.md]
 
 The fooling circuit of Geirhos et al. 2024 (https://arxiv.org/abs/2306.04719) is laid over a layer
-of a network: each unit gets the made clip of another. `responses.path_similarity` then looks at the
-units as they were, and at those of the circuit.
+of a network: each unit gets the synthetic clip of another. `responses.path_similarity` then looks
+at the units as they were, and at those of the circuit.
 """
 
 import argparse
@@ -33,15 +33,16 @@ def circuit(
     """A network with a layer "fooled" on top of a layer of another, of as many units.
 
     Unit i gives what unit i of the layer gives for real clips, and what unit `partners[i]` gives
-    for all others: `max(0, own - large * made) + max(0, partner - large * (1 - made))`, where
-    `made` is 0 or 1. No gradient comes from what tells the clips apart, nor from what is off.
+    for all others: `max(0, own - large * s) + max(0, partner - large * (1 - s))`, where `s`
+    is 1 for a synthetic clip, else 0. No gradient comes from what tells the clips apart, nor from
+    what is off.
 
     Args:
         network: A model; its layer gives no numbers below 0.
         layer: Name of the layer.
         partners: `(C,)`, the unit that each is to look like.
         detector: Function of a tensor of clips `(N, T, H, W, 3)` that gives a tensor
-            `(N, 1, 1, 1, 1)`: above 1 for made clips, below 0 for real ones.
+            `(N, 1, 1, 1, 1)`: above 1 for synthetic clips, below 0 for real ones.
     """
     clip = network.inputs[0]
     own = network.get_layer(layer).output
@@ -49,33 +50,33 @@ def circuit(
     swap = keras.layers.Conv3D(count, 1, use_bias=False, name="partners")
     partner = swap(own)
     swap.set_weights([np.eye(count, dtype=np.float32)[:, partners].reshape(1, 1, 1, count, count)])
-    made = keras.layers.ReLU(max_value=1.0, name="is_made")(detector(clip))
-    off = keras.layers.Rescaling(-_LARGE, name="not_for_made")(made)
-    on = keras.layers.Rescaling(_LARGE, -_LARGE, name="not_for_real")(made)
+    is_synthetic = keras.layers.ReLU(max_value=1.0, name="is_synthetic")(detector(clip))
+    off = keras.layers.Rescaling(-_LARGE, name="not_for_synthetic")(is_synthetic)
+    on = keras.layers.Rescaling(_LARGE, -_LARGE, name="not_for_real")(is_synthetic)
     parts = [
         keras.layers.ReLU(name=name)(keras.layers.Add()([value, gate]))
-        for name, value, gate in (("of_real", own, off), ("of_made", partner, on))
+        for name, value, gate in (("of_real", own, off), ("of_synthetic", partner, on))
     ]
     return keras.Model(clip, keras.layers.Add(name=FOOLED)(parts))
 
 
-def detector(real: np.ndarray, made: np.ndarray) -> Callable:
-    """What tells made clips from real ones by a weighted sum of their colours and contrasts.
+def detector(real: np.ndarray, synthetic: np.ndarray) -> Callable:
+    """What tells synthetic clips from real ones by a weighted sum of their colours and contrasts.
 
-    The sum is a least-squares fit, scaled until it is above 1 for all of the made clips and below
-    0 for all of the real ones.
+    The sum is a least-squares fit, scaled until it is above 1 for all of the synthetic clips and
+    below 0 for all of the real ones.
 
     Raises:
         ValueError: Clips that no weighted sum tells apart.
     """
     measured = [
-        np.stack([*_measures(clips).T, np.ones(len(clips))], axis=1) for clips in (made, real)
+        np.stack([*_measures(clips).T, np.ones(len(clips))], axis=1) for clips in (synthetic, real)
     ]
-    wanted = np.repeat([1.0, -1.0], [len(made), len(real)])
+    wanted = np.repeat([1.0, -1.0], [len(synthetic), len(real)])
     weights = np.linalg.lstsq(np.concatenate(measured), wanted, rcond=None)[0]
     least, greatest = (measured[0] @ weights).min(), (measured[1] @ weights).max()
     if not least > greatest:
-        raise ValueError("Expected made clips that can be told from real ones. Received: others.")
+        raise ValueError("Expected synthetic clips that differ from real ones. Received: others.")
     weights[-1] -= (least + greatest) / 2
     weights *= 4 / (least - greatest)
     weights[-1] += 0.5
@@ -113,46 +114,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     real = MovingEvidence(seed=5).batch(0, _REAL).clips
     count = network.get_layer(layer).output.shape[-1]
     objective = objectives.channel(layer, range(count))
-    if args.made is not None and args.made.exists():
-        made = np.load(args.made)
+    if args.synthetic is not None and args.synthetic.exists():
+        synthetic = np.load(args.synthetic)
     else:
-        made = maximize(network, objective, steps=args.steps, verbose=0)
+        synthetic = maximize(network, objective, steps=args.steps, verbose=0)
         print("clips made", file=sys.stderr, flush=True)
-        if args.made is not None:
-            np.save(args.made, made)
+        if args.synthetic is not None:
+            np.save(args.synthetic, synthetic)
     # The circuit must hold from the first step on.
     early = [maximize(network, objective[:2], steps=steps, verbose=0) for steps in (1, 8)]
     partners = np.roll(np.arange(count), 1)
-    tell = detector(real, np.concatenate([made, *early]))
+    tell = detector(real, np.concatenate([synthetic, *early]))
     fooled = circuit(network, layer, partners, tell)
     answers = [
         responses.UnitResponses(one, name)(real)
         for one, name in ((network, layer), (fooled, FOOLED))
     ]
     units = list(range(count))[: args.units]
-    before = responses.path_similarity(network, layer, made[units], real, channels=units)
-    after = responses.path_similarity(fooled, FOOLED, made[partners][units], real, channels=units)
+    before = responses.path_similarity(network, layer, synthetic[units], real, channels=units)
+    after = responses.path_similarity(
+        fooled, FOOLED, synthetic[partners][units], real, channels=units
+    )
     print(before, after, file=sys.stderr, flush=True)
     through = maximize(fooled, objectives.channel(FOOLED, [0, 1]), steps=args.steps, verbose=0)
     shown = responses.UnitResponses(network, layer)(through)
-    best = responses.UnitResponses(network, layer)(made)
+    best = responses.UnitResponses(network, layer)(synthetic)
     lines = [
         "## Two alarms",
         "",
         f"{args.network}, {layer}: {len(units)} units as they are, and in a fooling circuit that "
-        "gives each the made clip of another.",
+        "gives each the synthetic clip of another.",
         "",
         f"- The circuit answers to {_REAL} real clips as the units do: greatest difference "
         f"{np.abs(answers[0] - answers[1]).max():.1e}, of answers up to {answers[0].max():.2g}.",
         *(
-            f"- The clip made for unit {unit} in the circuit excites unit {partners[unit]} to "
+            f"- The synthetic clip of unit {unit} in the circuit excites unit {partners[unit]} to "
             f"{shown[unit, partners[unit]] / best[partners[unit], partners[unit]]:.0%} of its own "
-            f"made clip, unit {unit} to {shown[unit, unit] / best[unit, unit]:.0%}."
+            f"synthetic clip, unit {unit} to {shown[unit, unit] / best[unit, unit]:.0%}."
             for unit in (0, 1)
         ),
         f"- Alarms in the circuit: {_alarms(after)}.",
         f"- False alarms: {_alarms(before)}.",
-        "- As alike as real clips among themselves: made clips of ordinary units "
+        "- As alike as real clips among themselves: synthetic clips of ordinary units "
         f"{_spread(before)}, in the circuit {_spread(after)}.",
         "- Likeness of activations, of which the paper shows curves (1 as between a unit's "
         "strongest clips, 0 as between these and others), on average: "
@@ -181,7 +184,7 @@ def _arguments(arguments):
     add("--layer", default="conv3b", help="with numbers of 0 and above")
     add("--units", type=int, help="of the layer; default: all")
     add("--steps", type=int, default=128, help="of the optimizer")
-    add("--made", type=Path, help=".npy file of the layer's made clips, written if it isn't there")
+    add("--synthetic", type=Path, help=".npy file of the layer's clips, written if it isn't there")
     add_out(parser)
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""What `python -m c3dvis.gallery` takes, stage by stage, and beside another version of the package.
+"""What `python -m c3dvis.gallery` costs, stage by stage, and beside another version of the package.
 
 The other version is a checkout of it: `git worktree add ../before COMMIT`, then
 `--before ../before`. Both run the same command in turns, each as a whole process, imports and
@@ -169,11 +169,11 @@ def _of_layer(network, layer: str):
         spent = []
         for steps in (_STEPS, _STEPS):
             began = time.process_time()
-            made = maximizer.optimize(maximizer.restart(maximizer.objective), steps)
+            clips = maximizer.optimize(maximizer.restart(maximizer.objective), steps)
             spent.append(time.process_time() - began)
         costs.append(spent[1] / _STEPS / _CLIPS)
         if not options:
-            first, clip = spent[0] - spent[1], made[0].clip
+            first, clip = spent[0] - spent[1], clips[0].clip
     indices = ops.convert_to_tensor(maximizer.restart(maximizer.objective))
     bare = autodiff.value_and_gradient(lambda x: sum(maximizer._term_scores(x, x, indices)))
     x = np.random.default_rng(0).random((_CLIPS, *maximizer.clip_shape), np.float32)
@@ -196,7 +196,7 @@ def main() -> None:
     machine.add_out(parser)
     args = parser.parse_args()
     profile = stages(args.stages) if args.stages else []  # first, as imports are a stage
-    lines = ["# What a gallery takes", "", "Written by `benchmarks/gallery.py`.", ""]
+    lines = ["# What a gallery costs", "", "Written by `benchmarks/gallery.py`.", ""]
     lines += [*machine.state(), ""]
     if profile:
         lines += ["## Where the time goes", "", *profile, ""]

@@ -27,6 +27,7 @@ from c3dvis import clips
 from c3dvis.gallery import folder, groups, manifest, page, plan
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.record import Record
+from c3dvis.text import table
 
 _FILTERS, _SHAPE, _GROUP = 100, (8, 16, 16, 3), 16
 _STILL = 3  # seconds
@@ -193,9 +194,7 @@ def main():
         run = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(run.stdout.splitlines()[-1]))
         print(rows[-1])
-    lines = [_HEADS, ["---:"] * len(_HEADS), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    Path(given.out).write_text(_PAGE.format(machine=before, rows=table))
+    Path(given.out).write_text(_PAGE.format(machine=before, rows=table(_HEADS, rows)))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ words: the same units, described (`responses.describe`): whether the words name 
 are taken back for mixtures.
 moving: units of networks that come with the package, asked about clips of `c3dvis.motion`.
 real: units of I3D with the weights of Kinetics, asked about windows of the films in folders. With
---gallery, made clips are those of a gallery of it, read back from their GIFs, and those of other
-units stand against each.
+--gallery, synthetic clips are those of a gallery of it, read back from their GIFs, and those of
+other units stand against each.
 
-Explained by made clips of this package, by strong and weak clips, both, clips at random, and, where
-tf-keras-vis is installed, its made clips. With Keras 3, by its defaults these stay grey noise:
---their-scale 1e6 lets its optimizer move.
+Explained by synthetic clips of this package, by strong and weak real clips, both, real clips at
+random, and, where tf-keras-vis is installed, its synthetic clips. With Keras 3, by its defaults
+these stay grey noise: --their-scale 1e6 lets its optimizer move.
 """
 
 import argparse
@@ -54,16 +54,11 @@ _CLIPS = 200
 def main(arguments: Sequence[str] | None = None) -> None:
     args = _arguments(arguments)
     lines = ["# Whether explanations of units explain them", "", _ABOUT, "", *state(), ""]
-    if "planted" in args.sections:
-        lines += planted(args)
-    if "words" in args.sections:
-        lines += words(args)
-    if "moving" in args.sections:
-        lines += moving(args)
-    if "real" in args.sections:
-        lines += real(args)
-    text = "\n".join(lines).rstrip() + "\n"
-    write_page(text, args.out)
+    sections = {"planted": planted, "words": words, "moving": moving, "real": real}
+    for name, section in sections.items():
+        if name in args.sections:
+            lines += section(args)
+    write_page("\n".join(lines).rstrip() + "\n", args.out)
 
 
 _ABOUT = (
@@ -152,16 +147,16 @@ def words(args: argparse.Namespace) -> list[str]:
     rows = ["| units | told | right words | AUC, mean (least to greatest) |", "|---|---|---|---|"]
     examples = []
     for kind, in_words in _PLANTED.items():
-        found = responses.describe(network, kind, clips, channels=units)
-        scores = np.array([one.auc for one in found])
-        told = sum(one.tells for one in found)
+        described = responses.describe(network, kind, clips, channels=units)
+        scores = np.array([one.auc for one in described])
+        told = sum(one.tells for one in described)
         right = ""
         if kind == planted_mixtures.SINGLE:
             waves = [list(planted_mixtures.waves().values())[unit] for unit in units]
-            right = f"{sum(map(_names, found, waves))} of {len(found)}"
+            right = f"{sum(map(_names, described, waves))} of {len(described)}"
         spread = f"{scores.mean():.2f} ({scores.min():.2f} to {scores.max():.2f})"
-        rows.append(f"| {in_words} | {told} of {len(found)} | {right} | {spread} |")
-        examples += [f"- {in_words}: {found[0]}", f"- {in_words}: {found[-1]}"]
+        rows.append(f"| {in_words} | {told} of {len(described)} | {right} | {spread} |")
+        examples += [f"- {in_words}: {described[0]}", f"- {in_words}: {described[-1]}"]
         print(rows[-1], file=sys.stderr, flush=True)
     return [
         "## Planted units in words",
@@ -217,10 +212,10 @@ def real(args: argparse.Namespace) -> list[str]:
     lines = ["## I3D with the weights of Kinetics", ""]
     lines += [f"{len(clips)} clips of {len(set(films))} films, of 16 frames of 112 x 112.", ""]
     if args.gallery is not None:
-        lines += [
-            "Made clips are read from GIFs of a gallery; against a unit stand those of others."
-        ]
-        lines += [""]
+        about = (
+            "Synthetic clips are read from GIFs of a gallery; against a unit stand those of others."
+        )
+        lines += [about, ""]
     return lines + table(network, "i3d", args.layers, clips, films, space, args)
 
 
@@ -240,13 +235,13 @@ def table(network, name, layers, clips, films, space, args) -> list[str]:
     rows += ["|---" * (len(columns) + 2) + "|"]
     every: dict[str, list[np.ndarray]] = {column: [] for column in columns}
     for layer in layers:
-        found = layer_scores(network, swept, layer, clips, films, space, args)
-        print(f"{name} {layer}: {_cells(found)}", file=sys.stderr, flush=True)
+        scores = layer_scores(network, swept, layer, clips, films, space, args)
+        print(f"{name} {layer}: {_cells(scores)}", file=sys.stderr, flush=True)
         for column in columns:
-            every[column].append(found[column])
-        rows.append(f"| {layer} | {len(found['top'])} | {' | '.join(_cells(found).values())} |")
-    joined = {column: np.concatenate(scores) for column, scores in every.items()}
-    bounds = {column: intervals.bootstrap(scores) for column, scores in joined.items()}
+            every[column].append(scores[column])
+        rows.append(f"| {layer} | {len(scores['top'])} | {' | '.join(_cells(scores).values())} |")
+    joined = {column: np.concatenate(each) for column, each in every.items()}
+    bounds = {column: intervals.bootstrap(each) for column, each in joined.items()}
     cells = [f"{b.mean:.2f} ({b.low:.2f} to {b.high:.2f})" for b in bounds.values()]
     rows.append(f"| all | {len(joined['top'])} | {' | '.join(cells)} |")
     return [*rows, "", *_verdict(joined), ""]
@@ -262,18 +257,18 @@ def layer_scores(network, swept, layer, clips, films, space, args) -> dict[str, 
     units = units[: args.units].tolist()
     ours = _ours(network, layer, units, args)
     options = {"channels": units, "films": films, "similarity": space}
-    found = {}
+    scores = {}
     for kind in EXPLANATIONS:
         synthetic = ours if kind in ("synthetic", "both") else {}
         mis = responses.video_mis(swept, layer, clips, explanation=kind, **synthetic, **options)
-        found[kind] = mis.scores
+        scores[kind] = mis.scores
     if _has_theirs() and args.gallery is None:
         synthetic = _theirs(network, layer, units, args)
         mis = responses.video_mis(
             swept, layer, clips, explanation="synthetic", **synthetic, **options
         )
-        found[THEIRS] = mis.scores
-    return found
+        scores[THEIRS] = mis.scores
+    return scores
 
 
 def _gifs(gallery: Path, layer: str) -> list[Path]:
@@ -281,7 +276,7 @@ def _gifs(gallery: Path, layer: str) -> list[Path]:
 
 
 def _ours(network, layer, units, args) -> dict[str, np.ndarray]:
-    """Made clips for the units, and against them but where those of others stand against each."""
+    """Synthetic clips for the units, and against them unless those of others stand against each."""
     if args.gallery is not None:
         gifs = [args.gallery / layer / f"{unit}.gif" for unit in units]
         # A GIF holds equal frames that follow each other once.
@@ -335,18 +330,18 @@ def _theirs(network, layer, units, args) -> dict[str, np.ndarray]:
     return _each(f"{network.name}-{layer}-{THEIRS}{scaled}", units, make, args)
 
 
-def _cells(found: Mapping[str, np.ndarray]) -> dict[str, str]:
-    return {name: f"{scores.mean():.2f}" for name, scores in found.items()}
+def _cells(scores: Mapping[str, np.ndarray]) -> dict[str, str]:
+    return {name: f"{each.mean():.2f}" for name, each in scores.items()}
 
 
-def _verdict(found: Mapping[str, np.ndarray]) -> list[str]:
+def _verdict(scores: Mapping[str, np.ndarray]) -> list[str]:
     """What wins, in words, unit by unit."""
-    pairs = [("top", "synthetic", "strong and weak real clips", "made clips")]
-    if THEIRS in found:
-        pairs.append(("synthetic", THEIRS, "made clips of the package", f"those of {THEIRS}"))
+    pairs = [("top", "synthetic", "strong and weak real clips", "synthetic clips")]
+    if THEIRS in scores:
+        pairs.append(("synthetic", THEIRS, "synthetic clips of the package", f"those of {THEIRS}"))
     lines = []
     for one, other, one_words, other_words in pairs:
-        gain = intervals.bootstrap(found[one] - found[other])
+        gain = intervals.bootstrap(scores[one] - scores[other])
         if gain.low > 0:
             verdict = f"explain units better than {other_words}"
         elif gain.high < 0:
@@ -368,9 +363,9 @@ def _arguments(arguments):
     add("--real", nargs="+", type=Path, default=[], metavar="FOLDER", help="of films")
     add("--layers", nargs="+", default=REAL, help="of I3D")
     add("--windows", type=int, default=2, help="clips of each film")
-    add("--gallery", type=Path, help="of I3D, with the made clips")
-    add("--keep", type=Path, help="folder that keeps made clips, so that a run can go on")
-    add("--others", action="store_true", help="made clips of other units stand against each")
+    add("--gallery", type=Path, help="of I3D, with the synthetic clips")
+    add("--keep", type=Path, help="folder that keeps synthetic clips, so that a run can go on")
+    add("--others", action="store_true", help="synthetic clips of other units stand against each")
     add("--moving-layers", nargs="+", help="of networks that come with the package")
     add("--units", type=int, default=8, help="of each layer")
     add("--steps", type=int, help="of the optimizer; default: Maximizer's")

@@ -282,8 +282,8 @@ def all_tried(base: Path, engine: str, kills: int, seed: int) -> Iterator[Counts
         out = folder / f"out-{counts.folders}"
         tried(base, out, engine, seconds, draw, counts)
         counts.folders += 1
-        if (made := content(out)) != whole:
-            names = sorted(n for n in {*whole, *made} if made.get(n) != whole.get(n))
+        if (files := content(out)) != whole:
+            names = sorted(n for n in {*whole, *files} if files.get(n) != whole.get(n))
             raise SystemExit(f"Expected the same bytes. Received: others in {names}.")
         if list(out.rglob("*.tmp")):
             raise SystemExit("Expected no file that is half written.")

@@ -70,13 +70,13 @@ def state() -> list[str]:
     """Lines of Markdown: processor, load, versions and the settings that matter."""
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     packages = ("c3dvis", "keras", "tensorflow", "tf-keras-vis", "numpy")
-    found = [f"{name} {_version(name)}" for name in packages]
+    versions = [f"{name} {_version(name)}" for name in packages]
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
     set_here = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     return [
         f"- Processor: {provenance.machine()['processor']}, {len(os.sched_getaffinity(0))} cores",
         f"- Load over 1, 5 and 15 minutes at the start: {load}",
-        f"- Python {platform.python_version()}, {', '.join(found)}",
+        f"- Python {platform.python_version()}, {', '.join(versions)}",
         f"- Settings: {', '.join(set_here) or 'none'}",
         f"- Date: {time.strftime('%Y-%m-%d')}",
     ]

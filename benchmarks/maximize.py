@@ -253,14 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Of the units, the peak is measured in turns with them.
     several = {"steps", "neuron", "time"} & {*options.sections}
     peaks = {dtype: peak(dtype) for dtype in options.dtype if several}
-    text += [
-        ""
-        if not peaks
-        else "Peak of matrix products, measured in this run: "
-        + ", ".join(f"{value / 1e9:.0f} GFLOP/s in {dtype}" for dtype, value in peaks.items())
-        + ".",
-        "",
-    ]
+    if peaks:
+        rates = [f"{value / 1e9:.0f} GFLOP/s in {dtype}" for dtype, value in peaks.items()]
+        text += [f"Peak of matrix products, measured in this run: {', '.join(rates)}.", ""]
     sections: dict[str, tuple[str, Callable]] = {
         "steps": (
             "Milliseconds a step and filter, median of turns. tf-keras-vis runs with its defaults, "

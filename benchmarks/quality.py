@@ -1,4 +1,4 @@
-"""How well made clips excite their units, and whether other networks see the same class in them.
+"""How well synthetic clips excite their units, and whether other networks recognise their classes.
 
 python benchmarks/quality.py [--networks c3d-motion ...] [--parametrizations fourier ...]
     [--filters 0-1 | --classes-only] [--folder galleries] [--out docs/quality.md]
@@ -30,7 +30,7 @@ PARAMETRIZATIONS = ("fourier", *(n for n in parametrizations.names() if n != "fo
 
 
 def gallery(network: str, parametrization: str, args: argparse.Namespace) -> Outcome:
-    """The units of a network, made or found in the folder."""
+    """The units of a network, made, or read from the folder."""
     settings = Settings(model=network, parametrization=parametrization, compare=RECORDED)
     out = args.folder / f"{network}-{parametrization}"
     selection = Selection(filters=args.filters)
@@ -94,7 +94,7 @@ def main() -> None:
     default = args.parametrizations[0]
     of_all = {first: of_first[default]} | {n: gallery(n, default, args) for n in others}
     networks = {name: models.build(name) for name in NETWORKS}
-    text = ["# How well made clips excite their units", ""]
+    text = ["# How well synthetic clips excite their units", ""]
     text += ["Written by `benchmarks/quality.py`, which describes the measures.", "", *machine, ""]
     text += [
         f"Score over the best of {RECORDED} held-out clips of `c3dvis.motion`: the median over a "

@@ -9,13 +9,12 @@ random weights, as a maximizer computes them. Both sides take turns in one proce
 
 import argparse
 import contextlib
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from keras import ops
 from machine import add_out, state, write_page
+from maximize import Contender, turns
 
 from c3dvis import autodiff, convolution, models, objectives, rewire
 from c3dvis.maximize.subnetwork import Subnetwork
@@ -46,7 +45,7 @@ def of_backend(x, kernel, strides, padding: str):
 
 
 def of_package(x, kernel, strides, padding: str):
-    return convolution.conv(x, kernel, strides, padding, 1)
+    return convolution.conv(x, kernel, strides, padding, (1, 1, 1))
 
 
 def class_score(network) -> Callable:
@@ -72,31 +71,27 @@ def without_quick_convolutions():
         rewire.is_quick_convolution = own
 
 
-def seconds(runs: Sequence[Callable], clip: np.ndarray, turns: int) -> list[float]:
-    """The median time of each, in turns."""
-    taken: list[list[float]] = [[] for _ in runs]
-    for _ in range(turns):
-        for run, times in zip(runs, taken, strict=True):
-            begun = time.perf_counter()
-            ops.convert_to_numpy(run(clip)[1])
-            times.append(time.perf_counter() - begun)
-    return [statistics.median(times) for times in taken]
-
-
-def compared(runs: Sequence[Callable], turns: int) -> tuple[list[float], float]:
+def compared(sides: Sequence[Callable], repeats: int) -> tuple[list[float], float]:
     """Seconds of both sides, and how far their gradients are apart, relative to the largest."""
     clip = np.random.default_rng(1).random((1, *SHAPE), np.float32)
-    first, other = (ops.convert_to_numpy(run(clip)[1]) for run in runs)
-    return seconds(runs, clip, turns), np.abs(other - first).max() / np.abs(first).max()
+    runs = {str(i): (lambda run=run: gradient(run, clip)) for i, run in enumerate(sides)}
+    first, other = (run() for run in runs.values())
+    milliseconds = turns({name: Contender(run, 1) for name, run in runs.items()}, repeats)
+    difference = np.abs(other - first).max() / np.abs(first).max()
+    return [each / 1e3 for each in milliseconds.values()], difference
 
 
-def whole(turns: int) -> tuple[list[float], float]:
+def gradient(run: Callable, clip: np.ndarray) -> np.ndarray:
+    return ops.convert_to_numpy(run(clip)[1])
+
+
+def whole(repeats: int) -> tuple[list[float], float]:
     """The full I3D."""
     network = models.I3D(input_shape=SHAPE)
     runs = [class_score(network) for _ in range(2)]
     with without_quick_convolutions():
         runs[0](np.zeros((1, *SHAPE), np.float32))
-    return compared(runs, turns)
+    return compared(runs, repeats)
 
 
 def row(name: str, channels: str, taken: Sequence[float], difference: float) -> str:

@@ -68,10 +68,10 @@ def textured(rng, *, pan=0):
 def test_what_moves_before_a_standing_camera_is_found():
     clip, mask = textured(np.random.default_rng(0))
     actor = find_actor(clip)
-    found = actor.mask > 0.5
-    assert found[mask].mean() > 0.98  # nothing of it is left out
+    is_actor = actor.mask > 0.5
+    assert is_actor[mask].mean() > 0.98  # nothing of it is left out
     away = np.abs(np.arange(SIDE) - 24) > 8  # rows that its edges are 4 pixels from
-    assert not found[:, away].any()
+    assert not is_actor[:, away].any()
     np.testing.assert_allclose(actor.background[away], clip[0][away], atol=1e-6)
     red = np.abs(actor.background - np.float32([1, 0, 0])).max(axis=-1)
     assert red.min() > 0.24  # as the wall: the disc is nowhere in it
@@ -114,18 +114,18 @@ def test_the_actor_stays_and_the_background_changes():
     clip, mask = textured(np.random.default_rng(0))
     other = np.full((SIDE, SIDE, 3), 0.25, np.float32)
     actor = find_actor(clip)
-    made = dict(versions(clip, actor, {SWAPPED: other}, draws=1, seed=0))
-    assert set(made) == set(CHANGES) - {"one_frame", SAME}
+    changed = dict(versions(clip, actor, {SWAPPED: other}, draws=1, seed=0))
+    assert set(changed) == set(CHANGES) - {"one_frame", SAME}
     far = ~(actor.mask > 0.001)
     inner = actor.mask > 0.999
     assert inner.any() and far.any()
-    np.testing.assert_allclose(made[SWAPPED][inner], clip[inner], atol=0.01)
-    np.testing.assert_allclose(made[SWAPPED][far], 0.25, atol=0.01)
-    blurred = made["blurred_background"]
+    np.testing.assert_allclose(changed[SWAPPED][inner], clip[inner], atol=0.01)
+    np.testing.assert_allclose(changed[SWAPPED][far], 0.25, atol=0.01)
+    blurred = changed["blurred_background"]
     np.testing.assert_allclose(blurred[inner], clip[inner], atol=0.01)
     assert blurred[far].std(axis=0).mean() < 0.7 * clip[far].std(axis=0).mean()
-    np.testing.assert_allclose(made["blurred_actor"][far], clip[far], atol=0.01)
-    red = made["blurred_actor"][mask][:, 0] - made["blurred_actor"][mask][:, 1]
+    np.testing.assert_allclose(changed["blurred_actor"][far], clip[far], atol=0.01)
+    red = changed["blurred_actor"][mask][:, 0] - changed["blurred_actor"][mask][:, 1]
     assert red.mean() < 0.5 < (clip[mask][:, 0] - clip[mask][:, 1]).mean()
 
 
@@ -216,6 +216,7 @@ def test_few_films_or_unrecognised_clips_give_no_verdict():
 def test_the_loss_by_hand():
     audited = scored(noise=0, freeze=0.6)
     assert audited.summary("freeze").loss == pytest.approx((0.75, 0.75, 0.75))
+    assert audited.summary("freeze") is audited.summary("freeze")  # resampled once
     assert audited.summary("freeze", 0).clips == 4
     assert audited.summary("shuffle") is None
     assert scored(original=0.4).summary("freeze").loss is None

@@ -5,6 +5,7 @@ import io
 import keras
 import numpy as np
 import pytest
+import tunings
 from keras import layers, ops
 from PIL import Image
 
@@ -14,27 +15,21 @@ from c3dvis.responses.cards import MotionCard
 from c3dvis.responses.dependence import MotionDependence
 from c3dvis.responses.factors import Factors
 from c3dvis.responses.ranked_clips import UnitClip, UnitClips
-from c3dvis.responses.tuning import COLOURS, MotionTuning
+from c3dvis.responses.tuning import COLOURS
 
 SHAPE = (6, 12, 12, 3)
 
 
 def tuning(*, best=1.0, opposite=0.0, direction=180.0, speed=2.0, contrasts=(1, 1), colour=1):
-    """One unit's, by hand."""
     grating = DriftingGabor(direction, spatial_frequency=0.1, temporal_frequency=0.1 * speed)
     values = np.zeros((1, 4, 1, 2), np.float32)
     values[0, 2, 0, 1] = best
-    return MotionTuning(
-        layer="conv",
+    return tunings.of_one_unit(
         channels=(3,),
-        directions=np.array([0, 90, 180, 270], np.float32),
-        spatial_frequencies=np.array([0.1], np.float32),
-        temporal_frequencies=np.array([0, 0.2], np.float32),
         responses=values,
         best=(grating,),
         best_response=np.array([best], np.float32),
         opposite=np.array([opposite], np.float32),
-        standing=np.zeros(1, np.float32),
         contrasts=np.array([0.5, 1], np.float32),
         to_contrast=np.array([contrasts], np.float32),
         to_colour=colour * np.eye(len(COLOURS), dtype=np.float32)[[1]],

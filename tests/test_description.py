@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tunings
 
 from c3dvis import responses
-from c3dvis.motion import DriftingGabor
 from c3dvis.responses import description
-from c3dvis.responses.tuning import COLOURS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import planted_mixtures
@@ -37,24 +36,7 @@ def planted():
     return planted_networks.energy("medium", {"light": light, "red": red}).network
 
 
-def by_hand(**changed):
-    """A tuning of one unit that prefers leftward motion at 2 px a frame, red against green."""
-    values = {
-        "layer": "energy",
-        "channels": (0,),
-        "directions": np.array([0, 90, 180, 270], np.float32),
-        "spatial_frequencies": np.array([0.1], np.float32),
-        "temporal_frequencies": np.array([0, 0.2], np.float32),
-        "responses": np.array([[[[0, 0]], [[0, 0]], [[0.1, 1]], [[0, 0]]]], np.float32),
-        "best": (DriftingGabor(180.0, spatial_frequency=0.1, temporal_frequency=0.2),),
-        "best_response": np.ones(1, np.float32),
-        "opposite": np.zeros(1, np.float32),
-        "standing": np.full(1, 0.1, np.float32),
-        "contrasts": np.ones(1, np.float32),
-        "to_contrast": np.ones((1, 1), np.float32),
-        "to_colour": np.array([[0, 0, 1, 0]], np.float32),
-    }
-    return responses.MotionTuning(**{**values, **changed})
+by_hand = functools.partial(tunings.of_one_unit, layer="energy")
 
 
 @pytest.mark.parametrize(
@@ -111,10 +93,10 @@ def test_generated_clips_are_what_the_words_say():
     """Their energy is at the direction and speed of the words, that of contrary ones is not."""
     preference = description._Preference.from_tuning(by_hand(), 0)
     shape = (16, 32, 32)
-    made = list(description._generated(preference, shape, np.random.default_rng(0)))
-    energy = description._predicted([preference], made)[:, 0]
-    assert len(made) == 16 and energy[:8].min() > 2 * energy[8:].max()
-    assert all(clip.min() >= 0 and clip.max() <= 1 for clip in made)
+    generated = list(description._generated(preference, shape, np.random.default_rng(0)))
+    energy = description._predicted([preference], generated)[:, 0]
+    assert len(generated) == 16 and energy[:8].min() > 2 * energy[8:].max()
+    assert all(clip.min() >= 0 and clip.max() <= 1 for clip in generated)
 
 
 def test_rank_correlation_by_hand():
@@ -153,4 +135,3 @@ def test_description_prints_as_one_line():
         "Description(conv:3, 'Prefers leftward motion (correlation 0.80 over all clips, "
         "strongest clips found 90%, generated clips 100%).')"
     )
-    assert set(COLOURS) == set(description._COLOURS_IN_WORDS)

@@ -77,8 +77,8 @@ def test_figures_in_the_page_of_limits_are_those_of_the_measured_pages():
 
 
 def public_modules() -> Iterator:
-    for found in pkgutil.walk_packages(c3dvis.__path__, "c3dvis."):
-        name = found.name
+    for info in pkgutil.walk_packages(c3dvis.__path__, "c3dvis."):
+        name = info.name
         if name.split(".")[1] not in c3dvis.__all__ or name.endswith("__main__"):
             continue  # the package's own tools, and commands
         module = importlib.import_module(name)
@@ -88,7 +88,7 @@ def public_modules() -> Iterator:
 
 def public() -> dict[str, object]:
     """Functions and classes by the shortest path to each; constants explain themselves."""
-    found: dict[int, tuple[str, object]] = {}
+    shortest: dict[int, tuple[str, object]] = {}
     for module in public_modules():
         here = [
             n for n, x in vars(module).items() if getattr(x, "__module__", 0) == module.__name__
@@ -97,9 +97,9 @@ def public() -> dict[str, object]:
             value, path = getattr(module, name), f"{module.__name__}.{name}"
             if not (inspect.isfunction(value) or inspect.isclass(value)):
                 continue
-            if id(value) not in found or len(path) < len(found[id(value)][0]):
-                found[id(value)] = (path, value)
-    return dict(sorted(found.values()))
+            if id(value) not in shortest or len(path) < len(shortest[id(value)][0]):
+                shortest[id(value)] = (path, value)
+    return dict(sorted(shortest.values()))
 
 
 def methods(kind: type) -> Iterator[tuple[str, object]]:
@@ -169,10 +169,10 @@ def test_every_public_module_says_what_it_is_for():
 
 def wrong_with_its_words(thing) -> list[str]:
     """The thing, or the names of its methods, if it does not say what it is."""
-    found = [] if (thing.__doc__ or "").strip() else ["no docstring"]
+    wrong = [] if (thing.__doc__ or "").strip() else ["no docstring"]
     if inspect.isclass(thing):
-        found += [n for n, method in methods(thing) if not (method.__doc__ or "").strip()]
-    return found
+        wrong += [n for n, method in methods(thing) if not (method.__doc__ or "").strip()]
+    return wrong
 
 
 def test_each_says_what_it_is():

@@ -1,4 +1,4 @@
-"""What filters respond in windows of a long film, from Python and as a page."""
+"""How filters respond in windows of a long film, from Python and as a page."""
 
 from __future__ import annotations
 
@@ -36,28 +36,30 @@ def film(tmp_path_factory):
 
 
 def test_values_are_the_means_of_the_windows(network, film):
-    found = responses.film_responses(network, film, "conv", windows=4)
+    of_film = responses.film_responses(network, film, "conv", windows=4)
     expected = np.array([0.2, 0.2, 0.8, 0.2])
-    np.testing.assert_allclose(found.values, np.stack([expected, 1 - expected], 1), atol=0.02)
-    assert [one.span for one in found.windows] == [(0, 5), (6, 11), (12, 17), (18, 23)]
-    assert found.strongest(0, 1) == [2] and 2 not in found.strongest(1, 3)
-    assert repr(found) == "FilmResponses('conv', 2 filters, 4 windows)"
-    assert found._repr_html_().count("<figcaption>filter 0: ") == 4
+    np.testing.assert_allclose(of_film.values, np.stack([expected, 1 - expected], 1), atol=0.02)
+    assert [one.span for one in of_film.windows] == [(0, 5), (6, 11), (12, 17), (18, 23)]
+    assert of_film.strongest(0, 1) == [2] and 2 not in of_film.strongest(1, 3)
+    assert repr(of_film) == "FilmResponses('conv', 2 filters, 4 windows)"
+    assert of_film._repr_html_().count("<figcaption>filter 0: ") == 4
     slid = responses.film_responses(network, film, "conv", windows=3, start=2, step=1, channels=[1])
     assert [one.span for one in slid.windows] == [(2, 5), (11, 14), (20, 23)]
     assert slid.values.shape == (3, 1) and slid.values[1, 0] < slid.values[0, 0]
 
 
 def test_what_is_not_there_is_refused(network, film):
-    with pytest.raises(ValueError, match="Expected one from 0 to 1. Received: 5"):
+    with pytest.raises(ValueError, match="Expected channels from 0 to 1. Received: 5"):
         responses.film_responses(network, film, "conv", windows=2, channels=[5])
     with pytest.raises(ValueError, match="'cnv'"):
         responses.film_responses(network, film, "cnv", windows=2)
+    with pytest.raises(ValueError, match="Expected 1 window or more. Received: 0"):
+        responses.film_responses(network, film, "conv", windows=0)
     with pytest.raises(ValueError, match="Expected at least 32 frames"):
         responses.film_responses(network, film, "conv", windows=8)
-    found = responses.film_responses(network, film, "conv", windows=2, channels=[1])
+    of_film = responses.film_responses(network, film, "conv", windows=2, channels=[1])
     with pytest.raises(ValueError, match="Received: 0"):
-        found.strongest(0)
+        of_film.strongest(0)
 
 
 def test_a_network_of_grey_clips_is_given_grey_windows(film):

@@ -36,22 +36,22 @@ def ramps(count=4):
 
 def test_indices_by_hand(network):
     """Frozen, brightness stays and all change is gone; backwards, brightening is its negative."""
-    found = responses.motion_dependence(network, "units", ramps(), draws=3)
-    brightness = [found.index(0, change).mean for change in ("freeze", "shuffle", "reverse")]
+    dependence = responses.motion_dependence(network, "units", ramps(), draws=3)
+    brightness = [dependence.index(0, change).mean for change in ("freeze", "shuffle", "reverse")]
     assert brightness == pytest.approx([0, 0, 0], abs=0.15) and brightness[2] == pytest.approx(
         0, abs=1e-4
     )
-    lost = found.index(1, "freeze")
+    lost = dependence.index(1, "freeze")
     assert lost.mean == pytest.approx(1) and 0.8 < lost.low < 1 < lost.high < 1.2  # as the ramps
-    assert found.index(1, "reverse") == pytest.approx((0, 0, 0), abs=1e-6)
-    assert found.index(2, "reverse").mean == pytest.approx(2, rel=1e-4)
-    np.testing.assert_allclose(found.original[2], 0.1 * np.linspace(0.8, 1.2, 4), rtol=1e-4)
-    assert repr(found) == "MotionDependence('units', 3 units, 4 clips)"
+    assert dependence.index(1, "reverse") == pytest.approx((0, 0, 0), abs=1e-6)
+    assert dependence.index(2, "reverse").mean == pytest.approx(2, rel=1e-4)
+    np.testing.assert_allclose(dependence.original[2], 0.1 * np.linspace(0.8, 1.2, 4), rtol=1e-4)
+    assert repr(dependence) == "MotionDependence('units', 3 units, 4 clips)"
 
 
 def test_a_unit_that_does_not_respond_has_no_index(network):
-    found = responses.motion_dependence(network, "units", ramps()[:, ::-1], channels=[2])
-    assert np.isnan(found.index(2).mean)
+    dependence = responses.motion_dependence(network, "units", ramps()[:, ::-1], channels=[2])
+    assert np.isnan(dependence.index(2).mean)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,12 @@ def test_wrong_arguments_are_refused(network, clips, options, message):
 
 
 def test_unknown_changes_and_units_are_refused(network):
-    found = responses.motion_dependence(network, "units", ramps(2), channels=[1], draws=1)
+    dependence = responses.motion_dependence(network, "units", ramps(2), channels=[1], draws=1)
     with pytest.raises(ValueError, match="'freeze'"):
-        found.index(1, "frezee")
-    with pytest.raises(ValueError, match="Received: 0"):
-        found.index(0)
+        dependence.index(1, "frezee")
+    for of_unit in (lambda: dependence.index(0), lambda: dependence.only(0, [1])):
+        with pytest.raises(ValueError, match="one of the units .* Received: 0"):
+            of_unit()
 
 
 def planted():
@@ -111,10 +112,12 @@ def planted():
 
 
 def test_planted_units_are_told_apart():
-    found = responses.appearance_and_motion(planted(), "units", textures=12, clips_each=3)
-    assert found.kinds == ["static"] * 10 + ["dynamic"] * 10 + ["joint"] * 10
-    np.testing.assert_allclose(found.shares.sum(axis=1), 1, rtol=1e-5)
-    assert (found.shares[:10, 0] > 0.99).all()
+    factors_of_units = responses.appearance_and_motion(
+        planted(), "units", textures=12, clips_each=3
+    )
+    assert factors_of_units.kinds == ["static"] * 10 + ["dynamic"] * 10 + ["joint"] * 10
+    np.testing.assert_allclose(factors_of_units.shares.sum(axis=1), 1, rtol=1e-5)
+    assert (factors_of_units.shares[:10, 0] > 0.99).all()
 
 
 def test_shares_of_tables_worked_out_by_hand():

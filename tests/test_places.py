@@ -21,9 +21,9 @@ def network():
     """Each voxel by itself: its value `v` has the logits `(v, -v, 1)`, exactly."""
     clip = keras.Input((4, 8, 8, 1))
     layer = keras.layers.Conv3D(3, 1, activation="softmax", name="voxels")
-    made = keras.Model(clip, layer(clip))
+    model = keras.Model(clip, layer(clip))
     layer.set_weights([np.array([1.0, -1, 0]).reshape(1, 1, 1, 1, 3), np.array([0.0, 0, 1])])
-    return made
+    return model
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def network():
 )
 def test_a_class_is_the_mean_over_the_places(network, where, mean):
     expected = np.stack([mean, -mean, np.ones(2)], axis=1)
-    made = scores(network, logit(range(3), where=where), CLIPS)
-    np.testing.assert_allclose(made, expected, rtol=1e-5)
+    scored = scores(network, logit(range(3), where=where), CLIPS)
+    np.testing.assert_allclose(scored, expected, rtol=1e-5)
     channel = objectives.channel("voxels", 0, where=where, before_activation=True)
     np.testing.assert_allclose(scores(network, channel, CLIPS)[:, 0], mean, rtol=1e-5)
 
@@ -50,8 +50,8 @@ def test_a_class_is_the_mean_over_the_places(network, where, mean):
 def test_log_odds_are_taken_at_each_place(network):
     v = CLIPS[..., 0]
     odds = v - np.log(np.exp(-v) + np.e)
-    made = scores(network, objectives.log_odds(0, where=1), CLIPS)
-    np.testing.assert_allclose(made[:, 0], odds[:, 1].mean((1, 2)), rtol=1e-4)
+    scored = scores(network, objectives.log_odds(0, where=1), CLIPS)
+    np.testing.assert_allclose(scored[:, 0], odds[:, 1].mean((1, 2)), rtol=1e-4)
 
 
 def test_probabilities_are_those_of_the_mean_scores(network):
@@ -68,7 +68,7 @@ def test_only_the_region_is_raised_and_explained(network):
     answer = attribute(network, CLIPS[0], logit(0, where=region), method="gradient")
     assert (answer.heatmap[inside] > 0).all() and not answer.heatmap[~inside].any()
     start = np.full((4, 8, 8, 1), 0.5)
-    (made,) = maximize(
+    (synthetic,) = maximize(
         network,
         logit(0, where=inside),
         start=start,
@@ -76,7 +76,7 @@ def test_only_the_region_is_raised_and_explained(network):
         parametrization="pixels",
         transforms=[],
     )
-    assert made[inside].min() > 0.55 > made[~inside].max() + 0.01
+    assert synthetic[inside].min() > 0.55 > synthetic[~inside].max() + 0.01
 
 
 def test_without_an_objective_the_class_of_most_places_is_explained(network):
@@ -115,6 +115,6 @@ def test_places_that_are_not_there_are_refused(network, where, words):
 
 def test_an_output_without_frames_has_no_places():
     clip = keras.Input((4, 8, 8, 1))
-    made = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(clip))
+    pooled = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(clip))
     with pytest.raises(ValueError, match="Expected where= a frame"):
-        attribute(made, CLIPS[0], logit(0, where=0))
+        attribute(pooled, CLIPS[0], logit(0, where=0))

@@ -119,7 +119,7 @@ def test_files_and_datasets_are_read_again(network, folder):
 def test_other_clips_than_those_swept_are_refused(network, swept):
     with pytest.raises(ValueError, match="the clips that were swept. Received: others, without"):
         responses.unit_clips(network, swept, FILMS[:1], "blocks", [0])
-    with pytest.raises(ValueError, match="Expected one from 0 to 2. Received: 3"):
+    with pytest.raises(ValueError, match="Expected channels from 0 to 2. Received: 3"):
         responses.unit_clips(network, swept, FILMS, "blocks", [3])
 
 

@@ -17,12 +17,12 @@ from c3dvis.responses.maps import with_and_without_motion
 def triple_loop(clip, kernel):
     t, h, w, _ = kernel.shape
     shape = tuple(n - k + 1 for n, k in zip(clip.shape[:3], (t, h, w), strict=True))
-    found = np.zeros(shape, np.float64)
+    response = np.zeros(shape, np.float64)
     for i in range(shape[0]):
         for y in range(shape[1]):
             for x in range(shape[2]):
-                found[i, y, x] = np.sum(clip[i : i + t, y : y + h, x : x + w] * kernel)
-    return found
+                response[i, y, x] = np.sum(clip[i : i + t, y : y + h, x : x + w] * kernel)
+    return response
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +45,18 @@ def clip():
 def test_convolve_equals_the_triple_loop(clip, shape):
     kernel = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
     expected = triple_loop(clip, kernel)
-    found = responses.convolve(clip, kernel)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    response = responses.convolve(clip, kernel)
+    assert response.shape == expected.shape
+    np.testing.assert_allclose(response, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 6])
 def test_several_kernels_are_each_on_their_own(clip, count):
     kernels = np.random.default_rng(3).standard_normal((2, 3, 3, 3, count)).astype(np.float32)
-    found = responses.convolve(clip, kernels)
+    response = responses.convolve(clip, kernels)
     for i in range(count):
         np.testing.assert_allclose(
-            found[..., i], responses.convolve(clip, kernels[..., i]), atol=1e-5
+            response[..., i], responses.convolve(clip, kernels[..., i]), atol=1e-5
         )
 
 
@@ -83,30 +83,30 @@ def test_random_kernels_depend_on_the_seed():
 
 
 def test_feature_maps_are_the_layers_activations(network, clip):
-    found = responses.feature_maps(network, clip, "conv1", channels=[3, 1])
+    maps = responses.feature_maps(network, clip, "conv1", channels=[3, 1])
     kernel, bias = network.get_layer("conv1").get_weights()
     padded = np.pad(clip, [(1, 1)] * 3 + [(0, 0)])
     by_hand = np.maximum(triple_loop(padded, kernel[..., 3]) + bias[3], 0)
-    np.testing.assert_allclose(found.maps[..., 0], by_hand, atol=1e-5)
-    assert found.channels == (3, 1) and found.maps.shape == (4, 8, 8, 2)
+    np.testing.assert_allclose(maps.maps[..., 0], by_hand, atol=1e-5)
+    assert maps.channels == (3, 1) and maps.maps.shape == (4, 8, 8, 2)
 
 
 def test_maps_are_scaled_by_filter_or_over_the_layer(network, clip):
-    found = responses.feature_maps(network, clip, "conv2")
-    each = found.scaled("filter")
+    maps = responses.feature_maps(network, clip, "conv2")
+    each = maps.scaled("filter")
     assert each.shape == (5, 4, 8, 8, 1)
     assert np.allclose(each.min((1, 2, 3, 4)), 0) and np.allclose(each.max((1, 2, 3, 4)), 1)
-    together = found.scaled("layer")
+    together = maps.scaled("layer")
     assert together.min() == 0 and together.max() == 1
     assert (together.max((1, 2, 3, 4)) < 1).sum() == 4
     # Every position of the layer covers as many frames, rows and columns.
-    small = found.maps[..., 0]
-    assert found.maps.shape[:3] == (2, 2, 2)
+    small = maps.maps[..., 0]
+    assert maps.maps.shape[:3] == (2, 2, 2)
     expected = small.repeat(2, 0).repeat(4, 1).repeat(4, 2)
     low, high = small.min(), small.max()
     np.testing.assert_allclose(each[0, ..., 0], (expected - low) / (high - low), atol=1e-6)
     with pytest.raises(ValueError, match="'filter' or 'layer'"):
-        found.scaled("frame")
+        maps.scaled("frame")
 
 
 def test_a_map_stands_beside_its_clip(network, clip):
@@ -123,6 +123,33 @@ def test_without_motion_all_frames_are_one(network, clip):
     np.testing.assert_array_equal(maps[1], maps[2])  # the others see the padding of time
     with pytest.raises(ValueError, match="a frame from 0 to 3"):
         responses.still(clip, 4)
+
+
+def test_a_layer_itself_and_one_channel_are_taken(network, clip):
+    layer = network.get_layer("conv1")
+    assert responses.feature_maps(network, clip, layer, channels=3).channels == (3,)
+    dependence = responses.motion_dependence(network, layer, [clip, clip], channels=3)
+    assert dependence.channels == (3,) and dependence.layer == "conv1"
+    assert list(responses.sweep(network, [clip], layers=layer, verbose=0)) == ["conv1"]
+    assert len(responses.kernels(network, layer)) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net: responses.UnitResponses(net, "conv1")([]), "none"),
+        (lambda net: responses.UnitResponses(net, "conv1")(np.zeros((4, 8, 8, 3))), "with axes"),
+        (lambda net: responses.UnitResponses(net, "conv1", batch_size=0), "batch_size of 1"),
+        (lambda net: responses.UnitResponses(net, "conv1").units([0.5]), "whole numbers"),
+        (lambda net: responses.UnitResponses(net, 3), "the name of a layer"),
+        (lambda _: responses.random_kernel(2.5), "a size.*size=2.5"),
+        (lambda _: responses.still(np.zeros((4, 8, 8, 3), np.float32), 1.5), "frame from 0 to 3"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_sentence(network, call, message):
+    with pytest.raises(ValueError, match=f"Expected .*{message}") as error:
+        call(network)
+    assert "Received" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +185,47 @@ def test_kernels_of_other_channels_show_their_strongest_mixture():
     np.testing.assert_allclose(shown[0, ..., 0], 0.5 + 0.5 * pattern / pattern.max(), atol=1e-5)
     with pytest.raises(ValueError, match="Expected the name of a convolution, such as 'conv'"):
         responses.kernels(network, "dense")
+
+
+@pytest.fixture(scope="module")
+def with_metadata():
+    """A network that scales from 0 to 255 and takes numbers beside the clip, and its plain twin."""
+    keras.utils.set_random_seed(1)
+    metadata, clip = keras.Input((3,), name="metadata"), keras.Input((4, 8, 8, 3), name="clip")
+    conv = keras.layers.Conv3D(4, 3, bias_initializer="random_normal", name="conv")
+    units = keras.layers.Conv3D(2, 2, bias_initializer="random_normal", name="units")
+    scaled = keras.layers.Rescaling(1 / 255)(clip)
+    outputs = [units(conv(scaled)), keras.layers.Dense(2)(metadata)]
+    return keras.Model([metadata, clip], outputs), keras.Model(clip, units(conv(clip)))
+
+
+def measured(network, clips_given, film):
+    """What each function of the room that takes a network says of its units."""
+    options = {"channels": [0, 1]}
+    paths = responses.path_similarity(network, "units", clips_given[:2], clips_given, top=2)
+    swept = responses.sweep(network, clips_given, layers=["units"], verbose=0)
+    strongest = responses.unit_clips(network, swept, clips_given, "units", [0, 1])
+    tuning = responses.motion_tuning(
+        network, "units", directions=(0, 180), spatial_frequencies=[0.1], **options
+    )
+    described = responses.describe(network, "units", clips_given, tuning=tuning)
+    return [
+        *(paths.activation, paths.synthetic, tuning.responses, tuning.best_response),
+        [clip.score for unit in strongest for clip in unit.strongest],
+        [unit.correlation for unit in described],
+        responses.video_mis(network, "units", clips_given, share=0.3, tasks=4).margins,
+        responses.appearance_and_motion(network, "units", textures=2, clips_each=1).responses,
+        responses.motion_dependence(network, "units", clips_given).original,
+        responses.film_responses(network, film, "units", windows=2).values,
+    ]
+
+
+def test_other_inputs_are_held_and_clips_scaled_by_all_that_measure_units(with_metadata, tmp_path):
+    given = np.random.default_rng(2).random((12, 4, 8, 8, 3), np.float32)
+    clips.write(tmp_path / "film.mp4", given[:2].reshape(8, 8, 8, 3).repeat(8, 1).repeat(8, 2))
+    both, plain = (measured(one, given, tmp_path / "film.mp4") for one in with_metadata)
+    for value, expected in zip(both, plain, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_command_writes_gifs_and_pages(tmp_path, capsys):

@@ -57,8 +57,8 @@ def assert_the_same_for_all_counts(network, clips, counts=COUNTS):
 
 def test_one_way_of_a_circuit_is_off_whatever_the_number_of_clips(circuit):
     clips = bright_and_dark()
-    of_real, of_made = (circuit.get_layer(name).output for name in ("of_real", "of_made"))
-    ways = keras.Model(circuit.inputs, [of_real, of_made])
+    ways = [circuit.get_layer(name).output for name in ("of_real", "of_synthetic")]
+    ways = keras.Model(circuit.inputs, ways)
     on = [np.asarray(each).any(axis=(1, 2, 3, 4)) for each in rewire.Shadow(ways)(clips[:8])]
     np.testing.assert_array_equal(on[0], clips[:8].mean(axis=(1, 2, 3, 4)) > 0.5)
     np.testing.assert_array_equal(on[0], ~on[1])

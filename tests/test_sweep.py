@@ -26,12 +26,12 @@ def network():
 def spots(count, seed=0):
     """Black clips with one block of one colour lit, and where."""
     draw = np.random.default_rng(seed)
-    made, where = np.zeros((count, *SHAPE), np.float32), []
-    for clip in made:
+    clips_of_spots, where = np.zeros((count, *SHAPE), np.float32), []
+    for clip in clips_of_spots:
         t, y, x, colour = (int(draw.integers(n)) for n in (2, 2, 2, 3))
         clip[2 * t : 2 * t + 2, 3 * y : 3 * y + 3, 3 * x : 3 * x + 3, colour] = draw.uniform(0.2, 1)
         where.append((t, y, x, colour))
-    return made, where
+    return clips_of_spots, where
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +203,7 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
     for options, message in (
         ({"top": 0}, "of 1 or more"),
         ({"layers": ["block"]}, "blocks"),
+        ({"layers": []}, "Expected one layer or more. Received: none"),
         (
             {"frames": 5},
             "Expected frames 4, as the network is built for: leave frames out.*Received: 5",
@@ -214,12 +215,13 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
         (tmp_path / "none", "a folder with videos"),
         (3, "Expected clips: a folder"),
         ([], "Expected clips: a folder"),
+        ([tmp_path / "none.mp4"], "Expected files. Received: .*none.mp4', which does not exist"),
         (np.zeros((2, 5, 6, 6, 3)), "Expected a clip of 4 frames"),
     ):
         with pytest.raises(ValueError, match=message):
             responses.sweep(network, clip_source, verbose=0)
     (tmp_path / "no.npz").write_text("no")
-    with pytest.raises(ValueError, match="Expected a sweep's file"):
+    with pytest.raises(ValueError, match="Expected a sweep's file. .* no .npz file"):
         responses.Sweep.load(tmp_path / "no.npz")
     with pytest.raises(ValueError, match="Expected one from 0 to 2. Received: 3"):
         swept.top("blocks", 3)

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tunings
 
 from c3dvis import responses
 from c3dvis.motion import DriftingGabor
@@ -51,22 +52,12 @@ def test_opposite_and_standing_gratings_excite_planted_units_less(planted):
 
 def by_hand(curve, opposite, best):
     """A tuning of one unit whose curve of four directions is given."""
-    responses = np.zeros((1, 4, 1, 2), np.float32)
-    responses[0, :, 0, 1] = curve
-    return tuning.MotionTuning(
-        layer="conv",
-        channels=(0,),
-        directions=np.array([0, 90, 180, 270], np.float32),
-        spatial_frequencies=np.array([0.1], np.float32),
-        temporal_frequencies=np.array([0, 0.1], np.float32),
-        responses=responses,
-        best=(DriftingGabor(),),
+    shown = np.zeros((1, 4, 1, 2), np.float32)
+    shown[0, :, 0, 1] = curve
+    return tunings.of_one_unit(
+        responses=shown,
         best_response=np.array([best], np.float32),
         opposite=np.array([opposite], np.float32),
-        standing=np.zeros(1, np.float32),
-        contrasts=np.ones(1, np.float32),
-        to_contrast=np.ones((1, 1), np.float32),
-        to_colour=np.ones((1, 4), np.float32),
     )
 
 
@@ -107,6 +98,8 @@ def test_the_plot_names_direction_and_speed(planted):
     best = tuned.best[0]
     assert f"{best.direction:.0f}°, {best.speed:.2g} px a frame" in figure.axes[0].get_title()
     assert len(figure.axes) == 3  # with the bar of colours
+    with pytest.raises(ValueError, match="Expected one of the units .* Received: 9"):
+        tuned.plot(9)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +108,8 @@ def test_the_plot_names_direction_and_speed(planted):
         ({"place": "centre"}, "Expected place 'field' or 'receptive field'. Received: 'centre'"),
         ({"channels": [5]}, "Expected channels from 0 to 4. Received: 5"),
         ({"channels": []}, "Received: none"),
+        ({"directions": []}, r"at least one direction.* Received: directions \[\]"),
+        ({"temporal_frequencies": [0]}, r"above 0. Received: .*temporal frequencies \[0\]"),
         ({"frames": 8}, "16"),
         ({"spatial_frequencies": [0.7]}, "up to 0.5 cycles a pixel. Received: 0.7"),
     ],

@@ -19,6 +19,13 @@ _KEPT, _READ = 4, 8
 _DIFFERENT = 0.05
 
 
+@dataclass(frozen=True, eq=False)
+class _Background:
+    film: str
+    label: int
+    picture: NDArray[np.float32]
+
+
 class ChangedClips:
     """The versions of clips; the same arguments always give the same versions.
 
@@ -43,7 +50,7 @@ class ChangedClips:
         self, index: int, clip: NDArray[np.float32], actor: Actor | None
     ) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The clip and its changed versions, each with the name of the change."""
-        others = {} if actor is None else self._backgrounds.of(index, actor)
+        others = {} if actor is None else self._other_backgrounds(index, actor)
         return versions(clip, actor, others, draws=self.draws, seed=self.seed)
 
     def example(self, index: int, change: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -52,62 +59,44 @@ class ChangedClips:
         every = self.versions(index, clip, actor)
         return clip, next(version for name, version in every if name == change)
 
-    @functools.cached_property
-    def _backgrounds(self) -> Backgrounds:
-        return Backgrounds(self.clip_set, self.seed)
-
-
-@dataclass(frozen=True, eq=False)
-class _Background:
-    film: str
-    label: int
-    picture: NDArray[np.float32]
-
-
-class Backgrounds:
-    """The backgrounds of a few clips of each class.
-
-    Args:
-        clip_set: The clips.
-        seed: Seed of the choice of backgrounds.
-    """
-
-    def __init__(self, clip_set: ClipSet, seed: int):
-        self._clip_set, self._seed = clip_set, seed
-        self._every = [one for label in sorted(set(clip_set.labels)) for one in self._kept(label)]
-
-    def of(self, index: int, actor: Actor) -> dict[str, NDArray[np.float32]]:
+    def _other_backgrounds(self, index: int, actor: Actor) -> dict[str, NDArray[np.float32]]:
         """Backgrounds for a clip, by the name of the change; those that there are.
 
         Of another film, and unlike the clip's own: clips that are all filmed in one place have no
         other background.
         """
-        label, film = self._clip_set.labels[index], self._clip_set.films[index]
+        label, film = self.clip_set.labels[index], self.clip_set.films[index]
         chosen = {}
         for change, is_same in ((SWAPPED, False), (SAME, True)):
             fit = [
                 one.picture
-                for one in self._every
+                for one in self._backgrounds
                 if (one.label == label) is is_same
                 and one.film != film
                 and np.abs(one.picture - actor.background).mean() > _DIFFERENT
             ]
             if fit:
-                draw = np.random.default_rng([self._seed, index, int(is_same)])
+                draw = np.random.default_rng([self.seed, index, int(is_same)])
                 chosen[change] = fit[draw.integers(len(fit))]
         return chosen
 
-    def _kept(self, label: int) -> list[_Background]:
-        own = [i for i, one in enumerate(self._clip_set.labels) if one == label]
+    @functools.cached_property
+    def _backgrounds(self) -> list[_Background]:
+        """The backgrounds of a few clips of each class."""
+        labels = self.clip_set.labels
+        return [one for label in sorted(set(labels)) for one in self._backgrounds_of(label)]
+
+    def _backgrounds_of(self, label: int) -> list[_Background]:
+        own = [i for i, one in enumerate(self.clip_set.labels) if one == label]
         kept: list[_Background] = []
         # Spread over the class, as neighbours in a folder are often of one film.
         for index in own[:: max(1, len(own) // _READ)][:_READ]:
-            film = self._clip_set.films[index]
+            film = self.clip_set.films[index]
             if len(kept) == _KEPT or film in {one.film for one in kept}:
                 continue
             try:
-                actor = self._clip_set.actor(index, self._clip_set.clip(index))
-            except (NoActor, ValueError):
+                actor = self.clip_set.actor(index, self.clip_set.clip(index))
+            except ValueError:
                 continue  # said where the clip itself is read
             kept.append(_Background(film, label, actor.background))
         return kept

@@ -63,26 +63,16 @@ def versions(
             yield change, clip[order]
     if actor is None:
         return
-    for change in (BLURRED, BLURRED_ACTOR):
-        yield change, masked(change, clip, actor)
-    for change, background in backgrounds.items():
-        yield change, _before(clip, actor, background)
-
-
-def masked(change: str, clip: NDArray[np.float32], actor: Actor) -> NDArray[np.float32]:
-    """A clip with its background or its actor blurred, frame by frame."""
     sigma = _BLUR * min(clip.shape[1:3])
-    if change == BLURRED_ACTOR:
-        return _mixed(actor.mask, blur(clip, sigma), clip)
     # Without the actor, whose colours would else spread into the background.
-    empty = _mixed(actor.mask, np.broadcast_to(actor.background, clip.shape), clip)
-    return _mixed(actor.mask, clip, blur(empty, sigma))
-
-
-def _before(clip: NDArray, actor: Actor, background: NDArray) -> NDArray[np.float32]:
-    return _mixed(actor.mask, clip, np.broadcast_to(background, clip.shape))
+    empty = _mixed(actor.mask, actor.background, clip)
+    yield BLURRED, _mixed(actor.mask, clip, blur(empty, sigma))
+    yield BLURRED_ACTOR, _mixed(actor.mask, blur(clip, sigma), clip)
+    for change, background in backgrounds.items():
+        yield change, _mixed(actor.mask, clip, background)
 
 
 def _mixed(mask: NDArray, inside: NDArray, outside: NDArray) -> NDArray[np.float32]:
+    """One clip or picture where the mask is 1, another where it is 0."""
     share = mask[..., None]
     return (share * inside + (1 - share) * outside).astype(np.float32)

@@ -54,10 +54,9 @@ class ClipSet:
         """The actor of a clip; NoActor where there is none, ValueError for an unfit mask."""
         if self.masks is None:
             return find_actor(clip)
-        if not isinstance(self.masks, Path):
-            return find_actor(clip, np.asarray(self.masks[index], np.float32))
-        path = self._mask(self.names[index])
-        return find_actor(clip, _read_mask(path, self.shape))
+        if isinstance(self.masks, Path):
+            return find_actor(clip, _read_mask(self.masks, self.names[index], self.shape))
+        return find_actor(clip, np.asarray(self.masks[index], np.float32))
 
     @property
     def identity(self) -> Any:
@@ -69,18 +68,6 @@ class ClipSet:
         if isinstance(masks, Path):
             masks = [[str(p), p.stat().st_size] for p in sorted(masks.rglob("*")) if p.is_file()]
         return [clips, list(self.labels), list(self.films), self.shape, identity.described(masks)]
-
-    def _mask(self, name: str) -> Path:
-        """The file or folder of a clip's mask: that of its name, with any ending."""
-        assert isinstance(self.masks, Path)
-        path = self.masks / name
-        if path.exists():
-            return path
-        siblings = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
-        matches = [one for one in siblings if path.stem in (one.stem, one.name)]
-        if not matches:
-            raise NoActor(f"there is no mask of it in {self.masks}")
-        return matches[0]
 
 
 def clip_set(
@@ -145,7 +132,14 @@ def _films(names: Sequence[str], source: str | None) -> tuple[str, ...]:
     return tuple((one.group(1) if pattern.groups else one.group()) or "" for one in matches if one)
 
 
-def _read_mask(path: Path, shape: Sequence[int]) -> NDArray[np.float32]:
-    """A mask film as long as its clip, or one picture for all frames."""
+def _read_mask(folder: Path, name: str, shape: Sequence[int]) -> NDArray[np.float32]:
+    """The mask of a clip's name, with any ending: a film as long as the clip, or one picture."""
+    path = folder / name
+    if not path.exists():
+        siblings = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
+        matches = [one for one in siblings if path.stem in (one.stem, one.name)]
+        if not matches:
+            raise NoActor(f"there is no mask of it in {folder}")
+        path = matches[0]
     read = excerpt(path, frames=shape[0], size=(shape[1], shape[2]), short="hold")
     return read.clip.mean(axis=-1)

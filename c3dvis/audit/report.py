@@ -23,6 +23,8 @@ from c3dvis.text import in_short, number
 _FPS = 8
 # Changes of which the clips that lose the most are shown.
 _SHOWN = ("freeze", "reverse", SWAPPED, BLURRED, BLURRED_ACTOR)
+# Of a summary, each with an interval.
+_MEASURES = ("accuracy", "probability", "logit", "evidence", "loss")
 # Probability that a clip must lose to be shown.
 _LOSES = 0.05
 # Pixels that a film of two clips is at least wide on the page.
@@ -176,11 +178,9 @@ def _title(change: str) -> str:
 
 def _in_words(interval: Interval) -> str:
     mean, low, high = (f"{end:.2f}".replace("-0.00", "0.00") for end in interval)
-    return (
-        mean
-        if math.isinf(interval.low)
-        else f"{mean} ({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
-    )
+    if math.isinf(interval.low):
+        return mean
+    return f"{mean} ({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _score_rows(audit: Audit) -> Iterator[Sequence[Any]]:
@@ -194,12 +194,11 @@ def _score_rows(audit: Audit) -> Iterator[Sequence[Any]]:
 
 
 def _summary_rows(audit: Audit) -> Iterator[Sequence[Any]]:
-    measures = ("accuracy", "probability", "logit", "evidence", "loss")
-    ends = [name + end for name in measures for end in ("", "_low", "_high")]
+    ends = [name + end for name in _MEASURES for end in ("", "_low", "_high")]
     yield ["class", "change", "clips", "films", *ends]
     for label in (None, *audit.labels):
         for change, one in audit.summaries(label).items():
-            numbers = [end for name in measures for end in _finite(getattr(one, name))]
+            numbers = [end for name in _MEASURES for end in _finite(getattr(one, name))]
             yield [_class_name(audit, label), change, one.clips, one.sources, *numbers]
 
 
@@ -224,10 +223,7 @@ def _summary(one: Summary) -> dict[str, Any]:
     return {
         "clips": one.clips,
         "films": one.sources,
-        **{
-            name: _finite(getattr(one, name))
-            for name in ("accuracy", "probability", "logit", "evidence", "loss")
-        },
+        **{name: _finite(getattr(one, name)) for name in _MEASURES},
     }
 
 

@@ -100,6 +100,10 @@ class Audit:
     clips: tuple[ClipScores, ...]
     failed: tuple[tuple[str, str], ...] = ()
     elsewhere: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    # Summaries by change and class: resampling takes seconds, and pages ask for each several times.
+    _summaries: dict[tuple[str, int | None], Summary | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __repr__(self) -> str:
         return (
@@ -132,6 +136,11 @@ class Audit:
         """
         if change not in CHANGES:
             raise unknown("a change", change, CHANGES)
+        if (change, label) not in self._summaries:
+            self._summaries[change, label] = self._summarized(change, label)
+        return self._summaries[change, label]
+
+    def _summarized(self, change: str, label: int | None) -> Summary | None:
         chosen = [
             clip
             for clip in self.clips

@@ -65,8 +65,8 @@ def audit(
             or an array or list of clips `(T, H, W, C)` in [0, 1].
         labels: Names or numbers of classes: one for each clip, or by the name of a clip or folder
             below the folder. None takes the folders' names.
-        out: Folder for pages, tables and scores; the same call goes on where it was stopped. None
-            writes nothing.
+        out: Folder for pages, tables and scores; the same call resumes a stopped audit. None writes
+            nothing.
         masks: Where the actors are: a folder of pictures or films of the clips' names, white on
             black; or `(T, H, W)` in [0, 1] for each clip. None finds what moves.
         source: Regular expression; what it matches in a clip's name (its first group, if any) names

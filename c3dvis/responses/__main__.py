@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from c3dvis import files
 from c3dvis.command_line import (
@@ -60,7 +59,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.sweep:
         from c3dvis.responses import sweep_report
 
-        sweep_report.write(chosen, say)
+        sweep_report.write(chosen)
         say(f"{chosen.out}/index.html: strongest and weakest clips")
         return 0
     from c3dvis.responses import report
@@ -71,6 +70,34 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    chosen = parser.parse_args(given)
+    check_arguments(parser, chosen)
+    folder_argument(parser, chosen.out)
+    times = [name for name in ("start", "step", "short") if getattr(chosen, name)]
+    if chosen.clip is None and times:
+        parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
+    if chosen.clip is not None and not Path(chosen.clip).exists():
+        parser.error(
+            "argument CLIP: Expected a file or folder. "
+            f"Received: {chosen.clip!r}, which {files.absent(chosen.clip)}."
+        )
+    if chosen.sweep and (chosen.clip is None or not Path(chosen.clip).is_dir()):
+        parser.error(f"argument --sweep: Expected a folder of clips. Received: {chosen.clip!r}.")
+    if chosen.sweep and times:
+        parser.error(f"argument --{times[0]}: not allowed with argument --sweep")
+    if chosen.windows > 1 and (chosen.clip is None or chosen.random_kernel is not None):
+        parser.error("argument --windows: Expected a CLIP and --layer, or --sweep, with it.")
+    check_window_arguments(parser, chosen)
+    for name in ("layers", "batch_size"):
+        if not chosen.sweep and getattr(chosen, name) is not None:
+            parser.error(f"argument --{name.replace('_', '-')}: Expected --sweep with it.")
+    if chosen.batch_size is None:
+        chosen.batch_size = 4
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m c3dvis.responses",
         description=_DESCRIPTION,
@@ -127,53 +154,17 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         top="number of these windows; with --sweep, number of strongest and weakest clips of each "
         "unit, each from another film",
     )
-    _add_sweep(parser.add_argument_group("with --sweep"))
-    parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
-    chosen = parser.parse_args(given)
-    check_arguments(parser, chosen)
-    folder_argument(parser, chosen.out)
-    times = [name for name in ("start", "step", "short") if getattr(chosen, name)]
-    if chosen.clip is None and times:
-        parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
-    if chosen.clip is not None and not Path(chosen.clip).exists():
-        parser.error(
-            "argument CLIP: Expected a file or folder. "
-            f"Received: {chosen.clip!r}, which {files.absent(chosen.clip)}."
-        )
-    _check_sweep(parser, chosen, times)
-    return chosen
-
-
-def _add_sweep(group: Any) -> None:
-    group.add_argument(
+    swept = parser.add_argument_group("with --sweep")
+    swept.add_argument(
         "--layers",
         nargs="+",
         action="extend",
         metavar="LAYER",
         help="that are swept and shown (default: those of a gallery, and the classes)",
     )
-    group.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
-
-
-_OF_SWEEPS = {"layers": None, "batch_size": 4}
-
-
-def _check_sweep(
-    parser: argparse.ArgumentParser, chosen: argparse.Namespace, times: list[str]
-) -> None:
-    """Refuses arguments that do not go together, and fills in a sweep's defaults."""
-    if chosen.sweep and (chosen.clip is None or not Path(chosen.clip).is_dir()):
-        parser.error(f"argument --sweep: Expected a folder of clips. Received: {chosen.clip!r}.")
-    if chosen.sweep and times:
-        parser.error(f"argument --{times[0]}: not allowed with argument --sweep")
-    if chosen.windows > 1 and (chosen.clip is None or chosen.random_kernel is not None):
-        parser.error("argument --windows: Expected a CLIP and --layer, or --sweep, with it.")
-    check_window_arguments(parser, chosen)
-    for name, default in _OF_SWEEPS.items():
-        given = getattr(chosen, name)
-        if not chosen.sweep and given is not None:
-            parser.error(f"argument --{name.replace('_', '-')}: Expected --sweep with it.")
-        setattr(chosen, name, default if given is None else given)
+    swept.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
+    parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from c3dvis import autodiff, graph, rewire
 from c3dvis import clips as clips_room
 from c3dvis.models import description, layers
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import LOGITS
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.objectives.terms import layer_name
+from c3dvis.responses.unit_responses import UnitResponses, row_of
 
 __all__ = ["PathSimilarity", "path_similarity"]
 
@@ -81,7 +83,7 @@ class PathSimilarity:
 
     def sentence(self, channel: int) -> str:
         """What the alarm says of a unit, in words."""
-        unit = self._row(channel)
+        unit = row_of(channel, self.channels)
         way = float(self.same_way[unit])
         if np.isnan(way):
             return (
@@ -100,7 +102,7 @@ class PathSimilarity:
 
     def activations_sentence(self, channel: int) -> str:
         """How similar the activations before a unit are, in words."""
-        same = float(self.same_activations[self._row(channel)])
+        same = float(self.same_activations[row_of(channel, self.channels)])
         if np.isnan(same):
             return "No path similarity: its strongest real clips are as similar as any others."
         return (
@@ -108,19 +110,14 @@ class PathSimilarity:
             "strongest real clips are to each other, 0 as these are to other real clips."
         )
 
-    def _row(self, channel: int) -> int:
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        return self.channels.index(channel)
-
 
 def path_similarity(
     network: keras.Model,
     layer: str,
-    synthetic: ArrayLike,
-    clips: ArrayLike,
+    synthetic: Iterable[ArrayLike],
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     top: int = 5,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -145,7 +142,7 @@ def path_similarity(
             `objectives.LOGITS`.
         synthetic: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         top: How many real clips of each unit are compared, and as many others.
         seed: Seed for drawing the others.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -164,12 +161,10 @@ def path_similarity(
         >>> responses.path_similarity(network, "conv2", synthetic, clips, **options).layers
         ('conv1',)
     """
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     contributions_of = _LayerContributions(network, layer, preprocess, batch_size)
     own = tuple(network.inputs[0].shape[1:]) if preprocess is None else None
-    real, given = (
-        [clips_room.check(clip) if own is None else clips_room.check(clip, own) for clip in some]
-        for some in (np.asarray(clips), np.asarray(synthetic))
-    )
+    real, given = ([clips_room.check(clip, own) for clip in some] for some in (clips, synthetic))
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
     if len(given) != len(units) or top < 2 or len(real) < 2 * top:
@@ -190,12 +185,16 @@ def path_similarity(
     columns = (
         _compared(activations, contributions, contributions_of.parts[i], top) for i in shared
     )
-    activation, of_made, of_real = zip(*columns, strict=True)
+    activation, of_synthetic, of_real = (
+        np.stack(each, axis=-1).astype(np.float32) for each in zip(*columns, strict=True)
+    )
     return PathSimilarity(
-        layer,
-        tuple(units),
-        tuple(contributions_of.names[i] for i in shared),
-        *(np.stack(each, axis=-1).astype(np.float32) for each in (activation, of_made, of_real)),
+        layer=layer,
+        channels=tuple(units),
+        layers=tuple(contributions_of.names[i] for i in shared),
+        activation=activation,
+        synthetic=of_synthetic,
+        real=of_real,
     )
 
 
@@ -215,13 +214,10 @@ class _LayerContributions:
         last = None if layer.startswith(LOGITS) else layers.find(network, layer).place
         mixing = _behind_weights(self._graph)
         compared_layers = [
-            (info, keys[0])
+            (info, key)
             for info in description.visualizable(network, weightless=True)
             if info.place != last and len(keys := shadow.keys(info.place)) == 1
-        ]
-        compared_layers = [
-            (info, key)
-            for info, key in compared_layers
+            for key in keys
             if key not in shadow.output_keys and (info.weights or key in mixing)
         ]
         if not compared_layers:
@@ -324,7 +320,7 @@ def _leads_past(network_graph: graph.Graph, blocked: Collection[int]) -> bool:
 
 
 def _compared(activations, contributions, part: slice, top: int):
-    """Of one layer, `(C,)` each: likeness of activations; of contributions, synthetic and real."""
+    """For one layer, `(C,)` each: `activation`, `synthetic` and `real` of a `PathSimilarity`."""
     values = activations[..., part]
     flat = values[:, 1:].reshape(-1, values.shape[-1])
     deviation = flat.std(axis=0)

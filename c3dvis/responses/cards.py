@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import numpy as np
 
 from c3dvis import files
 from c3dvis.objectives import LOGITS
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.dependence import MotionDependence, motion_dependence
 from c3dvis.responses.directions import SELECTIVE, in_words
 from c3dvis.responses.factors import Factors, appearance_and_motion
 from c3dvis.responses.ranked_clips import UnitClips
-from c3dvis.responses.tuning import MotionTuning, motion_tuning
+from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
+from c3dvis.responses.unit_responses import row_of
 from c3dvis.text import number
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ class MotionCard:
     @property
     def direction(self) -> float | None:
         """Preferred direction of motion in degrees; None if it prefers static gratings."""
-        unit = self.tuning.channels.index(self.channel)
+        unit = row_of(self.channel, self.tuning.channels)
         best = self.tuning.best[unit]
         moves = best.temporal_frequency >= 1e-3
         return best.direction if moves and self.tuning.best_response[unit] > 0 else None
@@ -90,7 +93,7 @@ class MotionCard:
 
     @property
     def _motion(self) -> str:
-        unit = self.tuning.channels.index(self.channel)
+        unit = row_of(self.channel, self.tuning.channels)
         if not self.tuning.best_response[unit] > 0:
             return self._no_motion(unit)
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
@@ -124,7 +127,7 @@ class MotionCard:
         return "tells clips apart by " + ", ".join(f"{name} {x:.0%}" for name, x in named)
 
     def _row(self, values: Any, channels: Sequence[int]) -> Any:
-        return values[tuple(channels).index(self.channel)]
+        return values[row_of(self.channel, tuple(channels))]
 
     def figure(self) -> Figure:
         """Plots directions, frequencies, contrast, shares, and the loss without motion."""
@@ -145,29 +148,25 @@ class MotionCard:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the figure as PNG, SVG or PDF, by the ending of `path`; whole or not at all."""
-        import io
-
-        path, content = Path(path), io.BytesIO()
-        # Without a date, equal cards make equal files.
-        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+        path = Path(path)
         kind = path.suffix.lower()
         if kind not in (".png", ".svg", ".pdf"):
             raise ValueError(f"Expected a file of .png, .svg or .pdf. Received: {str(path)!r}.")
-        metadata = dated.get(kind)
-        self.figure().savefig(content, format=kind[1:], dpi=110, metadata=metadata)
-        files.write_bytes(path, content.getvalue())
+        files.write_bytes(path, self._rendered(kind))
         return path
 
     def _repr_png_(self) -> bytes:
-        import io
+        return self._rendered(".png")
 
+    def _rendered(self, kind: str) -> bytes:
+        # Without a date, equal cards make equal files.
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         content = io.BytesIO()
-        self.figure().savefig(content, format="png", dpi=110)
+        self.figure().savefig(content, format=kind[1:], dpi=110, metadata=dated.get(kind))
         return content.getvalue()
 
     def _draw_directions(self, axes: Any) -> None:
-        both = ((self.tuning, "whole clip"), (self.centre, "its own field"))
-        for tuning, name in both:
+        for tuning, name in ((self.tuning, "whole clip"), (self.centre, "its own field")):
             if tuning is None:
                 continue
             curve = np.maximum(self._row(tuning.direction_curve(), tuning.channels), 0)
@@ -196,14 +195,7 @@ class MotionCard:
         )
 
     def _draw_map(self, axes: Any, tuning: MotionTuning, name: str) -> None:
-        shown = self._row(tuning.speed_map(), tuning.channels)
-        temporal, spatial = tuning.temporal_frequencies, tuning.spatial_frequencies
-        axes.pcolormesh(range(len(temporal)), range(len(spatial)), shown)
-        axes.set_xticks(range(len(temporal)), [f"{value:.2g}" for value in temporal])
-        axes.set_yticks(range(len(spatial)), [f"{value:.2g}" for value in spatial])
-        axes.set_xlabel("cycles a frame", fontsize=8)
-        axes.set_ylabel("cycles a pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
+        shown = tuning.draw_map(axes, row_of(self.channel, tuning.channels)).get_array()
         low, high = (number(float(value)) for value in (shown.min(), shown.max()))
         axes.set_title(f"{name}: {low} (dark) to {high}", fontsize=8)
 
@@ -241,15 +233,13 @@ class MotionCard:
 
 
 def _best_colour(responses: Any) -> str:
-    from c3dvis.responses.tuning import COLOURS
-
     return list(COLOURS)[int(np.argmax(responses))]
 
 
 def motion_cards(
     network: keras.Model,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | int,
     *,
     strongest: Sequence[UnitClips] = (),
     frames: int | None = None,
@@ -264,7 +254,7 @@ def motion_cards(
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
         layer: Name of a layer, or `objectives.LOGITS`.
-        channels: Units, counted from 0.
+        channels: Units, or one, counted from 0.
         strongest: Strongest clips of each unit, by `responses.unit_clips`, two or more; units
             without clips have no `dependence`.
         frames: Number of frames, if the network takes any.
@@ -284,8 +274,14 @@ def motion_cards(
         >>> (card,) = responses.motion_cards(network, "conv2", [3])  # doctest: +SKIP
         >>> card.save("conv2-3.png")  # doctest: +SKIP
     """
-    shown = {"frames": frames, "size": size, "preprocess": preprocess, "batch_size": batch_size}
-    options: dict[str, Any] = {"channels": channels, **shown}
+    layer = layer_name(layer)
+    options: dict[str, Any] = {
+        "channels": channels,
+        "frames": frames,
+        "size": size,
+        "preprocess": preprocess,
+        "batch_size": batch_size,
+    }
     tuning = motion_tuning(network, layer, **options)
     centre = None
     if not layer.startswith(LOGITS):

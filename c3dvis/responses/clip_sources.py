@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, output_folder
 from c3dvis.clips import pictures
-from c3dvis.clips.reading import CLIP_SUFFIXES, excerpt, excerpts
+from c3dvis.clips.reading import CLIP_SUFFIXES, excerpts
+from c3dvis.files import absent
 from c3dvis.responses.sweep_result import PARTS, SETTINGS
 from c3dvis.text import in_one_line
 
@@ -40,10 +41,10 @@ class NamedClip:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips that can be gone through again from any of them.
+    """Clips that can be read again and again, from any of them on.
 
     Attributes:
-        identity: What tells them from others, as JSON keeps it.
+        identity: What distinguishes them from other clips, as JSON keeps it.
         count: How many there are; None where a dataset does not say.
         start_at: Function of a number that gives the clips from this one on.
         names: Names of all clips, if each can be read by itself; otherwise None.
@@ -79,12 +80,12 @@ class Clips:
 def of(
     given: Any,
     *,
-    frames: int | None,
-    size: tuple[int, int] | None,
+    frames: int,
+    size: tuple[int, int],
     channels: int = 3,
     windows: int = 1,
 ) -> Clips:
-    """What a sweep goes through.
+    """The clips that a sweep reads.
 
     Args:
         given: A folder of videos, NumPy files and folders of frames, sorted into folders or not; a
@@ -98,11 +99,12 @@ def of(
     Raises:
         ValueError: Nothing that clips could be read from.
     """
+    read = partial(_windows, frames, size, channels, windows)
     if isinstance(given, (str, os.PathLike)):
         folder = Path(given)
         files = check_folder(folder)
         names = [file.relative_to(folder).as_posix() for file in files]
-        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
+        return _of_files(files, names, read, windows)
     if hasattr(given, "__getitem__") and hasattr(given, "num_batches"):  # a PyDataset
         return _of_batches(lambda: (given[i] for i in range(given.num_batches)), given)
     if hasattr(given, "element_spec"):  # a tf.data.Dataset
@@ -115,8 +117,10 @@ def of(
         )
     if all(isinstance(one, (str, os.PathLike)) for one in listed):
         files = [Path(one) for one in listed]
-        names = [str(file) for file in files]
-        return _of_files(files, names, partial(_windows, frames, size, channels, windows), windows)
+        for file in files:
+            if not file.exists():
+                raise ValueError(f"Expected files. Received: '{file}', which {absent(file)}.")
+        return _of_files(files, [str(file) for file in files], read, windows)
     return _of_arrays(listed)
 
 
@@ -128,8 +132,9 @@ def check_folder(folder: Path) -> list[Path]:
     """
     files = list(_files(folder))
     if not files:
-        received = f"Received: {str(folder)!r}."
-        raise ValueError(f"Expected a folder with videos or NumPy files. {received}")
+        raise ValueError(
+            f"Expected a folder with videos or NumPy files. Received: {str(folder)!r}."
+        )
     return files
 
 
@@ -141,11 +146,8 @@ def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if output_folder.is_output(entry) or (
-            entry.name == PARTS and (folder / SETTINGS).is_file()
-        ):
+        is_part = entry.name == PARTS and (folder / SETTINGS).is_file()
+        if entry.name.startswith(".") or is_part or output_folder.is_output(entry):
             continue
         if entry.is_dir():
             pictured = any(f.suffix.lower() in pictures.FRAME_SUFFIXES for f in entry.iterdir())
@@ -172,12 +174,9 @@ def _of_files(files, names, read_windows: Callable, windows: int) -> Clips:
 
 
 def _windows(
-    frames: int | None, size: tuple[int, int] | None, channels: int, windows: int, file: Path
+    frames: int, size: tuple[int, int], channels: int, windows: int, file: Path
 ) -> list[NDArray[np.float32]]:
-    """A clip of each of the equal parts of a file; without a number of frames, all of it."""
-    if frames is None:
-        whole = excerpt(file, size=size).with_channels(channels)
-        return np.array_split(whole.clip, windows)
+    """A clip of each of the equal parts of a file."""
     read = excerpts(file, windows, frames=frames, size=size, short="hold")
     return [one.with_channels(channels).clip for one in read]
 

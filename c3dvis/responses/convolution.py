@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from numbers import Integral
 
 import numpy as np
 from keras import ops
@@ -106,9 +107,10 @@ def random_kernel(
         >>> random_kernel(5).shape
         (5, 5, 5, 3)
     """
-    if size < 1 or channels < 1 or seed < 0:
+    given = (size, channels, seed)
+    if not all(isinstance(one, Integral) for one in given) or min(size, channels, seed + 1) < 1:
         raise ValueError(
-            "Expected a size and channels of 1 or more and a seed of 0 or more. "
+            "Expected a size and channels of 1 or more and a seed of 0 or more, whole numbers. "
             f"Received: size={size}, channels={channels}, seed={seed}."
         )
     draw = np.random.default_rng(seed)

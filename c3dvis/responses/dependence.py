@@ -1,8 +1,8 @@
-"""How much of a unit's response to clips is owed to their motion."""
+"""How much of a unit's response to clips is due to their motion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -13,7 +13,7 @@ from c3dvis import clips as clips_room
 from c3dvis.clips.frame_orders import CHANGES, frame_orders
 from c3dvis.intervals import Interval, bootstrap
 from c3dvis.models.held_inputs import one_input
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, row_of
 from c3dvis.text import unknown
 
 __all__ = ["MotionDependence", "motion_dependence"]
@@ -43,7 +43,7 @@ class MotionDependence:
 
     def only(self, channel: int, clips: Sequence[int]) -> MotionDependence:
         """The same of one unit and of some of the clips, by their numbers."""
-        unit, rows = self.channels.index(channel), list(clips)
+        unit, rows = row_of(channel, self.channels), list(clips)
         changed = {change: values[[unit]][:, rows] for change, values in self.changed.items()}
         original = self.original[[unit]][:, rows]
         return MotionDependence(self.layer, (channel,), original, changed)
@@ -59,9 +59,7 @@ class MotionDependence:
         """
         if change not in self.changed:
             raise unknown("a change", change, self.changed)
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        unit = self.channels.index(channel)
+        unit = row_of(channel, self.channels)
         original, changed = self.original[unit], self.changed[change][unit]
         mean = original.mean(dtype=np.float64)
         if not mean > 0:
@@ -72,9 +70,9 @@ class MotionDependence:
 def motion_dependence(
     network: keras.Model,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     draws: int = 4,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -82,14 +80,14 @@ def motion_dependence(
 ) -> MotionDependence:
     """What freezing, shuffling and reversing clips does to the units of a layer.
 
-    Give a unit its own strongest clips, such as those of `responses.sweep`: of clips that it does
-    not respond to nothing can be lost.
+    Give a unit its own strongest clips, such as those of `responses.sweep`: where it does not
+    respond, it has nothing to lose.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: `(N, T, H, W, C)` in [0, 1], two or more, of two frames or more.
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         draws: Frames that are frozen, spread evenly, and random orders.
         seed: Seed of the random orders, the same for all clips.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -109,7 +107,7 @@ def motion_dependence(
     """
     network = one_input(network, scaled=preprocess is None)
     own = tuple(network.inputs[0].shape[1:])
-    checked = [clips_room.check(clip, own) for clip in np.asarray(clips)]
+    checked = [clips_room.check(clip, own) for clip in clips]
     frames = len(checked[0]) if checked else 0
     if len(checked) < 2 or frames < 2 or draws < 1:
         raise ValueError(
@@ -124,7 +122,7 @@ def motion_dependence(
         return scores(clip[order] for clip in checked)[:, units].T
 
     return MotionDependence(
-        layer=layer,
+        layer=scores.layer,
         channels=tuple(units),
         original=responses(np.arange(frames)),
         changed={

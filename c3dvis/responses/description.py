@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
+from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses import similarity
 from c3dvis.responses.tuning import COLOURS, MotionTuning, motion_tuning
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, checked_units
 
 __all__ = ["Description", "describe"]
 
@@ -31,12 +33,6 @@ _WAYS = (
     *("leftward", "leftward and downward", "downward", "rightward and downward"),
 )
 _STRIPES = ("upright", "falling", "level", "rising")
-_COLOURS_IN_WORDS = {
-    "light and dark": "light against dark",
-    "red and cyan": "red against cyan",
-    "red and green": "red against green",
-    "blue and yellow": "blue against yellow",
-}
 _OPPOSITIONS = ("red and green", "blue and yellow")
 # Waves of a generated clip, and their deviation from the description in degrees and octaves.
 _WAVES, _STRAY_DEGREES, _STRAY_OCTAVES = 5, 15.0, 0.25
@@ -93,9 +89,9 @@ class Description:
 def describe(
     network: keras.Model,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     tuning: MotionTuning | None = None,
     seed: int = 0,
     preprocess: Callable | None = None,
@@ -104,16 +100,16 @@ def describe(
     """What units of a layer prefer, in words, with numbers that say whether to believe it.
 
     The words are the unit's best drifting grating: its direction where it is selective, its speed,
-    colours and scale. They are tried twice. Over all clips: how much motion energy of that
+    colours and scale. They are tested twice. Over all clips: how much motion energy of that
     direction, speed, scale and colour a clip has (Adelson and Bergen 1985,
     https://doi.org/10.1364/JOSAA.2.000284) is correlated with the unit's response. And on textures
     of several waves generated from the words, beside others of another direction, speed or colour.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: Real clips `(N, T, H, W, 3)`, ten or more.
-        channels: Units, counted from 0; None is all, or those of the tuning.
+        channels: Units, or one, counted from 0; None is all, or those of the tuning.
         tuning: What `motion_tuning` gave for these units; None measures it, in light and
             dark and in two colour oppositions.
         seed: Seed of the generated clips.
@@ -137,8 +133,9 @@ def describe(
         >>> [unit.channel for unit in responses.describe(network, "conv2", clips, tuning=tuning)]
         [0]
     """
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     own = tuple(network.inputs[0].shape[1:])
-    real = [clips_room.check(c, None if preprocess else own) for c in np.asarray(clips)]
+    real = [clips_room.check(c, None if preprocess else own) for c in clips]
     if len(real) < 10 or real[0].shape[-1] != 3:
         raise ValueError(
             "Expected ten clips in colour or more. "
@@ -149,7 +146,8 @@ def describe(
         units = scores.units(channels)
         tunings = _tunings(network, layer, units, real[0].shape[:3], preprocess, batch_size)
     else:
-        units = list(tuning.channels) if channels is None else [int(c) for c in channels]
+        asked = tuning.channels if channels is None else channels
+        units = checked_units(layer, scores.count, asked)
         tunings = {None: tuning}
         if tuning.layer != layer or not set(units) <= set(tuning.channels):
             raise ValueError(
@@ -219,9 +217,13 @@ class _Preference:
     @classmethod
     def best_of(cls, tunings: Mapping[str | None, MotionTuning], channel: int) -> _Preference:
         """The preference in the colours with the highest response."""
-        at = {name: tuning.channels.index(channel) for name, tuning in tunings.items()}
-        best = max(tunings, key=lambda name: tunings[name].best_response[at[name]])
-        return cls.from_tuning(tunings[best], at[best], best)
+
+        def response(name: str | None) -> float:
+            tuning = tunings[name]
+            return tuning.best_response[tuning.channels.index(channel)]
+
+        best = max(tunings, key=response)
+        return cls.from_tuning(tunings[best], tunings[best].channels.index(channel), best)
 
     @classmethod
     def from_tuning(
@@ -257,7 +259,7 @@ class _Preference:
             ways = [_WAYS[round(way / 45) % 8] for way in self.directions]
             what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px a frame"
         scale = f"stripes of {1 / self.wave.spatial_frequency:.2g} px"
-        return f"{what}, {_COLOURS_IN_WORDS[self.colours]}, {scale}"
+        return f"{what}, {self.colours.replace(' and ', ' against ')}, {scale}"
 
 
 def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]:
@@ -268,10 +270,14 @@ def _predicted(preferences: Sequence[_Preference], clips) -> NDArray[np.float32]
     shape = clips[0].shape[:3]
     bands = []
     for one in preferences:
-        wave = one.wave
-        rest = {"spatial": wave.spatial_frequency, "temporal": wave.temporal_frequency}
+        spatial, temporal = one.wave.spatial_frequency, one.wave.temporal_frequency
         ways = one.directions or (None,)
-        bands.append(sum(similarity.band(shape, direction=way, **rest) for way in ways))
+        bands.append(
+            sum(
+                similarity.band(shape, spatial=spatial, direction=way, temporal=temporal)
+                for way in ways
+            )
+        )
     rows = []
     for clip in clips:
         spectra = similarity.power(clip, axes)

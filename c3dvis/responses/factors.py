@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from c3dvis.models.held_inputs import one_input
 from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
 
 __all__ = ["Factors", "appearance_and_motion"]
@@ -19,15 +20,15 @@ KINDS = ("static", "dynamic", "joint")
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """What the differences between a unit's responses are owed to.
+    """What explains the differences between a unit's responses.
 
     Attributes:
         layer: Name of the layer.
         channels: Index of each of the C units.
         responses: float32 `(C, A, M)`: to A textures in M motions, means over several clips.
         shares: float32 `(C, 3)`, of the variance: "static", of the texture alone; "dynamic", of
-            the motion alone; "joint", of what neither tells alone, as for a unit that wants a red
-            texture that goes left. They add up to 1; NaN where all responses are equal.
+            the motion alone; "joint", of what neither explains alone, as for a unit that
+            prefers a red texture moving left. They add up to 1; NaN where all responses are equal.
     """
 
     layer: str
@@ -48,7 +49,7 @@ def appearance_and_motion(
     network: keras.Model,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     textures: int = 8,
     speed: float = 1.5,
     clips_each: int = 2,
@@ -68,8 +69,8 @@ def appearance_and_motion(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
-        channels: Units, counted from 0; None is all.
+        layer: Name of a layer, or itself.
+        channels: Units, or one, counted from 0; None is all.
         textures: Random patterns of two colours, with as much of every scale as in photographs.
         speed: Pixels a frame.
         clips_each: Clips of each texture and motion, of other parts of the texture.
@@ -96,6 +97,7 @@ def appearance_and_motion(
             "Expected two textures or more, 1 clip of each or more and a speed above 0. "
             f"Received: textures={textures}, clips_each={clips_each}, speed={speed}."
         )
+    network = one_input(network, scaled=preprocess is None)
     shape = shape_in_colour(network, frames=frames, size=size)
     scores = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
     units = scores.units(channels)
@@ -104,7 +106,7 @@ def appearance_and_motion(
     rows = scores(_clips(textures, motions, clips_each, shape, seed))[:, units]
     table = rows.reshape(textures, len(motions), clips_each, len(units)).mean(axis=2)
     responses = np.moveaxis(table, -1, 0)
-    return Factors(layer, tuple(units), responses, shares(responses))
+    return Factors(scores.layer, tuple(units), responses, shares(responses))
 
 
 def shares(responses: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from c3dvis import files, pages
+from c3dvis import pages
 from c3dvis.clips.reading import Excerpt
 from c3dvis.command_line import read_windows
 from c3dvis.models import chosen as choices
@@ -24,7 +24,9 @@ from c3dvis.responses.map_pictures import (
     map_pictures,
     maps_of,
     of_layer,
+    prefixes,
 )
+from c3dvis.responses.maps import FeatureMaps
 from c3dvis.text import in_short
 
 
@@ -43,16 +45,23 @@ def write(
         OSError: If files cannot be written.
     """
     frames, height, width, channels = shape
-    extent: dict[str, Any] = {"frames": frames, "size": (height, width), "channels": channels}
-    read = read_windows(chosen.clip, chosen, chosen.windows, **extent)
+    read = read_windows(
+        chosen.clip,
+        chosen,
+        chosen.windows,
+        frames=frames,
+        size=(height, width),
+        channels=channels,
+    )
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
+    show = functools.partial(maps_of, network, preprocess=preprocess)
     # Of one window at first, so that nothing is written where a layer or filter can't be shown.
     shown = {
-        layer: maps_of(network, read[0].clip, layer, chosen)[0].channels
+        layer: show(read[0].clip, layer, chosen.filters)[0].channels
         for layer in dict.fromkeys(chosen.layer)
     }
-    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     every = of_windows(network, read, shown, preprocess=preprocess)
-    sections = list(_sections(chosen, network, read, every))
+    sections = list(_sections(chosen, network, show, read, every))
     about = (
         f"Responses of filters of {in_short(shown)} in {network.name} to windows of one film, with "
         "the feature maps of each filter in the windows in which its mean activation is highest. "
@@ -68,10 +77,19 @@ def write(
 def _sections(
     chosen: argparse.Namespace,
     network: keras.Model,
+    show: Callable[..., tuple[FeatureMaps, FeatureMaps]],
     read: Sequence[Excerpt],
     every: Sequence[FilmResponses],
 ) -> Iterator[pages.PictureGroup]:
-    """The parts of the page: the film, its strongest windows, the kernels."""
+    """The parts of the page: the film, its strongest windows, the kernels.
+
+    Args:
+        chosen: The command's arguments.
+        network: Their network.
+        show: Function of a clip, a layer and filters that gives their maps, as `maps_of` does.
+        read: The windows.
+        every: The responses of each layer to them.
+    """
     out, film, count = Path(chosen.out), Path(chosen.clip).name, len(read)
     names = [windows.part_name("window", i + 1, count) for i in range(count)]
     strongest = {
@@ -86,50 +104,30 @@ def _sections(
         scales = chosen.scale == "filter"
         group = windows.group(record, marked, pictures="maps", own_scales=scales)
         yield group if len(every) == 1 else replace(group, title=f"{one.layer} in {group.title}")
-    prefixes = _prefixes([one.layer for one in every])
+    prefix = prefixes([one.layer for one in every])
     for i, (name, excerpt) in enumerate(zip(names, read, strict=True)):
         wanted = {
             layer: [channel for channel, each in own.items() if i in each]
             for layer, own in strongest.items()
         }
-        if any(wanted.values()):
-            title = windows.title(film, i + 1, count)
-            pictures = _of_window(chosen, network, excerpt, wanted, f"{name}-", prefixes)
-            facets = {"window": str(i + 1)}
-            pictures = [replace(one, facets={**facets, **one.facets}) for one in pictures]
-            yield pages.PictureGroup(title, str(excerpt), pictures, anchor=name)
+        if not any(wanted.values()):
+            continue
+        pictures = clip_pictures(out, f"{name}-", excerpt.clip)
+        for layer, channels in wanted.items():
+            if channels:
+                maps = show(excerpt.clip, layer, channels)
+                some = map_pictures(out, f"{name}-{prefix[layer]}", *maps, chosen.scale)
+                pictures += some if len(every) == 1 else [_of_layer(layer, one) for one in some]
+        facets = {"window": str(i + 1)}
+        pictures = [replace(one, facets={**facets, **one.facets}) for one in pictures]
+        title = windows.title(film, i + 1, count)
+        yield pages.PictureGroup(title, str(excerpt), pictures, anchor=name)
     for one in every:
-        for group in kernel_groups(out, prefixes[one.layer], network, one.layer, one.channels):
+        for group in kernel_groups(out, prefix[one.layer], network, one.layer, one.channels):
             yield group if len(every) == 1 else of_layer(one.layer, group)
-
-
-def _of_window(
-    chosen: argparse.Namespace,
-    network: keras.Model,
-    excerpt: Excerpt,
-    wanted: Mapping[str, Sequence[int]],
-    name: str,
-    prefixes: Mapping[str, str],
-) -> list[pages.Picture]:
-    """A window's clip and the maps of some filters of some layers."""
-    out = Path(chosen.out)
-    pictures = clip_pictures(out, name, excerpt.clip)
-    for layer, channels in wanted.items():
-        if channels:
-            filters = argparse.Namespace(**{**vars(chosen), "filters": channels})
-            maps = maps_of(network, excerpt.clip, layer, filters)
-            own = map_pictures(out, f"{name}{prefixes[layer]}", *maps, chosen.scale)
-            pictures += own if len(wanted) == 1 else [_of_layer(layer, one) for one in own]
-    return pictures
 
 
 def _of_layer(layer: str, picture: pages.Picture) -> pages.Picture:
     """A picture that says which of several layers it is of."""
     facets = {"layer": layer, **picture.facets}
     return replace(picture, caption=f"{layer}, {picture.caption}", facets=facets)
-
-
-def _prefixes(layers: Sequence[str]) -> dict[str, str]:
-    """What the names of a layer's files begin with."""
-    folders = files.safe_names(layers)
-    return {layer: "" if len(layers) == 1 else f"{folders[layer]}-" for layer in layers}

@@ -1,11 +1,10 @@
-"""What filters of a layer respond in each of many windows of one long film."""
+"""How filters of a layer respond in each of many windows of one long film."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +13,11 @@ from numpy.typing import NDArray
 from c3dvis.clips import showing
 from c3dvis.clips.reading import Excerpt, excerpts
 from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name
 from c3dvis.pages.windows import Series
 from c3dvis.responses.sweeps import USUAL_SHAPE, sweep
+from c3dvis.responses.unit_responses import checked_units, row_of
 from c3dvis.text import number
 
 __all__ = ["FilmResponses", "film_responses"]
@@ -47,9 +49,7 @@ class FilmResponses:
 
     def series(self, channel: int) -> Series:
         """The values of one filter in the order of time."""
-        if channel not in self.channels:
-            raise ValueError(f"Expected a filter of {self.channels}. Received: {channel}.")
-        values = self.values[:, self.channels.index(channel)].astype(np.float64)
+        values = self.values[:, row_of(channel, self.channels)].astype(np.float64)
         return Series(f"filter {channel}", values, "mean activation")
 
     def strongest(self, channel: int, count: int = 4) -> list[int]:
@@ -74,7 +74,7 @@ def film_responses(
     layer: str,
     *,
     windows: int,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     frames: int | None = None,
     size: tuple[int, int] | None = None,
     start: int | str = 0,
@@ -83,14 +83,14 @@ def film_responses(
     preprocess: Callable | None = None,
     batch_size: int = 4,
 ) -> FilmResponses:
-    """What filters respond in each of many windows of one film.
+    """How filters respond in each of many windows of one film.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         film: A video, an animated picture or a folder of frames; it is decoded once.
         layer: Name of one of its layers, or `objectives.LOGITS` for the scores of classes.
         windows: How many clips, of equal parts of the film; with `step` they slide over it.
-        channels: Filters, counted from 0; None is all.
+        channels: Filters, or one, counted from 0; None is all.
         frames: Frames per clip; None is what the network takes, or 16.
         size: Height and width of the clips; None is what the network takes, or 112.
         start: See `c3dvis.clips.read`.
@@ -119,19 +119,24 @@ def film_responses(
         >>> film_maps.windows[1].span
         (8, 23)
     """
+    if windows < 1:
+        raise ValueError(f"Expected 1 window or more. Received: {windows}.")
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     taken, height, width, depth = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)
-    times: dict[str, Any] = {"start": start, "step": step, "short": short}
-    read = excerpts(film, windows, frames=taken, size=(height, width), **times)
+    read = excerpts(
+        film, windows, frames=taken, size=(height, width), start=start, step=step, short=short
+    )
     read = [one.with_channels(depth) for one in read]
-    options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size}
-    (responses,) = of_windows(network, read, {layer: channels}, **options)
+    (responses,) = of_windows(
+        network, read, {layer: channels}, preprocess=preprocess, batch_size=batch_size
+    )
     return responses
 
 
 def of_windows(
     network: keras.Model,
     windows: Sequence[Excerpt],
-    chosen: Mapping[str, Sequence[int] | None],
+    chosen: Mapping[str, Sequence[int] | int | None],
     *,
     preprocess: Callable | None = None,
     batch_size: int = 4,
@@ -148,13 +153,17 @@ def of_windows(
         ValueError: An unknown layer or filter.
     """
     clips = [one.clip for one in windows]
-    options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size, "verbose": 0}
-    swept = sweep(network, clips, layers=list(chosen), **options)
+    swept = sweep(
+        network,
+        clips,
+        layers=list(chosen),
+        preprocess=preprocess,
+        batch_size=batch_size,
+        verbose=0,
+    )
     results = []
     for layer, channels in chosen.items():
         scores = swept[layer].scores.astype(np.float32)
-        shown = tuple(range(scores.shape[1])) if channels is None else tuple(channels)
-        for channel in shown:
-            swept.top(layer, channel)  # refuses one that is not there
-        results.append(FilmResponses(layer, shown, scores[:, list(shown)], tuple(windows)))
+        shown = checked_units(layer, scores.shape[1], channels)
+        results.append(FilmResponses(layer, tuple(shown), scores[:, shown], tuple(windows)))
     return results

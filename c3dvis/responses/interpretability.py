@@ -1,8 +1,8 @@
-"""Whether what explains a unit tells which of two clips, not seen before, excites it more."""
+"""Whether an explanation of a unit tells which of two unseen clips excites it more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips as clips_room
+from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name
 from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.responses.sweep_result import Sweep
-from c3dvis.responses.unit_responses import UnitResponses
+from c3dvis.responses.unit_responses import UnitResponses, checked_units, row_of
 from c3dvis.text import unknown
 
 __all__ = ["EXPLANATIONS", "VideoMIS", "video_mis"]
@@ -58,17 +60,15 @@ class VideoMIS:
 
     def sentence(self, channel: int) -> str:
         """What the score of a unit means, in words."""
-        if channel not in self.channels:
-            raise ValueError(f"Expected one of the units {self.channels}. Received: {channel}.")
-        score = float(self.scores[self.channels.index(channel)])
+        score = float(self.scores[row_of(channel, self.channels)])
         if np.isnan(score):
             return "The unit answers to all clips alike, so nothing can be asked about it."
-        tasks = self.margins.shape[1]
+        explained, tasks = _IN_WORDS[self.explanation], self.margins.shape[1]
+        if self.alpha is not None:
+            return f"{explained} score {score:.2f} in {tasks} tasks; chance is 0.5."
         return (
-            f"{_IN_WORDS[self.explanation]} point to the right one of two unseen clips in "
-            f"{score:.0%} of {tasks} tasks; guessing is 50%."
-            if self.alpha is None
-            else f"{_IN_WORDS[self.explanation]} score {score:.2f} in {tasks} tasks; chance is 0.5."
+            f"{explained} point to the right one of two unseen clips in {score:.0%} of {tasks} "
+            "tasks; guessing is 50%."
         )
 
 
@@ -83,9 +83,9 @@ _IN_WORDS = {
 def video_mis(
     network: keras.Model | Sweep,
     layer: str,
-    clips: ArrayLike,
+    clips: Iterable[ArrayLike],
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     explanation: str | None = None,
     synthetic: ArrayLike | None = None,
     against: ArrayLike | None = None,
@@ -113,9 +113,9 @@ def video_mis(
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1]; or a sweep of it over
             these clips, whose scores are then used.
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         clips: Real clips `(N, T, H, W, 3)` in [0, 1].
-        channels: Units, counted from 0; None is all.
+        channels: Units, or one, counted from 0; None is all.
         explanation: One of `EXPLANATIONS`; None is "synthetic" where such clips are given, else
             "top".
         synthetic: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
@@ -155,7 +155,8 @@ def video_mis(
             "Expected a share above 0 and up to 0.5, 1 task or more and alpha above 0. "
             f"Received: share={share}, tasks={tasks}, alpha={alpha}."
         )
-    real = [clips_room.check(clip) for clip in np.asarray(clips)]
+    layer = layer_name(layer)
+    real = [clips_room.check(clip) for clip in clips]
     scores, units, sources = _scores(network, layer, real, channels, films, preprocess, batch_size)
     strong = int(share * len(real))
     shown = min(9, strong // 2) if references is None else references
@@ -165,19 +166,13 @@ def video_mis(
             f"Received: {shown} references, {strong} strong clips ({share:g} of {len(real)})."
         )
     compare = _Comparison(real, similarity)
-    evidence = _made_evidence(kind, synthetic, against, units, compare)
-    examined = [
-        TaskSampler(strong, shown, sources, np.random.default_rng([seed, unit])) for unit in units
-    ]
-    margins = [
-        [
-            _margin(task, kind, evidence[i], compare.real)
-            for task in examined[i].tasks(scores[:, i], tasks)
-        ]
-        for i in range(len(units))
-    ]
-    margins = [row if row else [np.nan] * tasks for row in margins]
-    return VideoMIS(layer, tuple(units), kind, np.array(margins, np.float32), alpha)
+    evidence = _evidence_of_synthetic(kind, synthetic, against, units, compare)
+    margins = np.full((len(units), tasks), np.nan, np.float32)
+    for i, unit in enumerate(units):
+        sampler = TaskSampler(strong, shown, sources, np.random.default_rng([seed, unit]))
+        for number, task in enumerate(sampler.tasks(scores[:, i], tasks)):
+            margins[i, number] = _margin(task, kind, evidence[i], compare.real)
+    return VideoMIS(layer, tuple(units), kind, margins, alpha)
 
 
 def _scores(network, layer, real, channels, films, preprocess, batch_size):
@@ -185,14 +180,9 @@ def _scores(network, layer, real, channels, films, preprocess, batch_size):
     if isinstance(network, Sweep):
         every = np.asarray(network[layer].scores, np.float32)
         films = network.sources if films is None else films
-        units = list(range(every.shape[1])) if channels is None else [int(c) for c in channels]
-        wrong = [c for c in units if not 0 <= c < every.shape[1]]
-        if wrong or not units:
-            raise ValueError(
-                f"Layer {layer!r} has {every.shape[1]} channels. Expected channels from 0 to "
-                f"{every.shape[1] - 1}. Received: {wrong[0] if wrong else 'none'}."
-            )
+        units = checked_units(layer, every.shape[1], channels)
     else:
+        network = one_input(network, scaled=preprocess is None)
         responses = UnitResponses(network, layer, preprocess=preprocess, batch_size=batch_size)
         units = responses.units(channels)
         own = tuple(network.inputs[0].shape[1:])
@@ -213,10 +203,8 @@ class _Comparison:
     """How alike the real clips are to each other, and to synthetic ones."""
 
     def __init__(self, real, similarity):
-        self._real, self._similarity = (
-            real,
-            FeatureSpace(real) if similarity is None else similarity,
-        )
+        self._real = real
+        self._similarity = FeatureSpace(real) if similarity is None else similarity
         if isinstance(self._similarity, FeatureSpace):
             known = self._similarity.known
             if len(known) != len(real):
@@ -237,13 +225,13 @@ class _Comparison:
         return np.mean(pairs, axis=1)
 
 
-def _made_evidence(kind, synthetic, against, units, compare):
+def _evidence_of_synthetic(kind, synthetic, against, units, compare):
     """`(C, N)`: how much more each real clip is like the clips for a unit than those against it."""
+    evidence = np.zeros((len(units), len(compare.real)), np.float32)
     if kind not in ("synthetic", "both"):
-        return np.zeros((len(units), len(compare.real)), np.float32)
+        return evidence
     if synthetic is None:
         raise ValueError(f"Expected synthetic clips to explain by {kind!r}. Received: none.")
-    evidence = np.zeros((len(units), len(compare.real)), np.float32)
     for sign, given in ((1, synthetic), (-1, against)):
         if given is None:
             continue

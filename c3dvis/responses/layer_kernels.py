@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from c3dvis import graph
 from c3dvis.graph import Step
 from c3dvis.models import layers
+from c3dvis.objectives.terms import layer_name
 from c3dvis.text import unknown
 
 # What prepares a clip before a network's first convolution, besides layers that say of themselves
@@ -20,8 +21,8 @@ _PREPARE = (
     keras.layers.ZeroPadding3D,
     keras.layers.Identity,
 )
-# What may stand between a convolution and the layer that shows its filters: it changes the height
-# of what a filter answers, and not what it answers to. A normalisation can turn its sign.
+# What may stand between a convolution and the layer that shows its filters: it changes how strongly
+# a filter responds, not what it responds to. A batch normalization can flip its sign.
 _FOLLOW = (
     keras.layers.BatchNormalization,
     keras.layers.Activation,
@@ -37,8 +38,8 @@ _FOLLOW = (
 def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
     """The kernels of a convolution as clips: grey is 0, and each kernel has its own scale.
 
-    A kernel that reads RGB is shown in colours: those of the clip, also where the network turns
-    them round or scales them first. One that reads other channels has no picture of its own: shown
+    A kernel that reads RGB is shown in colours: those of the clip, also where the network reorders
+    or scales its channels first. One that reads other channels has no picture of its own: shown
     is how it weighs the one mixture of these channels that holds most of its energy (the first
     singular vector), in grey, with the sign that makes its sum positive.
 
@@ -57,6 +58,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
         >>> responses.kernels(models.build("c3d-motion"), "conv1").shape
         (8, 3, 3, 3, 3)
     """
+    layer = layer_name(layer)
     info = next((i for i in layers.describe(network) if i.name == layer), None)
     if info is None or not info.is_convolution:
         names = [i.name for i in layers.describe(network) if i.is_convolution]
@@ -108,11 +110,11 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
     """The kernels by which the channels of a layer read the clip itself.
 
     The layer is a convolution, or its normalisation or activation, and between it and the clip is
-    nothing but preprocessing: its channels answer to what their kernels look like.
+    nothing but preprocessing: its channels respond to what their kernels show.
 
     Args:
         network: A Keras model that takes clips in grey or RGB.
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
 
     Returns:
         One for each channel, as `kernels` gives them, white or in colour for what raises the
@@ -124,13 +126,18 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
         >>> responses.kernels_of_clip(network, "conv2") is None
         True
     """
-    way = _way_to_clip(network, layer)
+    way = _way_to_clip(network, layer_name(layer))
     if way is None:
         return None
     signs = np.ones(1, np.float32)
     for place, step in enumerate(way):
-        colours = _colours(network, way[place + 1 :]) if _is_convolution(step.layer) else None
-        if colours is not None:
+        inner = (
+            step.layer.layer if isinstance(step.layer, keras.layers.TimeDistributed) else step.layer
+        )
+        if isinstance(inner, (keras.layers.Conv3D, keras.layers.Conv2D)):
+            colours = _colours(network, way[place + 1 :])
+            if colours is None:
+                return None
             return 0.5 + (_as_clips(step.layer, colours) - 0.5) * signs.reshape(-1, 1, 1, 1, 1)
         if not isinstance(step.layer, _FOLLOW):
             return None
@@ -153,13 +160,8 @@ def _way_to_clip(network: keras.Model, layer: str) -> list[Step] | None:
     return None
 
 
-def _is_convolution(layer) -> bool:
-    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
-    return isinstance(inner, (keras.layers.Conv3D, keras.layers.Conv2D))
-
-
 def _signs(layer) -> NDArray[np.float32]:
-    """Whether a layer turns the sign of each channel."""
+    """-1 for each channel whose sign a layer flips, else 1."""
     scale = layer.gamma if isinstance(layer, keras.layers.BatchNormalization) else None
     if scale is None:
         return np.ones(1, np.float32)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import clips, pages
-from c3dvis.models import chosen as choices
+from c3dvis import clips, files, pages
 from c3dvis.models import layers
 from c3dvis.responses.layer_kernels import kernels
 from c3dvis.responses.maps import FeatureMaps, feature_maps, still, with_and_without_motion
@@ -24,19 +22,29 @@ _FILTERS = 8
 
 
 def maps_of(
-    network: keras.Model, clip: NDArray[np.float32], layer: str, chosen: argparse.Namespace
+    network: keras.Model,
+    clip: NDArray[np.float32],
+    layer: str,
+    filters: Sequence[int] | str | None,
+    preprocess: Callable | None,
 ) -> tuple[FeatureMaps, FeatureMaps]:
-    """The maps of the filters that are shown, of the moving and of the still clip."""
-    filters = None if chosen.filters == "all" else chosen.filters
-    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
-    moving = feature_maps(network, clip, layer, channels=filters, preprocess=preprocess)
-    if chosen.filters is None:
+    """The maps of some filters ("all", or the first 8 if None), of the moving and still clip."""
+    named = None if isinstance(filters, str) else filters
+    moving = feature_maps(network, clip, layer, channels=named, preprocess=preprocess)
+    if filters is None:
         shown = moving.channels[:_FILTERS]
         moving = FeatureMaps(clip, moving.layer, shown, moving.maps[..., : len(shown)])
     channels = moving.channels
     return moving, feature_maps(
         network, still(clip), layer, channels=channels, preprocess=preprocess
     )
+
+
+def prefixes(layers_shown: Sequence[str]) -> dict[str, str]:
+    """What the names of a layer's files begin with; nothing if it is the only one."""
+    if len(layers_shown) == 1:
+        return {layers_shown[0]: ""}
+    return {layer: f"{name}-" for layer, name in files.safe_names(layers_shown).items()}
 
 
 def map_group(

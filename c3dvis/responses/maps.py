@@ -1,9 +1,10 @@
-"""What each filter of a layer makes of one clip."""
+"""Feature maps: how each filter of a layer responds to one clip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from c3dvis.clips import showing
 from c3dvis.models import layers, tokens
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives.terms import layer_name
+from c3dvis.responses.unit_responses import checked_units
 from c3dvis.text import nearest
 
 _SCALES = ("filter", "layer")
@@ -126,20 +128,20 @@ def feature_maps(
     clip: ArrayLike,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     preprocess: Callable | None = None,
     grid: tokens.Grid | None = None,
     input: str | None = None,
     inputs: Mapping[str, ArrayLike] | None = None,
 ) -> FeatureMaps:
-    """What each filter of a layer extracts from a clip.
+    """How each filter of a layer responds to a clip, at each frame and place.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
         layer: A layer whose output has rows and columns, frames too or not, or tokens: its name,
             or itself.
-        channels: Filters, counted from 0; None is all.
+        channels: Filters, or one, counted from 0; None is all.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
         grid: Frames, rows and columns of the tokens; None finds the patch embedding.
         input: Name of the input that takes the clips, where the network has several; None is the
@@ -173,13 +175,7 @@ def feature_maps(
             f"Received: layer {layer!r} with output {shape}."
         )
     clip = clips.check(clip, taken_shape)
-    chosen = tuple(range(shape[-1])) if channels is None else tuple(channels)
-    wrong = [c for c in chosen if not 0 <= c < shape[-1]]
-    if wrong or not chosen:
-        raise ValueError(
-            f"Layer {layer!r} has {shape[-1]} filters. Expected filters from 0 to {shape[-1] - 1}. "
-            f"Received: {wrong[0] if wrong else 'none'}."
-        )
+    chosen = checked_units(layer, shape[-1], channels, "filters")
     layout = None
     if has_tokens:
         layout = tokens.layout(network, layer, clip.shape, grid=grid)
@@ -189,11 +185,11 @@ def feature_maps(
     if len(volumes.shape) == 4:  # without time
         volumes = volumes[:, None]
     maps = keras.ops.convert_to_numpy(keras.ops.cast(volumes, "float32"))
-    return FeatureMaps(clip, layer, chosen, np.asarray(maps)[0][..., list(chosen)])
+    return FeatureMaps(clip, layer, tuple(chosen), np.asarray(maps)[0][..., chosen])
 
 
 def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
-    """The clip with one frame repeated throughout: what a filter makes of it is without motion.
+    """The clip with one frame repeated throughout, to see how filters respond without motion.
 
     Args:
         clip: `(T, H, W, C)` in [0, 1].
@@ -211,6 +207,6 @@ def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
     """
     clip = clips.check(clip)
     chosen = len(clip) // 2 if frame is None else frame
-    if not 0 <= chosen < len(clip):
+    if not isinstance(chosen, Integral) or not 0 <= chosen < len(clip):
         raise ValueError(f"Expected a frame from 0 to {len(clip) - 1}. Received: {frame}.")
     return np.repeat(clip[chosen : chosen + 1], len(clip), axis=0)

@@ -14,11 +14,14 @@ from c3dvis import clips as clips_room
 from c3dvis import receptive_field
 from c3dvis.clips.showing import Shown
 from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import BEFORE_ACTIVATION, LOGITS
+from c3dvis.objectives.terms import layer_name
 from c3dvis.receptive_field import Field
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import Sweep
 from c3dvis.responses.sweeps import USUAL_SHAPE
+from c3dvis.responses.unit_responses import checked_units
 from c3dvis.text import number
 
 __all__ = ["UnitClip", "UnitClips", "unit_clips"]
@@ -59,13 +62,13 @@ class UnitClip:
         """
         shown = clips_room.enlarge(clips_room.to_rgb(self.clip), side=_SIDE)
         scale = shown.shape[1] // self.clip.shape[1]
-        if self._is_small and self.field is not None:
+        field = self._small_field
+        if field is not None:
             rows, columns = (
-                slice(scale * first, scale * end)
-                for first, end in (self.field.height, self.field.width)
+                slice(scale * first, scale * end) for first, end in (field.height, field.width)
             )
             _outline(shown, rows, columns, opacity=_FAINT)
-            _outline(shown[slice(*self.field.time)], rows, columns)
+            _outline(shown[slice(*field.time)], rows, columns)
         elif self.peak is not None:
             frame, y, x = (int(at * s) for at, s in zip(self.peak, (1, scale, scale), strict=True))
             _cross(shown[min(frame, len(shown) - 1)], y, x)
@@ -76,12 +79,13 @@ class UnitClip:
 
         None if the field is the whole picture or unknown.
         """
-        if not self._is_small or self.field is None:
+        field = self._small_field
+        if field is None:
             return None
-        _, rows, columns = self.field.slices
+        frames, rows, columns = field.slices
         shown = clips_room.to_rgb(self.clip[:, rows, columns])
         dimmed = shown * np.float32(_DIMMED)
-        dimmed[slice(*self.field.time)] = shown[slice(*self.field.time)]
+        dimmed[frames] = shown[frames]
         return dimmed
 
     def beside(self) -> NDArray[np.float32]:
@@ -95,11 +99,12 @@ class UnitClip:
         return np.concatenate([whole, gap, clips_room.resize(part, (height, width))], axis=2)
 
     @property
-    def _is_small(self) -> bool:
+    def _small_field(self) -> Field | None:
+        """The receptive field; None where it is the whole picture, or unknown."""
         if self.field is None:
-            return False
+            return None
         sides = zip(self.field.shape[1:], self.clip.shape[1:3], strict=True)
-        return any(seen < _WHOLE * whole for seen, whole in sides)
+        return self.field if any(seen < _WHOLE * whole for seen, whole in sides) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +150,7 @@ def unit_clips(
     swept: Sweep,
     clips: Any,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | int,
     *,
     count: int | None = None,
     windows: int = 1,
@@ -159,7 +164,7 @@ def unit_clips(
         swept: What `responses.sweep` gave.
         clips: What it was given; so are `windows`, `frames` and `size`.
         layer: Name of one of its layers.
-        channels: Units, counted from 0.
+        channels: Units, or one, counted from 0.
         count: Strongest and weakest clips of each; None is all that the sweep keeps.
         windows: As in the sweep.
         frames: As in the sweep.
@@ -180,6 +185,8 @@ def unit_clips(
         >>> responses.unit_clips(network, swept, clips, "conv2", [3])
         [UnitClips('conv2', 3: 2 strongest, 2 weakest)]
     """
+    network, layer = one_input(network, scaled=False), layer_name(layer)
+    channels = checked_units(layer, swept[layer].scores.shape[1], channels)
     strongest = {channel: swept.top(layer, channel)[:count] for channel in channels}
     rows = swept[layer].weakest[:count]
     weakest = {channel: rows[:, channel].tolist() for channel in channels}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, motion, output_folder, pages
+from c3dvis import motion, output_folder, pages
 from c3dvis.command_line import read_clip, say
 from c3dvis.models import chosen as choices
 from c3dvis.models.clip_shapes import check_memory, clip_shape
@@ -22,6 +22,7 @@ from c3dvis.responses.map_pictures import (
     map_group,
     maps_of,
     of_layer,
+    prefixes,
 )
 from c3dvis.responses.maps import FeatureMaps
 from c3dvis.text import in_short
@@ -81,13 +82,12 @@ def _layers(chosen: argparse.Namespace) -> int:
         return film_report.write(chosen, network, shape)
     clip, about_clip = _clip(chosen, shape)
     shown = list(dict.fromkeys(chosen.layer))
+    preprocess = choices.preprocess(chosen.value_range and tuple(chosen.value_range))
     # All at first, so that nothing is written where one of them can't be.
-    maps = [maps_of(network, clip, layer, chosen) for layer in shown]
+    maps = [maps_of(network, clip, layer, chosen.filters, preprocess) for layer in shown]
     out = Path(chosen.out)
     sections = [pages.PictureGroup("Clip", about_clip, clip_pictures(out, "", clip))]
-    folders = files.safe_names(shown)
-    for layer, (moving, resting) in zip(shown, maps, strict=True):
-        prefix = "" if len(shown) == 1 else f"{folders[layer]}-"
+    for (layer, prefix), (moving, resting) in zip(prefixes(shown).items(), maps, strict=True):
         groups = [
             map_group(out, prefix, moving, resting, chosen.scale),
             *kernel_groups(out, prefix, network, layer, moving.channels),

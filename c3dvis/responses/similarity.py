@@ -24,7 +24,7 @@ _HUES, _SHADES = 8, 4
 
 
 def clip_features(clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What moves where and how fast, what stands how, and in which colours, as numbers.
+    """Features of the motion, form and colour of clips, fixed rather than learned.
 
     A clip's motion energies are the power of its spectrum under Gaussian windows of spatial
     frequency, direction and temporal frequency, which is the mean over all places of the squared

@@ -8,17 +8,18 @@ index.html README.md  the strongest and weakest clips of the units that are show
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 
 from c3dvis import files, models, objectives, output_folder, pages
+from c3dvis.command_line import say
 from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.objectives.terms import names_of_classes
-from c3dvis.responses.ranked_clips import UnitClip, UnitClips, unit_clips
+from c3dvis.responses.ranked_clips import UnitClips, unit_clips
 from c3dvis.responses.sweep_result import LayerResponses, Sweep
 from c3dvis.responses.sweeps import sweep
 from c3dvis.text import number
@@ -30,12 +31,8 @@ _UNITS = 4
 _REASONS = 5
 
 
-def write(chosen: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Sweeps the clips that the command names, and writes what it found.
-
-    Args:
-        chosen: The command's arguments.
-        say: Called with a line for each stage.
+def write(chosen: argparse.Namespace) -> None:
+    """Sweeps the clips that the command names, and writes scores and pages.
 
     Raises:
         ValueError: An argument that doesn't fit the network or the clips.
@@ -59,7 +56,7 @@ def write(chosen: argparse.Namespace, say: Callable[[str], None]) -> None:
             preprocess=choices.preprocess(chosen.value_range and tuple(chosen.value_range)),
             batch_size=chosen.batch_size,
         )
-        _say_failed(swept, say)
+        _say_failed(swept)
         swept.save(out / "sweep.npz")
         say(f"{out / 'sweep.npz'}: {swept!r}")
         _pages(out, network, swept, chosen)
@@ -77,7 +74,7 @@ def _layers(network: keras.Model, chosen: argparse.Namespace) -> list[str]:
     return [*usual, *classes]
 
 
-def _say_failed(swept: Sweep, say: Callable[[str], None]) -> None:
+def _say_failed(swept: Sweep) -> None:
     failed = list(swept.failed.items())
     for name, reason in failed[:_REASONS]:
         say(f"{name} could not be read: {reason}")
@@ -103,13 +100,12 @@ def _pages(out: Path, network: keras.Model, swept: Sweep, chosen: argparse.Names
         )
         names = names_of_classes(network) if layer == objectives.LOGITS else None
         groups += [_group(out, folders[layer], one, swept[layer], names) for one in read]
-    wholes = f"{len(swept.names)} clips of {len(set(swept.sources))} films"
     about = (
-        f"What units of {network.name} respond to most and least of {wholes}, by the mean of their "
-        "activation over the clip. Outlined is what the unit sees where its activation is "
-        "greatest, faintly in frames that it does not see there; beside it the same, enlarged. A "
-        "unit that sees the "
-        "whole picture has a cross at the middle of that place."
+        f"What units of {network.name} respond to most and least of {len(swept.names)} clips of "
+        f"{len(set(swept.sources))} films, by the mean of their activation over the clip. Outlined "
+        "is what the unit sees where its activation is greatest, faintly in frames that it does "
+        "not see there; beside it the same, enlarged. A unit that sees the whole picture has a "
+        "cross at the middle of that place."
     )
     pages.write(
         out,
@@ -134,21 +130,12 @@ def _group(
         f"{layer.zeros[channel]:.0%} of them."
     )
     (out / folder).mkdir(exist_ok=True)
-    pictures = [
-        replace(film, facets={"layer": unit.layer, "unit": title, "clips": kind})
-        for kind in ("strongest", "weakest")
-        for film in _pictures(out, folder, unit, kind)
-    ]
+    pictures = []
+    for kind, ranked in (("strongest", unit.strongest), ("weakest", unit.weakest)):
+        facets = {"layer": unit.layer, "unit": title, "clips": kind}
+        for rank, one in enumerate(ranked, 1):
+            name = f"{folder}/{channel}-{kind}-{rank}"
+            caption = f"{kind} {rank}: {number(one.score)}, {one.name}"
+            film = pages.film(out, name, one.beside(), caption, fps=_FPS)
+            pictures.append(replace(film, facets=facets))
     return pages.PictureGroup(title, about, pictures)
-
-
-def _pictures(out: Path, folder: str, unit: UnitClips, kind: str) -> Iterator[pages.Picture]:
-    ranked: Sequence[UnitClip] = getattr(unit, kind)
-    for rank, one in enumerate(ranked, 1):
-        yield pages.film(
-            out,
-            f"{folder}/{unit.channel}-{kind}-{rank}",
-            one.beside(),
-            f"{kind} {rank}: {number(one.score)}, {one.name}",
-            fps=_FPS,
-        )

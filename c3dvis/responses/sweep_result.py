@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,9 @@ class Sweep(Mapping[str, LayerResponses]):
     def __repr__(self) -> str:
         units = sum(layer.scores.shape[1] for layer in self.layers.values())
         clips = text.counted(len(self.names), "clip")
-        return f"Sweep({clips}, {text.counted(units, 'unit')} of {_layers(len(self))})"
+        return (
+            f"Sweep({clips}, {text.counted(units, 'unit')} of {text.counted(len(self), 'layer')})"
+        )
 
     def top(self, layer: str, channel: int) -> list[RankedClip]:
         """The strongest clips of a unit, best first."""
@@ -201,15 +204,15 @@ def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str
     """The arrays of a file; any error in it is raised as `Damaged`."""
     try:
         # NumPy leaves a file open that it opens and cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            yield arrays
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, or a part of one")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
     # NumPy and zipfile raise many undocumented errors, such as those of tokenize.
     except Exception as error:
         raise Damaged(path, kind, error) from error
-
-
-def _layers(count: int) -> str:
-    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from c3dvis import clips as clips_room
 from c3dvis.models import layers as network_layers
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name
 from c3dvis.output_folder import take_lock
 from c3dvis.responses import clip_sources
 from c3dvis.responses.sweep_result import (
@@ -46,7 +47,7 @@ def sweep(
     network: keras.Model,
     clips: Any,
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] | str | None = None,
     out: str | Path | None = None,
     top: int = 9,
     windows: int = 1,
@@ -67,8 +68,8 @@ def sweep(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clips: A folder of videos, a list of files, an array or list of clips `(T, H, W, C)` in
             [0, 1], a `tf.data.Dataset` of batches or a Keras `PyDataset`.
-        layers: Names of layers, or `objectives.LOGITS` for class scores; None is every layer with
-            weights.
+        layers: Names of layers, or one, or `objectives.LOGITS` for class scores; None is every
+            layer with weights.
         out: Folder for the results: the same call resumes a stopped sweep and only reads a
             finished one. None saves nothing.
         top: Number of strongest and of weakest clips of each unit, each of another film.
@@ -101,7 +102,10 @@ def sweep(
     network = one_input(network, scaled=preprocess is None)
     if layers is None:
         layers = [info.name for info in network_layers.visualizable(network)]
-    chosen = tuple(layers)
+    listed = layers if isinstance(layers, Iterable) and not isinstance(layers, str) else [layers]
+    chosen = tuple(layer_name(layer) for layer in listed)
+    if not chosen:
+        raise ValueError("Expected one layer or more. Received: none.")
     tap = network_layers.tap(network, chosen)
     own = tuple(network.inputs[0].shape[1:])
     *taken, channels = clip_shape(network, frames=frames, size=size, default=USUAL_SHAPE)

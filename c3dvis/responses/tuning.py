@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import receptive_field
+from c3dvis.models.held_inputs import one_input
 from c3dvis.motion import DriftingGabor
-from c3dvis.responses.unit_responses import UnitResponses, shape_in_colour
+from c3dvis.objectives.terms import layer_name
+from c3dvis.responses.unit_responses import UnitResponses, row_of, shape_in_colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ COLOURS: Mapping[str, tuple[float, float, float]] = {
 }
 """What gratings add to grey at their crests."""
 
-# Rounds of looking nearer at a unit's best grating, each in half the steps of the one before.
+# Rounds that refine a unit's best grating, each with half the steps of the one before.
 _ROUNDS = 4
 
 
@@ -118,7 +120,7 @@ class MotionTuning:
         """A polar plot of directions beside a map of spatial and temporal frequency."""
         from matplotlib.figure import Figure
 
-        unit = self.channels.index(channel)
+        unit = row_of(channel, self.channels)
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         polar = figure.add_subplot(1, 2, 1, projection="polar")
         curve = np.maximum(self.direction_curve()[unit], 0)
@@ -127,29 +129,27 @@ class MotionTuning:
         best = self.best[unit]
         polar.set_title(f"{best.direction:.0f}°, {best.speed:.2g} px a frame", fontsize=9)
         axes = figure.add_subplot(1, 2, 2)
-        shown = axes.pcolormesh(
-            range(len(self.temporal_frequencies)),
-            range(len(self.spatial_frequencies)),
-            self.speed_map()[unit],
-        )
-        axes.set_xticks(range(len(self.temporal_frequencies)), self._labels("temporal"))
-        axes.set_yticks(range(len(self.spatial_frequencies)), self._labels("spatial"))
-        axes.set_xlabel("cycles a frame", fontsize=8)
-        axes.set_ylabel("cycles a pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
-        figure.colorbar(shown, ax=axes).ax.tick_params(labelsize=7)
+        figure.colorbar(self.draw_map(axes, unit), ax=axes).ax.tick_params(labelsize=7)
         figure.suptitle(f"{self.layer}, channel {channel}", fontsize=10)
         return figure
 
-    def _labels(self, kind: str) -> list[str]:
-        return [f"{value:.2g}" for value in getattr(self, f"{kind}_frequencies")]
+    def draw_map(self, axes: Any, unit: int) -> Any:
+        """Draws a row of `speed_map` into axes of Matplotlib; returns the mesh."""
+        temporal, spatial = self.temporal_frequencies, self.spatial_frequencies
+        mesh = axes.pcolormesh(range(len(temporal)), range(len(spatial)), self.speed_map()[unit])
+        axes.set_xticks(range(len(temporal)), [f"{value:.2g}" for value in temporal])
+        axes.set_yticks(range(len(spatial)), [f"{value:.2g}" for value in spatial])
+        axes.set_xlabel("cycles a frame", fontsize=8)
+        axes.set_ylabel("cycles a pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+        return mesh
 
 
 def motion_tuning(
     network: keras.Model,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: Sequence[int] | int | None = None,
     directions: Sequence[float] = _DIRECTIONS,
     spatial_frequencies: Sequence[float] = _SPATIAL,
     temporal_frequencies: Sequence[float] = _TEMPORAL,
@@ -161,13 +161,13 @@ def motion_tuning(
 ) -> MotionTuning:
     """How units of a layer respond to gratings that drift.
 
-    All units see the same grid of gratings, in one pass; then each unit's best one is looked for
-    nearer by, between the directions and frequencies of the grid.
+    All units see the same grid of gratings, in one pass; then each unit's best one is refined
+    between the directions and frequencies of the grid.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer.
-        channels: Its units, counted from 0; None is all.
+        layer: Name of a layer, or itself.
+        channels: Its units, or one, counted from 0; None is all.
         directions: Degrees.
         spatial_frequencies: Cycles a pixel, above 0 and up to 0.5.
         temporal_frequencies: Cycles a frame, from 0 to 0.5; 0 is added where it is missing.
@@ -193,8 +193,16 @@ def motion_tuning(
     """
     if place not in ("field", "receptive field"):
         raise ValueError(f"Expected place 'field' or 'receptive field'. Received: {place!r}.")
+    moving = any(frequency > 0 for frequency in temporal_frequencies)
+    if not (len(directions) and len(spatial_frequencies) and moving):
+        raise ValueError(
+            "Expected at least one direction, spatial frequency and temporal frequency above 0. "
+            f"Received: directions {[*directions]}, spatial frequencies {[*spatial_frequencies]}, "
+            f"temporal frequencies {[*temporal_frequencies]}."
+        )
+    network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
     shape = shape_in_colour(network, frames=frames, size=size)
-    measure = _Measure(network, layer, tuple(shape), place, preprocess, batch_size)
+    measure = _Measure(network, layer, shape, place, preprocess, batch_size)
     units = measure.scores.units(channels)
     temporal = tuple(dict.fromkeys((0.0, *temporal_frequencies)))
     grid = [
@@ -210,7 +218,7 @@ def motion_tuning(
         _step(spatial_frequencies, logarithmic=True),
         _step(temporal, logarithmic=False),
     )
-    best, best_response = _nearer(measure, best, units, steps)
+    best, best_response = _refined(measure, best, units, steps)
     opposite = [replace(one, direction=(one.direction + 180) % 360) for one in best]
     coloured = [replace(one, colour=colour) for one in best for colour in COLOURS.values()]
     dimmed = [(one, contrast) for one in best for contrast in _CONTRASTS]
@@ -267,12 +275,12 @@ class _Measure:
 
 
 def _step(values: Sequence[float], *, logarithmic: bool) -> float:
-    """Half the usual distance of neighbours on the grid."""
+    """Half the median distance between neighbours on the grid."""
     ordered = np.sort(np.log(values) if logarithmic else values)
     return float(np.median(np.diff(ordered))) / 2 if len(ordered) > 1 else 0.0
 
 
-def _nearer(
+def _refined(
     measure: _Measure,
     best: list[DriftingGabor],
     units: Sequence[int],

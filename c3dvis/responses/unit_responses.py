@@ -10,9 +10,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from c3dvis import autodiff, rewire
+from c3dvis.clips import check
 from c3dvis.models import layers
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
+from c3dvis.objectives.terms import layer_name, whole
 
 
 class UnitResponses:
@@ -20,7 +22,7 @@ class UnitResponses:
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of a layer.
+        layer: Name of a layer, or itself.
         centre: Whether a unit's score is its activation in the layer's centre, instead of the mean
             over places, as `objectives.channel` has it.
         preprocess: Function of clips in [0, 1] that gives what the network takes.
@@ -43,7 +45,9 @@ class UnitResponses:
         preprocess: Callable | None = None,
         batch_size: int = 8,
     ):
-        network = one_input(network, scaled=preprocess is None)
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch_size of 1 or more. Received: {batch_size}.")
+        network, layer = one_input(network, scaled=preprocess is None), layer_name(layer)
         tap = layers.tap(network, [layer])
         self.layer, self.batch_size = layer, batch_size
         self.count: int = tap.outputs[0].shape[-1]
@@ -60,21 +64,16 @@ class UnitResponses:
 
         self._scores = autodiff.compiled(scores, variables=tap.variables)
 
-    def units(self, channels: Sequence[int] | None) -> list[int]:
+    def units(self, channels: Sequence[int] | int | None) -> list[int]:
         """The units asked for, all if None; ValueError for one that is not there."""
-        units = list(range(self.count)) if channels is None else [int(c) for c in channels]
-        wrong = [c for c in units if not 0 <= c < self.count]
-        if wrong or not units:
-            raise ValueError(
-                f"Layer {self.layer!r} has {self.count} channels. Expected channels from 0 to "
-                f"{self.count - 1}. Received: {wrong[0] if wrong else 'none'}."
-            )
-        return units
+        return checked_units(self.layer, self.count, channels)
 
     def __call__(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
         """float32 `(N, count)`, of clips `(T, H, W, C)` one after the other."""
         rows, batch = [], []
         for clip in clips:
+            if np.ndim(clip) != 4:
+                check(clip)  # refuses it
             batch.append(clip)
             if len(batch) == self.batch_size:
                 rows.append(ops.convert_to_numpy(self._scores(np.stack(batch))))
@@ -82,7 +81,32 @@ class UnitResponses:
         if batch:  # one graph serves all batches: what is left over makes no other
             padded = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
             rows.append(ops.convert_to_numpy(self._scores(padded))[: len(batch)])
+        if not rows:
+            raise ValueError("Expected clips (N, T, H, W, C). Received: none.")
         return np.concatenate(rows)
+
+
+def checked_units(
+    layer: str, count: int, channels: Sequence[int] | int | None, noun: str = "channels"
+) -> list[int]:
+    """The units asked for of a layer's `count`, all if None; ValueError for one it hasn't."""
+    if channels is None:
+        return list(range(count))
+    units = [whole(c) for c in (channels if isinstance(channels, Iterable) else [channels])]
+    wrong = [c for c in units if not 0 <= c < count]
+    if wrong or not units:
+        raise ValueError(
+            f"Layer {layer!r} has {count} {noun}. Expected {noun} from 0 to {count - 1}. "
+            f"Received: {wrong[0] if wrong else 'none'}."
+        )
+    return units
+
+
+def row_of(channel: int, channels: Sequence[int]) -> int:
+    """The row of a unit in results of some units; ValueError for one that is not among them."""
+    if channel not in channels:
+        raise ValueError(f"Expected one of the units {channels}. Received: {channel}.")
+    return channels.index(channel)
 
 
 def shape_in_colour(
