@@ -241,7 +241,11 @@ def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
         ([wrong(), objectives.logit(3)], {}, "0 to 2. Received: 3"),
         ([wrong(), objectives.channel("conv", 0)], {}, "Received: 'conv'"),
         ([wrong(), objectives.alignment("conv1")], {}, "compares clips"),
+        ([[wrong(), wrong(shape=(5, 16, 16, 3))]], {}, "several of different shapes"),
         ([wrong()], {"batch_size": 0}, "batch size of 1"),
+        ([wrong()], {"batch_size": "8"}, "batch size of 1 or more. Received: '8'"),
+        ([wrong()], {"preprocess": "imagenet"}, "a function of clips. Received: 'imagenet'"),
+        ([wrong()], {"method": "grad_cam", "grid": 4}, "three whole numbers or None. Received"),
     ],
 )
 def test_wrong_calls_are_refused(networks, arguments, options, message):

@@ -313,11 +313,13 @@ def test_a_blur_is_a_gaussian_with_repeated_edges():
         ("integrated_gradients", {"steps": 16, "max_steps": 8}, "max_steps=8. Received: steps=16"),
         ("integrated_gradients", {"baseline": 1.5}, r"baseline in \[0, 1\]. Received: 1.5"),
         ("integrated_gradients", {"tolerance": 0}, "tolerance above 0"),
+        ("integrated_gradients", {"baseline": "noise", "seed": -1}, "seed of 0 or more"),
         ("smooth_grad", {"kind": "square"}, "'squared'.*Received: 'square'"),
         ("smooth_grad", {"samples": 0}, "1 samples or more"),
         ("smooth_grad", {"samples": 1, "kind": "variance"}, "2 samples or more"),
         ("smooth_grad", {"noise": -1}, "noise of 0 or more"),
         ("smooth_grad", {"noise": float("nan")}, "noise of 0 or more"),
+        ("smooth_grad", {"noise": float("inf")}, "noise of 0 or more"),
         ("smooth_grad", {"seed": -1}, "seed of 0 or more"),
     ],
 )

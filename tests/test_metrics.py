@@ -371,10 +371,13 @@ def test_rank_correlation_of_known_maps():
         (lambda q: metrics.insertion(q, CLIP, np.ones(SHAPE), baseline="black"), "'blur', 'fade'"),
         (lambda q: metrics.deletion(q, CLIP, np.ones(SHAPE), steps=0), "Expected 1 step"),
         (lambda q: metrics.insertion(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
+        (lambda q: metrics.insertion(q, CLIP, "heat"), "heatmap of numbers.*Received: str"),
         (
             lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=(5, 1, 1)),
             "blocks from 1 up to",
         ),
+        (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=2), "Received: 2"),
+        (lambda q: metrics.temporal_hit([0, 1, 2], 1), "frame after the last.*Received: 1"),
         (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), share=1), "removes some"),
         (lambda q: metrics.mu_fidelity(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
         (lambda q: metrics.sensitivity(lambda c: c[..., 0], CLIP, radius=0), "radius above 0"),

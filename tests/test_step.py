@@ -252,6 +252,8 @@ def test_a_network_in_bfloat16_is_searched(clip):
         ({"variant": "keep"}, "Expected a variant"),
         ({"variant": "preserved"}, "Expected a variant, such as 'preserve'.*Received: 'preserved'"),
         ({"areas": ()}, "Expected rising areas"),
+        ({"areas": 0.1}, "Expected areas of 'step' as several numbers. Received: 0.1"),
+        ({"areas": "0.1"}, "as several numbers. Received: '0.1'"),
         ({"areas": (0.2, 0.1)}, "Expected rising areas"),
         ({"areas": (0.0, 0.1)}, "Expected rising areas between 0 and 1"),
         ({"steps": 0}, "Expected 1 step or more"),

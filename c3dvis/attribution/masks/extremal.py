@@ -233,11 +233,10 @@ def _check(variant: str, areas: Sequence[float], steps: int | None) -> tuple[flo
         raise unknown("a variant", variant, VARIANTS)
     if steps is not None and steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
-    numbers = tuple(float(area) for area in areas)
-    rising = sorted(set(numbers)) == list(numbers)
-    if not numbers or not rising or not all(0 < area < 1 for area in numbers):
+    rising = sorted(set(areas)) == list(areas)
+    if not len(areas) or not rising or not all(0 < area < 1 for area in areas):
         raise ValueError(f"Expected rising areas between 0 and 1. Received: {areas}.")
-    return numbers
+    return tuple(map(float, areas))
 
 
 def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):

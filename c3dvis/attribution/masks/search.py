@@ -49,14 +49,6 @@ def reward(kept, removed, variant: str):
     return kept if variant == "preserve" else removed
 
 
-@keras.saving.register_keras_serializable("c3dvis")
-class Clipped(keras.constraints.Constraint):
-    """Keeps weights in [0, 1]."""
-
-    def __call__(self, w):
-        return ops.clip(w, 0, 1)
-
-
 class Plateau(keras.callbacks.Callback):
     """Ends a search whose mean energy of ten steps is no lower than that of the ten before."""
 
@@ -111,7 +103,9 @@ class MaskSearch(InputOptimizer):
         self.masks, self.exact = masks, exact
         frames, height, width, channels = shape
         grid = (len(areas), frames, *masks.grid)
-        self.grid = self.add_weight(shape=grid, constraint=Clipped(), name="grid")
+        self.grid = self.add_weight(
+            shape=grid, constraint=lambda grid: ops.clip(grid, 0, 1), name="grid"
+        )
         rows = (perturbations.LEVELS - 1) * frames * height * width
         self.table = self.add_weight(shape=(rows, 2 * channels), trainable=False, name="table")
         self.compile(optimizer=optimizer)
