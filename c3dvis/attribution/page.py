@@ -35,7 +35,9 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], args: argparse.Namesp
         shown.append((stem, record))
         empty = pages.PictureGroup(record["clip"], record["about"], [], anchor=stem)
         pictures = groups.setdefault(stem, empty).pictures
-        table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
+        highest = record["highest"] or "one for the whole clip"
+        row = (record["method"], record["asked"], record["frames"], highest)
+        table = [*(groups[stem].table or [_FRAME_HEADS]), row]
         pictures = [*pictures, *records.pictures(name, record)]
         groups[stem] = replace(groups[stem], pictures=pictures, table=table)
     groups |= _films(every, {(part, record["asked"]) for part, record in shown})
@@ -63,12 +65,6 @@ def _films(
 
 
 _FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by frame")
-
-
-def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The row of a record in the table of frames."""
-    highest = record["highest"] or "one for the whole clip"
-    return [(record["method"], record["asked"], record["frames"], highest)]
 
 
 def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:

@@ -17,8 +17,7 @@ from c3dvis.attribution import Attribution, attribute
 from c3dvis.attribution.explain import methods_with_options
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, first_line
-from c3dvis.callbacks.history import EpochResult
-from c3dvis.callbacks.units import named
+from c3dvis.callbacks.history import EpochResult, named
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe

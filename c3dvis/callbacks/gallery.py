@@ -12,8 +12,7 @@ import keras
 
 from c3dvis import clips, objectives
 from c3dvis.callbacks.epochs import EpochCallback, first_line
-from c3dvis.callbacks.history import EpochResult
-from c3dvis.callbacks.units import named
+from c3dvis.callbacks.history import EpochResult, named
 from c3dvis.maximize import MaximizedClip, Maximizer, arguments, parametrizations, run
 from c3dvis.maximize.defaults import STEPS
 from c3dvis.objectives import Objective

@@ -21,13 +21,41 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, pages, stored
 from c3dvis.callbacks.film import film, film_epochs
-from c3dvis.callbacks.units import Tracked
-from c3dvis.files import read_json, write_json
+from c3dvis.files import read_json, safe_names, write_json
 from c3dvis.text import number
 
 _SETTINGS = "callback.json"
 _RECORD = "epoch-{:04d}"
 _ASIDE = "set-aside-{}"
+# The folder's own files, in lower case.
+_OWN_NAMES = {"callback.json", "index.html", "readme.md"}
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One thing that is followed over the epochs.
+
+    Attributes:
+        title: For people.
+        stem: Name of its folder.
+    """
+
+    title: str
+    stem: str
+
+
+def named(titles: Sequence[str]) -> list[Tracked]:
+    """What is tracked, for each title; equal titles are numbered.
+
+    >>> [one.stem for one in named(["channel 7 of conv3b", "channel 7 of conv3b"])]
+    ['channel_7_of_conv3b-931730ba', 'channel_7_of_conv3b_2-d9e78cb9']
+    """
+    numbered = []
+    for i, title in enumerate(titles):
+        before = list(titles[:i]).count(title)
+        numbered.append(f"{title} ({before + 1})" if before else title)
+    stems = safe_names(numbered, taken=_OWN_NAMES, empty="unit")
+    return [Tracked(title, stems[title]) for title in numbered]
 
 
 @dataclass(frozen=True)
