@@ -477,8 +477,8 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_isolated(work)
+    with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
+        run_isolated(work, thread)
     new = [thread for thread in threading.enumerate() if thread not in before]
     assert not [thread for thread in new if thread.name.startswith("c3dvis")]
 

@@ -230,6 +230,8 @@ def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
     np.testing.assert_allclose(
         edge, np.broadcast_to(draw._OPACITY * draw.FOR, edge.shape), atol=1e-6
     )
+    low = attribution_of(clip[:, :1], heat[:, :1], frame_mask=mask)
+    assert low.overlay().shape == (5, 1, *SHAPE[2:])  # as high as its border
 
 
 def test_smoothed_heat_has_no_sign_and_spreads_within_its_frame():

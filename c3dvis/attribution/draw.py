@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.attribution.uncropped import crop_mask, fade_outside, place
+from c3dvis.attribution.uncropped import Size, crop_mask, fade_outside, place
+from c3dvis.clips.geometry import Crop
 from c3dvis.text import unknown
 
 POLARITIES = ("both", "positive", "negative")
@@ -92,16 +93,16 @@ def highlight_frames(
     opacity = np.abs(values)[..., None]
     grey = fade_outside(_faded(clip), heatmap.shape[1:3])
     mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * grey).astype(np.float32)
-    border = _border(crop_mask(heatmap.shape[1:3], clip.shape[1:3]))
+    border = _border(heatmap.shape[1:3], clip.shape[1:3])
     return np.where(border[..., None], _colored(values, mixed), mixed)
 
 
-def _border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The outermost pixels of a rectangle `(H, W)`."""
-    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    width = max(1, min(len(rows), len(columns)) // _BORDER_SHARE)
-    border = inside.copy()
-    border[rows[width] : rows[-width], columns[width] : columns[-width]] = False
+def _border(size: Size, whole: Size) -> NDArray[np.bool_]:
+    """The outermost pixels of the crop of `size` in frames of size `whole`."""
+    border = crop_mask(size, whole)
+    crop = Crop.of(whole, size).pixels
+    width = max(1, min(side.stop - side.start for side in crop) // _BORDER_SHARE)
+    border[tuple(slice(side.start + width, side.stop - width) for side in crop)] = False
     return border
 
 

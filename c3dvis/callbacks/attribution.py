@@ -1,4 +1,4 @@
-"""Which pixels and frames of fixed clips decide, after each epoch of a network's training."""
+"""Heatmaps of the same clips after each epoch of a network's training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ABOUT = (
 
 
 class AttributionCallback(EpochCallback):
-    """Explains the same clips again and again, while the network is trained.
+    """Explains the same clips after each of the epochs in which a network is trained.
 
     After every `every` epochs, and after the last, it writes into `folder` a GIF of each clip's
     attribution, a film of how that changed over the epochs, and a page of all. The training is the

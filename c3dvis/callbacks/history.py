@@ -1,11 +1,11 @@
 """The folder of a callback: results of each epoch and unit, films, and the page.
 
 callback.json             the settings that every training in this folder must agree on
-conv3b-7/epoch-0002.gif   what epoch 2 gave for a unit
+conv3b-7/epoch-0002.gif   the result of epoch 2 for a unit
 conv3b-7/epoch-0002.json  its record, written last: nothing counts without one
 conv3b-7/film.gif         its epochs one after the other
 index.html README.md      the page
-set-aside-1/              epochs of a training that was begun again before them
+set-aside-1/              later epochs of a training that was begun again earlier
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class History:
         return aside
 
     def put(self, unit: Tracked, epoch: int, result: EpochResult) -> Path | None:
-        """Writes what an epoch gave; returns the GIF if there is one.
+        """Writes the result of an epoch; returns the path of its GIF, if there is one.
 
         Raises:
             OSError: If files cannot be written.
@@ -164,7 +164,7 @@ class History:
         pages.write(self.folder, heading, about, sections)
 
     def film(self, unit: Tracked) -> None:
-        """Writes a unit's film, of the GIFs that are there; none of nothing."""
+        """Writes a unit's film of the GIFs that are there; without any, removes it."""
         records = [record for record in self._records(unit) if record["width"]]
         path = self.folder / unit.stem / "film.gif"
         if not records:
@@ -207,7 +207,7 @@ class History:
 
 
 def _is_record(values: Any) -> bool:
-    """Whether that is what `put` wrote, and undamaged."""
+    """Whether a record is one that `put` wrote, undamaged."""
     try:
         stored.text_or_none(values["error_message"])
         stored.number_or_none(values["score"])
