@@ -11,8 +11,9 @@ from keras import ops
 from c3dvis import objectives
 from c3dvis.attribution import attribute
 from c3dvis.attribution.masks import extremal, perturbations
+from c3dvis.attribution.masks.energies import Energy
 from c3dvis.attribution.masks.generators import RadialMasks
-from c3dvis.attribution.masks.search import Energy, MaskSearch
+from c3dvis.attribution.masks.search import MaskSearch
 from c3dvis.attribution.methods import step
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.autodiff import value_and_gradient
