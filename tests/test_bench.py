@@ -191,5 +191,18 @@ def test_names_that_are_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "functions, options, message",
+    [
+        (len, {}, "functions by name.*Received: builtin_function_or_method"),
+        ({}, {"world": "disc"}, "such as 'discs'. Received: 'disc'"),
+        ({}, {"clips": 1}, "Expected 2 clips or more. Received: 1"),
+    ],
+)
+def test_scores_of_nothing_are_refused(network, functions, options, message):
+    with pytest.raises(ValueError, match=message):
+        bench.score(network, functions, **options)
+
+
 def test_networks_that_know_the_classes_are_taken():
     assert "c3d-motion" in bundled() and "i3d" not in bundled()

@@ -513,13 +513,17 @@ def test_units_and_targets_are_text_and_numbers_too(tmp_path):
     [
         (lambda f: GalleryCallback([], f), "Received: none"),
         (lambda f: GalleryCallback([1.5], f), "Expected an objective.*Received: 1.5"),
+        (lambda f: GalleryCallback(None, f), "Expected an objective.*Received: None"),
+        (lambda f: GalleryCallback({"c": 0}, None), "Expected a path.*Received: NoneType"),
         (lambda f: GalleryCallback("conv1:3-1", f), "Received: 'conv1:3-1'"),
         (lambda f: GalleryCallback({"c": 0}, f, every=0), "Received: every=0"),
         (lambda f: GalleryCallback({"c": 0}, f, every=1.5), "Received: every=1.5"),
         (lambda f: GalleryCallback({"c": 0}, f, fps=0), "Received: fps=0"),
+        (lambda f: GalleryCallback({"c": 0}, f, fps="8"), "Received: fps='8'"),
         (lambda f: GalleryCallback({"c": 0}, f, steps=0), "Received: 0"),
         (lambda f: GalleryCallback({"c": 0}, f, seed=-1), "Received: -1"),
         (lambda f: AttributionCallback(CLIPS[0], [0], f), "Expected clips"),
+        (lambda f: AttributionCallback([CLIPS[0], CLIPS[0, :2]], 0, f), "of different shapes"),
         (lambda f: AttributionCallback(255 * CLIPS, [0] * 8, f), r"values in \[0, 1\]"),
         (lambda f: AttributionCallback(CLIPS, [0], f), "Expected 8 classes.*Received: 1"),
         (lambda f: AttributionCallback(CLIPS[:1], [[0, 1]], f), "one unit. Received: one of 2"),
@@ -538,6 +542,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="README.md of something else"):
         fit(network_of(), [GalleryCallback({"conv1": 0}, tmp_path)])
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(ValueError, match="Expected a folder.*which is a file"):
+        History(tmp_path / "README.md", {}, fps=8).begin()
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

@@ -197,19 +197,23 @@ def _option_types(function: Callable) -> dict[str, tuple[Any, ...]]:
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
     """The clips one by one; ValueError for values or a shape that the network does not take."""
     shape = tuple(graph.clip_input(network).shape[1:])
-    try:
-        dimensions = np.ndim(clip)
-    except ValueError:
-        raise ValueError(
-            "Expected a clip, or several of one shape (N, T, H, W, C). "
-            "Received: several of different shapes."
-        ) from None
-    if dimensions != 5:
+    if axes_of(clip) != 5:
         return [clips.check(clip, shape)]
     batch = np.asarray(clip)
     if not len(batch):
         raise ValueError(f"Expected at least one clip. Received: shape {batch.shape}.")
     return [clips.check(one, shape) for one in batch]
+
+
+def axes_of(clip: ArrayLike) -> int:
+    """The number of axes of a clip, or of several; ValueError for several of different shapes."""
+    try:
+        return np.ndim(clip)
+    except ValueError:
+        raise ValueError(
+            "Expected a clip, or several of one shape (N, T, H, W, C). "
+            "Received: several of different shapes."
+        ) from None
 
 
 def _predicted(network, batch, preprocess, batch_size) -> list[Objective]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from c3dvis import clips as clip_values
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute
-from c3dvis.attribution.explain import methods_with_options
+from c3dvis.attribution.explain import axes_of, methods_with_options
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, first_line
 from c3dvis.callbacks.history import EpochResult, named
@@ -142,7 +142,7 @@ class AttributionCallback(EpochCallback):
 
 
 def _clips(clips: ArrayLike) -> np.ndarray:
-    if np.ndim(clips) != 5 or not len(np.asarray(clips)):
+    if axes_of(clips) != 5 or not len(np.asarray(clips)):
         raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {np.shape(clips)}.")
     return np.stack([clip_values.check(one) for one in np.asarray(clips)])
 

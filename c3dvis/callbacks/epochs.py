@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +16,7 @@ from c3dvis.callbacks.event_file import EventFile
 from c3dvis.callbacks.history import EpochResult, History, Tracked
 from c3dvis.callbacks.isolation import isolated_thread, run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
+from c3dvis.files import as_path
 from c3dvis.identity import described
 from c3dvis.objectives import Objective
 
@@ -54,13 +54,13 @@ class EpochCallback(keras.callbacks.Callback):
             raise ValueError(
                 f"Expected a whole number of epochs from 1. Received: every={every!r}."
             )
-        if not 0.001 <= fps <= 50:
+        if not isinstance(fps, (int, float, np.number)) or not 0.001 <= fps <= 50:
             raise ValueError(f"Expected fps from 0.001 to 50. Received: fps={fps!r}.")
         self.objectives, self.units = list(objectives), list(units)
-        self.folder, self.every = Path(folder), int(every)
+        self.folder, self.every = as_path(folder), int(every)
         self._about, self._kind = about, kind
         self._history = History(self.folder, described({"kind": kind, **settings}), fps=fps)
-        self._log_dir = None if log_dir is None else Path(log_dir) / kind
+        self._log_dir = None if log_dir is None else as_path(log_dir) / kind
         self._events: EventFile | None = None
         self._copy: NetworkCopy | None = None
         self._thread: Executor | None = None

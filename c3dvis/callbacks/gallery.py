@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -141,8 +140,10 @@ def _objectives(units: Units) -> list[Objective]:
     listed: list[Objective | str | int]
     if isinstance(units, Mapping):
         listed = [objectives.channel(layer, channels) for layer, channels in units.items()]
+    elif isinstance(units, str) or not isinstance(units, Iterable):
+        listed = [units]
     else:
-        listed = [units] if isinstance(units, (Objective, str, int, Integral)) else list(units)
+        listed = list(units)
     if not listed:
         raise ValueError(
             "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. Received: none."

@@ -90,8 +90,10 @@ class History:
         """Claims the folder for these settings.
 
         Raises:
-            ValueError: A folder with other settings, or with pages of something else.
+            ValueError: A folder with other settings, or with pages of something else; a file.
         """
+        if self.folder.is_file():
+            raise ValueError(f"Expected a folder. Received: {str(self.folder)!r}, which is a file.")
         path = self.folder / _SETTINGS
         before = read_json(path)
         if not isinstance(before, dict):
