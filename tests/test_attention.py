@@ -75,17 +75,17 @@ def test_the_one_place_that_is_read_is_pointed_at(one_place, method):
         embedding = np.zeros((8, 3))
         embedding[place, 1] = 12
         one_place.get_layer("positions").set_weights([embedding])
-        found = attribute(one_place, clip, objectives.logit(0), method=method)
-        at = np.unravel_index(found.heatmap.argmax(), SHAPE[:3])
+        answer = attribute(one_place, clip, objectives.logit(0), method=method)
+        at = np.unravel_index(answer.heatmap.argmax(), SHAPE[:3])
         assert tuple(n // side for n, side in zip(at, (2, 4, 4), strict=True)) == tuple(
             map(int, np.unravel_index(place, GRID))
         )
-        assert found.heatmap.shape == SHAPE[:3] and found.heatmap.dtype == np.float32
+        assert answer.heatmap.shape == SHAPE[:3] and answer.heatmap.dtype == np.float32
 
 
 def test_relevance_is_signed(one_place):
-    found = attribute(one_place, clip_of(SHAPE), objectives.logit(1), method="attention_lrp")
-    assert found.score < 0 and found.settings["patches"] < 0
+    answer = attribute(one_place, clip_of(SHAPE), objectives.logit(1), method="attention_lrp")
+    assert answer.score < 0 and answer.settings["patches"] < 0
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def one_block():
 
 
 def test_relevance_is_conserved_and_the_share_of_biases_said(one_block):
-    found = attribute(one_block, clip_of(SHAPE), objectives.logit(1), method="attention_lrp")
-    assert abs(found.settings["softmax"]) > 1e-4 * abs(found.score)  # not trivially
-    total = found.settings["patches"] + found.settings["softmax"]
-    assert total == pytest.approx(found.score, rel=1e-4)
+    answer = attribute(one_block, clip_of(SHAPE), objectives.logit(1), method="attention_lrp")
+    assert abs(answer.settings["softmax"]) > 1e-4 * abs(answer.score)  # not trivially
+    total = answer.settings["patches"] + answer.settings["softmax"]
+    assert total == pytest.approx(answer.score, rel=1e-4)
     one_block.get_layer("classes").bias.assign([0.0, 0.7, 0.0])
     biased = attribute(one_block, clip_of(SHAPE), objectives.logit(1), method="attention_lrp")
     assert biased.settings["elsewhere"] == pytest.approx(0.7, rel=1e-4)
-    np.testing.assert_allclose(biased.heatmap, found.heatmap, rtol=1e-5)
+    np.testing.assert_allclose(biased.heatmap, answer.heatmap, rtol=1e-5)
 
 
 class Position(L.Layer):
@@ -190,8 +190,8 @@ def test_joint_divided_and_shifted_windowed_attention(build, method):
     network = build()
     clip = clip_of(network.inputs[0].shape[1:])
     before = [dict(vars(layer)) for layer in network.layers]
-    found = attribute(network, clip, objectives.logit(0), method=method)
-    assert np.isfinite(found.heatmap).all() and found.heatmap.std() > 0
+    answer = attribute(network, clip, objectives.logit(0), method=method)
+    assert np.isfinite(answer.heatmap).all() and answer.heatmap.std() > 0
     for layer, had in zip(network.layers, before, strict=True):
         assert {k: v for k, v in vars(layer).items() if k in had} == had
 
@@ -201,8 +201,8 @@ def test_masks_count():
     x = L.Reshape((8, 4))(L.Conv3D(4, (2, 4, 4), (2, 4, 4))(clip))
     y = L.MultiHeadAttention(2, 2)(x, x, use_causal_mask=True)
     network = keras.Model(clip, L.Dense(2)(y[:, 0]))
-    found = attribute(network, clip_of(SHAPE), objectives.logit(0), method="attention_lrp")
-    corners = found.heatmap[::3, ::7, ::7].ravel()  # where nothing is interpolated
+    answer = attribute(network, clip_of(SHAPE), objectives.logit(0), method="attention_lrp")
+    corners = answer.heatmap[::3, ::7, ::7].ravel()  # where nothing is interpolated
     assert abs(corners[0]) > 0
     np.testing.assert_allclose(corners[1:], 0, atol=1e-7)
 

@@ -53,8 +53,8 @@ def head(policy=None):
     ]
 
 
-def through(x, made):
-    for layer in made:
+def through(x, layers):
+    for layer in layers:
         x = layer(x)
     return x
 
@@ -135,17 +135,17 @@ EVERYWHERE = (
     [(m, kind) for kind in NETWORKS for m in (QUICK if kind == "functional" else EVERYWHERE)],
 )
 def test_every_method_and_every_network(networks, clips, method, kind):
-    found = attribute(networks[kind], clips[0], method=method, **QUICK[method])
-    assert found.heatmap.shape == SHAPE[:3] and found.heatmap.dtype == np.float32
-    assert np.isfinite(found.heatmap).all() and np.isfinite(found.score)
-    assert found.method == method
-    json.dumps(found.settings)
-    np.testing.assert_array_equal(found.clip, clips[0])
+    answer = attribute(networks[kind], clips[0], method=method, **QUICK[method])
+    assert answer.heatmap.shape == SHAPE[:3] and answer.heatmap.dtype == np.float32
+    assert np.isfinite(answer.heatmap).all() and np.isfinite(answer.score)
+    assert answer.method == method
+    json.dumps(answer.settings)
+    np.testing.assert_array_equal(answer.clip, clips[0])
     # Again, and second in a batch: the answer depends on the clip alone.
     first, second = attribute(networks[kind], clips[[1, 0]], method=method, **QUICK[method])
-    np.testing.assert_array_equal(second.heatmap, found.heatmap)
-    assert second.score == found.score and second.settings == found.settings
-    assert first.heatmap.any() and not np.array_equal(first.heatmap, found.heatmap)
+    np.testing.assert_array_equal(second.heatmap, answer.heatmap)
+    assert second.score == answer.score and second.settings == answer.settings
+    assert first.heatmap.any() and not np.array_equal(first.heatmap, answer.heatmap)
 
 
 @pytest.fixture(scope="module")
@@ -189,29 +189,29 @@ def test_the_default_objective_is_the_predicted_class(networks, clips):
     network = networks["functional"]
     labels = network.predict(clips, verbose=0).argmax(axis=-1)
     logits = Scorer(network, objectives.logit(0)).class_scores(clips)
-    for found, label, scores in zip(
+    for answer, label, scores in zip(
         attribute(network, clips, method="gradient"), labels, logits, strict=True
     ):
-        assert found.objective == objectives.logit(int(label))
-        assert found.score == pytest.approx(scores[label], rel=1e-4)
+        assert answer.objective == objectives.logit(int(label))
+        assert answer.score == pytest.approx(scores[label], rel=1e-4)
 
 
 def test_the_default_objective_has_the_name_of_the_class(clips):
     network = build("functional")
     network.class_names = ("left", "right", "up")
     label = network.predict(clips[:1], verbose=0).argmax()
-    found = attribute(network, clips[0], method="gradient")
-    assert found.objective == objectives.logit(network.class_names[label])
+    answer = attribute(network, clips[0], method="gradient")
+    assert answer.objective == objectives.logit(network.class_names[label])
 
 
 def test_units_go_to_clips_one_by_one(networks, clips):
     network = networks["functional"]
     each = attribute(network, clips, objectives.logit([2, 0, 1]), method="gradient")
-    for found, clip, label in zip(each, clips, (2, 0, 1), strict=True):
+    for answer, clip, label in zip(each, clips, (2, 0, 1), strict=True):
         alone = attribute(network, clip, objectives.logit(label), method="gradient")
-        np.testing.assert_array_equal(found.heatmap, alone.heatmap)
+        np.testing.assert_array_equal(answer.heatmap, alone.heatmap)
     same = attribute(network, clips, objectives.logit(1), method="gradient")
-    assert [found.objective for found in same] == [objectives.logit(1)] * 3
+    assert [answer.objective for answer in same] == [objectives.logit(1)] * 3
 
 
 def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
@@ -241,7 +241,11 @@ def wrong(value=0.5, shape=SHAPE, dtype=np.float32):
         ([wrong(), objectives.logit(3)], {}, "0 to 2. Received: 3"),
         ([wrong(), objectives.channel("conv", 0)], {}, "Received: 'conv'"),
         ([wrong(), objectives.alignment("conv1")], {}, "compares clips"),
+        ([[wrong(), wrong(shape=(5, 16, 16, 3))]], {}, "several of different shapes"),
         ([wrong()], {"batch_size": 0}, "batch size of 1"),
+        ([wrong()], {"batch_size": "8"}, "batch size of 1 or more. Received: '8'"),
+        ([wrong()], {"preprocess": "imagenet"}, "a function of clips. Received: 'imagenet'"),
+        ([wrong()], {"method": "grad_cam", "grid": 4}, "three whole numbers or None. Received"),
     ],
 )
 def test_wrong_calls_are_refused(networks, arguments, options, message):
@@ -315,8 +319,8 @@ def test_log_probabilities_are_finite_however_sure_the_network_is():
     network = linear([0, 0, 0], [300, 0, -300], "softmax")
     clip = ops.zeros((1, 2, 2, 2, 1))
     for label, expected in ((0, (0, -300)), (1, (-300, 0)), (2, (-600, 0))):
-        found = Scorer(network, objectives.logit(label)).log_probabilities(clip)
-        np.testing.assert_allclose([float(x[0]) for x in found], expected, atol=1e-6)
+        logs = Scorer(network, objectives.logit(label)).log_probabilities(clip)
+        np.testing.assert_allclose([float(x[0]) for x in logs], expected, atol=1e-6)
 
 
 def test_a_sigmoid_gives_each_class_its_own_probability():
@@ -324,8 +328,8 @@ def test_a_sigmoid_gives_each_class_its_own_probability():
     clip = np.zeros((1, 2, 2, 2, 1), np.float32)
     scorer = Scorer(network, objectives.logit(0))
     np.testing.assert_allclose(scorer.probabilities(clip), 1 / (1 + np.exp(-1)), rtol=1e-6)
-    found = Scorer(network, objectives.logit(1)).log_probabilities(ops.convert_to_tensor(clip))
-    np.testing.assert_allclose([float(x[0]) for x in found], [-200, 0], atol=1e-6)
+    logs = Scorer(network, objectives.logit(1)).log_probabilities(ops.convert_to_tensor(clip))
+    np.testing.assert_allclose([float(x[0]) for x in logs], [-200, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -352,8 +356,8 @@ def test_several_outputs_are_told_apart(clips):
     heads = [L.Dense(n, activation="softmax", name=name)(x) for name, n in (("a", 2), ("b", 5))]
     network = keras.Model(clip, heads)
     name = network.output_names[1]
-    found = attribute(network, clips[0], objectives.logit(4, output=name), method="grad_cam")
-    assert found.heatmap.shape == SHAPE[:3]
+    answer = attribute(network, clips[0], objectives.logit(4, output=name), method="grad_cam")
+    assert answer.heatmap.shape == SHAPE[:3]
     with pytest.raises(ValueError, match="output= one of"):
         attribute(network, clips[0], method="grad_cam")
 
@@ -365,9 +369,9 @@ def test_preprocessing_is_part_of_the_network():
     def to_signed(clips):
         return 2 * clips - 1
 
-    found = attribute(network, clip, objectives.logit(0), method="gradient", preprocess=to_signed)
-    assert found.score == pytest.approx(3 * 0.5)
-    np.testing.assert_allclose(found.heatmap, 3 * 2 / 8, rtol=1e-6)
+    answer = attribute(network, clip, objectives.logit(0), method="gradient", preprocess=to_signed)
+    assert answer.score == pytest.approx(3 * 0.5)
+    np.testing.assert_allclose(answer.heatmap, 3 * 2 / 8, rtol=1e-6)
 
 
 def test_a_term_of_the_clip_sees_it_before_preprocessing():
@@ -414,9 +418,9 @@ def test_new_weights_are_seen():
     clip = np.ones((2, 2, 2, 1), np.float32)
     assert attribute(network, clip, objectives.logit(0), method="gradient").score == 1
     network.layers[-1].set_weights([np.array([[5, 0]]), np.zeros(2)])
-    found = attribute(network, clip, objectives.logit(0), method="gradient")
-    assert found.score == 5
-    np.testing.assert_allclose(found.heatmap, 5 / 8)
+    answer = attribute(network, clip, objectives.logit(0), method="gradient")
+    assert answer.score == 5
+    np.testing.assert_allclose(answer.heatmap, 5 / 8)
 
 
 def test_batches_shrink_where_activations_are_large():

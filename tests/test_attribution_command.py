@@ -319,6 +319,9 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
         (["--method", "saliency"], "here 'gradient' with magnitude=True"),
         (["--start", "99s"], "Expected start within the "),
         (["--option", "samples=3"], "Expected an option of 'integrated_gradients'"),
+        (["--method", "occlusion", "--option", "block=8"], "as three whole numbers or None"),
+        (["--method", "step", "--option", "areas=0.05"], "as several numbers. Received: 0.05"),
+        (["--method", "gradient", "--tolerance", "0.1"], "Received: 'tolerance'."),
         (["--target", "moving lef"], "'moving left'"),
         (["--target", "12"], "Expected an index from 0 to 9"),
         (["--model", "c3"], "c3d"),
@@ -407,10 +410,3 @@ def test_tolerances_that_the_command_refuses(tmp_path, capsys, arguments, messag
     with pytest.raises(SystemExit) as end:
         _parse([str(tmp_path), *arguments])
     assert end.value.code == 2 and message in capsys.readouterr().err
-
-
-def test_a_tolerance_that_no_method_takes_is_refused(tmp_path, capsys):
-    clips.write(tmp_path / "clip.gif", np.zeros((2, 8, 8, 3), np.float32))
-    given = [str(tmp_path / "clip.gif"), "--method", "gradient", "--tolerance", "0.1"]
-    assert main([*given, "--out", str(tmp_path / "out")]) == 2
-    assert "Received: 'tolerance'." in capsys.readouterr().err

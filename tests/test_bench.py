@@ -30,11 +30,11 @@ def own_path(monkeypatch):
 def one_clip(monkeypatch):
     """Two clips, none of which is asked whether the network uses its evidence."""
 
-    def found(network, world, count, **options):
+    def given(network, world, count, **options):
         known = tuple(evidence.known_clip(world, index) for index in range(2))
         return bench.Verified(known, (bench.Verdict(True, True, True),) * 2)
 
-    monkeypatch.setattr(scores, "verified_clips", found)
+    monkeypatch.setattr(scores, "verified_clips", given)
 
 
 # The second world
@@ -88,9 +88,11 @@ def test_natural_textures_have_the_spectrum_of_photographs():
 def test_clips_are_looked_at_until_enough_are_verified(network, monkeypatch):
     verdicts = iter([True, False, True, True])
     monkeypatch.setattr(evidence, "verify", lambda n, k: bench.Verdict(True, True, next(verdicts)))
-    found = bench.verified_clips(network, MovingEvidence(seed=3), 2)
-    assert len(found.clips) == 2 and len(found.verdicts) == 3
-    np.testing.assert_array_equal(found.clips[1].clip, MovingEvidence(seed=3).batch(2, 1).clips[0])
+    verified = bench.verified_clips(network, MovingEvidence(seed=3), 2)
+    assert len(verified.clips) == 2 and len(verified.verdicts) == 3
+    np.testing.assert_array_equal(
+        verified.clips[1].clip, MovingEvidence(seed=3).batch(2, 1).clips[0]
+    )
 
 
 def test_a_network_that_uses_no_evidence_is_refused(network, monkeypatch):
@@ -140,11 +142,11 @@ def test_a_method_and_its_smoothed_heatmap_are_computed_once(network, monkeypatc
     asked = []
     real = functions.attribute
     monkeypatch.setattr(functions, "attribute", lambda *a, **k: asked.append(a) or real(*a, **k))
-    found = functions.heatmaps_of(["Gradient", "gradient_smoothed"])
+    heatmaps = functions.heatmaps_of(["Gradient", "gradient_smoothed"])
     clip = MovingEvidence(seed=1).batch(0, 1).clips[0]
-    plain, smoothed = (heatmap(network, clip, 0) for heatmap in found.values())
+    plain, smoothed = (heatmap(network, clip, 0) for heatmap in heatmaps.values())
     assert len(asked) == 1 and smoothed.min() >= 0 > plain.min()
-    found["Gradient"](network, clip, 1)
+    heatmaps["Gradient"](network, clip, 1)
     assert len(asked) == 2
 
 
@@ -187,6 +189,19 @@ def test_files_that_can_not_be_scored(tmp_path, one_clip, capsys, source, messag
 def test_names_that_are_refused(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "functions, options, message",
+    [
+        (len, {}, "functions by name.*Received: builtin_function_or_method"),
+        ({}, {"world": "disc"}, "such as 'discs'. Received: 'disc'"),
+        ({}, {"clips": 1}, "Expected 2 clips or more. Received: 1"),
+    ],
+)
+def test_scores_of_nothing_are_refused(network, functions, options, message):
+    with pytest.raises(ValueError, match=message):
+        bench.score(network, functions, **options)
 
 
 def test_networks_that_know_the_classes_are_taken():

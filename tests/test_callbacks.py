@@ -20,10 +20,9 @@ from PIL import Image
 from c3dvis import attribution, callbacks, clips, objectives
 from c3dvis.callbacks import AttributionCallback, GalleryCallback
 from c3dvis.callbacks.film import film
-from c3dvis.callbacks.history import EpochResult, History
-from c3dvis.callbacks.isolation import run_isolated
+from c3dvis.callbacks.history import EpochResult, History, named
+from c3dvis.callbacks.isolation import isolated_thread, run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
-from c3dvis.callbacks.units import named
 from c3dvis.files import read_json
 from c3dvis.maximize import parametrizations
 
@@ -127,8 +126,8 @@ def test_training_is_the_same_to_the_bit(tmp_path, case):
     followed = trained(both(tmp_path), **CASES[case])
     for name, value in plain.items():
         assert followed[name] == value, name
-    made = [path for path in tmp_path.glob("*/*/epoch-*.gif")]
-    assert len(made) == EPOCHS * (2 + 2)
+    gifs = [path for path in tmp_path.glob("*/*/epoch-*.gif")]
+    assert len(gifs) == EPOCHS * (2 + 2)
 
 
 def test_the_comparison_sees_a_touched_training(tmp_path):
@@ -195,7 +194,8 @@ def copy():
     keras.utils.set_random_seed(5)
     expected = drawn()
     keras.utils.set_random_seed(5)
-    copy = run_isolated(lambda _: NetworkCopy(network))
+    with isolated_thread() as thread:
+        copy = run_isolated(lambda _: NetworkCopy(network), thread)
     assert drawn() == expected
     return copy
 
@@ -211,11 +211,13 @@ def test_no_method_of_attribution_moves_a_random_generator(copy, method):
         # Methods warn of clips this small and of a network that knows nothing; both are so here.
         warnings.simplefilter("ignore")
         try:
-            run_isolated(
-                lambda _: attribution.attribute(
-                    copy.network, CLIPS[0], objectives.logit(1), **options
+            with isolated_thread() as thread:
+                run_isolated(
+                    lambda _: attribution.attribute(
+                        copy.network, CLIPS[0], objectives.logit(1), **options
+                    ),
+                    thread,
                 )
-            )
         except ValueError as error:  # of methods for which the clip is too small
             assert "Expected" in str(error) and method not in FEW
     assert drawn() == expected
@@ -245,15 +247,15 @@ def test_a_clip_is_that_of_the_network_after_its_epoch(tmp_path):
     fit(network, [follow, explain], epochs=2)
     expected = maximize(network, objectives.channel("conv1", 1), steps=3)[0]
     clips.write(tmp_path / "expected.gif", expected)
-    found = tmp_path / "a" / follow.units[0].stem / "epoch-0002.gif"
-    assert found.read_bytes() == (tmp_path / "expected.gif").read_bytes()
-    assert found.read_bytes() != found.with_name("epoch-0001.gif").read_bytes()
+    gif = tmp_path / "a" / follow.units[0].stem / "epoch-0002.gif"
+    assert gif.read_bytes() == (tmp_path / "expected.gif").read_bytes()
+    assert gif.read_bytes() != gif.with_name("epoch-0001.gif").read_bytes()
     options = {"method": "gradient_x_input"}
     attribution.attribute(network, CLIPS[0], objectives.logit(1), **options).save(
         tmp_path / "expected.gif"
     )
-    found = tmp_path / "b" / explain.units[0].stem / "epoch-0002.gif"
-    assert found.read_bytes() == (tmp_path / "expected.gif").read_bytes()
+    gif = tmp_path / "b" / explain.units[0].stem / "epoch-0002.gif"
+    assert gif.read_bytes() == (tmp_path / "expected.gif").read_bytes()
 
 
 def test_one_step_is_traced_for_all_epochs(tmp_path):
@@ -312,9 +314,9 @@ def test_the_page_and_film_show_every_epoch(tmp_path):
 
 def test_a_film_of_many_epochs_and_frames_stays_short():
     long = [np.full((40, 8, 8, 3), i / 99, np.float32) for i in range(4)]
-    made = film(long, list("abcd"))
-    assert made.shape[0] == 4 * 32
-    assert made[0, -1, 0, 0] == 0 and made[-1, -1, 0, 0] == np.float32(3 / 99)
+    moving = film(long, list("abcd"))
+    assert moving.shape[0] == 4 * 32
+    assert moving[0, -1, 0, 0] == 0 and moving[-1, -1, 0, 0] == np.float32(3 / 99)
 
 
 def test_a_resumed_training_goes_on_with_the_page(tmp_path):
@@ -395,10 +397,10 @@ def test_tensorboard_gets_the_animations(tmp_path):
 def test_a_network_of_nan_warns_and_is_trained_on(tmp_path):
     network = network_of()
     network.get_layer("conv1").kernel.assign(np.full((3, 3, 3, 3, 4), np.nan))
-    with pytest.warns(RuntimeWarning) as found:
+    with pytest.warns(RuntimeWarning) as caught:
         losses = fit(network, both(tmp_path), epochs=1)
     assert len(losses["loss"]) == 1
-    told = [str(one.message) for one in found if one.category is RuntimeWarning]
+    told = [str(one.message) for one in caught if one.category is RuntimeWarning]
     assert len(told) == 4
     assert told[0].startswith("channel 0 of conv1 was not made at epoch 1: its score was NaN")
     assert "clip 0, logit of 0 was not made at epoch 1" in told[2]
@@ -426,10 +428,10 @@ def test_no_error_stops_the_training(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr("c3dvis.callbacks.attribution.attribute", broken)
     monkeypatch.setattr("c3dvis.maximize.Maximizer.make", broken)
-    with pytest.warns(RuntimeWarning) as found:
+    with pytest.warns(RuntimeWarning) as caught:
         losses = fit(network_of(), [one, other], epochs=2)
     assert len(losses["loss"]) == 2
-    assert sum(type(error).__name__ in str(one.message) for one in found) == 2 * 4
+    assert sum(type(error).__name__ in str(one.message) for one in caught) == 2 * 4
 
 
 def test_a_folder_that_cannot_be_written_warns(tmp_path, monkeypatch):
@@ -475,8 +477,8 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_isolated(work)
+    with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
+        run_isolated(work, thread)
     new = [thread for thread in threading.enumerate() if thread not in before]
     assert not [thread for thread in new if thread.name.startswith("c3dvis")]
 
@@ -511,13 +513,17 @@ def test_units_and_targets_are_text_and_numbers_too(tmp_path):
     [
         (lambda f: GalleryCallback([], f), "Received: none"),
         (lambda f: GalleryCallback([1.5], f), "Expected an objective.*Received: 1.5"),
+        (lambda f: GalleryCallback(None, f), "Expected an objective.*Received: None"),
+        (lambda f: GalleryCallback({"c": 0}, None), "Expected a path.*Received: NoneType"),
         (lambda f: GalleryCallback("conv1:3-1", f), "Received: 'conv1:3-1'"),
         (lambda f: GalleryCallback({"c": 0}, f, every=0), "Received: every=0"),
         (lambda f: GalleryCallback({"c": 0}, f, every=1.5), "Received: every=1.5"),
         (lambda f: GalleryCallback({"c": 0}, f, fps=0), "Received: fps=0"),
+        (lambda f: GalleryCallback({"c": 0}, f, fps="8"), "Received: fps='8'"),
         (lambda f: GalleryCallback({"c": 0}, f, steps=0), "Received: 0"),
         (lambda f: GalleryCallback({"c": 0}, f, seed=-1), "Received: -1"),
         (lambda f: AttributionCallback(CLIPS[0], [0], f), "Expected clips"),
+        (lambda f: AttributionCallback([CLIPS[0], CLIPS[0, :2]], 0, f), "of different shapes"),
         (lambda f: AttributionCallback(255 * CLIPS, [0] * 8, f), r"values in \[0, 1\]"),
         (lambda f: AttributionCallback(CLIPS, [0], f), "Expected 8 classes.*Received: 1"),
         (lambda f: AttributionCallback(CLIPS[:1], [[0, 1]], f), "one unit. Received: one of 2"),
@@ -536,6 +542,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="README.md of something else"):
         fit(network_of(), [GalleryCallback({"conv1": 0}, tmp_path)])
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(ValueError, match="Expected a folder.*which is a file"):
+        History(tmp_path / "README.md", {}, fps=8).begin()
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

@@ -80,8 +80,8 @@ def test_grad_cam_plus_plus_in_numpy(network, clip, by_hand):
     whole = heat(network, clip, "grad_cam_plus_plus")
     np.testing.assert_allclose(whole, plus_plus(activation, gradient), rtol=1e-3, atol=1e-6)
     frames = [plus_plus(a, g) for a, g in zip(activation, gradient, strict=True)]
-    found = heat(network, clip, "grad_cam_plus_plus", weights="frame")
-    np.testing.assert_allclose(found, np.stack(frames), rtol=1e-3, atol=1e-6)
+    heatmap = heat(network, clip, "grad_cam_plus_plus", weights="frame")
+    np.testing.assert_allclose(heatmap, np.stack(frames), rtol=1e-3, atol=1e-6)
 
 
 def test_layer_cam_in_numpy(network, clip, by_hand):
@@ -112,8 +112,8 @@ def score_cam_by_hand(network, clip, maps, confidence, baseline):
 def test_score_cam_in_numpy(network, clip, by_hand, confidence, baseline):
     expected = score_cam_by_hand(network, clip, by_hand[0], confidence, baseline)
     options = {"confidence": confidence, "baseline": baseline}
-    found = heat(network, clip, "score_cam", **options)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    heatmap = heat(network, clip, "score_cam", **options)
+    np.testing.assert_allclose(heatmap, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_score_cam_on_the_channels_that_vary_most(network, clip, by_hand):
@@ -121,14 +121,14 @@ def test_score_cam_on_the_channels_that_vary_most(network, clip, by_hand):
     varied = np.argsort(activation.std(axis=(0, 1, 2)))[-2:]
     options = {"confidence": "score", "baseline": None}
     expected = score_cam_by_hand(network, clip, activation[..., varied], **options)
-    found = heat(network, clip, "score_cam", channels=2, **options)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    heatmap = heat(network, clip, "score_cam", channels=2, **options)
+    np.testing.assert_allclose(heatmap, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_what_is_not_one_logit_is_judged_by_its_score(network, clip):
     objective = objectives.logit(0) - objectives.logit(1)
-    found = attribute(network, clip, objective, method="score_cam")
-    assert found.settings["confidence"] == "score"
+    attribution = attribute(network, clip, objective, method="score_cam")
+    assert attribution.settings["confidence"] == "score"
     with pytest.raises(ValueError, match="one logit"):
         attribute(network, clip, objective, method="score_cam", confidence="probability")
 
@@ -259,8 +259,8 @@ def nested_twin(network):
 def test_a_layer_inside_a_nested_model_answers_as_any_other(network, clip, method):
     twin = nested_twin(network)
     for layer in (None, "conv", "inner/conv"):
-        found = heat(twin, clip, method, layer=layer)
-        np.testing.assert_allclose(found, heat(network, clip, method), rtol=1e-4, atol=1e-6)
+        heatmap = heat(twin, clip, method, layer=layer)
+        np.testing.assert_allclose(heatmap, heat(network, clip, method), rtol=1e-4, atol=1e-6)
 
 
 def test_what_goes_past_a_layer_is_not_its_own(clip):
@@ -304,8 +304,8 @@ def test_a_map_without_time_holds_for_every_frame(clip):
     start = L.Input(SHAPE)
     x = L.ConvLSTM2D(4, 3, name="last")(start)
     network = keras.Model(start, L.Dense(2)(L.Flatten()(x)))
-    found = heat(network, clip, "layer_cam")
-    assert (found == found[0]).all() and found.any()
+    heatmap = heat(network, clip, "layer_cam")
+    assert (heatmap == heatmap[0]).all() and heatmap.any()
 
 
 @pytest.mark.parametrize("method", CAMS)
@@ -385,11 +385,11 @@ def other_cam(reference, kind):
 def test_maps_agree_with_tf_keras_vis(reference, kind):
     network, clip = reference
     options = {"baseline": None} if kind == "score_cam" else {}
-    found = heat(network, clip, kind, layer="conv2", **options)
+    heatmap = heat(network, clip, kind, layer="conv2", **options)
     expected = np.asarray(other_cam(reference, kind))
     if kind == "grad_cam_plus_plus":  # there every weight has the exponential of the score
         expected = expected / np.exp(network.predict(clip[None], verbose=0)[0, LABEL])
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-4 * expected.max())
+    np.testing.assert_allclose(heatmap, expected, rtol=2e-3, atol=1e-4 * expected.max())
 
 
 # tf-keras-vis gives Keras a list where the network takes one tensor, of which Keras warns.
@@ -412,6 +412,6 @@ def test_saliency_agrees_with_tf_keras_vis(reference):
         smooth_noise=0.15,
         **options,
     )
-    found = heat(network, clip, "smooth_grad", samples=200)
+    heatmap = heat(network, clip, "smooth_grad", samples=200)
     # Two draws of the noise: alike as two means of 200 are.
-    assert np.corrcoef(found.ravel(), np.asarray(smooth)[0].sum(axis=-1).ravel())[0, 1] > 0.98
+    assert np.corrcoef(heatmap.ravel(), np.asarray(smooth)[0].sum(axis=-1).ravel())[0, 1] > 0.98

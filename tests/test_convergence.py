@@ -63,11 +63,11 @@ def test_the_spread_of_batches_is_the_standard_error_of_their_mean():
     maps = np.random.default_rng(0).normal(size=(6, 2, 3, 4))
     spread = BatchSpread(maps.shape[1:])
     spread.add(maps[0])
-    assert spread.standard_error() is None
+    assert spread.relative_error(maps[0]) is None
     for one in maps[1:]:
         spread.add(one)
     expected = maps.std(axis=0, ddof=1) / 6**0.5
-    np.testing.assert_allclose(spread.standard_error(), expected)
+    assert spread.relative_error(maps[1]) == pytest.approx(relative_error(expected, maps[1]))
 
 
 # SmoothGrad

@@ -27,7 +27,7 @@ def heatmap(**at):
     return heat
 
 
-def found(clip, heat, **more):
+def attribution_of(clip, heat, **more):
     return Attribution(clip, heat, 1.5, objectives.logit("left & right"), "gradient", **more)
 
 
@@ -101,8 +101,8 @@ def test_the_two_colours_differ_for_every_eye(eye):
 def test_panels_stand_side_by_side(channels):
     clip = np.random.default_rng(0).random((*SHAPE[:3], channels), np.float32)
     heat = heatmap(one=((2, 1, 1), 1.0))
-    two = found(clip, heat).animation()
-    three = found(clip, heat, perturbed=1 - clip).animation()
+    two = attribution_of(clip, heat).animation()
+    three = attribution_of(clip, heat, perturbed=1 - clip).animation()
     assert len(two) == len(three) == 5 and two.shape[1] == three.shape[1] > 12
     panel = (two.shape[2] - 4) // 2
     assert three.shape[2] == 3 * panel + 2 * 4 and panel % 10 == 0
@@ -133,14 +133,14 @@ def test_marks_are_the_frame_mask_or_the_heat_of_each_frame():
     assert not draw.frame_weights(np.zeros_like(heat)).any()
     clip = np.zeros(SHAPE, np.float32)
     mask = np.array([1, 0, 0, 0, 1], np.float32)
-    masked = found(clip, heat, frame_mask=mask).animation()
+    masked = attribution_of(clip, heat, frame_mask=mask).animation()
     expected = draw.frame_bar(mask, masked.shape[2], 2)
     np.testing.assert_array_equal(masked[2, -len(expected) :], expected)
 
 
 @pytest.mark.parametrize("ending", [".gif", ".mp4", ".webp"])
 def test_saved_animations_read_back(tmp_path, clip, ending):
-    one = found(clip, heatmap(one=((1, 1, 1), 2.0)))
+    one = attribution_of(clip, heatmap(one=((1, 1, 1), 2.0)))
     one.save(tmp_path / f"found{ending}", fps=5)
     back = clips.read(tmp_path / f"found{ending}")
     assert len(back) == 5
@@ -148,7 +148,7 @@ def test_saved_animations_read_back(tmp_path, clip, ending):
 
 
 def test_a_saved_picture_has_a_column_a_frame(tmp_path, clip):
-    found(clip, heatmap(one=((1, 1, 1), 2.0)), perturbed=clip).save(tmp_path / "found.png")
+    attribution_of(clip, heatmap(one=((1, 1, 1), 2.0)), perturbed=clip).save(tmp_path / "found.png")
     with Image.open(tmp_path / "found.png") as picture:
         assert getattr(picture, "n_frames", 1) == 1
         width, height = picture.size
@@ -156,7 +156,7 @@ def test_a_saved_picture_has_a_column_a_frame(tmp_path, clip):
 
 
 def test_options_of_the_overlay_reach_the_file(tmp_path, clip):
-    one = found(clip, heatmap(one=((1, 1, 1), -2.0)))
+    one = attribution_of(clip, heatmap(one=((1, 1, 1), -2.0)))
     one.save(tmp_path / "both.png")
     one.save(tmp_path / "positive.png", polarity="positive")
     assert (tmp_path / "both.png").read_bytes() != (tmp_path / "positive.png").read_bytes()
@@ -166,7 +166,7 @@ def test_options_of_the_overlay_reach_the_file(tmp_path, clip):
 def test_a_notebook_shows_a_small_animation(shape):
     rng = np.random.default_rng(0)
     clip = rng.random(shape, np.float32)  # noise: nothing compresses worse
-    one = found(clip, rng.standard_normal(shape[:3]).astype(np.float32))
+    one = attribution_of(clip, rng.standard_normal(shape[:3]).astype(np.float32))
     shown = one._repr_html_()
     assert len(shown) <= 300_000
     assert "left &amp; right" in shown and "left & right" not in shown
@@ -186,14 +186,14 @@ def test_a_notebook_shows_a_small_animation(shape):
 )
 def test_wrong_options_are_refused(clip, options, message):
     with pytest.raises(ValueError, match=message):
-        found(clip, heatmap()).overlay(**options)
+        attribution_of(clip, heatmap()).overlay(**options)
 
 
 def test_wrong_files_are_refused(tmp_path, clip):
     with pytest.raises(ValueError, match="known ending"):
-        found(clip, heatmap()).save(tmp_path / "found.avi")
+        attribution_of(clip, heatmap()).save(tmp_path / "found.avi")
     with pytest.raises(ValueError, match="folder that exists"):
-        found(clip, heatmap()).save(tmp_path / "none" / "found.png")
+        attribution_of(clip, heatmap()).save(tmp_path / "none" / "found.png")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_shapes_that_do_not_fit_are_refused(clip, wrong):
 def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
     mask = np.array([0, 1, 1, 0, 0], np.float32)
     heat = np.broadcast_to(mask[:, None, None], SHAPE[:3])
-    drawn = found(clip, heat, frame_mask=mask).overlay()
+    drawn = attribution_of(clip, heat, frame_mask=mask).overlay()
     bare = draw.overlay(clip, np.zeros_like(heat))
     np.testing.assert_array_equal(drawn[mask == 0], bare[mask == 0])
     np.testing.assert_allclose(drawn[mask == 1, 1:-1, 1:-1], clip[mask == 1, 1:-1, 1:-1], atol=1e-6)
@@ -230,12 +230,14 @@ def test_frames_that_are_found_keep_their_colours_in_a_border(clip):
     np.testing.assert_allclose(
         edge, np.broadcast_to(draw._OPACITY * draw.FOR, edge.shape), atol=1e-6
     )
+    low = attribution_of(clip[:, :1], heat[:, :1], frame_mask=mask)
+    assert low.overlay().shape == (5, 1, *SHAPE[2:])  # as high as its border
 
 
 def test_smoothed_heat_has_no_sign_and_spreads_within_its_frame():
     heat = np.zeros((2, 20, 20), np.float32)
     heat[0, 10, 9:11] = -3, 1
-    plain = found(np.zeros((2, 20, 20, 3), np.float32), heat)
+    plain = attribution_of(np.zeros((2, 20, 20, 3), np.float32), heat)
     smoothed = plain.smoothed(1.0)
     assert smoothed.heatmap.min() >= 0 and not smoothed.heatmap[1].any()
     assert smoothed.heatmap.sum() == pytest.approx(4, rel=1e-5)
@@ -259,8 +261,8 @@ def film():
 def test_heat_lies_where_the_clip_was_cut_out_of_its_film(film):
     clip = clips.resize(film, (12, 10))
     heat = heatmap(corner=((2, 0, 0), 4.0), middle=((3, 5, 6), -2.0))
-    bare = found(clip, np.zeros_like(heat)).overlay(over=film)
-    drawn = found(clip, heat).overlay(over=film, percentile=100)
+    bare = attribution_of(clip, np.zeros_like(heat)).overlay(over=film)
+    drawn = attribution_of(clip, heat).overlay(over=film, percentile=100)
     assert drawn.shape == FILM
     changed = np.abs(drawn - bare).max(axis=-1) > 0.02
     for frame, top, left in ((2, 0, 10), (3, 10, 22)):
@@ -271,7 +273,7 @@ def test_heat_lies_where_the_clip_was_cut_out_of_its_film(film):
 
 def test_what_was_cut_away_is_paler_outside_of_a_line(film):
     clip = clips.resize(film, (12, 10))
-    panels = found(clip, heatmap(), perturbed=1 - clip)._panels(over=film)
+    panels = attribution_of(clip, heatmap(), perturbed=1 - clip)._panels(over=film)
     outside, line = np.s_[:, :, :9], np.s_[:, :, 9]
     for panel in panels:
         assert panel.shape == FILM and np.allclose(panel[line], 0.15)
@@ -285,10 +287,10 @@ def test_frames_that_lose_nothing_have_no_line(film):
     clip = clips.resize(film, (12, 20))
     mask = np.array([0, 1, 1, 0, 0], np.float32)
     heat = np.broadcast_to(mask[:, None, None], clip.shape[:3])
-    shown = found(clip, heat, frame_mask=mask)
+    shown = attribution_of(clip, heat, frame_mask=mask)
     np.testing.assert_array_equal(shown._panels(over=film)[0], film)
     np.testing.assert_allclose(shown.overlay(over=film)[1, 8:-8, 8:-8], film[1, 8:-8, 8:-8])
-    cropped = found(clips.resize(film, (12, 10)), heat[:, :, :10], frame_mask=mask)
+    cropped = attribution_of(clips.resize(film, (12, 10)), heat[:, :, :10], frame_mask=mask)
     np.testing.assert_allclose(cropped.overlay(over=film)[1, 4:-4, 14:26], film[1, 4:-4, 14:26])
     border = cropped.overlay(over=film)[1, :, 10]
     assert (border[:, 0] > border[:, 2] + 0.3).all()  # orange, at the edge of what was seen
@@ -297,12 +299,12 @@ def test_frames_that_lose_nothing_have_no_line(film):
 def test_a_film_of_other_frames_is_refused(film):
     clip = clips.resize(film, (12, 10))
     with pytest.raises(ValueError, match=r"Expected over= the 5 frames .* Received: 4 frames"):
-        found(clip, heatmap()).overlay(over=film[:4])
+        attribution_of(clip, heatmap()).overlay(over=film[:4])
 
 
 def test_a_film_is_saved_with_its_heat(tmp_path, film):
     clip = clips.resize(film, (12, 10))
-    shown = found(clip, heatmap(here=((2, 3, 3), 1.0)))
+    shown = attribution_of(clip, heatmap(here=((2, 3, 3), 1.0)))
     for name in ("heat.gif", "sheet.png"):
         shown.save(tmp_path / name, over=film)
     with Image.open(tmp_path / "heat.gif") as picture:

@@ -477,12 +477,12 @@ def test_a_clip_is_the_same_whatever_keras_json_says_of_numbers(floatx):
     usual = maximize(own, "conv1:1", steps=2)
     keras.config.set_floatx(floatx)
     try:
-        made = maximize(own, "conv1:1", steps=2)
+        clip = maximize(own, "conv1:1", steps=2)
     finally:
         keras.config.set_floatx("float32")
     # The learning rate is a number of that kind.
-    np.testing.assert_allclose(made, usual, atol=1e-3)
-    assert made.dtype == np.float32 and usual.std() > 0.01
+    np.testing.assert_allclose(clip, usual, atol=1e-3)
+    assert clip.dtype == np.float32 and usual.std() > 0.01
 
 
 # Processes

@@ -22,17 +22,17 @@ def network(ending, *, stride=1, time=True):
     dense = L.Dense(2, name="scores")
     scores = dense(frames if time else L.GlobalAveragePooling1D()(frames))
     scores = L.Activation(ending)(scores)
-    made = keras.Model(clip, scores)
+    model = keras.Model(clip, scores)
     dense.set_weights([np.repeat([[8.0, -8.0]], 3, axis=0) / 3, np.zeros(2)])
-    return made
+    return model
 
 
 @pytest.fixture
 def clip():
     """Frame 2 is bright, the others dark."""
-    made = np.full(SHAPE, 0.1, np.float32)
-    made[2] = 0.9
-    return made
+    frames = np.full(SHAPE, 0.1, np.float32)
+    frames[2] = 0.9
+    return frames
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def clip():
 
 
 def heat(network, clip, label, method, **options):
-    found = attribute(network, clip, objectives.logit(label), method=method, **options)
-    return found.heatmap
+    attribution = attribute(network, clip, objectives.logit(label), method=method, **options)
+    return attribution.heatmap
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def heat(network, clip, label, method, **options):
 )
 def test_answers_worked_by_hand(formulas, two_pixels, label, method, expected):
     options = {"baseline": "black"} if method == "integrated_gradients" else {}
-    found = heat(formulas, two_pixels, label, method, **options).ravel()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    heatmap = heat(formulas, two_pixels, label, method, **options).ravel()
+    np.testing.assert_allclose(heatmap, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_gradients_agree_with_differences(network, clip):
@@ -104,14 +104,14 @@ def test_channels_are_summed_or_the_largest_is_taken(network, clip):
 
 @pytest.mark.parametrize("baseline", baselines.NAMES)
 def test_the_parts_add_up_to_the_difference_of_scores(network, clip, baseline):
-    found = attribute(network, clip, objectives.logit(2), baseline=baseline)
-    settings = found.settings
+    attribution = attribute(network, clip, objectives.logit(2), baseline=baseline)
+    settings = attribution.settings
     start = baselines.baseline(baseline, clip)
     before, after = Scorer(network, objectives.logit(2)).scores(np.stack([start, clip]))
-    assert settings["baseline_score"] == before and found.score == after
+    assert settings["baseline_score"] == before and attribution.score == after
     assert settings["complete"]
-    assert found.heatmap.sum() == pytest.approx(after - before, rel=0.0101)
-    error = abs(found.heatmap.sum() - (after - before)) / abs(after - before)
+    assert attribution.heatmap.sum() == pytest.approx(after - before, rel=0.0101)
+    error = abs(attribution.heatmap.sum() - (after - before)) / abs(after - before)
     assert settings["completeness_error"] == pytest.approx(error, abs=1e-4)
 
 
@@ -127,15 +127,15 @@ def test_a_baseline_of_ones_own(network, clip):
 
 
 def test_what_equals_the_baseline_has_no_part(network, clip):
-    found = heat(network, clip, 0, "integrated_gradients", baseline="first_frame")
-    assert not found[0].any() and found[1:].any()
+    heatmap = heat(network, clip, 0, "integrated_gradients", baseline="first_frame")
+    assert not heatmap[0].any() and heatmap[1:].any()
 
 
 def test_steps_double_until_the_sum_is_good_enough(formulas, two_pixels):
     # relu(a - 0.3) on the way from 0 to a = 0.5: the integral is 0.2 / 0.5 of the way, a sum of
     # n + 1 points is off by less than 1 / n of it.
     def run(**options):
-        found = attribute(
+        attribution = attribute(
             formulas,
             two_pixels,
             objectives.logit(3),
@@ -143,22 +143,22 @@ def test_steps_double_until_the_sum_is_good_enough(formulas, two_pixels):
             tolerance=0.01,
             **{"steps": 2, "max_steps": 512, **options},
         )
-        return found.settings, found.heatmap.ravel()
+        return attribution.settings, attribution.heatmap.ravel()
 
-    settings, found = run()
+    settings, heatmap = run()
     assert settings["complete"] and settings["steps"] > 2
     assert settings["completeness_error"] <= 0.01
-    np.testing.assert_allclose(found, [0.2, 0], atol=0.002)
-    short, found = run(max_steps=7)
+    np.testing.assert_allclose(heatmap, [0.2, 0], atol=0.002)
+    short, heatmap = run(max_steps=7)
     assert short["steps"] == 4 and not short["complete"]
     # Points at 0, 1/4, ..., 1: above 0.6 of the way lie 3/4 and, counted half, 1.
-    np.testing.assert_allclose(found, [0.5 * 1.5 / 4, 0], rtol=1e-6)
+    np.testing.assert_allclose(heatmap, [0.5 * 1.5 / 4, 0], rtol=1e-6)
     assert short["completeness_error"] == pytest.approx(1 - 0.5 * 1.5 / 4 / 0.2, rel=1e-4)
 
 
 def test_nothing_to_share_out(formulas):
-    found = attribute(formulas, np.zeros((1, 1, 2, 1), np.float32), objectives.logit(1))
-    assert found.settings["complete"] and not found.heatmap.any()
+    attribution = attribute(formulas, np.zeros((1, 1, 2, 1), np.float32), objectives.logit(1))
+    assert attribution.settings["complete"] and not attribution.heatmap.any()
 
 
 def test_memory_is_bounded_by_the_batch(network, clip, monkeypatch):
@@ -261,9 +261,9 @@ def test_guided_backpropagation_by_hand(kind):
     plain = last[:, 1] * (above > 0)
     expected = np.maximum(second @ expected, 0) * (below > 0)
     plain = second @ plain * (below > 0)
-    found = attribute(network, clip, objectives.logit(1), method="guided_backpropagation")
-    np.testing.assert_allclose(found.heatmap.ravel(), first @ expected, rtol=1e-5)
-    assert found.settings["relus"] == 2
+    attribution = attribute(network, clip, objectives.logit(1), method="guided_backpropagation")
+    np.testing.assert_allclose(attribution.heatmap.ravel(), first @ expected, rtol=1e-5)
+    assert attribution.settings["relus"] == 2
     # The network itself is as before: its gradient is the plain one.
     np.testing.assert_allclose(heat(network, clip, 1, "gradient").ravel(), first @ plain, rtol=1e-5)
     assert not np.allclose(first @ plain, first @ expected)
@@ -272,9 +272,9 @@ def test_guided_backpropagation_by_hand(kind):
 def test_other_activations_pass_the_gradient_as_ever():
     network = dense_network(lambda units, x: L.Dense(units, activation="tanh")(x))
     clip = np.random.default_rng(0).random((2, 1, 2, 1), np.float32)
-    found = attribute(network, clip, objectives.logit(1), method="guided_backpropagation")
-    np.testing.assert_array_equal(found.heatmap, heat(network, clip, 1, "gradient"))
-    assert found.settings["relus"] == 0
+    attribution = attribute(network, clip, objectives.logit(1), method="guided_backpropagation")
+    np.testing.assert_array_equal(attribution.heatmap, heat(network, clip, 1, "gradient"))
+    assert attribution.settings["relus"] == 0
 
 
 # Baselines
@@ -313,11 +313,13 @@ def test_a_blur_is_a_gaussian_with_repeated_edges():
         ("integrated_gradients", {"steps": 16, "max_steps": 8}, "max_steps=8. Received: steps=16"),
         ("integrated_gradients", {"baseline": 1.5}, r"baseline in \[0, 1\]. Received: 1.5"),
         ("integrated_gradients", {"tolerance": 0}, "tolerance above 0"),
+        ("integrated_gradients", {"baseline": "noise", "seed": -1}, "seed of 0 or more"),
         ("smooth_grad", {"kind": "square"}, "'squared'.*Received: 'square'"),
         ("smooth_grad", {"samples": 0}, "1 samples or more"),
         ("smooth_grad", {"samples": 1, "kind": "variance"}, "2 samples or more"),
         ("smooth_grad", {"noise": -1}, "noise of 0 or more"),
         ("smooth_grad", {"noise": float("nan")}, "noise of 0 or more"),
+        ("smooth_grad", {"noise": float("inf")}, "noise of 0 or more"),
         ("smooth_grad", {"seed": -1}, "seed of 0 or more"),
     ],
 )

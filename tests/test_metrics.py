@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from linear_network import linear_network
 
 from c3dvis import objectives
 from c3dvis.attribution import metrics
@@ -175,11 +176,11 @@ def test_wrong_windows_are_told(metric, window):
 
 def test_the_bootstrap_interval_is_that_of_the_normal_law_for_many_values():
     values = np.random.default_rng(0).normal(3, 2, 400)
-    found = metrics.bootstrap(values, samples=4000)
+    interval = metrics.bootstrap(values, samples=4000)
     half = 1.96 * values.std() / 20
-    assert found.mean == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - half, abs=0.02)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.02)
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.02)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.02)
 
 
 def test_the_bootstrap_interval_holds_the_truth_as_often_as_it_says():
@@ -201,18 +202,9 @@ CLIP = np.random.default_rng(2).random((*SHAPE, 1)).astype(np.float32)
 WEIGHTS = np.random.default_rng(3).normal(0, 1, (*SHAPE, 1)).astype(np.float32)
 
 
-def linear_network() -> keras.Model:
-    """Class 1 scores the clip's product with WEIGHTS, class 0 nothing."""
-    clip = keras.Input((*SHAPE, 1))
-    classes = keras.layers.Dense(2, use_bias=False, name="classes")
-    made = keras.Model(clip, classes(keras.layers.Flatten()(clip)))
-    classes.set_weights([np.stack([0 * WEIGHTS.ravel(), WEIGHTS.ravel()], axis=-1)])
-    return made
-
-
 @pytest.fixture(scope="module")
 def linear():
-    return Scorer(linear_network(), objectives.logit(1))
+    return Scorer(linear_network(WEIGHTS), objectives.logit(0))
 
 
 def removal(baseline):
@@ -222,21 +214,21 @@ def removal(baseline):
 
 def test_the_exact_answer_of_a_linear_network_has_fidelity_one(linear):
     exact = removal(0)
-    found = metrics.mu_fidelity(linear, CLIP, exact, blocks=(2, 4, 4))
-    assert found.value == pytest.approx(1, abs=1e-4)
-    assert abs(found.random) < 0.2
+    fidelity = metrics.mu_fidelity(linear, CLIP, exact, blocks=(2, 4, 4))
+    assert fidelity.value == pytest.approx(1, abs=1e-4)
+    assert abs(fidelity.random) < 0.2
     assert metrics.mu_fidelity(linear, CLIP, -exact, blocks=(2, 4, 4)).value == pytest.approx(
         -1, abs=1e-4
     )
     frozen = removal(CLIP[:1])
-    found = metrics.mu_fidelity(linear, CLIP, frozen, blocks=(4, 2, 2), baseline="first_frame")
-    assert found.value == pytest.approx(1, abs=1e-4)
+    fidelity = metrics.mu_fidelity(linear, CLIP, frozen, blocks=(4, 2, 2), baseline="first_frame")
+    assert fidelity.value == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1])
 def test_a_constant_map_foretells_nothing(linear, constant):
-    found = metrics.mu_fidelity(linear, CLIP, np.full(SHAPE, constant), blocks=(2, 4, 4))
-    assert found.value == 0
+    fidelity = metrics.mu_fidelity(linear, CLIP, np.full(SHAPE, constant), blocks=(2, 4, 4))
+    assert fidelity.value == 0
 
 
 def test_insertion_and_deletion_of_a_linear_network_by_hand(linear):
@@ -271,8 +263,8 @@ def test_the_exact_answer_is_inserted_and_deleted_better_than_a_random_map(linea
 
 @pytest.mark.parametrize("metric", [metrics.insertion, metrics.deletion])
 def test_a_constant_map_is_a_random_one(linear, metric):
-    found = metric(linear, CLIP, np.ones(SHAPE))
-    np.testing.assert_array_equal(found.value.probabilities, found.random.probabilities)
+    curves = metric(linear, CLIP, np.ones(SHAPE))
+    np.testing.assert_array_equal(curves.value.probabilities, curves.random.probabilities)
 
 
 def test_sensitivity_of_known_explanations():
@@ -282,11 +274,11 @@ def test_sensitivity_of_known_explanations():
     def brightness(clip):
         return clip[..., 0]
 
-    found = metrics.sensitivity(brightness, clip, radius=0.1, samples=50)
+    largest = metrics.sensitivity(brightness, clip, radius=0.1, samples=50)
     # Noise in [-r, r] at every pixel has a norm of r / sqrt(3) a pixel, and at most r.
-    assert 0.1 / 3**0.5 < found * own / np.sqrt(clip.size) < 0.1
+    assert 0.1 / 3**0.5 < largest * own / np.sqrt(clip.size) < 0.1
     assert metrics.sensitivity(lambda clip: 5 * brightness(clip), clip, radius=0.1, samples=50) == (
-        pytest.approx(found)
+        pytest.approx(largest)
     )
     assert metrics.sensitivity(lambda clip: np.ones(clip.shape[:3]), clip) == 0
     assert metrics.sensitivity(lambda clip: (clip[..., 0] > 0.5) * 1.0, clip) == np.inf
@@ -341,8 +333,8 @@ def test_the_weights_are_put_back_after_an_error():
 
 
 def test_a_map_of_the_network_changes_where_a_map_of_the_clip_does_not():
-    network = linear_network()
-    scorer = Scorer(network, objectives.logit(1))
+    network = linear_network(WEIGHTS)
+    scorer = Scorer(network, objectives.logit(0))
 
     def gradient(clip):
         return scorer.gradients(clip[None])[1][0][..., 0]
@@ -371,10 +363,13 @@ def test_rank_correlation_of_known_maps():
         (lambda q: metrics.insertion(q, CLIP, np.ones(SHAPE), baseline="black"), "'blur', 'fade'"),
         (lambda q: metrics.deletion(q, CLIP, np.ones(SHAPE), steps=0), "Expected 1 step"),
         (lambda q: metrics.insertion(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
+        (lambda q: metrics.insertion(q, CLIP, "heat"), "heatmap of numbers.*Received: str"),
         (
             lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=(5, 1, 1)),
             "blocks from 1 up to",
         ),
+        (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), blocks=2), "Received: 2"),
+        (lambda q: metrics.temporal_hit([0, 1, 2], 1), "frame after the last.*Received: 1"),
         (lambda q: metrics.mu_fidelity(q, CLIP, np.ones(SHAPE), share=1), "removes some"),
         (lambda q: metrics.mu_fidelity(q, CLIP, np.ones((2, 8, 8))), "Expected a heatmap of"),
         (lambda q: metrics.sensitivity(lambda c: c[..., 0], CLIP, radius=0), "radius above 0"),

@@ -49,7 +49,7 @@ def test_heatmaps_are_finite_and_the_same_twice(network, clip, method):
 
 def test_occlusion_is_the_part_of_a_linear_score_that_a_block_holds(network, clip, weights):
     block = (4, 8, 4)
-    found = attribute(
+    attribution = attribute(
         network,
         clip,
         CLASS,
@@ -60,15 +60,15 @@ def test_occlusion_is_the_part_of_a_linear_score_that_a_block_holds(network, cli
     )
     parts = (weights * clip)[..., 0].reshape(2, 4, 2, 8, 4, 4).sum(axis=(1, 3, 5))
     expected = np.kron(parts, np.ones(block))
-    np.testing.assert_allclose(found.heatmap, expected, atol=1e-4)
-    np.testing.assert_allclose(found.score, (weights * clip).sum(), rtol=1e-4)
-    assert found.settings["blocks"] == parts.size
+    np.testing.assert_allclose(attribution.heatmap, expected, atol=1e-4)
+    np.testing.assert_allclose(attribution.score, (weights * clip).sum(), rtol=1e-4)
+    assert attribution.settings["blocks"] == parts.size
     # The clip shown lacks the block that it needs most.
-    np.testing.assert_array_equal(found.perturbed[..., 0] == 0, expected == expected.max())
+    np.testing.assert_array_equal(attribution.perturbed[..., 0] == 0, expected == expected.max())
 
 
 def test_blocks_that_overlap_are_averaged(network, clip, weights):
-    found = attribute(
+    attribution = attribute(
         network,
         clip,
         CLASS,
@@ -80,12 +80,12 @@ def test_blocks_that_overlap_are_averaged(network, clip, weights):
     columns = (weights * clip)[..., 0].sum(axis=(0, 1))
     drops = [columns[first : first + 8].sum() for first in (0, 4, 8)]
     expected = [drops[0], np.mean(drops[:2]), np.mean(drops[1:]), drops[2]]
-    np.testing.assert_allclose(found.heatmap[0, 0, ::4], expected, atol=1e-4)
+    np.testing.assert_allclose(attribution.heatmap[0, 0, ::4], expected, atol=1e-4)
 
 
 def test_the_last_block_is_moved_inside(network, clip):
-    found = attribute(network, clip, method="occlusion", block=(3, 7, 16), stride=(3, 7, 16))
-    assert found.settings["blocks"] == 3 * 3
+    attribution = attribute(network, clip, method="occlusion", block=(3, 7, 16), stride=(3, 7, 16))
+    assert attribution.settings["blocks"] == 3 * 3
 
 
 def test_blocks_are_scored_a_batch_at_a_time(network, clip):
@@ -123,7 +123,7 @@ def test_rise_tends_to_the_blurred_importance_of_a_linear_network():
     network, errors = linear_network(weights), []
     expected = known_importance(weights, clip, cells, 0.5)
     for count in (250, 4000):
-        found = attribute(
+        attribution = attribute(
             network,
             clip,
             CLASS,
@@ -132,11 +132,11 @@ def test_rise_tends_to_the_blurred_importance_of_a_linear_network():
             cells=cells,
             perturbation="fade",
         )
-        errors.append(np.abs(found.heatmap - expected).mean() / np.abs(expected).max())
+        errors.append(np.abs(attribution.heatmap - expected).mean() / np.abs(expected).max())
     # Sixteen times the masks: a fourth of the noise, were the expectation free of it.
     assert errors[1] < 0.03
     assert errors[1] < 0.6 * errors[0]
-    highest = np.unravel_index(found.heatmap.argmax(), shape[:3])
+    highest = np.unravel_index(attribution.heatmap.argmax(), shape[:3])
     assert weights[highest][0] > 0
 
 
@@ -180,11 +180,14 @@ def test_the_seed_draws_the_masks(network, clip):
     [
         ("occlusion", {"block": (9, 4, 4)}, r"block .* from 1 up to \(8, 16, 16\)"),
         ("occlusion", {"block": (0, 4, 4)}, "Expected a block"),
-        ("occlusion", {"block": (4, 4)}, "Expected a block"),
+        ("occlusion", {"block": (4, 4)}, r"three whole numbers or None. Received: \(4, 4\)"),
+        ("occlusion", {"block": 4}, "three whole numbers or None. Received: 4"),
+        ("occlusion", {"stride": (2.0, 4, 4)}, "Expected stride of 'occlusion' as three whole"),
         ("occlusion", {"block": (2, 4, 4), "stride": (3, 4, 4)}, "Expected a stride"),
         ("occlusion", {"perturbation": "grey"}, "Expected a perturbation"),
         ("rise", {"count": 1}, "Expected 2 masks or more"),
         ("rise", {"cells": (4, 20, 4)}, "Expected cells"),
+        ("rise", {"cells": 4}, "Expected cells of 'rise' as three whole numbers. Received: 4"),
         ("rise", {"keep": 1.0}, "Expected a probability between 0 and 1"),
         ("rise", {"seed": -1}, "Expected a seed of 0 or more"),
         ("rise", {"perturbation": "blurred"}, "Expected a perturbation, such as 'blur'"),
@@ -201,5 +204,5 @@ def test_a_score_without_gradient_can_be_occluded(clip):
     inputs = keras.layers.Input(SHAPE)
     steps = keras.layers.Lambda(lambda x: ops.cast(x > 0.5, "float32"))(inputs)
     scores = keras.layers.Dense(2, use_bias=False)(keras.layers.Flatten()(steps))
-    found = attribute(keras.Model(inputs, scores), clip, method="occlusion", block=(4, 8, 8))
-    assert np.abs(found.heatmap).max() > 0
+    attribution = attribute(keras.Model(inputs, scores), clip, method="occlusion", block=(4, 8, 8))
+    assert np.abs(attribution.heatmap).max() > 0

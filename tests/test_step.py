@@ -11,8 +11,9 @@ from keras import ops
 from c3dvis import objectives
 from c3dvis.attribution import attribute
 from c3dvis.attribution.masks import extremal, perturbations
+from c3dvis.attribution.masks.energies import Energy
 from c3dvis.attribution.masks.generators import RadialMasks
-from c3dvis.attribution.masks.search import Energy, MaskSearch
+from c3dvis.attribution.masks.search import MaskSearch
 from c3dvis.attribution.methods import step
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.autodiff import value_and_gradient
@@ -70,29 +71,29 @@ def overlap(heatmap, where):
     "method, variant", [*(("step", variant) for variant in VARIANTS), ("extremal_3d", "preserve")]
 )
 def test_the_mask_covers_the_tube(network, clip, method, variant):
-    found = find(network, clip, method, variant=variant, areas=(0.1,))
-    assert overlap(found.heatmap, tube()) > 0.55
-    assert found.heatmap[tube()].mean() > 6 * found.heatmap[~tube()].mean()
-    assert found.settings["probability"] > 0.98
-    assert found.settings["probability_kept"][0] > 0.9
-    assert found.settings["probability_removed"][0] < 0.2
+    attribution = find(network, clip, method, variant=variant, areas=(0.1,))
+    assert overlap(attribution.heatmap, tube()) > 0.55
+    assert attribution.heatmap[tube()].mean() > 6 * attribution.heatmap[~tube()].mean()
+    assert attribution.settings["probability"] > 0.98
+    assert attribution.settings["probability_kept"][0] > 0.9
+    assert attribution.settings["probability_removed"][0] < 0.2
 
 
 def test_in_two_dimensions_every_frame_has_the_area(network, clip):
-    found = find(network, clip, "extremal_2d", areas=(0.15,))
+    attribution = find(network, clip, "extremal_2d", areas=(0.15,))
     # Of those frames that the network reads, the tube; of the others, nothing is said.
-    assert overlap(found.heatmap[2:7], tube()[2:7]) > 0.55
-    frames = found.heatmap.mean(axis=(1, 2))
+    assert overlap(attribution.heatmap[2:7], tube()[2:7]) > 0.55
+    frames = attribution.heatmap.mean(axis=(1, 2))
     assert frames.max() < 1.7 * frames.min()
 
 
 @pytest.mark.parametrize("variant", ["preserve", "delete"])
 def test_the_published_search_finds_the_tube_too(network, clip, variant):
     """If less sharply: it is through with the easy part after a hundred steps."""
-    found = find(network, clip, reference=True, steps=150, areas=(0.1,), variant=variant)
-    assert found.heatmap[tube()].mean() > 4 * found.heatmap[~tube()].mean()
-    assert found.settings["probability_kept"][0] > 0.9
-    assert found.settings["probability_removed"][0] < 0.1
+    attribution = find(network, clip, reference=True, steps=150, areas=(0.1,), variant=variant)
+    assert attribution.heatmap[tube()].mean() > 4 * attribution.heatmap[~tube()].mean()
+    assert attribution.settings["probability_kept"][0] > 0.9
+    assert attribution.settings["probability_removed"][0] < 0.1
 
 
 def test_the_fast_search_ends_about_where_the_published_one_does(network, clip):
@@ -218,13 +219,15 @@ def test_the_network_is_left_as_it_was(network, clip):
 def test_the_rewards_are_those_of_the_clips(network, clip):
     scorer = Scorer(network, CLASS)
     for variant, name in (("preserve", "probability_kept"), ("delete", "probability_removed")):
-        found = find(network, clip, variant=variant, areas=(0.02, 0.3), steps=20)
-        p = np.array(found.settings[name])
+        attribution = find(network, clip, variant=variant, areas=(0.02, 0.3), steps=20)
+        p = np.array(attribution.settings[name])
         expected = np.log(p) if variant == "preserve" else np.log(1 - p)
-        np.testing.assert_allclose(found.settings["rewards"], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(attribution.settings["rewards"], expected, rtol=1e-3, atol=1e-5)
         # The clip shown is that of the area that is said to be shown.
-        shown = found.settings["areas"].index(found.settings["area_shown"])
-        np.testing.assert_allclose(scorer.probabilities(found.perturbed[None]), p[shown], rtol=1e-4)
+        shown = attribution.settings["areas"].index(attribution.settings["area_shown"])
+        np.testing.assert_allclose(
+            scorer.probabilities(attribution.perturbed[None]), p[shown], rtol=1e-4
+        )
 
 
 def test_the_smallest_area_that_is_enough_is_shown():
@@ -237,13 +240,13 @@ def test_the_smallest_area_that_is_enough_is_shown():
 
 
 def test_a_plateau_ends_the_search(network, clip):
-    found = find(network, clip, areas=(0.1,), steps=5000)
-    assert found.settings["steps"] < 500 and found.settings["steps"] % 10 == 0
+    attribution = find(network, clip, areas=(0.1,), steps=5000)
+    assert attribution.settings["steps"] < 500 and attribution.settings["steps"] % 10 == 0
 
 
 def test_a_network_in_bfloat16_is_searched(clip):
-    found = find(white_box("mixed_bfloat16"), clip, areas=(0.1,))
-    assert overlap(found.heatmap, tube()) > 0.5
+    attribution = find(white_box("mixed_bfloat16"), clip, areas=(0.1,))
+    assert overlap(attribution.heatmap, tube()) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -252,6 +255,8 @@ def test_a_network_in_bfloat16_is_searched(clip):
         ({"variant": "keep"}, "Expected a variant"),
         ({"variant": "preserved"}, "Expected a variant, such as 'preserve'.*Received: 'preserved'"),
         ({"areas": ()}, "Expected rising areas"),
+        ({"areas": 0.1}, "Expected areas of 'step' as several numbers. Received: 0.1"),
+        ({"areas": "0.1"}, "as several numbers. Received: '0.1'"),
         ({"areas": (0.2, 0.1)}, "Expected rising areas"),
         ({"areas": (0.0, 0.1)}, "Expected rising areas between 0 and 1"),
         ({"steps": 0}, "Expected 1 step or more"),
@@ -267,7 +272,7 @@ def test_wrong_options_are_refused(network, clip, options, message):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_has_no_probability_is_explained_by_its_score(network, clip, method, variant, sign):
     """As in a regression: the score as it is, of any size and sign."""
-    found = attribute(
+    attribution = attribute(
         network,
         clip,
         sign * objectives.channel("classes", 0),
@@ -276,8 +281,8 @@ def test_what_has_no_probability_is_explained_by_its_score(network, clip, method
         perturbation="fade",
         areas=(0.1,),
     )
-    assert found.settings["probability"] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-4)
-    assert found.heatmap[tube()].mean() > 6 * found.heatmap[~tube()].mean()
+    assert attribution.settings["probability"] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-4)
+    assert attribution.heatmap[tube()].mean() > 6 * attribution.heatmap[~tube()].mean()
 
 
 def test_the_published_weights():

@@ -35,9 +35,9 @@ def motion_network(first: int, end: int) -> keras.Model:
     )(clip)
     total = keras.layers.Dense(1, kernel_initializer="ones", name="total")(steps)
     scores = keras.layers.Dense(2, name="classes")
-    made = keras.Model(clip, scores(total))
+    model = keras.Model(clip, scores(total))
     scores.set_weights([np.array([[0.0, 12.0]]), np.array([3.0, 0.0])])
-    return made
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +51,20 @@ def scorer():
 
 
 def frozen(clip, mask):
-    made = clip.copy()
+    perturbed = clip.copy()
     for t in range(1, len(clip)):
-        made[t] = (1 - mask[t]) * clip[t] + mask[t] * made[t - 1]
-    return made
+        perturbed[t] = (1 - mask[t]) * clip[t] + mask[t] * perturbed[t - 1]
+    return perturbed
 
 
 def reversed_runs(clip, mask):
-    made = clip.copy()
+    perturbed = clip.copy()
     for on, run in itertools.groupby(range(len(mask)), lambda t: mask[t] > 0.1):
         times = list(run)
         for t, mirror in zip(times, times[::-1], strict=True):
             if on:
-                made[t] = (1 - mask[t]) * clip[t] + mask[t] * clip[mirror]
-    return made
+                perturbed[t] = (1 - mask[t]) * clip[t] + mask[t] * clip[mirror]
+    return perturbed
 
 
 LOOPS = {"freeze": frozen, "reverse": reversed_runs}
@@ -83,22 +83,22 @@ def masks_of_all_kinds():
 @pytest.mark.parametrize("by", LOOPS)
 def test_a_perturbed_clip_is_what_a_plain_loop_makes(clip, by, frames):
     masks = np.array(list(masks_of_all_kinds()), np.float32)[:, :frames]
-    made = temporal.perturb(clip[:frames], masks, by)
+    perturbed = temporal.perturb(clip[:frames], masks, by)
     expected = [LOOPS[by](clip[:frames], mask) for mask in masks]
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    np.testing.assert_allclose(perturbed, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("by", LOOPS)
 def test_a_mask_of_zeros_and_ones_moves_frames_without_changing_a_bit(clip, by):
     masks = np.random.default_rng(2).integers(0, 2, (9, FRAMES))
-    made = temporal.perturb(clip, masks, by)
-    assert {frame.tobytes() for one in made for frame in one} <= {f.tobytes() for f in clip}
+    perturbed = temporal.perturb(clip, masks, by)
+    assert {frame.tobytes() for one in perturbed for frame in one} <= {f.tobytes() for f in clip}
 
 
 def test_reverse_mirrors_each_run_and_leaves_its_middle():
     clip = np.arange(8, dtype=np.float32).reshape(8, 1, 1, 1)
-    made = temporal.perturb(clip, [[1, 1, 0, 1, 1, 1, 0, 1]], "reverse")
-    assert made.ravel().tolist() == [1, 0, 2, 5, 4, 3, 6, 7]
+    perturbed = temporal.perturb(clip, [[1, 1, 0, 1, 1, 1, 0, 1]], "reverse")
+    assert perturbed.ravel().tolist() == [1, 0, 2, 5, 4, 3, 6, 7]
 
 
 def gradient_of_each_frame(clip, by, masks):
@@ -106,8 +106,8 @@ def gradient_of_each_frame(clip, by, masks):
     weights = np.random.default_rng(4).random((1, *SHAPE), np.float32)
 
     def total(masks):
-        made = temporal.mix_frames(ops.convert_to_tensor(clip), temporal.matrices(by)(masks))
-        return ops.sum(made * weights, axis=(1, 2, 3, 4))
+        mixed = temporal.mix_frames(ops.convert_to_tensor(clip), temporal.matrices(by)(masks))
+        return ops.sum(mixed * weights, axis=(1, 2, 3, 4))
 
     return ops.convert_to_numpy(autodiff.value_and_gradient(total)(masks)[1])[0]
 
@@ -142,18 +142,18 @@ def brute_force(scorer, clip, by):
             mask = np.zeros(FRAMES)
             mask[first:end] = 1
             if by == "keep":
-                made = clip.copy()
-                made[:first], made[end:] = clip[first], clip[end - 1]
+                kept = clip.copy()
+                kept[:first], kept[end:] = clip[first], clip[end - 1]
                 scores, whole, still = (
                     np.log(scorer.network(one[None], training=False)[0])
-                    for one in (made, clip, np.repeat(clip[:1], FRAMES, axis=0))
+                    for one in (kept, clip, np.repeat(clip[:1], FRAMES, axis=0))
                 )
                 scores, whole, still = (s - s.mean() for s in (scores, whole, still))
                 change = np.linalg.norm(scores - whole) / np.linalg.norm(still - whole)
                 losses[first, end] = change + 0.01 * mask.sum()
             else:
-                made = LOOPS[by](clip, mask)
-                share = float(scorer.network(made[None], training=False)[0][1])
+                perturbed = LOOPS[by](clip, mask)
+                share = float(scorer.network(perturbed[None], training=False)[0][1])
                 edges = np.abs(np.diff(mask)) ** 3
                 cost = 0.01 * mask.sum() + 0.02 * (edges[:-1].sum() + edges[1:].sum())
                 losses[first, end] = share + cost
@@ -163,20 +163,20 @@ def brute_force(scorer, clip, by):
 @pytest.mark.parametrize("by", ["keep", "freeze", "reverse"])
 def test_the_window_is_the_best_of_all_of_them(scorer, clip, by):
     losses = brute_force(scorer, clip, by)
-    found = window.attribute(scorer, clip, by=by)
+    answer = window.attribute(scorer, clip, by=by)
     assert len(losses) == FRAMES * (FRAMES + 1) // 2
-    assert found.settings["window"] == min(losses, key=losses.get)
-    assert found.settings["loss"] == pytest.approx(min(losses.values()), abs=1e-4)
-    assert found.settings["passes"] <= len(losses)
+    assert answer.settings["window"] == min(losses, key=losses.get)
+    assert answer.settings["loss"] == pytest.approx(min(losses.values()), abs=1e-4)
+    assert answer.settings["passes"] <= len(losses)
 
 
 @pytest.mark.parametrize("by", ["keep", "freeze", "reverse"])
 def test_with_a_stride_it_is_the_best_of_those_left(scorer, clip, by):
     losses = brute_force(scorer, clip, by)
     left = {w: loss for w, loss in losses.items() if not w[0] % 3 and w[1] in (3, 6, FRAMES)}
-    found = window.attribute(scorer, clip, by=by, stride=3)
-    assert found.settings["window"] == min(left, key=left.get)
-    assert found.settings["loss"] == pytest.approx(min(left.values()), abs=1e-4)
+    answer = window.attribute(scorer, clip, by=by, stride=3)
+    assert answer.settings["window"] == min(left, key=left.get)
+    assert answer.settings["loss"] == pytest.approx(min(left.values()), abs=1e-4)
 
 
 def test_sixteen_frames_take_136_passes_at_most():
@@ -190,11 +190,11 @@ def test_the_window_of_a_white_box_is_where_it_looks(first, end):
     scorer = Scorer(motion_network(first, end), objectives.logit(1))
     clip = np.zeros(SHAPE, np.float32)
     clip[::2] = 0.7  # every frame differs from its neighbours
-    found = window.attribute(scorer, clip)
-    assert found.settings["window"] == (first, end)
-    assert found.frame_mask.tolist() == [float(first <= t < end) for t in range(FRAMES)]
-    np.testing.assert_array_equal(found.perturbed[first:end], clip[first:end])
-    assert (found.perturbed[:first] == clip[first]).all()
+    answer = window.attribute(scorer, clip)
+    assert answer.settings["window"] == (first, end)
+    assert answer.frame_mask.tolist() == [float(first <= t < end) for t in range(FRAMES)]
+    np.testing.assert_array_equal(answer.perturbed[first:end], clip[first:end])
+    assert (answer.perturbed[:first] == clip[first]).all()
 
 
 def test_a_stride_leaves_windows_out_but_not_the_clips_end():
@@ -204,19 +204,19 @@ def test_a_stride_leaves_windows_out_but_not_the_clips_end():
 @pytest.mark.parametrize("settings", search.SETTINGS)
 @pytest.mark.parametrize("method", ["freeze", "reverse"])
 def test_the_loss_goes_down_and_is_that_of_the_mask(scorer, clip, method, settings):
-    found = attribution.attribute(
+    answer = attribution.attribute(
         scorer.network, clip, scorer.objective, method=method, settings=settings, steps=20
     )
-    assert found.method == method
-    assert found.settings["loss"] <= found.settings["first_loss"]
-    assert found.frame_mask.shape == (FRAMES,) and found.heatmap.shape == SHAPE[:3]
-    assert 0 <= found.frame_mask.min() and found.frame_mask.max() <= 1
-    made = LOOPS[method](clip, found.frame_mask)
-    np.testing.assert_allclose(found.perturbed, made, atol=1e-5)
-    share = float(scorer.network(made[None], training=False)[0][1])
-    again = share + float(temporal.penalty(found.frame_mask[None])[0])
-    assert found.settings["loss"] == pytest.approx(again, abs=1e-4)
-    assert (found.heatmap == found.frame_mask[:, None, None]).all()
+    assert answer.method == method
+    assert answer.settings["loss"] <= answer.settings["first_loss"]
+    assert answer.frame_mask.shape == (FRAMES,) and answer.heatmap.shape == SHAPE[:3]
+    assert 0 <= answer.frame_mask.min() and answer.frame_mask.max() <= 1
+    perturbed = LOOPS[method](clip, answer.frame_mask)
+    np.testing.assert_allclose(answer.perturbed, perturbed, atol=1e-5)
+    share = float(scorer.network(perturbed[None], training=False)[0][1])
+    again = share + float(temporal.penalty(answer.frame_mask[None])[0])
+    assert answer.settings["loss"] == pytest.approx(again, abs=1e-4)
+    assert (answer.heatmap == answer.frame_mask[:, None, None]).all()
 
 
 @pytest.fixture(scope="module")
@@ -233,39 +233,39 @@ def flicker():
 
 def test_the_search_moves_a_mask_from_a_bad_start_to_a_good_one(white_box, flicker):
     """With the paper's small learning rate it cannot, which is why it is not the default."""
-    found = {
+    results = {
         name: search.find_mask(
             white_box, flicker, "freeze", replace(settings, start="centred", min_delta=0.0)
         )
         for name, settings in search.SETTINGS.items()
     }
     start = search.centred_window(white_box, flicker, "freeze")
-    slow = found["published TensorFlow"]
+    slow = results["published TensorFlow"]
     assert (temporal.binarize(slow.mask) == start).all()
     assert slow.first_loss - slow.loss < 0.02
     for name in ("default", "published PyTorch"):
-        assert found[name].loss < slow.loss - 0.02
+        assert results[name].loss < slow.loss - 0.02
 
 
 def test_a_search_that_overshoots_answers_with_the_best_mask_and_not_the_last(white_box, flicker):
     wild = replace(search.SETTINGS["published PyTorch"], learning_rate=4.0, steps=25)
-    found = search.find_mask(white_box, flicker, "freeze", replace(wild, min_delta=0.0))
-    costs = ops.convert_to_numpy(temporal.penalty(found.history))
-    losses = temporal.probabilities(white_box, flicker, found.history, "freeze") + costs
+    result = search.find_mask(white_box, flicker, "freeze", replace(wild, min_delta=0.0))
+    costs = ops.convert_to_numpy(temporal.penalty(result.history))
+    losses = temporal.probabilities(white_box, flicker, result.history, "freeze") + costs
     assert losses[-1] > losses.min() + 1e-3  # or this tests nothing
-    np.testing.assert_array_equal(found.mask, found.history[losses.argmin()])
-    assert found.loss == pytest.approx(losses.min(), abs=1e-5)
+    np.testing.assert_array_equal(result.mask, result.history[losses.argmin()])
+    assert result.loss == pytest.approx(losses.min(), abs=1e-5)
 
 
 def test_the_default_answers_with_zeros_and_ones_and_the_best_of_them(white_box, flicker):
-    found = search.find_mask(white_box, flicker, "reverse", search.SETTINGS["default"])
-    seen = np.unique(temporal.binarize(found.history), axis=0).astype(np.float32)
+    result = search.find_mask(white_box, flicker, "reverse", search.SETTINGS["default"])
+    seen = np.unique(temporal.binarize(result.history), axis=0).astype(np.float32)
     costs = ops.convert_to_numpy(temporal.penalty(seen))
     losses = temporal.probabilities(white_box, flicker, seen, "reverse") + costs
-    assert set(found.mask.tolist()) <= {0.0, 1.0}
-    assert found.loss == pytest.approx(losses.min(), abs=1e-6)
+    assert set(result.mask.tolist()) <= {0.0, 1.0}
+    assert result.loss == pytest.approx(losses.min(), abs=1e-6)
     exact = windows.best_window(white_box, flicker, "reverse")
-    assert found.first_loss == pytest.approx(exact.loss, abs=1e-6)
+    assert result.first_loss == pytest.approx(exact.loss, abs=1e-6)
 
 
 def test_no_mask_of_one_run_beats_the_exact_window(white_box, flicker):
@@ -274,9 +274,9 @@ def test_no_mask_of_one_run_beats_the_exact_window(white_box, flicker):
         answer = freeze.attribute(white_box, flicker, settings=name)
         mask = temporal.binarize(answer.frame_mask).astype(np.float32)
         assert np.abs(np.diff(mask, prepend=0)).sum() <= 2  # one run
-        made = temporal.perturb(flicker, mask[None], "freeze")
+        still = temporal.perturb(flicker, mask[None], "freeze")
         cost = float(temporal.penalty(mask[None])[0])
-        assert float(white_box.probabilities(made)[0]) + cost >= exact - 1e-6
+        assert float(white_box.probabilities(still)[0]) + cost >= exact - 1e-6
 
 
 def test_the_search_stops_where_the_loss_stands_still(white_box, flicker):

@@ -25,9 +25,9 @@ def network(seed: int) -> keras.Model:
     x = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=1.0))(
         keras.layers.Flatten()(x)
     )
-    made = keras.Model(clip, keras.layers.Softmax()(x))
-    made.class_names = ("wave", "clap", HOSTILE)
-    return made
+    model = keras.Model(clip, keras.layers.Softmax()(x))
+    model.class_names = ("wave", "clap", HOSTILE)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,10 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
     for i, row in enumerate(report.rows):
         clip, model = i // 2, list(networks.values())[i % 2]
         label = int(predicted[i % 2, clip])
-        found = attribution.attribute(
+        answer = attribution.attribute(
             model, CLIPS[clip], objectives.logit(label), method="window", by="freeze"
         )
-        mask = found.frame_mask[None]
+        mask = answer.frame_mask[None]
         clips = [
             CLIPS[clip][None],
             temporal.perturb(CLIPS[clip], mask, "freeze"),
@@ -67,7 +67,7 @@ def test_the_scores_are_those_of_the_clips(report, networks, predicted):
         expected = [float(model(one, training=False)[0, label]) for one in clips]
         assert (row.original, row.frozen, row.reversed) == pytest.approx(expected, abs=1e-5)
         assert row.predicted == model.class_names[label]
-        assert list(row.frames) == found.frame_mask.astype(bool).tolist()
+        assert list(row.frames) == answer.frame_mask.astype(bool).tolist()
         assert row.freeze_drop == pytest.approx((expected[0] - expected[1]) / expected[0], abs=1e-4)
 
 
@@ -91,13 +91,13 @@ def test_without_labels_nothing_is_wrong(networks):
     assert report.method == "freeze"
 
 
-def made(frozen, reversed_, name="net", clip="0", predicted="wave"):
+def row_of(frozen, reversed_, name="net", clip="0", predicted="wave"):
     frames = (False, True, True, False)
     return Row(clip, name, predicted, 0.8, frozen, reversed_, None, frames)
 
 
 def test_the_summary_holds_means_and_median_drops():
-    rows = [made(0.0, 0.8), made(0.4, 0.4), made(0.6, 0.0)]
+    rows = [row_of(0.0, 0.8), row_of(0.4, 0.4), row_of(0.6, 0.0)]
     (one,) = TemporalReport(tuple(rows), "freeze").summary()
     assert (one.original, one.frozen, one.reversed) == pytest.approx((0.8, 1 / 3, 0.4))
     assert (one.freeze_drop, one.reverse_drop) == pytest.approx((0.5, 0.5))
@@ -195,13 +195,16 @@ def test_the_data_frame_has_a_row_a_clip_and_network(report, monkeypatch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"networks": {}}, "Expected one network or more"),
-        ({"clips": CLIPS[0]}, "clips of shape"),
-        ({"labels": [0]}, "Expected 3 labels. Received: 1"),
-        ({"names": ["a"]}, "Expected 3 names. Received: 1"),
+        ({"networks": {}}, "Expected one network or more by name.*Received: none"),
+        ({"networks": [1]}, "Expected one network or more by name.*Received: list"),
+        ({"labels": 0}, "Expected a list of 3 labels. Received: 0"),
+        ({"clips": CLIPS[0]}, "Expected clips"),
+        ({"labels": [0]}, "Expected a list of 3 labels. Received: one of 1"),
+        ({"names": ["a"]}, "Expected a list of 3 names. Received: one of 1"),
         ({"labels": ["wave", "clap", "wawe"]}, "'wave'"),
         ({"labels": [0, 1, 3]}, "from 0 to 2"),
         ({"method": "gradient"}, "a mask of frames"),
+        ({"method": ["window"]}, "a mask of frames"),
         ({"preprocess": {"third": None}}, "Received: .'third'"),
         ({"by": "frieze"}, "Expected by="),
     ],

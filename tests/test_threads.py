@@ -52,14 +52,14 @@ def changed(before: dict, after: dict) -> set[tuple[str, str]]:
 
 def answers(model: keras.Model, clip: np.ndarray, turn: int) -> dict:
     """A part of what can be asked, another in each turn; in turns of THREADS all of it."""
-    made = {}
+    results = {}
     for method in list(QUICK)[turn % THREADS :: THREADS]:
-        made[method] = attribute(
+        results[method] = attribute(
             model, clip, objectives.logit(1), method=method, **QUICK[method]
         ).heatmap
     if turn % THREADS == 3:
-        made["maximize"] = maximize(model, objectives.neuron("inner/conv2", 0), steps=2, seed=0)
-    return made
+        results["maximize"] = maximize(model, objectives.neuron("inner/conv2", 0), steps=2, seed=0)
+    return results
 
 
 def test_eight_threads_get_what_one_does_and_leave_the_network_as_it_was():

@@ -100,13 +100,13 @@ def test_what_is_shown_of_a_volume_is_asked_of_no_video(place, tmp_path, capsys)
 
 
 def test_the_same_volume_again_makes_nothing(place, tmp_path, capsys):
-    made = []
+    times = []
     for _ in range(2):
         assert explain(place, tmp_path / "out", "gradient") == 0
         (record,) = (tmp_path / "out").glob("*.json")
-        made.append({path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.gif")})
-        assert len(made[-1]) == 4 and len(json.loads(record.read_text())["planes"]) == 3
-    assert made[0] == made[1]
+        times.append({path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.gif")})
+        assert len(times[-1]) == 4 and len(json.loads(record.read_text())["planes"]) == 3
+    assert times[0] == times[1]
     next((tmp_path / "out").glob("*.nii.gz")).write_bytes(b"")
     assert explain(place, tmp_path / "out", "gradient") == 0
     assert next((tmp_path / "out").glob("*.nii.gz")).stat().st_size

@@ -91,9 +91,12 @@ def test_units_of_a_direction_prefer_it_and_units_of_an_axis_do_not(network):
         assert both.against.score < 0.3 * both.along.score
     assert 0.7 < axis.against.score / axis.along.score < 1.4
     for both in (one, up, axis):
-        for made, direction in ((both.along, both.direction), (both.against, both.direction + 180)):
-            along, against = drift_shares(made.clip, direction)
-            assert made.status == "ok" and along > 0.8 and against < 0.1
+        for result, direction in (
+            (both.along, both.direction),
+            (both.against, both.direction + 180),
+        ):
+            along, against = drift_shares(result.clip, direction)
+            assert result.status == "ok" and along > 0.8 and against < 0.1
     assert one.selectivity > 0.6 and up.selectivity > 0.6 and abs(axis.selectivity) < 0.1
     turned = scores(network, "units:1", np.stack([up.along.clip[::-1], up.against.clip[::-1]]))
     np.testing.assert_allclose([up.along_backward, up.against_backward], turned[:, 0], rtol=1e-3)

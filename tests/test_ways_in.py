@@ -37,9 +37,9 @@ def network():
     clip = keras.Input(SHAPE)
     x = L.Conv3D(4, 3, padding="same", activation="softplus", name="conv")(clip)
     x = L.GlobalAveragePooling3D(name="mean")(x)
-    made = keras.Model(clip, L.Dense(3, activation="softmax", name="scores")(x))
-    made.class_names = ("moving left", "moving right", "conv:0")
-    return made
+    model = keras.Model(clip, L.Dense(3, activation="softmax", name="scores")(x))
+    model.class_names = ("moving left", "moving right", "conv:0")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,13 @@ def test_what_means_nothing_is_refused_with_the_nearest(network, given, message)
 
 
 def test_text_works_wherever_objectives_do(network, clip):
-    made = maximize(network, "conv:1-2", steps=2)
+    several = maximize(network, "conv:1-2", steps=2)
     np.testing.assert_array_equal(
-        made, maximize(network, objectives.channel("conv", [1, 2]), steps=2)
+        several, maximize(network, objectives.channel("conv", [1, 2]), steps=2)
     )
     maximizer = Maximizer(network, "conv:1-2", batch_size=1)
     (one,) = maximizer.make("conv:2", steps=2)
-    np.testing.assert_allclose(one.clip, made[1], atol=1e-5)
+    np.testing.assert_allclose(one.clip, several[1], atol=1e-5)
     named = attribute(network, clip, "moving right", method="gradient")
     assert named.objective == objectives.logit("moving right")
     indexed = attribute(network, clip, 1, method="gradient")
@@ -116,8 +116,8 @@ def test_a_layer_is_named_by_itself_too(network, clip):
     conv = network.get_layer("conv")
     assert objectives.channel(conv, 1) == objectives.channel("conv", 1)
     assert feature_maps(network, clip, conv).layer == "conv"
-    found = attribute(network, clip, 0, method="grad_cam", layer=conv)
-    assert found.settings["layer"] == "conv"
+    answer = attribute(network, clip, 0, method="grad_cam", layer=conv)
+    assert answer.settings["layer"] == "conv"
     with pytest.raises(ValueError, match="name of a layer. Received: 3"):
         objectives.channel(3, 1)
 
@@ -154,10 +154,10 @@ def test_a_function_scores_and_is_explained_as_its_formula(network, clip):
     conv = feature_maps(network, clip, "conv").maps.astype(np.float64)
     expected = (conv[..., 0] * conv[..., 1]).mean()
     assert scores(network, objective, clip[None])[0, 0] == pytest.approx(expected, rel=1e-5)
-    found = attribute(network, clip, objective, steps=32, baseline="black")
-    assert found.score == pytest.approx(expected, rel=1e-5)
-    rise = found.score - found.settings["baseline_score"]
-    assert found.heatmap.sum() == pytest.approx(rise, rel=1e-2)
+    answer = attribute(network, clip, objective, steps=32, baseline="black")
+    assert answer.score == pytest.approx(expected, rel=1e-5)
+    rise = answer.score - answer.settings["baseline_score"]
+    assert answer.heatmap.sum() == pytest.approx(rise, rel=1e-2)
     assert describe(objective) == "product of conv"
 
 
@@ -188,9 +188,9 @@ def test_a_function_reads_several_layers_and_the_clip(network, clip):
     assert attribute(network, clip, objective, method="gradient").score == pytest.approx(
         expected, rel=1e-4
     )
-    (made,) = Maximizer(network, objective).make(steps=2)
-    again = scores(network, objective, made.clip[None])[0, 0]
-    assert made.score == pytest.approx(again, rel=1e-4)
+    (result,) = Maximizer(network, objective).make(steps=2)
+    again = scores(network, objective, result.clip[None])[0, 0]
+    assert result.score == pytest.approx(again, rel=1e-4)
     # What preprocessing makes of the clip is not the clip.
     with pytest.raises(ValueError, match="Expected no preprocess"):
         scores(network, objective, clip[None], preprocess=lambda x: x)
@@ -230,10 +230,10 @@ def test_a_given_clip_is_the_start_to_the_pixel(parametrization, shape):
 def test_clips_start_from_a_clip_each_or_one_for_all(network, clip):
     options = {"steps": 1, "learning_rate": 1e-6, "batch_size": 2}
     given = np.stack([clip, clip[::-1], 1 - clip])
-    made = maximize(network, "conv:1-3", start=given, **options)
-    np.testing.assert_allclose(made, given, atol=1e-3)
-    made = maximize(network, "conv:1-3", start=clip, **options)
-    np.testing.assert_allclose(made, np.stack([clip] * 3), atol=1e-3)
+    restarted = maximize(network, "conv:1-3", start=given, **options)
+    np.testing.assert_allclose(restarted, given, atol=1e-3)
+    restarted = maximize(network, "conv:1-3", start=clip, **options)
+    np.testing.assert_allclose(restarted, np.stack([clip] * 3), atol=1e-3)
     (dream,) = Maximizer(network, "conv:1").make(start=clip, steps=12)
     assert dream.score > scores(network, "conv:1", clip[None])[0, 0]
 
@@ -297,12 +297,12 @@ def test_progress_ends_at_the_last_step(network, capsys):
 
 
 def test_several_methods_are_a_dict_and_each_gets_its_own_options(network, clip):
-    found = attribute(
+    answers = attribute(
         network, clip, 0, method=["gradient", "integrated_gradients"], steps=2, baseline="black"
     )
-    assert list(found) == ["gradient", "integrated_gradients"]
+    assert list(answers) == ["gradient", "integrated_gradients"]
     alone = attribute(network, clip, 0, steps=2, baseline="black")
-    np.testing.assert_array_equal(found["integrated_gradients"].heatmap, alone.heatmap)
+    np.testing.assert_array_equal(answers["integrated_gradients"].heatmap, alone.heatmap)
     both = attribute(network, np.stack([clip, clip]), 0, method=["gradient"])
     assert len(both["gradient"]) == 2
     with pytest.raises(ValueError, match="such as 'steps'.*Received: 'step'"):
@@ -317,8 +317,8 @@ def test_results_are_one_line_of_text_and_pictures_in_a_notebook(network, clip):
     by_method = attribute(network, clip, 0, method=["gradient", "gradient_x_input"])
     maps = feature_maps(network, clip, "conv")
     path = slow_to_fast(network, "conv:1", weights=[1, 0], steps=1)
-    (made,) = Maximizer(network, "conv:1").make(steps=1)
-    expected = [(one, 1), (several, 2), (by_method, 2), (maps, 4), (path, 2), (made, 1)]
+    (maximized,) = Maximizer(network, "conv:1").make(steps=1)
+    expected = [(one, 1), (several, 2), (by_method, 2), (maps, 4), (path, 2), (maximized, 1)]
     for result, pictures in expected:
         assert len(repr(result)) < 250 and "\n" not in repr(result)
         assert result._repr_html_().count("<img") == pictures
@@ -377,12 +377,15 @@ def test_other_methods_are_refused_with_what_comes_nearest(network, clip, given,
 
 
 def test_methods_are_found_in_any_spelling_in_the_answer(network, clip):
-    found = attribute(network, clip, 0, method=["GradCAM", "ig"], steps=1)
-    assert list(found) == ["grad_cam", "integrated_gradients"]
-    assert found["Grad-CAM"] is found["grad_cam"] and found["ig"].method == "integrated_gradients"
+    answers = attribute(network, clip, 0, method=["GradCAM", "ig"], steps=1)
+    assert list(answers) == ["grad_cam", "integrated_gradients"]
+    assert (
+        answers["Grad-CAM"] is answers["grad_cam"]
+        and answers["ig"].method == "integrated_gradients"
+    )
     for missing in ("rise", "no such"):
         with pytest.raises(KeyError):
-            found[missing]
+            answers[missing]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class Shared:
         objective: An objective of the kind; functions take the unit's indices as an argument.
         shapes: Output shapes of the layers it reads, without the batch axis, by layer name.
         cache: Compiled functions and facts about the network, see `Scorer.cached`.
+        is_logit: Whether the objective is one logit.
         is_sigmoid: Whether the objective is a logit whose probability is a sigmoid.
         has_probability: Whether it is one logit of several, or one with a sigmoid.
         reference_scores: Scores of the hidden clip and of the clip, see `Scorer.calibrate`.
@@ -53,9 +54,9 @@ class Shared:
             layers.output_activation(network, first.removeprefix(LOGITS)) == "sigmoid"
         )
         (weight, term), *others = objective.terms
-        is_logit = not others and weight == 1 and isinstance(term, Logit)
+        self.is_logit = not others and weight == 1 and isinstance(term, Logit)
         several = len(self.shapes[first]) > 0 and (self.shapes[first][-1] or 0) > 1
-        self.has_probability = is_logit and (self.is_sigmoid or several)
+        self.has_probability = self.is_logit and (self.is_sigmoid or several)
         self.reference_scores = keras.Variable(
             np.zeros(2, np.float32), trainable=False, name="reference_scores"
         )

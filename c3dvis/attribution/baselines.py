@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ def baseline(
         >>> baseline("black", np.ones((2, 4, 4, 3), np.float32)).max()
         np.float32(0.0)
     """
-    if isinstance(kind, (int, float)):
+    if isinstance(kind, Real):
         if not 0 <= kind <= 1:
             raise ValueError(f"Expected a baseline in [0, 1]. Received: {kind!r}.")
         return np.full_like(clip, kind)
@@ -49,6 +51,8 @@ def baseline(
         case "blur":
             return blur(clip, _BLUR * min(clip.shape[1:3]))
         case "noise":
+            if seed < 0:
+                raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
             return np.random.default_rng(seed).random(clip.shape, np.float32)
         case "first_frame":
             return np.repeat(clip[:1], len(clip), axis=0)

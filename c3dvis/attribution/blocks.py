@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class Drops:
 
     grid: Blocks
     drops: dict[Window, float]
-    samples: int = 0
+    samples: int = field(init=False)
 
     def __post_init__(self):
         self.samples = len(self.drops)
@@ -127,16 +127,16 @@ def _size(window: Window) -> int:
     return math.prod(end - first for first, end in window)
 
 
-def coarse_to_fine(grid: Blocks, drops: Measure, tolerance: float) -> Drops:
-    """Splits windows until the error bound is within a tolerance.
+def measure_drops(grid: Blocks, drops: Measure, tolerance: float | None) -> Drops:
+    """The drops of all blocks or, with a tolerance, of windows that are split as far as it needs.
 
     Args:
         grid: Of the blocks.
         drops: Gives the drops of the score without each of some windows.
-        tolerance: Of `Drops.error_bound`.
+        tolerance: Of `Drops.error_bound`; None measures every block.
     """
-    windows = grid.windows(_COARSE)
+    windows = grid.windows(1 if tolerance is None else _COARSE)
     measured = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
-    while measured.error_bound() > tolerance:
+    while tolerance is not None and measured.error_bound() > tolerance:
         measured.split(drops)
     return measured

@@ -17,7 +17,6 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.models import layers, tokens
 
-WEIGHTS = ("clip", "frame")
 # Fewest frames, rows and columns of a default layer. Grad-CAM was published with the 14 rows and
 # columns of VGG-16; coarser maps of the bundled networks are near chance.
 _MIN_GRID = (4, 14, 14)
@@ -161,7 +160,7 @@ def weighted_sum(
 
 def pooled_axes(weights: str) -> tuple[int, ...]:
     """The axes over which channel weights are pooled, for "clip" or "frame"."""
-    if weights not in WEIGHTS:
+    if weights not in ("clip", "frame"):
         raise ValueError(f"Expected weights 'clip' or 'frame'. Received: {weights!r}.")
     return (0, 1, 2) if weights == "clip" else (1, 2)
 

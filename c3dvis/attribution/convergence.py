@@ -84,12 +84,13 @@ class BatchSpread:
         self._sum += heatmap
         self._squares += np.square(heatmap, dtype=np.float64)
 
-    def standard_error(self) -> NDArray[np.float64] | None:
-        """Of the mean of all batches, at each pixel; None of fewer than two batches."""
+    def relative_error(self, heatmap: NDArray[np.float64]) -> float | None:
+        """Of the mean of all batches, relative to a heatmap; None of fewer than two batches."""
         if self.batches < 2:
             return None
         spread = self._squares - self._sum**2 / self.batches
-        return np.sqrt(np.maximum(spread, 0) / (self.batches - 1) / self.batches)
+        standard_error = np.sqrt(np.maximum(spread, 0) / (self.batches - 1) / self.batches)
+        return relative_error(standard_error, heatmap)
 
 
 def error_settings(

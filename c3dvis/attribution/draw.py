@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips
-from c3dvis.attribution.uncropped import crop_mask, fade_outside, place
+from c3dvis.attribution.uncropped import Size, crop_mask, fade_outside, place
+from c3dvis.clips.geometry import Crop
 from c3dvis.text import unknown
 
 POLARITIES = ("both", "positive", "negative")
@@ -30,6 +30,7 @@ _FADED = (0.4, 1.0)
 _OPACITY, _OPACITY_EXPONENT = 0.9, 0.7
 # A border is one pixel for so many of the shorter side.
 _BORDER_SHARE = 16
+_SHEET_COLUMNS = 16
 # Pixels.
 _GAP = 4
 _MARK_HEIGHT = 8
@@ -92,16 +93,16 @@ def highlight_frames(
     opacity = np.abs(values)[..., None]
     grey = fade_outside(_faded(clip), heatmap.shape[1:3])
     mixed = (opacity * clips.to_rgb(clip) + (1 - opacity) * grey).astype(np.float32)
-    border = _border(crop_mask(heatmap.shape[1:3], clip.shape[1:3]))
+    border = _border(heatmap.shape[1:3], clip.shape[1:3])
     return np.where(border[..., None], _colored(values, mixed), mixed)
 
 
-def _border(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The outermost pixels of a rectangle `(H, W)`."""
-    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    width = max(1, min(len(rows), len(columns)) // _BORDER_SHARE)
-    border = inside.copy()
-    border[rows[width] : rows[-width], columns[width] : columns[-width]] = False
+def _border(size: Size, whole: Size) -> NDArray[np.bool_]:
+    """The outermost pixels of the crop of `size` in frames of size `whole`."""
+    border = crop_mask(size, whole)
+    crop = Crop.of(whole, size).pixels
+    width = max(1, min(side.stop - side.start for side in crop) // _BORDER_SHARE)
+    border[tuple(slice(side.start + width, side.stop - width) for side in crop)] = False
     return border
 
 
@@ -109,8 +110,12 @@ def scaled(
     heatmap: NDArray[np.float32], *, polarity: str, normalize: str, percentile: float
 ) -> NDArray[np.float32]:
     """A heatmap scaled to [-1, 1]; `overlay` describes the arguments."""
-    _check_choice("polarity", polarity, POLARITIES)
-    _check_choice("normalize", normalize, NORMALIZE)
+    for name, chosen, choices in (
+        ("polarity", polarity, POLARITIES),
+        ("normalize", normalize, NORMALIZE),
+    ):
+        if chosen not in choices:
+            raise unknown(name, chosen, choices)
     if not 0 < percentile <= 100:
         raise ValueError(f"Expected a percentile in (0, 100]. Received: {percentile}.")
     if polarity != "both":
@@ -209,10 +214,10 @@ def contact_sheet(
     perturbed: NDArray[np.float32] | None,
     weights: NDArray[np.float32],
     scores: NDArray[np.float32] | None = None,
-    *,
-    columns: int = 16,
 ) -> NDArray[np.float32]:
     """The panels of `animation` in one picture: a column for each frame, its mark at the bottom.
+
+    There are 16 columns in a row.
 
     Returns:
         float32 `(height, width, 3)` in [0, 1].
@@ -232,7 +237,7 @@ def contact_sheet(
         each = np.stack(np.split(whole, len(scores), axis=1))
         strips = [each[np.arange(frames) * len(scores) // frames], gap]
     tall = np.concatenate([*parts, *strips, marks], axis=1)
-    return clips.sheet(tall, columns=min(columns, frames), pad=2)
+    return clips.sheet(tall, columns=min(_SHEET_COLUMNS, frames), pad=2)
 
 
 def frame_weights(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -254,8 +259,3 @@ def _colored(values: NDArray[np.float32], backdrop: NDArray[np.float32]) -> NDAr
     color = np.where(values[..., None] > 0, FOR, AGAINST)
     mixed = opacity * color + (1 - opacity) * backdrop
     return np.clip(mixed, 0, 1).astype(np.float32)
-
-
-def _check_choice(name: str, chosen: str, choices: Sequence[str]) -> None:
-    if chosen not in choices:
-        raise unknown(name, chosen, choices)

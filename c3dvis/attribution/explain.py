@@ -7,7 +7,8 @@ import inspect
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import keras
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from c3dvis import clips, graph, objectives
 from c3dvis.attribution import methods
-from c3dvis.attribution.frame_scores import frame_scores
 from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution, Attributions, ByMethod
 from c3dvis.attribution.scorer import Scorer
@@ -81,8 +81,7 @@ def attribute(
     chosen = methods_with_options(names, options)
     network = one_input(network, input, inputs, scaled=preprocess is None)
     batch = _clips(network, clip)
-    if len({one.shape for one in batch}) == 1:
-        network = with_clip_shape(network, batch[0].shape)
+    network = with_clip_shape(network, batch[0].shape)
     if objective is None:
         units = _predicted(network, batch, preprocess, batch_size)
     else:
@@ -90,7 +89,7 @@ def attribute(
     scorers = [
         Scorer(network, unit, preprocess=preprocess, batch_size=batch_size) for unit in units
     ]
-    by_frame = [frame_scores(s, one) for s, one in zip(scorers, batch, strict=True)]
+    by_frame = [s.frame_scores(one) for s, one in zip(scorers, batch, strict=True)]
     by_method: dict[str, Any] = {}
     for name, (explain, own) in chosen.items():
         each = [explain(s, one, **own) for s, one in zip(scorers, batch, strict=True)]
@@ -157,35 +156,39 @@ def _unknown_option(names: Sequence[str], option: str, known: Sequence[str]) -> 
 
 # Types of options in the signatures of methods, and in messages. Methods check all others.
 _TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "None": "None",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    NoneType: "None",
+    tuple[int, int, int]: "three whole numbers",
+    Sequence[float]: "several numbers",
 }
 
 
-def _check_type(method: str, option: str, value: Any, types: Sequence[str]) -> None:
-    if all(name in _TYPES for name in types) and not any(_is(value, name) for name in types):
+def _check_type(method: str, option: str, value: Any, types: Sequence[Any]) -> None:
+    if all(kind in _TYPES for kind in types) and not any(_is(value, kind) for kind in types):
         raise ValueError(
-            f"Expected {option} of {method!r} as {' or '.join(_TYPES[name] for name in types)}. "
+            f"Expected {option} of {method!r} as {' or '.join(_TYPES[kind] for kind in types)}. "
             f"Received: {value!r}."
         )
 
 
-def _is(value: Any, name: str) -> bool:
-    if name == "None":
-        return value is None
+def _is(value: Any, kind: Any) -> bool:
+    if kind == tuple[int, int, int]:
+        return _is(value, Sequence[float]) and len(value) == 3 and all(_is(n, int) for n in value)
+    if kind == Sequence[float]:
+        return isinstance(value, (list, tuple, np.ndarray)) and all(_is(n, float) for n in value)
     if isinstance(value, (bool, np.bool_)):
-        return name == "bool"
-    types = {"int": numbers.Integral, "float": numbers.Real, "str": str, "bool": bool}
-    return isinstance(value, types[name])
+        return kind is bool
+    return isinstance(value, {int: numbers.Integral, float: numbers.Real}.get(kind, kind))
 
 
-def _option_types(function: Callable) -> dict[str, list[str]]:
-    """Names of the types of each option, from a method's signature."""
+def _option_types(function: Callable) -> dict[str, tuple[Any, ...]]:
+    """The types of each option, from a method's signature."""
+    hints = get_type_hints(function)
     return {
-        name: inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
+        name: get_args(hints[name]) if isinstance(hints[name], UnionType) else (hints[name],)
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
@@ -194,12 +197,23 @@ def _option_types(function: Callable) -> dict[str, list[str]]:
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:
     """The clips one by one; ValueError for values or a shape that the network does not take."""
     shape = tuple(graph.clip_input(network).shape[1:])
-    if np.ndim(clip) != 5:
+    if axes_of(clip) != 5:
         return [clips.check(clip, shape)]
     batch = np.asarray(clip)
     if not len(batch):
         raise ValueError(f"Expected at least one clip. Received: shape {batch.shape}.")
     return [clips.check(one, shape) for one in batch]
+
+
+def axes_of(clip: ArrayLike) -> int:
+    """The number of axes of a clip, or of several; ValueError for several of different shapes."""
+    try:
+        return np.ndim(clip)
+    except ValueError:
+        raise ValueError(
+            "Expected a clip, or several of one shape (N, T, H, W, C). "
+            "Received: several of different shapes."
+        ) from None
 
 
 def _predicted(network, batch, preprocess, batch_size) -> list[Objective]:

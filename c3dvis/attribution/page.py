@@ -29,16 +29,20 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], args: argparse.Namesp
     every = {path.stem: files.read_json(path) for path in sorted(out.glob("*.json"))}
     kept = {name: record for name, record in every.items() if records.is_whole(record, out)}
     groups: dict[str, pages.PictureGroup] = {}
-    shown = []
+    shown: set[tuple[str, str]] = set()
     for name, record in kept.items():
         stem = record.get("part", name.removesuffix(f"-{record['method']}"))
-        shown.append((stem, record))
+        shown.add((stem, record["asked"]))
         empty = pages.PictureGroup(record["clip"], record["about"], [], anchor=stem)
-        pictures = groups.setdefault(stem, empty).pictures
-        table = [*(groups[stem].table or [_FRAME_HEADS]), *_frame_rows(record)]
-        pictures = [*pictures, *records.pictures(name, record)]
-        groups[stem] = replace(groups[stem], pictures=pictures, table=table)
-    groups |= _films(every, {(part, record["asked"]) for part, record in shown})
+        group = groups.get(stem, empty)
+        highest = record["highest"] or "one for the whole clip"
+        row = (record["method"], record["asked"], record["frames"], highest)
+        groups[stem] = replace(
+            group,
+            pictures=[*group.pictures, *records.pictures(name, record)],
+            table=[*(group.table or [_FRAME_HEADS]), row],
+        )
+    groups |= _films(every, shown)
     networks = sorted({record["network"] for record in kept.values()})
     pages.write(
         out,
@@ -63,12 +67,6 @@ def _films(
 
 
 _FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by frame")
-
-
-def _frame_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The row of a record in the table of frames."""
-    highest = record["highest"] or "one for the whole clip"
-    return [(record["method"], record["asked"], record["frames"], highest)]
 
 
 def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:

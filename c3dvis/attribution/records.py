@@ -28,11 +28,6 @@ def record(attribution: Attribution, film: pages.Picture, out: Path) -> dict[str
     }
 
 
-def is_current(record: Any, key: str, out: Path) -> bool:
-    """Whether the files are whole and were made with the settings of this key."""
-    return is_whole(record, out) and record.get("key") == key
-
-
 def is_whole(record: Any, out: Path) -> bool:
     """Whether a record is valid and its files have the sizes that it says."""
     texts = dict.fromkeys(("asked", "method", "clip", "network", "about", "frames"), str)

@@ -45,7 +45,10 @@ def layer_with_rule(layer, arguments: tuple, options: dict, tensors: Sequence) -
     own = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
     kind = type(own).__name__
     if kind in _PRODUCTS and len(tensors) > 1:
-        return _product(layer, arguments, options, tensors), 0.0
+        # Each factor has an equal share of the relevance.
+        parts = len(tensors)
+        product = _with_tensors(layer, arguments, options, tensors, lambda x: _share(x, parts))
+        return product, 0.0
     if kind in _FUNCTIONS or isinstance(own, ACTIVATIONS):
         return _as_factor(layer, arguments[0], **options), 0.0
     if isinstance(own, _NORMALIZATIONS) and own is layer:
@@ -74,26 +77,20 @@ def attention_with_rule(layer, arguments: tuple, options: dict, softmax_scale) -
     """
     query, key, value = attention.inputs_of(layer, arguments, options)
     _, weights = layer(*arguments, **{**options, "return_attention_scores": True})
-    own_query, own_key = _half(layer.query_dense(query)), _half(layer.key_dense(key))
+    own_query, own_key = _share(layer.query_dense(query)), _share(layer.key_dense(key))
     scores = ops.einsum("bqhd,bkhd->bhqk", own_query, own_key) * layer.key_dim**-0.5
     before, behind = softmax_scale
     scores = scores * ops.cast(before, scores.dtype)
     scores = ops.where(weights > 0, scores, ops.cast(_MASKED, scores.dtype))
     weights = ops.softmax(scores, axis=-1)
     weights = weights * ops.cast(behind, weights.dtype)
-    mixed = ops.einsum("bhqk,bkhd->bqhd", _half(weights), _half(layer.value_dense(value)))
+    mixed = ops.einsum("bhqk,bkhd->bqhd", _share(weights), _share(layer.value_dense(value)))
     return layer.output_dense(mixed), weights
 
 
-def _half(x, parts: int = 2):
-    """The same values, with a fraction of the gradient."""
+def _share(x, parts: int = 2):
+    """The same values, with one of so many equal parts of the gradient."""
     return x / parts + ops.stop_gradient(x - x / parts)
-
-
-def _product(layer, arguments: tuple, options: dict, tensors: Sequence):
-    """A product of several tensors, each with an equal share of the relevance."""
-    parts = len(tensors)
-    return _with_tensors(layer, arguments, options, tensors, lambda x: _half(x, parts))
 
 
 def _as_factor(function: Callable, x, **options):

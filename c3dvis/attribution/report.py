@@ -19,7 +19,6 @@ from c3dvis.attribution import (
     predictions,
     records,
     segmentation,
-    window_scores,
 )
 from c3dvis.attribution.result import Attribution
 from c3dvis.clips.pictures import FRAME_SUFFIXES
@@ -83,7 +82,7 @@ def _explain(path, network, args, settings) -> int:
         return _explain_clip(inputs[0], network, targets, preprocess, args, settings)
     clips = [window.clip for window in inputs]
     scored = {
-        suffix: window_scores.score_windows(network, clips, target, preprocess)
+        suffix: predictions.score_windows(network, clips, target, preprocess)
         for suffix, target in targets.items()
     }
     _write_windows(path, network, inputs, [series for _, series in scored.values()], args)
@@ -137,14 +136,20 @@ def _explain_clip(clip: input_clips.InputClip, network, targets, preprocess, arg
             name = f"{clip.name}{suffix}-{method}"
             key = identity.sha256([clip.clip, clip.drawing_key, method, repr(target), settings])
             earlier = files.read_json(Path(args.out) / f"{name}.json")
-            if not records.is_current(earlier, key, Path(args.out)):
-                result = explain.attribute(
-                    network, clip.clip, target, method=method, preprocess=preprocess, **own
-                )
-                attribution = cast(Attribution, result)  # of one clip
-                attribution = attribution.smoothed() if args.smooth else attribution
-                record = {"key": key, "method": method, **shown}
-                _draw(name, attribution, clip, args, record)
+            is_whole = records.is_whole(earlier, Path(args.out))
+            if is_whole and earlier.get("key") == key:
+                continue
+            result = explain.attribute(
+                network, clip.clip, target, method=method, preprocess=preprocess, **own
+            )
+            attribution = cast(Attribution, result)  # of one clip
+            attribution = attribution.smoothed() if args.smooth else attribution
+            record = _draw(name, attribution, clip, args, {"key": key, "method": method, **shown})
+            replaced = f", in place of {earlier['asked']}" if is_whole else ""
+            say(
+                f"{Path(args.out) / name}.gif: {record['asked']}, score {record['score']:.3f}"
+                f"{replaced}"
+            )
     return len(targets) * len(args.options_of)
 
 
@@ -154,11 +159,9 @@ def _draw(
     clip: input_clips.InputClip,
     args: argparse.Namespace,
     shown: Mapping[str, Any],
-) -> None:
-    """Writes one heatmap's files, and last its record."""
+) -> dict[str, Any]:
+    """Writes one heatmap's files, and last its record, which it returns."""
     out = Path(args.out)
-    earlier = files.read_json(out / f"{name}.json")
-    replaced = f", in place of {earlier['asked']}" if records.is_whole(earlier, out) else ""
     options = {"polarity": args.polarity, "normalize": args.normalize}
     panels = 2 if attribution.perturbed is None else 3
     drawn = attribution.animation(over=clip.whole_frames(panels=panels), **options)
@@ -170,7 +173,7 @@ def _draw(
     else:
         record |= _planes(out, name, attribution, clip.volume, record["files"], options)
     files.write_json(out / f"{name}.json", record)
-    say(f"{out / film.file}: {record['asked']}, score {record['score']:.3f}{replaced}")
+    return record
 
 
 def _width(shape: Sequence[int], panels: int) -> int:

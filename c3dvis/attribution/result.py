@@ -91,7 +91,7 @@ class Attribution:
             2.0
         """
         sigma = _SMOOTHING * min(self.clip.shape[1:3]) if sigma is None else sigma
-        if not sigma > 0:
+        if not 0 < sigma < np.inf:
             raise ValueError(f"Expected a sigma above 0. Received: {sigma}.")
         heatmap = baselines.gaussian(np.abs(self.heatmap), sigma).astype(np.float32)
         return replace(self, heatmap=heatmap, settings={**self.settings, "smoothed": sigma})

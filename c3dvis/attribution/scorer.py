@@ -15,7 +15,7 @@ from c3dvis import autodiff, graph
 from c3dvis.attribution._shared import score_with_shift, shared_by_scorers
 from c3dvis.models import layers, tokens
 from c3dvis.models.held_inputs import one_input
-from c3dvis.objectives import Logit, Objective
+from c3dvis.objectives import LOGITS, Logit, Objective
 from c3dvis.objectives.terms import names_of_classes
 
 __all__ = ["Scorer"]
@@ -23,6 +23,8 @@ __all__ = ["Scorer"]
 _MAX_BYTES = 2**31  # of a batch's activations and gradients
 # A matrix product of one row rounds differently from one of many rows.
 _MIN_BATCH = 2
+# Of outputs that have frames: (N, frames, classes) and (N, frames, rows, columns, classes).
+_RANKS_WITH_TIME = (3, 5)
 
 Value = TypeVar("Value")
 
@@ -78,8 +80,10 @@ class Scorer:
                 "Expected an objective that scores a clip by itself. "
                 "Received: one that compares clips with each other."
             )
-        if batch_size < 1:
-            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size!r}.")
+        if not (preprocess is None or callable(preprocess)):
+            raise ValueError(f"Expected preprocess= a function of clips. Received: {preprocess!r}.")
         self.network = network = one_input(network, scaled=preprocess is None)
         self.objective = objective
         self.preprocess = preprocess
@@ -121,8 +125,40 @@ class Scorer:
         Raises:
             ValueError: Unless the objective is one logit.
         """
-        self._check_logit()
+        if not self.shared.is_logit:
+            raise ValueError(
+                "Expected an objective of one logit, such as objectives.logit(3). "
+                f"Received: {self.objective}."
+            )
         return self.compute(self.shared.class_scores, clips)[0]
+
+    def frame_scores(self, clip: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Scores of the objective's class in each frame of the network's output.
+
+        Args:
+            clip: float32 `(T, H, W, C)` in [0, 1].
+
+        Returns:
+            float32 `(frames of the output,)`: probabilities if the network ends in a softmax or
+            sigmoid, else scores; means over the places of the output. None if the output has no
+            frames, `(N, classes)`, or if the objective is not a logit.
+        """
+        (_, term), *others = self.objective.terms
+        if others or not isinstance(term, Logit):
+            return None
+        if len(self.shared.shapes[term.layer]) + 1 not in _RANKS_WITH_TIME:
+            return None
+        shared, layer = self.shared, term.layer  # compiled functions don't hold the network
+        ending = layers.output_activation(self.network, layer.removeprefix(LOGITS))
+
+        def of_all_classes(clips, unit_indices):
+            logits = ops.cast(shared.activations(clips)[layer], "float32")
+            if ending == "softmax":
+                return ops.softmax(logits, axis=-1)
+            return ops.sigmoid(logits) if ending == "sigmoid" else logits
+
+        scores = self.compute(of_all_classes, clip[None])[0][0]
+        return scores[..., self.unit_indices[0, 0]].reshape(len(scores), -1).mean(axis=-1)
 
     def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
         """Probability of the objective's class: by softmax, or by sigmoid if that ends the network.
@@ -313,13 +349,5 @@ class Scorer:
             raise ValueError(
                 "Expected an objective with a probability, one logit of several such as "
                 "objectives.logit(3) or the logit of a sigmoid, or a call of `calibrate` first. "
-                f"Received: {self.objective}."
-            )
-
-    def _check_logit(self) -> None:
-        (weight, term), *others = self.objective.terms
-        if others or weight != 1 or not isinstance(term, Logit):
-            raise ValueError(
-                "Expected an objective of one logit, such as objectives.logit(3). "
                 f"Received: {self.objective}."
             )

@@ -59,10 +59,16 @@ def fade_outside(frames: NDArray[np.float32], size: Size) -> NDArray[np.float32]
     inside = crop_mask(size, _size(frames))
     if inside.all():
         return frames
-    line = max(1, round(max(inside.shape) / _PIXELS_PER_LINE))
     faded = frames + _FADE * (1 - frames)
     drawn = np.where(inside[..., None], frames, faded)
-    return np.where((_grown(inside, line) & ~inside)[..., None], _LINE, drawn).astype(np.float32)
+    line = max(1, round(max(inside.shape) / _PIXELS_PER_LINE))
+    rows, columns = (
+        slice(max(0, crop.start - line), crop.stop + line)
+        for crop in Crop.of(_size(frames), size).pixels
+    )
+    on_line = np.zeros_like(inside)
+    on_line[rows, columns] = ~inside[rows, columns]
+    return np.where(on_line[..., None], _LINE, drawn).astype(np.float32)
 
 
 def crop_mask(size: Size, whole: Size) -> NDArray[np.bool_]:
@@ -70,16 +76,6 @@ def crop_mask(size: Size, whole: Size) -> NDArray[np.bool_]:
     inside = np.zeros(whole, bool)
     inside[Crop.of(whole, size).pixels] = True
     return inside
-
-
-def _grown(inside: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """A rectangle with `by` more pixels on each side."""
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    grown = np.zeros_like(inside)
-    grown[
-        max(0, rows[0] - by) : rows[-1] + 1 + by, max(0, columns[0] - by) : columns[-1] + 1 + by
-    ] = True
-    return grown
 
 
 def _size(frames: NDArray[np.float32]) -> Size:

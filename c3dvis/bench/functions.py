@@ -45,7 +45,7 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
         >>> heatmaps_of(["random map"])["random map"](None, np.zeros((2, 4, 4, 3)), 0).shape
         (2, 4, 4)
     """
-    cached: dict[str, _CachedMethod] = {}
+    methods: dict[str, _Method] = {}
     functions: dict[str, Heatmap] = {}
     for name in names:
         if name == RANDOM:
@@ -59,18 +59,9 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
                     f"Expected a method that draws heatmaps. Received: {name!r}, which finds "
                     "frames."
                 )
-            own = cached.setdefault(method, _CachedMethod(method))
-            draw = _smoothed if name.endswith(SMOOTHED) else _plain
-            functions[name] = partial(draw, own)
+            own = methods.setdefault(method, _Method(method))
+            functions[name] = own.smoothed if name.endswith(SMOOTHED) else own.heatmap
     return functions
-
-
-def _plain(method: _CachedMethod, network, clip, target) -> NDArray[np.float32]:
-    return method(network, clip, target).heatmap
-
-
-def _smoothed(method: _CachedMethod, network, clip, target) -> NDArray[np.float32]:
-    return method(network, clip, target).smoothed().heatmap
 
 
 def of_file(path: Path) -> Heatmap:
@@ -124,15 +115,21 @@ def _error_text(error: BaseException, path: Path) -> str:
     return f"fails{where} with {type(error).__name__}: {in_one_line(error)}".rstrip(".")
 
 
-class _CachedMethod:
-    """A method of attribution that caches its result for the latest clip."""
+class _Method:
+    """A method of attribution; what it gives for the latest clip serves both of its heatmaps."""
 
     def __init__(self, method: str):
         self.method = method
         self._arguments: tuple = ()
         self._attribution: Attribution | None = None
 
-    def __call__(self, network, clip, target) -> Attribution:
+    def heatmap(self, network, clip, target) -> NDArray[np.float32]:
+        return self._explain(network, clip, target).heatmap
+
+    def smoothed(self, network, clip, target) -> NDArray[np.float32]:
+        return self._explain(network, clip, target).smoothed().heatmap
+
+    def _explain(self, network, clip, target) -> Attribution:
         arguments = network, clip, target
         if self._attribution is None or any(
             a is not b for a, b in zip(arguments, self._arguments, strict=True)

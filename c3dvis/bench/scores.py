@@ -13,7 +13,7 @@ from c3dvis.bench.functions import Heatmap
 from c3dvis.bench.shapes import MovingShapes
 from c3dvis.intervals import Interval
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
-from c3dvis.text import table
+from c3dvis.text import table, unknown
 
 WORLDS = {"discs": MovingEvidence, "shapes": MovingShapes}
 METRICS = {"pointing": metrics.pointing_game, "tube IoU": metrics.tube_iou}
@@ -64,7 +64,8 @@ def score(
         of each function, and of how many clips.
 
     Raises:
-        ValueError: Where fewer than 2 clips are verified, or a function gives no heatmap.
+        ValueError: Functions without names, an unknown world, fewer than 2 clips, asked for or
+            verified; or a function that gives no heatmap.
 
     Example:
         >>> from c3dvis import models
@@ -73,6 +74,15 @@ def score(
         >>> score(models.build("c3d-motion"), functions, clips=2).verified
         2
     """
+    if not isinstance(functions, Mapping):
+        raise ValueError(
+            "Expected functions by name, such as {'mine': heatmap}. "
+            f"Received: {type(functions).__name__}."
+        )
+    if world not in WORLDS:
+        raise unknown("a world", world, WORLDS)
+    if clips < 2:
+        raise ValueError(f"Expected 2 clips or more. Received: {clips}.")
     evidence = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
     looked_at, right = len(evidence.verdicts), sum(v.right for v in evidence.verdicts)
     if len(evidence.clips) < 2:

@@ -1,4 +1,4 @@
-"""Which pixels and frames of fixed clips decide, after each epoch of a network's training."""
+"""Heatmaps of the same clips after each epoch of a network's training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike
 from c3dvis import clips as clip_values
 from c3dvis import objectives
 from c3dvis.attribution import Attribution, attribute
-from c3dvis.attribution.explain import methods_with_options
+from c3dvis.attribution.explain import axes_of, methods_with_options
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.callbacks.epochs import EpochCallback, first_line
-from c3dvis.callbacks.history import EpochResult
-from c3dvis.callbacks.units import named
+from c3dvis.callbacks.history import EpochResult, named
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
@@ -31,7 +30,7 @@ _ABOUT = (
 
 
 class AttributionCallback(EpochCallback):
-    """Explains the same clips again and again, while the network is trained.
+    """Explains the same clips after each of the epochs in which a network is trained.
 
     After every `every` epochs, and after the last, it writes into `folder` a GIF of each clip's
     attribution, a film of how that changed over the epochs, and a page of all. The training is the
@@ -143,7 +142,7 @@ class AttributionCallback(EpochCallback):
 
 
 def _clips(clips: ArrayLike) -> np.ndarray:
-    if np.ndim(clips) != 5 or not len(np.asarray(clips)):
+    if axes_of(clips) != 5 or not len(np.asarray(clips)):
         raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {np.shape(clips)}.")
     return np.stack([clip_values.check(one) for one in np.asarray(clips)])
 

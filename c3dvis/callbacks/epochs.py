@@ -7,17 +7,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from c3dvis.callbacks.event_file import EventFile
-from c3dvis.callbacks.history import EpochResult, History
+from c3dvis.callbacks.history import EpochResult, History, Tracked
 from c3dvis.callbacks.isolation import isolated_thread, run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
-from c3dvis.callbacks.units import Tracked
+from c3dvis.files import as_path
 from c3dvis.identity import described
 from c3dvis.objectives import Objective
 
@@ -37,22 +36,6 @@ class EpochCallback(keras.callbacks.Callback):
         log_dir: TensorBoard's folder; None writes nothing there.
     """
 
-    objectives: list[Objective]
-    units: list[Tracked]
-    folder: Path
-    every: int
-    _about: str
-    _kind: str
-    _history: History
-    _log_dir: Path | None
-    _events: EventFile | None
-    _copy: NetworkCopy | None
-    # Whether the next results may create layers, besides those of `prepare`.
-    _makes_layers: bool
-    # Epochs trained so far, and the last epoch with results.
-    _trained: int | None
-    _shown: int | None
-
     def __init__(
         self,
         objectives: Sequence[Objective],
@@ -67,21 +50,25 @@ class EpochCallback(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] | None,
     ):
         super().__init__()
-        if not isinstance(every, Integral) or every < 1:
+        if not isinstance(every, (int, np.integer)) or every < 1:
             raise ValueError(
                 f"Expected a whole number of epochs from 1. Received: every={every!r}."
             )
-        if not 0.001 <= fps <= 50:
+        if not isinstance(fps, (int, float, np.number)) or not 0.001 <= fps <= 50:
             raise ValueError(f"Expected fps from 0.001 to 50. Received: fps={fps!r}.")
         self.objectives, self.units = list(objectives), list(units)
-        self.folder, self.every = Path(folder), int(every)
+        self.folder, self.every = as_path(folder), int(every)
         self._about, self._kind = about, kind
         self._history = History(self.folder, described({"kind": kind, **settings}), fps=fps)
-        self._log_dir = None if log_dir is None else Path(log_dir) / kind
-        self._events, self._copy = None, None
-        self._trained = self._shown = None
-        self._makes_layers = False
+        self._log_dir = None if log_dir is None else as_path(log_dir) / kind
+        self._events: EventFile | None = None
+        self._copy: NetworkCopy | None = None
         self._thread: Executor | None = None
+        # Epochs trained so far, and the last epoch with results.
+        self._trained: int | None = None
+        self._shown: int | None = None
+        # Whether the next results may create layers, besides those of `prepare`.
+        self._makes_layers = False
 
     def prepare(self, network: keras.Model) -> None:
         """Raises errors for what the network can't do, and prepares what serves all epochs."""
@@ -96,7 +83,7 @@ class EpochCallback(keras.callbacks.Callback):
         if self._thread is not None:  # of a training that was stopped
             self._thread.shutdown()
         self._thread = isolated_thread()
-        self._copy = run_isolated(lambda interrupted: self._prepared(), thread=self._thread)
+        self._copy = run_isolated(lambda interrupted: self._prepared(), self._thread)
         self._history.begin()
         self._events = None if self._log_dir is None else EventFile(self._log_dir)
 
@@ -147,8 +134,9 @@ class EpochCallback(keras.callbacks.Callback):
 
     def _with_warnings(self, work: Callable[[threading.Event], list[str]], epoch: int) -> None:
         """Turns all errors into warnings, so that the training continues."""
+        assert self._thread is not None
         try:
-            messages = run_isolated(work, makes_layers=self._makes_layers, thread=self._thread)
+            messages = run_isolated(work, self._thread, makes_layers=self._makes_layers)
         except Exception as error:
             messages = [f"The {self._kind} of epoch {epoch} was not finished: {first_line(error)}."]
         for message in messages:

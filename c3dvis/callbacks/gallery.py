@@ -1,19 +1,17 @@
-"""What chosen units of a network want, after each epoch of its training."""
+"""The clips that excite chosen units of a network, after each epoch of its training."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from c3dvis import clips, objectives
 from c3dvis.callbacks.epochs import EpochCallback, first_line
-from c3dvis.callbacks.history import EpochResult
-from c3dvis.callbacks.units import named
+from c3dvis.callbacks.history import EpochResult, named
 from c3dvis.maximize import MaximizedClip, Maximizer, arguments, parametrizations, run
 from c3dvis.maximize.defaults import STEPS
 from c3dvis.objectives import Objective
@@ -35,12 +33,12 @@ class GalleryCallback(EpochCallback):
     film of how that changed over the epochs, and a page of all (`index.html`, and `README.md` for
     GitHub). A unit's clips all begin as the same noise.
 
-    The training is the same to the bit as without: what is looked at is a copy of the network
-    (as much memory as its weights, and what making a clip takes), and between the epochs at which
-    clips are made nothing is done. A unit that can't be made, be it for NaN in the network or for
-    want of memory, warns, and the training goes on. A training that goes on in the same folder
-    (`initial_epoch`) goes on with page and films; where it begins again earlier, later epochs are
-    moved into a folder `set-aside-...`.
+    The training is the same to the bit as without: clips are made with a copy of the network (as
+    much memory as its weights, and what making a clip takes), and nothing is done between the
+    epochs at which they are made. A unit that can't be made, because of NaN in the network or too
+    little memory, warns, and the training goes on. A training that is resumed in the same folder
+    (`initial_epoch`) continues its page and films. If it begins again at an earlier epoch, later
+    ones are moved into a folder `set-aside-...`.
 
     Args:
         units: An objective or several of them, which can be text or the number of a class, as
@@ -142,8 +140,10 @@ def _objectives(units: Units) -> list[Objective]:
     listed: list[Objective | str | int]
     if isinstance(units, Mapping):
         listed = [objectives.channel(layer, channels) for layer, channels in units.items()]
+    elif isinstance(units, str) or not isinstance(units, Iterable):
+        listed = [units]
     else:
-        listed = [units] if isinstance(units, (Objective, str, int, Integral)) else list(units)
+        listed = list(units)
     if not listed:
         raise ValueError(
             "Expected objectives, or channels by layer as {'conv3b': [0, 7]}. Received: none."

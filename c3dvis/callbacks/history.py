@@ -1,11 +1,11 @@
 """The folder of a callback: results of each epoch and unit, films, and the page.
 
 callback.json             the settings that every training in this folder must agree on
-conv3b-7/epoch-0002.gif   what epoch 2 gave for a unit
+conv3b-7/epoch-0002.gif   the result of epoch 2 for a unit
 conv3b-7/epoch-0002.json  its record, written last: nothing counts without one
 conv3b-7/film.gif         its epochs one after the other
 index.html README.md      the page
-set-aside-1/              epochs of a training that was begun again before them
+set-aside-1/              later epochs of a training that was begun again earlier
 """
 
 from __future__ import annotations
@@ -21,13 +21,41 @@ from numpy.typing import NDArray
 
 from c3dvis import clips, pages, stored
 from c3dvis.callbacks.film import film, film_epochs
-from c3dvis.callbacks.units import Tracked
-from c3dvis.files import read_json, write_json
+from c3dvis.files import read_json, safe_names, write_json
 from c3dvis.text import number
 
 _SETTINGS = "callback.json"
 _RECORD = "epoch-{:04d}"
 _ASIDE = "set-aside-{}"
+# The folder's own files, in lower case.
+_OWN_NAMES = {"callback.json", "index.html", "readme.md"}
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One thing that is followed over the epochs.
+
+    Attributes:
+        title: For people.
+        stem: Name of its folder.
+    """
+
+    title: str
+    stem: str
+
+
+def named(titles: Sequence[str]) -> list[Tracked]:
+    """What is tracked, for each title; equal titles are numbered.
+
+    >>> [one.stem for one in named(["channel 7 of conv3b", "channel 7 of conv3b"])]
+    ['channel_7_of_conv3b-931730ba', 'channel_7_of_conv3b_2-d9e78cb9']
+    """
+    numbered = []
+    for i, title in enumerate(titles):
+        before = list(titles[:i]).count(title)
+        numbered.append(f"{title} ({before + 1})" if before else title)
+    stems = safe_names(numbered, taken=_OWN_NAMES, empty="unit")
+    return [Tracked(title, stems[title]) for title in numbered]
 
 
 @dataclass(frozen=True)
@@ -62,8 +90,10 @@ class History:
         """Claims the folder for these settings.
 
         Raises:
-            ValueError: A folder with other settings, or with pages of something else.
+            ValueError: A folder with other settings, or with pages of something else; a file.
         """
+        if self.folder.is_file():
+            raise ValueError(f"Expected a folder. Received: {str(self.folder)!r}, which is a file.")
         path = self.folder / _SETTINGS
         before = read_json(path)
         if not isinstance(before, dict):
@@ -105,7 +135,7 @@ class History:
         return aside
 
     def put(self, unit: Tracked, epoch: int, result: EpochResult) -> Path | None:
-        """Writes what an epoch gave; returns the GIF if there is one.
+        """Writes the result of an epoch; returns the path of its GIF, if there is one.
 
         Raises:
             OSError: If files cannot be written.
@@ -136,7 +166,7 @@ class History:
         pages.write(self.folder, heading, about, sections)
 
     def film(self, unit: Tracked) -> None:
-        """Writes a unit's film, of the GIFs that are there; none of nothing."""
+        """Writes a unit's film of the GIFs that are there; without any, removes it."""
         records = [record for record in self._records(unit) if record["width"]]
         path = self.folder / unit.stem / "film.gif"
         if not records:
@@ -179,7 +209,7 @@ class History:
 
 
 def _is_record(values: Any) -> bool:
-    """Whether that is what `put` wrote, and undamaged."""
+    """Whether a record is one that `put` wrote, undamaged."""
     try:
         stored.text_or_none(values["error_message"])
         stored.number_or_none(values["score"])

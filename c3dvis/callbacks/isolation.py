@@ -24,12 +24,9 @@ def _nothing() -> None:
 
 
 def run_isolated(
-    work: Callable[[threading.Event], Result],
-    *,
-    makes_layers: bool = True,
-    thread: Executor | None = None,
+    work: Callable[[threading.Event], Result], thread: Executor, *, makes_layers: bool = True
 ) -> Result:
-    """Runs `work` in another thread and waits for what it returns.
+    """Runs `work` in a thread of `isolated_thread` and waits for what it returns.
 
     Keras and TensorFlow keep per thread what would otherwise leak either way: the dtype policy,
     Keras' random generator, the numbers in the names of layers, the scope of a
@@ -39,16 +36,13 @@ def run_isolated(
     Args:
         work: Given an event that is set where the waiting thread is interrupted: it should then
             end soon, by an exception.
+        thread: Of `isolated_thread`.
         makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
             one that reads data ahead, would be put back too: so not where it isn't needed.
-        thread: A thread of `isolated_thread`; None starts one for this call.
 
     Raises:
         BaseException: What `work` raises.
     """
-    if thread is None:
-        with isolated_thread() as own:
-            return run_isolated(work, makes_layers=makes_layers, thread=own)
     interrupted, state = threading.Event(), random.getstate()
     try:
         result = thread.submit(work, interrupted)

@@ -1,9 +1,12 @@
-"""Losses of masks: their distance from the wanted area, and from solid cores."""
+"""The energy of masks: a reward, and losses for their area and for what is outside solid cores."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
+
+VARIANTS = ("preserve", "delete", "dual")
 
 CORE = (7, 11, 11)
 """Frames, rows and columns of the ellipsoid that is a core."""
@@ -11,6 +14,38 @@ CORE = (7, 11, 11)
 _BINS = 2048
 # Share of its box that an ellipsoid fills: pi / 6, rounded as published.
 _ELLIPSOID = 0.5236
+
+
+@dataclass(frozen=True)
+class Energy:
+    """The energy that a mask minimises.
+
+    `area * growth ** iteration * area_loss + core * core_loss - reward * R`, where R is log p of
+    the class where only the mask's pixels are kept (preserve), log(1 - p) where they are removed
+    (delete), or the sum of both (dual).
+
+    Attributes:
+        reward: Weight of R.
+        area: Weight of the area loss.
+        growth: Factor by which that weight grows each iteration.
+        core: Weight of the core loss.
+        core_from: Iteration after which the core loss counts.
+        per_frame: Whether the area is that of each frame rather than of the volume.
+    """
+
+    reward: float
+    area: float = 300.0
+    growth: float = 1.0
+    core: float = 0.0
+    core_from: int = 0
+    per_frame: bool = False
+
+
+def reward(kept, removed, variant: str):
+    """R of an `Energy`, of log p where pixels are kept and log(1 - p) where they are removed."""
+    if variant == "dual":
+        return kept + removed
+    return kept if variant == "preserve" else removed
 
 
 def area_loss(masks, areas, *, exact: bool = False):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from c3dvis.attribution.baselines import blur
 from c3dvis.attribution.masks import perturbations
+from c3dvis.attribution.masks.energies import VARIANTS, Energy, reward
 from c3dvis.attribution.masks.generators import RadialMasks, SeparableMasks
-from c3dvis.attribution.masks.search import VARIANTS, Energy, MaskSearch, Plateau, reward
+from c3dvis.attribution.masks.search import MaskSearch, Plateau
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 from c3dvis.text import unknown
@@ -62,7 +63,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
     ) -> Attribution:
         """The mean of masks of given areas that keep or remove the class.
 
-        For each area a mask is searched that minimises the method's energy (`search.Energy`). The
+        For each area a mask is searched that minimises the method's energy (`energies.Energy`). The
         published search begins with a mask of ones and takes 2000 small steps. By default the same
         energy falls faster: the search begins where integrated gradients along the blur are
         largest (`initial_grids`), takes 60 steps of Adam, over which the weights of
@@ -233,11 +234,10 @@ def _check(variant: str, areas: Sequence[float], steps: int | None) -> tuple[flo
         raise unknown("a variant", variant, VARIANTS)
     if steps is not None and steps < 1:
         raise ValueError(f"Expected 1 step or more. Received: {steps}.")
-    numbers = tuple(float(area) for area in areas)
-    rising = sorted(set(numbers)) == list(numbers)
-    if not numbers or not rising or not all(0 < area < 1 for area in numbers):
+    rising = sorted(set(areas)) == list(areas)
+    if not len(areas) or not rising or not all(0 < area < 1 for area in areas):
         raise ValueError(f"Expected rising areas between 0 and 1. Received: {areas}.")
-    return numbers
+    return tuple(map(float, areas))
 
 
 def _evaluate_masks(scorer: Scorer, search: MaskSearch, masks):

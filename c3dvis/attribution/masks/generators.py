@@ -6,7 +6,6 @@ https://arxiv.org/abs/1910.08485).
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
@@ -18,50 +17,28 @@ STEP = 7
 """Pixels from one cell of a grid to the next, at most."""
 
 
-@dataclass(frozen=True)
-class Axis:
-    """The cells of a grid that the pixels of one axis read.
+def axis_taps(length: int, step: int, sigma: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cells that each pixel of one axis of a mask reads, and how far they are.
 
-    A mask reaches beyond its frame by `sigma` pixels on each side, so that a disc at the edge has
-    nearly the same area as one in the middle.
+    A mask reaches beyond its frame by about `sigma` pixels on each side, so that a disc at the edge
+    has nearly the same area as one in the middle.
 
-    Attributes:
+    Args:
         length: Pixels of the frame.
-        step: Pixels from cell to cell; cell `i` stands on pixel `step * i`.
-        sigma: Pixels; a disc falls to 0.6 of its height there.
+        step: Pixels from cell to cell; cell `i` stands on pixel `step * i` of the frame.
+        sigma: Radius of a disc in pixels.
+
+    Returns:
+        One-hot cells `(pixels * taps, cells)`, of zeros where a tap is outside the grid, and
+        distances in pixels `(pixels, taps)`. Pixels are those of the mask with its margins.
     """
-
-    length: int
-    step: int
-    sigma: int
-
-    @property
-    def cells(self) -> int:
-        """Cells of the grid."""
-        return math.ceil(self.length / self.step)
-
-    @property
-    def padded(self) -> int:
-        """Pixels of the mask with its margins."""
-        reach = 1 + math.ceil(self.sigma / self.step)
-        around = 1 + math.ceil(2 * self.sigma / self.step)
-        return self.step * (self.cells + 2 * (around - reach) - 1) + 1
-
-    def taps(self) -> tuple[np.ndarray, np.ndarray]:
-        """The cells that each pixel reads and its distance to them, `(padded, taps)` each.
-
-        Cells below 0 or from `cells` on lie outside the grid and hold nothing.
-        """
-        reach = 1 + math.ceil(self.sigma / self.step)
-        around = 1 + math.ceil(2 * self.sigma / self.step)
-        pixels = np.arange(self.padded)[:, None]
-        cells = pixels // self.step + np.arange(2 * reach + 1) - around
-        return cells, np.abs(pixels - self.sigma - self.step * cells)
-
-    def selection(self) -> np.ndarray:
-        """One-hot cells, `(padded * taps, cells)`: a row for each pixel and tap."""
-        cells, _ = self.taps()
-        return (cells.reshape(-1, 1) == np.arange(self.cells)).astype(np.float32)
+    cells = math.ceil(length / step)
+    reach, around = 1 + math.ceil(sigma / step), 1 + math.ceil(2 * sigma / step)
+    padded = step * (cells + 2 * (around - reach) - 1) + 1
+    pixels = np.arange(padded)[:, None]
+    read = pixels // step + np.arange(2 * reach + 1) - around
+    one_hot = (read.reshape(-1, 1) == np.arange(cells)).astype(np.float32)
+    return one_hot, np.abs(pixels - sigma - step * read)
 
 
 def default_sigma(height: int, width: int) -> int:
@@ -92,11 +69,12 @@ class MaskGenerator:
     def __init__(self, size: tuple[int, int], *, step: int | None = None, sigma: int | None = None):
         self.sigma = default_sigma(*size) if sigma is None else sigma
         step = min(STEP, self.sigma) if step is None else step
-        if min(step, self.sigma) < 1:
-            raise ValueError(f"Expected step and sigma from 1. Received: {step} and {sigma}.")
-        self.axes = down, across = [Axis(length, step, self.sigma) for length in size]
-        self.grid = (down.cells, across.cells)
-        self.padded = (down.padded, across.padded)
+        (self._rows, self._down), (self._columns, self._across) = (
+            axis_taps(length, step, self.sigma) for length in size
+        )
+        self.size = size
+        self.grid = (self._rows.shape[1], self._columns.shape[1])
+        self.padded = (len(self._down), len(self._across))
 
     def __call__(self, grids):
         """Grids `(..., rows, columns)` in [0, 1] to masks `(..., *padded)` in [0, 1]."""
@@ -104,8 +82,8 @@ class MaskGenerator:
 
     def crop(self, masks):
         """Masks without their margins, `(..., height, width)`."""
-        (top, height), (left, width) = ((axis.sigma, axis.length) for axis in self.axes)
-        return masks[..., top : top + height, left : left + width]
+        (height, width), edge = self.size, self.sigma
+        return masks[..., edge : edge + height, edge : edge + width]
 
 
 class RadialMasks(MaskGenerator):
@@ -121,9 +99,7 @@ class RadialMasks(MaskGenerator):
 
     def __init__(self, size: tuple[int, int], **options):
         super().__init__(size, **options)
-        self._rows, self._columns = (axis.selection() for axis in self.axes)
-        down, across = (axis.taps()[1] for axis in self.axes)
-        distance = np.hypot(down[:, :, None, None], across)
+        distance = np.hypot(self._down[:, :, None, None], self._across)
         # By pixel and tap of the rows, then of the columns.
         self._weights = _disc(distance / self.sigma)
 
@@ -143,10 +119,8 @@ class SeparableMasks(MaskGenerator):
 
     def __init__(self, size: tuple[int, int], **options):
         super().__init__(size, **options)
-        self._rows, self._columns = (
-            axis.selection() * _disc(axis.taps()[1].reshape(-1, 1) / self.sigma)
-            for axis in self.axes
-        )
+        self._rows = self._rows * _disc(self._down.reshape(-1, 1) / self.sigma)
+        self._columns = self._columns * _disc(self._across.reshape(-1, 1) / self.sigma)
 
     def __call__(self, grids):
         """Grids `(..., rows, columns)` in [0, 1] to masks `(..., *padded)` in [0, 1]."""

@@ -14,30 +14,26 @@ from c3dvis.attribution.baselines import blur
 from c3dvis.text import unknown
 
 LEVELS = 8
-MAX_SIGMA = 20.0
-"""Pixels; of the blur at mask 0."""
+_MAX_SIGMA = 20.0  # pixels; of the blur at mask 0
 
 
-def pyramid(
-    clip: np.ndarray, kind: str = "blur", *, levels: int = LEVELS, max_sigma: float = MAX_SIGMA
-) -> np.ndarray:
+def pyramid(clip: np.ndarray, kind: str = "blur", *, levels: int = LEVELS) -> np.ndarray:
     """A clip at several strengths of perturbation, the strongest first, the clip itself last.
 
-    Level `l` of `L` is blurred by a Gaussian of `max_sigma * (1 - l / (L - 1))` pixels, frame by
-    frame, or multiplied by `l / (L - 1)`. Where a blur reaches over the edge, the edge's pixels
+    Level `l` of `L` is blurred by a Gaussian of `20 * (1 - l / (L - 1))` pixels, frame by frame,
+    or multiplied by `l / (L - 1)`. Where a blur reaches over the edge, the edge's pixels
     are repeated; the published code takes zeros there, which draws a dark frame around the clip.
 
     Args:
         clip: `(T, H, W, C)` in [0, 1].
         kind: "blur" or "fade" (to black).
         levels: At least 2.
-        max_sigma: Pixels, above 0.
 
     Returns:
         float32 `(levels, T, H, W, C)` in [0, 1].
 
     Raises:
-        ValueError: An unknown kind, fewer than 2 levels, or no blur.
+        ValueError: An unknown kind.
 
     Example:
         >>> import numpy as np
@@ -46,16 +42,12 @@ def pyramid(
         >>> perturbations.pyramid(clip, "fade", levels=3).mean(axis=(1, 2, 3, 4))
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    if levels < 2:
-        raise ValueError(f"Expected 2 levels or more. Received: {levels}.")
-    if not 0 < max_sigma < math.inf:
-        raise ValueError(f"Expected a blur above 0 pixels. Received: {max_sigma}.")
-    shares = np.linspace(0, 1, levels)
     if kind not in ("blur", "fade"):
         raise unknown("a perturbation", kind, ("blur", "fade"))
+    shares = np.linspace(0, 1, levels)
     if kind == "fade":
         return np.stack([clip * np.float32(share) for share in shares])
-    blurred = [blur(clip, max_sigma * (1 - share)) for share in shares[:-1]]
+    blurred = [blur(clip, _MAX_SIGMA * (1 - share)) for share in shares[:-1]]
     return np.stack([*blurred, clip.astype(np.float32)])
 
 

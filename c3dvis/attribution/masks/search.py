@@ -1,7 +1,5 @@
 """The search for masks that keep or remove the class, as `fit` of a Keras model."""
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 from keras import ops
@@ -11,50 +9,8 @@ from c3dvis.attribution.masks import energies, perturbations
 from c3dvis.attribution.masks.generators import MaskGenerator
 from c3dvis.input_optimizer import InputOptimizer
 
-VARIANTS = ("preserve", "delete", "dual")
-
 # Steps over which the energy is averaged before it is compared, and by what share it has to fall.
 _WINDOW, _PROGRESS = 10, 0.005
-
-
-@dataclass(frozen=True)
-class Energy:
-    """The energy that a mask minimises.
-
-    `area * growth ** iteration * area_loss + core * core_loss - reward * R`, where R is log p of
-    the class where only the mask's pixels are kept (preserve), log(1 - p) where they are removed
-    (delete), or the sum of both (dual).
-
-    Attributes:
-        reward: Weight of R.
-        area: Weight of the area loss.
-        growth: Factor by which that weight grows each iteration.
-        core: Weight of the core loss.
-        core_from: Iteration after which the core loss counts.
-        per_frame: Whether the area is that of each frame rather than of the volume.
-    """
-
-    reward: float
-    area: float = 300.0
-    growth: float = 1.0
-    core: float = 0.0
-    core_from: int = 0
-    per_frame: bool = False
-
-
-def reward(kept, removed, variant: str):
-    """R of an `Energy`, of log p where pixels are kept and log(1 - p) where they are removed."""
-    if variant == "dual":
-        return kept + removed
-    return kept if variant == "preserve" else removed
-
-
-@keras.saving.register_keras_serializable("c3dvis")
-class Clipped(keras.constraints.Constraint):
-    """Keeps weights in [0, 1]."""
-
-    def __call__(self, w):
-        return ops.clip(w, 0, 1)
 
 
 class Plateau(keras.callbacks.Callback):
@@ -98,7 +54,7 @@ class MaskSearch(InputOptimizer):
         *,
         areas: tuple[float, ...],
         variant: str,
-        energy: Energy,
+        energy: energies.Energy,
         masks: MaskGenerator,
         exact: bool,
         optimizer: keras.optimizers.Optimizer,
@@ -111,7 +67,9 @@ class MaskSearch(InputOptimizer):
         self.masks, self.exact = masks, exact
         frames, height, width, channels = shape
         grid = (len(areas), frames, *masks.grid)
-        self.grid = self.add_weight(shape=grid, constraint=Clipped(), name="grid")
+        self.grid = self.add_weight(
+            shape=grid, constraint=lambda grid: ops.clip(grid, 0, 1), name="grid"
+        )
         rows = (perturbations.LEVELS - 1) * frames * height * width
         self.table = self.add_weight(shape=(rows, 2 * channels), trainable=False, name="table")
         self.compile(optimizer=optimizer)
@@ -204,7 +162,7 @@ class MaskSearch(InputOptimizer):
         rows = ops.broadcast_to(unit_indices, (clips.shape[0], unit_indices.shape[-1]))
         present, absent = self.shared.log_probabilities(clips, rows)
         count = len(self.areas)
-        return reward(present[:count], absent[-count:], self.variant)
+        return energies.reward(present[:count], absent[-count:], self.variant)
 
     def _area_loss(self, wide):
         if not self.energy.per_frame:

@@ -16,7 +16,7 @@ https://arxiv.org/abs/1910.08485; on video Li et al. 2021, https://arxiv.org/abs
 """
 
 from c3dvis.attribution.masks import extremal
-from c3dvis.attribution.masks.search import Energy
+from c3dvis.attribution.masks.energies import Energy
 
 ENERGY = Energy(reward=100.0, area=300.0, per_frame=True)
 

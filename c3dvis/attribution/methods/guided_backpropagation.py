@@ -1,4 +1,4 @@
-"""Guided backpropagation: the gradient along ways on which every step is for the score."""
+"""Guided backpropagation: the gradient along paths on which every ReLU raises the score."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
         clip: float32 `(T, H, W, C)` in [0, 1].
 
     Returns:
-        A heatmap in score a unit of brightness, signed, summed over colour channels.
+        A heatmap in score per unit of brightness, signed, summed over colour channels.
 
     Example:
         >>> from c3dvis import models

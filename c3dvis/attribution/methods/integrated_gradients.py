@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis.attribution.baselines import baseline as build_baseline
+from c3dvis.attribution.convergence import check_tolerance
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
@@ -69,8 +70,7 @@ def attribute(
         raise ValueError(f"Expected 1 step or more. Received: {min(steps, max_steps)}.")
     if steps > max_steps:
         raise ValueError(f"Expected steps up to max_steps={max_steps}. Received: steps={steps}.")
-    if not tolerance > 0:
-        raise ValueError(f"Expected a tolerance above 0. Received: {tolerance}.")
+    check_tolerance(tolerance)
     start = build_baseline(baseline, clip, seed=seed)
     baseline_score, score = (float(s) for s in scorer.scores(np.stack([start, clip])))
     difference = clip - start

@@ -7,22 +7,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.attribution.blocks import Blocks, Drops, Window, coarse_to_fine
+from c3dvis.attribution.blocks import Blocks, Window, measure_drops
 from c3dvis.attribution.convergence import check_tolerance
 from c3dvis.attribution.masks import perturbations
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
-
-# Frames, rows and columns.
-Block = tuple[int, ...]
 
 
 def attribute(
     scorer: Scorer,
     clip: NDArray[np.float32],
     *,
-    block: Block | None = None,
-    stride: Block | None = None,
+    block: tuple[int, int, int] | None = None,
+    stride: tuple[int, int, int] | None = None,
     perturbation: str = "blur",
     tolerance: float | None = None,
 ) -> Attribution:
@@ -68,24 +65,20 @@ def attribute(
     Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901
     """
     check_tolerance(tolerance)
-    block = _block(clip.shape, block)
-    stride = _stride(block, stride)
+    size = _block(clip.shape[:3], block)
+    step = _stride(size, stride)
     # The stronger of two levels; the other is the clip itself.
     hidden = perturbations.pyramid(clip, perturbation, levels=2)[0]
-    grid = Blocks(clip.shape[:3], block, stride)
+    grid = Blocks(clip.shape[:3], size, step)
     score = float(scorer.scores(clip[None])[0])
 
     def drops(windows: list[Window]) -> list[float]:
         return list(score - _scores(scorer, clip, hidden, [grid.pixels(w) for w in windows]))
 
-    if tolerance is None:
-        windows = grid.windows(1)
-        measured = Drops(grid, dict(zip(windows, drops(windows), strict=True)))
-    else:
-        measured = coarse_to_fine(grid, drops, tolerance)
+    measured = measure_drops(grid, drops, tolerance)
     settings = {
-        "block": list(block),
-        "stride": list(stride),
+        "block": list(size),
+        "stride": list(step),
         "perturbation": perturbation,
         "blocks": math.prod(grid.counts),
         "samples": measured.samples,
@@ -105,22 +98,22 @@ def attribute(
     )
 
 
-def _block(shape: tuple[int, ...], block: Block | None) -> Block:
+def _block(shape: tuple[int, ...], block: tuple[int, ...] | None) -> tuple[int, ...]:
     if block is None:
-        return tuple(max(1, n // share) for n, share in zip(shape, (4, 6, 6), strict=False))
-    if len(block) != 3 or not all(1 <= b <= n for b, n in zip(block, shape, strict=False)):
+        return tuple(max(1, n // share) for n, share in zip(shape, (4, 6, 6), strict=True))
+    if not all(1 <= b <= n for b, n in zip(block, shape, strict=True)):
         raise ValueError(
-            f"Expected a block (frames, rows, columns) from 1 up to {shape[:3]}. Received: {block}."
+            f"Expected a block (frames, rows, columns) from 1 up to {shape}. Received: {block}."
         )
-    return tuple(block)
+    return tuple(map(int, block))
 
 
-def _stride(block: Block, stride: Block | None) -> Block:
+def _stride(block: tuple[int, ...], stride: tuple[int, ...] | None) -> tuple[int, ...]:
     if stride is None:
         return tuple(math.ceil(b / 2) for b in block)
-    if len(stride) != 3 or not all(1 <= s <= b for s, b in zip(stride, block, strict=True)):
+    if not all(1 <= s <= b for s, b in zip(stride, block, strict=True)):
         raise ValueError(f"Expected a stride from 1 up to the block {block}. Received: {stride}.")
-    return tuple(stride)
+    return tuple(map(int, stride))
 
 
 def _scores(scorer: Scorer, clip, hidden, blocks) -> NDArray[np.float32]:

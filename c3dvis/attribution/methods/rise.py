@@ -78,7 +78,7 @@ def attribute(
     Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421
     """
     most = most_samples("count", count, tolerance, max_samples, fixed=_COUNT, most=_MAX_SAMPLES)
-    _check(clip.shape, most, cells, keep, seed)
+    _check(clip.shape[:3], most, cells, keep, seed)
     hidden = perturbations.pyramid(clip, perturbation, levels=2)[0]
     rng = np.random.default_rng(seed)
     offset = float(scorer.scores(clip[None])[0])
@@ -89,7 +89,7 @@ def attribute(
         estimate = _regression(tolerance, scored, most, clip.shape[:3], cells)
     settings = {
         "samples": estimate.samples,
-        "cells": list(cells),
+        "cells": list(map(int, cells)),
         "keep": keep,
         "perturbation": perturbation,
         "seed": seed,
@@ -204,9 +204,9 @@ class _Sums:
 def _check(shape: tuple[int, ...], count: int, cells, keep: float, seed: int) -> None:
     if count < 2:
         raise ValueError(f"Expected 2 masks or more. Received: {count}.")
-    if len(cells) != 3 or not all(1 <= c <= n for c, n in zip(cells, shape, strict=False)):
+    if not all(1 <= c <= n for c, n in zip(cells, shape, strict=True)):
         raise ValueError(
-            f"Expected cells (frames, rows, columns) from 1 up to {shape[:3]}. Received: {cells}."
+            f"Expected cells (frames, rows, columns) from 1 up to {shape}. Received: {cells}."
         )
     if not 0 < keep < 1:
         raise ValueError(f"Expected a probability between 0 and 1. Received: {keep}.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis.attribution.convergence import BatchSpread, error_settings, most_samples, relative_error
+from c3dvis.attribution.convergence import BatchSpread, error_settings, most_samples
 from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
@@ -83,7 +83,7 @@ def attribute(
             sums += batch
             batch[:] = 0
         if drawn % _CHECK_EVERY == 0 or drawn == most:
-            error = _relative(spread, _pixels(kind, sums, drawn))
+            error = spread.relative_error(_pixels(kind, sums, drawn))
             if tolerance is not None and error is not None and error <= tolerance:
                 break
     heatmap = _pixels(kind, sums, drawn).astype(np.float32)
@@ -118,18 +118,13 @@ def _pixels(kind: str, sums: NDArray[np.float64], count: int) -> NDArray[np.floa
     return pixels.sum(axis=-1)
 
 
-def _relative(spread: BatchSpread, heatmap: NDArray[np.float64]) -> float | None:
-    error = spread.standard_error()
-    return None if error is None else relative_error(error, heatmap)
-
-
 def _check(kind: str, samples: int, noise: float, seed: int) -> None:
     if kind not in KINDS:
         raise ValueError(f"Expected kind {', '.join(map(repr, KINDS))}. Received: {kind!r}.")
     minimum = 2 if kind == "variance" else 1
     if samples < minimum:
         raise ValueError(f"Expected {minimum} samples or more. Received: {samples}.")
-    if not noise >= 0:
+    if not 0 <= noise < np.inf:
         raise ValueError(f"Expected noise of 0 or more. Received: {noise}.")
     if seed < 0:
         raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")

@@ -21,7 +21,7 @@ https://arxiv.org/abs/2005.00375
 """
 
 from c3dvis.attribution.masks import extremal
-from c3dvis.attribution.masks.search import Energy
+from c3dvis.attribution.masks.energies import Energy
 
 ENERGY = Energy(reward=1.0, area=300.0, growth=1.0008668, core=300.0, core_from=100)
 

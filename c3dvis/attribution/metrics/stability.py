@@ -110,7 +110,9 @@ def mu_fidelity(
     heat = ties.finite(heatmap, 3, "heatmap")
     if heat.shape != clip.shape[:3]:
         raise ValueError(f"Expected a heatmap of {clip.shape[:3]}. Received: {heat.shape}.")
-    if not all(1 <= n <= length for n, length in zip(blocks, heat.shape, strict=True)):
+    if np.shape(blocks) != (3,) or not all(
+        1 <= n <= length for n, length in zip(blocks, heat.shape, strict=True)
+    ):
         raise ValueError(
             f"Expected blocks from 1 up to {heat.shape} on each axis. Received: {blocks}."
         )

@@ -10,9 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 def finite(values: ArrayLike, dimensions: int, name: str) -> NDArray[np.float64]:
     """An array of finite numbers of 1 or 3 axes; ValueError for another."""
-    array = np.asarray(values, np.float64)
+    axes = {1: "(T,)", 3: "(T, H, W)"}[dimensions]
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected a {name} of numbers {axes}. Received: {type(values).__name__}."
+        ) from None
     if array.ndim != dimensions or not array.size:
-        axes = {1: "(T,)", 3: "(T, H, W)"}[dimensions]
         raise ValueError(f"Expected a {name} of shape {axes}. Received: shape {array.shape}.")
     wrong = np.count_nonzero(~np.isfinite(array))
     if wrong:

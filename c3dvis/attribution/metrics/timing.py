@@ -78,11 +78,11 @@ def temporal_iou(
 
 
 def _inside(window: Sequence[int], frames: int) -> NDArray[np.bool_]:
-    first, end = window
-    if not 0 <= first < end <= frames:
+    if np.shape(window) != (2,) or not 0 <= window[0] < window[1] <= frames:
         raise ValueError(
             f"Expected a window (first frame, frame after the last) within {frames} frames. "
-            f"Received: {first}, {end}."
+            f"Received: {window}."
         )
+    first, end = window
     times = np.arange(frames)
     return (first <= times) & (times < end)

@@ -1,6 +1,6 @@
 """Masks of frames: frames frozen or reversed under a mask, the search for it, the report."""
 
-from c3dvis.attribution.temporal.perturb import (  # noqa: F401 - the room's names
+from c3dvis.attribution.temporal.perturbations import (  # noqa: F401 - the room's names
     AREA_WEIGHT,
     PERTURBATIONS,
     binarize,

@@ -178,14 +178,17 @@ def temporal_report(
     and Convolutional LSTM Networks", https://arxiv.org/abs/2002.00367, which shows these columns.
     """
     array = np.asarray(clips, np.float32)
-    if array.ndim != 5 or not len(array) or not networks:
+    if not isinstance(networks, Mapping) or not networks:
         raise ValueError(
-            "Expected one network or more and clips (N, T, H, W, C). "
-            f"Received: {len(networks)} networks and clips of shape {array.shape}."
+            "Expected one network or more by name, such as {'C3D': network}. "
+            f"Received: {'none' if networks == {} else type(networks).__name__}."
         )
+    if array.ndim != 5 or not len(array):
+        raise ValueError(f"Expected clips (N, T, H, W, C). Received: shape {array.shape}.")
     for what, several in (("labels", labels), ("names", names)):
-        if several is not None and len(several) != len(array):
-            raise ValueError(f"Expected {len(array)} {what}. Received: {len(several)}.")
+        if several is not None and np.shape(several) != (len(array),):
+            received = f"one of {len(several)}" if np.ndim(several) else repr(several)
+            raise ValueError(f"Expected a list of {len(array)} {what}. Received: {received}.")
     unknown = set(preprocess or ()) - set(networks)
     if unknown:
         raise ValueError(f"Expected preprocess for {list(networks)}. Received: {sorted(unknown)}.")
@@ -222,8 +225,7 @@ class _Column:
             batch_size=self.batch_size,
             **options,
         )
-        assert isinstance(attribution, Attribution)  # of one clip
-        if attribution.frame_mask is None:
+        if not isinstance(attribution, Attribution) or attribution.frame_mask is None:
             raise ValueError(
                 "Expected a method that finds a mask of frames: 'freeze', 'reverse' or 'window'. "
                 f"Received: {method!r}."
