@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from c3dvis import files
-from c3dvis.text import in_short
+from c3dvis.text import in_one_line, in_short
 
 _NORMALIZATION = re.compile(r"batch_?norm|(^|_)bn(_|$|\d)", re.IGNORECASE)
 # Not converted here: whether kernels are reversed depends on the backend that wrote the file, not
@@ -47,6 +47,14 @@ def unreadable(path: Path, expected: str) -> ValueError:
         else:
             what = f"is not an HDF5 file or any other of these; it begins with {head[:12]!r}"
     return ValueError(f"Expected {expected}. Received: '{path}', which {what}.")
+
+
+def damaged(path: Path, expected: str, reason: BaseException) -> ValueError:
+    """The error for a file that begins as one of a format but can't be read."""
+    what = in_one_line(reason) or type(reason).__name__
+    return ValueError(
+        f"Expected {expected}. Received: '{path}', which is cut short or damaged ({what:.300})."
+    )
 
 
 def is_dense(layer) -> bool:

@@ -38,7 +38,8 @@ def assign_in_order(network, stored: WeightFile) -> None:
     sources = [by_name[name] for name in names] if set(names) == set(by_name) else stored.layers
     for layer, source in zip(targets, sources, strict=True):
         variables = [*layer.trainable_weights, *layer.non_trainable_weights]
-        values = current_weights(_kind(layer), [np.asarray(one.read()) for one in source.weights])
+        stored_values = [np.asarray(weight.read()) for weight in source.weights]
+        values = current_weights(type(layer).__name__, stored_values)
         if len(values) != len(variables):
             raise ValueError(
                 f"Expected {len(variables)} weights for layer {layer.name!r}. Received: "
@@ -47,10 +48,6 @@ def assign_in_order(network, stored: WeightFile) -> None:
         for variable, value in zip(variables, values, strict=True):
             check_shape(layer.name, variable, source.name, value.shape, stored.path)
             variable.assign(value)
-
-
-def _kind(layer) -> str:
-    return type(layer).__name__
 
 
 def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
@@ -78,7 +75,7 @@ def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
 
 def _is_doubtful(layer, origin: Origin) -> bool:
     name = getattr(getattr(layer, "recurrent_activation", None), "__name__", "")
-    was_default = _kind(layer).startswith("ConvLSTM") or origin.numbers < (2, 3)
+    was_default = type(layer).__name__.startswith("ConvLSTM") or origin.numbers < (2, 3)
     return name == "hard_sigmoid" or (name == "sigmoid" and was_default)
 
 

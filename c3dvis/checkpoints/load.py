@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,6 @@ def _load_whole(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     return assign(network, keras_models.read_weights(path))
 
 
-def _load_numpy_pickle(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    return trees.load_tree(network, path, families, "pickled arrays", numpy_pickles.read_tree(path))
-
-
-def _load_flax_msgpack(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    return trees.load_tree(network, path, families, "Flax msgpack", flax_msgpack.read_tree(path))
-
-
-def _load_tf_checkpoint(network, path: Path, _families: Iterable[Family]) -> LoadReport:
-    return tf_checkpoint.load_tf_checkpoint(network, path)
-
-
 FORMATS = (
     WeightFormat("HDF5 of Keras 1, 2 or 3 (.h5)", hdf5.is_hdf5, _load_hdf5),
     WeightFormat("whole Keras 3 model (.keras)", keras_models.is_keras_archive, _load_whole),
@@ -81,12 +70,30 @@ FORMATS = (
     WeightFormat(
         "TensorFlow 1 checkpoint (model.ckpt, for its several files)",
         tf_checkpoint.is_tf_checkpoint,
-        _load_tf_checkpoint,
+        lambda network, path, _families: tf_checkpoint.load_tf_checkpoint(network, path),
     ),
-    WeightFormat("pickled NumPy arrays", numpy_pickles.is_numpy_pickle, _load_numpy_pickle),
-    WeightFormat("PyTorch (.pth, .pt)", pytorch_files.is_pytorch, state_dicts.load_pytorch),
-    WeightFormat("safetensors", safetensors_files.is_safetensors, state_dicts.load_safetensors),
-    WeightFormat("msgpack of Flax", flax_msgpack.is_flax_msgpack, _load_flax_msgpack),
+    WeightFormat(
+        "pickled NumPy arrays",
+        numpy_pickles.is_numpy_pickle,
+        partial(trees.load_tree, format="pickled arrays", read=numpy_pickles.read_tree),
+    ),
+    WeightFormat(
+        "PyTorch (.pth, .pt)",
+        pytorch_files.is_pytorch,
+        partial(state_dicts.load_tensors, format="PyTorch", read=state_dicts.pytorch_tensors),
+    ),
+    WeightFormat(
+        "safetensors",
+        safetensors_files.is_safetensors,
+        partial(
+            state_dicts.load_tensors, format="safetensors", read=safetensors_files.stored_tensors
+        ),
+    ),
+    WeightFormat(
+        "msgpack of Flax",
+        flax_msgpack.is_flax_msgpack,
+        partial(trees.load_tree, format="Flax msgpack", read=flax_msgpack.read_tree),
+    ),
 )
 
 

@@ -9,14 +9,16 @@ import keras
 import numpy as np
 from keras import layers
 
-from c3dvis.models.checks import (
+from c3dvis.models.builder_parts import (
+    Preprocessing,
     check_channels,
     check_fixed,
     check_input_shape,
     check_numbers,
+    finished,
+    precise,
     scaled,
 )
-from c3dvis.models.ends import Preprocessing, finished, precise
 from c3dvis.models.loading import locate
 
 # Means over the centre crop of the mean cube of Sports-1M, in grey levels of 0 to 255, as blue,

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from c3dvis.models.checks import check_fixed, check_input_shape, check_numbers, scaled
-from c3dvis.models.ends import finished, precise
+from c3dvis.models.builder_parts import (
+    check_fixed,
+    check_input_shape,
+    check_numbers,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 
 _KERNEL_DECAY = 0.01

@@ -16,14 +16,16 @@ from c3dvis.checkpoints.i3d_names import (
     published_name,
     unit_name,
 )
-from c3dvis.models.checks import (
+from c3dvis.models.builder_parts import (
+    Preprocessing,
     check_channels,
     check_fixed,
     check_input_shape,
     check_numbers,
+    finished,
+    precise,
     scaled,
 )
-from c3dvis.models.ends import Preprocessing, finished, precise
 from c3dvis.models.loading import locate
 
 __all__ = [

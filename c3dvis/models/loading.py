@@ -8,7 +8,7 @@ from pathlib import Path
 from c3dvis.checkpoints import keras_models, load
 from c3dvis.checkpoints.match import LoadReport
 from c3dvis.models import bundled, published
-from c3dvis.models.families import families
+from c3dvis.models.table import families
 from c3dvis.text import unknown
 
 

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 import keras
 from keras import layers
 
-from c3dvis.models.checks import check_channels, check_input_shape, check_numbers
-from c3dvis.models.ends import Preprocessing
+from c3dvis.models.builder_parts import (
+    Preprocessing,
+    check_channels,
+    check_input_shape,
+    check_numbers,
+)
 
 # PyTorch's defaults; its momentum of 0.1 is that of the new value, Keras's that of the old one.
 _EPSILON = 1e-5

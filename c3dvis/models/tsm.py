@@ -7,8 +7,7 @@ import os
 import keras
 from keras import layers, ops
 
-from c3dvis.models.checks import scaled
-from c3dvis.models.ends import finished, precise
+from c3dvis.models.builder_parts import finished, precise, scaled
 from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Standardize,
