@@ -134,14 +134,14 @@ def test_pool5_windows(pool5, first, size):
 
 
 def test_the_pools_differ():
-    made = {}
+    outputs = {}
     for pool5 in ("caffe", "symmetric"):
         network = randomize(
             models.C3D(width=0.02, input_shape=(16, 112, 112, 3), classes=2, pool5=pool5)
         )
-        made[pool5] = activations(network, ["pool5"], clips_for(network, count=1))[0]
-    assert made["caffe"].shape == made["symmetric"].shape == (1, 1, 4, 4, 10)
-    assert np.abs(made["caffe"] - made["symmetric"]).max() > 0.01
+        outputs[pool5] = activations(network, ["pool5"], clips_for(network, count=1))[0]
+    assert outputs["caffe"].shape == outputs["symmetric"].shape == (1, 1, 4, 4, 10)
+    assert np.abs(outputs["caffe"] - outputs["symmetric"]).max() > 0.01
 
 
 @pytest.fixture(scope="module")

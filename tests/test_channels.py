@@ -116,6 +116,6 @@ def test_a_network_with_channels_last_stays_as_it_is(pair):
 @pytest.mark.slow
 def test_a_command_reads_it_with_channels_last(pair, tmp_path):
     pair[0].save(tmp_path / "first.keras")
-    made = ["--filters", "0", "--layers", "conv_1", "--steps", "1", "--compare", "0"]
+    units = ["--filters", "0", "--layers", "conv_1", "--steps", "1", "--compare", "0"]
     own = ["--keras-model", str(tmp_path / "first.keras"), "--out", str(tmp_path / "made")]
-    assert gallery([*own, *made]) == 0
+    assert gallery([*own, *units]) == 0

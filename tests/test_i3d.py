@@ -47,7 +47,7 @@ def variables(network: keras.Model) -> dict[str, keras.Variable]:
 def fabricate(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:
     """Weights that keep activations of order one, and statistics that are not 0 and 1."""
     draw = np.random.default_rng(seed)
-    made = {}
+    variables = {}
     for name, shape in shapes.items():
         if name.endswith("/w"):
             value = draw.normal(0, math.sqrt(2 / math.prod(shape[:-1])), shape)
@@ -55,8 +55,8 @@ def fabricate(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, np
             value = draw.uniform(0.5, 2.0, shape)
         else:
             value = draw.normal(0, 0.3, shape)
-        made[name] = value.astype(np.float32)
-    return made
+        variables[name] = value.astype(np.float32)
+    return variables
 
 
 def fabricate_for(network: keras.Model, seed: int = 0) -> dict[str, np.ndarray]:

@@ -189,14 +189,14 @@ def test_a_wrong_name_tells_the_nearest():
 
 
 def test_bundled_weights_are_loaded_by_default(bundled_folder):
-    made = trained_looking(models.build("c3d-motion", weights=None))
-    made.save_weights(bundled_folder / "c3d-motion.weights.h5")
+    network = trained_looking(models.build("c3d-motion", weights=None))
+    network.save_weights(bundled_folder / "c3d-motion.weights.h5")
     again = models.build("c3d-motion")
-    for old, new in zip(made.get_weights(), again.get_weights(), strict=True):
+    for old, new in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     kwargs = models.entry("c3d-motion").kwargs
     by_name = models.C3D(**kwargs, weights="c3d-motion")
-    np.testing.assert_array_equal(by_name.get_weights()[0], made.get_weights()[0])
+    np.testing.assert_array_equal(by_name.get_weights()[0], network.get_weights()[0])
 
 
 def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
@@ -210,10 +210,10 @@ def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
 
 
 def test_weights_may_be_a_path(tmp_path):
-    made = trained_looking(models.build("c3d-motion", weights=None, width=0.02))
-    made.save_weights(tmp_path / "mine.weights.h5")
+    network = trained_looking(models.build("c3d-motion", weights=None, width=0.02))
+    network.save_weights(tmp_path / "mine.weights.h5")
     again = models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.02)
-    np.testing.assert_array_equal(made.get_weights()[0], again.get_weights()[0])
+    np.testing.assert_array_equal(network.get_weights()[0], again.get_weights()[0])
     with pytest.raises(ValueError, match="Expected shape .* for the kernel of layer 'conv1'"):
         models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.1)
 
