@@ -82,11 +82,6 @@ class Call:
         return opening.look(self.node)[1]
 
     @property
-    def first_argument(self):
-        """The first argument of the call: a tensor, or a structure of tensors."""
-        return self.node.arguments.args[0]
-
-    @property
     def constants(self) -> list:
         """All arguments of the call, flattened, with None for tensors."""
         flat = keras.tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
@@ -197,7 +192,6 @@ def without_number(name: str) -> str:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of calls, those of one layer by their numbers."""
-
     return sorted(names, key=lambda name: int(m[1]) if (m := _NUMBER.search(name)) else 0)
 
 
@@ -232,7 +226,7 @@ def call_unrecorded(layer: keras.layers.Layer, value, *, in_place_of: Call | Non
 def call_in_place(model: keras.Model, call: Call):
     """A model computed in the place of a call, on the tensors of that call."""
     if is_graph(call.layer):
-        value = call.first_argument
+        value = call.node.arguments.args[0]  # a tensor, or the structure that the model takes
     else:
         value = call.inputs if len(call.inputs) > 1 else call.inputs[0]
     return call_unrecorded(model, value, in_place_of=call)

@@ -307,7 +307,6 @@ def test_options_reach_the_layers():
             {"input_shape": (16, 32, 32, 3), "modality": "flow"},
             "2 channels for modality='flow'.* Received",
         ),
-        ({"weights": "i3d-kinetcs"}, "Expected a path of a weight file.* Received: 'i3d-kinetcs'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -16,7 +16,6 @@ from c3dvis.checkpoints.checks import THEANO_ADVICE
 from c3dvis.checkpoints.match import StoredLayer, StoredWeight, WeightFile
 from c3dvis.text import in_short
 
-LEGACY = "HDF5 of Keras"  # how the format of files that `read_legacy` reads is called
 # Groups of files of Keras 1 or 2 that are not layers.
 _NO_LAYERS = ("optimizer_weights", "top_level_model_weights")
 # A dataset can claim any size without storing it. Larger ones, in bytes, are read only if they have
@@ -159,7 +158,7 @@ def read_legacy(file: h5py.File, path: Path) -> WeightFile:
         if isinstance(root.get(name), h5py.Group)
     ]
     version = keras_version(file)
-    label = f"{LEGACY} {version or '1 or 2'}"
+    label = f"HDF5 of Keras {version or '1 or 2'}"
     layers = [layer for layer in layers if layer.weights]
     return WeightFile(str(path), label, tuple(layers), tuple(notes))
 

@@ -50,15 +50,14 @@ def assign_in_order(network, stored: WeightFile) -> None:
             variable.assign(value)
 
 
-def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
+def warn_of_hard_sigmoid(network, file: h5py.File, path: Path) -> None:
     """Warns of weights that may have been trained with another recurrent activation.
 
     Weight files of Keras 1 and 2 don't say which. So the warning names all layers with Keras 3's
     hard sigmoid, and those with a sigmoid where the default was the hard one at that time.
     """
-    with h5py.File(path, "r") as file:
-        version = hdf5.keras_version(file)
-        says = str(file.attrs.get("model_config", "hard_sigmoid"))
+    version = hdf5.keras_version(file)
+    says = str(file.attrs.get("model_config", "hard_sigmoid"))
     origin = Origin(path, version)
     if origin.numbers >= (3,) or "hard_sigmoid" not in says:
         return
@@ -69,7 +68,7 @@ def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
             f"hard_sigmoid, clip(0.2 * x + 0.5, 0, 1), and that have another now: "
             f"{in_short(doubtful)}; if so, build them with "
             "recurrent_activation=c3dvis.models.keras2_hard_sigmoid.",
-            stacklevel=stacklevel + 1,
+            stacklevel=5,  # the caller of models.load_weights
         )
 
 

@@ -41,7 +41,7 @@ class WeightFormat:
     Attributes:
         name: As it is shown where a file is of none.
         recognises: Whether a file (which need not exist) is of this format, by its content.
-        load: Loads it into a network, all or nothing; the last argument are the families whose
+        load: Loads it into a network, all or nothing; the last argument is the families whose
             names in files of other libraries are known.
     """
 
@@ -54,7 +54,9 @@ def _load_hdf5(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     shapes = {tuple(variable.shape) for variable in network.weights}
     with hdf5.open_hdf5(path, shapes) as file:
         if not hdf5.is_keras3(file):
-            return assign(network, rename_keras_port(hdf5.read_legacy(file, path)))
+            report = assign(network, rename_keras_port(hdf5.read_legacy(file, path)))
+            warn_of_hard_sigmoid(network, file, path)
+            return report
         unused = keras_weights.check_weights(network, file, path)
     return keras_weights.load_weights_file(network, path, unused)
 
@@ -97,18 +99,15 @@ FORMATS = (
 )
 
 
-def load_weights(
-    network, path: str | os.PathLike, *, families: Iterable[Family] = (), stacklevel: int = 1
-) -> LoadReport:
+def load_weights(network, path: str | os.PathLike, families: Iterable[Family]) -> LoadReport:
     """Loads a weight file into a network, or changes nothing.
 
-    `c3dvis.models.load_weights` is the same with the families of this package.
+    `c3dvis.models.load_weights` is this with the families of this package.
 
     Args:
         network: A Keras model that has been built.
         path: The file, of one of `FORMATS`.
         families: Those whose names in files of other libraries are known.
-        stacklevel: Of the warning, as in `warnings.warn`: 1 is the caller.
 
     Raises:
         ValueError: If the file is of no known format, damaged, unsafe, or does not fit.
@@ -123,9 +122,7 @@ def load_weights(
         names = " or ".join(known.name for known in FORMATS)
         raise unreadable(path, f"a weight file: {names}")
     report = format.load(network, path, families)
-    if report.format.startswith(hdf5.LEGACY):
-        warn_of_hard_sigmoid(network, path, stacklevel=stacklevel + 1)
-    warn_unconverted(network, report.missing, stacklevel=stacklevel + 1)
+    warn_unconverted(network, report.missing)
     return report
 
 

@@ -44,7 +44,7 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
         ...     print(models.load_weights(network, f"{folder}/small.weights.h5"))
         Keras 3 weights: 16 of 16 weights assigned
     """
-    return load.load_weights(network, path, families=families(), stacklevel=2)
+    return load.load_weights(network, path, families())
 
 
 def load_keras_model(path: str | os.PathLike):
