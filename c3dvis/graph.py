@@ -174,7 +174,14 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
         >>> list(named_calls(keras.Model(clip, relu(minus(relu(clip))))))
         ['relu@1', 'minus', 'relu@2']
     """
-    every, alike = list(_calls(network)), defaultdict(list)
+    nodes = opening.functional(network)._nodes_by_depth
+    every = [
+        _call(node)
+        for depth in sorted(nodes, reverse=True)
+        for node in nodes[depth]
+        if not node.is_input
+    ]
+    alike = defaultdict(list)
     for call in every:
         alike[call.layer.name].append(call)
     names = {}
@@ -353,12 +360,6 @@ class _Walk:
             self._known[known] = tuple(next(self.fresh) for _ in call.outputs)
             self.steps.append(Step(name, call.layer, call, inputs, self._known[known], place))
         return self._known[known]
-
-
-def _calls(network: keras.Model) -> Iterator[Call]:
-    nodes = opening.functional(network)._nodes_by_depth
-    for depth in sorted(nodes, reverse=True):
-        yield from (_call(node) for node in nodes[depth] if not node.is_input)
 
 
 def _call(node) -> Call:

@@ -75,6 +75,7 @@ WRONG = (
     ({"dropout": 1.0}, r"in \[0, 1\). Received: dropout=1.0"),
     ({"weights": "no-such-file.pth"}, "does not exist"),
     ({"weights": "i3d-kinetcs"}, "Expected a path of a weight file"),
+    ({"weights": [1.0]}, "Expected a path, such as .* Received: list"),
 )
 
 
@@ -170,6 +171,11 @@ def test_arguments_of_the_table_can_be_replaced():
     network = models.build("c3d-motion", weights=None, batch_normalization=True, width=0.02)
     assert network.get_layer("conv1_bn").output.shape[-1] == 1
     assert network.input_shape == (None, 16, 64, 64, 3)
+
+
+def test_arrays_are_no_weight_file():
+    with pytest.raises(ValueError, match="Expected a path, such as .* Received: list"):
+        models.build("c3d-motion", weights=[np.zeros(3)])
 
 
 def test_a_wrong_name_tells_the_nearest():

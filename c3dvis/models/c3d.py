@@ -136,7 +136,13 @@ def C3D(
         units = scaled(_FC_UNITS, width) if fc is None else fc
         x = layers.Flatten(data_format="channels_last", name="flatten")(x)
         for number in (6, 7):
-            x = _hidden(x, f"fc{number}", units, batch_normalization)
+            dense = layers.Dense(
+                units,
+                activation=None if batch_normalization else "relu",
+                use_bias=not batch_normalization,
+                name=f"fc{number}",
+            )
+            x = _normalized(dense(x), f"fc{number}") if batch_normalization else dense(x)
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
         x = layers.Dense(classes, activation=classifier_activation, name="fc8", dtype=precise())(x)
     return finished(inputs, x, name, path)
@@ -152,14 +158,7 @@ def _convolution(x, name: str, channels: int, batch_normalization: bool):
         use_bias=not batch_normalization,
         name=name,
     )
-    x = convolution(x)
-    return _normalized(x, name) if batch_normalization else x
-
-
-def _hidden(x, name: str, units: int, batch_normalization: bool):
-    if not batch_normalization:
-        return layers.Dense(units, activation="relu", name=name)(x)
-    return _normalized(layers.Dense(units, use_bias=False, name=name)(x), name)
+    return _normalized(convolution(x), name) if batch_normalization else convolution(x)
 
 
 def _normalized(x, name: str):

@@ -66,6 +66,10 @@ def one_input(
         >>> models.one_input(network, "rgb", {"flow": 0.1}).input_shape
         (None, 4, 8, 8, 3)
     """
+    layers.check(network)
+    if input is None and inputs is None and len(network.inputs) == 1:
+        if not _changes(network, graph.clip_input(network), scaled):
+            return network
     takes_clips = clip_inputs(network)
     if not takes_clips:
         graph.clip_input(network)  # refuses it

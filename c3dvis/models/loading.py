@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from c3dvis import files
 from c3dvis.checkpoints import keras_models, load
 from c3dvis.checkpoints.match import LoadReport
 from c3dvis.models import bundled, published
@@ -90,7 +91,7 @@ def locate(weights: str | os.PathLike | None) -> Path | None:
     """
     if weights is None:
         return None
-    path = Path(weights)
+    path = files.as_path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, loading says
     if path.name in published.names():
