@@ -222,6 +222,7 @@ def test_without_the_top_sizes_may_be_open():
         ({"input_shape": (16, None, 112, 3)}, "include_top=False"),
         ({"pool5": "floor"}, "'caffe' or 'symmetric'"),
         ({"fc": 0}, "at least 1 unit"),
+        ({"fc": 2.5}, "at least 1 unit"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

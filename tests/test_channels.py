@@ -107,6 +107,9 @@ def test_channels_first_in_a_wrapper_is_refused():
     network = keras.Model(clip, L.TimeDistributed(conv, name="frames")(clip))
     with pytest.raises(ValueError, match=r"'frames', a TimeDistributed, with conv; build the"):
         models.channels_last(network)
+    unbuilt = keras.Sequential([keras.layers.Conv3D(2, 3, data_format="channels_first")])
+    with pytest.raises(ValueError, match="Sequential Keras model that has been built"):
+        models.channels_last(unbuilt)
 
 
 def test_a_network_with_channels_last_stays_as_it_is(pair):

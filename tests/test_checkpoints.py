@@ -867,6 +867,8 @@ def test_a_network_that_is_not_built_is_refused(tmp_path, source):
     write_h5(tmp_path / "weights.h5", source)
     with pytest.raises(ValueError, match="Expected a network that has been built"):
         models.load_weights(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "weights.h5")
+    with pytest.raises(ValueError, match="Expected a Keras model. Received: str"):
+        models.load_weights("c3d", tmp_path / "weights.h5")
 
 
 def test_names_in_short():

@@ -193,6 +193,7 @@ def test_frames_of_features_of_any_number_have_to_be_given():
         ({"input": "rgb", "inputs": {"flow": FLOW[:3]}}, r"shape \(6, 24, 24, 2\) without"),
         ({"input": "rgb", "inputs": {"flow": FLOW * np.nan}}, "Expected finite values"),
         ({"input": "rgb", "inputs": {"flow": "zero"}}, "Expected a number, or an array"),
+        ({"input": "rgb", "inputs": [0.5]}, "Expected inputs={name: value}. Received: list"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(two_streams, given, words):

@@ -299,6 +299,7 @@ def test_options_reach_the_layers():
     "arguments, message",
     [
         ({"modality": "depth"}, "modality to be 'rgb' or 'flow'. Received: modality='depth'"),
+        ({"temporal_strides": 2}, "three strides in time.* Received: temporal_strides=2"),
         ({"temporal_strides": (1, 1)}, r"three strides in time.* Received: .*\(1, 1\)"),
         ({"temporal_strides": (2, 0, 2)}, r"1 or more. Received: temporal_strides=\(2, 0, 2\)"),
         ({"input_shape": (16, None, 32, 3)}, "fixed height and width.* Received"),

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from c3dvis import files
 from c3dvis.checkpoints import (
     flax_msgpack,
@@ -117,6 +119,8 @@ def load_weights(network, path: str | os.PathLike, families: Iterable[Family]) -
             recurrent layers may have been trained with another activation (Keras 1 and 2).
     """
     path = files.as_path(path)
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"Expected a Keras model. Received: {type(network).__name__}.")
     format = format_of(path)
     if format is None:
         names = " or ".join(known.name for known in FORMATS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 
 import keras
@@ -49,34 +52,51 @@ def scaled(channels: int, width: float, *, minimum: int = 1) -> int:
 
 def check_numbers(classes: int, width: float, dropout: float = 0.0) -> None:
     """Refuses a number of classes, a width or a dropout rate that no network has."""
-    if not width > 0:
-        raise ValueError(f"Expected a width above 0. Received: width={width}.")
-    if classes < 1:
-        raise ValueError(f"Expected at least 1 class. Received: classes={classes}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout}.")
+    if not isinstance(width, Real) or not 0 < width < math.inf:
+        raise ValueError(f"Expected a width above 0. Received: width={width!r}.")
+    if not isinstance(classes, Integral) or classes < 1:
+        raise ValueError(
+            f"Expected a whole number, at least 1 class. Received: classes={classes!r}."
+        )
+    if not isinstance(dropout, Real) or not 0 <= dropout < 1:
+        raise ValueError(f"Expected a dropout rate in [0, 1). Received: dropout={dropout!r}.")
 
 
-def check_input_shape(input_shape: InputShape, *, smallest: int = 1, reason: str = "") -> None:
-    """Refuses what is no `(T, H, W, C)`, or has an axis that is too short; T, H and W may be None.
+def checked_shape(
+    given: Sequence[int | None] | None,
+    published: tuple[int, ...],
+    *,
+    smallest: int = 1,
+    reason: str = "",
+) -> InputShape:
+    """The shape `(T, H, W, C)` that a network is built for; T, H and W may be None.
 
     Args:
-        input_shape: As given to a builder.
+        given: `input_shape` of the builder.
+        published: The shape where none is given.
         smallest: Least frames, rows and columns.
         reason: Why, to follow "at least ... pixels", such as ", as C3D halves them four times".
+
+    Raises:
+        ValueError: If it is no such shape, or an axis is too short.
     """
-    if len(input_shape) != 4 or input_shape[3] is None:
+    if given is None:
+        return published
+    shape = tuple(given) if isinstance(given, Iterable) else ()
+    is_shape = len(shape) == 4 and all(n is None or isinstance(n, Integral) for n in shape)
+    if not is_shape or shape[3] is None:
         raise ValueError(
             "Expected input_shape as (frames, height, width, channels). "
-            f"Received: input_shape={input_shape}."
+            f"Received: input_shape={given!r}."
         )
-    short = any(length is not None and length < smallest for length in input_shape[:3])
-    if short or input_shape[3] < 1:
+    short = any(length is not None and length < smallest for length in shape[:3])
+    if short or shape[3] < 1:
         frames = "1 frame" if smallest == 1 else f"{smallest} frames"
         raise ValueError(
             f"Expected clips of at least {frames} of {smallest} x {smallest} pixels{reason}. "
-            f"Received: input_shape={input_shape}."
+            f"Received: input_shape={shape}."
         )
+    return shape
 
 
 def check_fixed(input_shape: InputShape, axes: slice, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -13,8 +14,8 @@ from c3dvis.models.builder_parts import (
     Preprocessing,
     check_channels,
     check_fixed,
-    check_input_shape,
     check_numbers,
+    checked_shape,
     finished,
     precise,
     scaled,
@@ -116,8 +117,9 @@ def C3D(
     Tran et al. 2015, "Learning Spatiotemporal Features with 3D Convolutional Networks",
     https://arxiv.org/abs/1412.0767
     """
-    input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
     check_numbers(classes, width, dropout)
+    reason = ", as C3D halves them four times"
+    input_shape = checked_shape(input_shape, (16, 112, 112, 3), smallest=_SMALLEST, reason=reason)
     _check(input_shape, include_top, include_preprocessing, pool5, fc)
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
@@ -167,8 +169,6 @@ def _normalized(x, name: str):
 
 
 def _check(input_shape, include_top, include_preprocessing, pool5, fc) -> None:
-    reason = ", as C3D halves them four times"
-    check_input_shape(input_shape, smallest=_SMALLEST, reason=reason)
     if include_top:
         check_fixed(input_shape, slice(0, 3), "fc6 needs them")
     if include_preprocessing:
@@ -178,8 +178,8 @@ def _check(input_shape, include_top, include_preprocessing, pool5, fc) -> None:
             f"Expected pool5 to be {' or '.join(map(repr, _POOL5_PADDING))}. "
             f"Received: pool5={pool5!r}."
         )
-    if fc is not None and fc < 1:
-        raise ValueError(f"Expected at least 1 unit in fc6 and fc7. Received: fc={fc}.")
+    if fc is not None and (not isinstance(fc, Integral) or fc < 1):
+        raise ValueError(f"Expected at least 1 unit in fc6 and fc7. Received: fc={fc!r}.")
 
 
 def fold_batch_normalization(trained: keras.Model, plain: keras.Model) -> None:

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from c3dvis import graph, opening
+from c3dvis.models.description import check
 from c3dvis.text import in_short
 
 FIRST = "channels_first"
@@ -53,6 +54,8 @@ def channels_last(network: keras.Model) -> keras.Model:
     """
     if not any(getattr(one, "data_format", None) == FIRST for one in graph.sublayers(network)):
         return network
+    if not graph.is_graph(network):
+        check(network)  # refuses it
     begins = [_begins_channels_first(network, tensor) for tensor in network.inputs]
     return _Mover().model(network, begins)
 

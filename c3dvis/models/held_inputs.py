@@ -67,6 +67,8 @@ def one_input(
         (None, 4, 8, 8, 3)
     """
     layers.check(network)
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ValueError(f"Expected inputs={{name: value}}. Received: {type(inputs).__name__}.")
     if input is None and inputs is None and len(network.inputs) == 1:
         if not _changes(network, graph.clip_input(network), scaled):
             return network

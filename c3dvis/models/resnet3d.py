@@ -8,13 +8,19 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from c3dvis.models.builder_parts import finished, precise, scaled
+from c3dvis.models.builder_parts import (
+    check_channels,
+    check_numbers,
+    checked_shape,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Size,
     Standardize,
     added,
-    check_arguments,
     convolution,
     normalized,
     stage_end,
@@ -198,8 +204,10 @@ def _network(
     stem: Convolve,
     convolutions: tuple[Convolve, ...],
 ) -> keras.Model:
-    input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
-    check_arguments(input_shape, include_preprocessing, classes, width)
+    check_numbers(classes, width)
+    input_shape = checked_shape(input_shape, (16, 112, 112, 3))
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     x = inputs

@@ -137,7 +137,8 @@ def layout(
 
 
 def _is_grid(grid: Grid) -> bool:
-    return len(grid) == 3 and all(isinstance(n, int) and n > 0 for n in grid)
+    is_triple = isinstance(grid, tuple) and len(grid) == 3
+    return is_triple and all(isinstance(n, int) and n > 0 for n in grid)
 
 
 def _grid_before(steps: graph.Graph) -> Grid | None:

@@ -7,12 +7,18 @@ import os
 import keras
 from keras import layers, ops
 
-from c3dvis.models.builder_parts import finished, precise, scaled
+from c3dvis.models.builder_parts import (
+    check_channels,
+    check_numbers,
+    checked_shape,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Standardize,
     added,
-    check_arguments,
     convolution,
     normalized,
     padded,
@@ -134,8 +140,10 @@ def TSM(
     Lin et al. 2019, "TSM: Temporal Shift Module for Efficient Video Understanding",
     https://arxiv.org/abs/1811.08383
     """
-    input_shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
-    check_arguments(input_shape, include_preprocessing, classes, width, dropout)
+    check_numbers(classes, width, dropout)
+    input_shape = checked_shape(input_shape, (8, 224, 224, 3))
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     x = inputs
