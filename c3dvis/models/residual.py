@@ -85,7 +85,8 @@ def stages(x, of_stages: Iterable[tuple], block: Callable):
         for number in range(blocks):
             stride = 2 if stage > 1 and number == 0 else 1
             x = block(x, f"layer{stage}.{number}", *of_stage, stride)
-        x = stage_end(x, f"layer{stage}")
+        # The last block's output under the stage's own name.
+        x = layers.Identity(name=f"layer{stage}")(x)
     return x
 
 
@@ -98,8 +99,3 @@ def added(x, shortcut, name: str, strides: Size):
         shortcut = convolution(shortcut, f"{name}.downsample.0", x.shape[-1], (1, 1, 1), strides)
         shortcut = normalized(shortcut, f"{name}.downsample.1")
     return layers.ReLU(name=name)(layers.Add(name=f"{name}.add")([x, shortcut]))
-
-
-def stage_end(x, name: str):
-    """The output of the last block of a stage under the stage's own name; it computes nothing."""
-    return layers.Identity(name=name)(x)

@@ -23,7 +23,6 @@ from c3dvis.models.residual import (
     added,
     convolution,
     normalized,
-    stage_end,
     stages,
 )
 
@@ -214,7 +213,7 @@ def _network(
     if include_preprocessing:
         constants = (KINETICS_MEANS, KINETICS_DEVIATIONS)
         x = Standardize(*constants, name="standardize", dtype=precise())(x)
-    x = stage_end(stem(x, width), "stem")
+    x = layers.Identity(name="stem")(stem(x, width))
     kinds = zip(_CHANNELS, convolutions, strict=True)
     x = stages(x, ((_BLOCKS, scaled(n, width), convolve) for n, convolve in kinds), _block)
     if include_top:
