@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
+from c3dvis import graph
 from c3dvis.checkpoints import hdf5
 from c3dvis.checkpoints.checks import check_shape
 from c3dvis.checkpoints.keras1_names import current_weights
@@ -61,7 +61,7 @@ def warn_of_hard_sigmoid(network, file: h5py.File, path: Path) -> None:
     origin = Origin(path, version)
     if origin.numbers >= (3,) or "hard_sigmoid" not in says:
         return
-    doubtful = [layer.name for layer in _leaves(network) if _is_doubtful(layer, origin)]
+    doubtful = [one.name for one in graph.sublayers(network) if _is_doubtful(one, origin)]
     if doubtful:
         warnings.warn(
             f"Recurrent layers that Keras {version or '1'} may have trained with its own "
@@ -73,17 +73,8 @@ def warn_of_hard_sigmoid(network, file: h5py.File, path: Path) -> None:
 
 
 def _is_doubtful(layer, origin: Origin) -> bool:
+    if not isinstance(layer, keras.layers.RNN):
+        return False
     name = getattr(getattr(layer, "recurrent_activation", None), "__name__", "")
     was_default = type(layer).__name__.startswith("ConvLSTM") or origin.numbers < (2, 3)
     return name == "hard_sigmoid" or (name == "sigmoid" and was_default)
-
-
-def _leaves(layer) -> Iterator[Any]:
-    """The layers of a network, those in wrappers included."""
-    inside = list(getattr(layer, "layers", ()))
-    for name in ("layer", "forward_layer", "backward_layer"):
-        inside += [one for one in [getattr(layer, name, None)] if one is not None]
-    if not inside:
-        yield layer
-    for one in inside:
-        yield from _leaves(one)
