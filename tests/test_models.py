@@ -105,7 +105,7 @@ def test_builders_keep_both_ends_precise_under_mixed_precision(family):
     build, small, preprocessing = BUILDERS[family]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = build(**small, classes=4)
+        network = build(**small, classes=np.int64(4))  # as labels.max() + 1 is
     finally:
         keras.config.set_dtype_policy("float32")
     convolutions = [layer for layer in network.layers if "Conv" in type(layer).__name__]

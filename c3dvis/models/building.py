@@ -39,13 +39,13 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
         'moving left'
     """
     entry = table.entry(name)
-    of_table = isinstance(weights, str) and (
-        weights in {"bundled", *(other.published for other in table.NETWORKS)}
-    )
+    of_table = isinstance(weights, str)
     if of_table and weights == "bundled":
         weights = None if entry.weights is None else bundled.file(entry.weights)
-    elif of_table:
+    elif of_table and weights in {other.published for other in table.NETWORKS}:
         weights = _published(entry, str(weights))
+    else:
+        of_table = False
     builder = getattr(importlib.import_module(entry.module), entry.builder)
     options = inspect.signature(builder).parameters
     classes = entry.kwargs.get("classes", options["classes"].default)

@@ -135,7 +135,7 @@ def C3D(
             x = layers.ZeroPadding3D(padding, "channels_last", name="zeropad5")(x)
         x = layers.MaxPooling3D(window, data_format="channels_last", name=pool)(x)
     if include_top:
-        units = scaled(_FC_UNITS, width) if fc is None else fc
+        units = scaled(_FC_UNITS, width) if fc is None else int(fc)
         x = layers.Flatten(data_format="channels_last", name="flatten")(x)
         for number in (6, 7):
             dense = layers.Dense(
@@ -146,7 +146,7 @@ def C3D(
             )
             x = _normalized(dense(x), f"fc{number}") if batch_normalization else dense(x)
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-        x = layers.Dense(classes, activation=classifier_activation, name="fc8", dtype=precise())(x)
+        x = layers.Dense(int(classes), classifier_activation, name="fc8", dtype=precise())(x)
     return finished(inputs, x, name, path)
 
 

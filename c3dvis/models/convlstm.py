@@ -111,10 +111,8 @@ def ConvLSTM(
     if include_top:
         x = x if whole_sequence else x[:, -1]
         x = layers.Dropout(dropout, name="dropout")(layers.Flatten(name="flatten")(x))
-        dense = layers.Dense(
-            classes, activation=classifier_activation, name="predictions", dtype=precise()
-        )
-        x = dense(x)
+        options = {"name": "predictions", "dtype": precise()}
+        x = layers.Dense(int(classes), classifier_activation, **options)(x)
     return finished(inputs, x, name, path)
 
 

@@ -232,7 +232,7 @@ def _head(x, classes: int, dropout: float):
     options = {"data_format": "channels_last", "dtype": precise()}
     x = layers.AveragePooling3D(window, strides=1, name="Logits.AvgPool3D", **options)(x)
     x = layers.Dropout(dropout, name="Logits.Dropout", dtype=precise())(x)
-    x = layers.Conv3D(classes, 1, name=CLASSIFIER, **options)(x)
+    x = layers.Conv3D(int(classes), 1, name=CLASSIFIER, **options)(x)
     return layers.GlobalAveragePooling3D(name="Logits", **options)(x)
 
 

@@ -218,7 +218,7 @@ def _network(
     x = stages(x, ((_BLOCKS, scaled(n, width), convolve) for n, convolve in kinds), _block)
     if include_top:
         x = layers.GlobalAveragePooling3D("channels_last", name="avgpool")(x)
-        x = layers.Dense(classes, classifier_activation, name="fc", dtype=precise())(x)
+        x = layers.Dense(int(classes), classifier_activation, name="fc", dtype=precise())(x)
     return finished(inputs, x, name, path)
 
 

@@ -155,7 +155,7 @@ def TSM(
     x = stages(x, of_stages, _bottleneck)
     if include_top:
         x = layers.Dropout(dropout, name="dropout")(FramePooling(name="avgpool")(x))
-        x = layers.Dense(classes, name="new_fc", dtype=precise())(x)
+        x = layers.Dense(int(classes), name="new_fc", dtype=precise())(x)
         x = layers.GlobalAveragePooling1D("channels_last", name="consensus", dtype=precise())(x)
         x = layers.Activation(classifier_activation, name="predictions", dtype=precise())(x)
     return finished(inputs, x, name, path)
