@@ -63,7 +63,12 @@ find_weights()
 def __getattr__(name: str) -> Any:
     """Imports a public module, or looks up the version, on first use (PEP 562)."""
     if name == "__version__":
-        return _version()
+        from importlib import metadata
+
+        try:
+            return metadata.version(__name__)
+        except metadata.PackageNotFoundError:
+            return "0+not.installed"  # run from a folder on PYTHONPATH: no metadata to ask
     if name in __all__:
         import importlib
 
@@ -74,12 +79,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(__name__)
-    except metadata.PackageNotFoundError:
-        return "0+not.installed"  # run from a folder on PYTHONPATH: no metadata to ask

@@ -11,11 +11,13 @@ import keras
 __all__ = [
     "compiled",
     "fit",
+    "gpu_count",
     "jit_compile",
-    "optimizer_index",
     "no_inline",
+    "optimizer_index",
     "predict",
     "refuse_strategy_scope",
+    "steps_per_execution",
     "synchronize",
     "value_and_gradient",
 ]

@@ -82,11 +82,6 @@ class Call:
         return opening.look(self.node)[1]
 
     @property
-    def first_argument(self):
-        """The first argument of the call: a tensor, or a structure of tensors."""
-        return self.node.arguments.args[0]
-
-    @property
     def constants(self) -> list:
         """All arguments of the call, flattened, with None for tensors."""
         flat = keras.tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
@@ -179,7 +174,14 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
         >>> list(named_calls(keras.Model(clip, relu(minus(relu(clip))))))
         ['relu@1', 'minus', 'relu@2']
     """
-    every, alike = list(_calls(network)), defaultdict(list)
+    nodes = opening.functional(network)._nodes_by_depth
+    every = [
+        _call(node)
+        for depth in sorted(nodes, reverse=True)
+        for node in nodes[depth]
+        if not node.is_input
+    ]
+    alike = defaultdict(list)
     for call in every:
         alike[call.layer.name].append(call)
     names = {}
@@ -197,7 +199,6 @@ def without_number(name: str) -> str:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of calls, those of one layer by their numbers."""
-
     return sorted(names, key=lambda name: int(m[1]) if (m := _NUMBER.search(name)) else 0)
 
 
@@ -232,7 +233,7 @@ def call_unrecorded(layer: keras.layers.Layer, value, *, in_place_of: Call | Non
 def call_in_place(model: keras.Model, call: Call):
     """A model computed in the place of a call, on the tensors of that call."""
     if is_graph(call.layer):
-        value = call.first_argument
+        value = call.node.arguments.args[0]  # a tensor, or the structure that the model takes
     else:
         value = call.inputs if len(call.inputs) > 1 else call.inputs[0]
     return call_unrecorded(model, value, in_place_of=call)
@@ -359,12 +360,6 @@ class _Walk:
             self._known[known] = tuple(next(self.fresh) for _ in call.outputs)
             self.steps.append(Step(name, call.layer, call, inputs, self._known[known], place))
         return self._known[known]
-
-
-def _calls(network: keras.Model) -> Iterator[Call]:
-    nodes = opening.functional(network)._nodes_by_depth
-    for depth in sorted(nodes, reverse=True):
-        yield from (_call(node) for node in nodes[depth] if not node.is_input)
 
 
 def _call(node) -> Call:

@@ -1,4 +1,4 @@
-"""What the tests of the residual networks share: NumPy's word for a layer, and PyTorch if there."""
+"""What the tests of networks share: NumPy's word for a layer, and PyTorch if there."""
 
 import sys
 import types

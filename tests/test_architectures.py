@@ -88,8 +88,8 @@ class Case:
         responses.feature_maps(self.network, self.clip, layer, **self.given)
 
     def maximized(self, objective):
-        made = maximize(self.network, objective, steps=1, **self.size, **self.given)
-        assert made.shape == (1, *self.shape) and np.isfinite(made).all()
+        clips = maximize(self.network, objective, steps=1, **self.size, **self.given)
+        assert clips.shape == (1, *self.shape) and np.isfinite(clips).all()
 
     def explained(self, method):
         options = {**OPTIONS.get(method, {}), **self.given}
@@ -228,9 +228,9 @@ def test_the_advice_for_a_subclassed_model_is_right():
 
 def name_such_as(words: str) -> str:
     """The first name that a refusal suggests."""
-    found = re.search(r"such as '([^']+)'", words)
-    assert found, words
-    return found[1]
+    match = re.search(r"such as '([^']+)'", words)
+    assert match, words
+    return match[1]
 
 
 # What a refusal says to do, as what is done of it: of the case, what was tried and the words.

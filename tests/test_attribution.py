@@ -12,11 +12,10 @@ import pytest
 from keras import ops
 from same_bits import assert_same
 
-from c3dvis import attribution, objectives
+from c3dvis import attribution, graph, objectives
 from c3dvis.attribution import _shared, attribute
 from c3dvis.attribution.explain import methods_with_options
 from c3dvis.attribution.scorer import Scorer
-from c3dvis.models import layers as network_layers
 
 SHAPE = (6, 16, 16, 3)
 L = keras.layers
@@ -103,7 +102,7 @@ NETWORKS = {
 def build(kind):
     keras.utils.set_random_seed(1)
     network = NETWORKS[kind]()
-    for layer in network_layers.flat(network):
+    for layer in graph.sublayers(network):
         if isinstance(layer, L.BatchNormalization):
             layer.set_weights([np.ones(6), np.full(6, 0.1), np.zeros(6), np.full(6, 0.5)])
     return network

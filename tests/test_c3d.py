@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from residual_reference import activations, convolve
 
 from c3dvis import models
 from c3dvis.models.c3d import SPORTS1M_MEANS, CaffeInput
@@ -57,12 +58,6 @@ def clips_for(network: keras.Model, count: int = 2, seed: int = 1) -> np.ndarray
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-def activations(network: keras.Model, names: list[str], clips: np.ndarray) -> list[np.ndarray]:
-    tapped = keras.Model(network.input, [network.get_layer(name).output for name in names])
-    values = tapped.predict(clips, verbose=0)
-    return [values] if len(names) == 1 else values
-
-
 # Caffe's C3D in NumPy, written from the paper and Caffe's rules alone.
 
 
@@ -71,14 +66,8 @@ def caffe_input(clips: np.ndarray) -> np.ndarray:
     return np.stack([blue - 95.13, green - 102.86, red - 107.75], axis=-1)
 
 
-def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """3x3x3 correlation with a border of zeros, then ReLU."""
-    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (1, 1), (0, 0)])
-    frames, rows, columns = x.shape[1:4]
-    total = np.zeros((*x.shape[:4], kernel.shape[-1]))
-    for t, i, j in np.ndindex(3, 3, 3):
-        total += padded[:, t : t + frames, i : i + rows, j : j + columns] @ kernel[t, i, j]
-    return np.maximum(total + bias, 0)
+def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.maximum(convolve(x, kernel) + bias, 0)
 
 
 def pool_up(x: np.ndarray, window: tuple[int, int, int], first: int = 0) -> np.ndarray:
@@ -98,12 +87,12 @@ def pool_up(x: np.ndarray, window: tuple[int, int, int], first: int = 0) -> np.n
 
 def caffe_c3d(network: keras.Model, clips: np.ndarray) -> np.ndarray:
     weights = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
-    x = convolve(caffe_input(clips), *weights["conv1"])
+    x = conv(caffe_input(clips), *weights["conv1"])
     x = pool_up(x, (1, 2, 2))
-    x = pool_up(convolve(x, *weights["conv2"]), (2, 2, 2))
+    x = pool_up(conv(x, *weights["conv2"]), (2, 2, 2))
     for stage in "345":
-        x = convolve(x, *weights[f"conv{stage}a"])
-        x = pool_up(convolve(x, *weights[f"conv{stage}b"]), (2, 2, 2))
+        x = conv(x, *weights[f"conv{stage}a"])
+        x = pool_up(conv(x, *weights[f"conv{stage}b"]), (2, 2, 2))
     x = x.reshape(len(x), -1)
     for name in ("fc6", "fc7"):
         x = np.maximum(x @ weights[name][0] + weights[name][1], 0)
@@ -134,14 +123,14 @@ def test_pool5_windows(pool5, first, size):
 
 
 def test_the_pools_differ():
-    made = {}
+    outputs = {}
     for pool5 in ("caffe", "symmetric"):
         network = randomize(
             models.C3D(width=0.02, input_shape=(16, 112, 112, 3), classes=2, pool5=pool5)
         )
-        made[pool5] = activations(network, ["pool5"], clips_for(network, count=1))[0]
-    assert made["caffe"].shape == made["symmetric"].shape == (1, 1, 4, 4, 10)
-    assert np.abs(made["caffe"] - made["symmetric"]).max() > 0.01
+        outputs[pool5] = activations(network, ["pool5"], clips_for(network, count=1))[0]
+    assert outputs["caffe"].shape == outputs["symmetric"].shape == (1, 1, 4, 4, 10)
+    assert np.abs(outputs["caffe"] - outputs["symmetric"]).max() > 0.01
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +222,7 @@ def test_without_the_top_sizes_may_be_open():
         ({"input_shape": (16, None, 112, 3)}, "include_top=False"),
         ({"pool5": "floor"}, "'caffe' or 'symmetric'"),
         ({"fc": 0}, "at least 1 unit"),
+        ({"fc": 2.5}, "at least 1 unit"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -107,6 +107,9 @@ def test_channels_first_in_a_wrapper_is_refused():
     network = keras.Model(clip, L.TimeDistributed(conv, name="frames")(clip))
     with pytest.raises(ValueError, match=r"'frames', a TimeDistributed, with conv; build the"):
         models.channels_last(network)
+    unbuilt = keras.Sequential([keras.layers.Conv3D(2, 3, data_format="channels_first")])
+    with pytest.raises(ValueError, match="Sequential Keras model that has been built"):
+        models.channels_last(unbuilt)
 
 
 def test_a_network_with_channels_last_stays_as_it_is(pair):
@@ -116,6 +119,6 @@ def test_a_network_with_channels_last_stays_as_it_is(pair):
 @pytest.mark.slow
 def test_a_command_reads_it_with_channels_last(pair, tmp_path):
     pair[0].save(tmp_path / "first.keras")
-    made = ["--filters", "0", "--layers", "conv_1", "--steps", "1", "--compare", "0"]
+    units = ["--filters", "0", "--layers", "conv_1", "--steps", "1", "--compare", "0"]
     own = ["--keras-model", str(tmp_path / "first.keras"), "--out", str(tmp_path / "made")]
-    assert gallery([*own, *made]) == 0
+    assert gallery([*own, *units]) == 0

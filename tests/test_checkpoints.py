@@ -117,11 +117,11 @@ def test_eleven_numbered_layers_without_a_list_are_taken_in_natural_order(tmp_pa
             [keras.Input((2,)), *(keras.layers.Dense(2, name=name) for name in called)]
         )
 
-    made = randomize(stack(names), 0)
+    source = randomize(stack(names), 0)
     loaded = randomize(stack([name.replace("layer", "dense") for name in names]), 1)
-    write_h5(tmp_path / "weights.h5", made, "bare")
+    write_h5(tmp_path / "weights.h5", source, "bare")
     models.load_weights(loaded, tmp_path / "weights.h5")
-    assert_same(made, loaded)
+    assert_same(source, loaded)
 
 
 def test_weights_that_are_not_listed_are_matched_by_the_whole_of_their_names(tmp_path):
@@ -132,11 +132,11 @@ def test_weights_that_are_not_listed_are_matched_by_the_whole_of_their_names(tmp
             [keras.Input((4, 8, 8, 3)), keras.layers.ConvLSTM2D(2, 3, name="recurrent")]
         )
 
-    made, loaded = randomize(build(), 0), randomize(build(), 1)
-    write_h5(tmp_path / "weights.h5", made, "nested-bare")
+    source, loaded = randomize(build(), 0), randomize(build(), 1)
+    write_h5(tmp_path / "weights.h5", source, "nested-bare")
     with pytest.warns(UserWarning, match="hard_sigmoid"):
         assert models.load_weights(loaded, tmp_path / "weights.h5").assigned == 3
-    assert_same(made, loaded)
+    assert_same(source, loaded)
 
 
 def test_where_only_some_names_agree_the_others_are_not_guessed(tmp_path, source, target):
@@ -184,7 +184,7 @@ def test_layers_beyond_a_network_without_top_are_reported(tmp_path, source):
 
 def test_batch_normalization_of_keras_1_is_matched_by_its_old_names(tmp_path):
     network = models.C3D(**SMALL, batch_normalization=True)
-    made = randomize(network, 0)
+    source = randomize(network, 0)
     old = {"gamma": "gamma", "beta": "beta"} | {
         "moving_mean": "running_mean",
         "moving_variance": "running_std",
@@ -192,13 +192,13 @@ def test_batch_normalization_of_keras_1_is_matched_by_its_old_names(tmp_path):
         "bias": "b",
     }
     with h5py.File(tmp_path / "weights.h5", "w") as file:
-        for layer in made.layers:
+        for layer in source.layers:
             for weight, value in zip(layer.weights, layer.get_weights(), strict=True):
                 file[f"{layer.name}/{layer.name}_{old[weight.name]}"] = value
     loaded = randomize(models.C3D(**SMALL, batch_normalization=True), 1)
     report = models.load_weights(loaded, tmp_path / "weights.h5")
     assert report.assigned == report.total == 10 * 5 + 2
-    assert_same(made, loaded)
+    assert_same(source, loaded)
 
 
 # Keras 3's own files.
@@ -250,28 +250,30 @@ def test_other_layers_and_nested_networks_load(tmp_path):
         x = keras.layers.ConvLSTM2D(2, 3, name="recurrent")(x)
         return keras.Model(inputs, keras.layers.Dense(2, name="scores")(x))
 
-    made = randomize(build(), 0)
-    made.save_weights(tmp_path / "a.weights.h5")
-    made.save(tmp_path / "a.keras")
-    made.save(tmp_path / "a.h5")
+    source = randomize(build(), 0)
+    source.save_weights(tmp_path / "a.weights.h5")
+    source.save(tmp_path / "a.keras")
+    source.save(tmp_path / "a.h5")
     for name in ("a.weights.h5", "a.keras", "a.h5"):
         loaded = randomize(build(), 1)
         report = models.load_weights(loaded, tmp_path / name)
         assert report.assigned == report.total == 7
-        assert_same(made, loaded)
+        assert_same(source, loaded)
 
 
 def test_bfloat16_files_load(tmp_path):
-    made = models.C3D(**SMALL)
+    source = models.C3D(**SMALL)
     keras.config.set_dtype_policy("bfloat16")
     try:
-        made = randomize(models.C3D(**SMALL), 0)
+        source = randomize(models.C3D(**SMALL), 0)
     finally:
         keras.config.set_dtype_policy("float32")
-    made.save_weights(tmp_path / "half.weights.h5")
+    source.save_weights(tmp_path / "half.weights.h5")
     loaded = randomize(models.C3D(**SMALL), 1)
     models.load_weights(loaded, tmp_path / "half.weights.h5")
-    np.testing.assert_array_equal(loaded.get_weights()[0], made.get_weights()[0].astype(np.float32))
+    np.testing.assert_array_equal(
+        loaded.get_weights()[0], source.get_weights()[0].astype(np.float32)
+    )
 
 
 # Whole models.
@@ -865,6 +867,8 @@ def test_a_network_that_is_not_built_is_refused(tmp_path, source):
     write_h5(tmp_path / "weights.h5", source)
     with pytest.raises(ValueError, match="Expected a network that has been built"):
         models.load_weights(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "weights.h5")
+    with pytest.raises(ValueError, match="Expected a Keras model. Received: str"):
+        models.load_weights("c3d", tmp_path / "weights.h5")
 
 
 def test_names_in_short():

@@ -88,6 +88,8 @@ def test_the_smallest_clip_leaves_one_position_and_a_smaller_one_is_refused(opti
     ("options", "message"),
     [
         ({"filters": ()}, "at least one block"),
+        ({"filters": 32}, "filters as a tuple of numbers. Received: filters=32"),
+        ({"kernel_size": 3}, "kernel_size as a tuple of numbers. Received: kernel_size=3"),
         ({"filters": (2, 3), "shared_normalization": True}, "equal filters"),
         ({"input_shape": (None, 24, 24, 3)}, "fixed frames"),
     ],

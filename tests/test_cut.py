@@ -66,10 +66,9 @@ def networks():
     made = {name: build() for name, build in NETWORKS.items()}
     draw = np.random.default_rng(0)
     for network in made.values():
-        for layer in layers.flat(network):
-            for weight in layer.weights:  # statistics and biases that are not 0 and 1
-                start = np.array(weight)
-                weight.assign(start + 0.3 * np.abs(draw.standard_normal(start.shape)) * 0.5)
+        for weight in network.weights:  # statistics and biases that are not 0 and 1
+            start = np.array(weight)
+            weight.assign(start + 0.3 * np.abs(draw.standard_normal(start.shape)) * 0.5)
     return made
 
 

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 from c3dvis import clips, models
-from c3dvis.checkpoints import load
 from c3dvis.models.labels import KINETICS_400, read_labels
 
 VARIABLE = "C3DVIS_WEIGHTS"
@@ -103,7 +102,7 @@ def test_torchvision_weights_fit_whole(find, name):
     """No answer to a known clip is published for these; the file's name holds part of its hash."""
     path = find(TORCHVISION[name])
     network = models.build(name, weights=None)
-    report = load.load_weights(network, path)
+    report = models.load_weights(network, path)
     assert report.assigned == report.total and not report.missing and not report.unused
     draw = np.random.default_rng(0).random((1, 16, 112, 112, 3), np.float32)
     assert network.predict(draw, verbose=0).sum() == pytest.approx(1, abs=1e-4)

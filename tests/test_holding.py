@@ -82,15 +82,15 @@ def test_what_is_held_is_neutral_where_nothing_is_said(two_streams, with_metadat
     np.testing.assert_allclose(one.predict(FLOW[None], verbose=0), whole, rtol=1e-5)
     neutral = {"clip": RGB[:1], "frame_mask": np.ones((1, 6)), "metadata": np.zeros((1, 5))}
     whole = with_metadata.predict(neutral, verbose=0)
-    made = models.one_input(with_metadata).predict(RGB[:1], verbose=0)
-    assert made.keys() == {"action", "speed"}
-    np.testing.assert_allclose(made["action"], whole["action"], rtol=1e-5)
+    outputs = models.one_input(with_metadata).predict(RGB[:1], verbose=0)
+    assert outputs.keys() == {"action", "speed"}
+    np.testing.assert_allclose(outputs["action"], whole["action"], rtol=1e-5)
 
 
 def test_clips_heatmaps_scores_and_maps_take_the_same_words(two_streams):
     given = {"input": "rgb", "inputs": {"flow": FLOW}}
-    made = maximize(two_streams, "rgb_conv_1:0-1", steps=2, **given)
-    assert made.shape == (2, 6, 24, 24, 3)
+    clips = maximize(two_streams, "rgb_conv_1:0-1", steps=2, **given)
+    assert clips.shape == (2, 6, 24, 24, 3)
     answer = attribute(two_streams, RGB[0], 0, method="gradient", **given)
     maps = responses.feature_maps(two_streams, RGB[0], "rgb_conv_1", **given)
     one = models.one_input(two_streams, **given)
@@ -153,8 +153,8 @@ def test_whole_numbers_are_made_of_clips():
     assert np.abs(as_they_are.heatmap).max() > 0
     np.testing.assert_allclose(as_they_are.heatmap, by_hand.heatmap, rtol=1e-4)
     start = np.full((4, 8, 8, 3), 0.5)
-    made = maximize(network, "conv:0", start=start, steps=4, parametrization="pixels")
-    assert np.abs(made - 0.5).max() > 0.01
+    maximized = maximize(network, "conv:0", start=start, steps=4, parametrization="pixels")
+    assert np.abs(maximized - 0.5).max() > 0.01
 
 
 def test_a_held_clip_of_any_size_is_as_large_as_the_other():
@@ -193,6 +193,7 @@ def test_frames_of_features_of_any_number_have_to_be_given():
         ({"input": "rgb", "inputs": {"flow": FLOW[:3]}}, r"shape \(6, 24, 24, 2\) without"),
         ({"input": "rgb", "inputs": {"flow": FLOW * np.nan}}, "Expected finite values"),
         ({"input": "rgb", "inputs": {"flow": "zero"}}, "Expected a number, or an array"),
+        ({"input": "rgb", "inputs": [0.5]}, "Expected inputs={name: value}. Received: list"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(two_streams, given, words):

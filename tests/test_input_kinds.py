@@ -104,8 +104,8 @@ def test_clips_and_heatmaps(name):
     start = np.full((*SHAPE, kind.channels), 0.5)
     options = {"parametrization": "pixels", "start": start, "steps": 2, "steps_per_execution": 1}
     objective = objectives.channel("conv", 0, before_activation=True)
-    made = maximize(network, objective, **options, **size, **kind.python)
-    assert made.shape == (1, *start.shape) and np.abs(made - 0.5).max() > 0.01
+    clips = maximize(network, objective, **options, **size, **kind.python)
+    assert clips.shape == (1, *start.shape) and np.abs(clips - 0.5).max() > 0.01
     answers = [
         attribute(network, clip_of(kind), 1, method="gradient", **kind.python) for _ in range(2)
     ]
@@ -135,9 +135,9 @@ def test_gradients_of_half_precision_are_those_of_single_precision(inside):
     half, single = build("mixed_float16"), build("float32")
     single.set_weights(half.get_weights())
     clip = clip_of(KINDS["float16"])
-    found = [attribute(one, clip, 0, method="gradient").heatmap for one in (half, single)]
-    assert np.abs(found[1]).max() > 0
-    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-4 * np.abs(found[1]).max())
+    heatmaps = [attribute(one, clip, 0, method="gradient").heatmap for one in (half, single)]
+    assert np.abs(heatmaps[1]).max() > 0
+    np.testing.assert_allclose(*heatmaps, rtol=1e-4, atol=1e-4 * np.abs(heatmaps[1]).max())
 
 
 @pytest.mark.slow
@@ -147,8 +147,8 @@ def test_commands(name, tmp_path):
     kind.network().save(tmp_path / "network.keras")
     clips.write(tmp_path / "clip.gif", clip_of(KINDS["normalization"]))
     own = ["--keras-model", str(tmp_path / "network.keras"), *kind.command]
-    made = ["--layers", "conv", "--filters", "0", "--steps", "1", "--compare", "0"]
-    assert gallery([*own, *made, "--out", str(tmp_path / "gallery")]) == 0
+    units = ["--layers", "conv", "--filters", "0", "--steps", "1", "--compare", "0"]
+    assert gallery([*own, *units, "--out", str(tmp_path / "gallery")]) == 0
     errors = io.StringIO()
     asked = ["--method", "gradient", "--short", "hold", "--out", str(tmp_path / "attribution")]
     with contextlib.redirect_stderr(errors):

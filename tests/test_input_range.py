@@ -110,8 +110,8 @@ def test_calls_give_what_a_range_given_by_hand_gives():
     start = np.full(SHAPE, 0.5, np.float32)
     options = {"start": start, "steps": 2, "parametrization": "pixels"}
     wanted = objectives.channel("conv", 0)
-    made, expected = (maximize(one, wanted, **options, **o) for o in ({}, by_hand))
-    np.testing.assert_allclose(made, expected, atol=1e-3)
+    clips, expected = (maximize(one, wanted, **options, **o) for o in ({}, by_hand))
+    np.testing.assert_allclose(clips, expected, atol=1e-3)
 
 
 def test_commands_say_so_and_take_another_range(tmp_path):

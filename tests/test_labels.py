@@ -68,6 +68,9 @@ def test_the_best_classes_of_each_clip(tmp_path):
         ([[0.1, 0.9]], 0, ("a", "b"), "top=0"),
         ([[0.1, 0.9]], 1, ("a", "b", "c"), "Expected 2 class names.* Received: 3"),
         ([[0.1, 0.9]], 1, "none.txt", "text file of labels"),
+        ([[0.1, 0.9]], 1, {"a", "b"}, "class_names as a list in the order.* Received: set"),
+        ([["a", "b"]], 1, None, "of numbers. Received: .*'a', 'b'"),
+        ([[0.1, 0.9], [0.1]], 1, None, "of numbers. Received: "),
     ],
 )
 def test_what_is_no_prediction_is_refused(scores, top, names, message):
@@ -106,6 +109,7 @@ def test_several_clips_open_axes_and_other_channels():
         (np.zeros((4, 4, 4, 2)), "3 channels. Received: 2 channels"),
         (np.zeros((4, 4, 3)), "axes"),
         (np.zeros((0, 4, 4, 4, 3)), "at least one clip"),
+        ([np.zeros((4, 4, 4, 3)), np.zeros((5, 4, 4, 3))], "Received: several shapes"),
     ],
 )
 def test_what_does_not_fit_a_network_is_refused(video, message):

@@ -97,14 +97,14 @@ def room(module: str) -> str | None:
 
 def files() -> list[tuple[str, Path]]:
     """The package's files as (module, path), the weights' scripts included."""
-    found = []
+    modules = []
     for folder, prefix in ((PACKAGE, ("c3dvis",)), (ROOT / "weights", ("c3dvis", "weights"))):
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder).with_suffix("").parts
             if parts[-1] == "__init__":
                 parts = parts[:-1]
-            found.append((".".join(prefix + parts), path))
-    return [(module, path) for module, path in found if module != "c3dvis"]
+            modules.append((".".join(prefix + parts), path))
+    return [(module, path) for module, path in modules if module != "c3dvis"]
 
 
 def upward(module: str, source: str, is_package: bool = False) -> list[str]:
@@ -216,8 +216,8 @@ def names(source: str) -> Iterator[str]:
 def test_only_the_walks_of_networks_name_what_is_private_to_keras():
     named = {}
     for _, path in files():
-        found = set(names(path.read_text(encoding="utf-8")))
-        private = {n for n in found if n in PRIVATE_TO_KERAS or n.startswith("keras.src")}
+        words = set(names(path.read_text(encoding="utf-8")))
+        private = {n for n in words if n in PRIVATE_TO_KERAS or n.startswith("keras.src")}
         named[path.relative_to(ROOT).as_posix()] = private
     for name in ("graph", "opening"):
         assert "_nodes_by_depth" in named.pop(f"c3dvis/{name}.py")
@@ -229,14 +229,16 @@ def test_only_the_walks_of_networks_name_what_is_private_to_keras():
     ["x._keras_history.operation", "getattr(m, '_functional')", "from keras.src import ops"],
 )
 def test_the_reader_of_names_finds_private_ones(source):
-    found = set(names(source))
-    assert found & PRIVATE_TO_KERAS or any(name.startswith("keras.src") for name in found)
+    words = set(names(source))
+    assert words & PRIVATE_TO_KERAS or any(name.startswith("keras.src") for name in words)
 
 
 def test_every_exemption_is_still_needed():
     for name in MAY_NAME_BACKEND:
-        found = {target.split(".")[0] for target in imports((ROOT / name).read_text(), "c3dvis.x")}
-        assert found & BACKENDS, f"{name} names no backend any more: drop its exemption"
+        targets = {
+            target.split(".")[0] for target in imports((ROOT / name).read_text(), "c3dvis.x")
+        }
+        assert targets & BACKENDS, f"{name} names no backend any more: drop its exemption"
 
 
 @pytest.mark.parametrize(

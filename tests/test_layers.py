@@ -53,8 +53,8 @@ def test_a_nested_model_in_a_sequential_one_and_logits_at_its_end(clips):
         keras.ops.softmax(logits), network.predict(clips, verbose=0), rtol=1e-4
     )
     assert scores(network, objectives.channel("conv2", [4]), clips).shape == (2, 1)
-    made = maximize(network, objectives.channel("backbone/conv2", [0, 1]), steps=2)
-    assert made.shape == (2, *SHAPE)
+    maximized = maximize(network, objectives.channel("backbone/conv2", [0, 1]), steps=2)
+    assert maximized.shape == (2, *SHAPE)
 
 
 def test_equal_names_in_two_nested_models_need_a_path():
@@ -257,10 +257,10 @@ def test_a_heatmap_and_a_clip_are_of_the_call_that_was_named(shared_encoder, cli
         np.testing.assert_allclose(gradients, expected, rtol=1e-4, atol=1e-8, err_msg=name)
     # The second call never sees frame 1, so a clip made for it stays there as it began.
     start = np.full(SHAPE, 0.5, np.float32)
-    made = maximize(
+    maximized = maximize(
         shared_encoder, "encoder@2/conv:0", start=start, steps=2, parametrization="pixels"
     )
-    assert np.abs(made[0, 1] - 0.5).max() < 1e-6 < np.abs(made[0, 0] - 0.5).max()
+    assert np.abs(maximized[0, 1] - 0.5).max() < 1e-6 < np.abs(maximized[0, 0] - 0.5).max()
 
 
 def test_a_call_that_does_not_lead_to_the_objective_is_refused(shared_encoder):

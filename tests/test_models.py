@@ -68,13 +68,21 @@ WRONG = (
     ({"input_shape": (64, 128, 128)}, r"\(frames, height, width, channels\)"),
     ({"input_shape": (64, 128, 128, None)}, r"\(frames, height, width, channels\)"),
     ({"input_shape": (0, 128, 128, 3)}, "at least 1"),
+    ({"input_shape": (64, "128", 128, 3)}, r"\(frames, height, width, channels\)"),
+    ({"input_shape": 64}, r"\(frames, height, width, channels\). Received: input_shape=64"),
     ({"width": 0}, "a width above 0. Received: width=0"),
     ({"width": -1}, "width above 0"),
     ({"width": float("nan")}, "width above 0"),
+    ({"width": float("inf")}, "width above 0"),
+    ({"width": "small"}, "width above 0. Received: width='small'"),
     ({"classes": 0}, "at least 1 class. Received: classes=0"),
+    ({"classes": "10"}, "at least 1 class. Received: classes='10'"),
+    ({"classes": 2.5}, "at least 1 class. Received: classes=2.5"),
     ({"dropout": 1.0}, r"in \[0, 1\). Received: dropout=1.0"),
+    ({"dropout": None}, r"in \[0, 1\). Received: dropout=None"),
     ({"weights": "no-such-file.pth"}, "does not exist"),
     ({"weights": "i3d-kinetcs"}, "Expected a path of a weight file"),
+    ({"weights": [1.0]}, "Expected a path, such as .* Received: list"),
 )
 
 
@@ -97,7 +105,7 @@ def test_builders_keep_both_ends_precise_under_mixed_precision(family):
     build, small, preprocessing = BUILDERS[family]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = build(**small, classes=4)
+        network = build(**small, classes=np.int64(4))  # as labels.max() + 1 is
     finally:
         keras.config.set_dtype_policy("float32")
     convolutions = [layer for layer in network.layers if "Conv" in type(layer).__name__]
@@ -172,6 +180,11 @@ def test_arguments_of_the_table_can_be_replaced():
     assert network.input_shape == (None, 16, 64, 64, 3)
 
 
+def test_arrays_are_no_weight_file():
+    with pytest.raises(ValueError, match="Expected a path, such as .* Received: list"):
+        models.build("c3d-motion", weights=[np.zeros(3)])
+
+
 def test_a_wrong_name_tells_the_nearest():
     with pytest.raises(ValueError, match=r"such as 'c3d-motion'.*Received: 'c3d-motoin'"):
         models.build("c3d-motoin")
@@ -189,14 +202,14 @@ def test_a_wrong_name_tells_the_nearest():
 
 
 def test_bundled_weights_are_loaded_by_default(bundled_folder):
-    made = trained_looking(models.build("c3d-motion", weights=None))
-    made.save_weights(bundled_folder / "c3d-motion.weights.h5")
+    network = trained_looking(models.build("c3d-motion", weights=None))
+    network.save_weights(bundled_folder / "c3d-motion.weights.h5")
     again = models.build("c3d-motion")
-    for old, new in zip(made.get_weights(), again.get_weights(), strict=True):
+    for old, new in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     kwargs = models.entry("c3d-motion").kwargs
     by_name = models.C3D(**kwargs, weights="c3d-motion")
-    np.testing.assert_array_equal(by_name.get_weights()[0], made.get_weights()[0])
+    np.testing.assert_array_equal(by_name.get_weights()[0], network.get_weights()[0])
 
 
 def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
@@ -210,10 +223,10 @@ def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
 
 
 def test_weights_may_be_a_path(tmp_path):
-    made = trained_looking(models.build("c3d-motion", weights=None, width=0.02))
-    made.save_weights(tmp_path / "mine.weights.h5")
+    network = trained_looking(models.build("c3d-motion", weights=None, width=0.02))
+    network.save_weights(tmp_path / "mine.weights.h5")
     again = models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.02)
-    np.testing.assert_array_equal(made.get_weights()[0], again.get_weights()[0])
+    np.testing.assert_array_equal(network.get_weights()[0], again.get_weights()[0])
     with pytest.raises(ValueError, match="Expected shape .* for the kernel of layer 'conv1'"):
         models.build("c3d-motion", weights=tmp_path / "mine.weights.h5", width=0.1)
 

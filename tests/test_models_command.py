@@ -92,7 +92,7 @@ def test_files_that_are_no_weights_say_so(tmp_path, capsys, content, reason):
     assert main(["--check", str(path), "--model", SMALL]) == 1
     out, err = capsys.readouterr()
     assert reason in out.splitlines()[-1] and not err
-    assert "\x1b" not in out and "bad\\x1b[31m.h5" in out
+    assert "\x1b" not in out and "bad⟨U+001B⟩[31m.h5" in out
 
 
 def test_the_files_of_a_checkpoint_are_listed_each_with_its_hash(tmp_path, capsys):

@@ -199,7 +199,7 @@ def test_another_member_is_refused(without_pip, monkeypatch):
 
 
 def test_ctrl_c_leaves_nothing(without_pip, monkeypatch):
-    def stopped(*_):
+    def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(published.trees, "load_tree", stopped)

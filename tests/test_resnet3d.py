@@ -79,7 +79,7 @@ def in_numpy(weights, family, clips):
     x = relu(norm(conv(x, "stem.0", (1, 2, 2)), "stem.1"))
     if family == "r2plus1d":
         x = relu(norm(conv(x, "stem.3"), "stem.4"))
-    made = {"stem": x}
+    outputs = {"stem": x}
     for stage in (1, 2, 3, 4):
         for block in (0, 1):
             name, past = f"layer{stage}.{block}", x
@@ -89,10 +89,10 @@ def in_numpy(weights, family, clips):
             if step == 2:
                 strides = (1 if family == "mc3" else 2, 2, 2)
                 past = norm(conv(past, f"{name}.downsample.0", strides), f"{name}.downsample.1")
-            x = made[name] = relu(x + past)
-        made[f"layer{stage}"] = x
+            x = outputs[name] = relu(x + past)
+        outputs[f"layer{stage}"] = x
     kernel, bias = weights["fc"]
-    return made | {"fc": x.mean(axis=(1, 2, 3)) @ kernel + bias}
+    return outputs | {"fc": x.mean(axis=(1, 2, 3)) @ kernel + bias}
 
 
 @families
@@ -122,8 +122,8 @@ def test_parity_with_a_block_of_torchvision(family):
     network = keras.Model(inputs, resnet3d._block(inputs, "layer2.0", 6, ways[family], 2))
     report = models.load_weights(network, DATA / f"{family}_block.pth")
     assert report.assigned == report.total == (25 if family == "r2plus1d" else 15)
-    made = np.moveaxis(np.asarray(network(clips)), -1, 1)
-    assert relative_error(made, stored[family]) < 1e-5
+    output = np.moveaxis(np.asarray(network(clips)), -1, 1)
+    assert relative_error(output, stored[family]) < 1e-5
 
 
 # torchvision's whole networks, where it is installed.
@@ -155,9 +155,9 @@ def compare_with_torchvision(family, size, folder):
     with torch.no_grad():
         logits = theirs(standardized).numpy()
     layer2 = np.moveaxis(between["layer2"].numpy(), 1, -1)
-    made = activations(ours, ["layer2", "fc"], clips)
-    assert relative_error(made[0], layer2) < 1e-4
-    assert relative_error(made[1], logits) < 1e-4
+    outputs = activations(ours, ["layer2", "fc"], clips)
+    assert relative_error(outputs[0], layer2) < 1e-4
+    assert relative_error(outputs[1], logits) < 1e-4
 
 
 @families
@@ -273,9 +273,11 @@ def test_a_training_step_moves_statistics_by_a_tenth():
 
 def test_standardizing():
     values = np.array([[[[[0.43216, 0.394666, 0.37645], [1, 1, 1]]]]], np.float32)
-    made = np.asarray(Standardize(resnet3d.KINETICS_MEANS, resnet3d.KINETICS_DEVIATIONS)(values))
+    standardized = np.asarray(
+        Standardize(resnet3d.KINETICS_MEANS, resnet3d.KINETICS_DEVIATIONS)(values)
+    )
     expected = [[0, 0, 0], [0.56784 / 0.22803, 0.605334 / 0.22145, 0.62355 / 0.216989]]
-    np.testing.assert_allclose(made[0, 0, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(standardized[0, 0, 0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("strides", [(1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 1, 1)])

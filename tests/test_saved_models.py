@@ -61,8 +61,8 @@ def test_its_weights_alone_are_loaded(folder):
 
 
 def test_a_command_takes_the_folder(folder, tmp_path):
-    made = ["--filters", "0", "--layers", "frames/c", "--steps", "1", "--compare", "0"]
-    assert gallery(["--keras-model", str(folder), *made, "--out", str(tmp_path / "made")]) == 0
+    units = ["--filters", "0", "--layers", "frames/c", "--steps", "1", "--compare", "0"]
+    assert gallery(["--keras-model", str(folder), *units, "--out", str(tmp_path / "made")]) == 0
 
 
 @pytest.fixture(scope="module")

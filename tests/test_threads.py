@@ -7,10 +7,9 @@ import numpy as np
 from keras import ops
 from test_attribution import QUICK
 
-from c3dvis import objectives
+from c3dvis import graph, objectives
 from c3dvis.attribution import attribute
 from c3dvis.maximize import maximize
-from c3dvis.models import layers
 
 L = keras.layers
 SHAPE = (4, 12, 12, 3)
@@ -38,7 +37,7 @@ def state(model: keras.Model) -> dict:
         flat = [*held] if isinstance(held, (list, tuple, set)) else []
         return id(value), [repr(one) if isinstance(one, tuple) else id(one) for one in flat]
 
-    holders = [*layers.flat(model), *model.operations, model]
+    holders = [*graph.sublayers(model), *model.operations, model]
     return {
         (holder.name, name): seen(value)
         for holder in holders

@@ -104,9 +104,9 @@ def test_feature_maps_follow_the_dot(network):
 @pytest.mark.parametrize("method", ["grad_cam", "layer_cam"])
 def test_class_activation_maps_follow_the_dot(network, method):
     clip, path = moving_dot(network.inputs[0].shape[1])
-    found = attribute(network, clip, objectives.logit(0), method=method, layer="tokens")
-    assert found.settings["grid"] == [len(path), 4, 4]
-    assert [(y // 2, x // 2) for y, x in peaks(found.heatmap)] == path
+    answer = attribute(network, clip, objectives.logit(0), method=method, layer="tokens")
+    assert answer.settings["grid"] == [len(path), 4, 4]
+    assert [(y // 2, x // 2) for y, x in peaks(answer.heatmap)] == path
 
 
 def test_clips_of_a_batch_keep_to_themselves(network):
@@ -145,8 +145,8 @@ def test_divided_attention_is_followed_through_every_block():
     assert layout.grid == (4, 4, 4)
     np.testing.assert_array_equal(layout.ids[0, 1:], np.arange(64))
     assert layout.ids[0, 0] >= 64
-    found, _ = tokens.follow(graph.flattened(network), network, (4, 24, 24, 3))
-    token = {int(ids[0, 0]) for ids in found.values() if ids.shape == (1, 65)}
+    ids_by_key, _ = tokens.follow(graph.flattened(network), network, (4, 24, 24, 3))
+    token = {int(ids[0, 0]) for ids in ids_by_key.values() if ids.shape == (1, 65)}
     assert token == {layout.ids[0, 0]}  # the same through repeats and means
     in_time = tokens.layout(network, "time_1", network.inputs[0].shape[1:])
     np.testing.assert_array_equal(in_time.ids, np.arange(64).reshape(1, 4, 16).swapaxes(1, 2))
@@ -165,8 +165,8 @@ def test_a_grid_can_be_given():
     network = without_convolution()
     clip = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
     options = {"layer": "tokens", "grid": (2, 2, 2)}
-    found = attribute(network, clip, objectives.logit(0), method="layer_cam", **options)
-    assert found.settings["grid"] == [2, 2, 2]
+    answer = attribute(network, clip, objectives.logit(0), method="layer_cam", **options)
+    assert answer.settings["grid"] == [2, 2, 2]
 
 
 def test_what_is_made_of_each_frame_has_a_grid_of_frames():
@@ -212,5 +212,5 @@ def test_a_mean_of_different_tokens_is_none_of_them(axis):
     x = L.Conv3D(3, (1, 2, 2), (1, 2, 2), name="patches")(clip)
     network = keras.Model(clip, ops.mean(x, axis=axis, keepdims=True))
     steps = graph.flattened(network)
-    found, _ = tokens.follow(steps, network, (2, 4, 4, 1))
-    assert steps.outputs[0] not in found and len(found) == 1
+    ids_by_key, _ = tokens.follow(steps, network, (2, 4, 4, 1))
+    assert steps.outputs[0] not in ids_by_key and len(ids_by_key) == 1

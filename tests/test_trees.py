@@ -239,8 +239,8 @@ def array_op(shape=(2,), kind="f4", raw=bytes(8), subtype=None):
     subtype = global_op("numpy", "ndarray") if subtype is None else subtype
     dtype = global_op("numpy", "dtype") + op((kind, False, True)) + b"R"
     dtype += op((3, "<", None, None, None, -1, -1, 0)) + b"b"
-    made = global_op("numpy.core.multiarray", "_reconstruct") + b"(" + subtype
-    return made + op((0,)) + op("b") + b"tR(" + op(1) + op(shape) + dtype + op(False) + raw + b"tb"
+    start = global_op("numpy.core.multiarray", "_reconstruct") + b"(" + subtype
+    return start + op((0,)) + op("b") + b"tR(" + op(1) + op(shape) + dtype + op(False) + raw + b"tb"
 
 
 def bytes_op(raw):

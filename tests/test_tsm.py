@@ -98,7 +98,7 @@ def in_numpy(weights, clips):
 
     x = (clips - MEANS) / DEVIATIONS
     x = pool(relu(norm(conv(x, "conv1", 2), "bn1")))
-    made = {"maxpool": x}
+    outputs = {"maxpool": x}
     for stage, blocks in BLOCKS.items():
         for block in range(blocks):
             name, past = f"layer{stage}.{block}", x
@@ -108,11 +108,11 @@ def in_numpy(weights, clips):
             x = norm(conv(x, f"{name}.conv3"), f"{name}.bn3")
             if block == 0:
                 past = norm(conv(past, f"{name}.downsample.0", step), f"{name}.downsample.1")
-            x = made[name] = relu(x + past)
-        made[f"layer{stage}"] = x
+            x = outputs[name] = relu(x + past)
+        outputs[f"layer{stage}"] = x
     kernel, bias = weights["new_fc"]
     frames = x.mean(axis=(2, 3)) @ kernel + bias
-    return made | {"new_fc": frames, "consensus": frames.mean(axis=1)}
+    return outputs | {"new_fc": frames, "consensus": frames.mean(axis=1)}
 
 
 @pytest.mark.parametrize("size", [(3, 21, 26), (2, 32, 16), (1, 1, 1)])
@@ -131,8 +131,8 @@ def test_parity_with_a_block_of_torchvision():
     network = keras.Model(inputs, tsm._bottleneck(inputs, "layer2.0", 3, 2))
     report = models.load_weights(network, DATA / "tsm_block.pth")
     assert report.assigned == report.total == 20
-    made = np.moveaxis(np.asarray(network(clips)), -1, 2).reshape(stored["tsm"].shape)
-    assert relative_error(made, stored["tsm"]) < 1e-5
+    output = np.moveaxis(np.asarray(network(clips)), -1, 2).reshape(stored["tsm"].shape)
+    assert relative_error(output, stored["tsm"]) < 1e-5
 
 
 # torchvision's ResNet50 with the shift, where torchvision is installed.
@@ -202,10 +202,10 @@ def compare_with_torchvision(size, folder):
     with torch.no_grad():
         standardized = torch.from_numpy((clips - MEANS) / DEVIATIONS).float()
         logits = theirs(standardized.permute(0, 1, 4, 2, 3)).numpy()
-    made = activations(ours, ["layer2", "consensus"], clips)
-    layer2 = between["out"].permute(0, 2, 3, 1).numpy().reshape(made[0].shape)
-    assert relative_error(made[0], layer2) < 1e-4
-    assert relative_error(made[1], logits) < 1e-4
+    outputs = activations(ours, ["layer2", "consensus"], clips)
+    layer2 = between["out"].permute(0, 2, 3, 1).numpy().reshape(outputs[0].shape)
+    assert relative_error(outputs[0], layer2) < 1e-4
+    assert relative_error(outputs[1], logits) < 1e-4
 
 
 # Figures that need no reference, and options.

@@ -115,11 +115,11 @@ def test_scores_and_gradients_are_the_networks_own(build, clip):
 
 def test_a_layer_without_time_has_maps_of_one_frame(clip):
     network = last_memory()
-    found = responses.feature_maps(network, clip, "memory")
+    feature_maps = responses.feature_maps(network, clip, "memory")
     expected = keras.Model(network.input, network.get_layer("memory").output)(clip[None])
-    np.testing.assert_allclose(found.maps, np.asarray(expected), atol=1e-6)
-    assert found.maps.shape == (1, 8, 8, 2)
-    assert found.scaled().shape == (2, *SHAPE[:3], 1)  # it covers all frames
+    np.testing.assert_allclose(feature_maps.maps, np.asarray(expected), atol=1e-6)
+    assert feature_maps.maps.shape == (1, 8, 8, 2)
+    assert feature_maps.scaled().shape == (2, *SHAPE[:3], 1)  # it covers all frames
 
 
 def test_what_a_stateful_network_remembers_is_neither_read_nor_changed(clip):
@@ -132,8 +132,8 @@ def test_what_a_stateful_network_remembers_is_neither_read_nor_changed(clip):
         answer = attribute(network, clip, DIFFERENCE, method="gradient")
         assert answer.score == pytest.approx(expected.score, abs=1e-6)
         np.testing.assert_allclose(answer.heatmap, expected.heatmap, atol=1e-6)
-    made = maximize(network, "memory:0-1", steps=1, steps_per_execution=1)
-    assert made.shape == (2, *SHAPE)
+    clips = maximize(network, "memory:0-1", steps=1, steps_per_execution=1)
+    assert clips.shape == (2, *SHAPE)
     for variable, value in zip(network.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 
@@ -192,9 +192,9 @@ def test_weights_that_a_layer_computes_with_are_rounded_as_the_layer_does(policy
     assert expected.any()
     for half in (network(policy), network(policy, (None, None, None, 3))):
         half.set_weights(single.get_weights())
-        found = attribute(half, clip, 0, method="grad_cam", layer="own").heatmap
+        in_half = attribute(half, clip, 0, method="grad_cam", layer="own").heatmap
         tolerance = 0.05 * np.abs(expected).max()
-        np.testing.assert_allclose(found, expected, atol=tolerance)
+        np.testing.assert_allclose(in_half, expected, atol=tolerance)
         assert maximize(half, "own:0", frames=4, size=(8, 8), steps=1).shape == (1, *SHAPE)
 
 

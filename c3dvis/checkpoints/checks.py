@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from c3dvis import files
-from c3dvis.text import in_short
+from c3dvis.text import in_one_line, in_short
 
 _NORMALIZATION = re.compile(r"batch_?norm|(^|_)bn(_|$|\d)", re.IGNORECASE)
 # Not converted here: whether kernels are reversed depends on the backend that wrote the file, not
@@ -24,13 +24,7 @@ THEANO_ADVICE = (
 
 def unreadable(path: Path, expected: str) -> ValueError:
     """The error for a file that is of no known format."""
-    if (path / "saved_model.pb").is_file():
-        what = (
-            "is a SavedModel: a program of TensorFlow, not layers that can be read. Save it as one "
-            f"file: pip install tf-keras, then tf_keras.models.load_model('{path}').save('model.h5'"
-            "), if you trust it, as that runs it"
-        )
-    elif path.is_dir():
+    if path.is_dir():
         what = "is a folder"
     elif not path.exists():
         what = files.absent(path)
@@ -47,6 +41,14 @@ def unreadable(path: Path, expected: str) -> ValueError:
         else:
             what = f"is not an HDF5 file or any other of these; it begins with {head[:12]!r}"
     return ValueError(f"Expected {expected}. Received: '{path}', which {what}.")
+
+
+def damaged(path: Path, expected: str, reason: BaseException) -> ValueError:
+    """The error for a file that begins as one of a format but can't be read."""
+    what = in_one_line(reason) or type(reason).__name__
+    return ValueError(
+        f"Expected {expected}. Received: '{path}', which is cut short or damaged ({what:.300})."
+    )
 
 
 def is_dense(layer) -> bool:
@@ -89,7 +91,7 @@ def check_finite(layer: str, value: np.ndarray, path: str) -> None:
         )
 
 
-def warn_unconverted(network, missing: Iterable[str], *, stacklevel: int) -> None:
+def warn_unconverted(network, missing: Iterable[str]) -> None:
     """Warns of fully connected layers that a file lacks, or has at their initial values."""
     untrained = {name: "not in the file" for name in missing}
     for layer in network.layers:
@@ -106,7 +108,7 @@ def warn_unconverted(network, missing: Iterable[str], *, stacklevel: int) -> Non
                 "another forgets to permute the rows of fc6 from channels first to channels last; "
                 "class scores mean nothing then."
             )
-        warnings.warn(message, stacklevel=stacklevel + 1)
+        warnings.warn(message, stacklevel=4)  # the caller of models.load_weights
 
 
 def _initial_state(values: Sequence[np.ndarray]) -> str | None:

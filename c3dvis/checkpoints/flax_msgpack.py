@@ -11,7 +11,6 @@ import ml_dtypes
 import msgpack
 import numpy as np
 
-from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.trees import Tree, plain_tree
 from c3dvis.text import in_one_line
 
@@ -71,8 +70,6 @@ def read_tree(path: str | os.PathLike) -> Tree:
     https://flax.readthedocs.io
     """
     path = Path(path)
-    if not is_flax_msgpack(path):
-        raise unreadable(path, "a msgpack file of Flax")
     try:
         saved = msgpack.unpackb(
             path.read_bytes(),

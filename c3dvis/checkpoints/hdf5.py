@@ -16,13 +16,13 @@ from c3dvis.checkpoints.checks import THEANO_ADVICE
 from c3dvis.checkpoints.match import StoredLayer, StoredWeight, WeightFile
 from c3dvis.text import in_short
 
-LEGACY = "HDF5 of Keras"  # how the format of files that `read_legacy` reads is called
 # Groups of files of Keras 1 or 2 that are not layers.
 _NO_LAYERS = ("optimizer_weights", "top_level_model_weights")
 # A dataset can claim any size without storing it. Larger ones, in bytes, are read only if they have
 # the shape of a weight of the network.
 _LARGE = 2**30
 _LARGEST_NUMBER = 8  # bytes, of a float64
+_LINKS = {h5py.ExternalLink: "an external link", h5py.SoftLink: "a soft link"}
 
 
 def is_hdf5(path: Path) -> bool:
@@ -64,7 +64,8 @@ def refuse_unsafe(file: h5py.File, path: Path, shapes) -> None:
             # The link is looked at, not followed: following an external one opens another file.
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise _unsafe(path, f"{_kind(link)} at {where!r}")
+                kind = _LINKS.get(type(link), "a link of unknown kind")
+                raise _unsafe(path, f"{kind} at {where!r}")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
             if isinstance(item, h5py.Group) and address not in seen:  # a group may hold itself
@@ -95,12 +96,6 @@ def _unsafe(path: Path, what: str) -> ValueError:
     return ValueError(
         f"Expected a weight file that holds its own arrays, of the network's shapes. Received: "
         f"'{path}' with {what}; nothing of it was read."
-    )
-
-
-def _kind(link) -> str:
-    return {h5py.ExternalLink: "an external link", h5py.SoftLink: "a soft link"}.get(
-        type(link), "a link of unknown kind"
     )
 
 
@@ -163,7 +158,7 @@ def read_legacy(file: h5py.File, path: Path) -> WeightFile:
         if isinstance(root.get(name), h5py.Group)
     ]
     version = keras_version(file)
-    label = f"{LEGACY} {version or '1 or 2'}"
+    label = f"HDF5 of Keras {version or '1 or 2'}"
     layers = [layer for layer in layers if layer.weights]
     return WeightFile(str(path), label, tuple(layers), tuple(notes))
 
@@ -171,22 +166,20 @@ def read_legacy(file: h5py.File, path: Path) -> WeightFile:
 def _weights(group: h5py.Group, path: Path) -> Iterator[StoredWeight]:
     names = _listed(group, "weight_names")
     if names is None:
-        paths: list[str] = []
-        group.visititems(lambda name, item: paths.append(name) if _is_dataset(item) else None)
-        names = sorted(paths, key=_natural)
+        names = []
+        group.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        names.sort(key=_natural)
     for name in names:
         dataset = group.get(name)
-        if not _is_dataset(dataset):
+        if not isinstance(dataset, h5py.Dataset):
             raise ValueError(
                 f"Expected a dataset {name!r}, as {group.name!r} of '{path}' lists it. "
                 f"Received: {in_short(sorted(group, key=_natural))}."
             )
         check_numeric(dataset, path)
         yield StoredWeight(name, dataset.shape, partial(dataset.__getitem__, ()))
-
-
-def _is_dataset(item) -> bool:
-    return isinstance(item, h5py.Dataset)
 
 
 def _listed(group: h5py.Group, attribute: str) -> list[str] | None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from c3dvis.checkpoints.keras1_names import current_class_name, current_settings
 
 _TRAINING = ("_initializer", "_regularizer", "_constraint")  # endings of keys
@@ -173,8 +175,6 @@ def _tensor(layer: str, node: int, tensor: int) -> dict[str, Any]:
 
 
 def _layer(kind: str, config: dict, origin: Origin) -> dict[str, Any]:
-    import keras
-
     if keras.saving.get_registered_object(kind) is not None:
         return _saved(None, kind, config)
     kind = current_class_name(kind, config)
@@ -216,20 +216,17 @@ def _without_needless(layer: type, config: dict, origin: Origin) -> dict[str, An
     taken = {*parameters, *(_COMMON if common else ())}
     kept = {}
     for key, value in config.items():
-        if key.endswith(_TRAINING):
-            continue
-        if key in taken:
+        if key in taken and not key.endswith(_TRAINING):
             kept[key] = value
-        elif not (value is None or value is False or key in _NEEDLESS or (key, value) == _ONE):
+        elif key in _NEEDLESS or key.endswith(_TRAINING):
+            continue
+        elif not (value is None or value is False or (key, value) == ("groups", 1)):
             raise ValueError(
                 f"Expected settings of Keras 3. Received: {origin}, whose {layer.__name__} "
                 f"{config.get('name')!r} has {key}={value!r:.80}, which Keras 3 does not have; "
                 f"{_SAVE_AGAIN}."
             )
     return kept
-
-
-_ONE = ("groups", 1)
 
 
 def _with_defaults(kind: str, config: dict, origin: Origin) -> dict[str, Any]:
@@ -258,15 +255,33 @@ def _value(key: str, value: Any, origin: Origin) -> Any:
 
 
 def _activation(value: Any, origin: Origin) -> Any:
-    import keras
-
     if isinstance(value, dict) and isinstance(value["config"], dict):  # a layer, such as LeakyReLU
         return converted(value, origin)
     name = value["config"] if isinstance(value, dict) else value
     if name == "hard_sigmoid":
-        from c3dvis.checkpoints.keras2_activations import keras2_hard_sigmoid
-
         name = keras.saving.get_registered_name(keras2_hard_sigmoid)
     if name is None or keras.saving.get_registered_object(name) is None:
         return name
     return {"module": None, "class_name": "function", "config": name, "registered_name": name}
+
+
+@keras.saving.register_keras_serializable(package="c3dvis")
+def keras2_hard_sigmoid(x):
+    """The `hard_sigmoid` of Keras 1 and 2: `clip(0.2 * x + 0.5, 0, 1)`.
+
+    Keras 3's is `relu6(x + 3) / 6`, of slope 1/6. A network trained with the old one, as every
+    ConvLSTM2D of Keras 2 is by default, needs the old one.
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        Tensor of the same shape, in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from c3dvis.models import keras2_hard_sigmoid
+        >>> np.asarray(keras2_hard_sigmoid(np.float32([-3, 0, 1, 3]))).round(2).tolist()
+        [0.0, 0.5, 0.7, 1.0]
+    """
+    return keras.ops.clip(0.2 * keras.ops.convert_to_tensor(x) + 0.5, 0, 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
+from c3dvis import graph
 from c3dvis.checkpoints import hdf5
 from c3dvis.checkpoints.checks import check_shape
 from c3dvis.checkpoints.keras1_names import current_weights
@@ -38,7 +38,8 @@ def assign_in_order(network, stored: WeightFile) -> None:
     sources = [by_name[name] for name in names] if set(names) == set(by_name) else stored.layers
     for layer, source in zip(targets, sources, strict=True):
         variables = [*layer.trainable_weights, *layer.non_trainable_weights]
-        values = current_weights(_kind(layer), [np.asarray(one.read()) for one in source.weights])
+        stored_values = [np.asarray(weight.read()) for weight in source.weights]
+        values = current_weights(type(layer).__name__, stored_values)
         if len(values) != len(variables):
             raise ValueError(
                 f"Expected {len(variables)} weights for layer {layer.name!r}. Received: "
@@ -49,45 +50,31 @@ def assign_in_order(network, stored: WeightFile) -> None:
             variable.assign(value)
 
 
-def _kind(layer) -> str:
-    return type(layer).__name__
-
-
-def warn_of_hard_sigmoid(network, path: Path, *, stacklevel: int) -> None:
+def warn_of_hard_sigmoid(network, file: h5py.File, path: Path) -> None:
     """Warns of weights that may have been trained with another recurrent activation.
 
     Weight files of Keras 1 and 2 don't say which. So the warning names all layers with Keras 3's
     hard sigmoid, and those with a sigmoid where the default was the hard one at that time.
     """
-    with h5py.File(path, "r") as file:
-        version = hdf5.keras_version(file)
-        says = str(file.attrs.get("model_config", "hard_sigmoid"))
+    version = hdf5.keras_version(file)
+    says = str(file.attrs.get("model_config", "hard_sigmoid"))
     origin = Origin(path, version)
     if origin.numbers >= (3,) or "hard_sigmoid" not in says:
         return
-    doubtful = [layer.name for layer in _leaves(network) if _is_doubtful(layer, origin)]
+    doubtful = [one.name for one in graph.sublayers(network) if _is_doubtful(one, origin)]
     if doubtful:
         warnings.warn(
             f"Recurrent layers that Keras {version or '1'} may have trained with its own "
             f"hard_sigmoid, clip(0.2 * x + 0.5, 0, 1), and that have another now: "
             f"{in_short(doubtful)}; if so, build them with "
             "recurrent_activation=c3dvis.models.keras2_hard_sigmoid.",
-            stacklevel=stacklevel + 1,
+            stacklevel=5,  # the caller of models.load_weights
         )
 
 
 def _is_doubtful(layer, origin: Origin) -> bool:
+    if not isinstance(layer, keras.layers.RNN):
+        return False
     name = getattr(getattr(layer, "recurrent_activation", None), "__name__", "")
-    was_default = _kind(layer).startswith("ConvLSTM") or origin.numbers < (2, 3)
+    was_default = type(layer).__name__.startswith("ConvLSTM") or origin.numbers < (2, 3)
     return name == "hard_sigmoid" or (name == "sigmoid" and was_default)
-
-
-def _leaves(layer) -> Iterator[Any]:
-    """The layers of a network, those in wrappers included."""
-    inside = list(getattr(layer, "layers", ()))
-    for name in ("layer", "forward_layer", "backward_layer"):
-        inside += [one for one in [getattr(layer, name, None)] if one is not None]
-    if not inside:
-        yield layer
-    for one in inside:
-        yield from _leaves(one)

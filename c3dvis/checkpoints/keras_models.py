@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
 from c3dvis import files
@@ -55,8 +56,6 @@ def load_keras_model(path: str | os.PathLike):
 
     That one has registered this package's layers; this one knows what the caller has registered.
     """
-    import keras
-
     path = files.as_path(path)
     if saved_models.is_saved_model(path):
         suffix, (config, version) = "", saved_models.read_config(path)
@@ -93,8 +92,6 @@ def _not_opened(file: str, reason: Exception) -> ValueError:
 
 def _open_old(config: Any, origin: keras2_configs.Origin):
     """Builds the network of a file of Keras 1 or 2 in Keras 3, and gives it the file's weights."""
-    import keras
-
     try:
         converted = keras2_configs.converted(config, origin)
         network = keras.saving.deserialize_keras_object(converted, safe_mode=True)

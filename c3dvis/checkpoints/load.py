@@ -10,8 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from c3dvis import files
 from c3dvis.checkpoints import (
@@ -40,7 +43,7 @@ class WeightFormat:
     Attributes:
         name: As it is shown where a file is of none.
         recognises: Whether a file (which need not exist) is of this format, by its content.
-        load: Loads it into a network, all or nothing; the last argument are the families whose
+        load: Loads it into a network, all or nothing; the last argument is the families whose
             names in files of other libraries are known.
     """
 
@@ -53,25 +56,15 @@ def _load_hdf5(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     shapes = {tuple(variable.shape) for variable in network.weights}
     with hdf5.open_hdf5(path, shapes) as file:
         if not hdf5.is_keras3(file):
-            return assign(network, rename_keras_port(hdf5.read_legacy(file, path)))
+            report = assign(network, rename_keras_port(hdf5.read_legacy(file, path)))
+            warn_of_hard_sigmoid(network, file, path)
+            return report
         unused = keras_weights.check_weights(network, file, path)
     return keras_weights.load_weights_file(network, path, unused)
 
 
 def _load_whole(network, path: Path, _families: Iterable[Family]) -> LoadReport:
     return assign(network, keras_models.read_weights(path))
-
-
-def _load_numpy_pickle(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    return trees.load_tree(network, path, families, "pickled arrays", numpy_pickles.read_tree(path))
-
-
-def _load_flax_msgpack(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    return trees.load_tree(network, path, families, "Flax msgpack", flax_msgpack.read_tree(path))
-
-
-def _load_tf_checkpoint(network, path: Path, _families: Iterable[Family]) -> LoadReport:
-    return tf_checkpoint.load_tf_checkpoint(network, path)
 
 
 FORMATS = (
@@ -81,27 +74,42 @@ FORMATS = (
     WeightFormat(
         "TensorFlow 1 checkpoint (model.ckpt, for its several files)",
         tf_checkpoint.is_tf_checkpoint,
-        _load_tf_checkpoint,
+        lambda network, path, _families: tf_checkpoint.load_tf_checkpoint(network, path),
     ),
-    WeightFormat("pickled NumPy arrays", numpy_pickles.is_numpy_pickle, _load_numpy_pickle),
-    WeightFormat("PyTorch (.pth, .pt)", pytorch_files.is_pytorch, state_dicts.load_pytorch),
-    WeightFormat("safetensors", safetensors_files.is_safetensors, state_dicts.load_safetensors),
-    WeightFormat("msgpack of Flax", flax_msgpack.is_flax_msgpack, _load_flax_msgpack),
+    WeightFormat(
+        "pickled NumPy arrays",
+        numpy_pickles.is_numpy_pickle,
+        partial(trees.load_tree, format="pickled arrays", read=numpy_pickles.read_tree),
+    ),
+    WeightFormat(
+        "PyTorch (.pth, .pt)",
+        pytorch_files.is_pytorch,
+        partial(state_dicts.load_tensors, format="PyTorch", read=state_dicts.pytorch_tensors),
+    ),
+    WeightFormat(
+        "safetensors",
+        safetensors_files.is_safetensors,
+        partial(
+            state_dicts.load_tensors, format="safetensors", read=safetensors_files.stored_tensors
+        ),
+    ),
+    WeightFormat(
+        "msgpack of Flax",
+        flax_msgpack.is_flax_msgpack,
+        partial(trees.load_tree, format="Flax msgpack", read=flax_msgpack.read_tree),
+    ),
 )
 
 
-def load_weights(
-    network, path: str | os.PathLike, *, families: Iterable[Family] = (), stacklevel: int = 1
-) -> LoadReport:
+def load_weights(network, path: str | os.PathLike, families: Iterable[Family]) -> LoadReport:
     """Loads a weight file into a network, or changes nothing.
 
-    `c3dvis.models.load_weights` is the same with the families of this package.
+    `c3dvis.models.load_weights` is this with the families of this package.
 
     Args:
         network: A Keras model that has been built.
         path: The file, of one of `FORMATS`.
         families: Those whose names in files of other libraries are known.
-        stacklevel: Of the warning, as in `warnings.warn`: 1 is the caller.
 
     Raises:
         ValueError: If the file is of no known format, damaged, unsafe, or does not fit.
@@ -111,14 +119,14 @@ def load_weights(
             recurrent layers may have been trained with another activation (Keras 1 and 2).
     """
     path = files.as_path(path)
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"Expected a Keras model. Received: {type(network).__name__}.")
     format = format_of(path)
     if format is None:
         names = " or ".join(known.name for known in FORMATS)
         raise unreadable(path, f"a weight file: {names}")
     report = format.load(network, path, families)
-    if report.format.startswith(hdf5.LEGACY):
-        warn_of_hard_sigmoid(network, path, stacklevel=stacklevel + 1)
-    warn_unconverted(network, report.missing, stacklevel=stacklevel + 1)
+    warn_unconverted(network, report.missing)
     return report
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.restricted_pickles import (
     Dict,
     Function,
@@ -78,8 +77,6 @@ def read_tree(path: str | os.PathLike) -> Tree:
         {'fc': {'bias': array([0., 0.])}}
     """
     path = Path(path)
-    if not is_numpy_pickle(path):
-        raise unreadable(path, "a pickled tree of NumPy arrays")
     with refusals(path, "a pickled tree of NumPy arrays"):
         return loads(path.read_bytes())
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from c3dvis.checkpoints.checks import unreadable
 from c3dvis.checkpoints.restricted_pickles import (
     Dict,
     Function,
@@ -89,8 +88,6 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
         ValueError: If the file is damaged, calls for anything but tensors, or holds none.
     """
     path = Path(path)
-    if not is_pytorch(path):
-        raise unreadable(path, "a PyTorch file (.pth, .pt)")
     with refusals(path, "a PyTorch file of tensors"):
         tensors, values = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
         return {
@@ -128,7 +125,9 @@ def _read_zip(path: Path) -> _Contents:
         folder = pickled.removesuffix("data.pkl")
         order = f"{folder}byteorder"
         _check_order(order not in entries or archive.read(order) == b"little")
-        _check_length(entries[pickled].file_size)
+        length = entries[pickled].file_size
+        if length > _LONGEST_PICKLE:
+            raise Refused(f"with a pickle of {length:,} bytes beside its tensors. {ADVICE}")
         tensors = state_dict(TensorUnpickler(io.BytesIO(archive.read(pickled))).load())
         # Reading an entry compares its checksum, too.
         values = {
@@ -194,11 +193,6 @@ def _refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
 def _check_order(little_endian: bool) -> None:
     if not little_endian:
         raise Refused(f"written on a big-endian machine. Convert it there. {ADVICE}")
-
-
-def _check_length(length: int) -> None:
-    if length > _LONGEST_PICKLE:
-        raise Refused(f"with a pickle of {length:,} bytes beside its tensors. {ADVICE}")
 
 
 def _storages(tensors: dict[str, Tensor]) -> dict[str, Storage]:
@@ -277,12 +271,12 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
         saved = saved.pop(inner[0])  # taken out, a dictionary that holds itself comes to an end
     if not isinstance(saved, dict) or not saved:
         raise Refused(f"which holds no state dict. {ADVICE}")
-    wrong = [key for key, value in saved.items() if not _is_named_tensor(key, value)]
+    wrong = [
+        key
+        for key, value in saved.items()
+        if not (isinstance(key, str) and key.isprintable() and isinstance(value, Tensor))
+    ]
     if wrong:
         named = in_short(map(shown, wrong))
         raise Refused(f"whose state dict holds {named}, which is no tensor. {ADVICE}")
     return saved
-
-
-def _is_named_tensor(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and key.isprintable() and isinstance(value, Tensor)

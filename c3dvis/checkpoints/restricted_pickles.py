@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from c3dvis.text import in_one_line
+from c3dvis.checkpoints.checks import damaged
 
 Globals = Mapping[tuple[str, str], Any]  # module and name to their replacement
 
@@ -36,11 +36,7 @@ def refusals(path: Path, kind: str) -> Iterator[None]:
     except Refused as reason:
         raise ValueError(f"Expected {kind}. Received: '{path}', {reason}") from None
     except Exception as reason:  # a damaged pickle raises anything
-        what = in_one_line(reason) or type(reason).__name__
-        raise ValueError(
-            f"Expected {kind} that can be read. Received: '{path}', which is cut short or damaged "
-            f"({what:.300})."
-        ) from reason
+        raise damaged(path, f"{kind} that can be read", reason) from reason
 
 
 class Function:

@@ -9,10 +9,10 @@ import ml_dtypes  # noqa: F401 - makes bfloat16 a type of NumPy, which the libra
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from c3dvis.checkpoints.checks import unreadable
+from c3dvis.checkpoints.checks import damaged
 from c3dvis.checkpoints.match import StoredWeight
-from c3dvis.text import in_one_line
 
+_EXPECTED = "a safetensors file"
 _LENGTH_BYTES = 8  # of the number at the start: how long the header is
 _LONGEST_HEADER = 100_000_000  # bytes, as the library has it
 _DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
@@ -55,15 +55,13 @@ def stored_tensors(path: str | os.PathLike) -> dict[str, StoredWeight]:
     https://huggingface.co/docs/safetensors
     """
     path = Path(path)
-    if not is_safetensors(path):
-        raise unreadable(path, "a safetensors file")
     try:
         with safe_open(path, "numpy") as file:  # compares the header with the file's length
             tensors = {name: _stored(file, name, path) for name in file.offset_keys()}
         if not tensors:
             raise ValueError("no tensors")
     except (SafetensorError, ValueError, OSError) as reason:
-        raise _damaged(path, reason) from reason
+        raise damaged(path, _EXPECTED, reason) from reason
     return tensors
 
 
@@ -78,14 +76,6 @@ def _stored(file, name: str, path: Path) -> StoredWeight:
             with safe_open(path, "numpy") as file:
                 return file.get_tensor(name)
         except (SafetensorError, OSError, MemoryError) as reason:
-            raise _damaged(path, reason) from reason
+            raise damaged(path, _EXPECTED, reason) from reason
 
     return StoredWeight(name, tuple(tensor.get_shape()), read)
-
-
-def _damaged(path: Path, reason: BaseException) -> ValueError:
-    what = in_one_line(reason) or type(reason).__name__
-    return ValueError(
-        f"Expected a safetensors file. Received: '{path}', which is cut short or damaged "
-        f"({what:.300})."
-    )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from c3dvis.checkpoints import tf_checkpoint
@@ -148,8 +149,6 @@ def _pairs(layer, node, nodes) -> Iterator[tuple[Any, Any, str]]:
 
 def _inner(layer) -> Iterator[tuple[str, Any]]:
     """The layers with weights in a layer, by what a SavedModel calls them."""
-    import keras
-
     if isinstance(layer, keras.Model):
         weighted = [one for one in layer.layers if one.weights]
         yield from ((f"layer_with_weights-{i}", one) for i, one in enumerate(weighted))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from c3dvis import graph
-from c3dvis.checkpoints import pytorch_files, safetensors_files
+from c3dvis.checkpoints import pytorch_files
 from c3dvis.checkpoints.match import (
     Family,
     LoadReport,
@@ -47,30 +47,35 @@ _NO_WEIGHT = "num_batches_tracked"
 _HASH = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.[a-z]")
 
 
-def load_pytorch(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    """Loads a PyTorch file (.pth, .pt) into a network, or changes nothing."""
-    return _load(network, path, families, "PyTorch", _read_pytorch)
+def pytorch_tensors(path: Path) -> dict[str, StoredWeight]:
+    """The tensors of a PyTorch file (.pth, .pt) by name."""
+    tensors = pytorch_files.read_tensors(path)
+    return {
+        name: StoredWeight(name, value.shape, partial(np.asarray, value))
+        for name, value in tensors.items()
+    }
 
 
-def load_safetensors(network, path: Path, families: Iterable[Family]) -> LoadReport:
-    """Loads a safetensors file with PyTorch's names into a network, or changes nothing."""
-    return _load(network, path, families, "safetensors", safetensors_files.stored_tensors)
-
-
-def _read_pytorch(path: Path) -> dict[str, StoredWeight]:
-    def stored(name: str, value: np.ndarray) -> StoredWeight:
-        return StoredWeight(name, value.shape, lambda: value)
-
-    return {name: stored(name, value) for name, value in pytorch_files.read_tensors(path).items()}
-
-
-def _load(
+def load_tensors(
     network,
     path: Path,
     families: Iterable[Family],
+    *,
     format: str,
     read: Callable[[Path], Mapping[str, StoredWeight]],
 ) -> LoadReport:
+    """Loads a file of tensors with PyTorch's names into a network, or changes nothing.
+
+    Args:
+        network: A Keras model that has been built.
+        path: The file.
+        families: Those whose names are known.
+        format: Its format, in words.
+        read: Function of the path that returns its tensors by name.
+
+    Raises:
+        ValueError: If a weight has no tensor or a tensor no weight, or what `match.assign` refuses.
+    """
     _check_hash(path)
     targets = {layer.name: layer for layer in weighted_layers(network)}
     tensors = _unwrapped(read(path))

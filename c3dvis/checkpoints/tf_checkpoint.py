@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from c3dvis.checkpoints import tf_index
+from c3dvis.checkpoints.checks import damaged
 from c3dvis.checkpoints.i3d_names import CLASSIFIER, keras_name, published_name
 from c3dvis.checkpoints.match import LoadReport, StoredWeight, assign_translated, weighted_layers
-from c3dvis.text import in_one_line, in_short
+from c3dvis.text import in_short
 
+_EXPECTED = "a TensorFlow checkpoint"
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
 _SONNET_VARIABLES = {"kernel": "w", "bias": "b"}
+_KERAS_VARIABLES = {"w": "kernel", "b": "bias"}
 _COUNTERS = ("global_step",)  # of a training run; no weights
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LONGEST_INDEX = 64 * 2**20  # bytes; that of a video network has less than one MiB
@@ -54,7 +57,6 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
     """
     prefix = _prefix(path)
     reader, shapes, dtypes = _open(prefix)
-    _check_shards(prefix, shapes, dtypes)
     # TensorFlow 1 names what an optimizer keeps of a variable as if it lay inside the variable.
     slots = {name for name in shapes if name.rpartition("/")[0] in shapes}
     names = sorted(shapes.keys() - slots - set(_COUNTERS))
@@ -62,10 +64,14 @@ def load_tf_checkpoint(network, path: Path) -> LoadReport:
 
     def place(name: str) -> tuple[str, str]:
         layer, _, variable = name.removeprefix(scope).rpartition("/")
-        known = {sonnet: keras for keras, sonnet in _SONNET_VARIABLES.items()}
-        return keras_name(layer), known.get(variable, variable)
+        return keras_name(layer), _KERAS_VARIABLES.get(variable, variable)
 
-    _check_numeric(prefix, {name: dtypes[name] for name in names})
+    wrong = [name for name in names if not _is_numeric(dtypes[name])]
+    if wrong:
+        raise ValueError(
+            f"Expected variables that are numbers. Received: '{prefix}' with {in_short(wrong)}, "
+            f"of the type {dtypes[wrong[0]].name}."
+        )
     weights = [_weight(reader, name, shapes[name], prefix) for name in names]
     notes = (f"{len(slots)} slots of an optimizer left out",) if slots else ()
     format = "TensorFlow 1 checkpoint"
@@ -85,14 +91,13 @@ def read_variables(prefix: Path) -> tuple[Sequence[Any], dict[str, StoredWeight]
     from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
     reader, shapes, dtypes = _open(prefix)
-    _check_shards(prefix, shapes, dtypes)
     if _OBJECTS in dtypes and dtypes[_OBJECTS].name != "string":
-        raise _damaged(prefix, ValueError(f"objects of the type {dtypes[_OBJECTS].name}"))
+        raise damaged(prefix, _EXPECTED, ValueError(f"objects of the type {dtypes[_OBJECTS].name}"))
     try:
         nodes = TrackableObjectGraph.FromString(reader.get_tensor(_OBJECTS)).nodes
     except Exception as reason:  # as in _open
-        raise _damaged(prefix, reason) from reason
-    numbers = [name for name, dtype in dtypes.items() if dtype.is_floating or dtype.is_integer]
+        raise damaged(prefix, _EXPECTED, reason) from reason
+    numbers = [name for name, dtype in dtypes.items() if _is_numeric(dtype)]
     return nodes, {name: _weight(reader, name, shapes[name], prefix) for name in numbers}
 
 
@@ -138,11 +143,12 @@ def _open(prefix: Path) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, Any]
     try:
         _check_index(_index(prefix))
         reader = tf.train.load_checkpoint(str(prefix))
-        shapes = reader.get_variable_to_shape_map()
+        shapes = {name: tuple(n) for name, n in reader.get_variable_to_shape_map().items()}
         dtypes = reader.get_variable_to_dtype_map()
-        return reader, {name: tuple(shape) for name, shape in shapes.items()}, dtypes
     except Exception as reason:  # TensorFlow raises different classes for different damage
-        raise _damaged(_index(prefix), reason) from reason
+        raise damaged(_index(prefix), _EXPECTED, reason) from reason
+    _check_shards(prefix, shapes, dtypes)
+    return reader, shapes, dtypes
 
 
 def _check_index(path: Path) -> None:
@@ -172,20 +178,8 @@ def _extents(part) -> tuple[tuple[int, int], ...]:
     return tuple((e.start, e.length if e.HasField("length") else -1) for e in part.extent)
 
 
-def _check_numeric(prefix: Path, dtypes: Mapping[str, Any]) -> None:
-    wrong = [name for name, dtype in dtypes.items() if not (dtype.is_floating or dtype.is_integer)]
-    if wrong:
-        raise ValueError(
-            f"Expected variables that are numbers. Received: '{prefix}' with {in_short(wrong)}, "
-            f"of the type {dtypes[wrong[0]].name}."
-        )
-
-
-def _damaged(path: Path, reason: BaseException) -> ValueError:
-    return ValueError(
-        f"Expected a TensorFlow checkpoint. Received: '{path}', which is cut short or damaged "
-        f"({in_one_line(reason)})."
-    )
+def _is_numeric(dtype) -> bool:
+    return dtype.is_floating or dtype.is_integer
 
 
 def _check_shards(prefix: Path, shapes: Mapping[str, tuple], dtypes: Mapping[str, Any]) -> None:
@@ -233,6 +227,6 @@ def _weight(reader, name: str, shape: tuple[int, ...], prefix: Path) -> StoredWe
         try:
             return np.reshape(reader.get_tensor(name), shape)
         except Exception as reason:  # as in _open
-            raise _damaged(prefix, reason) from reason
+            raise damaged(prefix, _EXPECTED, reason) from reason
 
     return StoredWeight(name, shape, read)

@@ -75,22 +75,27 @@ def _name(key: Any) -> str:
 
 
 def load_tree(
-    network, path: Path, families: Iterable[Family], format: str, tree: Tree
+    network,
+    path: Path,
+    families: Iterable[Family],
+    *,
+    format: str,
+    read: Callable[[Path], Tree],
 ) -> LoadReport:
-    """Assigns a tree to a network, all or nothing.
+    """Loads a file with a tree of arrays into a network, or changes nothing.
 
     Args:
         network: A Keras model that has been built.
-        path: The file, as messages show it.
+        path: The file.
         families: Those whose names are known.
         format: Its format, in words.
-        tree: Of arrays.
+        read: Function of the path that returns the tree.
 
     Raises:
         ValueError: If a weight has no array or an array no weight, or what `match.assign` refuses.
     """
     targets = {layer.name: layer for layer in weighted_layers(network)}
-    arrays, notes = _weights(tree, path)
+    arrays, notes = _weights(read(path), path)
     namings: list[Naming] = [(_plain_place, "")]
     namings += [(one.from_flax, one.classifier) for one in families if one.from_flax]
     places, classifier = best_fit(targets, arrays, namings, _NORMALIZATION, _OTHERS)

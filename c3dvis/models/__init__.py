@@ -16,7 +16,7 @@ from c3dvis.models.building import build
 from c3dvis.models.table import DEFAULT, NETWORKS, Entry, class_names, entry, names
 
 if TYPE_CHECKING:
-    from c3dvis.checkpoints.keras2_activations import keras2_hard_sigmoid
+    from c3dvis.checkpoints.keras2_configs import keras2_hard_sigmoid
     from c3dvis.checkpoints.match import LoadReport
     from c3dvis.models.c3d import C3D, fold_batch_normalization
     from c3dvis.models.channels import channels_last
@@ -68,7 +68,7 @@ _FILES = {
     "load_weights": "loading",
     "load_keras_model": "loading",
     "LoadReport": ".checkpoints.match",
-    "keras2_hard_sigmoid": ".checkpoints.keras2_activations",
+    "keras2_hard_sigmoid": ".checkpoints.keras2_configs",
     "decode_predictions": "labels",
     "preprocess_input": "preprocessing",
     "one_input": "held_inputs",

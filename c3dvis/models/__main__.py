@@ -14,6 +14,7 @@ from typing import Any
 from c3dvis import files, models
 from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.models import table
+from c3dvis.text import in_one_line
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: their input, their publication, and where to get weights. With --get,
@@ -171,7 +172,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
 
     known = published.identify(network)
     if known is not None:
-        print(_line("known", str(known)))
+        print(_line("known", known))
     print(_row("assigned", f"{report.assigned} of the network's {report.total} weights"))
     _print_layers("missing", report.missing)
     _print_layers("unused", report.unused)
@@ -186,25 +187,19 @@ def _print_files(path: Path) -> None:
     from c3dvis.checkpoints.tf_checkpoint import checkpoint_files, is_tf_checkpoint
 
     for file in checkpoint_files(path) if is_tf_checkpoint(path) else [path]:
-        print(_line("file", str(file)))
+        print(_line("file", file))
         if file.is_file():
             with file.open("rb") as opened:
                 print(_line("sha256", hashlib.file_digest(opened, "sha256").hexdigest()))
 
 
 def _print_layers(head: str, layers: Sequence[str]) -> None:
-    print(_row(head, _shown(f"{len(layers)}: {', '.join(layers)}" if layers else "none")))
+    print(_row(head, in_one_line(f"{len(layers)}: {', '.join(layers)}" if layers else "none")))
 
 
 def _line(head: str, text: Any) -> str:
     """A row that stays one line, however long: what other programs may look for."""
-    return f"  {head}".ljust(_INDENT) + f" {_shown(text)}"
-
-
-def _shown(text: str) -> str:
-    """One line; characters that a terminal would obey are spelled out."""
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return f"  {head}".ljust(_INDENT) + f" {in_one_line(text)}"
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def before_activation(call: graph.Call):
     if isinstance(layer, ACTIVATIONS):
         return call.inputs[0]
     if isinstance(layer, keras.layers.TimeDistributed) and _activates(layer.layer):
-        return _of_each_frame(call)
+        return _without_activation(call)
     inner = getattr(layer, "cell", None) or getattr(layer, "layer", None)
     if inner is not None and _activation_name(inner) not in (None, "linear"):
         raise ValueError(
@@ -59,10 +59,7 @@ def before_activation(call: graph.Call):
         )
     if not layer.weights or _activation_name(layer) in (None, "linear"):
         return call.outputs[0]
-    name = f"{layer.name}_before_activation"
-    return graph.call_unrecorded(
-        WithoutActivation(layer, name=name), call.inputs[0], in_place_of=call
-    )
+    return _without_activation(call)
 
 
 def _activates(layer: keras.layers.Layer) -> bool:
@@ -71,11 +68,15 @@ def _activates(layer: keras.layers.Layer) -> bool:
     return has_own and _activation_name(layer) not in (None, "linear")
 
 
-def _of_each_frame(call: graph.Call):
-    """What a layer in `TimeDistributed` computes before its activation."""
-    inner = WithoutActivation(call.layer.layer, name=f"{call.layer.layer.name}_before_activation")
-    each = keras.layers.TimeDistributed(inner, name=f"{call.layer.name}_before_activation")
-    return graph.call_unrecorded(each, call.inputs[0], in_place_of=call)
+def _without_activation(call: graph.Call):
+    """What a layer, or the one in `TimeDistributed`, computes before its own activation."""
+    layer, name = call.layer, f"{call.layer.name}_before_activation"
+    if isinstance(layer, keras.layers.TimeDistributed):
+        inner = WithoutActivation(layer.layer, name=f"{layer.layer.name}_before_activation")
+        other = keras.layers.TimeDistributed(inner, name=name)
+    else:
+        other = WithoutActivation(layer, name=name)
+    return graph.call_unrecorded(other, call.inputs[0], in_place_of=call)
 
 
 def _class_output(network: keras.Model, output_name: str):
@@ -124,7 +125,7 @@ def _without_softmax(output):
         inner = keras.Model(model.inputs, _without_softmax(model.outputs[tensor_index]))
         return graph.call_in_place(inner, call)
     if isinstance(layer, keras.layers.TimeDistributed) and _activates(layer.layer):
-        return _of_each_frame(call) if _activation_name(layer.layer) in _OF_CLASSES else output
+        return _without_activation(call) if _activation_name(layer.layer) in _OF_CLASSES else output
     # As a layer of its own, or as a function such as keras.ops.softmax.
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return call.inputs[0]
@@ -139,8 +140,7 @@ def _without_softmax(output):
         return output
     if isinstance(layer, keras.layers.Activation):
         return call.inputs[0]
-    logits = WithoutActivation(layer, name=f"{layer.name}_logits")
-    return graph.call_unrecorded(logits, call.inputs[0], in_place_of=call)
+    return _without_activation(call)
 
 
 def _activation_name(layer) -> str | None:

@@ -39,10 +39,10 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
         'moving left'
     """
     entry = table.entry(name)
-    of_table = True
-    if weights == "bundled":
+    of_table = isinstance(weights, str)
+    if of_table and weights == "bundled":
         weights = None if entry.weights is None else bundled.file(entry.weights)
-    elif weights in {other.published for other in table.NETWORKS if other.published is not None}:
+    elif of_table and weights in {other.published for other in table.NETWORKS}:
         weights = _published(entry, str(weights))
     else:
         of_table = False

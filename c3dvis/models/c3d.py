@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 import numpy as np
 from keras import layers
 
-from c3dvis.models.checks import (
+from c3dvis.models.builder_parts import (
+    Preprocessing,
     check_channels,
     check_fixed,
-    check_input_shape,
     check_numbers,
+    checked_shape,
+    finished,
+    precise,
     scaled,
 )
-from c3dvis.models.ends import Preprocessing, finished, precise
 from c3dvis.models.loading import locate
 
 # Means over the centre crop of the mean cube of Sports-1M, in grey levels of 0 to 255, as blue,
@@ -114,8 +117,9 @@ def C3D(
     Tran et al. 2015, "Learning Spatiotemporal Features with 3D Convolutional Networks",
     https://arxiv.org/abs/1412.0767
     """
-    input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
     check_numbers(classes, width, dropout)
+    reason = ", as C3D halves them four times"
+    input_shape = checked_shape(input_shape, (16, 112, 112, 3), smallest=_SMALLEST, reason=reason)
     _check(input_shape, include_top, include_preprocessing, pool5, fc)
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
@@ -131,12 +135,18 @@ def C3D(
             x = layers.ZeroPadding3D(padding, "channels_last", name="zeropad5")(x)
         x = layers.MaxPooling3D(window, data_format="channels_last", name=pool)(x)
     if include_top:
-        units = scaled(_FC_UNITS, width) if fc is None else fc
+        units = scaled(_FC_UNITS, width) if fc is None else int(fc)
         x = layers.Flatten(data_format="channels_last", name="flatten")(x)
         for number in (6, 7):
-            x = _hidden(x, f"fc{number}", units, batch_normalization)
+            dense = layers.Dense(
+                units,
+                activation=None if batch_normalization else "relu",
+                use_bias=not batch_normalization,
+                name=f"fc{number}",
+            )
+            x = _normalized(dense(x), f"fc{number}") if batch_normalization else dense(x)
             x = layers.Dropout(dropout, name=f"dropout{number}")(x)
-        x = layers.Dense(classes, activation=classifier_activation, name="fc8", dtype=precise())(x)
+        x = layers.Dense(int(classes), classifier_activation, name="fc8", dtype=precise())(x)
     return finished(inputs, x, name, path)
 
 
@@ -150,14 +160,7 @@ def _convolution(x, name: str, channels: int, batch_normalization: bool):
         use_bias=not batch_normalization,
         name=name,
     )
-    x = convolution(x)
-    return _normalized(x, name) if batch_normalization else x
-
-
-def _hidden(x, name: str, units: int, batch_normalization: bool):
-    if not batch_normalization:
-        return layers.Dense(units, activation="relu", name=name)(x)
-    return _normalized(layers.Dense(units, use_bias=False, name=name)(x), name)
+    return _normalized(convolution(x), name) if batch_normalization else convolution(x)
 
 
 def _normalized(x, name: str):
@@ -166,8 +169,6 @@ def _normalized(x, name: str):
 
 
 def _check(input_shape, include_top, include_preprocessing, pool5, fc) -> None:
-    reason = ", as C3D halves them four times"
-    check_input_shape(input_shape, smallest=_SMALLEST, reason=reason)
     if include_top:
         check_fixed(input_shape, slice(0, 3), "fc6 needs them")
     if include_preprocessing:
@@ -177,8 +178,8 @@ def _check(input_shape, include_top, include_preprocessing, pool5, fc) -> None:
             f"Expected pool5 to be {' or '.join(map(repr, _POOL5_PADDING))}. "
             f"Received: pool5={pool5!r}."
         )
-    if fc is not None and fc < 1:
-        raise ValueError(f"Expected at least 1 unit in fc6 and fc7. Received: fc={fc}.")
+    if fc is not None and (not isinstance(fc, Integral) or fc < 1):
+        raise ValueError(f"Expected at least 1 unit in fc6 and fc7. Received: fc={fc!r}.")
 
 
 def fold_batch_normalization(trained: keras.Model, plain: keras.Model) -> None:

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from c3dvis import graph, opening
+from c3dvis.models.description import check
 from c3dvis.text import in_short
 
 FIRST = "channels_first"
@@ -51,15 +52,12 @@ def channels_last(network: keras.Model) -> keras.Model:
         >>> models.channels_last(network).input_shape
         (None, 4, 8, 8, 3)
     """
-    if not has_channels_first(network):
+    if not any(getattr(one, "data_format", None) == FIRST for one in graph.sublayers(network)):
         return network
+    if not graph.is_graph(network):
+        check(network)  # refuses it
     begins = [_begins_channels_first(network, tensor) for tensor in network.inputs]
     return _Mover().model(network, begins)
-
-
-def has_channels_first(network) -> bool:
-    """Whether a layer of a network, or one inside another, has its channels first."""
-    return any(getattr(one, "data_format", None) == FIRST for one in graph.sublayers(network))
 
 
 def _begins_channels_first(network: keras.Model, tensor) -> bool:
@@ -95,7 +93,10 @@ class _Mover:
         key = (id(network), *are_moved)
         if key not in self._models:
             inputs = [
-                keras.Input(batch_shape=_moved_shape(t.shape) if moved else t.shape, dtype=t.dtype)
+                keras.Input(
+                    batch_shape=(t.shape[0], *t.shape[2:], t.shape[1]) if moved else t.shape,
+                    dtype=t.dtype,
+                )
                 for t, moved in zip(network.inputs, are_moved, strict=True)
             ]
             pairs = zip(inputs, are_moved, strict=True)
@@ -113,15 +114,17 @@ class _Mover:
         if graph.is_graph(layer):
             inner = self.model(layer, are_moved)
             outputs = keras.tree.flatten(inner(values if len(values) > 1 else values[0]))
-            self._mark([t for t, own in zip(outputs, inner.outputs, strict=True) if self._is(own)])
+            pairs = zip(outputs, inner.outputs, strict=True)
+            self._mark([tensor for tensor, own in pairs if id(own) in self.moved])
             return outputs
-        if getattr(layer, "data_format", None) == FIRST and not _is_recurrent(layer):
+        is_recurrent = hasattr(layer, "cell")
+        if getattr(layer, "data_format", None) == FIRST and not is_recurrent:
             if isinstance(layer, layers.Flatten):  # it goes through channels last anyway
                 last = layers.Flatten(name=layer.name)
             else:
                 last = self._changed(layer, data_format="channels_last")
             (value,) = values
-            value = value if are_moved[0] else self._mark([_to_last(value)])[0]
+            value = value if are_moved[0] else self._mark([ops.moveaxis(value, 1, -1)])[0]
             return self._mark([last(value)])
         self._refuse_inside(layer)
         if all(are_moved) and isinstance(layer, _ELEMENTWISE):
@@ -131,7 +134,8 @@ class _Mover:
             arguments, options = call.arguments(values)
             return self._mark([self._changed(layer, axis=-1)(*arguments, **options)])
         pairs = zip(values, are_moved, strict=True)
-        arguments, options = call.arguments([_to_first(v) if moved else v for v, moved in pairs])
+        as_it_was = [ops.moveaxis(v, -1, 1) if moved else v for v, moved in pairs]
+        arguments, options = call.arguments(as_it_was)
         return self._changed(layer)(*arguments, **options)
 
     def _changed(self, layer, **changes):
@@ -144,9 +148,6 @@ class _Mover:
         self.moved.update({id(tensor): tensor for tensor in tensors if len(tensor.shape) > 3})
         return tensors
 
-    def _is(self, tensor) -> bool:
-        return id(tensor) in self.moved
-
     @staticmethod
     def _refuse_inside(layer) -> None:
         inner = [one for one in graph.sublayers(layer) if getattr(one, "data_format", "") == FIRST]
@@ -158,19 +159,3 @@ class _Mover:
                 "data_format='channels_last', and give it "
                 "set_weights(network.get_weights()): the weights are the same."
             )
-
-
-def _is_recurrent(layer) -> bool:
-    return hasattr(layer, "cell")
-
-
-def _moved_shape(shape) -> tuple[int | None, ...]:
-    return (shape[0], *shape[2:], shape[1])
-
-
-def _to_last(tensor):
-    return ops.moveaxis(tensor, 1, -1)
-
-
-def _to_first(tensor):
-    return ops.moveaxis(tensor, -1, 1)

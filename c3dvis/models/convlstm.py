@@ -8,8 +8,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from c3dvis.models.checks import check_fixed, check_input_shape, check_numbers, scaled
-from c3dvis.models.ends import finished, precise
+from c3dvis.models.builder_parts import (
+    check_fixed,
+    check_numbers,
+    checked_shape,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 
 _KERNEL_DECAY = 0.01
@@ -74,8 +80,13 @@ def ConvLSTM(
     Mänttäri, Broomé et al. 2020, "Interpreting video features: a comparison of 3D convolutional
     networks and convolutional LSTM networks", https://arxiv.org/abs/2002.00367
     """
-    input_shape = (16, 224, 224, 3) if input_shape is None else tuple(input_shape)
     check_numbers(classes, width, dropout)
+    input_shape = checked_shape(input_shape, (16, 224, 224, 3))
+    for option, numbers in (("filters", filters), ("kernel_size", kernel_size)):
+        if not isinstance(numbers, Sequence):
+            raise ValueError(
+                f"Expected {option} as a tuple of numbers. Received: {option}={numbers!r}."
+            )
     channels = [scaled(number, width) for number in filters]
     _check(input_shape, include_top, channels, shared_normalization)
     _check_size(input_shape, len(channels), kernel_size, padding)
@@ -100,10 +111,8 @@ def ConvLSTM(
     if include_top:
         x = x if whole_sequence else x[:, -1]
         x = layers.Dropout(dropout, name="dropout")(layers.Flatten(name="flatten")(x))
-        dense = layers.Dense(
-            classes, activation=classifier_activation, name="predictions", dtype=precise()
-        )
-        x = dense(x)
+        options = {"name": "predictions", "dtype": precise()}
+        x = layers.Dense(int(classes), classifier_activation, **options)(x)
     return finished(inputs, x, name, path)
 
 
@@ -124,7 +133,6 @@ def _check_size(input_shape, blocks: int, kernel_size: tuple[int, int], padding:
 
 
 def _check(input_shape, include_top, channels, shared) -> None:
-    check_input_shape(input_shape)
     if include_top:
         check_fixed(input_shape, slice(0, 3), "the dense layer needs them")
     if not channels:

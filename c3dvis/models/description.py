@@ -118,11 +118,6 @@ def check(network) -> None:
             )
 
 
-def flat(network: keras.Model) -> list[keras.layers.Layer]:
-    """All layers, those of nested models in their places, each once."""
-    return list({id(layer): layer for layer in _flat(network)}.values())
-
-
 def fitness(call: graph.Call) -> tuple[tuple[int | None, ...] | None, str | None]:
     """Shape of a layer's output without the batch axis, and why it is unfit, or None."""
     if len(call.outputs) != 1:

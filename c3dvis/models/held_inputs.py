@@ -67,15 +67,16 @@ def one_input(
         (None, 4, 8, 8, 3)
     """
     layers.check(network)
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise ValueError(f"Expected inputs={{name: value}}. Received: {type(inputs).__name__}.")
     if input is None and inputs is None and len(network.inputs) == 1:
-        clip = graph.clip_input(network)
-        if not _changes(network, clip, scaled):
+        if not _changes(network, graph.clip_input(network), scaled):
             return network
-    held = {} if inputs is None else {str(name): np.asarray(v) for name, v in inputs.items()}
-    named = dict(zip(graph.input_names(network), network.inputs, strict=True))
     takes_clips = clip_inputs(network)
     if not takes_clips:
         graph.clip_input(network)  # refuses it
+    held = {} if inputs is None else {str(name): np.asarray(v) for name, v in inputs.items()}
+    named = dict(zip(graph.input_names(network), network.inputs, strict=True))
     clip_name = _clip_input(named, takes_clips, input)
     for name in held:
         if name == clip_name or name not in named:
@@ -185,18 +186,15 @@ def _held(
     is_clip = len(shape) == 4 and shape[3] is not None
     if value is not None:
         _check_value(name, shape, value)
-    if value is None or value.ndim == 0:
-        if None in shape and not is_clip:
-            raise ValueError(
-                f"Expected inputs={{{name!r}: array}}, as the size of that input is not fixed. "
-                f"Received: {shape}, and {'no value' if value is None else 'a number'}."
-            )
-        return Held(
-            _neutral_value(network, name, tensor) if value is None else value,
-            shape,
-            **_settings(tensor),
+    if value is not None and value.ndim:
+        return Held(value, value.shape, name=tensor.name, dtype=tensor.dtype)
+    if None in shape and not is_clip:
+        raise ValueError(
+            f"Expected inputs={{{name!r}: array}}, as the size of that input is not fixed. "
+            f"Received: {shape}, and {'no value' if value is None else 'a number'}."
         )
-    return Held(value, value.shape, **_settings(tensor))
+    one = _neutral_value(network, name, tensor) if value is None else value
+    return Held(one, shape, name=tensor.name, dtype=tensor.dtype)
 
 
 def _check_value(name: str, shape: tuple[int | None, ...], value: NDArray) -> None:
@@ -210,10 +208,6 @@ def _check_value(name: str, shape: tuple[int | None, ...], value: NDArray) -> No
         )
     if not np.isfinite(value).all():
         raise ValueError(f"Expected finite values for the input {name!r}. Received: NaN or Inf.")
-
-
-def _settings(tensor: keras.KerasTensor) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": tensor.dtype}
 
 
 def _neutral_value(network: keras.Model, name: str, tensor: keras.KerasTensor) -> float:

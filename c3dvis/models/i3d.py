@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 from keras import layers
@@ -16,14 +18,16 @@ from c3dvis.checkpoints.i3d_names import (
     published_name,
     unit_name,
 )
-from c3dvis.models.checks import (
+from c3dvis.models.builder_parts import (
+    Preprocessing,
     check_channels,
     check_fixed,
-    check_input_shape,
     check_numbers,
+    checked_shape,
+    finished,
+    precise,
     scaled,
 )
-from c3dvis.models.ends import Preprocessing, finished, precise
 from c3dvis.models.loading import locate
 
 __all__ = [
@@ -151,8 +155,7 @@ def I3D(
     """
     check_numbers(classes, width, dropout)
     _check_options(modality, temporal_strides)
-    input_shape = (64, 224, 224, _CHANNELS[modality]) if input_shape is None else tuple(input_shape)
-    check_input_shape(input_shape)
+    input_shape = checked_shape(input_shape, (64, 224, 224, _CHANNELS[modality]))
     if include_top:
         check_fixed(input_shape, slice(1, 3), "the head averages over them")
     if include_preprocessing:
@@ -229,7 +232,7 @@ def _head(x, classes: int, dropout: float):
     options = {"data_format": "channels_last", "dtype": precise()}
     x = layers.AveragePooling3D(window, strides=1, name="Logits.AvgPool3D", **options)(x)
     x = layers.Dropout(dropout, name="Logits.Dropout", dtype=precise())(x)
-    x = layers.Conv3D(classes, 1, name=CLASSIFIER, **options)(x)
+    x = layers.Conv3D(int(classes), 1, name=CLASSIFIER, **options)(x)
     return layers.GlobalAveragePooling3D(name="Logits", **options)(x)
 
 
@@ -239,8 +242,9 @@ def _check_options(modality, temporal_strides) -> None:
             f"Expected modality to be {' or '.join(map(repr, _CHANNELS))}. "
             f"Received: modality={modality!r}."
         )
-    if len(temporal_strides) != 3 or any(stride < 1 for stride in temporal_strides):
+    are_strides = isinstance(temporal_strides, Sequence) and len(temporal_strides) == 3
+    if not are_strides or not all(isinstance(n, Integral) and int(n) > 0 for n in temporal_strides):
         raise ValueError(
             "Expected three strides in time, each 1 or more. "
-            f"Received: temporal_strides={temporal_strides}."
+            f"Received: temporal_strides={temporal_strides!r}."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,12 @@ def decode_predictions(
         >>> models.decode_predictions([[0.1, 0.7, 0.2]], 2, class_names=("wave", "clap", "jump"))
         [[(1, 'clap', 0.7), (2, 'jump', 0.2)]]
     """
-    scores = np.asarray(predictions)
+    try:
+        scores = np.asarray(predictions, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected predictions (N, classes) of numbers. Received: {predictions!r:.60}."
+        ) from None
     if scores.ndim != 2:
         raise ValueError(f"Expected predictions (N, classes). Received: shape {scores.shape}.")
     if np.isnan(scores).any():
@@ -111,7 +116,12 @@ def _names(class_names: Any, count: int) -> Sequence[str]:
         return KINETICS_400
     if isinstance(class_names, (str, os.PathLike)):
         return read_labels(class_names)
-    return class_names
+    if not isinstance(class_names, Iterable) or isinstance(class_names, (Mapping, Set)):
+        raise ValueError(
+            "Expected class_names as a list in the order of the outputs, a network or a file. "
+            f"Received: {type(class_names).__name__}."
+        )
+    return tuple(class_names)
 
 
 # The 400 classes of Kinetics in the order of I3D's outputs: `label_map.txt` of

@@ -12,7 +12,6 @@ from c3dvis.models.activations import output_activation as output_activation
 from c3dvis.models.description import LayerInfo as LayerInfo
 from c3dvis.models.description import check
 from c3dvis.models.description import describe as describe
-from c3dvis.models.description import flat as flat
 from c3dvis.models.description import visualizable as visualizable
 from c3dvis.models.naming import resolve
 from c3dvis.objectives import BEFORE_ACTIVATION, CLIP, LOGITS, Objective
@@ -45,9 +44,14 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
     rows = folding.rows(flat, network.inputs)
     if all(rows[key] == 1 for key in flat.outputs):
         return model
-    pairs = zip(outputs, (rows[key] for key in flat.outputs), strict=True)
-    unfolded = [_unfolded(network, output, count) for output, count in pairs]
-    return keras.Model(network.inputs, unfolded, name="tap")
+    clips = network.inputs[0]
+    # What a layer has of each clip, such as frames, gets an axis of its own.
+    for i, (output, key) in enumerate(zip(outputs, flat.outputs, strict=True)):
+        if rows[key] != 1:
+            count = rows[key] if None not in clips.shape[1:] else None
+            unfold = folding.Unfold(count, dtype=output.dtype)
+            outputs[i] = graph.call_unrecorded(unfold, [output, clips])
+    return keras.Model(network.inputs, outputs, name="tap")
 
 
 def _check_reached(network: keras.Model, names: Sequence[str], flat: graph.Graph) -> None:
@@ -106,15 +110,6 @@ def with_targets(
         return dict(zip(names, outputs if len(names) > 1 else [outputs], strict=True))
 
     return objective.with_targets(read)
-
-
-def _unfolded(network: keras.Model, output, count: int):
-    """What a layer makes, with what it has of each clip, such as frames, on an axis of its own."""
-    if count == 1:
-        return output
-    clips = network.inputs[0]
-    layer = folding.Unfold(count if None not in clips.shape[1:] else None, dtype=output.dtype)
-    return graph.call_unrecorded(layer, [output, clips])
 
 
 def _check_takes(network: keras.Model, shape: tuple[int, ...], preprocess) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from c3dvis import files
 from c3dvis.checkpoints import keras_models, load
 from c3dvis.checkpoints.match import LoadReport
 from c3dvis.models import bundled, published
-from c3dvis.models.families import families
+from c3dvis.models.table import families
 from c3dvis.text import unknown
 
 
@@ -44,7 +45,7 @@ def load_weights(network, path: str | os.PathLike) -> LoadReport:
         ...     print(models.load_weights(network, f"{folder}/small.weights.h5"))
         Keras 3 weights: 16 of 16 weights assigned
     """
-    return load.load_weights(network, path, families=families(), stacklevel=2)
+    return load.load_weights(network, path, families())
 
 
 def load_keras_model(path: str | os.PathLike):
@@ -90,7 +91,7 @@ def locate(weights: str | os.PathLike | None) -> Path | None:
     """
     if weights is None:
         return None
-    path = Path(weights)
+    path = files.as_path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
         return path  # what is wrong with it, if anything, loading says
     if path.name in published.names():

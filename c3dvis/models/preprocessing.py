@@ -40,7 +40,13 @@ def preprocess_input(video: ArrayLike, network, *, short: str | None = None) -> 
         (1, 16, 32, 32, 3)
     """
     frames, height, width, channels = _taken(network)
-    array = np.asarray(video)
+    try:
+        array = np.asarray(video)
+    except ValueError:
+        raise ValueError(
+            "Expected one clip (T, H, W, C), or several of one shape. Received: several shapes; "
+            "pass one clip after the other."
+        ) from None
     videos = array if array.ndim == 5 else array[None]
     if not len(videos):
         raise ValueError(f"Expected at least one clip. Received: shape {array.shape}.")

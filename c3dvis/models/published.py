@@ -25,7 +25,7 @@ import numpy as np
 
 from c3dvis.checkpoints import archives, hdf5, numpy_pickles, trees
 from c3dvis.models.building import build
-from c3dvis.models.families import families
+from c3dvis.models.table import families
 
 _FOLDER = "c3dvis"  # inside Keras's own, ~/.keras
 _MEGABYTE = 10**6
@@ -181,9 +181,14 @@ def _fetch_and_convert(path: Path, entry: Published) -> None:
         folder = Path(temporary)
         archive = local if local.is_file() else _downloaded(entry, folder, local)
         _check_archive(archive, entry)
-        tree = numpy_pickles.loads(_member(archive, entry))
         network = build(entry.network, weights=None, **entry.kwargs)
-        trees.load_tree(network, archive, families(), "pickled arrays", tree)
+        trees.load_tree(
+            network,
+            archive,
+            families(),
+            format="pickled arrays",
+            read=lambda path: numpy_pickles.loads(_member(path, entry)),
+        )
         if identify(network) is not entry:
             raise ValueError(
                 f"Expected the weights of {entry.title}. Received: others in '{archive}', though "

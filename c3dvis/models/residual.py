@@ -1,4 +1,4 @@
-"""What the residual video networks share: their input, convolutions, normalization and checks.
+"""What the residual video networks share: their input, convolutions, normalization and blocks.
 
 They compute what their PyTorch originals compute: padding is the same on both sides, where
 "same" with a stride is not, and batch normalization has PyTorch's constants.
@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import keras
 from keras import layers
 
-from c3dvis.models.checks import check_channels, check_input_shape, check_numbers
-from c3dvis.models.ends import Preprocessing
+from c3dvis.models.builder_parts import Preprocessing
 
 # PyTorch's defaults; its momentum of 0.1 is that of the new value, Keras's that of the old one.
 _EPSILON = 1e-5
@@ -86,7 +85,8 @@ def stages(x, of_stages: Iterable[tuple], block: Callable):
         for number in range(blocks):
             stride = 2 if stage > 1 and number == 0 else 1
             x = block(x, f"layer{stage}.{number}", *of_stage, stride)
-        x = stage_end(x, f"layer{stage}")
+        # The last block's output under the stage's own name.
+        x = layers.Identity(name=f"layer{stage}")(x)
     return x
 
 
@@ -99,22 +99,3 @@ def added(x, shortcut, name: str, strides: Size):
         shortcut = convolution(shortcut, f"{name}.downsample.0", x.shape[-1], (1, 1, 1), strides)
         shortcut = normalized(shortcut, f"{name}.downsample.1")
     return layers.ReLU(name=name)(layers.Add(name=f"{name}.add")([x, shortcut]))
-
-
-def stage_end(x, name: str):
-    """The output of the last block of a stage under the stage's own name; it computes nothing."""
-    return layers.Identity(name=name)(x)
-
-
-def check_arguments(
-    input_shape: tuple[int | None, ...],
-    include_preprocessing: bool,
-    classes: int,
-    width: float,
-    dropout: float = 0.0,
-) -> None:
-    """Refuses arguments that no residual network takes."""
-    check_numbers(classes, width, dropout)
-    check_input_shape(input_shape)
-    if include_preprocessing:
-        check_channels(input_shape, 3, ", red, green and blue")

@@ -8,17 +8,21 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from c3dvis.models.checks import scaled
-from c3dvis.models.ends import finished, precise
+from c3dvis.models.builder_parts import (
+    check_channels,
+    check_numbers,
+    checked_shape,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Size,
     Standardize,
     added,
-    check_arguments,
     convolution,
     normalized,
-    stage_end,
     stages,
 )
 
@@ -199,20 +203,22 @@ def _network(
     stem: Convolve,
     convolutions: tuple[Convolve, ...],
 ) -> keras.Model:
-    input_shape = (16, 112, 112, 3) if input_shape is None else tuple(input_shape)
-    check_arguments(input_shape, include_preprocessing, classes, width)
+    check_numbers(classes, width)
+    input_shape = checked_shape(input_shape, (16, 112, 112, 3))
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     x = inputs
     if include_preprocessing:
         constants = (KINETICS_MEANS, KINETICS_DEVIATIONS)
         x = Standardize(*constants, name="standardize", dtype=precise())(x)
-    x = stage_end(stem(x, width), "stem")
+    x = layers.Identity(name="stem")(stem(x, width))
     kinds = zip(_CHANNELS, convolutions, strict=True)
     x = stages(x, ((_BLOCKS, scaled(n, width), convolve) for n, convolve in kinds), _block)
     if include_top:
         x = layers.GlobalAveragePooling3D("channels_last", name="avgpool")(x)
-        x = layers.Dense(classes, classifier_activation, name="fc", dtype=precise())(x)
+        x = layers.Dense(int(classes), classifier_activation, name="fc", dtype=precise())(x)
     return finished(inputs, x, name, path)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from c3dvis.text import unknown
+
+if TYPE_CHECKING:
+    from c3dvis.checkpoints.match import Family
 
 DEFAULT = "c3d-motion"  # where no network is chosen: small, and its weights come with the package
 
@@ -310,3 +313,22 @@ def class_names(name: str) -> tuple[str, ...] | None:
         return None
     module, _, attribute = where.partition(":")
     return tuple(getattr(importlib.import_module(module), attribute))
+
+
+def families() -> tuple[Family, ...]:
+    """How each family of the table names its weights in the files of other libraries.
+
+    A family's module may have `CLASSIFIER`, `from_pytorch` and `from_flax`, as `Family` describes
+    them. Importing it also registers its layers with Keras.
+    """
+    from c3dvis.checkpoints.match import Family
+
+    names = dict.fromkeys(known.module for known in NETWORKS)
+    return tuple(
+        Family(
+            classifier=getattr(module, "CLASSIFIER", ""),
+            from_pytorch=getattr(module, "from_pytorch", None),
+            from_flax=getattr(module, "from_flax", None),
+        )
+        for module in map(importlib.import_module, names)
+    )

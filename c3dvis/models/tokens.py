@@ -137,7 +137,8 @@ def layout(
 
 
 def _is_grid(grid: Grid) -> bool:
-    return len(grid) == 3 and all(isinstance(n, int) and n > 0 for n in grid)
+    is_triple = isinstance(grid, tuple) and len(grid) == 3
+    return is_triple and all(isinstance(n, int) and n > 0 for n in grid)
 
 
 def _grid_before(steps: graph.Graph) -> Grid | None:
@@ -170,8 +171,7 @@ def patch_grid(network: keras.Model, clip_shape: tuple[int, ...]) -> Grid:
     Raises:
         ValueError: A network without a convolution of the clip whose stride is its kernel.
     """
-    inside = [each for layer in layers.flat(network) for each in graph.sublayers(layer)]
-    candidates = [_grid_of(layer, clip_shape) for layer in inside]
+    candidates = [_grid_of(layer, clip_shape) for layer in graph.sublayers(network)]
     grids = {grid for grid in candidates if grid is not None}
     if len(grids) != 1:
         received = f"several: {sorted(grids)}" if grids else "none"

@@ -7,13 +7,18 @@ import os
 import keras
 from keras import layers, ops
 
-from c3dvis.models.checks import scaled
-from c3dvis.models.ends import finished, precise
+from c3dvis.models.builder_parts import (
+    check_channels,
+    check_numbers,
+    checked_shape,
+    finished,
+    precise,
+    scaled,
+)
 from c3dvis.models.loading import locate
 from c3dvis.models.residual import (
     Standardize,
     added,
-    check_arguments,
     convolution,
     normalized,
     padded,
@@ -135,8 +140,10 @@ def TSM(
     Lin et al. 2019, "TSM: Temporal Shift Module for Efficient Video Understanding",
     https://arxiv.org/abs/1811.08383
     """
-    input_shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
-    check_arguments(input_shape, include_preprocessing, classes, width, dropout)
+    check_numbers(classes, width, dropout)
+    input_shape = checked_shape(input_shape, (8, 224, 224, 3))
+    if include_preprocessing:
+        check_channels(input_shape, 3, ", red, green and blue")
     path = locate(weights)  # a wrong name is refused before building
     inputs = layers.Input(input_shape, name="clip")
     x = inputs
@@ -148,7 +155,7 @@ def TSM(
     x = stages(x, of_stages, _bottleneck)
     if include_top:
         x = layers.Dropout(dropout, name="dropout")(FramePooling(name="avgpool")(x))
-        x = layers.Dense(classes, name="new_fc", dtype=precise())(x)
+        x = layers.Dense(int(classes), name="new_fc", dtype=precise())(x)
         x = layers.GlobalAveragePooling1D("channels_last", name="consensus", dtype=precise())(x)
         x = layers.Activation(classifier_activation, name="predictions", dtype=precise())(x)
     return finished(inputs, x, name, path)
