@@ -121,6 +121,9 @@ def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(made):
     rebuild.rebuild(out)
     assert bytes_below(out) == whole
     pictures[1].unlink()
+    rebuild.rebuild(out)
+    readme = (out / "README.md").read_text("utf-8")
+    assert cells(readme.split("## conv1")[1], 3)[2] == "–"
     made()
     assert bytes_below(out) == whole == bytes_below(made("again"))
 

@@ -63,21 +63,14 @@ class RealClips:
         folder: Name of their folder.
         count: Number of clips swept.
         units: By layer and channel, the strongest clips of each unit, best first.
-        weakest: By layer and channel, the weakest clips, lowest first, without the strongest.
+        weakest: By layer and channel, the weakest clips, lowest first, without the strongest; not
+            there after a sweep of an earlier version.
     """
 
     folder: str
     count: int
     units: Mapping[tuple[str, int], tuple[RealClip, ...]]
     weakest: Mapping[tuple[str, int], tuple[RealClip, ...]] = field(default_factory=dict)
-
-    def strongest_of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's strongest clips; none if it was not swept."""
-        return self.units.get((unit.layer, unit.channel), ())
-
-    def weakest_of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's weakest clips; none after a sweep of an earlier version or of few clips."""
-        return self.weakest.get((unit.layer, unit.channel), ())
 
     def knows(self, unit: Unit) -> bool:
         """Whether the clips of a unit are complete."""

@@ -122,33 +122,24 @@ class Tile:
         return frames, height, width
 
     @property
-    def score(self) -> str:
-        # The score of a clip that is not shown would be misleading.
-        return number(self.record.score if self.record and self.gif else None)
+    def score(self) -> float | None:
+        """The score of its clip; None if there is no clip: a number alone would be misleading."""
+        return self.record.score if self.record and self.gif else None
 
     @property
-    def ratio(self) -> str:
-        return number(self._ratio if self.gif else None)
-
-    @property
-    def _ratio(self) -> float | None:
+    def ratio(self) -> float | None:
         """Its score over that of the best real clip, or else of the best held-out one."""
-        if self.record is None:
+        if self.record is None or self.score is None:
             return None
         if not self.real:
             return self.record.ratio
         best = self.real[0].score
-        return None if self.record.score is None or best <= 0 else self.record.score / best
+        return None if best <= 0 else self.score / best
 
     @property
     def best_real(self) -> str:
         """The best real clip's score and name."""
         return f"{number(self.real[0].score)}, {visible(self.real[0].name)}" if self.real else ""
-
-    @property
-    def weakest_real(self) -> str:
-        """The weakest real clip's score."""
-        return number(self.weakest[0].score) if self.weakest else ""
 
     @property
     def id(self) -> str:
@@ -163,24 +154,14 @@ class Tile:
         return [*several, tuple(single)] if single else several
 
     @property
-    def sentences(self) -> list[str]:
-        """What the kinds of more clips show, in a sentence each."""
-        return [one.sentence for one in self.more.values() if one.sentence]
-
-    @property
     def is_swatch(self) -> bool:
         """Whether a colour swatch is enough: the clip is one colour and there is nothing else."""
-        return self.is_plain and not (self.real or self.card or self.more)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether its clip is one colour throughout."""
-        return self.gif is not None and self.record is not None and bool(self.record.plain_color)
+        return bool(self.plain) and not (self.real or self.card or self.more)
 
     @property
     def plain(self) -> str:
-        """Description of a clip of one colour; empty for others."""
-        color = self.record.plain_color if self.record else None
+        """Description of a clip of one colour throughout; empty for others."""
+        color = self.record.plain_color if self.record and self.gif else None
         return f"plain {_color_name(color)}: no pattern, no motion" if color else ""
 
     @property
@@ -197,36 +178,30 @@ class Tile:
         return math.degrees(math.atan2(self.drift[1], self.drift[0])) if self.drift else 0.0
 
     @property
-    def arrow(self) -> str:
-        """The arrow nearest to its drift; empty without drift."""
-        return self._direction[1] if self.drift else ""
+    def direction(self) -> tuple[str, str]:
+        """The direction nearest to its drift, in words and as an arrow; empty without drift."""
+        return _DIRECTIONS[round(self.angle / 45) % 8] if self.drift else ("", "")
 
     @property
-    def speed(self) -> str:
+    def speed(self) -> float | None:
         """Speed of its drift, in pixels per frame."""
-        return number(math.hypot(*self.drift) if self.drift else None)
-
-    @property
-    def _direction(self) -> tuple[str, str]:
-        return _DIRECTIONS[round(self.angle / 45) % 8]
+        return math.hypot(*self.drift) if self.drift else None
 
     @property
     def finding(self) -> str:
         """The measurements on the clip in words; empty if there is nothing to say."""
-        if self.is_plain:
+        if self.plain or not self.drift:
             return self.plain
-        if not self.drift:
-            return ""
-        return f"drifts {self._direction[0]}, {self.speed} pixels per frame"
+        return f"drifts {self.direction[0]}, {number(self.speed)} pixels per frame"
 
     def alt(self, compared: int) -> str:
         """Alternative text of its clip."""
         parts = [self.description[:1].upper() + self.description[1:]]
-        if self.score != "–":
-            parts.append(f"activation {self.score}")
-        if compared and self.ratio != "–":
+        if self.score is not None:
+            parts.append(f"activation {number(self.score)}")
+        if compared and self.ratio is not None:
             kind = "real" if self.real else "held-out"
-            parts.append(f"{self.ratio} times the best {kind} clip")
+            parts.append(f"{number(self.ratio)} times the best {kind} clip")
         return ", ".join([*parts, *filter(None, (self.note, self.finding))])
 
     @property
@@ -235,10 +210,14 @@ class Tile:
         record = self.record
         if record is None or self.gif is None:
             return {}
-        speed = math.hypot(*self.drift) if self.drift else None
-        values = {"score": record.score, "ratio": self._ratio}
-        values |= {"motion": self.motion_share, "change": record.change, "speed": speed}
-        values |= {"interpretability": self.trust.made_score if self.trust else None}
+        values = {
+            "score": self.score,
+            "ratio": self.ratio,
+            "motion": self.motion_share,
+            "change": record.change,
+            "speed": self.speed,
+            "interpretability": self.trust.made_score if self.trust else None,
+        }
         return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 
 
