@@ -55,13 +55,13 @@ def record(unit):
 
 @dataclass
 class Renderer:
-    """What a pool needs of one: it says what is there already, and sets units aside."""
+    """What a pool needs of one: what says which records are valid, and records of errors."""
 
     out: Path
     identity: dict = field(default_factory=dict)
     settings: Settings = Settings()
 
-    def set_aside(self, unit, reason):
+    def write_error(self, unit, reason, *, cause):
         return Record(layer=unit.layer, channel=unit.channel, status="error", error=reason)
 
 
@@ -77,7 +77,7 @@ class Workers:
         self.answers.append((number, Answer("ready" if self.starts else "died", message="no TF")))
 
     def send(self, number, task, best):
-        self.given.append((number, task.layer, [unit.channel for unit in task.missing]))
+        self.given.append((number, task.group.layer, [unit.channel for unit in task.missing]))
         for unit in task.missing:
             if unit.channel in self.deadly:
                 self.answers.append((number, Answer("died", message="signal 9")))

@@ -12,7 +12,7 @@ from PIL import Image
 from same_bits import batches_agree
 
 from c3dvis import identity, motion
-from c3dvis.gallery import folder, held_out, plan, render
+from c3dvis.gallery import folder, held_out, render
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.make import Selection, plan_of
 from c3dvis.gallery.plan import CLASSES, Unit
@@ -160,13 +160,14 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
     monkeypatch.setattr(render, "Maximizer", Breaks)
     chosen = units("conv1", [0, 1, 4])
     given = Task(Group(tuple(chosen), 3), tuple(chosen))
-    made = list(Renderer(SETTINGS, tmp_path, network=network).render(given, {}))
+    renderer = Renderer(SETTINGS, tmp_path, network=network)
+    made = list(renderer.render(given, {}))
     assert [record.status for record in made] == ["ok", "error", "error"]
     assert made[1].error == made[2].error == "RuntimeError: out of luck second line"
     cause = "KeyError: 'why'\n\nRuntimeError: out of luck\nsecond line"
     assert made[1].cause == cause
-    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))
-    assert [one.is_failure for one in folder.existing(tmp_path, [section]).values()] == [0, 1, 1]
+    records = folder.existing(tmp_path, chosen, identity=renderer.identity)
+    assert [one.is_failure for one in records.values()] == [0, 1, 1]
 
 
 def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
@@ -344,10 +345,9 @@ def test_a_damaged_record_is_refused_and_its_unit_made_anew(tmp_path, key, wrong
     unit = Unit("conv1", 3, "wave", "conv1")
     (tmp_path / "conv1").mkdir()
     (tmp_path / "conv1" / "3.gif").write_bytes(b"GIF89a...")
-    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, (unit,))
     for values, whole in ((RECORD.to_json(), True), (damaged, False)):
         (tmp_path / "conv1" / "3.json").write_text(json.dumps(values))
-        assert (unit in folder.existing(tmp_path, [section])) == whole
+        assert (unit in folder.existing(tmp_path, [unit], identity=RECORD.identity)) == whole
 
 
 @pytest.mark.parametrize(

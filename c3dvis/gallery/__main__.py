@@ -26,10 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if from_records.run(args, say):
+    if from_records.run(args):
         return 0
-    if args.engine == "processes":
-        _leave_gpu_memory()
+    if args.engine == "processes":  # their workers need the GPU's memory: take only what is used
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_keras()
     if args.again is not None:
         return _again(args)
@@ -98,12 +99,6 @@ def _again(args: argparse.Namespace) -> int:
         report=say,
     )
     return 1 if reproduction.different else 0
-
-
-def _leave_gpu_memory() -> None:
-    """Leaves the GPU's memory to the worker processes; this one takes only what it needs."""
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def _say_outcome(outcome: Any, out: str) -> int:

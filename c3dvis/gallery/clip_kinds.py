@@ -188,7 +188,7 @@ def _other_parametrization(name: str, renderer, group: Group) -> dict[Unit, Vari
 
 
 def _with_small_field(renderer, group: Group) -> Sequence[Unit]:
-    return () if _small_field(renderer, group.units[0].layer) is None else group.units
+    return () if _small_field(renderer, group.layer) is None else group.units
 
 
 def _small_field(renderer, layer: str) -> Field | None:
@@ -208,7 +208,7 @@ def _small_field(renderer, layer: str) -> Field | None:
 
 def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
     """Of the neuron in the middle of its layer, cropped to what it sees and enlarged."""
-    layer = group.units[0].layer
+    layer = group.layer
     field = _small_field(renderer, layer)
     assert field is not None  # `_with_small_field` has asked for it
     channels = [unit.channel for unit in group.units]
@@ -237,4 +237,4 @@ def _run_options(renderer) -> dict[str, Any]:
 
 def _objective(renderer, group: Group) -> objectives.Objective:
     channels = [unit.channel for unit in group.units]
-    return render.objective_of(renderer.network, group.units[0].layer, channels)
+    return render.objective_of(renderer.network, group.layer, channels)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from c3dvis import pages
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.plan import CLASSES, Unit, units_of
 from c3dvis.gallery.record import HASHES, Record
 from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.responses.similarity import FeatureSpace
@@ -58,16 +58,12 @@ class Side:
         return f"{self.folder.resolve().name} ({self.manifest.network.get('name')})"
 
     @property
-    def units(self) -> dict[tuple[str, int], Unit]:
+    def tiles(self) -> dict[tuple[str, int], Tile]:
         """Its units by layer and channel."""
         return {
-            (unit.layer, unit.channel): unit
-            for section in self.manifest.sections
-            for unit in section.units
+            (unit.layer, unit.channel): Tile(unit, self.records.get(unit))
+            for unit in units_of(self.manifest.sections)
         }
-
-    def tile(self, unit: Unit) -> Tile:
-        return Tile(unit, self.records.get(unit))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +209,10 @@ def compare(
     sides = [Side(path, *rebuild.read(path, report=report)) for path in folders]
     if folders[0].resolve() == folders[1].resolve():
         raise ValueError(f"Expected two galleries. Received: {before} twice.")
-    one, other = (side.units for side in sides)
-    pairs = [tuple(side.tile(side.units[key]) for side in sides) for key in one if key in other]
+    one, other = (side.tiles for side in sides)
+    pairs = [(one[key], other[key]) for key in one if key in other]
     if not pairs:
-        layers = [in_short(dict.fromkeys(layer for layer, _ in units)) for units in (one, other)]
+        layers = [in_short(dict.fromkeys(layer for layer, _ in tiles)) for tiles in (one, other)]
         raise ValueError(
             "Expected two galleries with units of the same layer and number. "
             f"Received: {layers[0]} and {layers[1]}."
@@ -228,8 +224,8 @@ def compare(
         sides[0],
         sides[1],
         tuple(differences),
-        tuple(unit for key, unit in one.items() if key not in other),
-        tuple(unit for key, unit in other.items() if key not in one),
+        tuple(tile.unit for key, tile in one.items() if key not in other),
+        tuple(tile.unit for key, tile in other.items() if key not in one),
         {unit: reason for unit, reason in reasons.items() if reason},
     )
 

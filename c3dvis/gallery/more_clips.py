@@ -7,6 +7,7 @@ cards/conv3b/7-more.json            all kinds of the unit, written last
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -79,11 +80,11 @@ def add(
     """
     for kind in kinds:
         wanted = {unit for unit in units if kind.name not in read(renderer.out, unit)}
-        for group in (group for of_layer in groups.values() for group in of_layer):
+        for group in itertools.chain.from_iterable(groups.values()):
             shown = kind.units_of(renderer, group)
             missing = wanted.intersection(shown)
             if missing:
-                report(f"{group.units[0].layer}: {kind.description} of {len(missing)}")
+                report(f"{group.layer}: {kind.description} of {len(missing)}")
                 unit_clips = kind.make(renderer, Group(tuple(shown), group.size))
                 for unit in missing:
                     _write(renderer, unit, kind.name, unit_clips[unit])

@@ -146,6 +146,11 @@ def sections(
     return tuple(section for section in reversed(all_sections) if section.units)
 
 
+def units_of(sections: Iterable[Section]) -> list[Unit]:
+    """The units of all sections, in order."""
+    return [unit for section in sections for unit in section.units]
+
+
 def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) -> None:
     """Reports how many classes the default leaves out, if any."""
     for section in sections:

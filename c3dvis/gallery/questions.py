@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from c3dvis.gallery import real, rebuild
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.plan import CLASSES, Unit, units_of
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.tile import Tile
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.sweep_result import Sweep
@@ -123,13 +124,11 @@ def _scores(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
     scored = {}
-    for unit in (unit for section in manifest.sections for unit in section.units):
+    for unit in units_of(manifest.sections):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
-        record = records.get(unit)
-        if swept is None or record is None or f"{unit.channel}.jpg" not in record.files:
-            continue
-        scored[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
+        if swept is not None and Tile(unit, records.get(unit)).strip:
+            scored[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
     most = max((len(sweep.names) for sweep, _ in scored.values()), default=0)
     if most < _FEWEST:
         raise ValueError(f"Expected {_FEWEST} real clips or more. Received: {most}.")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, identity, objectives, pages, responses, stored
-from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.plan import CLASSES, Section, Unit, units_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses import clip_sources
@@ -112,8 +112,7 @@ def add(
     report(f"sweeping the clips of {folder}")
     swept = _sweep(network, settings, sections, out, folder, bar)
     report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
-    units = [unit for section in sections for unit in section.units]
-    if known is not None and all(map(known.knows, units)):
+    if known is not None and all(map(known.knows, units_of(sections))):
         return known
     shown = {} if known is None else dict(known.units)
     weakest = {} if known is None else dict(known.weakest)
@@ -230,9 +229,12 @@ def read(out: Path) -> RealClips | None:
     try:
         values = stored.mapping(files.read_json(out / _NAME))
         folder, count = stored.text(values["folder"]), stored.count(values["count"])
-        units = [_unit_from_json(one) for one in stored.items(values["units"])]
-        strongest = {key: strong for key, strong, _ in units}
-        weakest = {key: weak for key, _, weak in units if weak is not None}
+        strongest, weakest = {}, {}
+        for one in map(stored.mapping, stored.items(values["units"])):
+            key = (stored.text(one["layer"]), stored.count(one["channel"]))
+            strongest[key] = _clips(one["clips"])
+            if one.get("weakest") is not None:  # earlier versions wrote none
+                weakest[key] = _clips(one["weakest"])
         return RealClips(folder, count, strongest, weakest)
     except (KeyError, ValueError):  # missing or damaged
         return None
@@ -292,16 +294,6 @@ def _to_json(real: RealClips) -> dict[str, Any]:
             one["weakest"] = [asdict(clip) for clip in real.weakest[key]]
         units.append(one)
     return {"folder": real.folder, "count": real.count, "units": units}
-
-
-def _unit_from_json(
-    values: Any,
-) -> tuple[tuple[str, int], tuple[RealClip, ...], tuple[RealClip, ...] | None]:
-    values = stored.mapping(values)
-    key = (stored.text(values["layer"]), stored.count(values["channel"]))
-    strongest = _clips(values["clips"])
-    weakest = values.get("weakest")
-    return key, strongest, None if weakest is None else _clips(weakest)
 
 
 def _clips(values: Any) -> tuple[RealClip, ...]:

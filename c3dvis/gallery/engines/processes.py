@@ -68,7 +68,7 @@ class _Processes:
 
     def send(self, number: int, task: Task, best: Best) -> None:
         try:
-            self._running[number][1].send((task, best.get(task.layer, {})))
+            self._running[number][1].send((task, best.get(task.group.layer, {})))
         except OSError:
             pass  # it has died, which `wait` tells
 
