@@ -54,7 +54,7 @@ def again(
         report: Called with a line on what is the same and what differs.
 
     Raises:
-        ValueError: If it is no record, or has no clip, or the network is another.
+        ValueError: If the file is not a record, the record has no clip, or the network is another.
         OSError: If files cannot be written.
 
     Example: (not run with the tests, as it leaves a folder behind)
@@ -96,7 +96,7 @@ def _read(path: Path) -> Record:
     except (OSError, UnicodeDecodeError) as error:
         why = why_unread(path, error)
     except (ValueError, RecursionError) as error:
-        why = f"which is none: {error}"
+        why = f"which is not one: {error}"
     raise ValueError(
         "Expected the record of a clip, such as gallery/conv3b/7.json. "
         f"Received: '{path}', {why.removesuffix('.')}."

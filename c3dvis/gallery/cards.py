@@ -96,7 +96,7 @@ def path(unit: Unit) -> str:
 
 
 def read(out: Path, unit: Unit) -> Card | None:
-    """A unit's card; None if there is none."""
+    """A unit's card; None if it is missing or damaged."""
     values = files.read_json(_record_path(out, unit))
     # Earlier versions did not save the direction: their cards are made again.
     is_complete = isinstance(values, Mapping) and "direction" in values

@@ -89,7 +89,7 @@ def selected(
     if speeds:
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
-        parametrizations.build(name)  # refuses what is none
+        parametrizations.build(name)  # raises an error for an unknown name
         kinds.append(Kind(name, f"clips made of {name}", partial(_other_parametrization, name)))
     if neurons:
         kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _with_small_field))
@@ -166,7 +166,7 @@ def _speed_clips(path, row: int) -> VariantClips:
 
 
 def _speed_sentence(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> str:
-    """What slowness costs in score, in words; empty if it can't be said."""
+    """What slowness costs in score, in words; empty if no score or change is above 0."""
     slow, free = float(scores[0]), float(scores[-1])
     if free <= 0 or energies[-1] <= 0:
         return ""
@@ -199,7 +199,7 @@ def _small_field(renderer, layer: str) -> Field | None:
     extent = clip_shape(renderer.network, **asked)[:3]
     try:
         field = receptive_field.of(renderer.network, layer, shape=extent)
-    except ValueError:  # a layer that is called twice, or whose places are in no such grid
+    except ValueError:  # such as a layer that is called twice
         return None
     sides = zip(field.shape[1:], extent[1:], strict=True)
     small = field.reason is None and all(seen < _SMALL * whole for seen, whole in sides)

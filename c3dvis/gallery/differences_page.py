@@ -98,7 +98,7 @@ def _listed(units: Sequence[Unit]) -> str:
 
 
 def _facts(one: Difference) -> list[tuple[str, str]]:
-    """What is said below a pair of clips: names and numbers."""
+    """Names and texts of the numbers below a pair of clips."""
     facts = [("score", f"{_score(one.before)} → {_score(one.after)}")]
     if one.score_ratio is not None:
         facts[0] = ("score", f"{facts[0][1]} (× {number(one.score_ratio)})")
@@ -113,7 +113,7 @@ def _facts(one: Difference) -> list[tuple[str, str]]:
 
 
 def _score(tile: Tile) -> str:
-    """Of its clip; dead units have none that is shown."""
+    """The score of its clip in words; for a unit without a clip, why there is none."""
     return number(tile.record.score) if tile.record and tile.gif else tile.note or "–"
 
 

@@ -176,7 +176,10 @@ def make(
     if real_clips is not None:
         check_folder(Path(real_clips))
     if directions and not motion_cards:
-        raise ValueError("Expected directions with motion cards, which measure them.")
+        raise ValueError(
+            "Expected directions with motion cards, which measure them: --cards. Received: "
+            "directions alone."
+        )
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, settings)

@@ -19,6 +19,7 @@ from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.pages import environment
+from c3dvis.pages.environment import html_attribute
 from c3dvis.text import counted, markdown, number, table
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
@@ -301,7 +302,6 @@ def _picture(tile: Tile) -> str:
         return markdown(tile.note)
     width = min(max(tile.shape[2], _SHOWN_WIDTH[0]), _SHOWN_WIDTH[1])
     width = _SWATCH_WIDTH if tile.plain else width
-    # Letters and digits only: a label could be taken for Markdown.
-    alt = tile.name if tile.unit.label else f"{tile.name} of {markdown(tile.unit.layer)}"
-    picture = _IMAGE.format(tile.gif, width, alt)
+    alt = tile.name if tile.unit.label else f"{tile.name} of {tile.unit.layer}"
+    picture = _IMAGE.format(tile.gif, width, html_attribute(alt))
     return "<br>".join([picture, *(markdown(note) for note in (tile.note, tile.plain) if note)])

@@ -113,7 +113,7 @@ def sections(
 
     Args:
         layers: Layers that can be shown, in network order, with or without weights.
-        class_count: Number of the network's classes; 0 where its output is none.
+        class_count: Number of the network's classes; 0 if it does not end in classes.
         class_names: Their names, as many.
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
         default_layers: Names of those shown where none are chosen; None is every convolution.

@@ -57,7 +57,7 @@ class Questions:
     Attributes:
         manifest: Manifest of the gallery.
         records: Records of its units.
-        questions: All of them.
+        questions: The questions.
         seed: Seed of the draw.
         count: Number of real clips to draw from.
     """
@@ -73,7 +73,7 @@ class Questions:
 
     @property
     def units(self) -> list[Unit]:
-        """Those that are asked about."""
+        """The units that are asked about."""
         return list(dict.fromkeys(question.unit for question in self.questions))
 
 
@@ -117,7 +117,7 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
 def _scores(
     gallery: Path, manifest: Manifest, records: Mapping[Unit, Record]
 ) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
-    """The sweep, `(N,)`, of units with a synthetic clip whose strong and weak clips differ."""
+    """Sweep and scores `(N,)` of the units with a synthetic clip that do not score all alike."""
     sweeps = real.sweeps(gallery)
     if not sweeps:
         raise ValueError(
@@ -153,7 +153,7 @@ def _ask(
     count: int,
     rng: np.random.Generator,
 ) -> list[Question]:
-    """So many questions about a unit by each explanation."""
+    """`count` questions about a unit with each explanation."""
     strong = int(_SHARE * len(scores))
     films = np.unique(sweep.sources, return_inverse=True)[1]
     sampler = TaskSampler(strong, min(_REFERENCES, strong - 1), films, rng)

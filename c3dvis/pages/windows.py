@@ -101,7 +101,7 @@ def group(
         own_scales: Whether each series has its own scale.
 
     Raises:
-        ValueError: A record that is none.
+        ValueError: If the record is damaged.
     """
     try:
         film, windows, series = _read(record)

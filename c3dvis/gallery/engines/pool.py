@@ -53,20 +53,10 @@ class _Attempt:
         return self.task.group.layer
 
 
-def recipe(renderer: Renderer, *, remote: bool) -> Recipe:
-    """What workers need to make the clips of a renderer.
-
-    Args:
-        renderer: Renderer of the gallery.
-        remote: Whether they run in another working directory.
-    """
+def recipe(renderer: Renderer) -> Recipe:
+    """What workers need to make the clips of a renderer."""
     settings = renderer.settings
-    return Recipe(
-        settings,
-        settings.absolute() if remote else settings,
-        renderer.out.resolve(),
-        renderer.identity,
-    )
+    return Recipe(settings, settings.absolute(), renderer.out.resolve(), renderer.identity)
 
 
 def run(

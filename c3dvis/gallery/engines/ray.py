@@ -63,9 +63,7 @@ class Ray:
         if started:
             self._connect()
         try:
-            workers = _Actors(
-                self.ray, pool.recipe(renderer, remote=True), self.workers, self.address
-            )
+            workers = _Actors(self.ray, pool.recipe(renderer), self.workers, self.address)
             yield from pool.run(workers, renderer, tasks, best)
         except self.ray.exceptions.RayError as error:
             raise OSError(f"{_where(self.address)} failed: {_reason(error)}") from error
@@ -127,7 +125,7 @@ class _Actors:
                 del self._pending[reference]
                 return number, Answer("ready")
             return number, self.ray.get(next(reference))
-        except StopIteration:  # "done" was said before
+        except StopIteration:  # after its "done"
             del self._pending[reference]
             return None
         except self.ray.exceptions.RayError as error:
