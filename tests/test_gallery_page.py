@@ -106,6 +106,11 @@ def cells(markdown, row):
             return rows[row]
 
 
+def alts(markdown):
+    rendered = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(markdown)
+    return [image["alt"] for image in Reader(rendered).all("img")]
+
+
 def test_both_pages_show_every_unit_with_its_numbers(tmp_path):
     parts = {
         "conv1": [record(0), record(1, score=0.5, best_held_out=None)],
@@ -183,14 +188,14 @@ def test_hostile_text_is_shown_as_text_in_markdown(tmp_path, text):
     parts = {CLASSES: [record(0, label=text), record(1, label="next")]}
     _, readme = write_gallery(tmp_path, parts)
     assert cells(readme, 0) == ["class", f"0 {visible(text)}", "1 next"]
+    assert alts(readme) == [f"class 0: {visible(text)}", "class 1: next"]
     parts = {text: [record()]}
     _, readme = write_gallery(tmp_path / "b", parts, network=text)
     tokens = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(readme)
     after = [tokens[i + 1] for i, t in enumerate(tokens) if t.type == "heading_open"]
     heads = ["".join(child.content for child in token.children) for token in after]
     assert heads == [f"Gallery of {visible(text)}", visible(text)]
-    rendered = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(readme)
-    assert Reader(rendered).all("img")[0]["alt"] == f"filter 0 of {visible(text)}"
+    assert alts(readme) == [f"filter 0 of {visible(text)}"]
     assert {c.type for token in after for c in token.children} <= {"text", "text_special"}
 
 

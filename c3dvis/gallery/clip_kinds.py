@@ -195,8 +195,8 @@ def _small_field(renderer, layer: str) -> Field | None:
     """The receptive field of the layer's centre neuron; None if it is not small."""
     if layer == CLASSES:
         return None
-    asked: dict[str, Any] = {"frames": renderer.settings.frames, "size": renderer.settings.size}
-    extent = clip_shape(renderer.network, **asked)[:3]
+    settings = renderer.settings
+    extent = clip_shape(renderer.network, frames=settings.frames, size=settings.size)[:3]
     try:
         field = receptive_field.of(renderer.network, layer, shape=extent)
     except ValueError:  # such as a layer that is called twice

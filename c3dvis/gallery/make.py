@@ -188,8 +188,9 @@ def make(
         if selection.classes is None:
             plan.report_left_out(sections, report)
         gallery = (renderer.network, settings, sections, out)
+        swept = None
         if real_clips is not None:
-            real.add(*gallery, real_clips, report=report, bar=bar)
+            swept = real.add(*gallery, real_clips, report=report, bar=bar)
         outcome = _make_missing(
             renderer,
             runner,
@@ -201,7 +202,6 @@ def make(
             bar=bar,
         )
         if motion_cards:
-            swept = None if real_clips is None else real.swept_clips(*gallery, real_clips)
             cards.add(*gallery, swept, report=report)
         if kinds:
             failed = set(outcome.failed)

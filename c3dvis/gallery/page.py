@@ -302,6 +302,5 @@ def _picture(tile: Tile) -> str:
         return markdown(tile.note)
     width = min(max(tile.shape[2], _SHOWN_WIDTH[0]), _SHOWN_WIDTH[1])
     width = _SWATCH_WIDTH if tile.plain else width
-    alt = tile.name if tile.unit.label else f"{tile.name} of {tile.unit.layer}"
-    picture = _IMAGE.format(tile.gif, width, html_attribute(alt))
+    picture = _IMAGE.format(tile.gif, width, html_attribute(tile.description))
     return "<br>".join([picture, *(markdown(note) for note in (tile.note, tile.plain) if note)])

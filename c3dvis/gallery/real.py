@@ -78,57 +78,6 @@ class RealClips:
         return bool(self.units.get(key)) and key in self.weakest
 
 
-def add(
-    network: keras.Model,
-    settings: Settings,
-    sections: Sequence[Section],
-    out: Path,
-    folder: str | Path,
-    *,
-    report: Callable[[str], None],
-    bar: bool = False,
-) -> RealClips:
-    """Sweeps a folder of clips and writes the strongest and weakest ones of each unit.
-
-    Args:
-        network: Network of the gallery.
-        settings: Settings of the gallery.
-        sections: Sections of the gallery.
-        out: Folder of the gallery.
-        folder: Folder of videos.
-        report: Called with a line for each stage.
-        bar: Whether to show the progress, with the time left.
-
-    Raises:
-        ValueError: If the folder holds no videos, or the gallery has real clips of another folder.
-        OSError: If a file cannot be written.
-    """
-    known, name = read(out), Path(folder).resolve().name
-    if known is not None and known.folder != name:
-        raise ValueError(
-            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
-            f"Received: {name!r}; choose another folder with --out."
-        )
-    report(f"sweeping the clips of {folder}")
-    swept = _sweep(network, settings, sections, out, folder, bar)
-    report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
-    if known is not None and all(map(known.knows, units_of(sections))):
-        return known
-    shown = {} if known is None else dict(known.units)
-    weakest = {} if known is None else dict(known.weakest)
-    for section in sections:
-        clips = _unit_clips(network, settings, section, folder, swept)
-        for unit, one in zip(section.units, clips, strict=True):
-            key, fps = (unit.layer, unit.channel), settings.fps
-            shown[key] = _write(out, unit, one.strongest, fps)
-            names = {clip.name for clip in one.strongest}
-            weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
-            weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
-    real = RealClips(name, len(swept.names), shown, weakest)
-    files.write_json(out / _NAME, _to_json(real))
-    return real
-
-
 @dataclass(frozen=True)
 class SweptClips:
     """The swept clips of a gallery, which are read from their folder on demand.
@@ -146,16 +95,29 @@ class SweptClips:
     swept: Sweep
 
     def strongest(self, section: Section) -> list[responses.UnitClips]:
-        """The strongest clips of the units of a section."""
-        return _unit_clips(self.network, self.settings, section, self.folder, self.swept)
+        """The strongest and weakest clips of the units of a section."""
+        channels = [unit.channel for unit in section.units]
+        return responses.unit_clips(
+            self.network,
+            self.swept,
+            self.folder,
+            layer_of(section),
+            channels,
+            frames=self.settings.frames,
+            size=self.settings.size,
+        )
 
     def draw(self, max_count: int) -> tuple[Sweep, NDArray[np.float32]]:
         """Up to `max_count` random clips `(N, T, H, W, 3)`, and the responses to them."""
         from c3dvis.models.clip_shapes import clip_shape
         from c3dvis.responses.sweeps import USUAL_SHAPE
 
-        shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
-        frames, height, width, channels = clip_shape(self.network, **shape, default=USUAL_SHAPE)
+        frames, height, width, channels = clip_shape(
+            self.network,
+            frames=self.settings.frames,
+            size=self.settings.size,
+            default=USUAL_SHAPE,
+        )
         order = np.random.default_rng(0).permutation(len(self.swept.names))
         rows = np.sort(order[: min(max_count, _MAX_BYTES // (12 * frames * height * width))])
         names = [self.swept.names[row] for row in rows]
@@ -169,16 +131,58 @@ class SweptClips:
         return Sweep(tuple(names), sources, {}, layers), np.stack([read[name] for name in names])
 
 
-def swept_clips(
+def add(
     network: keras.Model,
     settings: Settings,
     sections: Sequence[Section],
     out: Path,
     folder: str | Path,
+    *,
+    report: Callable[[str], None],
+    bar: bool = False,
 ) -> SweptClips:
-    """The clips that `add` swept; takes the same arguments."""
-    swept = _sweep(network, settings, sections, out, folder, bar=False)
-    return SweptClips(network, settings, folder, swept)
+    """Sweeps a folder of clips and writes the strongest and weakest ones of each unit.
+
+    Args:
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        sections: Sections of the gallery.
+        out: Folder of the gallery.
+        folder: Folder of videos.
+        report: Called with a line for each stage.
+        bar: Whether to show the progress, with the time left.
+
+    Returns:
+        The swept clips, for comparison with synthetic ones.
+
+    Raises:
+        ValueError: If the folder holds no videos, or the gallery has real clips of another folder.
+        OSError: If a file cannot be written.
+    """
+    known, name = read(out), Path(folder).resolve().name
+    if known is not None and known.folder != name:
+        raise ValueError(
+            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
+            f"Received: {name!r}; choose another folder with --out."
+        )
+    report(f"sweeping the clips of {folder}")
+    swept = _sweep(network, settings, sections, out, folder, bar)
+    report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
+    swept_clips = SweptClips(network, settings, folder, swept)
+    if known is not None and all(map(known.knows, units_of(sections))):
+        return swept_clips
+    shown = {} if known is None else dict(known.units)
+    weakest = {} if known is None else dict(known.weakest)
+    for section in sections:
+        for unit, one in zip(section.units, swept_clips.strongest(section), strict=True):
+            key, fps = (unit.layer, unit.channel), settings.fps
+            shown[key] = _write(out, unit, one.strongest, fps)
+            names = {clip.name for clip in one.strongest}
+            weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
+            weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
+    real = RealClips(name, len(swept.names), shown, weakest)
+    files.write_json(out / _NAME, _to_json(real))
+    return swept_clips
 
 
 def layer_of(section: Section) -> str:
@@ -214,14 +218,6 @@ def _sweep(
     )
     has_classes = any(section.layer == CLASSES for section in sections)
     return _with_log_odds(swept) if has_classes and render.has_exclusive_classes(network) else swept
-
-
-def _unit_clips(
-    network: keras.Model, settings: Settings, section: Section, folder: str | Path, swept: Sweep
-) -> list[responses.UnitClips]:
-    channels = [unit.channel for unit in section.units]
-    shape: dict[str, Any] = {"frames": settings.frames, "size": settings.size}
-    return responses.unit_clips(network, swept, folder, layer_of(section), channels, **shape)
 
 
 def read(out: Path) -> RealClips | None:
