@@ -20,6 +20,8 @@ from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.text import in_short
 
+# Settings that are not compared: where the network comes from, and what is shown beside its clips.
+_LEFT_OUT = (*HASHES, "model", "weights", "keras_model", "labels", "compare")
 # Degrees. Pages name eight directions, 45 degrees apart.
 MIN_TURN = 45
 # Kinds of differences, in the order in which they are tested and shown.
@@ -179,17 +181,13 @@ class Comparison:
     def other_settings(self) -> list[str]:
         """Settings in which the galleries differ, apart from their networks."""
         before, after = self.before.manifest.identity, self.after.manifest.identity
-        keys = [key for key in dict.fromkeys([*before, *after]) if key not in (*HASHES, *_FILES)]
+        keys = [key for key in dict.fromkeys([*before, *after]) if key not in _LEFT_OUT]
         return [
             f"{key.replace('_', ' ')} {json.dumps(before.get(key))} before, "
             f"{json.dumps(after.get(key))} after"
             for key in keys
             if before.get(key) != after.get(key)
         ]
-
-
-# Settings that say where the network comes from.
-_FILES = ("model", "weights", "keras_model", "labels", "compare")
 
 
 def compare(

@@ -21,6 +21,7 @@ from c3dvis.gallery.plan import Unit
 
 if TYPE_CHECKING:  # pages are written without Keras
     from c3dvis.gallery.clip_kinds import Kind, VariantClips
+    from c3dvis.gallery.render import Renderer
 
 _SCHEMA = 1
 
@@ -58,7 +59,7 @@ class Variants:
 
 
 def add(
-    renderer,
+    renderer: Renderer,
     groups: Mapping[str, Sequence[Group]],
     units: Sequence[Unit],
     kinds: Sequence[Kind],
@@ -68,7 +69,7 @@ def add(
     """Makes the missing clips, always in batches of a whole group: see `groups`.
 
     Args:
-        renderer: `render.Renderer` of the gallery.
+        renderer: Renderer of the gallery.
         groups: By layer, the groups of the gallery.
         units: Units to make clips of.
         kinds: Kinds of clips to make.
@@ -108,7 +109,7 @@ def read(out: Path, unit: Unit) -> dict[str, Variants]:
     return by_kind
 
 
-def _write(renderer, unit: Unit, kind: str, variants: VariantClips) -> None:
+def _write(renderer: Renderer, unit: Unit, kind: str, variants: VariantClips) -> None:
     """Writes a unit's clips of a kind, and adds them to its record."""
     out, fps = renderer.out, renderer.settings.fps
     _record_path(out, unit).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import fnmatch
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from c3dvis.command_line import numbers
 from c3dvis.files import safe_names
@@ -159,7 +159,7 @@ def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) 
             report(f"showing {shown} classes; --classes all for the rest")
 
 
-def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:
+def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[LayerLike]:
     if chosen is None:
         return [layer for layer in layers if layer.is_convolution]
     names = [layer.name for layer in layers]
