@@ -93,7 +93,7 @@ def _again(args: argparse.Namespace) -> int:
 
     reproduction = again(
         args.again,
-        "again" if args.out == from_records.OUT else args.out,
+        args.out,
         keras_model=args.keras_model,
         weights=args.weights,
         report=say,

@@ -9,10 +9,6 @@ from typing import Any
 from c3dvis.command_line import say, whole
 from c3dvis.text import counted
 
-OUT = "gallery"
-_OUT_DIFF = "differences"
-_OUT_QUESTIONS = "questions"
-
 
 def add_arguments(group: Any) -> None:
     """Adds these options to an argument group."""
@@ -36,7 +32,7 @@ def add_arguments(group: Any) -> None:
         nargs=2,
         metavar=("BEFORE", "AFTER"),
         help="compare two galleries, of two networks or two checkpoints, unit by unit: which units "
-        f"died, were born, turned or moved; page in --out (default {_OUT_DIFF}), and exit",
+        "died, were born, turned or moved; page in --out (default differences), and exit",
     )
     group.add_argument(
         "--questions",
@@ -96,17 +92,17 @@ def _diff(args: argparse.Namespace) -> None:
     """Writes the differences between two galleries."""
     from c3dvis.gallery import differences_page
 
-    out = _OUT_DIFF if args.out == OUT else args.out
     before, after = args.diff
-    compared = differences_page.write(before, after, out, report=say)
-    say(f"{out}/index.html: {compared.summary}")
+    compared = differences_page.write(before, after, args.out, report=say)
+    say(f"{args.out}/index.html: {compared.summary}")
 
 
 def _ask(args: argparse.Namespace) -> None:
     """Writes a test for people about a gallery's units."""
     from c3dvis.gallery import questions_page
 
-    out = _OUT_QUESTIONS if args.out == OUT else args.out
-    options = {"tasks": args.tasks, "seed": args.seed}
-    drawn = questions_page.write(args.questions, args.real, out, **options)
-    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
+    drawn = questions_page.write(
+        args.questions, args.real, args.out, tasks=args.tasks, seed=args.seed
+    )
+    questions, units = len(drawn.questions), len(drawn.units)
+    say(f"{args.out}/index.html: {questions} questions about {units} units")

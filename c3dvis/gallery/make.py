@@ -265,7 +265,8 @@ def _make_missing(
     every = plan.units_of(manifest.sections)
     records = folder.existing(out, every, identity=renderer.identity, report=report)
     _report_versions(records.values(), manifest, report)
-    sections, units = runs.share_of(manifest, sections, share)
+    sections = runs.share_of(manifest, sections, share)
+    units = tuple(plan.units_of(sections))
     real_clips = real.read(out)
     missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
     for unit in missing:

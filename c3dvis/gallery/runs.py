@@ -22,7 +22,7 @@ from c3dvis.gallery import (
     shards,
 )
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.plan import CLASSES, Section
 from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
@@ -100,8 +100,8 @@ def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manife
 
 def share_of(
     current: Manifest, sections: Sequence[Section], share: Shard | None
-) -> tuple[tuple[Section, ...], tuple[Unit, ...]]:
-    """The sections and units of this run: all of them, or the groups of its share."""
+) -> tuple[Section, ...]:
+    """The sections of this run, with the units of all groups, or of those of its share."""
     every = [group for of_layer in current.groups.values() for group in of_layer]
     own = every if share is None else share.share(every)
     selected = set(plan.units_of(sections))
@@ -110,5 +110,4 @@ def share_of(
         dataclasses.replace(section, units=tuple(u for u in section.units if u in selected))
         for section in current.sections
     )
-    shared_sections = tuple(section for section in shared if section.units)
-    return shared_sections, tuple(plan.units_of(shared_sections))
+    return tuple(section for section in shared if section.units)
