@@ -29,11 +29,13 @@ class Card:
     """What is kept of a unit's motion card; see `responses.MotionCard`.
 
     Attributes:
+        path: Path of its picture inside the gallery.
         summary: The card in a sentence.
         direction: Preferred direction of motion in degrees; None without a preference.
-        motion_share: None of a card of an earlier version.
+        motion_share: Share of the unit's selectivity that is for motion; None if unknown.
     """
 
+    path: str
     summary: str
     direction: float | None
     motion_share: float | None
@@ -103,7 +105,7 @@ def read(out: Path, unit: Unit) -> Card | None:
     summary = values.get("summary") if is_complete else None
     if not isinstance(summary, str) or not (out / path(unit)).is_file():
         return None
-    return Card(summary, _number(values, "direction"), _number(values, "motion_share"))
+    return Card(path(unit), summary, _number(values, "direction"), _number(values, "motion_share"))
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:

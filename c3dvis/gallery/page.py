@@ -71,21 +71,19 @@ def write(
     """
     identity = {"model": manifest.network.get("name"), **manifest.identity}
     compared = identity["compare"] if real is None else real.count
-    by_section = [
-        _tiles(out, section, records, real, {} if forming is None else forming)
-        for section in manifest.sections
-    ]
+    forming = {} if forming is None else forming
+    by_section = [_tiles(out, one, records, real, forming) for one in manifest.sections]
     tiles = [tile for of_section in by_section for tile in of_section]
-    parts = [
-        _part(section, of_section, compared)
-        for section, of_section in zip(manifest.sections, by_section, strict=True)
-    ]
     tile_ids = {tile.id for tile in tiles}
-    for part, section in zip(parts, manifest.sections, strict=True):
+    parts = []
+    for section, of_section in zip(manifest.sections, by_section, strict=True):
         folder = section.units[0].folder
-        part["id"] = folder if folder not in tile_ids else f"{folder}:layer"
+        part = _part(section, of_section, compared)
         part["code"] = manifest.code.get(section.layer)
-    motion_cards = any(tile.motion_share is not None for tile in tiles)
+        # The folder of one layer can be the anchor of another layer's unit.
+        part["id"] = f"{folder}:layer" if folder in tile_ids else folder
+        parts.append(part)
+    motion_cards = any(tile.card and tile.card.motion_share is not None for tile in tiles)
     values = {
         "identity": identity,
         "version": __version__,
@@ -158,25 +156,20 @@ def _tiles(
 ) -> list[Tile]:
     """The units of a section with what the folder holds of them."""
     has_cards, has_trust = ((out / room.FOLDER).is_dir() for room in (cards, trust))
-    tiles = []
-    for unit in section.units:
-        key = (unit.layer, unit.channel)
-        card = cards.read(out, unit) if has_cards else None
-        tile = Tile(
+    return [
+        Tile(
             unit,
             records.get(unit),
-            real=() if real is None else real.units.get(key, ()),
-            weakest=() if real is None else real.weakest.get(key, ()),
-            card=None if card is None else cards.path(unit),
-            card_summary="" if card is None else card.summary,
-            motion_share=None if card is None else card.motion_share,
+            real=() if real is None else real.units.get((unit.layer, unit.channel), ()),
+            weakest=() if real is None else real.weakest.get((unit.layer, unit.channel), ()),
+            card=cards.read(out, unit) if has_cards else None,
             trust=trust.read(out, unit) if has_trust else None,
             more=more_clips.read(out, unit) if has_cards else {},
             forming=forming.get(unit),
             kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
         )
-        tiles.append(tile)
-    return tiles
+        for unit in section.units
+    ]
 
 
 def _part(section: Section, tiles: Sequence[Tile], compared: int) -> dict[str, Any]:

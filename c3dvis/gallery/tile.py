@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from c3dvis.gallery.cards import Card
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.more_clips import Variant, Variants
 from c3dvis.gallery.plan import CLASSES, Unit
@@ -41,9 +42,7 @@ class Tile:
         record: Its record; None if it is not made yet.
         real: Real clips with its highest activation, best first.
         weakest: Real clips with its lowest activation, lowest first.
-        card: Path of its motion card; None if there is none.
-        card_summary: The card in a sentence.
-        motion_share: Share of its selectivity that is for motion, by the card; None if unknown.
+        card: Its motion card; None if there is none.
         trust: Whether to trust its clip, by real clips; None if unknown.
         more: By kind, more clips of it.
         forming: Its unfinished clip, while it is being made.
@@ -54,9 +53,7 @@ class Tile:
     record: Record | None
     real: tuple[RealClip, ...] = ()
     weakest: tuple[RealClip, ...] = ()
-    card: str | None = None
-    card_summary: str = ""
-    motion_share: float | None = None
+    card: Card | None = None
     trust: Trust | None = None
     more: Mapping[str, Variants] = field(default_factory=dict)
     forming: FormingClip | None = None
@@ -213,7 +210,7 @@ class Tile:
         values = {
             "score": self.score,
             "ratio": self.ratio,
-            "motion": self.motion_share,
+            "motion": self.card.motion_share if self.card else None,
             "change": record.change,
             "speed": self.speed,
             "interpretability": self.trust.made_score if self.trust else None,
