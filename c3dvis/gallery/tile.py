@@ -61,20 +61,23 @@ class Tile:
 
     @property
     def name(self) -> str:
+        """Such as `filter 7` or `class 3`."""
         kind = "class" if self.unit.layer == CLASSES else "filter"
         return f"{kind} {self.unit.channel}"
 
     @property
     def title(self) -> str:
         """Its layer and index, such as `conv3b 7` or `class 3`."""
-        is_class = self.unit.layer == CLASSES
-        return self.name if is_class else f"{self.unit.layer} {self.unit.channel}"
+        unit = self.unit
+        return self.name if unit.layer == CLASSES else f"{unit.layer} {unit.channel}"
 
     @property
     def description(self) -> str:
-        label = self.unit.label
-        owner = f": {visible(label)}" if label else f" of {visible(self.unit.layer)}"
-        return self.name if self.unit.layer == CLASSES and not label else self.name + owner
+        """Such as `filter 7 of conv3b` or `class 3: moving left`."""
+        unit = self.unit
+        if unit.label:
+            return f"{self.name}: {visible(unit.label)}"
+        return self.name if unit.layer == CLASSES else f"{self.name} of {visible(unit.layer)}"
 
     @property
     def gif(self) -> str | None:
@@ -87,8 +90,8 @@ class Tile:
         return self._file("jpg")
 
     def _file(self, ending: str) -> str | None:
-        path = self.unit.path(ending)
-        return path if self.record and path.rpartition("/")[2] in self.record.files else None
+        is_there = self.record and f"{self.unit.channel}.{ending}" in self.record.files
+        return self.unit.path(ending) if is_there else None
 
     @property
     def note(self) -> str:
