@@ -25,12 +25,12 @@ class Picture:
         file: Path of the file, relative to the page.
         caption: A few words below it.
         width: Displayed width in pixels.
-        alt: What is seen, for those who do not see it; None is the caption.
+        alt: Alternative text; None is the caption.
         strip: Path of its film strip, with which the page can pause it; None if there is none.
         shape: Frames, height and width of the strip.
-        slider: Whether the page moves it with a slider of its own, and it stands still until then.
-        facets: What it is of, by kind, such as {"method": "grad_cam"}. The page has a choice of
-            each kind of which there are several.
+        slider: Whether it stands still and has a slider of its own.
+        facets: By kind, what it is of, such as {"method": "grad_cam"}. The page lets readers choose
+            among the values of a kind that has several.
     """
 
     file: str
@@ -69,8 +69,8 @@ class Bars:
 
     Attributes:
         heights: Heights of the columns, from 0 to 1.
-        marked: Numbers of those that stand out.
-        description: What they are; stands above them.
+        marked: Indices of the columns that stand out.
+        description: Text above the columns.
     """
 
     heights: Sequence[float]
@@ -88,7 +88,7 @@ class PictureGroup:
         pictures: The pictures, in reading order.
         table: Rows of texts below the sentence, heads first; None if there is none.
         bars: Rows of columns above the table.
-        anchor: By which links lead to it; None where none do.
+        anchor: Anchor for links to it; None if there are none.
     """
 
     title: str
