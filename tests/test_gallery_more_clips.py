@@ -80,9 +80,12 @@ def test_the_page_shows_them_and_they_are_made_once_among_the_same_others(galler
     assert bytes_below(out) == whole
 
 
-def test_a_kind_is_added_beside_the_others(gallery, tmp_path):
+def test_a_kind_is_added_beside_the_others(gallery, tmp_path, capsys):
     out = tmp_path / "out"
     assert gallery("--speeds") == 0 and gallery("--parametrizations", "pixels", "pyramid") == 0
+    told = capsys.readouterr().out
+    assert "conv2: clips from slow to free, 2 units\n" in told
+    assert "conv2: clips of the parametrization pyramid, 2 units\n" in told
     assert list(more_clips.read(out, UNITS[0])) == ["speeds", "pixels", "pyramid"]
     assert len(sources(out, "-speeds-")) == 6
     alts = [one["alt"] for word in ("-pixels-", "-pyramid-") for one in sources(out, word)]

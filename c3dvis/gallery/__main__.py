@@ -106,7 +106,7 @@ def _say_outcome(outcome: Any, out: str) -> int:
     from c3dvis.gallery.progress import failure
 
     for unit in outcome.failed:
-        say(f"{unit.path('json')}: {unit.layer} {unit.channel} {failure(outcome.records[unit])}")
+        say(f"{unit.path('json')}: {unit.title} {failure(outcome.records[unit])}")
     failed = len(outcome.failed)
     say(f"{out}/index.html: {counted(len(outcome.units), 'clip')}, {failed} failed")
     if failed:

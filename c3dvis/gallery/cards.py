@@ -17,6 +17,7 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
+from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -70,7 +71,7 @@ def add(
             missing = trust.missing(out, section, missing)
         if not missing:
             continue
-        report(f"{section.title}: {len(missing)} motion cards")
+        report(f"{section.title}: {counted(len(missing), 'motion card')}")
         by_channel = {unit.channel: unit for unit in missing}
         strongest = [] if real is None else real.strongest(section)
         motion_cards = responses.motion_cards(

@@ -91,7 +91,11 @@ def selected(
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
         parametrizations.build(name)  # raises an error for an unknown name
-        kinds.append(Kind(name, f"clips made of {name}", partial(_other_parametrization, name)))
+        kinds.append(
+            Kind(
+                name, f"clips of the parametrization {name}", partial(_other_parametrization, name)
+            )
+        )
     if neurons:
         kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _with_small_field))
     return kinds

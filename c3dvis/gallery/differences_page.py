@@ -128,7 +128,7 @@ def _table(differences: Sequence[Difference]) -> Markup:
     rows = []
     for one in differences:
         unit = one.before.unit
-        name = markdown(" ".join(filter(None, (one.before.title, unit.label))))
+        name = markdown(" ".join(filter(None, (unit.title, unit.label))))
         clips = [_picture("before", one.before), _picture("after", one.after)]
         facts = Markup("<br>").join(markdown(f"{key} {value}") for key, value in _facts(one))
         rows.append([name, *clips, facts])

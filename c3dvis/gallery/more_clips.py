@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from c3dvis import files, pages, stored
 from c3dvis.gallery import cards
 from c3dvis.gallery.groups import Group
-from c3dvis.gallery.plan import Unit
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
     from c3dvis.gallery.clip_kinds import Kind, VariantClips
@@ -85,7 +86,8 @@ def add(
             shown = kind.units_of(renderer, group)
             missing = wanted.intersection(shown)
             if missing:
-                report(f"{group.layer}: {kind.description} of {len(missing)}")
+                title = "classes" if group.layer == CLASSES else group.layer
+                report(f"{title}: {kind.description}, {counted(len(missing), 'unit')}")
                 unit_clips = kind.make(renderer, Group(tuple(shown), group.size))
                 for unit in missing:
                     _write(renderer, unit, kind.name, unit_clips[unit])

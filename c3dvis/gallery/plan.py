@@ -62,6 +62,11 @@ class Unit:
         return f"{self.folder}/{self.channel}.{ending}"
 
     @property
+    def title(self) -> str:
+        """Its layer and index, such as `conv3b 7` or `class 3`."""
+        return f"{'class' if self.layer == CLASSES else self.layer} {self.channel}"
+
+    @property
     def kernel(self) -> str:
         """Path of the picture of its kernel, where it has one."""
         return f"{self.folder}/{self.channel}-kernel.png"

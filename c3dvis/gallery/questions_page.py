@@ -128,8 +128,7 @@ def _shown(question: Question, drawn: Questions, strips: dict[str, Strip]) -> di
 
 def _to_json(drawn: Questions, gallery: Path, strips: dict[str, Strip]) -> dict[str, Any]:
     listed = [
-        {**asdict(question), "unit": _unit(question.unit, drawn, gallery)}
-        for question in drawn.questions
+        {**asdict(question), "unit": _unit(question.unit, gallery)} for question in drawn.questions
     ]
     about = {
         "schema": SCHEMA,
@@ -144,14 +143,13 @@ def _to_json(drawn: Questions, gallery: Path, strips: dict[str, Strip]) -> dict[
     return {"id": identity.sha256(about)[:16], **about}
 
 
-def _unit(unit: Unit, drawn: Questions, gallery: Path) -> dict[str, Any]:
-    title = Tile(unit, drawn.records[unit]).title
+def _unit(unit: Unit, gallery: Path) -> dict[str, Any]:
     known = trust.read(gallery, unit)
     scores = (None, None) if known is None else (known.made_score, known.top_score)
     return {
         "layer": unit.layer,
         "channel": unit.channel,
         "label": unit.label,
-        "title": title if unit.label is None else f"{title}: {unit.label}",
+        "title": unit.title if unit.label is None else f"{unit.title}: {unit.label}",
         "video_mis": dict(zip(EXPLANATIONS, scores, strict=True)),
     }

@@ -66,12 +66,6 @@ class Tile:
         return f"{kind} {self.unit.channel}"
 
     @property
-    def title(self) -> str:
-        """Its layer and index, such as `conv3b 7` or `class 3`."""
-        unit = self.unit
-        return self.name if unit.layer == CLASSES else f"{unit.layer} {unit.channel}"
-
-    @property
     def description(self) -> str:
         """Such as `filter 7 of conv3b` or `class 3: moving left`."""
         unit = self.unit
