@@ -107,7 +107,7 @@ def written(out, sections):
     """Seconds of reading all records, and of writing the pages."""
     begun = manifest.read(out)
     start = time.perf_counter()
-    records = folder.existing(out, sections, identity=begun.identity)
+    records = folder.existing(out, plan.units_of(sections), identity=begun.identity)
     read = time.perf_counter()
     page.write(out, begun, records)
     return read - start, time.perf_counter() - read

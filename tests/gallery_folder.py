@@ -16,7 +16,7 @@ from c3dvis.maximize import MaximizedClip
 class Instant:
     """A Maximizer that makes its clips at once: for tests of everything around it."""
 
-    made: list[tuple[str, int]] = []
+    rendered: list[tuple[str, int]] = []
     status = "ok"
 
     def __init__(self, network, objective, **options):
@@ -26,7 +26,7 @@ class Instant:
     def make(self, objective, *, steps, seed, callbacks=()):
         _, term = objective.terms[0]
         for channel in term.units:
-            Instant.made.append((self.layer, channel))
+            Instant.rendered.append((self.layer, channel))
             noise = np.random.default_rng([seed, channel]).random((6, 16, 16, 3), np.float32)
             failed = 2 if Instant.status == "failed" else None
             yield MaximizedClip(noise, 1.0 + channel, Instant.status, failed)
@@ -48,12 +48,12 @@ def write_folder(out, clips_by_layer, *, identity=None, name="small", **records)
     hashes = {"weights_sha256": "0" * 64, "architecture_sha256": "1" * 64}
     settings = {"steps": 5, "seed": 3, "fps": 8.0, "parametrization": "fourier", "compare": 0}
     settings |= {"size": None} | (identity or {})
-    for layer, made in clips_by_layer.items():
+    for layer, unit_clips in clips_by_layer.items():
         folder = "classes" if layer == CLASSES else layer
         (out / folder).mkdir(exist_ok=True)
-        units = tuple(Unit(layer, channel, None, folder) for channel in range(len(made)))
-        for unit, clip in zip(units, made, strict=True):
-            own = records.get(folder, [{}] * len(made))[unit.channel]
+        units = tuple(Unit(layer, channel, None, folder) for channel in range(len(unit_clips)))
+        for unit, clip in zip(units, unit_clips, strict=True):
+            own = records.get(folder, [{}] * len(unit_clips))[unit.channel]
             _write_record(out, unit, clip, settings, hashes, own)
         sections.append(Section(layer, "Conv3D", (4, 8, 8, len(units)), len(units), units))
     network = {"name": name, **hashes}

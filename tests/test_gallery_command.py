@@ -49,7 +49,7 @@ def model(tmp_path_factory):
 def instant(monkeypatch):
     monkeypatch.setattr(render, "Maximizer", Instant)
     monkeypatch.setattr(render.Renderer, "_predicted_class", lambda *_: None)  # asks the network
-    monkeypatch.setattr(Instant, "made", [])
+    monkeypatch.setattr(Instant, "rendered", [])
     monkeypatch.setattr(Instant, "status", "ok")
     return Instant
 
@@ -78,8 +78,8 @@ def leftovers(out):
 
 
 def times(out):
-    found = [*out.glob("*/*.json"), *out.glob("*/*.gif"), *out.glob("*/*.jpg")]
-    return {path: path.stat().st_mtime_ns for path in found}
+    paths = [*out.glob("*/*.json"), *out.glob("*/*.gif"), *out.glob("*/*.jpg")]
+    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
@@ -125,8 +125,8 @@ def test_the_python_on_the_page_makes_the_same_clip(model, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for code, name in zip(codes, ("classes-1", "conv2-1"), strict=True):
         exec(f"channel = 1\n{code}", {})
-        made = out / f"{name.replace('-', '/')}.gif"
-        again, once = clips.read(tmp_path / f"{name}.gif"), clips.read(made)
+        gif = out / f"{name.replace('-', '/')}.gif"
+        again, once = clips.read(tmp_path / f"{name}.gif"), clips.read(gif)
         # One unit alone is not rounded as among others.
         np.testing.assert_allclose(again, once, atol=2 / 255)
 
@@ -153,11 +153,13 @@ def test_the_page_reloads_itself_only_while_clips_are_made(model, tmp_path, inst
 def test_the_page_shows_each_batch_as_soon_as_all_of_it_is_made(
     model, tmp_path, instant, monkeypatch
 ):
-    made = []
+    counts = []
     monkeypatch.setattr(make, "_PAGE_INTERVAL", float("inf"))
-    monkeypatch.setattr(make.page, "write", lambda _, __, records, **___: made.append(len(records)))
+    monkeypatch.setattr(
+        make.page, "write", lambda _, __, records, **___: counts.append(len(records))
+    )
     assert gallery(model, tmp_path, "--layers", "conv1", "--batch-size", "2") == 0
-    assert made == [0, 2, 3]
+    assert counts == [0, 2, 3]
 
 
 def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
@@ -190,12 +192,12 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
 )
 def test_other_options_in_the_same_folder_are_refused(model, tmp_path, instant, capsys, more, told):
     assert gallery(model, tmp_path) == 0
-    before, instant.made[:] = times(tmp_path), []
+    before, instant.rendered[:] = times(tmp_path), []
     for option in ([], ["--dry-run"]):
         assert gallery(model, tmp_path, *more, *option) == 2
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1
-    assert not instant.made and times(tmp_path) == before
+    assert not instant.rendered and times(tmp_path) == before
 
 
 def test_other_weights_in_the_same_folder_are_refused(model, tmp_path, instant, capsys):
@@ -262,12 +264,12 @@ def test_a_damaged_manifest_is_written_anew_where_the_records_agree(
 ):
     chosen = ("--layers", "conv2")
     assert gallery(model, tmp_path, *chosen) == 0
-    whole, instant.made[:] = bytes_below(tmp_path), []
+    whole, instant.rendered[:] = bytes_below(tmp_path), []
     (tmp_path / "gallery.json").write_text(damage)
     assert gallery(model, tmp_path, *chosen, "--seed", "1") == 2
     assert "a damaged gallery.json" in capsys.readouterr().err
     assert gallery(model, tmp_path, *chosen) == 0
-    assert not instant.made and bytes_below(tmp_path) == whole
+    assert not instant.rendered and bytes_below(tmp_path) == whole
 
 
 def test_a_manifest_of_another_schema_is_refused(model, tmp_path, instant, capsys):
@@ -283,7 +285,7 @@ def test_labels_can_change(model, tmp_path, instant):
         assert gallery(model, tmp_path / "out", *labels) == 0
         page = (tmp_path / "out" / "README.md").read_text("utf-8")
         assert page.index(f"**1** {names[1]}") < page.index(f"**2** {names[2]}")
-    assert len(instant.made) == 3
+    assert len(instant.rendered) == 3
 
 
 def test_the_gallery_grows(model, tmp_path, instant, capsys):
@@ -292,7 +294,7 @@ def test_the_gallery_grows(model, tmp_path, instant, capsys):
     assert gallery(model, tmp_path, "--layers", "conv1", "conv2", "--filters", "0-1") == 0
     assert "3 clips to make, 1 there already" in capsys.readouterr().out
     assert gallery(model, tmp_path, "--classes", "2") == 0
-    assert [made[1] for made in instant.made] == [0, 0, 1, 1, 2]
+    assert [channel for _, channel in instant.rendered] == [0, 0, 1, 1, 2]
     page = (tmp_path / "README.md").read_text("utf-8")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## Classes",
@@ -311,10 +313,10 @@ def test_units_keep_their_group_when_the_gallery_grows(model, tmp_path, instant)
     batches = [json.loads((tmp_path / f"conv1/{i}.json").read_text())["batch"] for i in range(3)]
     assert batches == [[0, 1], [0, 1], [2]]
     (tmp_path / "conv1/1.json").unlink()
-    instant.made.clear()
+    instant.rendered.clear()
     assert gallery(model, tmp_path, "--layers", "conv1", "--filters", "0-2") == 0
     # Its neighbour is computed with it, as some processors round otherwise, but not written.
-    assert instant.made == [("conv1", 0), ("conv1", 1)]
+    assert instant.rendered == [("conv1", 0), ("conv1", 1)]
     assert json.loads((tmp_path / "conv1/1.json").read_text())["batch"] == [0, 1]
 
 
@@ -386,12 +388,12 @@ def test_a_failed_unit_is_exit_code_1_also_when_nothing_is_left_to_do(
         told = capsys.readouterr().out
         assert "2 clips, 2 failed" in told and "--retry-failed" in told
         assert "conv2 1 failed at step 2" in told
-    assert len(instant.made) == 2
+    assert len(instant.rendered) == 2
     instant.status = "ok"
     assert gallery(model, tmp_path, "--layers", "conv2", "--retry-failed") == 0
-    assert len(instant.made) == 4
+    assert len(instant.rendered) == 4
     instant.status = "failed"
-    instant.made.clear()
+    instant.rendered.clear()
     (tmp_path / "conv2" / "1.json").unlink()
     assert gallery(model, tmp_path, "--layers", "conv2") == 1
     assert json.loads((tmp_path / "conv2" / "1.json").read_text())["failed_step"] == 2
@@ -471,8 +473,8 @@ def test_list_layers_and_dry_run_write_nothing(model, tmp_path, capsys):
 
 def test_layers_without_weights_are_made_where_they_are_named(model, tmp_path, instant):
     assert gallery(model, tmp_path / "out", "--layers", "global_average*") == 0
-    (made,) = {layer for layer, _ in instant.made}
-    assert made.startswith("global_average_pooling3d") and len(instant.made) == 2
+    (layer,) = {layer for layer, _ in instant.rendered}
+    assert layer.startswith("global_average_pooling3d") and len(instant.rendered) == 2
 
 
 def test_a_network_of_the_table_shows_the_layers_that_its_entry_names(tmp_path, monkeypatch):

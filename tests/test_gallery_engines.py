@@ -40,7 +40,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def instant(monkeypatch):
     monkeypatch.setattr(render, "Maximizer", Instant)
-    monkeypatch.setattr(Instant, "made", [])
+    monkeypatch.setattr(Instant, "rendered", [])
     monkeypatch.setattr(Instant, "status", "ok")
     return Instant
 
@@ -55,13 +55,13 @@ def record(unit):
 
 @dataclass
 class Renderer:
-    """What a pool needs of one: it says what is there already, and sets units aside."""
+    """What a pool needs of one: what says which records are valid, and records of errors."""
 
     out: Path
     identity: dict = field(default_factory=dict)
     settings: Settings = Settings()
 
-    def set_aside(self, unit, reason):
+    def write_error(self, unit, reason, *, cause):
         return Record(layer=unit.layer, channel=unit.channel, status="error", error=reason)
 
 
@@ -77,7 +77,7 @@ class Workers:
         self.answers.append((number, Answer("ready" if self.starts else "died", message="no TF")))
 
     def send(self, number, task, best):
-        self.given.append((number, task.layer, [unit.channel for unit in task.missing]))
+        self.given.append((number, task.group.layer, [unit.channel for unit in task.missing]))
         for unit in task.missing:
             if unit.channel in self.deadly:
                 self.answers.append((number, Answer("died", message="signal 9")))
@@ -100,11 +100,24 @@ def tasks_of(layer, count, size):
     return [Task(group, group.units) for group in groups.split(units(layer, count), size)]
 
 
+def test_workers_find_files_from_any_folder_and_weights_by_their_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def given(weights):
+        return Settings(weights=weights).absolute().weights
+
+    assert given("kept/model.ckpt") == str(tmp_path.resolve() / "kept/model.ckpt")
+    for name in (None, "c3d-motion", "kinetics400"):
+        assert given(name) == name
+    (tmp_path / "c3d-motion").touch()
+    assert given("c3d-motion") == str(tmp_path.resolve() / "c3d-motion")
+
+
 def test_a_worker_stays_with_its_layer(tmp_path):
     workers = Workers(2)
     tasks = [*tasks_of("a", 6, 2), *tasks_of("b", 4, 2)]
-    made = run(workers, tasks, tmp_path)
-    assert len({(one.layer, one.channel) for one in made}) == len(made) == 10
+    records = run(workers, tasks, tmp_path)
+    assert len({(one.layer, one.channel) for one in records}) == len(records) == 10
     by_worker = {n: [layer for who, layer, _ in workers.given if who == n] for n in (0, 1)}
     assert by_worker == {0: ["a", "a", "a"], 1: ["b", "b"]}
     assert workers.closed
@@ -112,16 +125,16 @@ def test_a_worker_stays_with_its_layer(tmp_path):
 
 def test_a_unit_whose_worker_dies_is_set_aside_after_two_tries(tmp_path):
     workers = Workers(2, deadly=[1])
-    made = {one.channel: one for one in run(workers, tasks_of("a", 4, 1), tmp_path)}
-    assert [made[i].status for i in range(4)] == ["ok", "error", "ok", "ok"]
-    assert made[1].error == "set aside after 2 tries: signal 9"
+    records = {one.channel: one for one in run(workers, tasks_of("a", 4, 1), tmp_path)}
+    assert [records[i].status for i in range(4)] == ["ok", "error", "ok", "ok"]
+    assert records[1].error == "set aside after 2 tries: signal 9"
     assert [channels for _, _, channels in workers.given].count([1]) == 2
 
 
 def test_its_neighbours_are_tried_without_it(tmp_path):
     workers = Workers(1, deadly=[2])
-    made = {one.channel: one for one in run(workers, tasks_of("a", 4, 4), tmp_path)}
-    assert [made[i].status for i in range(4)] == ["ok", "ok", "error", "ok"]
+    records = {one.channel: one for one in run(workers, tasks_of("a", 4, 4), tmp_path)}
+    assert [records[i].status for i in range(4)] == ["ok", "ok", "error", "ok"]
     # What a worker made before it died is not made again.
     assert [given[2] for given in workers.given] == [[0, 1, 2, 3], [2, 3], [2], [3]]
 
@@ -135,9 +148,9 @@ def test_a_worker_that_dies_once_costs_no_unit(tmp_path):
         workers.deadly.clear()
 
     workers.send = once
-    made = run(workers, tasks_of("a", 4, 4), tmp_path)
-    assert sorted(one.channel for one in made) == [0, 1, 2, 3]
-    assert {one.status for one in made} == {"ok"} and workers.started == [0, 0]
+    records = run(workers, tasks_of("a", 4, 4), tmp_path)
+    assert sorted(one.channel for one in records) == [0, 1, 2, 3]
+    assert {one.status for one in records} == {"ok"} and workers.started == [0, 0]
 
 
 def test_workers_that_cannot_start_end_the_run(tmp_path):

@@ -82,7 +82,7 @@ def test_a_kernel_of_single_frames_is_found_inside_its_wrapper():
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def gallery(tmp_path, monkeypatch):
     """A function that makes a gallery at once; it returns its folder."""
     monkeypatch.setattr(render, "Maximizer", Instant)
     keras.utils.set_random_seed(3)
@@ -91,16 +91,16 @@ def made(tmp_path, monkeypatch):
     network = keras.Model(clip, layers.Conv3D(2, 3, name="conv2")(maps))
     network.save(tmp_path / "small.keras")
 
-    def made(name="made", *more):
+    def run(name="made", *more):
         model = ["--keras-model", str(tmp_path / "small.keras"), "--steps", "2"]
         assert main([*model, "--out", str(tmp_path / name), *more]) == 0
         return tmp_path / name
 
-    return made
+    return run
 
 
-def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(made):
-    out = made()
+def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(gallery):
+    out = gallery()
     pictures = sorted(out.rglob("*-kernel.png"))
     assert [path.relative_to(out).as_posix() for path in pictures] == [
         f"conv1/{i}-kernel.png" for i in range(3)
@@ -121,8 +121,11 @@ def test_a_gallery_shows_kernels_and_the_same_command_replaces_lost_ones(made):
     rebuild.rebuild(out)
     assert bytes_below(out) == whole
     pictures[1].unlink()
-    made()
-    assert bytes_below(out) == whole == bytes_below(made("again"))
+    rebuild.rebuild(out)
+    readme = (out / "README.md").read_text("utf-8")
+    assert cells(readme.split("## conv1")[1], 3)[2] == "–"
+    gallery()
+    assert bytes_below(out) == whole == bytes_below(gallery("again"))
 
 
 def test_frames_of_a_long_kernel_stand_in_rows():
@@ -135,8 +138,8 @@ def test_frames_of_a_long_kernel_stand_in_rows():
     assert centres[..., 3].ravel().tolist() == [1] * 7 + [0]
 
 
-def test_a_gallery_of_before_has_none_until_its_command_runs_again(made):
-    out = made()
+def test_a_gallery_of_before_has_none_until_its_command_runs_again(gallery):
+    out = gallery()
     values = files.read_json(out / manifest.NAME)
     for section in values["sections"]:
         section.pop("kernel")
@@ -144,12 +147,12 @@ def test_a_gallery_of_before_has_none_until_its_command_runs_again(made):
     files.write_json(out / manifest.NAME, values)
     rebuild.rebuild(out)
     assert "kernel.png" not in (out / "index.html").read_text("utf-8")
-    made()
+    gallery()
     assert "kernel.png" in (out / "index.html").read_text("utf-8")
 
 
-def test_units_that_are_added_have_kernels_too(made):
-    out = made("made", "--layers", "conv1", "--filters", "0")
+def test_units_that_are_added_have_kernels_too(gallery):
+    out = gallery("made", "--layers", "conv1", "--filters", "0")
     assert len(list(out.rglob("*-kernel.png"))) == 1
-    made("made", "--layers", "conv1", "--filters", "2")
+    gallery("made", "--layers", "conv1", "--filters", "2")
     assert len(list(out.rglob("*-kernel.png"))) == 2

@@ -17,9 +17,9 @@ def wave(right, down, *, frames=8, size=48):
 
 @pytest.mark.parametrize("drift", [(0.9, 0.0), (-0.5, 0.3), (0.0, -1.2)])
 def test_a_drift_is_found_in_pixels_a_frame(drift):
-    found = measure(wave(*drift))
-    np.testing.assert_allclose(found.drift, drift, atol=0.05)
-    assert found.drift_share > 0.98 and found.plain_color is None
+    measured = measure(wave(*drift))
+    np.testing.assert_allclose(measured.drift, drift, atol=0.05)
+    assert measured.drift_share > 0.98 and measured.plain_color is None
 
 
 def test_stripes_drift_across_themselves():

@@ -31,7 +31,7 @@ def path_of(channels, weights, status="ok"):
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def gallery(tmp_path, monkeypatch):
     """A function that runs the command at once; what it asked for is in its attribute `asked`."""
 
     def at_once(network, objective, *, weights, **options):
@@ -58,8 +58,8 @@ def sources(out, word):
     return [one for one in Reader(index).all("img") if word in one["src"]]
 
 
-def test_the_page_shows_them_and_they_are_made_once_among_the_same_others(made, tmp_path):
-    assert made("--speeds") == 0 and made.asked == [(0, 1)]
+def test_the_page_shows_them_and_they_are_made_once_among_the_same_others(gallery, tmp_path):
+    assert gallery("--speeds") == 0 and gallery.asked == [(0, 1)]
     out = tmp_path / "out"
     images = sources(out, "-speeds-")
     assert [one["src"] for one in images] == [
@@ -70,17 +70,22 @@ def test_the_page_shows_them_and_they_are_made_once_among_the_same_others(made, 
     index = (out / "index.html").read_text("utf-8")
     assert len(kept.clips) == 3 and kept.sentence in "".join(Reader(index).text)
     whole = bytes_below(out)
-    assert made("--speeds") == 0 and len(made.asked) == 1
+    assert gallery("--speeds") == 0 and len(gallery.asked) == 1
     for lost in (more_clips._record_path(out, UNITS[1]), out / kept.clips[2].strip):
         lost.unlink()
-        assert made("--speeds") == 0 and made.asked[-1] == (0, 1) and bytes_below(out) == whole
+        assert (
+            gallery("--speeds") == 0 and gallery.asked[-1] == (0, 1) and bytes_below(out) == whole
+        )
     rebuild.rebuild(out)
     assert bytes_below(out) == whole
 
 
-def test_a_kind_is_added_beside_the_others(made, tmp_path):
+def test_a_kind_is_added_beside_the_others(gallery, tmp_path, capsys):
     out = tmp_path / "out"
-    assert made("--speeds") == 0 and made("--parametrizations", "pixels", "pyramid") == 0
+    assert gallery("--speeds") == 0 and gallery("--parametrizations", "pixels", "pyramid") == 0
+    told = capsys.readouterr().out
+    assert "conv2: clips from slow to free, 2 units\n" in told
+    assert "conv2: clips of the parametrization pyramid, 2 units\n" in told
     assert list(more_clips.read(out, UNITS[0])) == ["speeds", "pixels", "pyramid"]
     assert len(sources(out, "-speeds-")) == 6
     alts = [one["alt"] for word in ("-pixels-", "-pyramid-") for one in sources(out, word)]
@@ -89,23 +94,23 @@ def test_a_kind_is_added_beside_the_others(made, tmp_path):
         "Clip for filter 0 of conv2, pyramid",
     ]
     whole = bytes_below(out)
-    assert made("--parametrizations", "pyramid") == 0 and bytes_below(out) == whole
+    assert gallery("--parametrizations", "pyramid") == 0 and bytes_below(out) == whole
 
 
-def test_what_is_no_parametrization_is_refused_before_anything_is_made(made, tmp_path, capsys):
-    assert made("--parametrizations", "pixel") == 2
+def test_what_is_no_parametrization_is_refused_before_anything_is_made(gallery, tmp_path, capsys):
+    assert gallery("--parametrizations", "pixel") == 2
     assert "Received: 'pixel'" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_a_unit_without_gradient_has_none_and_is_not_tried_again(made, tmp_path):
-    made.status = "no gradient"
-    assert made("--speeds") == 0 and made("--speeds") == 0 and len(made.asked) == 1
+def test_a_unit_without_gradient_has_none_and_is_not_tried_again(gallery, tmp_path):
+    gallery.status = "no gradient"
+    assert gallery("--speeds") == 0 and gallery("--speeds") == 0 and len(gallery.asked) == 1
     shown = [one["src"] for one in sources(tmp_path / "out", "-speeds-0")]
     assert shown == ["cards/conv2/1-speeds-0.jpg"]
 
 
-def test_shards_leave_them_for_later(made, capsys):
-    assert made("--speeds", "--shard", "1/2") == 2
+def test_shards_leave_them_for_later(gallery, capsys):
+    assert gallery("--speeds", "--shard", "1/2") == 2
     assert "more clips of each unit with a shard: add them when all" in capsys.readouterr().err
 
 
@@ -136,9 +141,9 @@ def test_what_a_direction_is_worth_is_said_in_words(selectivity, words):
 @pytest.mark.parametrize(
     "damage", [{"strip": "../secret.jpg"}, {"score": "high"}, {"note": None}, {"shape": [1, 2]}]
 )
-def test_what_is_damaged_is_nothing_and_the_others_stay(made, tmp_path, damage):
+def test_what_is_damaged_is_nothing_and_the_others_stay(gallery, tmp_path, damage):
     out = tmp_path / "out"
-    assert made("--speeds", "--parametrizations", "pixels") == 0
+    assert gallery("--speeds", "--parametrizations", "pixels") == 0
     path = more_clips._record_path(out, UNITS[0])
     values = files.read_json(path)
     values["speeds"]["clips"][0] |= damage
@@ -146,9 +151,9 @@ def test_what_is_damaged_is_nothing_and_the_others_stay(made, tmp_path, damage):
     assert list(more_clips.read(out, UNITS[0])) == ["pixels"]
 
 
-def test_no_kind_leads_out_of_the_gallery(made, tmp_path):
+def test_no_kind_leads_out_of_the_gallery(gallery, tmp_path):
     out = tmp_path / "out"
-    assert made("--parametrizations", "pixels") == 0
+    assert gallery("--parametrizations", "pixels") == 0
     path = more_clips._record_path(out, UNITS[0])
     values = files.read_json(path)
     kind = "x/../../../../secret"
@@ -165,8 +170,8 @@ def test_they_are_those_of_maximize(tmp_path):
     renderer = render.Renderer(Settings(steps=1), tmp_path, network=small_network())
     group = Group((Unit("conv1", 1, None, "conv1"),), 1)
     for kind in clip_kinds.selected(speeds=True, other_parametrizations=["pixels"]):
-        (made,) = kind.make(renderer, group).values()
-        assert all(one.clip.shape == (6, 16, 16, 3) for one in made.clips)
+        (variants,) = kind.make(renderer, group).values()
+        assert all(one.clip.shape == (6, 16, 16, 3) for one in variants.clips)
 
 
 def test_a_neuron_is_shown_by_what_it_sees(tmp_path):
@@ -181,7 +186,7 @@ def test_a_neuron_is_shown_by_what_it_sees(tmp_path):
     (kind,) = clip_kinds.selected(neurons=True)
     group = Group((Unit("conv", 0, None, "conv"),), 1)
     assert kind.units_of(renderer, group) == group.units
-    ((shown,),) = (made.clips for made in kind.make(renderer, group).values())
+    ((shown,),) = (variants.clips for variants in kind.make(renderer, group).values())
     assert (shown.name, shown.note) == ("centre neuron", "sees 2 × 6 × 6")
     assert shown.clip.shape == (2, 66, 66, 3)
     dark, bright = shown.clip[:, :, :33].mean(), shown.clip[:, :, 33:].mean()

@@ -29,22 +29,22 @@ def test_layers_are_counted_and_their_fields_are_known():
     maps = layers.Conv3D(2, 3, padding="same", name="conv1")(clip)
     maps = layers.MaxPooling3D(2, name="pool")(maps)
     network = keras.Model(clip, layers.Dense(3, name="fc")(layers.Flatten(name="flat")(maps)))
-    made = overview.of(network)
-    assert made.parameters == sum(one.parameters for one in made.layers)
-    assert [(one.name, one.shape, one.parameters, one.field) for one in made.layers] == [
+    summary = overview.of(network)
+    assert summary.parameters == sum(one.parameters for one in summary.layers)
+    assert [(one.name, one.shape, one.parameters, one.field) for one in summary.layers] == [
         ("conv1", (8, 8, 8, 2), 2 * (27 * 3 + 1), (3, 3, 3)),
         ("pool", (4, 4, 4, 2), 0, (4, 4, 4)),
         ("flat", (128,), 0, None),
         ("fc", (3,), 129 * 3, None),
     ]
-    assert Overview.from_json(asdict(made) | {"layers": _lists(made)}) == made
+    assert Overview.from_json(asdict(summary) | {"layers": _lists(summary)}) == summary
 
 
-def _lists(made):
+def _lists(summary):
     """As they come from JSON."""
     return [
         {key: list(value) if isinstance(value, tuple) else value for key, value in one.items()}
-        for one in asdict(made)["layers"]
+        for one in asdict(summary)["layers"]
     ]
 
 

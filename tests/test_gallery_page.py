@@ -59,7 +59,7 @@ class Reader(html.parser.HTMLParser):
 def write_gallery(out, parts, *, compare=0, network="small", filling=False, real=None, **shown):
     """A gallery's pages; `parts` is layer to records, None for one not made."""
     folders = files.safe_names([one for one in parts if one != CLASSES], taken=OWN_NAMES)
-    sections, made = [], {}
+    sections, by_unit = [], {}
     for layer, records in parts.items():
         units = tuple(
             Unit(layer, i, (one or {}).get("label"), folders.get(layer, "classes"))
@@ -68,12 +68,12 @@ def write_gallery(out, parts, *, compare=0, network="small", filling=False, real
         for unit, values in zip(units, records, strict=True):
             if values is not None:
                 own = {"schema": SCHEMA, "layer": layer, "channel": unit.channel}
-                made[unit] = Record.from_json(own | values)
+                by_unit[unit] = Record.from_json(own | values)
         sections.append(Section(layer, "Conv3D", (4, None, 8, 9), 9, units))
     identity = {"compare": compare, "fps": 8.0, "seed": 3, "steps": 5, "parametrization": "fourier"}
     identity |= {"weights_sha256": "abc", "size": None}
     begun = Manifest(identity, tuple(sections), network={"name": network}, **shown)
-    page.write(out, begun, made, filling=filling, real=real)
+    page.write(out, begun, by_unit, filling=filling, real=real)
     return [(out / name).read_text(encoding="utf-8") for name in ("index.html", "README.md")]
 
 
@@ -104,6 +104,11 @@ def cells(markdown, row):
             rows[-1].append("".join(child.content for child in token.children))
         elif token.type == "table_close":
             return rows[row]
+
+
+def alts(markdown):
+    rendered = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(markdown)
+    return [image["alt"] for image in Reader(rendered).all("img")]
 
 
 def test_both_pages_show_every_unit_with_its_numbers(tmp_path):
@@ -173,9 +178,9 @@ def test_hostile_text_is_shown_as_text_in_html(tmp_path, text):
     reader, expected = Reader(index), Reader(plain)
     assert [tag for tag, _ in reader.elements] == [tag for tag, _ in expected.elements]
     assert [set(a) for _, a in reader.elements] == [set(a) for _, a in expected.elements]
-    found = "".join(reader.text)
+    text_shown = "".join(reader.text)
     for shown in (text, f"layer {text}", f"Gallery of net {text}"):
-        assert visible(shown) in found
+        assert visible(shown) in text_shown
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -183,12 +188,14 @@ def test_hostile_text_is_shown_as_text_in_markdown(tmp_path, text):
     parts = {CLASSES: [record(0, label=text), record(1, label="next")]}
     _, readme = write_gallery(tmp_path, parts)
     assert cells(readme, 0) == ["class", f"0 {visible(text)}", "1 next"]
+    assert alts(readme) == [f"class 0: {visible(text)}", "class 1: next"]
     parts = {text: [record()]}
     _, readme = write_gallery(tmp_path / "b", parts, network=text)
     tokens = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(readme)
     after = [tokens[i + 1] for i, t in enumerate(tokens) if t.type == "heading_open"]
     heads = ["".join(child.content for child in token.children) for token in after]
     assert heads == [f"Gallery of {visible(text)}", visible(text)]
+    assert alts(readme) == [f"filter 0 of {visible(text)}"]
     assert {c.type for token in after for c in token.children} <= {"text", "text_special"}
 
 

@@ -171,14 +171,14 @@ def test_a_network_without_anything_to_show_is_refused():
 
 
 def test_folder_names_are_safe_and_unique():
-    made = folder_names(HOSTILE)
-    assert list(made) == HOSTILE
+    folders = folder_names(HOSTILE)
+    assert list(folders) == HOSTILE
     devices = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
-    for name in made.values():
+    for name in folders.values():
         assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}", name), name
         assert not name.endswith(".") and name.split(".")[0].lower() not in devices
         assert name.lower() not in ("gallery.json", "readme.md", "index.html", "classes")
-    assert len({name.lower() for name in made.values()}) == len(HOSTILE)
+    assert len({name.lower() for name in folders.values()}) == len(HOSTILE)
 
 
 def test_folder_names_keep_plain_names_and_do_not_depend_on_the_choice():
@@ -193,8 +193,8 @@ def test_folder_names_keep_plain_names_and_do_not_depend_on_the_choice():
 
 def test_a_name_that_looks_like_a_made_up_one_does_not_collide():
     made_up = folder_names(["a", "A"])["A"]
-    made = folder_names(["a", made_up, "A"])
-    assert len({name.lower() for name in made.values()}) == 3
+    folders = folder_names(["a", made_up, "A"])
+    assert len({name.lower() for name in folders.values()}) == 3
 
 
 @pytest.mark.parametrize("channels", [[0], [0, 1, 2, 7], [5, 3, 4], [2, 1, 0]])

@@ -51,8 +51,8 @@ def gallery(tmp_path_factory):
     names = [f"film {i}.gif" for i in range(FILMS)]
     for i, name in enumerate(names):
         clips.write(folder / "films" / name, stripes(12 * i, frames=4, side=16))
-    made = [stripes(30 * i, frames=4, side=16) for i in range(UNITS)]
-    write_folder(folder / "gallery", {"conv1": made, "new": [stripes(0)]})
+    unit_clips = [stripes(30 * i, frames=4, side=16) for i in range(UNITS)]
+    write_folder(folder / "gallery", {"conv1": unit_clips, "new": [stripes(0)]})
     write_sweep(folder / "gallery", names, SCORES)
     return folder
 
@@ -89,8 +89,8 @@ def page(gallery, tmp_path_factory):
     # What the gallery's page says of a unit, where it does.
     trust = gallery / "gallery" / "trust" / "conv1"
     trust.mkdir(parents=True)
-    made = (gallery / "gallery" / "conv1" / "0.gif").read_bytes()
-    known = Trust(made_sha256=hashlib.sha256(made).hexdigest(), real_clips=30, made_score=0.75)
+    gif = (gallery / "gallery" / "conv1" / "0.gif").read_bytes()
+    known = Trust(made_sha256=hashlib.sha256(gif).hexdigest(), real_clips=30, made_score=0.75)
     files.write_json(trust / "0.json", {"schema": SCHEMA, **asdict(known)})
     drawn = questions_page.write(gallery / "gallery", gallery / "films", out, tasks=8)
     return out, drawn

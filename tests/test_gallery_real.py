@@ -114,7 +114,7 @@ def test_log_odds_are_those_of_the_objective():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def gallery(tmp_path_factory):
     """A gallery that got real clips, with the command that made it and the network's folder."""
     folder = tmp_path_factory.mktemp("real")
     small_network().save(folder / "network.keras")
@@ -131,8 +131,8 @@ def made(tmp_path_factory):
     return folder, command, before
 
 
-def test_a_gallery_is_given_real_clips_without_making_its_own_anew(made):
-    folder, command, before = made
+def test_a_gallery_is_given_real_clips_without_making_its_own_anew(gallery):
+    folder, command, before = gallery
     out = folder / "out"
     assert {path: path.stat().st_mtime_ns for path in out.glob("c*/*")} == before and before
     kept = real.read(out)
@@ -151,8 +151,8 @@ def test_a_gallery_is_given_real_clips_without_making_its_own_anew(made):
     assert main(command) == 0 and real.files.read_json(out / "real.json") == values
 
 
-def test_scores_of_real_clips_are_those_of_the_objective(made):
-    folder, _, _ = made
+def test_scores_of_real_clips_are_those_of_the_objective(gallery):
+    folder, _, _ = gallery
     network = keras.saving.load_model(folder / "network.keras")
     given = {path.name: clips.read(path) for path in sorted((folder / "films").iterdir())}
     every = np.stack(list(given.values()))
@@ -175,8 +175,8 @@ def test_scores_of_real_clips_are_those_of_the_objective(made):
             np.testing.assert_allclose(got, expected[order, column], rtol=2e-3, atol=1e-3)
 
 
-def test_another_folder_is_refused(made, tmp_path, capsys):
-    _, command, _ = made
+def test_another_folder_is_refused(gallery, tmp_path, capsys):
+    _, command, _ = gallery
     assert main([*command[:-1], str(tmp_path)]) == 2
     assert "Expected a folder with videos" in capsys.readouterr().err
     clips.write(tmp_path / "z.gif", np.random.default_rng(1).random((6, 16, 16, 3)))
@@ -189,8 +189,8 @@ def test_another_folder_is_refused(made, tmp_path, capsys):
     )
 
 
-def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch):
-    folder, command, _ = made
+def test_motion_cards_stand_beside_the_clips_and_are_made_once(gallery, monkeypatch):
+    folder, command, _ = gallery
     asked = []
 
     class Card:
@@ -238,5 +238,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(made, monkeypatch
     shown = [one["src"] for one in Reader((out / "index.html").read_text()).all("img")]
     assert {along.strip, against.strip} < set(shown)
     kept = out / "cards/conv2/1-more.json"
-    made = kept.stat().st_mtime_ns
-    assert main([*command, "--cards", "--directions"]) == 0 and kept.stat().st_mtime_ns == made
+    written_at = kept.stat().st_mtime_ns
+    assert (
+        main([*command, "--cards", "--directions"]) == 0 and kept.stat().st_mtime_ns == written_at
+    )

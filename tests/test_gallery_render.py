@@ -8,11 +8,12 @@ import json
 import keras
 import numpy as np
 import pytest
+from gallery_folder import bytes_below
 from PIL import Image
 from same_bits import batches_agree
 
 from c3dvis import identity, motion
-from c3dvis.gallery import folder, held_out, plan, render
+from c3dvis.gallery import folder, held_out, render
 from c3dvis.gallery.groups import Group, Task
 from c3dvis.gallery.make import Selection, plan_of
 from c3dvis.gallery.plan import CLASSES, Unit
@@ -51,10 +52,6 @@ def task(layer, channels, size=None):
     return Task(group, group.units)
 
 
-def bytes_below(out):
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
-
-
 @pytest.mark.parametrize("layer", ["conv1", CLASSES])
 def test_a_unit_becomes_a_gif_a_strip_and_a_record(network, tmp_path, layer):
     (record,) = Renderer(SETTINGS, tmp_path, network=network).render(task(layer, [1]), {1: 0.5})
@@ -80,8 +77,8 @@ def test_a_class_clip_is_shown_to_the_network(tmp_path, parametrization):
     biased.get_layer("fc").set_weights([kernel, bias + np.array([0, 1, -9], np.float32)])
     biased.class_names = ["up", "down", "left"]
     settings = Settings(steps=2, parametrization=parametrization)
-    made = Renderer(settings, tmp_path, network=biased).render(task(CLASSES, [0, 1]), {})
-    assert [record.predicted_class for record in made] == ["down", "down"]
+    records = Renderer(settings, tmp_path, network=biased).render(task(CLASSES, [0, 1]), {})
+    assert [record.predicted_class for record in records] == ["down", "down"]
 
 
 def test_a_unit_is_the_same_whatever_is_made_beside_it(network, tmp_path):
@@ -110,8 +107,8 @@ def test_another_seed_makes_another_clip(network, tmp_path):
         list(
             Renderer(settings, tmp_path / str(seed), network=network).render(task("conv1", [1]), {})
         )
-    made = [(tmp_path / str(seed) / "conv1" / "1.jpg").read_bytes() for seed in (0, 1)]
-    assert made[0] != made[1]
+    strips = [(tmp_path / str(seed) / "conv1" / "1.jpg").read_bytes() for seed in (0, 1)]
+    assert strips[0] != strips[1]
 
 
 def test_a_filter_without_gradient_is_marked_and_has_no_clip(tmp_path):
@@ -119,9 +116,9 @@ def test_a_filter_without_gradient_is_marked_and_has_no_clip(tmp_path):
     kernel, bias = dead.get_layer("conv1").get_weights()
     kernel[..., 2] = 0
     dead.get_layer("conv1").set_weights([kernel, bias])
-    made = list(Renderer(SETTINGS, tmp_path, network=dead).render(task("conv1", [1, 2]), {}))
-    assert [record.status for record in made] == ["ok", "no gradient"]
-    assert made[1].files == {}
+    records = list(Renderer(SETTINGS, tmp_path, network=dead).render(task("conv1", [1, 2]), {}))
+    assert [record.status for record in records] == ["ok", "no gradient"]
+    assert records[1].files == {}
     assert not (tmp_path / "conv1" / "2.gif").exists()
 
 
@@ -137,11 +134,11 @@ def test_a_unit_that_turns_nan_is_recorded_with_its_step_and_last_finite_clip(tm
     light.set_weights([np.tile([1.0, -1.0, 0.0], (1, 1, 1, 3, 1)), np.zeros(3)])
     top.set_weights([np.eye(3).reshape(1, 1, 1, 3, 3), np.zeros(3)])
     settings = Settings(steps=300, batch_size=2)
-    made = list(Renderer(settings, tmp_path, network=network).render(task("top", [0, 1]), {}))
-    assert [record.status for record in made] == ["failed", "ok"]
-    assert 0 < made[0].failed_step < 300 and made[1].failed_step is None
+    records = list(Renderer(settings, tmp_path, network=network).render(task("top", [0, 1]), {}))
+    assert [record.status for record in records] == ["failed", "ok"]
+    assert 0 < records[0].failed_step < 300 and records[1].failed_step is None
     # The clip is the last one before, which without its transforms may be too light already.
-    assert made[0].score is None or 0 < made[0].score <= 3 * 0.55
+    assert records[0].score is None or 0 < records[0].score <= 3 * 0.55
     with Image.open(tmp_path / "top" / "0.gif") as gif:
         assert gif.size == (8, 8)
 
@@ -160,13 +157,14 @@ def test_an_error_is_a_record_for_each_unit_that_is_left(network, tmp_path, monk
     monkeypatch.setattr(render, "Maximizer", Breaks)
     chosen = units("conv1", [0, 1, 4])
     given = Task(Group(tuple(chosen), 3), tuple(chosen))
-    made = list(Renderer(SETTINGS, tmp_path, network=network).render(given, {}))
-    assert [record.status for record in made] == ["ok", "error", "error"]
-    assert made[1].error == made[2].error == "RuntimeError: out of luck second line"
+    renderer = Renderer(SETTINGS, tmp_path, network=network)
+    records = list(renderer.render(given, {}))
+    assert [record.status for record in records] == ["ok", "error", "error"]
+    assert records[1].error == records[2].error == "RuntimeError: out of luck second line"
     cause = "KeyError: 'why'\n\nRuntimeError: out of luck\nsecond line"
-    assert made[1].cause == cause
-    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, tuple(chosen))
-    assert [one.is_failure for one in folder.existing(tmp_path, [section]).values()] == [0, 1, 1]
+    assert records[1].cause == cause
+    records = folder.existing(tmp_path, chosen, identity=renderer.identity)
+    assert [one.is_failure for one in records.values()] == [0, 1, 1]
 
 
 def test_a_disk_error_stops_the_run(network, tmp_path, monkeypatch):
@@ -185,10 +183,10 @@ def test_held_out_clips_give_the_best_score_of_each_unit():
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
     clips = world.batch(0, 5).clips
     sections = plan_of(network, Selection(filters=(0, 2)))
-    found = held_out.best(network, sections, settings)
-    assert list(found) == [CLASSES, "conv2", "conv1"]
+    best_scores = held_out.best(network, sections, settings)
+    assert list(best_scores) == [CLASSES, "conv2", "conv1"]
     for section in sections:
-        best = found[section.layer]
+        best = best_scores[section.layer]
         if section.layer == CLASSES:
             before = keras.Model(network.inputs, network.get_layer("fc").input).predict(
                 clips, verbose=0
@@ -212,8 +210,8 @@ def test_classes_that_do_not_exclude_each_other_are_scored_each_by_itself(tmp_pa
     network = keras.Model(inputs, outputs)
     # Both want light; by log odds, neither could get ahead of the other.
     network.get_layer("fc").set_weights([np.ones((2, 2)), np.zeros(2)])
-    made = list(Renderer(SETTINGS, tmp_path, network=network).render(task(CLASSES, [0, 1]), {}))
-    assert [record.status for record in made] == ["ok", "ok"]
+    records = list(Renderer(SETTINGS, tmp_path, network=network).render(task(CLASSES, [0, 1]), {}))
+    assert [record.status for record in records] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +246,8 @@ def test_a_value_range_reaches_the_network(tmp_path):
     (section,) = plan_of(network, Selection())
     world = motion.MovingEvidence(seed=motion.HELD_OUT_SEED, frames=8, size=(16, 16))
     expected = (3 * (world.batch(0, 3).clips * 8 - 3)).mean(axis=(1, 2, 3, 4)).max()
-    found = held_out.best(network, [section], settings)
-    assert found == {"sum": {0: pytest.approx(expected, rel=1e-4)}}
+    best_scores = held_out.best(network, [section], settings)
+    assert best_scores == {"sum": {0: pytest.approx(expected, rel=1e-4)}}
     (record,) = Renderer(settings, tmp_path, network=network).render(
         Task(Group(section.units, 1), section.units), {}
     )
@@ -344,10 +342,9 @@ def test_a_damaged_record_is_refused_and_its_unit_made_anew(tmp_path, key, wrong
     unit = Unit("conv1", 3, "wave", "conv1")
     (tmp_path / "conv1").mkdir()
     (tmp_path / "conv1" / "3.gif").write_bytes(b"GIF89a...")
-    section = plan.Section("conv1", "Conv3D", (4, 14, 14, 5), 5, (unit,))
     for values, whole in ((RECORD.to_json(), True), (damaged, False)):
         (tmp_path / "conv1" / "3.json").write_text(json.dumps(values))
-        assert (unit in folder.existing(tmp_path, [section])) == whole
+        assert (unit in folder.existing(tmp_path, [unit], identity=RECORD.identity)) == whole
 
 
 @pytest.mark.parametrize(

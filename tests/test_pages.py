@@ -2,6 +2,7 @@
 
 import markdown_it
 import numpy as np
+from test_gallery_page import alts
 
 from c3dvis import pages
 
@@ -37,6 +38,13 @@ def test_a_film_is_played_from_its_strip_and_described(tmp_path):
     assert 'src="wave.jpg"' in index and 'href="wave.gif"' in index and 'data-frames="4"' in index
     assert 'alt="a &#34;wave&#34;"' in index and 'alt="a &#34;wave&#34;"' in readme
     assert 'data-fps="5"' in index and 'role="region" aria-label="Player"' in index
+
+
+def test_what_is_seen_is_told_in_full_in_markdown(tmp_path):
+    alt = "Mixed_4d | `7` of <b> & (\\) *x* " + "many words " * 8 + "$y$"
+    picture = pages.Picture("a.gif", "a", 9, alt)
+    _, readme = written(tmp_path, "", [pages.PictureGroup("one", "", [picture])])
+    assert alts(readme) == [alt]
 
 
 def test_a_clip_too_wide_for_a_strip_is_shown_as_its_gif(tmp_path):

@@ -96,8 +96,8 @@ def questions(out, tasks=4):
     names = [f"{i}.gif" for i in range(len(SCORES))]
     for i, name in enumerate(names):
         clips.write(out / "films" / name, stripes(12 * i, frames=4, side=16))
-    made = [stripes(30 * i, frames=4, side=16) for i in range(3)]
-    write_folder(out / "gallery", {"conv1": made})
+    unit_clips = [stripes(30 * i, frames=4, side=16) for i in range(3)]
+    write_folder(out / "gallery", {"conv1": unit_clips})
     write_sweep(out / "gallery", names, SCORES)
     return questions_page.write(out / "gallery", out / "films", out / "page", tasks=tasks)
 
@@ -163,8 +163,8 @@ LOOKS = [
 def faults(shown):
     """What axe-core finds, with the elements."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is missing")
-    found = axe.Axe().run(shown).response["violations"]
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+    violations = axe.Axe().run(shown).response["violations"]
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["light", "dark phone"])

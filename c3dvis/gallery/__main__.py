@@ -26,10 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if from_records.run(args, say):
+    if from_records.run(args):
         return 0
-    if args.engine == "processes":
-        _leave_gpu_memory()
+    if args.engine == "processes":  # their workers need the GPU's memory: take only what is used
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load_keras()
     if args.again is not None:
         return _again(args)
@@ -92,7 +93,7 @@ def _again(args: argparse.Namespace) -> int:
 
     reproduction = again(
         args.again,
-        "again" if args.out == from_records.OUT else args.out,
+        args.out,
         keras_model=args.keras_model,
         weights=args.weights,
         report=say,
@@ -100,18 +101,12 @@ def _again(args: argparse.Namespace) -> int:
     return 1 if reproduction.different else 0
 
 
-def _leave_gpu_memory() -> None:
-    """Leaves the GPU's memory to the worker processes; this one takes only what it needs."""
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-
-
 def _say_outcome(outcome: Any, out: str) -> int:
     """Prints how a run ended and each failed unit; returns the exit code."""
     from c3dvis.gallery.progress import failure
 
     for unit in outcome.failed:
-        say(f"{unit.path('json')}: {unit.layer} {unit.channel} {failure(outcome.records[unit])}")
+        say(f"{unit.path('json')}: {unit.title} {failure(outcome.records[unit])}")
     failed = len(outcome.failed)
     say(f"{out}/index.html: {counted(len(outcome.units), 'clip')}, {failed} failed")
     if failed:

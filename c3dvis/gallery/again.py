@@ -54,7 +54,7 @@ def again(
         report: Called with a line on what is the same and what differs.
 
     Raises:
-        ValueError: If it is no record, or has no clip, or the network is another.
+        ValueError: If the file is not a record, the record has no clip, or the network is another.
         OSError: If files cannot be written.
 
     Example: (not run with the tests, as it leaves a folder behind)
@@ -81,7 +81,9 @@ def again(
     with output_folder.locked(out, "gallery --again"):
         task = Task(Group(units, len(units)), (wanted,))
         (new,) = renderer.render(task, {old.channel: old.best_held_out})
-    reproduction = Reproduction(new, _different(old, new), _changed_environment(old))
+    names = dict.fromkeys([*old.files, *new.files])
+    different = tuple(name for name in names if old.sha256.get(name) != new.sha256.get(name))
+    reproduction = Reproduction(new, different, _changed_environment(old))
     _report(reproduction, old, path, report)
     return reproduction
 
@@ -94,7 +96,7 @@ def _read(path: Path) -> Record:
     except (OSError, UnicodeDecodeError) as error:
         why = why_unread(path, error)
     except (ValueError, RecursionError) as error:
-        why = f"which is none: {error}"
+        why = f"which is not one: {error}"
     raise ValueError(
         "Expected the record of a clip, such as gallery/conv3b/7.json. "
         f"Received: '{path}', {why.removesuffix('.')}."
@@ -109,11 +111,6 @@ def _check(old: Record, renderer: Renderer) -> None:
                 f"Expected the network of the record, with {name} {old.network.get(name)}. "
                 f"Received: one with {now}; --keras-model or --weights says where the file is."
             )
-
-
-def _different(old: Record, new: Record) -> tuple[str, ...]:
-    names = dict.fromkeys([*old.files, *new.files])
-    return tuple(name for name in names if old.sha256.get(name) != new.sha256.get(name))
 
 
 def _changed_environment(old: Record) -> tuple[str, ...]:

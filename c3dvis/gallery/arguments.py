@@ -38,12 +38,17 @@ is another; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 COMPARE_BUNDLED = 512
+# By option, the default folder of what it writes; others write a gallery.
+_FOLDERS = {"diff": "differences", "questions": "questions", "again": "again"}
 
 
 def parse(given: Sequence[str]) -> argparse.Namespace:
     """The arguments chosen; a wrong one ends the program with a sentence."""
     parser = arguments_parser()
     chosen = parser.parse_args(given)
+    if chosen.out is None:
+        of_options = [_FOLDERS[name] for name in _FOLDERS if getattr(chosen, name) is not None]
+        chosen.out = of_options[0] if of_options else "gallery"
     from_records.check_arguments(parser, chosen)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
@@ -199,9 +204,7 @@ def _add_running(group: Any) -> None:
         help="one more clip for each filter whose receptive field is less than a third of the "
         "clip's height and width: of its centre neuron, cropped to the field",
     )
-    group.add_argument(
-        "--out", default=from_records.OUT, metavar="FOLDER", help="(default gallery)"
-    )
+    group.add_argument("--out", metavar="FOLDER", help="(default gallery)")
     group.add_argument(
         "--list-layers",
         action="store_true",

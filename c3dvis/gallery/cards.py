@@ -17,6 +17,7 @@ from c3dvis.gallery.plan import Section, Unit
 from c3dvis.gallery.real import SweptClips, layer_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
+from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
     import keras
@@ -29,11 +30,13 @@ class Card:
     """What is kept of a unit's motion card; see `responses.MotionCard`.
 
     Attributes:
+        path: Path of its picture inside the gallery.
         summary: The card in a sentence.
         direction: Preferred direction of motion in degrees; None without a preference.
-        motion_share: None of a card of an earlier version.
+        motion_share: Share of the unit's selectivity that is for motion; None if unknown.
     """
 
+    path: str
     summary: str
     direction: float | None
     motion_share: float | None
@@ -68,7 +71,7 @@ def add(
             missing = trust.missing(out, section, missing)
         if not missing:
             continue
-        report(f"{section.title}: {len(missing)} motion cards")
+        report(f"{section.title}: {counted(len(missing), 'motion card')}")
         by_channel = {unit.channel: unit for unit in missing}
         strongest = [] if real is None else real.strongest(section)
         motion_cards = responses.motion_cards(
@@ -96,14 +99,14 @@ def path(unit: Unit) -> str:
 
 
 def read(out: Path, unit: Unit) -> Card | None:
-    """A unit's card; None if there is none."""
+    """A unit's card; None if it is missing or damaged."""
     values = files.read_json(_record_path(out, unit))
     # Earlier versions did not save the direction: their cards are made again.
     is_complete = isinstance(values, Mapping) and "direction" in values
     summary = values.get("summary") if is_complete else None
     if not isinstance(summary, str) or not (out / path(unit)).is_file():
         return None
-    return Card(summary, _number(values, "direction"), _number(values, "motion_share"))
+    return Card(path(unit), summary, _number(values, "direction"), _number(values, "motion_share"))
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import clips, objectives, receptive_field
-from c3dvis.gallery import cards, render
+from c3dvis.gallery import cards
 from c3dvis.gallery.groups import Group
 from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.render import Renderer, objective_of
 from c3dvis.maximize import Maximizer, both_ways, parametrizations, slow_to_fast
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.receptive_field import Field
@@ -61,8 +62,8 @@ class Kind:
 
     name: str
     description: str
-    make: Callable[[Any, Group], dict[Unit, VariantClips]]
-    units_of: Callable[[Any, Group], Sequence[Unit]] = lambda renderer, group: group.units
+    make: Callable[[Renderer, Group], dict[Unit, VariantClips]]
+    units_of: Callable[[Renderer, Group], Sequence[Unit]] = lambda renderer, group: group.units
 
 
 def selected(
@@ -89,24 +90,28 @@ def selected(
     if speeds:
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
-        parametrizations.build(name)  # refuses what is none
-        kinds.append(Kind(name, f"clips made of {name}", partial(_other_parametrization, name)))
+        parametrizations.build(name)  # raises an error for an unknown name
+        kinds.append(
+            Kind(
+                name, f"clips of the parametrization {name}", partial(_other_parametrization, name)
+            )
+        )
     if neurons:
         kinds.append(Kind("neuron", "clips of the centre neuron", _neurons, _with_small_field))
     return kinds
 
 
-def _with_direction(renderer, group: Group) -> list[Unit]:
+def _with_direction(renderer: Renderer, group: Group) -> list[Unit]:
     return [unit for unit in group.units if _direction(renderer, unit) is not None]
 
 
-def _direction(renderer, unit: Unit) -> float | None:
+def _direction(renderer: Renderer, unit: Unit) -> float | None:
     """The preferred direction of its motion card; None without a card or a preference."""
     card = cards.read(renderer.out, unit)
     return None if card is None else card.direction
 
 
-def _directions(renderer, group: Group) -> dict[Unit, VariantClips]:
+def _directions(renderer: Renderer, group: Group) -> dict[Unit, VariantClips]:
     """Clips in the direction of the motion card, and in the opposite one."""
     named = [_direction(renderer, unit) for unit in group.units]
     directions = [one for one in named if one is not None]  # all: see `_with_direction`
@@ -142,7 +147,7 @@ def _direction_sentence(selectivity: float) -> str:
     )
 
 
-def _speeds(renderer, group: Group) -> dict[Unit, VariantClips]:
+def _speeds(renderer: Renderer, group: Group) -> dict[Unit, VariantClips]:
     """Clips under temporal penalties, from the heaviest to none."""
     path = slow_to_fast(
         renderer.network,
@@ -166,7 +171,7 @@ def _speed_clips(path, row: int) -> VariantClips:
 
 
 def _speed_sentence(scores: NDArray[np.floating], energies: NDArray[np.floating]) -> str:
-    """What slowness costs in score, in words; empty if it can't be said."""
+    """What slowness costs in score, in words; empty if no score or change is above 0."""
     slow, free = float(scores[0]), float(scores[-1])
     if free <= 0 or energies[-1] <= 0:
         return ""
@@ -178,7 +183,7 @@ def _speed_sentence(scores: NDArray[np.floating], energies: NDArray[np.floating]
     )
 
 
-def _other_parametrization(name: str, renderer, group: Group) -> dict[Unit, VariantClips]:
+def _other_parametrization(name: str, renderer: Renderer, group: Group) -> dict[Unit, VariantClips]:
     """Clips in another parametrization than the gallery's."""
     maximized = _maximized(renderer, _objective(renderer, group), parametrization=name)
     return {
@@ -187,28 +192,28 @@ def _other_parametrization(name: str, renderer, group: Group) -> dict[Unit, Vari
     }
 
 
-def _with_small_field(renderer, group: Group) -> Sequence[Unit]:
-    return () if _small_field(renderer, group.units[0].layer) is None else group.units
+def _with_small_field(renderer: Renderer, group: Group) -> Sequence[Unit]:
+    return () if _small_field(renderer, group.layer) is None else group.units
 
 
-def _small_field(renderer, layer: str) -> Field | None:
+def _small_field(renderer: Renderer, layer: str) -> Field | None:
     """The receptive field of the layer's centre neuron; None if it is not small."""
     if layer == CLASSES:
         return None
-    asked: dict[str, Any] = {"frames": renderer.settings.frames, "size": renderer.settings.size}
-    extent = clip_shape(renderer.network, **asked)[:3]
+    settings = renderer.settings
+    extent = clip_shape(renderer.network, frames=settings.frames, size=settings.size)[:3]
     try:
         field = receptive_field.of(renderer.network, layer, shape=extent)
-    except ValueError:  # a layer that is called twice, or whose places are in no such grid
+    except ValueError:  # such as a layer that is called twice
         return None
     sides = zip(field.shape[1:], extent[1:], strict=True)
     small = field.reason is None and all(seen < _SMALL * whole for seen, whole in sides)
     return field if small else None
 
 
-def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
+def _neurons(renderer: Renderer, group: Group) -> dict[Unit, VariantClips]:
     """Of the neuron in the middle of its layer, cropped to what it sees and enlarged."""
-    layer = group.units[0].layer
+    layer = group.layer
     field = _small_field(renderer, layer)
     assert field is not None  # `_with_small_field` has asked for it
     channels = [unit.channel for unit in group.units]
@@ -223,7 +228,7 @@ def _neurons(renderer, group: Group) -> dict[Unit, VariantClips]:
     return {unit: of_neuron(one) for unit, one in zip(group.units, maximized, strict=True)}
 
 
-def _maximized(renderer, objective: objectives.Objective, **other):
+def _maximized(renderer: Renderer, objective: objectives.Objective, **other):
     """Clips of an objective, made as the gallery's are but for some options."""
     options = {**renderer.options(), "batch_size": renderer.settings.batch_size, **other}
     return Maximizer(renderer.network, objective, **options).make(
@@ -231,10 +236,10 @@ def _maximized(renderer, objective: objectives.Objective, **other):
     )
 
 
-def _run_options(renderer) -> dict[str, Any]:
+def _run_options(renderer: Renderer) -> dict[str, Any]:
     return {"steps": renderer.settings.steps, "seed": renderer.settings.seed}
 
 
-def _objective(renderer, group: Group) -> objectives.Objective:
+def _objective(renderer: Renderer, group: Group) -> objectives.Objective:
     channels = [unit.channel for unit in group.units]
-    return render.objective_of(renderer.network, group.units[0].layer, channels)
+    return objective_of(renderer.network, group.layer, channels)

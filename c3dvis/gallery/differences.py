@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from c3dvis import pages
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.plan import CLASSES, Unit, units_of
 from c3dvis.gallery.record import HASHES, Record
 from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.responses.similarity import FeatureSpace
 from c3dvis.text import in_short
 
+# Settings that are not compared: where the network comes from, and what is shown beside its clips.
+_LEFT_OUT = (*HASHES, "model", "weights", "keras_model", "labels", "compare")
 # Degrees. Pages name eight directions, 45 degrees apart.
 MIN_TURN = 45
 # Kinds of differences, in the order in which they are tested and shown.
@@ -58,16 +60,12 @@ class Side:
         return f"{self.folder.resolve().name} ({self.manifest.network.get('name')})"
 
     @property
-    def units(self) -> dict[tuple[str, int], Unit]:
+    def tiles(self) -> dict[tuple[str, int], Tile]:
         """Its units by layer and channel."""
         return {
-            (unit.layer, unit.channel): unit
-            for section in self.manifest.sections
-            for unit in section.units
+            (unit.layer, unit.channel): Tile(unit, self.records.get(unit))
+            for unit in units_of(self.manifest.sections)
         }
-
-    def tile(self, unit: Unit) -> Tile:
-        return Tile(unit, self.records.get(unit))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,17 +181,13 @@ class Comparison:
     def other_settings(self) -> list[str]:
         """Settings in which the galleries differ, apart from their networks."""
         before, after = self.before.manifest.identity, self.after.manifest.identity
-        keys = [key for key in dict.fromkeys([*before, *after]) if key not in (*HASHES, *_FILES)]
+        keys = [key for key in dict.fromkeys([*before, *after]) if key not in _LEFT_OUT]
         return [
             f"{key.replace('_', ' ')} {json.dumps(before.get(key))} before, "
             f"{json.dumps(after.get(key))} after"
             for key in keys
             if before.get(key) != after.get(key)
         ]
-
-
-# Settings that say where the network comes from.
-_FILES = ("model", "weights", "keras_model", "labels", "compare")
 
 
 def compare(
@@ -213,10 +207,10 @@ def compare(
     sides = [Side(path, *rebuild.read(path, report=report)) for path in folders]
     if folders[0].resolve() == folders[1].resolve():
         raise ValueError(f"Expected two galleries. Received: {before} twice.")
-    one, other = (side.units for side in sides)
-    pairs = [tuple(side.tile(side.units[key]) for side in sides) for key in one if key in other]
+    one, other = (side.tiles for side in sides)
+    pairs = [(one[key], other[key]) for key in one if key in other]
     if not pairs:
-        layers = [in_short(dict.fromkeys(layer for layer, _ in units)) for units in (one, other)]
+        layers = [in_short(dict.fromkeys(layer for layer, _ in tiles)) for tiles in (one, other)]
         raise ValueError(
             "Expected two galleries with units of the same layer and number. "
             f"Received: {layers[0]} and {layers[1]}."
@@ -228,8 +222,8 @@ def compare(
         sides[0],
         sides[1],
         tuple(differences),
-        tuple(unit for key, unit in one.items() if key not in other),
-        tuple(unit for key, unit in other.items() if key not in one),
+        tuple(tile.unit for key, tile in one.items() if key not in other),
+        tuple(tile.unit for key, tile in other.items() if key not in one),
         {unit: reason for unit, reason in reasons.items() if reason},
     )
 

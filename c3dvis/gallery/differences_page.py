@@ -17,7 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from c3dvis import __version__, files, output_folder
-from c3dvis.gallery.differences import KINDS, Comparison, Difference, Side, compare
+from c3dvis.gallery.differences import KINDS, Comparison, Difference, compare
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.tables import ranges
 from c3dvis.gallery.tile import Tile
@@ -26,7 +26,6 @@ from c3dvis.text import markdown, number, table
 
 SCHEMA = 1
 _COMMAND = "gallery differences"
-_SIDES = ("before", "after")
 # Units in the Markdown page, so that GitHub shows it.
 _MOST_ROWS = 200
 _SHOWN_WIDTH = 112  # pixels
@@ -56,19 +55,13 @@ def write(
     compared = compare(before, after, report=report)
     with output_folder.locked(out, _COMMAND):
         for one in compared.differences:
-            for name, side, tile in _sides(compared, one):
-                _copy(side.folder, out / name, tile)
+            _copy(compared.before.folder, out / "before", one.before)
+            _copy(compared.after.folder, out / "after", one.after)
         values = _values(compared)
         for name, template in (("index.html", "differences.html"), ("README.md", "differences.md")):
             files.write_text(out / name, environment().get_template(template).render(values))
         files.write_json(out / "differences.json", _to_json(compared))
     return compared
-
-
-def _sides(compared: Comparison, one: Difference) -> list[tuple[str, Side, Tile]]:
-    return list(
-        zip(_SIDES, (compared.before, compared.after), (one.before, one.after), strict=True)
-    )
 
 
 def _copy(source: Path, target: Path, tile: Tile) -> None:
@@ -80,6 +73,7 @@ def _copy(source: Path, target: Path, tile: Tile) -> None:
 def _values(compared: Comparison) -> dict[str, Any]:
     by_kind = {kind: list(ones) for kind, ones in groupby(compared.differences, lambda x: x.kind)}
     tiles = [tile for one in compared.differences for tile in (one.before, one.after)]
+    only = {"only before": compared.only_before, "only after": compared.only_after}
     banners = [side.manifest.banner for side in (compared.before, compared.after)]
     return {
         "compared": compared,
@@ -88,11 +82,7 @@ def _values(compared: Comparison) -> dict[str, Any]:
         "banners": list(dict.fromkeys(filter(None, banners))),
         "frames": max((tile.shape[0] for tile in tiles), default=1),
         "fps": compared.before.manifest.identity.get("fps", 8.0),
-        "only": [
-            (f"only {name}", _listed(units))
-            for name, units in zip(_SIDES, (compared.only_before, compared.only_after), strict=True)
-            if units
-        ],
+        "only": [(name, _listed(units)) for name, units in only.items() if units],
         "facts": _facts,
         "sort_values": _sort_values,
         "table": _table,
@@ -108,7 +98,7 @@ def _listed(units: Sequence[Unit]) -> str:
 
 
 def _facts(one: Difference) -> list[tuple[str, str]]:
-    """What is said below a pair of clips: names and numbers."""
+    """Names and texts of the numbers below a pair of clips."""
     facts = [("score", f"{_score(one.before)} → {_score(one.after)}")]
     if one.score_ratio is not None:
         facts[0] = ("score", f"{facts[0][1]} (× {number(one.score_ratio)})")
@@ -123,7 +113,7 @@ def _facts(one: Difference) -> list[tuple[str, str]]:
 
 
 def _score(tile: Tile) -> str:
-    """Of its clip; dead units have none that is shown."""
+    """The score of its clip in words; for a unit without a clip, why there is none."""
     return number(tile.record.score) if tile.record and tile.gif else tile.note or "–"
 
 
@@ -138,10 +128,8 @@ def _table(differences: Sequence[Difference]) -> Markup:
     rows = []
     for one in differences:
         unit = one.before.unit
-        name = markdown(" ".join(filter(None, (one.before.title, unit.label))))
-        clips = [
-            _picture(name, tile) for name, tile in (("before", one.before), ("after", one.after))
-        ]
+        name = markdown(" ".join(filter(None, (unit.title, unit.label))))
+        clips = [_picture("before", one.before), _picture("after", one.after)]
         facts = Markup("<br>").join(markdown(f"{key} {value}") for key, value in _facts(one))
         rows.append([name, *clips, facts])
     return Markup(table(["unit", "before", "after", "how much"], rows))

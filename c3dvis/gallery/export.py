@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,7 @@ from c3dvis.gallery import rebuild
 from c3dvis.gallery.record import Record
 
 # Scalar fields of a record, by type.
-_TEXTS = (
-    "layer",
-    "label",
-    "status",
-    "predicted_class",
-    "error",
-    "plain_color",
-)
+_TEXTS = ("layer", "label", "status", "predicted_class", "error", "plain_color")
 _NUMBERS = ("score", "best_held_out", "ratio", "failed_step", "change", "drift_share")
 _SHAPE = ("frames", "height", "width", "colors")
 _DRIFT = ("drift_right", "drift_down")
@@ -54,14 +47,12 @@ def export(
         raise ValueError(f"Expected a file that ends in .npz or .parquet. Received: {path.name!r}.")
     manifest, records = rebuild.read(Path(out), report=report)
     rows = [_row(unit.folder, record) for unit, record in records.items()]
-    columns = {name: [row[name] for row in rows] for name in _row("", _EMPTY)}
+    names = _row("", Record(layer="", channel=0, status="ok"))
+    columns = {name: [row[name] for row in rows] for name in names}
     about = {"network": dict(manifest.network), "settings": dict(manifest.identity)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, writers[path.suffix](columns, json.dumps(about)))
     return len(rows)
-
-
-_EMPTY = Record(layer="", channel=0, status="ok")
 
 
 def _row(folder: str, record: Record) -> dict[str, Any]:
@@ -111,7 +102,6 @@ def _parquet(columns: dict[str, list[Any]], about: str) -> bytes:
 
 
 def _kind(pyarrow: Any, name: str) -> Any:
-    counts: Iterable[str] = ("channel", "seed", "failed_step", *_SHAPE)
-    if name in counts:
+    if name in ("channel", "seed", "failed_step", *_SHAPE):
         return pyarrow.int64()
     return pyarrow.float64() if name in (*_NUMBERS, *_DRIFT) else pyarrow.string()

@@ -20,15 +20,9 @@ from typing import Any
 from c3dvis import output_folder
 from c3dvis.files import read_json
 from c3dvis.gallery import manifest
-from c3dvis.gallery.plan import Section, Unit
+from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
 from c3dvis.text import in_short
-
-_MISSING = "not there"
-
-
-class OtherSettings(ValueError):
-    """The folder holds a gallery of other settings or weights."""
 
 
 def locked(folder: Path, *, wait: float = 0) -> contextlib.AbstractContextManager[None]:
@@ -46,19 +40,19 @@ def previous_manifest(folder: Path, identity: Mapping[str, Any]) -> manifest.Man
         identity: What determines the clips.
 
     Raises:
-        OtherSettings: If the folder holds other files, or clips of other settings or weights; the
+        ValueError: If the folder holds other files, or clips of other settings or weights; the
             message lists every difference.
     """
     before = manifest.read(folder)
     if before is None and not _holds_only(folder, identity):
         state = "a damaged" if (folder / manifest.NAME).exists() else "no"
-        raise OtherSettings(
+        raise ValueError(
             f"Expected an empty folder or a gallery. Received: {folder}, which holds other "
             f"files and {state} {manifest.NAME}; choose another folder with --out."
         )
     differences = [] if before is None else _differences(before.identity, identity)
     if differences and any(folder.glob("*/*.json")):
-        raise OtherSettings(
+        raise ValueError(
             f"Expected the settings that {folder} was begun with. Received: "
             f"{'; '.join(differences)}. Choose another folder with --out, or the old settings."
         )
@@ -67,26 +61,25 @@ def previous_manifest(folder: Path, identity: Mapping[str, Any]) -> manifest.Man
 
 def existing(
     folder: Path,
-    sections: Iterable[Section],
+    units: Iterable[Unit],
     *,
-    identity: Mapping[str, Any] | None = None,
+    identity: Mapping[str, Any],
     report: Callable[[str], None] | None = None,
 ) -> dict[Unit, Record]:
-    """The records of the units that are finished or have failed.
+    """The records of those units that are finished or have failed.
 
     A record is valid if it can be read, is of this identity, and its files have the recorded
     sizes and hashes.
 
     Args:
         folder: Folder of the gallery.
-        sections: The sections to look up.
-        identity: What determines the clips; None accepts any.
+        units: Units of the gallery.
+        identity: What determines the clips.
         report: Called with one line that lists invalid records.
     """
     records, damaged = {}, []
-    for unit in (unit for section in sections for unit in section.units):
-        path = folder / unit.path("json")
-        if not path.is_file():
+    for unit in units:
+        if not (folder / unit.path("json")).is_file():
             continue
         try:
             records[unit] = _record(folder, unit, identity)
@@ -97,15 +90,7 @@ def existing(
     return records
 
 
-def read_record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record | None:
-    """The unit's record; None if there is no valid one, as in `existing`."""
-    try:
-        return _record(folder, unit, identity)
-    except ValueError:
-        return None
-
-
-def _record(folder: Path, unit: Unit, identity: Mapping[str, Any] | None) -> Record:
+def _record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record:
     """The unit's record; a ValueError says in a few words why it is invalid."""
     values = read_json(folder / unit.path("json"))
     try:
@@ -114,7 +99,7 @@ def _record(folder: Path, unit: Unit, identity: Mapping[str, Any] | None) -> Rec
         raise ValueError("no record" if values is not None else "damaged") from None
     if (record.layer, record.channel) != (unit.layer, unit.channel):
         raise ValueError("of another unit")
-    if identity is not None and _differences(record.identity, identity):
+    if _differences(record.identity, identity):
         raise ValueError("of other settings")
     for name, size in record.files.items():
         path = folder / unit.folder / name
@@ -145,4 +130,4 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def _show(values: Mapping[str, Any], key: str) -> str:
-    return json.dumps(values[key]) if key in values else _MISSING
+    return json.dumps(values[key]) if key in values else "not there"

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from c3dvis.command_line import whole
+from c3dvis.command_line import say, whole
 from c3dvis.text import counted
-
-Report = Callable[[str], None]
-OUT = "gallery"
-_OUT_DIFF = "differences"
-_OUT_QUESTIONS = "questions"
 
 
 def add_arguments(group: Any) -> None:
@@ -38,7 +32,7 @@ def add_arguments(group: Any) -> None:
         nargs=2,
         metavar=("BEFORE", "AFTER"),
         help="compare two galleries, of two networks or two checkpoints, unit by unit: which units "
-        f"died, were born, turned or moved; page in --out (default {_OUT_DIFF}), and exit",
+        "died, were born, turned or moved; page in --out (default differences), and exit",
     )
     group.add_argument(
         "--questions",
@@ -64,20 +58,20 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         )
 
 
-def run(args: argparse.Namespace, say: Report) -> bool:
+def run(args: argparse.Namespace) -> bool:
     """Runs the options that are given; returns whether there was one."""
     if args.diff is not None:
-        _diff(args, say)
+        _diff(args)
     elif args.questions is not None:
-        _ask(args, say)
+        _ask(args)
     elif args.rebuild_page or args.sheets or args.export is not None:
-        _write_from_records(args, say)
+        _write_from_records(args)
     else:
         return False
     return True
 
 
-def _write_from_records(args: argparse.Namespace, say: Report) -> None:
+def _write_from_records(args: argparse.Namespace) -> None:
     """Writes a table of the records, contact sheets, or the pages."""
     from c3dvis.gallery import export, folder, rebuild, sheets
 
@@ -94,21 +88,21 @@ def _write_from_records(args: argparse.Namespace, say: Report) -> None:
         say(f"{args.out}/index.html: {len(records)} records")
 
 
-def _diff(args: argparse.Namespace, say: Report) -> None:
+def _diff(args: argparse.Namespace) -> None:
     """Writes the differences between two galleries."""
     from c3dvis.gallery import differences_page
 
-    out = _OUT_DIFF if args.out == OUT else args.out
     before, after = args.diff
-    compared = differences_page.write(before, after, out, report=say)
-    say(f"{out}/index.html: {compared.summary}")
+    compared = differences_page.write(before, after, args.out, report=say)
+    say(f"{args.out}/index.html: {compared.summary}")
 
 
-def _ask(args: argparse.Namespace, say: Report) -> None:
+def _ask(args: argparse.Namespace) -> None:
     """Writes a test for people about a gallery's units."""
     from c3dvis.gallery import questions_page
 
-    out = _OUT_QUESTIONS if args.out == OUT else args.out
-    options = {"tasks": args.tasks, "seed": args.seed}
-    drawn = questions_page.write(args.questions, args.real, out, **options)
-    say(f"{out}/index.html: {len(drawn.questions)} questions about {len(drawn.units)} units")
+    drawn = questions_page.write(
+        args.questions, args.real, args.out, tasks=args.tasks, seed=args.seed
+    )
+    questions, units = len(drawn.questions), len(drawn.units)
+    say(f"{args.out}/index.html: {questions} questions about {units} units")

@@ -6,6 +6,7 @@ only in a batch of the same size and at the same index.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ class Group:
     units: tuple[Unit, ...]
     size: int
 
+    @property
+    def layer(self) -> str:
+        return self.units[0].layer
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,10 +45,6 @@ class Task:
 
     group: Group
     missing: tuple[Unit, ...]
-
-    @property
-    def layer(self) -> str:
-        return self.group.units[0].layer
 
 
 def split(units: Sequence[Unit], max_size: int) -> list[Group]:
@@ -72,11 +73,10 @@ def extend(
 
 def tasks(groups: Mapping[str, Iterable[Group]], missing: Collection[Unit]) -> list[Task]:
     """A task for each group that has missing units, in order."""
-    by_key = {(unit.layer, unit.channel): unit for unit in missing}
+    wanted = set(missing)
     listed = []
-    for group in (group for of_layer in groups.values() for group in of_layer):
-        keys = [(unit.layer, unit.channel) for unit in group.units]
-        units = tuple(by_key[key] for key in keys if key in by_key)
+    for group in itertools.chain.from_iterable(groups.values()):
+        units = tuple(unit for unit in group.units if unit in wanted)
         if units:
             listed.append(Task(group, units))
     return listed

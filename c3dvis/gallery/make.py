@@ -39,7 +39,7 @@ from c3dvis.models import chosen as choices
 from c3dvis.models import layers
 from c3dvis.objectives.terms import names_of_classes
 from c3dvis.responses.clip_sources import check_folder
-from c3dvis.text import counted, in_short
+from c3dvis.text import counted, in_short, visible
 
 # Seconds between two updates of the pages while clips are made.
 _PAGE_INTERVAL = 5
@@ -176,7 +176,10 @@ def make(
     if real_clips is not None:
         check_folder(Path(real_clips))
     if directions and not motion_cards:
-        raise ValueError("Expected directions with motion cards, which measure them.")
+        raise ValueError(
+            "Expected directions with motion cards, which measure them: --cards. Received: "
+            "directions alone."
+        )
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, settings)
@@ -185,8 +188,9 @@ def make(
         if selection.classes is None:
             plan.report_left_out(sections, report)
         gallery = (renderer.network, settings, sections, out)
+        swept = None
         if real_clips is not None:
-            real.add(*gallery, real_clips, report=report, bar=bar)
+            swept = real.add(*gallery, real_clips, report=report, bar=bar)
         outcome = _make_missing(
             renderer,
             runner,
@@ -198,10 +202,10 @@ def make(
             bar=bar,
         )
         if motion_cards:
-            swept = None if real_clips is None else real.swept_clips(*gallery, real_clips)
             cards.add(*gallery, swept, report=report)
         if kinds:
-            shown = [unit for unit in outcome.units if unit not in outcome.failed]
+            failed = set(outcome.failed)
+            shown = [unit for unit in outcome.units if unit not in failed]
             more_clips.add(renderer, manifest.groups, shown, kinds, report=report)
         if motion_cards or kinds:
             rebuild.rebuild(out)
@@ -217,9 +221,9 @@ def list_layers(settings: Settings, *, report: Report = print) -> None:
     report(tables.layer_table(shown, names, choices.class_count(network)))
     for info in every:
         if info.reason is not None:
-            report(f"{info.name} can't be shown: {info.reason}.")
+            report(f"{visible(info.name)} can't be shown: {info.reason}.")
         if info.closed is not None:
-            report(f"Layers inside {info.name} can't be reached: {info.closed}.")
+            report(f"Layers inside {visible(info.name)} can't be reached: {info.closed}.")
 
 
 def dry_run(
@@ -237,11 +241,11 @@ def dry_run(
     renderer.check(sections[0])
     output_folder.check(out, "gallery", manifest=MANIFEST_NAME)
     folder.previous_manifest(out, renderer.identity)
-    records = folder.existing(out, sections, identity=renderer.identity, report=report)
+    units = plan.units_of(sections)
+    records = folder.existing(out, units, identity=renderer.identity, report=report)
     report(tables.plan_table(sections, list(records)))
     if selection.classes is None:
         plan.report_left_out(sections, report)
-    units = [unit for section in sections for unit in section.units]
     report(_work_summary(out, units, [unit for unit in units if unit not in records]))
 
 
@@ -258,12 +262,15 @@ def _make_missing(
 ) -> Outcome:
     """Makes the missing units of the sections; writes the pages of the whole folder."""
     out = renderer.out
-    records = folder.existing(out, manifest.sections, identity=renderer.identity, report=report)
+    every = plan.units_of(manifest.sections)
+    records = folder.existing(out, every, identity=renderer.identity, report=report)
     _report_versions(records.values(), manifest, report)
-    sections, units = runs.share_of(manifest, sections, share)
+    sections = runs.share_of(manifest, sections, share)
+    units = tuple(plan.units_of(sections))
     real_clips = real.read(out)
     missing = [u for u in units if u not in records or (retry_failed and records[u].is_failure)]
-    records = {unit: record for unit, record in records.items() if unit not in missing}
+    for unit in missing:
+        records.pop(unit, None)
 
     forming = Forming(out, lambda: show(filling=True))
 

@@ -7,6 +7,7 @@ cards/conv3b/7-more.json            all kinds of the unit, written last
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 from c3dvis import files, pages, stored
 from c3dvis.gallery import cards
 from c3dvis.gallery.groups import Group
-from c3dvis.gallery.plan import Unit
+from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.text import counted
 
 if TYPE_CHECKING:  # pages are written without Keras
     from c3dvis.gallery.clip_kinds import Kind, VariantClips
+    from c3dvis.gallery.render import Renderer
 
 _SCHEMA = 1
 
@@ -57,7 +60,7 @@ class Variants:
 
 
 def add(
-    renderer,
+    renderer: Renderer,
     groups: Mapping[str, Sequence[Group]],
     units: Sequence[Unit],
     kinds: Sequence[Kind],
@@ -67,7 +70,7 @@ def add(
     """Makes the missing clips, always in batches of a whole group: see `groups`.
 
     Args:
-        renderer: `render.Renderer` of the gallery.
+        renderer: Renderer of the gallery.
         groups: By layer, the groups of the gallery.
         units: Units to make clips of.
         kinds: Kinds of clips to make.
@@ -79,11 +82,12 @@ def add(
     """
     for kind in kinds:
         wanted = {unit for unit in units if kind.name not in read(renderer.out, unit)}
-        for group in (group for of_layer in groups.values() for group in of_layer):
+        for group in itertools.chain.from_iterable(groups.values()):
             shown = kind.units_of(renderer, group)
             missing = wanted.intersection(shown)
             if missing:
-                report(f"{group.units[0].layer}: {kind.description} of {len(missing)}")
+                title = "classes" if group.layer == CLASSES else group.layer
+                report(f"{title}: {kind.description}, {counted(len(missing), 'unit')}")
                 unit_clips = kind.make(renderer, Group(tuple(shown), group.size))
                 for unit in missing:
                     _write(renderer, unit, kind.name, unit_clips[unit])
@@ -107,7 +111,7 @@ def read(out: Path, unit: Unit) -> dict[str, Variants]:
     return by_kind
 
 
-def _write(renderer, unit: Unit, kind: str, variants: VariantClips) -> None:
+def _write(renderer: Renderer, unit: Unit, kind: str, variants: VariantClips) -> None:
     """Writes a unit's clips of a kind, and adds them to its record."""
     out, fps = renderer.out, renderer.settings.fps
     _record_path(out, unit).parent.mkdir(parents=True, exist_ok=True)

@@ -40,11 +40,6 @@ class LayerSummary:
     parameters: int
     field: tuple[int, int, int] | None = None
 
-    @property
-    def extent(self) -> str:
-        """The shape in words."""
-        return "" if self.shape is None else shape_text(self.shape)
-
 
 @dataclass(frozen=True)
 class Step:
@@ -68,7 +63,7 @@ class Step:
         """A few of its clips, those of one colour last."""
         tiles = [] if self.part is None else self.part["tiles"]
         shown = [tile for tile in tiles if tile.strip]
-        return sorted(shown, key=lambda tile: tile.is_plain)[:_THUMBNAILS]
+        return sorted(shown, key=lambda tile: bool(tile.plain))[:_THUMBNAILS]
 
 
 @dataclass(frozen=True)

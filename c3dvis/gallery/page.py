@@ -19,7 +19,8 @@ from c3dvis.gallery.real import RealClips
 from c3dvis.gallery.record import Record
 from c3dvis.gallery.tile import MIN_DRIFT_SHARE, Tile
 from c3dvis.pages import environment
-from c3dvis.text import counted, markdown, table
+from c3dvis.pages.environment import html_attribute
+from c3dvis.text import counted, markdown, number, table
 
 # Filters side by side in a Markdown table; GitHub's text column is about 900 pixels wide.
 COLUMNS = 6
@@ -71,22 +72,25 @@ def write(
     identity = {"model": manifest.network.get("name"), **manifest.identity}
     compared = identity["compare"] if real is None else real.count
     forming = {} if forming is None else forming
-    parts = [_part(out, one, records, compared, real, forming) for one in manifest.sections]
-    tile_ids = {tile.id for part in parts for tile in part["tiles"]}
-    for part, section in zip(parts, manifest.sections, strict=True):
+    by_section = [_tiles(out, one, records, real, forming) for one in manifest.sections]
+    tiles = [tile for of_section in by_section for tile in of_section]
+    tile_ids = {tile.id for tile in tiles}
+    parts = []
+    for section, of_section in zip(manifest.sections, by_section, strict=True):
         folder = section.units[0].folder
-        part |= {
-            "id": folder if folder not in tile_ids else f"{folder}:layer",
-            "code": manifest.code.get(section.layer),
-        }
-    tiles = [tile for part in parts for tile in part["tiles"]]
-    motion_cards = any(tile.motion_share is not None for tile in tiles)
+        part = _part(section, of_section, compared)
+        part["code"] = manifest.code.get(section.layer)
+        # The folder of one layer can be the anchor of another layer's unit.
+        part["id"] = f"{folder}:layer" if folder in tile_ids else folder
+        parts.append(part)
+    motion_cards = any(tile.card and tile.card.motion_share is not None for tile in tiles)
     values = {
         "identity": identity,
         "version": __version__,
         "parts": parts,
         "overview": manifest.overview,
         "steps": [] if manifest.overview is None else manifest.overview.steps(parts),
+        "shape_text": shape_text,
         "filling": filling,
         "banner": manifest.banner,
         "frames": max((tile.shape[0] for tile in tiles), default=1),
@@ -143,24 +147,39 @@ def _pieces(part: Mapping[str, Any], compared: int) -> list[dict[str, Any]]:
     return [{**part, "table": _table(block, compared)} for block in blocks]
 
 
-def _part(
+def _tiles(
     out: Path,
     section: Section,
     records: Mapping[Unit, Record],
-    compared: int,
     real: RealClips | None,
     forming: Mapping[Unit, FormingClip],
-) -> dict[str, Any]:
-    tiles = [
-        _tile(out, section, unit, records.get(unit), real, forming.get(unit))
+) -> list[Tile]:
+    """The units of a section with what the folder holds of them."""
+    has_cards, has_trust = ((out / room.FOLDER).is_dir() for room in (cards, trust))
+    return [
+        Tile(
+            unit,
+            records.get(unit),
+            real=() if real is None else real.units.get((unit.layer, unit.channel), ()),
+            weakest=() if real is None else real.weakest.get((unit.layer, unit.channel), ()),
+            card=cards.read(out, unit) if has_cards else None,
+            trust=trust.read(out, unit) if has_trust else None,
+            more=more_clips.read(out, unit) if has_cards else {},
+            forming=forming.get(unit),
+            kernel=unit.kernel if section.kernel and (out / unit.kernel).is_file() else None,
+        )
         for unit in section.units
     ]
+
+
+def _part(section: Section, tiles: Sequence[Tile], compared: int) -> dict[str, Any]:
+    """What the templates are given of a section."""
     shapes = [tile.shape for tile in tiles if tile.strip] or [(1, 1, 1)]
-    shown = f"{len(tiles)} of {section.channels}"
-    if section.layer == CLASSES:
-        about = f"{shown} classes"
-    else:
-        about = f"{section.kind} with output {shape_text(section.shape)}, {shown} filters"
+    noun = "classes" if section.layer == CLASSES else "filters"
+    shown = f"{len(tiles)} of {section.channels} {noun}"
+    about = shown
+    if section.layer != CLASSES:
+        about = f"{section.kind} with output {shape_text(section.shape)}, {shown}"
         if section.field is not None:
             about += ". Receptive field {} frames × {} × {} pixels".format(*section.field)
         if any(tile.kernel for tile in tiles):
@@ -169,36 +188,13 @@ def _part(
         "is_classes": section.layer == CLASSES,
         "layer": section.layer,
         "title": section.title,
-        "shown": f"{shown} {'classes' if section.layer == CLASSES else 'filters'}",
+        "shown": shown,
         "about": about,
         "tiles": tiles,
         "aspect": "{2}/{1}".format(*shapes[0]),
         "table": _table(tiles, compared),
         "is_wide": any(tile.real or tile.card or tile.more for tile in tiles),
     }
-
-
-def _tile(
-    out: Path,
-    section: Section,
-    unit: Unit,
-    record: Record | None,
-    real: RealClips | None,
-    forming: FormingClip | None,
-) -> Tile:
-    extras: dict[str, Any] = {}
-    if real is not None:
-        extras |= {"real": real.strongest_of(unit), "weakest": real.weakest_of(unit)}
-    if (out / cards.FOLDER).is_dir():
-        card = cards.read(out, unit)
-        if card is not None:
-            extras |= {"card": cards.path(unit), "card_summary": card.summary}
-            extras |= {"motion_share": card.motion_share}
-        extras |= {"more": more_clips.read(out, unit)}
-    if (out / trust.FOLDER).is_dir():
-        extras["trust"] = trust.read(out, unit)
-    kernel = unit.kernel if section.kernel and (out / unit.kernel).is_file() else None
-    return Tile(unit, record, forming=forming, kernel=kernel, **extras)
 
 
 def _summary(tiles: Sequence[Tile]) -> str:
@@ -252,53 +248,52 @@ def _table(tiles: Sequence[Tile], compared: int) -> Markup:
     """A layer's Markdown table, filters in columns; a long layer goes on below."""
     width = min(COLUMNS, len(tiles))
     word = "class" if tiles[0].unit.layer == CLASSES else "filter"
-    rows = []
+    kind = "real" if tiles[0].real else "held-out"
+    rows: list[list[str]] = []
     for first in range(0, len(tiles), width):
         block = tiles[first : first + width]
-        blank = [Markup("")] * (width - len(block))
-        rows.append([Markup(word), *map(_heading, block), *blank])
-        rows.append([Markup("clip"), *map(_picture, block), *blank])
-        scores = [Markup(tile.score) for tile in block]
-        rows.append([Markup("activation"), *scores, *blank])
+        lines: dict[str, list[str]] = {
+            word: [_heading(tile.unit) for tile in block],
+            "clip": [_picture(tile) for tile in block],
+            "activation": [number(tile.score) for tile in block],
+        }
         if compared:
-            ratios = [Markup(tile.ratio) for tile in block]
-            kind = "real" if tiles[0].real else "held-out"
-            rows.append([Markup(f"× best of {compared} {kind}"), *ratios, *blank])
+            lines[f"× best of {compared} {kind}"] = [number(tile.ratio) for tile in block]
         if any(tile.real for tile in block):
-            rows.append([Markup("best real clip"), *map(_real_picture, block), *blank])
+            lines["best real clip"] = [_real_picture(tile) for tile in block]
         if any(tile.kernel for tile in block):
-            rows.append([Markup("kernel"), *map(_kernel_picture, block), *blank])
+            lines["kernel"] = [_kernel_picture(tile) for tile in block]
         if any(tile.drift for tile in block):
-            drifts = [Markup(f"{tile.arrow} {tile.speed}".strip()) for tile in block]
-            rows.append([Markup("drift, pixels per frame"), *drifts, *blank])
+            lines["drift, pixels per frame"] = [
+                f"{tile.direction[1]} {number(tile.speed)}".strip() for tile in block
+            ]
+        blank = [""] * (width - len(block))
+        rows += [[name, *cells, *blank] for name, cells in lines.items()]
     return Markup(table(rows[0], rows[1:]))
 
 
-def _heading(tile: Tile) -> Markup:
-    label = Markup(" ") + markdown(tile.unit.label) if tile.unit.label else Markup("")
-    return Markup(f"**{tile.unit.channel}**") + label
+def _heading(unit: Unit) -> str:
+    return f"**{unit.channel}** {markdown(unit.label)}" if unit.label else f"**{unit.channel}**"
 
 
-def _real_picture(tile: Tile) -> Markup:
+def _real_picture(tile: Tile) -> str:
     if not tile.real:
-        return Markup("–")
-    best = tile.real[0]
+        return "–"
     alt = f"best real clip of {tile.name}"
-    picture = _IMAGE.format(best.gif, _SHOWN_WIDTH[0], alt)
-    return picture + Markup("<br>") + markdown(tile.best_real)
+    picture = _IMAGE.format(tile.real[0].gif, _SHOWN_WIDTH[0], alt)
+    return f"{picture}<br>{markdown(tile.best_real)}"
 
 
-def _kernel_picture(tile: Tile) -> Markup:
+def _kernel_picture(tile: Tile) -> str:
+    if tile.kernel is None:
+        return "–"
     return _IMAGE.format(tile.kernel, _SHOWN_WIDTH[0], f"kernel of {tile.name}")
 
 
-def _picture(tile: Tile) -> Markup:
+def _picture(tile: Tile) -> str:
     if tile.gif is None:
         return markdown(tile.note)
     width = min(max(tile.shape[2], _SHOWN_WIDTH[0]), _SHOWN_WIDTH[1])
-    width = _SWATCH_WIDTH if tile.is_plain else width
-    # Letters and digits only: a label could be taken for Markdown.
-    alt = " of ".join([tile.name, *([] if tile.unit.label else [markdown(tile.unit.layer)])])
-    picture = _IMAGE.format(tile.gif, width, alt)
-    notes = [markdown(note) for note in (tile.note, tile.plain) if note]
-    return Markup("<br>").join([picture, *notes])
+    width = _SWATCH_WIDTH if tile.plain else width
+    picture = _IMAGE.format(tile.gif, width, html_attribute(tile.description))
+    return "<br>".join([picture, *(markdown(note) for note in (tile.note, tile.plain) if note)])

@@ -6,7 +6,7 @@ import fnmatch
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from c3dvis.command_line import numbers
 from c3dvis.files import safe_names
@@ -62,6 +62,11 @@ class Unit:
         return f"{self.folder}/{self.channel}.{ending}"
 
     @property
+    def title(self) -> str:
+        """Its layer and index, such as `conv3b 7` or `class 3`."""
+        return f"{'class' if self.layer == CLASSES else self.layer} {self.channel}"
+
+    @property
     def kernel(self) -> str:
         """Path of the picture of its kernel, where it has one."""
         return f"{self.folder}/{self.channel}-kernel.png"
@@ -113,7 +118,7 @@ def sections(
 
     Args:
         layers: Layers that can be shown, in network order, with or without weights.
-        class_count: Number of the network's classes; 0 where its output is none.
+        class_count: Number of the network's classes; 0 if it does not end in classes.
         class_names: Their names, as many.
         chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
         default_layers: Names of those shown where none are chosen; None is every convolution.
@@ -146,6 +151,11 @@ def sections(
     return tuple(section for section in reversed(all_sections) if section.units)
 
 
+def units_of(sections: Iterable[Section]) -> list[Unit]:
+    """The units of all sections, in order."""
+    return [unit for section in sections for unit in section.units]
+
+
 def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) -> None:
     """Reports how many classes the default leaves out, if any."""
     for section in sections:
@@ -154,7 +164,7 @@ def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) 
             report(f"showing {shown} classes; --classes all for the rest")
 
 
-def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[Any]:
+def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[LayerLike]:
     if chosen is None:
         return [layer for layer in layers if layer.is_convolution]
     names = [layer.name for layer in layers]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from c3dvis.gallery import real, rebuild
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Unit
+from c3dvis.gallery.plan import CLASSES, Unit, units_of
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.tile import Tile
 from c3dvis.objectives import LOGITS
 from c3dvis.responses.mis_tasks import Task, TaskSampler
 from c3dvis.responses.sweep_result import Sweep
@@ -56,7 +57,7 @@ class Questions:
     Attributes:
         manifest: Manifest of the gallery.
         records: Records of its units.
-        questions: All of them.
+        questions: The questions.
         seed: Seed of the draw.
         count: Number of real clips to draw from.
     """
@@ -72,7 +73,7 @@ class Questions:
 
     @property
     def units(self) -> list[Unit]:
-        """Those that are asked about."""
+        """The units that are asked about."""
         return list(dict.fromkeys(question.unit for question in self.questions))
 
 
@@ -116,20 +117,18 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
 def _scores(
     gallery: Path, manifest: Manifest, records: Mapping[Unit, Record]
 ) -> Mapping[Unit, tuple[Sweep, NDArray[np.float64]]]:
-    """The sweep, `(N,)`, of units with a synthetic clip whose strong and weak clips differ."""
+    """Sweep and scores `(N,)` of the units with a synthetic clip that do not score all alike."""
     sweeps = real.sweeps(gallery)
     if not sweeps:
         raise ValueError(
             f"Expected a gallery that was given real clips, with --real. Received: {gallery}."
         )
     scored = {}
-    for unit in (unit for section in manifest.sections for unit in section.units):
+    for unit in units_of(manifest.sections):
         layer = LOGITS if unit.layer == CLASSES else unit.layer
         swept = next((sweep for sweep in sweeps if layer in sweep.layers), None)
-        record = records.get(unit)
-        if swept is None or record is None or f"{unit.channel}.jpg" not in record.files:
-            continue
-        scored[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
+        if swept is not None and Tile(unit, records.get(unit)).strip:
+            scored[unit] = (swept, swept[layer].scores[:, unit.channel].astype(np.float64))
     most = max((len(sweep.names) for sweep, _ in scored.values()), default=0)
     if most < _FEWEST:
         raise ValueError(f"Expected {_FEWEST} real clips or more. Received: {most}.")
@@ -154,7 +153,7 @@ def _ask(
     count: int,
     rng: np.random.Generator,
 ) -> list[Question]:
-    """So many questions about a unit by each explanation."""
+    """`count` questions about a unit with each explanation."""
     strong = int(_SHARE * len(scores))
     films = np.unique(sweep.sources, return_inverse=True)[1]
     sampler = TaskSampler(strong, min(_REFERENCES, strong - 1), films, rng)

@@ -89,7 +89,9 @@ def _write_real(drawn: Questions, folder: Path, out: Path) -> dict[str, Strip]:
     wanted = [name for one in drawn.questions for name in (*one.clips, *one.references)]
     names = sorted(set(wanted))
     order = np.random.default_rng(drawn.seed).permutation(len(names))
-    frames, height, width, _ = _shape(drawn)
+    # The clips that were swept have the shape of the network's.
+    shapes = [drawn.records[unit].shape for unit in drawn.units]
+    frames, height, width, _ = next(shape for shape in shapes if shape is not None)
     read = clip_sources.of(folder, frames=frames, size=(height, width)).named(names)
     (out / "clips").mkdir(exist_ok=True)
     strips = {}
@@ -99,12 +101,6 @@ def _write_real(drawn: Questions, folder: Path, out: Path) -> dict[str, Strip]:
         clips.write(out / strip.file, clip)
         strips[names[index]] = strip
     return strips
-
-
-def _shape(drawn: Questions) -> tuple[int, int, int, int]:
-    """Of the network's clips, which are also those that were swept."""
-    shapes = [drawn.records[unit].shape for unit in drawn.units]
-    return next(shape for shape in shapes if shape is not None)
 
 
 def _copy_synthetic(gallery: Path, out: Path, unit: Unit) -> None:
@@ -132,8 +128,7 @@ def _shown(question: Question, drawn: Questions, strips: dict[str, Strip]) -> di
 
 def _to_json(drawn: Questions, gallery: Path, strips: dict[str, Strip]) -> dict[str, Any]:
     listed = [
-        {**asdict(question), "unit": _unit(question.unit, drawn, gallery)}
-        for question in drawn.questions
+        {**asdict(question), "unit": _unit(question.unit, gallery)} for question in drawn.questions
     ]
     about = {
         "schema": SCHEMA,
@@ -148,20 +143,13 @@ def _to_json(drawn: Questions, gallery: Path, strips: dict[str, Strip]) -> dict[
     return {"id": identity.sha256(about)[:16], **about}
 
 
-def _unit(unit: Unit, drawn: Questions, gallery: Path) -> dict[str, Any]:
-    title = Tile(unit, drawn.records[unit]).title
+def _unit(unit: Unit, gallery: Path) -> dict[str, Any]:
+    known = trust.read(gallery, unit)
+    scores = (None, None) if known is None else (known.made_score, known.top_score)
     return {
         "layer": unit.layer,
         "channel": unit.channel,
         "label": unit.label,
-        "title": title if unit.label is None else f"{title}: {unit.label}",
-        "video_mis": _video_mis(gallery, unit),
+        "title": unit.title if unit.label is None else f"{unit.title}: {unit.label}",
+        "video_mis": dict(zip(EXPLANATIONS, scores, strict=True)),
     }
-
-
-def _video_mis(gallery: Path, unit: Unit) -> dict[str, float | None]:
-    """By explanation; None where the gallery does not have it."""
-    known = trust.read(gallery, unit)
-    if known is None:
-        return dict.fromkeys(EXPLANATIONS)
-    return {"synthetic": known.made_score, "real": known.top_score}

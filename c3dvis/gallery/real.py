@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, identity, objectives, pages, responses, stored
-from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.plan import CLASSES, Section, Unit, units_of
 from c3dvis.gallery.settings import Settings
 from c3dvis.models import chosen as choices
 from c3dvis.responses import clip_sources
@@ -63,7 +63,8 @@ class RealClips:
         folder: Name of their folder.
         count: Number of clips swept.
         units: By layer and channel, the strongest clips of each unit, best first.
-        weakest: By layer and channel, the weakest clips, lowest first, without the strongest.
+        weakest: By layer and channel, the weakest clips, lowest first, without the strongest; not
+            there after a sweep of an earlier version.
     """
 
     folder: str
@@ -71,70 +72,10 @@ class RealClips:
     units: Mapping[tuple[str, int], tuple[RealClip, ...]]
     weakest: Mapping[tuple[str, int], tuple[RealClip, ...]] = field(default_factory=dict)
 
-    def strongest_of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's strongest clips; none if it was not swept."""
-        return self.units.get((unit.layer, unit.channel), ())
-
-    def weakest_of(self, unit: Unit) -> tuple[RealClip, ...]:
-        """The unit's weakest clips; none after a sweep of an earlier version or of few clips."""
-        return self.weakest.get((unit.layer, unit.channel), ())
-
     def knows(self, unit: Unit) -> bool:
         """Whether the clips of a unit are complete."""
         key = (unit.layer, unit.channel)
         return bool(self.units.get(key)) and key in self.weakest
-
-
-def add(
-    network: keras.Model,
-    settings: Settings,
-    sections: Sequence[Section],
-    out: Path,
-    folder: str | Path,
-    *,
-    report: Callable[[str], None],
-    bar: bool = False,
-) -> RealClips:
-    """Sweeps a folder of clips and writes the strongest and weakest ones of each unit.
-
-    Args:
-        network: Network of the gallery.
-        settings: Settings of the gallery.
-        sections: Sections of the gallery.
-        out: Folder of the gallery.
-        folder: Folder of videos.
-        report: Called with a line for each stage.
-        bar: Whether to show the progress, with the time left.
-
-    Raises:
-        ValueError: If the folder holds no videos, or the gallery has real clips of another folder.
-        OSError: If a file cannot be written.
-    """
-    known, name = read(out), Path(folder).resolve().name
-    if known is not None and known.folder != name:
-        raise ValueError(
-            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
-            f"Received: {name!r}; choose another folder with --out."
-        )
-    report(f"sweeping the clips of {folder}")
-    swept = _sweep(network, settings, sections, out, folder, bar)
-    report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
-    units = [unit for section in sections for unit in section.units]
-    if known is not None and all(map(known.knows, units)):
-        return known
-    shown = {} if known is None else dict(known.units)
-    weakest = {} if known is None else dict(known.weakest)
-    for section in sections:
-        clips = _unit_clips(network, settings, section, folder, swept)
-        for unit, one in zip(section.units, clips, strict=True):
-            key, fps = (unit.layer, unit.channel), settings.fps
-            shown[key] = _write(out, unit, one.strongest, fps)
-            names = {clip.name for clip in one.strongest}
-            weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
-            weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
-    real = RealClips(name, len(swept.names), shown, weakest)
-    files.write_json(out / _NAME, _to_json(real))
-    return real
 
 
 @dataclass(frozen=True)
@@ -154,16 +95,29 @@ class SweptClips:
     swept: Sweep
 
     def strongest(self, section: Section) -> list[responses.UnitClips]:
-        """The strongest clips of the units of a section."""
-        return _unit_clips(self.network, self.settings, section, self.folder, self.swept)
+        """The strongest and weakest clips of the units of a section."""
+        channels = [unit.channel for unit in section.units]
+        return responses.unit_clips(
+            self.network,
+            self.swept,
+            self.folder,
+            layer_of(section),
+            channels,
+            frames=self.settings.frames,
+            size=self.settings.size,
+        )
 
     def draw(self, max_count: int) -> tuple[Sweep, NDArray[np.float32]]:
         """Up to `max_count` random clips `(N, T, H, W, 3)`, and the responses to them."""
         from c3dvis.models.clip_shapes import clip_shape
         from c3dvis.responses.sweeps import USUAL_SHAPE
 
-        shape: dict[str, Any] = {"frames": self.settings.frames, "size": self.settings.size}
-        frames, height, width, channels = clip_shape(self.network, **shape, default=USUAL_SHAPE)
+        frames, height, width, channels = clip_shape(
+            self.network,
+            frames=self.settings.frames,
+            size=self.settings.size,
+            default=USUAL_SHAPE,
+        )
         order = np.random.default_rng(0).permutation(len(self.swept.names))
         rows = np.sort(order[: min(max_count, _MAX_BYTES // (12 * frames * height * width))])
         names = [self.swept.names[row] for row in rows]
@@ -177,16 +131,58 @@ class SweptClips:
         return Sweep(tuple(names), sources, {}, layers), np.stack([read[name] for name in names])
 
 
-def swept_clips(
+def add(
     network: keras.Model,
     settings: Settings,
     sections: Sequence[Section],
     out: Path,
     folder: str | Path,
+    *,
+    report: Callable[[str], None],
+    bar: bool = False,
 ) -> SweptClips:
-    """The clips that `add` swept; takes the same arguments."""
-    swept = _sweep(network, settings, sections, out, folder, bar=False)
-    return SweptClips(network, settings, folder, swept)
+    """Sweeps a folder of clips and writes the strongest and weakest ones of each unit.
+
+    Args:
+        network: Network of the gallery.
+        settings: Settings of the gallery.
+        sections: Sections of the gallery.
+        out: Folder of the gallery.
+        folder: Folder of videos.
+        report: Called with a line for each stage.
+        bar: Whether to show the progress, with the time left.
+
+    Returns:
+        The swept clips, for comparison with synthetic ones.
+
+    Raises:
+        ValueError: If the folder holds no videos, or the gallery has real clips of another folder.
+        OSError: If a file cannot be written.
+    """
+    known, name = read(out), Path(folder).resolve().name
+    if known is not None and known.folder != name:
+        raise ValueError(
+            f"Expected the real clips that {out} was given before, of {known.folder!r}. "
+            f"Received: {name!r}; choose another folder with --out."
+        )
+    report(f"sweeping the clips of {folder}")
+    swept = _sweep(network, settings, sections, out, folder, bar)
+    report(f"swept {counted(len(swept.names), 'clip')}, {len(swept.failed)} could not be read")
+    swept_clips = SweptClips(network, settings, folder, swept)
+    if known is not None and all(map(known.knows, units_of(sections))):
+        return swept_clips
+    shown = {} if known is None else dict(known.units)
+    weakest = {} if known is None else dict(known.weakest)
+    for section in sections:
+        for unit, one in zip(section.units, swept_clips.strongest(section), strict=True):
+            key, fps = (unit.layer, unit.channel), settings.fps
+            shown[key] = _write(out, unit, one.strongest, fps)
+            names = {clip.name for clip in one.strongest}
+            weak = [clip for clip in one.weakest if clip.name not in names][:_WEAKEST]
+            weakest[key] = _write(out, unit, weak, fps, prefix="weak-")
+    real = RealClips(name, len(swept.names), shown, weakest)
+    files.write_json(out / _NAME, _to_json(real))
+    return swept_clips
 
 
 def layer_of(section: Section) -> str:
@@ -224,22 +220,17 @@ def _sweep(
     return _with_log_odds(swept) if has_classes and render.has_exclusive_classes(network) else swept
 
 
-def _unit_clips(
-    network: keras.Model, settings: Settings, section: Section, folder: str | Path, swept: Sweep
-) -> list[responses.UnitClips]:
-    channels = [unit.channel for unit in section.units]
-    shape: dict[str, Any] = {"frames": settings.frames, "size": settings.size}
-    return responses.unit_clips(network, swept, folder, layer_of(section), channels, **shape)
-
-
 def read(out: Path) -> RealClips | None:
     """The real clips that `add` wrote; None if there are none."""
     try:
         values = stored.mapping(files.read_json(out / _NAME))
         folder, count = stored.text(values["folder"]), stored.count(values["count"])
-        units = [_unit_from_json(one) for one in stored.items(values["units"])]
-        strongest = {key: strong for key, strong, _ in units}
-        weakest = {key: weak for key, _, weak in units if weak is not None}
+        strongest, weakest = {}, {}
+        for one in map(stored.mapping, stored.items(values["units"])):
+            key = (stored.text(one["layer"]), stored.count(one["channel"]))
+            strongest[key] = _clips(one["clips"])
+            if one.get("weakest") is not None:  # earlier versions wrote none
+                weakest[key] = _clips(one["weakest"])
         return RealClips(folder, count, strongest, weakest)
     except (KeyError, ValueError):  # missing or damaged
         return None
@@ -299,16 +290,6 @@ def _to_json(real: RealClips) -> dict[str, Any]:
             one["weakest"] = [asdict(clip) for clip in real.weakest[key]]
         units.append(one)
     return {"folder": real.folder, "count": real.count, "units": units}
-
-
-def _unit_from_json(
-    values: Any,
-) -> tuple[tuple[str, int], tuple[RealClip, ...], tuple[RealClip, ...] | None]:
-    values = stored.mapping(values)
-    key = (stored.text(values["layer"]), stored.count(values["channel"]))
-    strongest = _clips(values["clips"])
-    weakest = values.get("weakest")
-    return key, strongest, None if weakest is None else _clips(weakest)
 
 
 def _clips(values: Any) -> tuple[RealClip, ...]:

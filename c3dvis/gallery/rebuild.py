@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from c3dvis.gallery import folder, manifest, page, real
+from c3dvis.gallery import folder, manifest, page, plan, real
 from c3dvis.gallery.manifest import Manifest
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
@@ -38,4 +38,5 @@ def read(
         raise ValueError(
             f"Expected the folder of a gallery, with its {manifest.NAME}. Received: {out}."
         )
-    return content, folder.existing(out, content.sections, identity=content.identity, report=report)
+    units = plan.units_of(content.sections)
+    return content, folder.existing(out, units, identity=content.identity, report=report)

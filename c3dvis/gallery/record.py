@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from c3dvis import stored
@@ -140,7 +141,7 @@ def _like(pattern: str, value: Any) -> None:
         raise ValueError(f"Expected {pattern}. Received: {value!r}.")
 
 
-def _each(check: Check, values: Any, length: int | None = None) -> None:
+def _each(check: Check, values: Any, *, length: int | None = None) -> None:
     """Checks each value of a list, and its length."""
     if not isinstance(values, (list, tuple)) or length not in (None, len(values)):
         raise ValueError(f"Expected a list of {length or 'any'} values. Received: {values!r}.")
@@ -153,10 +154,6 @@ def _by_file(check: Check, values: Any) -> None:
     for name, value in stored.mapping(values).items():
         _like(r"[A-Za-z0-9_.-]+", name)
         check(value)
-
-
-def _digest(value: Any) -> None:
-    _like("[0-9a-f]{64}", value)
 
 
 # By field, a function that raises a ValueError for a wrong value other than None.
@@ -173,15 +170,15 @@ _CHECKS: dict[str, Check] = {
     "cause": stored.text,
     "seed": stored.count,
     "settings": stored.mapping,
-    "shape": lambda values: _each(stored.count, values, 4),
-    "files": lambda values: _by_file(stored.count, values),
-    "sha256": lambda values: _by_file(_digest, values),
-    "batch": lambda values: _each(stored.count, values),
+    "shape": partial(_each, stored.count, length=4),
+    "files": partial(_by_file, stored.count),
+    "sha256": partial(_by_file, partial(_like, "[0-9a-f]{64}")),
+    "batch": partial(_each, stored.count),
     "network": stored.mapping,
     "versions": stored.mapping,
     "machine": stored.mapping,
     "change": stored.number,
-    "plain_color": lambda value: _like("#[0-9a-f]{6}", value),
-    "drift": lambda values: _each(stored.number, values, 2),
+    "plain_color": partial(_like, "#[0-9a-f]{6}"),
+    "drift": partial(_each, stored.number, length=2),
     "drift_share": stored.number,
 }

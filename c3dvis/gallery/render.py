@@ -79,7 +79,7 @@ class Renderer:
         Raises:
             ValueError: If the layer, the size or a setting does not fit the network.
         """
-        layer = group.units[0].layer
+        layer = group.layer
         if self._compiled != (layer, group.size) or self._maximizer is None:
             self._maximizer = None
             channels = repeat_to([unit.channel for unit in group.units], group.size)
@@ -130,8 +130,10 @@ class Renderer:
         except OSError:
             raise
         except Exception as error:  # recorded, so that the other layers are still made
+            reason = f"{type(error).__name__}: {in_one_line(error)}"
+            reason = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
             for unit in remaining:
-                yield self._write_error(unit, error)
+                yield self.write_error(unit, reason, cause=_cause(error))
 
     def _maximize(
         self, maximizer: Maximizer, units: Sequence[Unit]
@@ -172,7 +174,7 @@ class Renderer:
             status=maximized.status,
             score=stored.finite(maximized.score),
             best_held_out=best,
-            predicted_class=self._predicted_class(unit, maximized) if is_class else None,
+            predicted_class=self._predicted_class(maximized) if is_class else None,
             failed_step=maximized.failed_step,
             shape=maximized.clip.shape,
             files=sizes,
@@ -181,7 +183,7 @@ class Renderer:
             **asdict(measured),
         )
 
-    def _predicted_class(self, unit: Unit, maximized: MaximizedClip) -> str | None:
+    def _predicted_class(self, maximized: MaximizedClip) -> str | None:
         """The class with the highest logit; it need not be the unit's own."""
         if self._logits is None:
             self._logits = rewire.Shadow(layers.tap(self.network, [objectives.LOGITS]))
@@ -208,14 +210,15 @@ class Renderer:
         clip = parametrizations.rgba(clip)
         return clips.to_rgb(clip) if opaque else clip
 
-    def _write_error(self, unit: Unit, error: Exception) -> Record:
-        reason = f"{type(error).__name__}: {in_one_line(error)}"
-        reason = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
-        return self._record(unit, status="error", error=reason, cause=_cause(error))
+    def write_error(self, unit: Unit, reason: str, *, cause: str) -> Record:
+        """Writes and returns the record of a unit of which no clip is made.
 
-    def set_aside(self, unit: Unit, reason: str) -> Record:
-        """Writes the record of a unit that is not tried again; returns it."""
-        return self._record(unit, status="error", error=reason, cause=reason)
+        Args:
+            unit: The unit.
+            reason: Why, in one line.
+            cause: The full error messages.
+        """
+        return self._record(unit, status="error", error=reason, cause=cause)
 
     def _record(self, unit: Unit, **values: Any) -> Record:
         """Writes the unit's record, as the last of its files, and returns it."""

@@ -16,12 +16,13 @@ from c3dvis.gallery import (
     kernels,
     manifest,
     overview,
+    plan,
     rebuild,
     render,
     shards,
 )
 from c3dvis.gallery.manifest import Manifest
-from c3dvis.gallery.plan import CLASSES, Section, Unit
+from c3dvis.gallery.plan import CLASSES, Section
 from c3dvis.gallery.render import Renderer
 from c3dvis.gallery.shards import Shard
 from c3dvis.models import chosen as choices
@@ -72,13 +73,12 @@ def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manife
     shape = clip_shape(network, frames=settings.frames, size=settings.size)
     network_overview = overview.of(network, shape=shape[:3])
     fields = {layer.name: layer.field for layer in network_overview.layers}
-    with_fields = [dataclasses.replace(one, field=fields.get(one.layer)) for one in sections]
-    all_sections = manifest.merge(
-        () if before is None else before.sections, with_fields, [CLASSES, *reversed(fields)]
+    merged = manifest.merge(
+        () if before is None else before.sections, sections, [CLASSES, *reversed(fields)]
     )
     all_sections = tuple(
-        dataclasses.replace(section, kernel=kernels.add(network, section, out))
-        for section in all_sections
+        dataclasses.replace(one, field=fields.get(one.layer), kernel=kernels.add(network, one, out))
+        for one in merged
     )
     max_size = groups.ON_GPU if autodiff.gpu_count() else groups.ON_CPU
     log_odds = render.has_exclusive_classes(network)
@@ -100,15 +100,14 @@ def _updated_manifest(renderer: Renderer, sections: Sequence[Section]) -> Manife
 
 def share_of(
     current: Manifest, sections: Sequence[Section], share: Shard | None
-) -> tuple[tuple[Section, ...], tuple[Unit, ...]]:
-    """The sections and units of this run: all of them, or the groups of its share."""
-    selected = {(unit.layer, unit.channel) for section in sections for unit in section.units}
+) -> tuple[Section, ...]:
+    """The sections of this run, with the units of all groups, or of those of its share."""
     every = [group for of_layer in current.groups.values() for group in of_layer]
     own = every if share is None else share.share(every)
-    units = {u for group in own for u in group.units if (u.layer, u.channel) in selected}
+    selected = set(plan.units_of(sections))
+    selected.intersection_update(unit for group in own for unit in group.units)
     shared = (
-        dataclasses.replace(section, units=tuple(u for u in section.units if u in units))
+        dataclasses.replace(section, units=tuple(u for u in section.units if u in selected))
         for section in current.sections
     )
-    shared_sections = tuple(section for section in shared if section.units)
-    return shared_sections, tuple(unit for section in shared_sections for unit in section.units)
+    return tuple(section for section in shared if section.units)

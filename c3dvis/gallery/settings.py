@@ -103,9 +103,12 @@ class Settings:
 
     def absolute(self) -> Settings:
         """The same settings with absolute paths, for workers in another working directory."""
+        # A word that is not a file is the name of weights: see `models.loading.locate`.
+        path = Path(self.weights or "")
+        is_name = path.name == self.weights and not path.suffix and not path.is_file()
         return replace(
             self,
-            weights=_absolute(self.weights),
+            weights=self.weights if is_name else _absolute(self.weights),
             keras_model=_absolute(self.keras_model),
             labels=_absolute(self.labels),
         )

@@ -1,7 +1,7 @@
 """Shards: several runs that write one folder at once, each a share of its units.
 
-They know nothing of each other. What keeps them apart is a lock a shard in the shared folder, which
-the system frees when a run dies, however it dies.
+The runs do not communicate. Each holds its shard's lock in the shared folder, which the system
+frees when a run ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from c3dvis.output_folder import InUse, take_lock
 
 Item = TypeVar("Item")
 
-# Seconds for which a shard waits for others that begin or end; neither takes long.
+# Seconds for which a shard waits for others that are starting or ending; neither takes long.
 WAIT = 120
 _LOCK = re.compile(r"\.shard-(\d+)-of-(\d+)\.lock")
-# Of a Slurm array: the number of this task, the lowest, and how many there are.
+# Variables of a Slurm array job: number of this task, lowest number, number of tasks.
 _SLURM = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT")
 _SLURM_STEP = "SLURM_ARRAY_TASK_STEP"
 
@@ -51,10 +51,10 @@ class Shard:
 
 
 def parse(text: str) -> Shard:
-    """A shard as it is written, such as "3/16"; "slurm" is what Slurm's array says.
+    """The shard of a text such as "3/16"; "slurm" reads the variables of a Slurm array job.
 
     Raises:
-        ValueError: If it is none, or Slurm says nothing.
+        ValueError: If the text is not a shard, or the variables are missing.
     """
     if text == "slurm":
         return _of_slurm()
@@ -72,7 +72,7 @@ def parse(text: str) -> Shard:
 
 @contextlib.contextmanager
 def held(folder: Path, shard: Shard) -> Iterator[None]:
-    """Holds a shard's lock; to be taken by who has the folder's own lock.
+    """Holds a shard's lock; the caller must hold the folder's own lock.
 
     Raises:
         InUse: If another run has the same shard, or shards of another count are running.
@@ -96,7 +96,7 @@ def held(folder: Path, shard: Shard) -> Iterator[None]:
 
 
 def refuse_running(folder: Path) -> None:
-    """Refuses a run of the whole while shards are running; for who has the folder's own lock.
+    """Refuses a run of the whole gallery while shards are running; needs the folder's own lock.
 
     Raises:
         InUse: With the shards that are running.
@@ -110,7 +110,7 @@ def refuse_running(folder: Path) -> None:
 
 
 def running(folder: Path) -> list[Shard]:
-    """The shards whose lock somebody holds."""
+    """The shards whose lock is held."""
     shards = []
     for path in sorted(folder.glob(".shard-*.lock")):
         match = _LOCK.fullmatch(path.name)

@@ -17,6 +17,7 @@ from c3dvis import clips, files, output_folder, pages
 from c3dvis.gallery import rebuild
 from c3dvis.gallery.plan import Unit
 from c3dvis.gallery.record import Record
+from c3dvis.gallery.tile import Tile
 
 FOLDER = "sheets"
 # Frames of a clip, spread evenly.
@@ -50,7 +51,7 @@ def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> li
     output_folder.refuse_links(out)
     written = []
     for section in manifest.sections:
-        shown = [unit for unit in section.units if _has_strip(unit, records.get(unit))]
+        shown = [unit for unit in section.units if Tile(unit, records.get(unit)).strip]
         if not shown:
             continue
         cells = [_cell(out, unit, records[unit]) for unit in shown]
@@ -61,10 +62,6 @@ def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> li
         files.write_bytes(path, picture.getvalue())
         written.append(path)
     return written
-
-
-def _has_strip(unit: Unit, record: Record | None) -> bool:
-    return record is not None and f"{unit.channel}.jpg" in record.files
 
 
 def _cell(out: Path, unit: Unit, record: Record) -> NDArray[np.uint8]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from c3dvis.gallery.overview import shape_text
 from c3dvis.gallery.plan import CLASSES, LayerLike, Section, Unit
 from c3dvis.text import visible
 
 
 def layer_table(layers: Sequence[LayerLike], class_names: Sequence[str], count: int) -> str:
     """The layers that can be shown, and the classes."""
-    rows = [
-        (visible(layer.name), layer.kind, _shape(layer.shape or ()), str(layer.channels))
-        for layer in layers
-    ]
+    rows = []
+    for layer in layers:
+        shape = shape_text(layer.shape or ()).replace("×", "x")
+        rows.append((visible(layer.name), layer.kind, shape, str(layer.channels)))
     text = _table(("layer", "kind", "output", "filters"), rows)
     if not count:
         return text
@@ -48,10 +49,6 @@ def ranges(channels: Sequence[int]) -> str:
         else:
             runs.append([channel, channel])
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return " x ".join("any" if n is None else str(n) for n in shape)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

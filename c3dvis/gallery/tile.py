@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from c3dvis.gallery.cards import Card
 from c3dvis.gallery.forming import FormingClip
 from c3dvis.gallery.more_clips import Variant, Variants
 from c3dvis.gallery.plan import CLASSES, Unit
@@ -41,9 +42,7 @@ class Tile:
         record: Its record; None if it is not made yet.
         real: Real clips with its highest activation, best first.
         weakest: Real clips with its lowest activation, lowest first.
-        card: Path of its motion card; None if there is none.
-        card_summary: The card in a sentence.
-        motion_share: Share of its selectivity that is for motion, by the card; None if unknown.
+        card: Its motion card; None if there is none.
         trust: Whether to trust its clip, by real clips; None if unknown.
         more: By kind, more clips of it.
         forming: Its unfinished clip, while it is being made.
@@ -54,9 +53,7 @@ class Tile:
     record: Record | None
     real: tuple[RealClip, ...] = ()
     weakest: tuple[RealClip, ...] = ()
-    card: str | None = None
-    card_summary: str = ""
-    motion_share: float | None = None
+    card: Card | None = None
     trust: Trust | None = None
     more: Mapping[str, Variants] = field(default_factory=dict)
     forming: FormingClip | None = None
@@ -64,20 +61,17 @@ class Tile:
 
     @property
     def name(self) -> str:
+        """Such as `filter 7` or `class 3`."""
         kind = "class" if self.unit.layer == CLASSES else "filter"
         return f"{kind} {self.unit.channel}"
 
     @property
-    def title(self) -> str:
-        """Its layer and index, such as `conv3b 7` or `class 3`."""
-        is_class = self.unit.layer == CLASSES
-        return self.name if is_class else f"{self.unit.layer} {self.unit.channel}"
-
-    @property
     def description(self) -> str:
-        label = self.unit.label
-        owner = f": {visible(label)}" if label else f" of {visible(self.unit.layer)}"
-        return self.name if self.unit.layer == CLASSES and not label else self.name + owner
+        """Such as `filter 7 of conv3b` or `class 3: moving left`."""
+        unit = self.unit
+        if unit.label:
+            return f"{self.name}: {visible(unit.label)}"
+        return self.name if unit.layer == CLASSES else f"{self.name} of {visible(unit.layer)}"
 
     @property
     def gif(self) -> str | None:
@@ -90,8 +84,8 @@ class Tile:
         return self._file("jpg")
 
     def _file(self, ending: str) -> str | None:
-        path = self.unit.path(ending)
-        return path if self.record and path.rpartition("/")[2] in self.record.files else None
+        is_there = self.record and f"{self.unit.channel}.{ending}" in self.record.files
+        return self.unit.path(ending) if is_there else None
 
     @property
     def note(self) -> str:
@@ -122,33 +116,24 @@ class Tile:
         return frames, height, width
 
     @property
-    def score(self) -> str:
-        # The score of a clip that is not shown would be misleading.
-        return number(self.record.score if self.record and self.gif else None)
+    def score(self) -> float | None:
+        """The score of its clip; None if there is no clip: a number alone would be misleading."""
+        return self.record.score if self.record and self.gif else None
 
     @property
-    def ratio(self) -> str:
-        return number(self._ratio if self.gif else None)
-
-    @property
-    def _ratio(self) -> float | None:
+    def ratio(self) -> float | None:
         """Its score over that of the best real clip, or else of the best held-out one."""
-        if self.record is None:
+        if self.record is None or self.score is None:
             return None
         if not self.real:
             return self.record.ratio
         best = self.real[0].score
-        return None if self.record.score is None or best <= 0 else self.record.score / best
+        return None if best <= 0 else self.score / best
 
     @property
     def best_real(self) -> str:
         """The best real clip's score and name."""
         return f"{number(self.real[0].score)}, {visible(self.real[0].name)}" if self.real else ""
-
-    @property
-    def weakest_real(self) -> str:
-        """The weakest real clip's score."""
-        return number(self.weakest[0].score) if self.weakest else ""
 
     @property
     def id(self) -> str:
@@ -163,24 +148,14 @@ class Tile:
         return [*several, tuple(single)] if single else several
 
     @property
-    def sentences(self) -> list[str]:
-        """What the kinds of more clips show, in a sentence each."""
-        return [one.sentence for one in self.more.values() if one.sentence]
-
-    @property
     def is_swatch(self) -> bool:
         """Whether a colour swatch is enough: the clip is one colour and there is nothing else."""
-        return self.is_plain and not (self.real or self.card or self.more)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether its clip is one colour throughout."""
-        return self.gif is not None and self.record is not None and bool(self.record.plain_color)
+        return bool(self.plain) and not (self.real or self.card or self.more)
 
     @property
     def plain(self) -> str:
-        """Description of a clip of one colour; empty for others."""
-        color = self.record.plain_color if self.record else None
+        """Description of a clip of one colour throughout; empty for others."""
+        color = self.record.plain_color if self.record and self.gif else None
         return f"plain {_color_name(color)}: no pattern, no motion" if color else ""
 
     @property
@@ -197,36 +172,30 @@ class Tile:
         return math.degrees(math.atan2(self.drift[1], self.drift[0])) if self.drift else 0.0
 
     @property
-    def arrow(self) -> str:
-        """The arrow nearest to its drift; empty without drift."""
-        return self._direction[1] if self.drift else ""
+    def direction(self) -> tuple[str, str]:
+        """The direction nearest to its drift, in words and as an arrow; empty without drift."""
+        return _DIRECTIONS[round(self.angle / 45) % 8] if self.drift else ("", "")
 
     @property
-    def speed(self) -> str:
+    def speed(self) -> float | None:
         """Speed of its drift, in pixels per frame."""
-        return number(math.hypot(*self.drift) if self.drift else None)
-
-    @property
-    def _direction(self) -> tuple[str, str]:
-        return _DIRECTIONS[round(self.angle / 45) % 8]
+        return math.hypot(*self.drift) if self.drift else None
 
     @property
     def finding(self) -> str:
         """The measurements on the clip in words; empty if there is nothing to say."""
-        if self.is_plain:
+        if self.plain or not self.drift:
             return self.plain
-        if not self.drift:
-            return ""
-        return f"drifts {self._direction[0]}, {self.speed} pixels per frame"
+        return f"drifts {self.direction[0]}, {number(self.speed)} pixels per frame"
 
     def alt(self, compared: int) -> str:
         """Alternative text of its clip."""
         parts = [self.description[:1].upper() + self.description[1:]]
-        if self.score != "–":
-            parts.append(f"activation {self.score}")
-        if compared and self.ratio != "–":
+        if self.score is not None:
+            parts.append(f"activation {number(self.score)}")
+        if compared and self.ratio is not None:
             kind = "real" if self.real else "held-out"
-            parts.append(f"{self.ratio} times the best {kind} clip")
+            parts.append(f"{number(self.ratio)} times the best {kind} clip")
         return ", ".join([*parts, *filter(None, (self.note, self.finding))])
 
     @property
@@ -235,10 +204,14 @@ class Tile:
         record = self.record
         if record is None or self.gif is None:
             return {}
-        speed = math.hypot(*self.drift) if self.drift else None
-        values = {"score": record.score, "ratio": self._ratio}
-        values |= {"motion": self.motion_share, "change": record.change, "speed": speed}
-        values |= {"interpretability": self.trust.made_score if self.trust else None}
+        values = {
+            "score": self.score,
+            "ratio": self.ratio,
+            "motion": self.card.motion_share if self.card else None,
+            "change": record.change,
+            "speed": self.speed,
+            "interpretability": self.trust.made_score if self.trust else None,
+        }
         return {f"data-{key}": f"{value:.6g}" for key, value in values.items() if value is not None}
 
 

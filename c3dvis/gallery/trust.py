@@ -6,7 +6,7 @@ trust/conv3b/7.json   a unit's interpretability score, two alarms, and its prefe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,11 +134,13 @@ def add(
     ways = _ways(network, layer, channels, shown, synthetic, preprocess)
     words = _words(network, layer, channels, tuning, shown, preprocess)
     for unit in units:
-        values = scores(unit.channel) | ways(unit.channel)
+        values = scores[unit.channel] | ways[unit.channel]
         values |= words.get(unit.channel, _previous_description(read(out, unit)))
-        one = Trust(
-            made_sha256=_sha256(_gif_path(out, unit)), real_clips=len(shown), **_finite(values)
-        )
+        values = {  # JSON has no NaN
+            name: stored.finite(value) if isinstance(value, float) else value
+            for name, value in values.items()
+        }
+        one = Trust(made_sha256=_sha256(_gif_path(out, unit)), real_clips=len(shown), **values)
         (out / FOLDER / unit.folder).mkdir(parents=True, exist_ok=True)
         files.write_json(_record_path(out, unit), {"schema": SCHEMA, **asdict(one)})
 
@@ -172,21 +174,15 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with None for NaN, which JSON does not have."""
-    return {
-        name: None if isinstance(value, float) and not np.isfinite(value) else value
-        for name, value in values.items()
-    }
-
-
-def _interpretability(swept, layer: str, channels, shown: NDArray, synthetic: NDArray):
-    """A function of a channel that returns its interpretability scores, in numbers and words."""
+def _interpretability(
+    swept, layer: str, channels, shown: NDArray, synthetic: NDArray
+) -> dict[int, dict[str, Any]]:
+    """By channel, its interpretability scores, in numbers and words."""
     if len(shown) < _FOR_MIS:
         sentence = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
-        return lambda channel: {"interpretability": sentence}
+        return {channel: {"interpretability": sentence} for channel in channels}
     space = responses.FeatureSpace(list(shown))
-    by_made, by_top = (
+    by_synthetic, by_top = (
         responses.video_mis(
             swept,
             layer,
@@ -198,29 +194,29 @@ def _interpretability(swept, layer: str, channels, shown: NDArray, synthetic: ND
         )
         for kind in ("synthetic", "top")
     )
-
-    def of(channel: int) -> dict[str, Any]:
-        row = channels.index(channel)
-        sentence = by_made.sentence(channel)
+    values = {}
+    for row, channel in enumerate(channels):
+        sentence = by_synthetic.sentence(channel)
         top = float(by_top.scores[row])
         if np.isfinite(top):
             sentence += f" Its strongest and weakest real clips do in {top:.0%}."
-        return {
-            "made_score": float(by_made.scores[row]),
+        values[channel] = {
+            "made_score": float(by_synthetic.scores[row]),
             "top_score": top,
             "interpretability": sentence,
         }
+    return values
 
-    return of
 
-
-def _ways(network, layer: str, channels, shown: NDArray, synthetic: NDArray, preprocess):
-    """A function of a channel that returns its path similarity, in numbers and words."""
+def _ways(
+    network, layer: str, channels, shown: NDArray, synthetic: NDArray, preprocess
+) -> dict[int, dict[str, Any]]:
+    """By channel, its path similarity, in numbers and words."""
     from c3dvis.responses.alarms import NoLayersBefore
 
     if len(shown) < _FOR_PATHS:
         sentence = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
-        return lambda channel: {"way": sentence}
+        return {channel: {"way": sentence} for channel in channels}
     try:
         ways = responses.path_similarity(
             network,
@@ -232,22 +228,23 @@ def _ways(network, layer: str, channels, shown: NDArray, synthetic: NDArray, pre
             preprocess=preprocess,
         )
     except NoLayersBefore:
-        return lambda channel: {"way": "No layer lies before it whose channels could be compared."}
-
-    def of(channel: int) -> dict[str, Any]:
-        row = channels.index(channel)
-        return {
+        sentence = "No layer lies before it whose channels could be compared."
+        return {channel: {"way": sentence} for channel in channels}
+    return {
+        channel: {
             "same_activations": float(ways.same_activations[row]),
             "same_way": float(ways.same_way[row]),
             "fooled": bool(ways.fooled[row]),
             "activations": ways.activations_sentence(channel),
             "way": ways.sentence(channel),
         }
+        for row, channel in enumerate(channels)
+    }
 
-    return of
 
-
-def _words(network, layer: str, channels, tuning, shown: NDArray, preprocess):
+def _words(
+    network, layer: str, channels, tuning, shown: NDArray, preprocess
+) -> dict[int, dict[str, Any]]:
     """By channel, a description of the unit's preference, with how well it predicts responses."""
     if len(shown) < _FOR_WORDS:
         sentence = f"A description needs {_FOR_WORDS} real clips; there are {len(shown)}."

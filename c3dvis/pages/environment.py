@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import jinja2
 from markupsafe import Markup
@@ -37,3 +38,12 @@ def environment() -> jinja2.Environment:
 def sentence(text: str) -> Markup:
     """Markdown of a text of any length; `markdown` itself cuts labels short."""
     return Markup(" ").join(markdown(word) for word in text.split(" "))
+
+
+def html_attribute(text: str) -> Markup:
+    """The text in an attribute of HTML in Markdown, where backslashes do not escape.
+
+    >>> print(html_attribute("Mixed_4d | <b>"))
+    Mixed&#95;4d &#124; &#60;b&#62;
+    """
+    return Markup(re.sub(r"[^\w .,-]|_", lambda match: f"&#{ord(match[0])};", visible(text)))

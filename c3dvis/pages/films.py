@@ -1,4 +1,4 @@
-"""The files of one animation of a page: a GIF, and the film strip that the page plays."""
+"""The files of an animation on a page: a GIF, and the film strip that the page plays."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from c3dvis.files import write_text
-from c3dvis.pages.environment import environment, sentence
+from c3dvis.pages.environment import environment, html_attribute, sentence
 from c3dvis.text import markdown, table
 
 # Pictures side by side in a Markdown table.
@@ -25,12 +25,12 @@ class Picture:
         file: Path of the file, relative to the page.
         caption: A few words below it.
         width: Displayed width in pixels.
-        alt: What is seen, for those who do not see it; None is the caption.
-        strip: Path of its film strip, with which the page can pause it; None where there is none.
+        alt: Alternative text; None is the caption.
+        strip: Path of its film strip, with which the page can pause it; None if there is none.
         shape: Frames, height and width of the strip.
-        slider: Whether the page moves it with a slider of its own, and it stands still until then.
-        facets: What it is of, by kind, such as {"method": "grad_cam"}. The page has a choice of
-            each kind of which there are several.
+        slider: Whether it stands still and has a slider of its own.
+        facets: By kind, what it is of, such as {"method": "grad_cam"}. The page lets readers choose
+            among the values of a kind that has several.
     """
 
     file: str
@@ -69,8 +69,8 @@ class Bars:
 
     Attributes:
         heights: Heights of the columns, from 0 to 1.
-        marked: Numbers of those that stand out.
-        description: What they are; stands above them.
+        marked: Indices of the columns that stand out.
+        description: Text above the columns.
     """
 
     heights: Sequence[float]
@@ -86,9 +86,9 @@ class PictureGroup:
         title: Title of the group.
         about: A sentence or two on what is seen.
         pictures: The pictures, in reading order.
-        table: Rows of texts below that, the first of them heads; None where there is none.
+        table: Rows of texts below the sentence, heads first; None if there is none.
         bars: Rows of columns above the table.
-        anchor: By which links lead to it; None where none do.
+        anchor: Anchor for links to it; None if there are none.
     """
 
     title: str
@@ -115,9 +115,9 @@ def write(
     Args:
         folder: Folder of the page.
         title: Title of the page.
-        about: What is to be known of all pictures.
+        about: A text on all pictures.
         groups: The groups, in reading order.
-        banner: A sentence that must be read first.
+        banner: A warning at the top.
         fps: Frames a second of the film strips.
 
     Raises:
@@ -145,7 +145,7 @@ def write(
 
 
 def _choices(pictures: Sequence[Picture]) -> dict[str, list[str]]:
-    """What there is to choose from, by kind; kinds of which there is one have none."""
+    """By kind, its values in order; without kinds of a single value."""
     kinds: dict[str, dict[str, None]] = {}
     for picture in pictures:
         for kind, value in picture.facets.items():
@@ -154,7 +154,7 @@ def _choices(pictures: Sequence[Picture]) -> dict[str, list[str]]:
 
 
 def _numbers(choices: Mapping[str, Sequence[str]], picture: Picture) -> dict[str, int]:
-    """What a picture is of, by the numbers of the choices."""
+    """By kind, the index of a picture's value among the choices."""
     facets = picture.facets.items()
     return {kind: choices[kind].index(value) for kind, value in facets if kind in choices}
 
@@ -162,7 +162,7 @@ def _numbers(choices: Mapping[str, Sequence[str]], picture: Picture) -> dict[str
 def _picture_table(row: Sequence[Picture]) -> Markup:
     """A row of pictures as a Markdown table, captions on top."""
     image = Markup('<img src="{}" width="{}" alt="{}">')
-    images = [image.format(one.file, one.width, markdown(one.description)) for one in row]
+    images = [image.format(one.file, one.width, html_attribute(one.description)) for one in row]
     return Markup(table([markdown(picture.caption) for picture in row], [images]))
 
 

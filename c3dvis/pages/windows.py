@@ -1,4 +1,4 @@
-"""A long film in windows: values over time, what is kept of them, and their part of a page."""
+"""A long film in windows: values over time, their record, and their part of a page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Series:
     """A value in each window of a film.
 
     Attributes:
-        asked: What they are values of, such as "logit of moving left".
+        asked: What was computed, such as "logit of moving left".
         values: float64 `(windows,)`.
-        unit: What they are, such as "probability".
+        unit: Noun for the values, such as "probability".
     """
 
     asked: str
@@ -32,7 +32,7 @@ class Series:
     unit: str
 
     def strongest(self, count: int) -> list[int]:
-        """Numbers of the windows with the highest values, in the order of time.
+        """Indices of the windows with the highest values, in the order of time.
 
         >>> Series("a", np.array([0.1, 0.9, 0.2, 0.8]), "score").strongest(2)
         [1, 3]
@@ -41,7 +41,7 @@ class Series:
 
 
 def part_name(name: str, number: int, count: int) -> str:
-    """Name of the files of one of several windows, counted from 1; 0 is for all of them.
+    """Name of the files of a window, counted from 1; 0 is for all windows.
 
     >>> part_name("wave", 3, 16)
     'wave-03-of-16'
@@ -50,7 +50,7 @@ def part_name(name: str, number: int, count: int) -> str:
 
 
 def title(film: str, number: int, count: int) -> str:
-    """What a window is called, counted from 1.
+    """Title of a window, counted from 1.
 
     >>> title("wave.mp4", 3, 16)
     'wave.mp4, window 3 of 16'
@@ -65,13 +65,13 @@ def record(
     excerpts: Sequence[Excerpt],
     series: Sequence[Series],
 ) -> dict[str, Any]:
-    """What is kept of a film's windows, as JSON.
+    """The record of a film's windows, as JSON keeps it.
 
     Args:
         film: Name of the film.
         network: Name of the network.
         names: Names of the windows, used in links.
-        excerpts: What each is of the film.
+        excerpts: The excerpt of the film in each window.
         series: The values of all windows, one or several.
     """
     windows = []
@@ -96,12 +96,12 @@ def group(
 
     Args:
         record: The result of `record`.
-        shown: What there are pictures of: names of windows, with what is asked.
-        pictures: What they are called.
+        shown: Name of a window and `Series.asked`, for each picture of the page.
+        pictures: Plural noun for these pictures, such as "heatmaps".
         own_scales: Whether each series has its own scale.
 
     Raises:
-        ValueError: A record that is none.
+        ValueError: If the record is damaged.
     """
     try:
         film, windows, series = _read(record)
@@ -155,7 +155,7 @@ def _short(asked: str) -> str:
 
 
 def _in_words(series: Series) -> str:
-    """The highest and the lowest value, and when they are."""
+    """The lowest and the highest value, and their windows."""
     highest, lowest = (int(pick(series.values)) for pick in (np.argmax, np.argmin))
     values = [number(float(series.values[i])) for i in (lowest, highest)]
     return (
@@ -165,7 +165,7 @@ def _in_words(series: Series) -> str:
 
 
 def _scales(series: Sequence[Series], own: bool) -> list[tuple[float, float]]:
-    """Values at the foot and at the head of the columns: 0 and 1 where all are between."""
+    """By series, the values at the bottom and top of its columns; 0 and 1 of probabilities."""
     extremes = [
         (min(0.0, float(one.values.min())), max(0.0, float(one.values.max()))) for one in series
     ]

@@ -45,8 +45,8 @@ def build(name: str, *, workers: int | None = None, address: str | None = None) 
         address: `HOST:PORT` of a Ray cluster; None is RAY_ADDRESS, or this machine.
 
     Raises:
-        ValueError: If there is none of that name, or it needs what is not installed, or does not
-            take one of the arguments.
+        ValueError: If the name is unknown, the engine needs a package that is not installed, or it
+            does not take one of the arguments.
     """
     if name not in ENGINES:
         raise unknown("an engine", name, ENGINES)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from c3dvis.gallery.engines.worker import Answer, Recipe
-from c3dvis.gallery.folder import read_record
+from c3dvis.gallery.folder import existing
 from c3dvis.gallery.groups import Group, Task
 
 if TYPE_CHECKING:
@@ -50,23 +50,13 @@ class _Attempt:
 
     @property
     def layer(self) -> str:
-        return self.task.layer
+        return self.task.group.layer
 
 
-def recipe(renderer: Renderer, *, remote: bool) -> Recipe:
-    """What workers need to make the clips of a renderer.
-
-    Args:
-        renderer: Renderer of the gallery.
-        remote: Whether they run in another working directory.
-    """
+def recipe(renderer: Renderer) -> Recipe:
+    """What workers need to make the clips of a renderer."""
     settings = renderer.settings
-    return Recipe(
-        settings,
-        settings.absolute() if remote else settings,
-        renderer.out.resolve(),
-        renderer.identity,
-    )
+    return Recipe(settings, settings.absolute(), renderer.out.resolve(), renderer.identity)
 
 
 def run(
@@ -139,13 +129,11 @@ def _after_death(
 ) -> Iterator[Record]:
     """Records of the units finished before the worker died; the others are queued again or set
     aside."""
-    left = []
-    for unit in one.task.missing:
-        record = read_record(renderer.out, unit, renderer.identity)
-        if record is None or record.is_failure:  # which `--retry-failed` makes again
-            left.append(unit)
-        else:
-            yield record
+    records = existing(renderer.out, one.task.missing, identity=renderer.identity)
+    # A failure is made again by `--retry-failed`: it may be of an earlier run.
+    finished = {unit: record for unit, record in records.items() if not record.is_failure}
+    yield from finished.values()
+    left = [unit for unit in one.task.missing if unit not in finished]
     if not left:
         return
     if one.number < _TRIES:
@@ -153,5 +141,6 @@ def _after_death(
     elif len(one.task.group.units) > 1:
         waiting[:0] = [_Attempt(Task(Group((unit,), 1), (unit,)), _TRIES) for unit in left]
     else:
+        message = f"set aside after {_TRIES} tries: {reason}"
         for unit in left:
-            yield renderer.set_aside(unit, f"set aside after {_TRIES} tries: {reason}")
+            yield renderer.write_error(unit, message, cause=message)

@@ -1,4 +1,4 @@
-"""Several processes of this machine, each with the network; a GPU each where there are some."""
+"""Several processes of this machine, each with the network, and with a GPU if there are any."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from c3dvis.gallery.record import Record
     from c3dvis.gallery.render import Renderer
 
-# Without GPUs: cores for which one more process pays, as each computes with all of them.
+# Without GPUs: cores per process, as each process computes on all cores.
 _CORES_A_PROCESS = 4
 _FEWEST = 2
-# Seconds that a process has to end by itself.
+# Seconds to wait for a process to end before it is killed.
 _PATIENCE = 2
 
 
@@ -33,7 +33,7 @@ class Processes:
     processes import it.
 
     Args:
-        workers: How many; None is one a GPU, or one for every four cores, at least two.
+        workers: How many; None is one per GPU, or one per four cores, at least two.
     """
 
     def __init__(self, workers: int | None = None):
@@ -45,16 +45,16 @@ class Processes:
         gpus = autodiff.gpu_count()
         usual = gpus or max(_FEWEST, (os.cpu_count() or 1) // _CORES_A_PROCESS)
         count = usual if self.workers is None else self.workers
-        workers = _Processes(pool.recipe(renderer, remote=False), count, gpus)
+        workers = _Processes(pool.recipe(renderer), count, gpus)
         yield from pool.run(workers, renderer, tasks, best)
 
 
 class _Processes:
-    """Processes that are told tasks over pipes, and end when this process does."""
+    """Processes that get tasks through pipes, and end when this process does."""
 
     def __init__(self, recipe: Recipe, count: int, gpus: int):
         self.recipe, self.count, self.gpus = recipe, count, gpus
-        # A fork would share what TensorFlow's threads hold.
+        # TensorFlow does not work after a fork, which copies the locks of its threads.
         self._context = multiprocessing.get_context("spawn")
         self._running: dict[int, tuple[Any, Connection]] = {}
 
@@ -68,9 +68,9 @@ class _Processes:
 
     def send(self, number: int, task: Task, best: Best) -> None:
         try:
-            self._running[number][1].send((task, best.get(task.layer, {})))
+            self._running[number][1].send((task, best.get(task.group.layer, {})))
         except OSError:
-            pass  # it has died, which `wait` tells
+            pass  # it has died, which `wait` reports
 
     def wait(self) -> tuple[int, Answer]:
         pipes = {pipe: number for number, (_, pipe) in self._running.items()}
@@ -102,7 +102,7 @@ def _ended(code: int | None) -> str:
 
 
 def _work(recipe: Recipe, pipe: Connection, gpu: int | None) -> None:
-    """The life of a worker process."""
+    """What a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that started it
     _end_with_parent()
     if gpu is not None:
@@ -117,12 +117,12 @@ def _work(recipe: Recipe, pipe: Connection, gpu: int | None) -> None:
             task, best = pipe.recv()
             for answer in worker.answer(task, best):
                 pipe.send(answer)
-        except (EOFError, OSError):  # nobody is there any more
+        except (EOFError, OSError):  # the other end of the pipe is closed
             return
 
 
 def _end_with_parent() -> None:
-    """Ends this process as soon as the one that started it has ended, however that was."""
+    """Ends this process as soon as the one that started it has ended, even if it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

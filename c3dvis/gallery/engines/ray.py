@@ -49,8 +49,12 @@ class Ray:
             ) from None
         self.ray, self.workers = ray, workers
         self.address = os.environ.get("RAY_ADDRESS") if address is None else address
-        if self.address is not None:
-            _check(self.address)
+        # Ray would wait minutes for an address where nobody answers.
+        if self.address is not None and not _is_reachable(self.address):
+            raise ValueError(
+                "Expected the address of a running Ray cluster, HOST:PORT as `ray start` prints "
+                f"it. Received: {self.address!r}, where nobody answers."
+            )
 
     def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
         if not tasks:
@@ -59,9 +63,7 @@ class Ray:
         if started:
             self._connect()
         try:
-            workers = _Actors(
-                self.ray, pool.recipe(renderer, remote=True), self.workers, self.address
-            )
+            workers = _Actors(self.ray, pool.recipe(renderer), self.workers, self.address)
             yield from pool.run(workers, renderer, tasks, best)
         except self.ray.exceptions.RayError as error:
             raise OSError(f"{_where(self.address)} failed: {_reason(error)}") from error
@@ -102,7 +104,7 @@ class _Actors:
 
     def send(self, number: int, task: Task, best: Best) -> None:
         answer = self._actors[number].answer.options(num_returns="streaming")
-        self._pending[answer.remote(task, best.get(task.layer, {}))] = number
+        self._pending[answer.remote(task, best.get(task.group.layer, {}))] = number
 
     def wait(self) -> tuple[int, Answer]:
         while True:
@@ -123,7 +125,7 @@ class _Actors:
                 del self._pending[reference]
                 return number, Answer("ready")
             return number, self.ray.get(next(reference))
-        except StopIteration:  # "done" was said before
+        except StopIteration:  # after its "done"
             del self._pending[reference]
             return None
         except self.ray.exceptions.RayError as error:
@@ -181,15 +183,6 @@ class Actor:
 
 def _where(address: str | None) -> str:
     return "the Ray cluster " + ("on this machine" if address is None else f"at {address}")
-
-
-def _check(address: str) -> None:
-    """Raises an error for an unreachable address, for which Ray would wait minutes."""
-    if not _is_reachable(address):
-        raise ValueError(
-            "Expected the address of a running Ray cluster, HOST:PORT as `ray start` prints it. "
-            f"Received: {address!r}, where nobody answers."
-        )
 
 
 def _is_reachable(address: str) -> bool:

@@ -17,4 +17,4 @@ class Serial:
 
     def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
         for task in tasks:
-            yield from renderer.render(task, best.get(task.layer, {}))
+            yield from renderer.render(task, best.get(task.group.layer, {}))
