@@ -21,12 +21,6 @@ from c3dvis.text import unknown
 LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 
-def probe(shape: tuple[int, ...], preprocess: Callable | None):
-    """The network's input for a black clip, `(1, ...)`."""
-    black = ops.zeros((1, *shape), "float32")
-    return black if preprocess is None else preprocess(black)
-
-
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
     """Raises a ValueError for impossible numbers of clips or steps."""
     if batch_size is not None and batch_size < 1:
@@ -92,7 +86,8 @@ def new_optimizer(
 ) -> keras.optimizers.Optimizer:
     """A new optimizer for a Maximizer; an optimizer can't be shared by several models."""
     if not (learning_rate is None or isinstance(learning_rate, LearningRateSchedule)):
-        if not (_is_number(learning_rate) and learning_rate > 0):
+        is_number = isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool)
+        if not (is_number and learning_rate > 0):
             raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
         rate = LEARNING_RATE if learning_rate is None else learning_rate
@@ -108,10 +103,6 @@ def new_optimizer(
     if learning_rate is not None:
         copied.learning_rate = learning_rate
     return copied
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_transforms(

@@ -135,14 +135,10 @@ def slow_to_fast(
     if frames < 2:
         raise ValueError(f"Expected clips of 2 frames or more. Received: {frames}.")
 
-    def at_all_weights(units: Objective) -> list[list[MaximizedClip]]:
-        return _Batch(maximizer, penalty, units, steps=steps, seed=seed).at(weights)
+    def at_all_weights(units: slice) -> list[list[MaximizedClip]]:
+        return _Batch(maximizer, penalty, objective[units], steps=steps, seed=seed).at(weights)
 
-    return _path(weights, list(run.in_batches(maximizer, objective, at_all_weights)))
-
-
-def _path(weights: tuple[float, ...], units: list[list[MaximizedClip]]) -> SlowToFast:
-    """The path of units, each of whose clips are in the order of the weights."""
+    units = run.in_batches(maximizer, len(objective), at_all_weights)
     rows = list(zip(*units, strict=True))
     clips = np.stack([[each.clip for each in row] for row in rows])
     return SlowToFast(

@@ -87,7 +87,7 @@ class MaCo(Parametrization):
         frames, height, width, channels = self.signal_shape
         self.spectrum_shape = (channels, width // 2 + 1, frames, height)
         # Width leads, as in `Fourier`.
-        held = self._law() if self.magnitude is None else self._given()
+        held = self._magnitude()
         if self.hold_time:
             held[:, 0, 0, 0] = 0
         power = np.sum(mirrored(width)[:, None, None] * held**2, axis=(1, 2, 3), keepdims=True)
@@ -100,14 +100,12 @@ class MaCo(Parametrization):
         own = mirrored(width) == 1
         self.own_mirror = np.broadcast_to(own[:, None, None], self.spectrum_shape[1:])
 
-    def _law(self) -> np.ndarray:
-        frames, height, width, _ = self.signal_shape
-        exponents = self.spatial_exponent, self.temporal_exponent
-        return natural_amplitude(frames, height, width, *exponents)[None]
-
-    def _given(self) -> np.ndarray:
+    def _magnitude(self) -> np.ndarray:
+        """The magnitude that is given, or the law's, in any unit: `(K or 1, W // 2 + 1, T, H)`."""
         frames, height, width, channels = self.signal_shape
-        assert self.magnitude is not None
+        if self.magnitude is None:
+            exponents = self.spatial_exponent, self.temporal_exponent
+            return natural_amplitude(frames, height, width, *exponents)[None]
         expected = (frames, height, width // 2 + 1, channels)
         if self.magnitude.shape not in (expected, (*expected[:3], 1)):
             raise ValueError(
