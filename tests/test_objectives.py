@@ -416,6 +416,10 @@ def test_a_part_of_an_objective():
             lambda: objectives.log_odds(0).unit_indices({objectives.LOGITS: (1,)}),
             "Received: one class",
         ),
+        (
+            lambda: objectives.logit(0).unit_indices({objectives.LOGITS: (None,)}),
+            "axis of any length.*Received: class 0",
+        ),
         (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).unit_indices(SHAPES), "inside"),
         (lambda: objectives.neuron("conv", 0, position=(0, 0)).unit_indices(SHAPES), "inside"),
         (

@@ -243,19 +243,17 @@ def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -
     if not isinstance(unit, int):
         raise ValueError(f"Expected the index of a {kind}. Received: {unit!r}.")
     if count is None:
-        raise ValueError(f"{owner} has no fixed number of {kind}s. Expected one that has.")
-    if not 0 <= unit < count:
         raise ValueError(
-            f"{owner} has {counted(count, kind)}. Expected {_choice(count, kind)}. "
-            f"Received: {unit}."
+            f"{owner} has a last axis of any length. Expected a fixed one. Received: {kind} {unit}."
+        )
+    if not 0 <= unit < count:
+        choice = f"an index from 0 to {count - 1}"
+        if count == 1 and kind == "class":
+            choice = "0, or -objectives.logit(0) for what speaks against it"
+        raise ValueError(
+            f"{owner} has {counted(count, kind)}. Expected {choice}. Received: {unit}."
         )
     return unit
-
-
-def _choice(count: int, kind: str) -> str:
-    if count == 1 and kind == "class":
-        return "0, or -objectives.logit(0) for what speaks against it"
-    return f"an index from 0 to {count - 1}"
 
 
 def names_of_classes(network) -> tuple[str, ...] | None:
