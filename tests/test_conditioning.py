@@ -151,7 +151,7 @@ def test_split_takes_what_comes_first():
 
 
 def test_no_levels_are_refused():
-    with pytest.raises(ValueError, match="1 level or more. Received: 0"):
+    with pytest.raises(ValueError, match="levels to be a whole number from 1. Received: 0"):
         LaplacianGradient(0)
 
 

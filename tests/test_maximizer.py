@@ -163,7 +163,8 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
     [
         ({"size": (16, 16)}, "width 20.*Received: 16"),
         ({"frames": 9}, "frames 8.*Received: 9"),
-        ({"batch_size": 0}, "batch size"),
+        ({"batch_size": 0}, "batch_size to be a whole number from 1. Received: 0"),
+        ({"batch_size": 2.5}, "whole number from 1. Received: 2.5"),
         ({"parametrization": "furrier"}, "'fourier'.*Received: 'furrier'"),
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),

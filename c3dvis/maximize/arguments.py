@@ -15,6 +15,7 @@ from c3dvis import clips as clip_values
 from c3dvis.maximize import transforms
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
+from c3dvis.maximize.transforms._resampling import whole
 from c3dvis.objectives import Objective
 from c3dvis.text import unknown
 
@@ -23,12 +24,8 @@ LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
     """Raises a ValueError for impossible numbers of clips or steps."""
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
-    if steps_per_execution < 1:
-        raise ValueError(
-            f"Expected 1 step or more in an execution. Received: {steps_per_execution}."
-        )
+    whole(1 if batch_size is None else batch_size, "batch_size", 1)
+    whole(steps_per_execution, "steps_per_execution", 1)
     if objective.batchwise and len(objective) < 2:
         raise ValueError(
             "Expected two units or more, as the objective compares clips; a unit can be given "

@@ -46,7 +46,7 @@ class Defaults:
     is_local: bool = False
 
     @property
-    def waves(self) -> dict[str, float]:
+    def fourier(self) -> dict[str, float]:
         """The options of the parametrization "fourier"."""
         return {
             "spatial_exponent": self.spatial_exponent,

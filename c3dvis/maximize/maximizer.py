@@ -111,7 +111,7 @@ class Maximizer(InputOptimizer):
         usual = defaults.of(self.objective)
         chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
-        waves = usual.waves if parametrization == "fourier" else {}
+        waves = usual.fourier if parametrization == "fourier" else {}
         if colours is None and isinstance(parametrization, str):
             colours = usual.colours
         own = {} if colours is None else {"colours": colours}
@@ -120,7 +120,7 @@ class Maximizer(InputOptimizer):
         self._new_parametrization = settings.copy
         new_optimizer = arguments.new_optimizer
         self._new_optimizer = functools.partial(new_optimizer, optimizer, learning_rate, usual)
-        self._steps_in_execution = steps_per_execution
+        self._steps_in_execution = int(steps_per_execution)
         # Clips that depend on each other are made at once, and nothing beside them.
         self.batchwise = objective.batchwise or settings.batchwise
         # A matrix product of one row rounds differently from one of many rows.
@@ -129,7 +129,7 @@ class Maximizer(InputOptimizer):
         self.traces = self.count = 0
         self._allocated: list[keras.layers.Layer] = []
         self.transforms: list[keras.layers.Layer] = []
-        most = choose_batch_size(self.subnetwork, shape) if batch_size is None else batch_size
+        most = choose_batch_size(self.subnetwork, shape) if batch_size is None else int(batch_size)
         run.halving(self, lambda: None, batch_size=most)
 
     def allocate(self, batch_size: int) -> None:

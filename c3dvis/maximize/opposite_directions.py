@@ -9,7 +9,6 @@ import numpy as np
 
 from c3dvis import objectives
 from c3dvis.maximize import defaults
-from c3dvis.maximize.defaults import STEPS
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.parametrizations import Fourier
 from c3dvis.maximize.result import MaximizedClip
@@ -60,7 +59,7 @@ def both_ways(
     objective: Objective | str | int | Sequence,
     directions: Sequence[float],
     *,
-    steps: int = STEPS,
+    steps: int = defaults.STEPS,
     seed: int = 0,
     verbose: int = 0,
     **options: Any,
@@ -103,7 +102,7 @@ def both_ways(
             f"Received: {len(directions)}."
         )
     usual = defaults.of(objective)
-    waves = Fourier(**usual.waves, colours=usual.colours, directions=(0.0, 180.0))
+    waves = Fourier(**usual.fourier, colours=usual.colours, directions=(0.0, 180.0))
     maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
     results = []
     for i, direction in enumerate(map(float, directions)):

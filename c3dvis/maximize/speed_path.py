@@ -1,5 +1,6 @@
 """Clips of one unit under a range of temporal-smoothness penalties."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -212,10 +213,10 @@ class _Batch:
         """For each unit its clips at all weights, of which none is dominated by a neighbour."""
         for weight in weights:
             self.make(weight)
-        rising = sorted(self.clips)
-        for heavy, light in reversed(list(zip(rising[1:], rising, strict=False))):
+        neighbours = list(itertools.pairwise(sorted(self.clips)))
+        for light, heavy in reversed(neighbours):
             self.improve(light, heavy)
-        for light, heavy in zip(rising, rising[1:], strict=False):
+        for light, heavy in neighbours:
             self.improve(heavy, light)
         return [[self.clips[weight][i] for weight in weights] for i in range(len(self.units))]
 

@@ -1,6 +1,7 @@
 """What all parametrizations share: weights a clip, a start from a seed, and decoding to clips."""
 
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -148,6 +149,6 @@ class Wrapper(Parametrization):
 
 def positive(value: float, name: str) -> float:
     """A finite number above 0, or a ValueError that names it."""
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value}.")
+    if not (isinstance(value, numbers.Real) and value > 0 and math.isfinite(value)):
+        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
     return value

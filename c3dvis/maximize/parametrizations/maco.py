@@ -26,8 +26,8 @@ class MaCo(Parametrization):
     What is held is the magnitude of the signal before the sigmoid.
 
     With `hold_time` the magnitude is held for each frequency in space and time, and the mean, of
-    which only the sign were free, is grey. Without, it is held for each frequency in space, summed
-    (as power) over time: a clip may then be as fast or as slow as its unit likes.
+    which only the sign would be free, is grey. Without, it is held for each frequency in space,
+    summed (as power) over time: a clip may then be as fast or as slow as its unit likes.
 
     A unit that looks for one frequency gets a hundredth of the power there, and the rest of the
     clip keeps its contrast: of planted waves, none is recovered, most by construction
