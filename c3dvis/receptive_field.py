@@ -17,7 +17,7 @@ import keras
 
 from c3dvis import graph
 from c3dvis.graph import Step
-from c3dvis.objectives.terms import position_in
+from c3dvis.objectives.terms import as_position, position_in
 from c3dvis.text import unknown
 
 __all__ = ["Field", "LayerGraph", "Window", "of", "of_layers", "windows"]
@@ -185,7 +185,7 @@ def _field(layer_graph: LayerGraph, key: int, position: Sequence[int] | None) ->
     extent = layer_graph.lengths.get(key)
     box = layer_graph.all_of(layer_graph.clip)
     if extent is not None:
-        place = position_in(None if position is None else tuple(position), extent)
+        place = position_in(as_position(position), extent)
         boxes = layer_graph.seen({key: tuple((p, p + 1) for p in place)})
         box = boxes.get(layer_graph.clip, box)
     time, height, width = box
@@ -329,8 +329,9 @@ def _padded(window: Window, length: int) -> Window:
 
 def _clip_lengths(network: keras.Model, shape: Sequence[int] | None) -> Lengths:
     own = graph.clip_input(network).shape[1:4]
-    lengths = own if shape is None else tuple(shape)
-    fits = len(lengths) == 3 and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
+    lengths = own if shape is None else as_position(shape)
+    fits = isinstance(lengths, tuple) and len(lengths) == 3
+    fits = fits and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
     if not fits or None in lengths:
         raise ValueError(f"Expected shape=(T, H, W) that fits {own}. Received: {shape}.")
     return lengths

@@ -427,6 +427,7 @@ def test_quality_buys_size(tmp_path, suffix):
         ("clip.mp4", {"fps": float("nan")}, "Expected fps"),
         ("clip.mp4", {"fps": "fast"}, "Expected fps"),
         ("clip.webp", {"quality": 0}, "quality from 1 to 100"),
+        ("clip.webp", {"quality": "high"}, "quality from 1 to 100"),
         ("clip.png", {"quality": 50}, r"no quality for \.png"),
         ("clip.gif", {"quality": 50}, r"no quality for \.gif"),
         ("nowhere/clip.gif", {}, "a folder that exists"),

@@ -273,12 +273,12 @@ def test_stalls_are_seen_where_several_steps_run_at_once():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Snapshots(0), "1 step or more between snapshots. Received: 0"),
+        (lambda: Snapshots(0), "every to be a whole number from 1. Received: 0"),
         (lambda: Snapshots(at=()), r"rising numbers of steps for snapshots. Received: \(\)"),
         (lambda: Snapshots(at=(4, 2)), r"Received: \(4, 2\)"),
         (lambda: Snapshots(at=(-1, 2)), r"Received: \(-1, 2\)"),
         (lambda: Snapshots(at=(1.5,)), r"Received: \(1.5,\)"),
-        (lambda: StopWhenStalled(0), "patience of 1 step or more. Received: 0"),
+        (lambda: StopWhenStalled(0), "patience to be a whole number from 1. Received: 0"),
         (lambda: StopWhenStalled(least_rise=-0.1), "smallest rise of 0 or more. Received: -0.1"),
         (lambda: StopWhenStalled(least_rise=float("nan")), "Received: nan"),
     ],

@@ -10,6 +10,7 @@ from same_bits import assert_same
 from c3dvis import objectives
 from c3dvis.maximize import Maximizer, maximize, scores
 from c3dvis.maximize.regularizers import TotalVariation
+from c3dvis.maximize.transforms import Jitter
 
 SHAPE = (8, 16, 20, 3)
 
@@ -165,6 +166,14 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
         ({"frames": 9}, "frames 8.*Received: 9"),
         ({"batch_size": 0}, "batch_size to be a whole number from 1. Received: 0"),
         ({"batch_size": 2.5}, "whole number from 1. Received: 2.5"),
+        ({"steps_per_execution": "8"}, "steps_per_execution.*Received: '8'"),
+        (
+            {"transforms": Jitter(4)},
+            "a list of layers.*Received: <Jitter",
+        ),
+        ({"transforms": [Jitter]}, "a list of layers.*Received: .<class"),
+        ({"regularizers": TotalVariation()}, "a list of regularizers.*Received: TotalVariation"),
+        ({"preprocess": "caffe"}, "a function of clips.*Received: 'caffe'"),
         ({"parametrization": "furrier"}, "'fourier'.*Received: 'furrier'"),
         ({"steps": 0}, "1 step or more"),
         ({"seed": -1}, "seed of 0 or more"),
@@ -177,6 +186,14 @@ def test_scores_of_wrong_clips_are_refused(network, clips, message):
 def test_wrong_options_are_refused(network, options, message):
     with pytest.raises(ValueError, match=message):
         maximize(network, OBJECTIVES["channel"], **{"steps": 1, **options})
+
+
+def test_no_regularizers_may_be_told_as_none(network):
+    objective = OBJECTIVES["channel"][0]
+    one, other = (maximize(network, objective, steps=1, regularizers=r) for r in (None, ()))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="a function of clips.*Received: 'caffe'"):
+        scores(network, objective, np.zeros((1, *SHAPE), "float32"), preprocess="caffe")
 
 
 def test_unknown_layers_are_refused_with_the_nearest(network):

@@ -143,7 +143,7 @@ def test_as_a_keras_dataset():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seed": -1}, {"frames": 5}, {"size": (8, 64)}, {"distractors": -1}]
+    "wrong", [{"seed": -1}, {"frames": 5}, {"size": (8, 64)}, {"size": 64}, {"distractors": -1}]
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected .* Received"):

@@ -89,6 +89,7 @@ def test_the_clip_is_the_wave_in_its_colour_around_grey():
         {"phase": float("nan")},
         {"colour": (0.0, 0.0, 0.0)},
         {"colour": (1.0, 1.0)},
+        {"colour": 1.0},
         {"colour": (1.0, float("nan"), 0.0)},
         {"width": 0.0},
         {"duration": -1.0},

@@ -185,7 +185,7 @@ def test_wrong_options_are_refused(options, message):
         slow_to_fast(changes_and_brightness(), objectives.channel("conv", 0), **options)
 
 
-@pytest.mark.parametrize("weights", [(), (-1, 0), (float("nan"),), (float("inf"),)])
+@pytest.mark.parametrize("weights", [(), (-1, 0), (float("nan"),), (float("inf"),), 1.0, "all"])
 def test_wrong_weights_are_refused(weights):
     with pytest.raises(ValueError, match="weights of 0 or more. Received: "):
         slow_to_fast(changes_and_brightness(), objectives.channel("conv", 0), weights=weights)

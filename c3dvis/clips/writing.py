@@ -73,7 +73,7 @@ def write(
         raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
     if quality is not None and suffix in (".gif", ".png"):
         raise ValueError(f"Expected no quality for {suffix}. Received: quality={quality!r}.")
-    if quality is not None and not 1 <= quality <= 100:
+    if quality is not None and not (isinstance(quality, numbers.Real) and 1 <= quality <= 100):
         raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
     # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
     # writes a JPEG.

@@ -1,6 +1,8 @@
 """Checks of a Maximizer's arguments, and their defaults."""
 
+import contextlib
 import inspect
+import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,6 +22,15 @@ from c3dvis.objectives import Objective
 from c3dvis.text import unknown
 
 LEARNING_RATE = 0.1  # of the default optimizer, where none is given
+
+
+def check_preprocess(preprocess: Callable | None) -> None:
+    """Raises a ValueError for what is no function of clips."""
+    if preprocess is not None and not callable(preprocess):
+        raise ValueError(
+            "Expected preprocess= a function of clips in [0, 1] that returns what the network "
+            f"takes. Received: {preprocess!r}."
+        )
 
 
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
@@ -119,12 +130,12 @@ def check_transforms(
     if given is None:
         shift = (0, _within_place(shape, outputs)) if defaults.is_local else None
         given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
-    given = list(given)
-    wrong = next((one for one in given if not hasattr(one, "uniforms")), None)
-    if wrong is not None:
+    given = list(given) if isinstance(given, Iterable) else given
+    if not isinstance(given, list) or not all(map(_is_transform, given)):
         raise ValueError(
-            "Expected layers of c3dvis.maximize.transforms, such as transforms.Jitter(4); there is "
-            f"{', '.join(transforms.names())}. Received: {wrong!r}."
+            "Expected a list of layers of c3dvis.maximize.transforms, such as "
+            f"[transforms.Jitter(4)]; there is {', '.join(transforms.names())}. "
+            f"Received: {given!r}."
         )
     count = sum(transform.uniforms for transform in given)
     transformed = transforms.apply(
@@ -138,11 +149,27 @@ def check_transforms(
     return given
 
 
+def _is_transform(layer: object) -> bool:
+    return isinstance(layer, keras.layers.Layer) and hasattr(layer, "uniforms")
+
+
 def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) -> int:
     """A quarter of the pixels from one neuron to the next; at least 1, at most a 16th of all."""
     side = min(shape[1:3])
     places = [max(output[1:3]) for output in outputs if len(output) == 4]
     return min(max(1, side // max(places, default=1) // 4), round(side / 16))
+
+
+def several_regularizers(regularizers: Sequence[Callable] | None) -> tuple[Callable, ...]:
+    """Regularizers as a tuple; None is none. Raises a ValueError for one that is no list."""
+    if regularizers is None:
+        return ()
+    if not isinstance(regularizers, Iterable):
+        raise ValueError(
+            "Expected a list of regularizers, such as [TotalVariation(temporal=1)]. "
+            f"Received: {regularizers!r}."
+        )
+    return tuple(regularizers)
 
 
 def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...]) -> None:
@@ -165,6 +192,14 @@ def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...])
             continue
         if isinstance(penalty, (np.ndarray, np.generic)):
             raise ValueError(f"{expected}. Received: one that returns an array of NumPy.")
+
+
+def as_numbers(given: Any) -> tuple[float, ...]:
+    """Finite numbers as floats; none of them where one is something else."""
+    with contextlib.suppress(TypeError, ValueError):
+        numbers_given = tuple(float(number) for number in given)
+        return numbers_given if all(map(math.isfinite, numbers_given)) else ()
+    return ()
 
 
 def start_clips(start: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

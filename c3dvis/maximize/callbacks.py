@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips as clip_files
+from c3dvis.maximize.transforms._resampling import whole
 
 __all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
@@ -57,9 +58,7 @@ class Snapshots(keras.callbacks.Callback):
         fps: float = 8,
     ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"Expected 1 step or more between snapshots. Received: {every}.")
-        self.every, self.fps = every, fps
+        self.every, self.fps = whole(every, "every", 1), fps
         self.at = () if at is None else _rising(at)
         self.folder = None if folder is None else Path(folder)
         self.steps: list[int] = []
@@ -147,11 +146,9 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def __init__(self, patience: int = 16, *, least_rise: float = 0.01):
         super().__init__()
-        if patience < 1:
-            raise ValueError(f"Expected a patience of 1 step or more. Received: {patience}.")
         if not 0 <= least_rise < float("inf"):
             raise ValueError(f"Expected a smallest rise of 0 or more. Received: {least_rise}.")
-        self.patience, self.least_rise = patience, least_rise
+        self.patience, self.least_rise = whole(patience, "patience", 1), least_rise
         self.stalled_at = np.zeros(0, int)
 
     def on_train_begin(self, logs=None):

@@ -81,7 +81,7 @@ class Maximizer(InputOptimizer):
         parametrization: str | parametrizations.Parametrization = "fourier",
         colours: str | None = None,
         transforms: Sequence[keras.layers.Layer] | None = None,
-        regularizers: Sequence[Callable] = (),
+        regularizers: Sequence[Callable] | None = None,
         frames: int | None = None,
         size: tuple[int, int] | None = None,
         preprocess: Callable | None = None,
@@ -94,6 +94,7 @@ class Maximizer(InputOptimizer):
         inputs: Mapping[str, ArrayLike] | None = None,
     ):
         super().__init__(name="maximizer", dtype="float32")
+        arguments.check_preprocess(preprocess)
         network = one_input(network, input, inputs, scaled=preprocess is None)
         objective = objectives.of(objective, network)
         arguments.check_counts(objective, batch_size, steps_per_execution)
@@ -106,7 +107,7 @@ class Maximizer(InputOptimizer):
         # Named, so that Keras knows of all variables that a step reads.
         self.tap, self.computed = self.subnetwork.tap, self.subnetwork.network
         self.shapes = _output_shapes(self.tap, probe)
-        self.regularizers = tuple(regularizers)
+        self.regularizers = arguments.several_regularizers(regularizers)
         arguments.check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
         chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import autodiff, objectives, rewire
+from c3dvis.maximize.arguments import check_preprocess
 from c3dvis.models import layers
 from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import CLIP, Objective
@@ -65,6 +66,7 @@ def scores(
         >>> scores(models.build("c3d-motion"), objectives.logit([0, 1]), clips).shape
         (3, 2)
     """
+    check_preprocess(preprocess)
     network = one_input(network, scaled=preprocess is None)
     if isinstance(objective, (str, int)):
         objective = objectives.of(objective, network)

@@ -1,8 +1,7 @@
 """Clips of one unit under a range of temporal-smoothness penalties."""
 
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -80,7 +79,7 @@ def slow_to_fast(
     weights: Sequence[float] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0),
     steps: int = STEPS,
     seed: int = 0,
-    regularizers: Sequence = (),
+    regularizers: Sequence | None = None,
     **options,
 ) -> SlowToFast:
     """Clips of the same units under temporal penalties from heavy to none.
@@ -124,14 +123,15 @@ def slow_to_fast(
         >>> path.clips.shape, path.scores.shape
         ((2, 1, 16, 64, 64, 3), (2, 1))
     """
-    weights = tuple(float(weight) for weight in weights)
-    if not weights or not all(0 <= weight < math.inf for weight in weights):
-        raise ValueError(f"Expected weights of 0 or more. Received: {weights}.")
+    given, weights = weights, arguments.as_numbers(weights)
+    if not weights or min(weights) < 0:
+        raise ValueError(f"Expected finite weights of 0 or more. Received: {given!r}.")
     run.check(steps, seed)
     arguments.check_options(options, Maximizer.__init__, slow_to_fast)
     objective = objectives.of(objective, network)
     penalty = _TemporalPenalty()
-    maximizer = Maximizer(network, objective, regularizers=[*regularizers, penalty], **options)
+    penalties: list[Callable] = [*arguments.several_regularizers(regularizers), penalty]
+    maximizer = Maximizer(network, objective, regularizers=penalties, **options)
     frames = maximizer.clip_shape[0]
     if frames < 2:
         raise ValueError(f"Expected clips of 2 frames or more. Received: {frames}.")

@@ -215,6 +215,11 @@ def whole(unit) -> int:
     raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.")
 
 
+def as_position(position: Any) -> Any:
+    """A list or an array as a tuple, so that objectives of it can be compared."""
+    return tuple(position) if isinstance(position, (Sequence, np.ndarray)) else position
+
+
 def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Position:
     """A position `(t, y, x)` that lies in the extent; None is the centre.
 
