@@ -130,27 +130,23 @@ def check_transforms(
     if given is None:
         shift = (0, _within_place(shape, outputs)) if defaults.is_local else None
         given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
-    given = list(given) if isinstance(given, Iterable) else given
-    if not isinstance(given, list) or not all(map(_is_transform, given)):
+    several = list(given) if isinstance(given, Iterable) else [None]
+    if not all(hasattr(one, "uniforms") and not isinstance(one, type) for one in several):
         raise ValueError(
             "Expected a list of layers of c3dvis.maximize.transforms, such as "
             f"[transforms.Jitter(4)]; there is {', '.join(transforms.names())}. "
             f"Received: {given!r}."
         )
-    count = sum(transform.uniforms for transform in given)
+    count = sum(transform.uniforms for transform in several)
     transformed = transforms.apply(
-        given, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
+        several, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
     ).shape[1:]
     if tuple(transformed) != tuple(shape):
         raise ValueError(
             f"Expected transforms that keep the clip's shape {tuple(shape)}. Received: transforms "
             f"that return {tuple(transformed)}; Pad(p) goes with Jitter(2 * p)."
         )
-    return given
-
-
-def _is_transform(layer: object) -> bool:
-    return isinstance(layer, keras.layers.Layer) and hasattr(layer, "uniforms")
+    return several
 
 
 def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) -> int:

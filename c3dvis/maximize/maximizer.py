@@ -41,7 +41,8 @@ class Maximizer(InputOptimizer):
             out. None is decorrelated ones for classes and opponent ones for filters and neurons.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
             `c3dvis.maximize.defaults` says of filters, neurons and classes.
-        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`.
+        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`; None is
+            none.
         frames: Frames of the clip; None is what the network takes.
         size: `(height, width)` in pixels; None is what the network takes.
         preprocess: Function of clips in [0, 1] that returns what the network takes.

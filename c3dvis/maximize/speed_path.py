@@ -106,7 +106,8 @@ def slow_to_fast(
             is found on the way.
         steps: Steps of the optimizer for each clip.
         seed: The same seed makes the same clips, whatever units are made beside them.
-        regularizers: Functions of clips that return penalties, besides the temporal one.
+        regularizers: Functions of clips that return penalties, besides the temporal one; None is
+            none.
         **options: Those of `Maximizer`.
 
     Returns:

@@ -52,8 +52,10 @@ class Parametrization(keras.layers.Layer):
     def build(self, clips_shape):
         """Adds weights for clips of shape `(N, T, H, W, C)`."""
         self.clips_shape = tuple(clips_shape)
-        channels = colour_choices.channels(self.colours, self.clips_shape[-1])
-        self.signal_shape = (*self.clips_shape[1:-1], channels)
+        channels = self.clips_shape[-1]
+        # Grey clips of three channels are made from signals of one.
+        one = self.colours == "grey" and channels == 3
+        self.signal_shape = (*self.clips_shape[1:-1], 1 if one else channels)
         self.setup()
         shapes = [latent.shape for latent in self.start(np.random.default_rng(0))]
         self.latents = [self.add_latent((self.clips_shape[0], *shape)) for shape in shapes]
