@@ -25,7 +25,7 @@ class CPPN(Parametrization):
 
     The weights are how far each network has moved from its start, which is kept apart: weight decay
     then pulls back to the start, where it would otherwise pull the whole clip to one colour. A
-    weight of 1 changes as much as a start of standard deviation `stiffness` is.
+    weight of `stiffness` counts as much as a start of 1, which is their standard deviation.
 
     Args:
         layers: Hidden layers.
