@@ -94,9 +94,6 @@ class Clearing(Conditioning):
         super().__init__(**kwargs)
         self.share = share
 
-    def get_config(self):
-        return {**super().get_config(), "share": self.share}
-
     def condition(self, gradient):
         alpha = gradient[..., -1:]
         pull = ops.mean(ops.abs(alpha), axis=(1, 2, 3, 4), keepdims=True)
@@ -130,15 +127,11 @@ class OverBackground(Transform):
 
     def __init__(self, shape: tuple[int, ...], **kwargs):
         super().__init__(**kwargs)
-        self.shape = tuple(shape)
         *extent, channels = shape
         size = [min(n, points) for n, points in zip(extent, _POINTS, strict=True)]
         self.grid = (*size, channels)
         self.uniforms = math.prod(self.grid)
         self.matrices = [_grids.linear(n, m) for n, m in zip(extent, size, strict=True)]
-
-    def get_config(self):
-        return {**super().get_config(), "shape": self.shape}
 
     def call(self, clips, uniforms):
         grid = ops.reshape(uniforms - 0.5, (clips.shape[0], *self.grid)) * _CONTRAST + 0.5
