@@ -38,7 +38,9 @@ def filled(value, number: int, count):
         return value // number * count if value > 0 and value % number == 0 else value
     if isinstance(value, slice):
         return slice(*(filled(v, number, count) for v in (value.start, value.stop, value.step)))
-    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+    if type(value) is dict:
+        return {name: filled(each, number, count) for name, each in value.items()}
+    if type(value) in (list, tuple):
         return type(value)(filled(each, number, count) for each in value)
     return value
 
@@ -106,7 +108,7 @@ class _Counting:
     def call(self, *args, **kwargs):
         given, count = self._counted(args, ops.shape)
         number = vars(self)[_COUNTED][0]
-        args, kwargs = _filled_in((given, kwargs), number, count)
+        args, kwargs = filled((given, kwargs), number, count)
         of_class: Any = super(_Counting, self._of(count))
         return of_class.call(*args, **kwargs)
 
@@ -116,7 +118,7 @@ class _Counting:
         if count is None:
             shape = tuple(None if n and n % number == 0 else n for n in shape)
             return keras.KerasTensor(shape, dtype)
-        args, kwargs = _filled_in((given, kwargs), number, count)
+        args, kwargs = filled((given, kwargs), number, count)
         of_class: Any = super(_Counting, self._of(count))
         return of_class.compute_output_spec(*args, **kwargs)
 
@@ -133,11 +135,3 @@ class _Counting:
         """The operation for a number of clips."""
         number, _, depends, _, _ = vars(self)[_COUNTED]
         return variant(self, **{name: filled(vars(self)[name], number, count) for name in depends})
-
-
-def _filled_in(arguments, number: int, count):
-    if isinstance(arguments, dict):
-        return {name: _filled_in(each, number, count) for name, each in arguments.items()}
-    if isinstance(arguments, (list, tuple)):
-        return type(arguments)(_filled_in(each, number, count) for each in arguments)
-    return filled(arguments, number, count)

@@ -79,9 +79,8 @@ def rows(graph: Graph, inputs: list[keras.KerasTensor]) -> dict[int, int]:
     shapes = {key: _clip(t.shape) for key, t in zip(graph.inputs, inputs, strict=True)}
     is_fixed = all(None not in t.shape[1:] for t in inputs)
     for step in graph.steps:
-        computed = None
-        if not (is_fixed and _keeps_the_batch(step.layer)):
-            computed = _computed(step, shapes)
+        is_kept = is_fixed and _keeps_the_batch(step.layer)
+        computed = None if is_kept else _computed(step, shapes)
         if computed is None:
             kept = shapes[step.inputs[0]][0] if step.inputs else 1
             computed = [(kept, *shape[1:]) for shape in step.shapes]

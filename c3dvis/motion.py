@@ -101,8 +101,8 @@ class MovingEvidence:
             raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
         if frames < 6:
             raise ValueError(f"Expected at least 6 frames. Received: {frames}.")
-        if min(size) < 16:
-            raise ValueError(f"Expected a size of at least 16 x 16 pixels. Received: {size}.")
+        if np.shape(size) != (2,) or min(size) < 16:
+            raise ValueError(f"Expected size=(height, width), at least 16 x 16. Received: {size}.")
         if distractors < 0:
             raise ValueError(f"Expected 0 or more distractors. Received: {distractors}.")
         self.seed = seed
@@ -297,7 +297,7 @@ class DriftingGabor:
                 "Expected a finite direction and phase in degrees. "
                 f"Received: direction={self.direction}, phase={self.phase}."
             )
-        finite = len(self.colour) == 3 and all(map(math.isfinite, self.colour))
+        finite = np.shape(self.colour) == (3,) and all(map(math.isfinite, self.colour))
         if not (finite and any(self.colour)):
             raise ValueError(
                 f"Expected a colour of three numbers, not all 0. Received: {self.colour}."

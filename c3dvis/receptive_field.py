@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
 from c3dvis import graph
 from c3dvis.graph import Step
+from c3dvis.objectives.terms import as_position, position_in
 from c3dvis.text import unknown
 
 __all__ = ["Field", "LayerGraph", "Window", "of", "of_layers", "windows"]
@@ -184,11 +185,7 @@ def _field(layer_graph: LayerGraph, key: int, position: Sequence[int] | None) ->
     extent = layer_graph.lengths.get(key)
     box = layer_graph.all_of(layer_graph.clip)
     if extent is not None:
-        place = tuple(n // 2 for n in extent) if position is None else tuple(position)
-        if len(place) != 3 or not all(0 <= p < n for p, n in zip(place, extent, strict=True)):
-            raise ValueError(
-                f"Expected a position (t, y, x) inside {extent}. Received: {position}."
-            )
+        place = position_in(as_position(position), extent)
         boxes = layer_graph.seen({key: tuple((p, p + 1) for p in place)})
         box = boxes.get(layer_graph.clip, box)
     time, height, width = box
@@ -319,24 +316,22 @@ def windows(layer, lengths: Sequence[Lengths]) -> tuple[Window, ...] | None:
         sizes, dilations = layer.pool_size, (1, 1, 1)
     else:
         return None
-    same = layer.padding == "same"
-    axes = zip(sizes, layer.strides, dilations, lengths[0], strict=True)
-    return tuple(_window(*axis, same=same) for axis in axes)
+    axes = tuple(map(Window, sizes, layer.strides, dilations))
+    return tuple(map(_padded, axes, lengths[0])) if layer.padding == "same" else axes
 
 
-def _window(kernel: int, stride: int, dilation: int, length: int, *, same: bool) -> Window:
-    window = Window(kernel, stride, dilation)
-    if not same:
-        return window
-    # "same" shares out what is missing to ceil(length / stride) windows, the odd one behind.
+def _padded(window: Window, length: int) -> Window:
+    """A window with the padding "same": what is missing to ceil(length / stride) windows."""
+    stride = window.stride
     missing = max((-(-length // stride) - 1) * stride + window.reach - length, 0)
-    return Window(kernel, stride, dilation, missing // 2, missing - missing // 2)
+    return replace(window, before=missing // 2, after=missing - missing // 2)
 
 
 def _clip_lengths(network: keras.Model, shape: Sequence[int] | None) -> Lengths:
     own = graph.clip_input(network).shape[1:4]
-    lengths = own if shape is None else tuple(shape)
-    fits = len(lengths) == 3 and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
+    lengths = own if shape is None else as_position(shape)
+    fits = isinstance(lengths, tuple) and len(lengths) == 3
+    fits = fits and all(a in (None, b) for a, b in zip(own, lengths, strict=True))
     if not fits or None in lengths:
         raise ValueError(f"Expected shape=(T, H, W) that fits {own}. Received: {shape}.")
     return lengths

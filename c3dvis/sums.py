@@ -23,7 +23,9 @@ _LAYERS = (keras.layers.Add, keras.layers.Average)
 
 def add(x, y):
     """The sum of two tensors, broadcast as NumPy does; to the last bit Keras's where that does."""
-    if tuple(x.shape) == tuple(y.shape) or not _has_sign(y):
+    # Not of whole numbers, which may have no sign.
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(y.dtype))
+    if tuple(x.shape) == tuple(y.shape) or not is_float:
         return ops.add(x, y)
     return ops.subtract(x, ops.negative(y))
 
@@ -44,21 +46,14 @@ def summed(layer) -> Callable:
     def call(inputs):
         if len({tuple(x.shape) for x in inputs}) == 1:
             return layer.call(inputs)
+        # With axes of one behind the first, as Keras has it.
         rank = max(len(x.shape) for x in inputs)
-        total = functools.reduce(add, (_of_rank(x, rank) for x in inputs))
+        axes = [tuple(range(1, 1 + rank - len(x.shape))) for x in inputs]
+        total = functools.reduce(add, map(ops.expand_dims, inputs, axes))
         return total / len(inputs) if isinstance(layer, keras.layers.Average) else total
 
     return call
 
 
-def _of_rank(x, rank: int):
-    """With axes of one behind the first, as Keras has it."""
-    return ops.expand_dims(x, tuple(range(1, 1 + rank - len(x.shape))))
-
-
 def _are_tensors(*values) -> bool:
     return all(keras.ops.is_tensor(v) and not isinstance(v, keras.Variable) for v in values)
-
-
-def _has_sign(x) -> bool:
-    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))

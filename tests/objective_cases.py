@@ -30,8 +30,8 @@ def first(network: keras.Model) -> str:
 
 def middle(network: keras.Model) -> str:
     """One some way up that has a value before its activation and several channels."""
-    found = [info for info in _maps(network, weightless=True) if "LSTM" not in info.kind]
-    return found[min(len(found) // 2, 6)].name
+    infos = [info for info in _maps(network, weightless=True) if "LSTM" not in info.kind]
+    return infos[min(len(infos) // 2, 6)].name
 
 
 def channels(network: keras.Model, name: str) -> int:
@@ -43,13 +43,13 @@ def given(network: keras.Model, count: int | None = None) -> np.ndarray:
     shape = network.inputs[0].shape[1:]
     draw = np.random.default_rng(5).random((count or 1, *(-(-n // 4) for n in shape[:3]), shape[3]))
     blocks = draw.repeat(4, 1).repeat(4, 2).repeat(4, 3)
-    made = blocks[:, : shape[0], : shape[1], : shape[2]].astype(np.float32)
-    return made if count else made[0]
+    clips = blocks[:, : shape[0], : shape[1], : shape[2]].astype(np.float32)
+    return clips if count else clips[0]
 
 
 def _maps(network, weightless=False):
-    found = layers.visualizable(network, weightless=weightless)
-    return [info for info in found if len(info.shape) == 4 and info.channels > 2]
+    infos = layers.visualizable(network, weightless=weightless)
+    return [info for info in infos if len(info.shape) == 4 and info.channels > 2]
 
 
 def _vectors(network) -> np.ndarray:
@@ -102,12 +102,12 @@ def branches(shape=(8, 16, 20, 3), heads=("classes",)) -> keras.Model:
     clip = L.Input(shape)
     x = L.Conv3D(4, 3, padding="same", activation="relu", name="conv1")(clip)
     x = L.MaxPooling3D(2, name="pool1")(x)
-    found = []
+    parts = []
     for name, kernel in (("left", 1), ("right", 3)):
         y = L.Conv3D(3, kernel, padding="same", use_bias=False, name=f"{name}.conv")(x)
         y = L.BatchNormalization(name=f"{name}.norm")(y)
-        found.append(L.ReLU(name=name)(y))
-    x = L.Concatenate(name="block")(found)
+        parts.append(L.ReLU(name=name)(y))
+    x = L.Concatenate(name="block")(parts)
     x = L.GlobalAveragePooling3D(name="mean")(x)
     outputs = [L.Dense(3, activation="softmax", name=name)(x) for name in heads]
     return keras.Model(clip, outputs if len(outputs) > 1 else outputs[0])

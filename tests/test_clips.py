@@ -261,7 +261,7 @@ def test_sheet_puts_clips_in_rows_and_frames_in_columns():
 
 def test_sheet_continues_a_long_clip_on_the_next_row():
     page = clips.sheet(steps(5, 4, 4), columns=2, pad=0)
-    assert page.shape == (12, 4, 3)[:1] + (8, 3)
+    assert page.shape == (12, 8, 3)
     np.testing.assert_allclose(page[8:, :4], steps(5, 4, 4)[4])
     assert (page[8:, 4:] == 1).all()
     assert clips.sheet(steps(9, 4, 4), frames=3, pad=0).shape == (4, 12, 3)
@@ -319,11 +319,11 @@ def test_gif_delays_do_not_drift(tmp_path):
     assert timing(tmp_path / "clip.gif") == (24, 1000)  # 40 ms short in a second
 
 
-@pytest.mark.parametrize(("suffix", "frames"), [("gif", 16), ("png", 16)])
-def test_a_clip_that_stands_still_keeps_its_time(tmp_path, suffix, frames):
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_a_clip_that_stands_still_keeps_its_time(tmp_path, suffix):
     path = tmp_path / f"still.{suffix}"
     clips.write(path, np.full((16, 4, 4, 3), 0.25), fps=8)
-    assert timing(path) == (frames, 2000)
+    assert timing(path) == (16, 2000)
 
 
 @pytest.mark.parametrize("suffix", ANIMATIONS)
@@ -427,6 +427,7 @@ def test_quality_buys_size(tmp_path, suffix):
         ("clip.mp4", {"fps": float("nan")}, "Expected fps"),
         ("clip.mp4", {"fps": "fast"}, "Expected fps"),
         ("clip.webp", {"quality": 0}, "quality from 1 to 100"),
+        ("clip.webp", {"quality": "high"}, "quality from 1 to 100"),
         ("clip.png", {"quality": 50}, r"no quality for \.png"),
         ("clip.gif", {"quality": 50}, r"no quality for \.gif"),
         ("nowhere/clip.gif", {}, "a folder that exists"),

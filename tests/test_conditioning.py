@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from brightness_network import brightness_network
 from fitted_gradient import fitted_gradient
 from keras import ops
 
@@ -37,17 +38,17 @@ KERNEL = np.array([1, 4, 6, 4, 1]) / 16
 
 def blurred(signal, centres):
     """5x5x5 means around every centre, value by value, as far as the kernel lies inside."""
-    made = np.zeros((*(len(c) for c in centres), signal.shape[-1]))
+    means = np.zeros((*(len(c) for c in centres), signal.shape[-1]))
     for place in itertools.product(*(range(len(c)) for c in centres)):
         total = 0.0
         for offset in itertools.product(range(-2, 3), repeat=3):
             at = [c[p] + o for c, p, o in zip(centres, place, offset, strict=True)]
             if all(0 <= a < n for a, n in zip(at, signal.shape, strict=False)):
                 weight = np.prod([KERNEL[o + 2] for o in offset])
-                made[place] += weight * signal[tuple(at)]
+                means[place] += weight * signal[tuple(at)]
                 total += weight
-        made[place] /= total
-    return made
+        means[place] /= total
+    return means
 
 
 def grown(half, lengths):
@@ -69,8 +70,8 @@ def laplacian(signal, levels):
 
 @pytest.mark.parametrize("kind", EACH)
 def test_values_are_left_alone(kind):
-    made = EACH[kind](ops.convert_to_tensor(CLIPS), ops.zeros((2, 0)))
-    np.testing.assert_array_equal(ops.convert_to_numpy(made), CLIPS)
+    values = EACH[kind](ops.convert_to_tensor(CLIPS), ops.zeros((2, 0)))
+    np.testing.assert_array_equal(ops.convert_to_numpy(values), CLIPS)
     assert EACH[kind].uniforms == 0
 
 
@@ -115,40 +116,32 @@ def test_clips_of_one_frame(kind):
     assert np.isfinite(gradient(EACH[kind], weights)).all()
 
 
-def brightness_network():
-    clip = keras.Input((4, 6, 6, 1))
-    mean = keras.layers.GlobalAveragePooling3D()(clip)
-    network = keras.Model(clip, keras.layers.Dense(2, name="out")(mean))
-    network.get_layer("out").set_weights([np.array([[1, 1e-3]], np.float32), np.zeros(2)])
-    return network
-
-
 @pytest.mark.parametrize("kind", EACH)
 def test_units_of_any_scale_take_the_same_steps(kind):
     """Plain gradient descent raises a unit of a thousandth of the scale as fast."""
     maximizer = Maximizer(
-        brightness_network(),
+        brightness_network((1, 1e-3), shape=(4, 6, 6, 1)),
         objectives.channel("out", [0, 1]),
         parametrization="pixels",
         transforms=[EACH[kind]],
         optimizer=keras.optimizers.SGD(1.0),
     )
-    bright = [made.clip.mean() for made in maximizer.make(steps=5)]
+    bright = [result.clip.mean() for result in maximizer.make(steps=5)]
     assert min(bright) > 0.6 and bright[0] == pytest.approx(bright[1], abs=0.02)
 
 
 def test_penalties_are_conditioned_with_the_score():
     """A penalty that outweighs the score does so however the gradient is conditioned."""
     maximizer = Maximizer(
-        brightness_network(),
+        brightness_network((1, 1e-3), shape=(4, 6, 6, 1)),
         objectives.channel("out", 0),
         parametrization="pixels",
         transforms=[UnitGradient()],
         regularizers=[Norm(weight=100, power=2)],
         optimizer=keras.optimizers.SGD(0.05),
     )
-    (made,) = maximizer.make(steps=60)
-    assert made.clip.mean() == pytest.approx(0.5, abs=0.02) and made.clip.std() < 0.03
+    (result,) = maximizer.make(steps=60)
+    assert result.clip.mean() == pytest.approx(0.5, abs=0.02) and result.clip.std() < 0.03
 
 
 def test_split_takes_what_comes_first():
@@ -158,7 +151,7 @@ def test_split_takes_what_comes_first():
 
 
 def test_no_levels_are_refused():
-    with pytest.raises(ValueError, match="1 level or more. Received: 0"):
+    with pytest.raises(ValueError, match="levels to be a whole number from 1. Received: 0"):
         LaplacianGradient(0)
 
 

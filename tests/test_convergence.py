@@ -79,19 +79,19 @@ def test_the_error_of_smooth_grad_is_that_against_endless_copies(squares, clip, 
     noise = 0.15 * np.ptp(clip)
     mean, variance = 2 * weights * clip, (2 * weights * noise) ** 2
     endless = {"plain": mean, "squared": mean**2 + variance, "variance": variance}[kind]
-    found = attribute(squares, clip, CLASS, method="smooth_grad", kind=kind, tolerance=0.2)
-    error = relative_error(found.heatmap - endless[..., 0], found.heatmap)
-    stated = found.settings["standard_error"]
-    assert stated <= 0.2 and found.settings["within_tolerance"]
+    answer = attribute(squares, clip, CLASS, method="smooth_grad", kind=kind, tolerance=0.2)
+    error = relative_error(answer.heatmap - endless[..., 0], answer.heatmap)
+    stated = answer.settings["standard_error"]
+    assert stated <= 0.2 and answer.settings["within_tolerance"]
     assert stated / 2 < error < 2 * stated
 
 
 def test_smooth_grad_takes_what_it_needs_and_says_so(squares, clip, passes):
     def samples(**options):
         passes.clear()
-        found = attribute(squares, clip, CLASS, method="smooth_grad", **options)
-        assert sum(passes) == found.settings["samples"] + 1  # the clip itself
-        return found
+        answer = attribute(squares, clip, CLASS, method="smooth_grad", **options)
+        assert sum(passes) == answer.settings["samples"] + 1  # the clip itself
+        return answer
 
     loose, tight = (samples(tolerance=tolerance).settings for tolerance in (0.2, 0.05))
     assert loose["samples"] % 8 == 0 and tight["samples"] > loose["samples"]
@@ -135,11 +135,11 @@ def endless_rise(weights, clip):
 
 @pytest.mark.parametrize("options", [{"count": 400}, {"tolerance": 0.25}, {"tolerance": 0.12}])
 def test_the_error_of_rise_is_that_against_endless_masks(linear, clip, endless_rise, options):
-    found = attribute(
+    answer = attribute(
         linear, clip, CLASS, method="rise", cells=CELLS, perturbation="fade", **options
     )
-    error = relative_error(found.heatmap - endless_rise, found.heatmap)
-    stated = found.settings["standard_error"]
+    error = relative_error(answer.heatmap - endless_rise, answer.heatmap)
+    stated = answer.settings["standard_error"]
     assert stated <= options.get("tolerance", 1)
     assert stated / 2 < error < 2 * stated
 
@@ -153,10 +153,10 @@ def test_a_regression_needs_fewer_masks_than_covariances(linear, clip, passes):
 
 
 def test_masks_that_are_cut_short_are_not_within_tolerance(linear, clip):
-    found = attribute(
+    answer = attribute(
         linear, clip, CLASS, method="rise", cells=CELLS, tolerance=1e-9, max_samples=70
     )
-    assert found.settings["samples"] == 70 and not found.settings["within_tolerance"]
+    assert answer.settings["samples"] == 70 and not answer.settings["within_tolerance"]
 
 
 def test_what_a_point_tells_of_a_pixel_is_how_far_their_cells_overlap():
@@ -190,23 +190,23 @@ def test_occlusion_from_coarse_to_fine_is_within_its_bound(corner, bright, passe
     assert whole.settings["samples"] == blocks == 7 * 15 * 15
     for tolerance in (0.5, 0.1):
         passes.clear()
-        found = attribute(corner, bright, CLASS, tolerance=tolerance, **OCCLUSION)
-        error = relative_error(found.heatmap - whole.heatmap, found.heatmap)
-        bound = found.settings["error_bound"]
+        answer = attribute(corner, bright, CLASS, tolerance=tolerance, **OCCLUSION)
+        error = relative_error(answer.heatmap - whole.heatmap, answer.heatmap)
+        bound = answer.settings["error_bound"]
         assert error <= bound + 1e-6 and bound <= tolerance  # scores are float32
-        assert found.settings["within_tolerance"]
-        assert sum(passes) == found.settings["samples"] + 1 < blocks / 3
-    np.testing.assert_array_equal(found.perturbed, whole.perturbed)
+        assert answer.settings["within_tolerance"]
+        assert sum(passes) == answer.settings["samples"] + 1 < blocks / 3
+    np.testing.assert_array_equal(answer.perturbed, whole.perturbed)
 
 
 def test_occlusion_to_the_end_is_every_block(linear, clip):
-    whole, found = (
+    whole, answer = (
         attribute(linear, clip, CLASS, **OCCLUSION, tolerance=tolerance)
         for tolerance in (None, 1e-12)
     )
-    np.testing.assert_allclose(found.heatmap, whole.heatmap, atol=1e-5)  # scores are float32
-    assert found.settings["samples"] > whole.settings["blocks"] == 3 * 7 * 7
-    assert found.settings["error_bound"] == 0
+    np.testing.assert_allclose(answer.heatmap, whole.heatmap, atol=1e-5)  # scores are float32
+    assert answer.settings["samples"] > whole.settings["blocks"] == 3 * 7 * 7
+    assert answer.settings["error_bound"] == 0
 
 
 # Score-CAM
@@ -232,11 +232,11 @@ def test_score_cam_takes_the_channels_that_matter(channels, passes):
     clip = np.random.default_rng(7).random((4, 8, 8, 3), np.float32)
     whole = attribute(channels, clip, CLASS, method="score_cam", layer="maps")
     passes.clear()
-    found = attribute(channels, clip, CLASS, method="score_cam", layer="maps", tolerance=0.1)
-    settings = found.settings
+    answer = attribute(channels, clip, CLASS, method="score_cam", layer="maps", tolerance=0.1)
+    settings = answer.settings
     assert settings["channels"] in (8, 16, 24) and settings["within_tolerance"]
     assert sum(passes) == settings["channels"] + 1  # the baseline
-    error = relative_error(found.heatmap - whole.heatmap, found.heatmap)
+    error = relative_error(answer.heatmap - whole.heatmap, answer.heatmap)
     assert error <= 2 * settings["standard_error"] <= 0.2
     exact = attribute(channels, clip, CLASS, method="score_cam", layer="maps", tolerance=1e-12)
     np.testing.assert_allclose(exact.heatmap, whole.heatmap, rtol=1e-4, atol=1e-6)

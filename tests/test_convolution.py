@@ -31,10 +31,10 @@ def gradients(functions, given):
     def score(flat):
         values, scores, first = [], [], 0
         for function, clip, size in zip(functions, given, sizes, strict=True):
-            made = function(ops.reshape(flat[first : first + size], clip.shape))
-            weights = np.random.default_rng(1).normal(size=made.shape).astype(np.float32)
-            scores.append(ops.sum(made * weights))
-            values.append(made)
+            output = function(ops.reshape(flat[first : first + size], clip.shape))
+            weights = np.random.default_rng(1).normal(size=output.shape).astype(np.float32)
+            scores.append(ops.sum(output * weights))
+            values.append(output)
             first += size
         return ops.stack(scores), *values
 
@@ -106,8 +106,10 @@ def test_the_backend_s_own_where_it_moves_a_kernel_shorter_than_its_stride(monke
     used = noting_restated(monkeypatch)
     kernel = DRAW.normal(size=(1, 1, 1, 2, 3)).astype(np.float32)
     given = DRAW.random((1, 6, 5, 5, 2), np.float32)
-    made = convolution.conv(given, kernel, (3, 1, 1), "same", (1, 1, 1))
-    np.testing.assert_array_equal(made, ops.conv(given, kernel, (3, 1, 1), "same", "channels_last"))
+    output = convolution.conv(given, kernel, (3, 1, 1), "same", (1, 1, 1))
+    np.testing.assert_array_equal(
+        output, ops.conv(given, kernel, (3, 1, 1), "same", "channels_last")
+    )
     assert not used
 
 
@@ -145,9 +147,9 @@ def test_bfloat16_is_kept():
         given = clips(3)
 
         def convolved(x, kernel=kernel, strides=strides):
-            made = convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", (1, 1, 1))
-            assert keras.backend.standardize_dtype(made.dtype) == "bfloat16"
-            return ops.cast(made, "float32")
+            output = convolution.conv(ops.cast(x, "bfloat16"), kernel, strides, "same", (1, 1, 1))
+            assert keras.backend.standardize_dtype(output.dtype) == "bfloat16"
+            return ops.cast(output, "float32")
 
         def plain(x, kernel=kernel, strides=strides):
             return ops.conv(x, ops.cast(kernel, "float32"), strides, "same", "channels_last")

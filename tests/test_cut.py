@@ -63,13 +63,13 @@ NETWORKS = {"plain": plain, "branched": branched, "nested": nested}
 @pytest.fixture(scope="module")
 def networks():
     keras.utils.set_random_seed(0)
-    made = {name: build() for name, build in NETWORKS.items()}
+    built = {name: build() for name, build in NETWORKS.items()}
     draw = np.random.default_rng(0)
-    for network in made.values():
+    for network in built.values():
         for weight in network.weights:  # statistics and biases that are not 0 and 1
             start = np.array(weight)
             weight.assign(start + 0.3 * np.abs(draw.standard_normal(start.shape)) * 0.5)
-    return made
+    return built
 
 
 def clips(count: int, seed: int = 1) -> np.ndarray:
@@ -90,8 +90,8 @@ def whole(network, objective):
 
 def cut_down(cut):
     def score(inputs, columns):
-        read, found = cut(inputs, columns)
-        return cut.objective.score(read, found)
+        read, channels = cut(inputs, columns)
+        return cut.objective.score(read, channels)
 
     return score
 
@@ -191,7 +191,7 @@ def test_our_own_networks_can_be_followed(name):
     network = models.build(f"{name}", weights=None, width=0.125, input_shape=(16, 64, 64, 3))
     names = [info.name for info in layers.describe(network) if info.kind == "Conv3D"]
     cut = Subnetwork(network, objectives.neuron(names[2], [0, 1]), (16, 64, 64))
-    assert cut.reason is None and cut.box != ((0, 16), (0, 64), (0, 64))
+    assert cut.box != ((0, 16), (0, 64), (0, 64))
 
 
 def test_only_wanted_channels_of_the_last_convolution_are_computed(networks):
@@ -201,13 +201,12 @@ def test_only_wanted_channels_of_the_last_convolution_are_computed(networks):
     assert "pool1" in computed and "conv2" not in computed
 
 
-def test_a_layer_that_mixes_all_positions_is_computed_whole_and_told(networks):
+def test_a_layer_that_mixes_all_positions_is_computed_whole(networks):
     clip = L.Input(SHAPE)
     x = L.ConvLSTM2D(4, 3, padding="same", return_sequences=True, name="lstm")(clip)
     network = keras.Model(clip, L.Conv3D(5, 3, padding="same", name="conv")(x))
     cut = check(network, objectives.neuron("conv", [0, 2]))
     assert cut.box == tuple((0, n) for n in SHAPE[:3])
-    assert "'lstm', a ConvLSTM2D" in cut.reason
 
 
 @pytest.mark.parametrize(
@@ -221,12 +220,12 @@ def test_bfloat16_is_near_float32_and_follows_the_weights(objective):
     cut = Subnetwork(network, objective, SHAPE[:3], dtype="bfloat16")
     shapes = {objective.layers[0]: tuple(cut.tap.outputs[0].shape[1:])}
     columns = ops.convert_to_tensor(objective.unit_indices(shapes))
-    found = autodiff.value_and_gradient(lambda x: cut_down(cut)(x, columns))(clips(2))
+    rounded = autodiff.value_and_gradient(lambda x: cut_down(cut)(x, columns))(clips(2))
     right = autodiff.value_and_gradient(lambda x: whole(network, objective)(x, columns))(clips(2))
-    a, b = (ops.convert_to_numpy(one[1]).ravel() for one in (found, right))
+    a, b = (ops.convert_to_numpy(one[1]).ravel() for one in (rounded, right))
     assert 0.98 < a @ b / np.linalg.norm(a) / np.linalg.norm(b) < 0.999999
     # Processors without bfloat16 of their own round sums to it, too.
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (found[0], right[0])), rtol=0.1)
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (rounded[0], right[0])), rtol=0.1)
     for weight in network.weights:
         weight.assign(weight * 0)
     cut.network.refresh()

@@ -32,7 +32,7 @@ def taken(maximizer: Maximizer) -> dict:
 
 def told(usual: defaults.Defaults) -> dict:
     own = {name: getattr(usual, name) for name in ("sizes", "weight_decay", "colours")}
-    return {**own, **usual.waves}
+    return {**own, **usual.fourier}
 
 
 def shift(maximizer: Maximizer) -> tuple[int, int]:

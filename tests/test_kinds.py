@@ -99,7 +99,7 @@ SETTINGS = [
     (conditioning.UnitGradient, {}),
     (conditioning.LaplacianGradient, {"levels": 2}),
     (alpha.Clearing, {"share": 0.3}),
-    (alpha.OverBackground, {"shape": (8, 16, 16, 3), "points": (2, 4), "contrast": 0.1}),
+    (alpha.OverBackground, {"shape": (8, 16, 16, 3)}),
     (regularizers.TotalVariation, {"spatial": 2.0, "temporal": 3.0}),
     (regularizers.TemporalSmoothness, {"first": 2.0, "second": 3.0}),
     (regularizers.Norm, {"weight": 2.0, "power": 3.0}),

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from brightness_network import brightness_network
 from keras import ops
 
 from c3dvis import clips as clip_files
@@ -13,30 +14,6 @@ from c3dvis.maximize.regularizers import Norm
 from c3dvis.maximize.tracking import Tracking
 
 SHAPE = (4, 6, 6, 3)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class BreaksAbove(keras.layers.Layer):
-    """NaN for clips that have become brighter than a level."""
-
-    def __init__(self, level, **kwargs):
-        super().__init__(**kwargs)
-        self.level = level
-
-    def call(self, clips):
-        bright = ops.mean(clips, axis=(1, 2, 3, 4), keepdims=True) > self.level
-        return clips + ops.where(bright, float("nan"), 0.0)
-
-
-def brightness_network(weights=(1.0, -1.0), *, breaks_above=2.0) -> keras.Model:
-    """Each unit is its weight times the clip's mean."""
-    clip = keras.Input(SHAPE)
-    mean = keras.layers.GlobalAveragePooling3D()(BreaksAbove(breaks_above)(clip))
-    network = keras.Model(clip, keras.layers.Dense(len(weights), name="out")(mean))
-    network.get_layer("out").set_weights(
-        [np.array([weights] * 3, np.float32), np.zeros(len(weights))]
-    )
-    return network
 
 
 def maximizer_for(network, units=(0, 1), **options):
@@ -90,10 +67,10 @@ def test_terminate_on_nan_lets_the_neighbours_go_on():
 def test_terminate_on_nan_ends_a_fit_in_which_all_have_failed():
     maximizer = maximizer_for(brightness_network((1.0, 2.0), breaks_above=0.6))
     logs = Logs()
-    made = list(maximizer.make(steps=60, callbacks=[logs, keras.callbacks.TerminateOnNaN()]))
-    assert [one.status for one in made] == ["failed", "failed"]
-    assert all(np.isfinite(one.clip).all() and np.isfinite(one.score) for one in made)
-    assert max(one.failed_step for one in made) + 1 == len(logs.all) < 60
+    results = list(maximizer.make(steps=60, callbacks=[logs, keras.callbacks.TerminateOnNaN()]))
+    assert [one.status for one in results] == ["failed", "failed"]
+    assert all(np.isfinite(one.clip).all() and np.isfinite(one.score) for one in results)
+    assert max(one.failed_step for one in results) + 1 == len(logs.all) < 60
 
 
 def test_a_fit_that_a_callback_ends_has_not_failed():
@@ -101,9 +78,9 @@ def test_a_fit_that_a_callback_ends_has_not_failed():
         def on_train_batch_end(self, batch, logs=None):
             self.model.stop_training = batch >= 4
 
-    made = list(maximizer_for(brightness_network()).make(steps=30, callbacks=[Ends()]))
+    results = list(maximizer_for(brightness_network()).make(steps=30, callbacks=[Ends()]))
     whole = list(maximizer_for(brightness_network()).make(steps=5))
-    for one, other in zip(made, whole, strict=True):
+    for one, other in zip(results, whole, strict=True):
         assert one.status == "ok" and one.failed_step is None
         np.testing.assert_array_equal(one.clip, other.clip)
 
@@ -111,40 +88,40 @@ def test_a_fit_that_a_callback_ends_has_not_failed():
 def test_tensorboard_works_as_it_is(tmp_path):
     maximizer = maximizer_for(brightness_network())
     board = keras.callbacks.TensorBoard(tmp_path, update_freq=2, histogram_freq=1)
-    made = list(maximizer.make(steps=6, callbacks=[board]))
-    assert all(one.status == "ok" for one in made)
+    results = list(maximizer.make(steps=6, callbacks=[board]))
+    assert all(one.status == "ok" for one in results)
     (log,) = (tmp_path / "train").glob("events.out.*")
     assert b"score" in log.read_bytes()
 
 
 def test_snapshots_are_the_clips_at_those_steps():
     snapshots = Snapshots(every=2)
-    made = list(maximizer_for(brightness_network()).make(steps=5, callbacks=[snapshots]))
+    results = list(maximizer_for(brightness_network()).make(steps=5, callbacks=[snapshots]))
     assert snapshots.steps == [0, 2, 4]
     for steps, seen in zip(snapshots.steps[1:], snapshots.clips[1:], strict=True):
         then = list(maximizer_for(brightness_network()).make(steps=steps))
         wanted = np.stack([one.clip for one in then])
         np.testing.assert_allclose(seen / 255, wanted, atol=0.501 / 255)
-    assert len(made) == len(snapshots.films) == 2
+    assert len(results) == len(snapshots.films) == 2
 
 
 def test_snapshots_at_chosen_steps_are_what_as_many_steps_make():
     """Three units, two at once: the row that fills the last batch is left out."""
     network = brightness_network((1.0, -1.0, 2.0))
     options = {"parametrization": "pixels", "transforms": [], "batch_size": 2}
-    made = maximize(network, "out:0-2", snapshots=(0, 2, 6), **options)
-    assert made.shape == (3, 3, *SHAPE) and made.dtype == np.float32
+    clips = maximize(network, "out:0-2", snapshots=(0, 2, 6), **options)
+    assert clips.shape == (3, 3, *SHAPE) and clips.dtype == np.float32
     for i, steps in enumerate((2, 6), 1):
         wanted = maximize(network, "out:0-2", steps=steps, steps_per_execution=1, **options)
-        np.testing.assert_allclose(made[i], wanted, atol=0.501 / 255)
-    assert np.abs(made[0] - made[1]).max() > 0.01
+        np.testing.assert_allclose(clips[i], wanted, atol=0.501 / 255)
+    assert np.abs(clips[0] - clips[1]).max() > 0.01
 
 
 def test_snapshots_behind_the_end_of_a_fit_are_what_was_there_then():
     snapshots, stop = Snapshots(at=(2, 400)), StopWhenStalled(patience=2)
     network = brightness_network()
-    (made,) = maximizer_for(network, (0,)).make(steps=400, callbacks=[stop, snapshots])
-    np.testing.assert_allclose(snapshots.units[0][-1] / 255, made.clip, atol=0.501 / 255)
+    (result,) = maximizer_for(network, (0,)).make(steps=400, callbacks=[stop, snapshots])
+    np.testing.assert_allclose(snapshots.units[0][-1] / 255, result.clip, atol=0.501 / 255)
     assert snapshots.steps[-1] < 400
 
 
@@ -259,9 +236,9 @@ def stalling(units, *, weights=(1.0, -1.0), steps=600, breaks_above=2.0, **optio
 
 
 def test_stops_once_nothing_rises():
-    made, stop, logs = stalling((0,))
-    assert 10 < len(logs.all) < 600 and made[0].status == "ok"
-    assert 0.9 * 3 < made[0].score < 3 and stop.stalled_at[0] == len(logs.all)
+    results, stop, logs = stalling((0,))
+    assert 10 < len(logs.all) < 600 and results[0].status == "ok"
+    assert 0.9 * 3 < results[0].score < 3 and stop.stalled_at[0] == len(logs.all)
 
 
 def test_a_clip_does_not_depend_on_the_stall_of_those_beside_it():
@@ -278,30 +255,30 @@ def test_a_clip_does_not_depend_on_the_stall_of_those_beside_it():
 
 
 def test_a_failed_clip_counts_as_stalled():
-    made, _, logs = stalling((0, 1), breaks_above=0.6)
-    assert [one.status for one in made] == ["failed", "ok"] and len(logs.all) < 400
-    assert np.isfinite(made[0].clip).all() and 0.55 < made[0].clip.mean() < 0.65
+    results, _, logs = stalling((0, 1), breaks_above=0.6)
+    assert [one.status for one in results] == ["failed", "ok"] and len(logs.all) < 400
+    assert np.isfinite(results[0].clip).all() and 0.55 < results[0].clip.mean() < 0.65
 
 
 def test_a_clip_that_was_never_finite_counts_as_stalled():
-    made, _, logs = stalling((0,), breaks_above=-1.0)
-    assert made[0].status == "failed" and made[0].failed_step == 0 and len(logs.all) == 8
+    results, _, logs = stalling((0,), breaks_above=-1.0)
+    assert results[0].status == "failed" and results[0].failed_step == 0 and len(logs.all) == 8
 
 
 def test_stalls_are_seen_where_several_steps_run_at_once():
-    made, stop, logs = stalling((0,), steps_per_execution=5)
-    assert stop.stalled_at[0] == 5 * len(logs.all) < 600 and made[0].status == "ok"
+    results, stop, logs = stalling((0,), steps_per_execution=5)
+    assert stop.stalled_at[0] == 5 * len(logs.all) < 600 and results[0].status == "ok"
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Snapshots(0), "1 step or more between snapshots. Received: 0"),
+        (lambda: Snapshots(0), "every to be a whole number from 1. Received: 0"),
         (lambda: Snapshots(at=()), r"rising numbers of steps for snapshots. Received: \(\)"),
         (lambda: Snapshots(at=(4, 2)), r"Received: \(4, 2\)"),
         (lambda: Snapshots(at=(-1, 2)), r"Received: \(-1, 2\)"),
         (lambda: Snapshots(at=(1.5,)), r"Received: \(1.5,\)"),
-        (lambda: StopWhenStalled(0), "patience of 1 step or more. Received: 0"),
+        (lambda: StopWhenStalled(0), "patience to be a whole number from 1. Received: 0"),
         (lambda: StopWhenStalled(least_rise=-0.1), "smallest rise of 0 or more. Received: -0.1"),
         (lambda: StopWhenStalled(least_rise=float("nan")), "Received: nan"),
     ],

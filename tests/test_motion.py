@@ -70,9 +70,9 @@ def test_orbits_turn_as_the_class_says(evidence, label, sign):
 
 
 def test_still_before_and_after():
-    made = MovingEvidence(seed=6, distractors=0).batch(0, 20)
-    change = np.abs(np.diff(made.clips, axis=1)).max(axis=(2, 3, 4))
-    for row, label, (first, end) in zip(change, made.labels, made.windows, strict=True):
+    batch = MovingEvidence(seed=6, distractors=0).batch(0, 20)
+    change = np.abs(np.diff(batch.clips, axis=1)).max(axis=(2, 3, 4))
+    for row, label, (first, end) in zip(change, batch.labels, batch.windows, strict=True):
         assert (row[:first] == 0).all() and (row[end - 1 :] == 0).all()
         # Those that turn back may rest for one frame while they turn.
         assert np.sum(row[first : end - 1] == 0) <= (label >= 8)
@@ -89,8 +89,8 @@ def test_distractors_move_as_much_and_at_other_times_too(evidence):
 def test_the_largest_frame_difference_seldom_hits_the_evidence():
     """Over 1,000 clips, as by chance 400 may miss by 5 points; a hit in either frame counts."""
     hits = 0
-    for made in MovingEvidence(seed=3).batches(0, 1000, 100):
-        for clip, mask in zip(made.clips, made.masks, strict=True):
+    for batch in MovingEvidence(seed=3).batches(0, 1000, 100):
+        for clip, mask in zip(batch.clips, batch.masks, strict=True):
             change = np.square(np.diff(clip, axis=0)).sum(axis=-1)
             t, y, x = np.unravel_index(change.argmax(), change.shape)
             hits += mask[t, y, x] or mask[t + 1, y, x]
@@ -105,10 +105,10 @@ def test_a_single_frame_says_nothing_of_the_class():
     keras.utils.set_random_seed(0)
     frames, labels = [], []
     for seed, count in ((0, 2000), (HELD_OUT_SEED, 800)):
-        made = MovingEvidence(seed=seed).batch(0, count)
+        batch = MovingEvidence(seed=seed).batch(0, count)
         chosen = np.random.default_rng(seed).integers(0, 16, count)
-        frames.append(made.clips[np.arange(count), chosen])
-        labels.append(made.labels)
+        frames.append(batch.clips[np.arange(count), chosen])
+        labels.append(batch.labels)
     layers = keras.layers
     network = keras.Sequential([layers.Input((64, 64, 3))])
     for width in (16, 32, 64):
@@ -127,9 +127,9 @@ def test_a_single_frame_says_nothing_of_the_class():
 
 @pytest.mark.parametrize(("frames", "size"), [(8, (32, 48)), (32, (40, 40)), (16, (112, 112))])
 def test_any_size_and_length(frames, size):
-    made = MovingEvidence(frames=frames, size=size).batch(0, 4)
-    assert made.clips.shape == (4, frames, *size, 3)
-    lengths = np.diff(made.windows, axis=1)
+    batch = MovingEvidence(frames=frames, size=size).batch(0, 4)
+    assert batch.clips.shape == (4, frames, *size, 3)
+    lengths = np.diff(batch.windows, axis=1)
     assert (lengths >= round(frames * 6 / 16)).all() and (lengths <= round(frames * 10 / 16)).all()
 
 
@@ -143,7 +143,7 @@ def test_as_a_keras_dataset():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seed": -1}, {"frames": 5}, {"size": (8, 64)}, {"distractors": -1}]
+    "wrong", [{"seed": -1}, {"frames": 5}, {"size": (8, 64)}, {"size": 64}, {"distractors": -1}]
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected .* Received"):

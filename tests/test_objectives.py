@@ -88,6 +88,18 @@ def test_neuron_reads_its_position(activations):
     np.testing.assert_array_equal(got, [conv[0, 0, 2, 1, 3], conv[1, 0, 2, 1, 0]])
 
 
+def test_a_position_may_be_a_tuple_a_list_or_an_array():
+    there = (0, 2, 1)
+    for given in (list(there), np.array(there)):
+        assert objectives.neuron("conv", 3, position=given) == objectives.neuron(
+            "conv", 3, position=there
+        )
+        one, other = (
+            objectives.direction_neuron("conv", np.ones(5), position=p) for p in (given, there)
+        )
+        assert one == other and hash(one) == hash(other)
+
+
 def test_logit_by_name_and_by_index(activations):
     got = score(objectives.logit(["up", 0]), activations)
     logits = activations[objectives.LOGITS]
@@ -416,6 +428,10 @@ def test_a_part_of_an_objective():
             lambda: objectives.log_odds(0).unit_indices({objectives.LOGITS: (1,)}),
             "Received: one class",
         ),
+        (
+            lambda: objectives.logit(0).unit_indices({objectives.LOGITS: (None,)}),
+            "axis of any length.*Received: class 0",
+        ),
         (lambda: objectives.neuron("conv", 0, position=(2, 0, 0)).unit_indices(SHAPES), "inside"),
         (lambda: objectives.neuron("conv", 0, position=(0, 0)).unit_indices(SHAPES), "inside"),
         (
@@ -425,6 +441,7 @@ def test_a_part_of_an_objective():
         (lambda: objectives.channel("conv", [0, 1])[2:], "choice among 2"),
         (lambda: objectives.neuron("conv", 0, position=(0.5, 0, 0)).unit_indices(SHAPES), "inside"),
         (lambda: objectives.neuron("conv", 0, position=3).unit_indices(SHAPES), "inside"),
+        (lambda: objectives.channel("conv", 0, where=slice(0.5, 2)), "whole numbers"),
         (lambda: objectives.frame("conv", 5).unit_indices(SHAPES), "0 to 4. Received: 5"),
         (lambda: objectives.frame("conv", 0, frame=2).unit_indices(SHAPES), "0 to 1. Received: 2"),
         (

@@ -43,14 +43,14 @@ def test_every_objective_rises_and_every_network_is_read(name, case):
     network = cases.network(name)
     objective = cases.CASES[case](network)
     maximizer = Maximizer(network, objective, transforms=[], steps_per_execution=1)
-    before = [made.score for made in maximizer.make(steps=1)]
+    before = [result.score for result in maximizer.make(steps=1)]
     after = list(maximizer.make(steps=11))
     assert len(after) == len(objective) and maximizer.traces == 1
-    for made in after:
-        assert made.status == "ok" and np.isfinite(made.clip).all()
-        assert made.clip.shape == network.input_shape[1:]
-        assert made.clip.min() >= 0 and made.clip.max() <= 1
-    rises = np.array([made.score for made in after]) - before
+    for result in after:
+        assert result.status == "ok" and np.isfinite(result.clip).all()
+        assert result.clip.shape == network.input_shape[1:]
+        assert result.clip.min() >= 0 and result.clip.max() <= 1
+    rises = np.array([result.score for result in after]) - before
     # Clips that are made together may give a little for each other.
     assert (rises.sum() if objective.batchwise else rises.min()) > 0
 
@@ -59,10 +59,10 @@ def test_every_objective_rises_and_every_network_is_read(name, case):
 def test_the_score_of_a_made_clip_is_that_of_the_same_real_clip(case):
     network = cases.network("branches")
     objective = cases.CASES[case](network)
-    made = list(Maximizer(network, objective).make(steps=2))
-    again = scores(network, objective, np.stack([one.clip for one in made]), batch_size=1)
-    assert again.shape == (len(made), len(objective))
-    np.testing.assert_allclose([one.score for one in made], np.diag(again), rtol=1e-3, atol=1e-5)
+    results = list(Maximizer(network, objective).make(steps=2))
+    again = scores(network, objective, np.stack([one.clip for one in results]), batch_size=1)
+    assert again.shape == (len(results), len(objective))
+    np.testing.assert_allclose([one.score for one in results], np.diag(again), rtol=1e-3, atol=1e-5)
 
 
 def test_the_same_bits_whatever_is_made_beside():
@@ -139,8 +139,8 @@ def test_a_dead_unit_is_found_also_beside_what_moves(case):
     maximizer.restart(objective)
     start = ops.convert_to_numpy(maximizer.parametrization.decode())
     assert scores(network, unit, start).max() == 0
-    made = [one.clip for one in maximizer.make(steps=60)]
-    assert scores(network, unit, np.stack(made)).min() > 0
+    clips = [one.clip for one in maximizer.make(steps=60)]
+    assert scores(network, unit, np.stack(clips)).min() > 0
 
 
 def test_a_term_that_need_not_rise_leaves_relus_alone():
@@ -172,12 +172,12 @@ def test_alignment_makes_neighbours_alike():
 def test_diversity_makes_clips_of_one_unit_differ():
     network = cases.network("branches")
     unit, variety = objectives.channel("block", [0] * 3), objectives.diversity("block")
-    made = maximize(network, unit + 10 * variety, steps=20, transforms=[])
+    varied = maximize(network, unit + 10 * variety, steps=20, transforms=[])
     same = maximize(network, unit, steps=20, transforms=[])
     np.testing.assert_array_equal(same[0], same[1])
-    assert np.abs(made[0] - made[1]).mean() > 0.02
+    assert np.abs(varied[0] - varied[1]).mean() > 0.02
     np.testing.assert_allclose(scores(network, variety, same), -1, atol=1e-5)
-    assert scores(network, variety, made).mean() > -0.99
+    assert scores(network, variety, varied).mean() > -0.99
 
 
 def test_clips_that_are_compared_are_moved_alike():
@@ -263,8 +263,8 @@ def test_a_plain_difference_makes_the_given_clip_again():
     clip = 0.25 + 0.5 * cases.given(network)
     likeness = objectives.activation_difference(objectives.CLIP, clip)
     options = {"parametrization": "pixels", "optimizer": keras.optimizers.Adam(0.3)}
-    made = maximize(network, likeness, steps=60, transforms=[], **options)
-    assert np.abs(made[0] - clip).mean() < 0.05
+    clips = maximize(network, likeness, steps=60, transforms=[], **options)
+    assert np.abs(clips[0] - clip).mean() < 0.05
 
 
 @pytest.mark.parametrize(

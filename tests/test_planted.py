@@ -29,7 +29,7 @@ WAVES = [(1 / 5, 0.1), (1 / 7, 0.2), (1 / 9, 0.35), (0.15, 0.0)]
 
 @pytest.fixture(scope="module")
 def networks():
-    return {made.units[0].kind: made for made in planted_networks.all_networks()}
+    return {case.units[0].kind: case for case in planted_networks.all_networks()}
 
 
 # The stimuli
@@ -64,8 +64,8 @@ def test_the_window_is_gaussian_in_space_and_time():
     wide = DriftingGabor(spatial_frequency=1e-6, temporal_frequency=0.0, width=4.0, duration=3.0)
     wave = wide.wave(frames=15, size=(31, 31))
     half = np.exp(-0.5)
-    found = wave[7, 15, 15], wave[7, 15, 19], wave[7, 11, 15], wave[10, 15, 15]
-    np.testing.assert_allclose(found, [1, half, half, half], rtol=1e-5)
+    values = wave[7, 15, 15], wave[7, 15, 19], wave[7, 11, 15], wave[10, 15, 15]
+    np.testing.assert_allclose(values, [1, half, half, half], rtol=1e-5)
 
 
 def test_the_clip_is_the_wave_in_its_colour_around_grey():
@@ -89,6 +89,7 @@ def test_the_clip_is_the_wave_in_its_colour_around_grey():
         {"phase": float("nan")},
         {"colour": (0.0, 0.0, 0.0)},
         {"colour": (1.0, 1.0)},
+        {"colour": 1.0},
         {"colour": (1.0, float("nan"), 0.0)},
         {"width": 0.0},
         {"duration": -1.0},
@@ -112,31 +113,31 @@ def test_a_clip_of_no_frames_is_refused():
 def test_the_measures_read_a_wave(direction, spatial, temporal):
     gabor = DriftingGabor(direction, spatial, temporal, phase=33)
     for clip in (gabor.clip(**EXTENT), planted_networks.square(gabor)):
-        found = measures.motion(0.4 * clip + 0.1, WINDOW)
+        measured = measures.motion(0.4 * clip + 0.1, WINDOW)
         turn = 360 if temporal else 180
-        assert measures.angle_between(found.direction, direction, turn=turn) < 1
-        assert found.spatial_frequency == pytest.approx(spatial, rel=0.02)
-        assert found.temporal_frequency == pytest.approx(temporal, rel=0.02, abs=1e-3)
-        assert found.speed == pytest.approx(gabor.speed, rel=0.03, abs=1e-2)
-        assert found.flicker < 0.1 if temporal else found.flicker == pytest.approx(1)
+        assert measures.angle_between(measured.direction, direction, turn=turn) < 1
+        assert measured.spatial_frequency == pytest.approx(spatial, rel=0.02)
+        assert measured.temporal_frequency == pytest.approx(temporal, rel=0.02, abs=1e-3)
+        assert measured.speed == pytest.approx(gabor.speed, rel=0.03, abs=1e-2)
+        assert measured.flicker < 0.1 if temporal else measured.flicker == pytest.approx(1)
 
 
 @pytest.mark.parametrize("direction", [0, 45, 135])
 def test_the_measures_tell_flicker_from_drift(direction):
     still = DriftingGabor(direction, 1 / 7, 0.2, flicker=True, phase=12)
-    found = measures.motion(still.clip(**EXTENT), WINDOW)
-    assert found.flicker == pytest.approx(1, abs=1e-3)
-    assert measures.angle_between(found.direction, direction, turn=180) < 1
-    assert found.temporal_frequency == pytest.approx(0.2, rel=0.05)
+    measured = measures.motion(still.clip(**EXTENT), WINDOW)
+    assert measured.flicker == pytest.approx(1, abs=1e-3)
+    assert measures.angle_between(measured.direction, direction, turn=180) < 1
+    assert measured.temporal_frequency == pytest.approx(0.2, rel=0.05)
 
 
 def test_a_wave_whose_phase_jumps_is_the_same_wave():
     """Its halves are in opposite phase, so the spectrum of the whole clip has two peaks beside."""
     clip = DriftingGabor(90, 1 / 9, 0.35).clip(**EXTENT)
     clip[:, :16] = 1 - clip[:, :16]
-    found = measures.motion(clip, WINDOW)
-    assert found.spatial_frequency == pytest.approx(1 / 9, rel=0.05)
-    assert found.speed == pytest.approx(3.15, rel=0.05)
+    measured = measures.motion(clip, WINDOW)
+    assert measured.spatial_frequency == pytest.approx(1 / 9, rel=0.05)
+    assert measured.speed == pytest.approx(3.15, rel=0.05)
 
 
 def test_a_red_and_green_wave_moves_though_its_brightness_does_not():
@@ -222,11 +223,11 @@ def test_wrong_clips_and_windows_are_refused(measure, clip, window):
 
 
 def test_the_optimum_of_every_unit_is_judged_recovered_and_noise_is_not(networks):
-    found = planted_runs.controls(list(networks.values()))
-    for one in found["(planted optimum)"]:
+    judged = planted_runs.controls(list(networks.values()))
+    for one in judged["(planted optimum)"]:
         assert not one.misses and one.direction < 1 and one.overlap > 0.999, one.unit.name
         assert abs(one.speed) < 0.05 and one.colour < 1e-3 and one.score == pytest.approx(1)
-    for one in found["(white noise)"]:
+    for one in judged["(white noise)"]:
         assert "overlap" in one.misses and one.overlap < 0.5 and one.score < 0.1, one.unit.name
 
 
@@ -239,15 +240,15 @@ def test_the_optimum_of_another_unit_is_not_judged_recovered(networks):
 
 
 def test_a_unit_gives_its_own_optimum_more_than_any_other_units(networks):
-    for made in networks.values():
-        table = scores(made.network, made.objective, np.stack([unit.best for unit in made.units]))
-        np.testing.assert_array_equal(table.argmax(axis=0), range(len(made.units)))
+    for case in networks.values():
+        table = scores(case.network, case.objective, np.stack([unit.best for unit in case.units]))
+        np.testing.assert_array_equal(table.argmax(axis=0), range(len(case.units)))
 
 
 @pytest.mark.parametrize("kind", ["slow", "medium", "fast", "flicker"])
 def test_a_unit_gives_less_to_waves_near_its_own(networks, kind):
-    made = networks[kind]
-    unit = made.units[1]
+    case = networks[kind]
+    unit = case.units[1]
     (event,) = unit.events
     near = [
         replace(event, direction=event.direction + 10),
@@ -256,17 +257,17 @@ def test_a_unit_gives_less_to_waves_near_its_own(networks, kind):
         *(replace(event, spatial_frequency=f * event.spatial_frequency) for f in (0.85, 1.15)),
     ]
     clips = np.stack([unit.best, *map(planted_networks.square, near)])
-    table = scores(made.network, made.objective[1], clips)[:, 0]
+    table = scores(case.network, case.objective[1], clips)[:, 0]
     assert (table[1:] < 0.97 * table[0]).all()
 
 
 @pytest.mark.parametrize("kind", planted_networks.KINDS)
 def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
     """Steps to the limits of [0, 1] along the gradient, which never fall on what is convex."""
-    made = networks[kind]
-    count = min(len(made.units), 2)
-    objective = made.objective[:count]
-    quicker = rewire.Shadow(made.network)  # many times on some processors
+    case = networks[kind]
+    count = min(len(case.units), 2)
+    objective = case.objective[:count]
+    quicker = rewire.Shadow(case.network)  # many times on some processors
 
     def score(clips):
         activation = quicker(clips)
@@ -274,18 +275,18 @@ def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
             activation = activation[:, 1, 2, 2]
         axes = tuple(range(1, len(activation.shape) - 1))
         each = ops.mean(activation, axis=axes) if axes else activation
-        return ops.sum(each * ops.eye(len(made.units))[:count], axis=-1)
+        return ops.sum(each * ops.eye(len(case.units))[:count], axis=-1)
 
-    climb = autodiff.value_and_gradient(score, variables=made.network.variables)
-    best = np.stack([unit.best for unit in made.units[:count]])
-    planted_score = np.diag(scores(made.network, objective, best))
+    climb = autodiff.value_and_gradient(score, variables=case.network.variables)
+    best = np.stack([unit.best for unit in case.units[:count]])
+    planted_score = np.diag(scores(case.network, objective, best))
     noise = np.random.default_rng(0).random(best.shape, np.float32)
     for clips in (best, noise):
         for _ in range(20):
             _, gradient = climb(clips)
             gradient = ops.convert_to_numpy(gradient)
             clips = np.where(gradient == 0, clips, 0.5 + 0.5 * np.sign(gradient)).astype("float32")
-        reached = np.diag(scores(made.network, objective, clips))
+        reached = np.diag(scores(case.network, objective, clips))
         assert (reached <= 1.01 * planted_score).all()
 
 
@@ -293,16 +294,16 @@ def test_no_climb_finds_a_better_clip_than_the_planted_one(networks, kind):
 
 
 def test_fourier_recovers_two_units_in_a_short_run(networks):
-    made = networks["medium"]
-    few = replace(made, objective=made.objective[2:4], units=made.units[2:4])
+    case = networks["medium"]
+    few = replace(case, objective=case.objective[2:4], units=case.units[2:4])
     for one in planted_runs.recover(few, steps=48, parametrization="fourier"):
         assert not one.misses
 
 
 @pytest.mark.parametrize("kind", ["colour", "linear fast"])
 def test_opponent_colours_and_neurons_are_recovered_by_default(networks, kind):
-    made = networks[kind]
-    few = replace(made, objective=made.objective[1:3], units=made.units[1:3])
+    case = networks[kind]
+    few = replace(case, objective=case.objective[1:3], units=case.units[1:3])
     for one in planted_runs.recover(few, steps=96):
         assert not one.misses
 
@@ -320,12 +321,12 @@ def test_the_clip_of_an_order_shows_both_events_in_order(networks):
 
 
 def test_the_page_names_what_failed(networks):
-    found = planted_runs.controls([networks["order"]])
-    failed = found["(white noise)"]
+    judged = planted_runs.controls([networks["order"]])
+    failed = judged["(white noise)"]
     knob = [(1.0, failed, 0.5, 0.9)]
-    others = [("(white noise)", "more of it", "order", found["(planted optimum)"])]
+    others = [("(white noise)", "more of it", "order", judged["(planted optimum)"])]
     settings = {"options": "", "frames": 16, "size": (32, 32)}
-    text = planted_report.page(found, knob=knob, others=others, settings=settings)
+    text = planted_report.page(judged, knob=knob, others=others, settings=settings)
     assert "| (planted optimum) | 2 of 2 |" in text
     assert "| (white noise) | 0 of 2 |" in text
     assert "| (white noise) | more of it | order | 2 (0) of 2 | 1.00 (" in text

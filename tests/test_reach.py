@@ -95,10 +95,10 @@ def test_three_forms_of_one_network_have_the_same_scores_and_layers(networks, cl
 def test_one_neuron_of_folded_frames_sees_its_frame_alone(networks):
     for network in networks[:2]:
         objective = objectives.neuron("first", 1, position=(2, 3, 3))
-        start, made = (maximize(network, objective, steps=n, learning_rate=0.3) for n in (1, 3))
-        assert made.shape == (1, *SHAPE) and np.isfinite(made).all()
-        assert not np.array_equal(start, made)
-    gradient = attribute(networks[0], made[0], objective, method="gradient").heatmap
+        start, later = (maximize(network, objective, steps=n, learning_rate=0.3) for n in (1, 3))
+        assert later.shape == (1, *SHAPE) and np.isfinite(later).all()
+        assert not np.array_equal(start, later)
+    gradient = attribute(networks[0], later[0], objective, method="gradient").heatmap
     assert np.flatnonzero(np.abs(gradient).max(axis=(1, 2))).tolist() == [2]
 
 
@@ -245,8 +245,8 @@ def test_a_layer_of_positions_is_the_same_for_every_clip():
     assert info.reason == "it is the same for every clip" and info.shape == (FRAMES, 3)
     with pytest.raises(ValueError, match="the clip reaches. Received: 'uses/positions', which is"):
         layers.tap(network, ["uses/positions"])
-    made = maximize(network, objectives.neuron("uses", 0, position=(1, 2, 2)), steps=2)
-    assert made.shape == (1, *SHAPE) and np.isfinite(made).all()
+    clips = maximize(network, objectives.neuron("uses", 0, position=(1, 2, 2)), steps=2)
+    assert clips.shape == (1, *SHAPE) and np.isfinite(clips).all()
 
 
 @keras.saving.register_keras_serializable("test_reach")
@@ -358,8 +358,8 @@ def test_a_network_with_each_kind_of_layer_can_be_maximized(nested):
             outputs.append(layer(*arguments))
     flat = [ops.mean(y, axis=tuple(range(1, len(y.shape) - 1))) for y in outputs]
     network = keras.Model(clip, L.Dense(2, name="scores")(ops.concatenate(flat, axis=-1)))
-    made = maximize(network, objectives.channel("scores", 0), steps=2)
-    assert made.shape == (1, 2, 6, 6, 3) and np.isfinite(made).all()
+    clips = maximize(network, objectives.channel("scores", 0), steps=2)
+    assert clips.shape == (1, 2, 6, 6, 3) and np.isfinite(clips).all()
 
 
 def test_a_layer_that_a_model_inside_has_not_is_told_by_its_path(networks):

@@ -128,6 +128,10 @@ def test_wrong_questions_are_refused():
         receptive_field.of(network, "strides")
     with pytest.raises(ValueError, match=r"inside \(7, 8, 14\).*Received: \(7, 0, 0\)"):
         receptive_field.of(network, "strided", (7, 0, 0))
+    with pytest.raises(ValueError, match=r"inside \(7, 8, 14\).*Received: 3"):
+        receptive_field.of(network, "strided", 3)
+    with pytest.raises(ValueError, match="fits.*Received: 64"):
+        receptive_field.of(network, "strided", shape=64)
     with pytest.raises(ValueError, match=r"fits.*Received: \(7, 15, 15\)"):
         receptive_field.of(network, "strided", shape=(7, 15, 15))
 

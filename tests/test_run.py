@@ -175,7 +175,7 @@ def test_one_trace_for_any_number_of_steps():
         assert int(maximizer.optimizer.iterations) == steps
     assert maximizer.traces == 1
     assert seen == [1, 4, 4, 6]
-    with pytest.raises(ValueError, match="1 step or more in an execution"):
+    with pytest.raises(ValueError, match="steps_per_execution to be a whole number from 1"):
         Maximizer(network, objectives.channel("conv", 0), steps_per_execution=0)
 
 

@@ -20,8 +20,8 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def pictures(html: str) -> list[Image.Image]:
-    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
-    return [Image.open(io.BytesIO(base64.b64decode(one))) for one in found]
+    encoded = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
+    return [Image.open(io.BytesIO(base64.b64decode(one))) for one in encoded]
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def pictures(html: str) -> list[Image.Image]:
 def test_each_clip_is_a_moving_picture_and_the_cell_stays_small(shape):
     shown = clips.show(noise(*shape))._repr_html_()
     assert len(shown) <= 300_000
-    found = pictures(shown)
-    assert len(found) == (shape[0] if len(shape) == 5 else 1)
-    for picture in found:
+    images = pictures(shown)
+    assert len(images) == (shape[0] if len(shape) == 5 else 1)
+    for picture in images:
         assert picture.n_frames == min(shape[-4], 64)
 
 

@@ -27,51 +27,51 @@ OPTIONS = {"parametrization": "pixels", "transforms": [], "steps": 60}
 
 
 @pytest.fixture(scope="module")
-def made():
+def path():
     objective = objectives.channel("conv", range(4))
     return slow_to_fast(changes_and_brightness(), objective, weights=WEIGHTS, **OPTIONS)
 
 
-def test_shapes(made):
-    assert made.clips.shape == (5, 4, *SHAPE) and made.clips.dtype == np.float32
-    assert made.scores.shape == made.energies.shape == made.statuses.shape == (5, 4)
-    assert made.clips.min() >= 0 and made.clips.max() <= 1 and made.weights == WEIGHTS
+def test_shapes(path):
+    assert path.clips.shape == (5, 4, *SHAPE) and path.clips.dtype == np.float32
+    assert path.scores.shape == path.energies.shape == path.statuses.shape == (5, 4)
+    assert path.clips.min() >= 0 and path.clips.max() <= 1 and path.weights == WEIGHTS
 
 
-def test_a_unit_of_change_slows_and_pays_no_more_than_its_weight(made):
-    energies, scores = made.energies[:, 0], made.scores[:, 0]
+def test_a_unit_of_change_slows_and_pays_no_more_than_its_weight(path):
+    energies, scores = path.energies[:, 0], path.scores[:, 0]
     assert (np.diff(energies) > 0).all() and energies[0] < 0.02 * energies[-1]
     assert scores[3] > 0.9 * scores[-1] and scores[2] > 0.7 * scores[-1]
 
 
-def test_a_unit_of_brightness_stays_bright(made):
-    assert made.scores[1, 1] > 0.75 * made.scores[-1, 1]
-    assert made.scores[2:, 1].min() > 0.9 * made.scores[-1, 1] and made.clips[2:, 1].mean() > 0.9
+def test_a_unit_of_brightness_stays_bright(path):
+    assert path.scores[1, 1] > 0.75 * path.scores[-1, 1]
+    assert path.scores[2:, 1].min() > 0.9 * path.scores[-1, 1] and path.clips[2:, 1].mean() > 0.9
 
 
-def test_a_unit_of_both_turns_to_what_costs_nothing(made):
+def test_a_unit_of_both_turns_to_what_costs_nothing(path):
     """Free, it begins with a black frame, for the step up; near-still, it is white."""
-    assert made.clips[-1, 2, 0].mean() < 0.2 and made.clips[0, 2, 0].mean() > 0.5
-    assert made.energies[0, 2] < 0.05 * made.energies[-1, 2]
-    assert made.scores[1, 2] > 0.4 * made.scores[-1, 2]
+    assert path.clips[-1, 2, 0].mean() < 0.2 and path.clips[0, 2, 0].mean() > 0.5
+    assert path.energies[0, 2] < 0.05 * path.energies[-1, 2]
+    assert path.scores[1, 2] > 0.4 * path.scores[-1, 2]
 
 
-def test_a_dead_unit_is_told_and_pays_nothing(made):
-    assert (made.statuses[:, 3] == "no gradient").all() and (made.statuses[:, :3] == "ok").all()
-    np.testing.assert_array_equal(made.clips[0, 3], made.clips[-1, 3])
+def test_a_dead_unit_is_told_and_pays_nothing(path):
+    assert (path.statuses[:, 3] == "no gradient").all() and (path.statuses[:, :3] == "ok").all()
+    np.testing.assert_array_equal(path.clips[0, 3], path.clips[-1, 3])
 
 
-def test_the_weights_mean_the_same_at_any_scale(made):
+def test_the_weights_mean_the_same_at_any_scale(path):
     objective = objectives.channel("conv", [0, 2])
     loud = slow_to_fast(changes_and_brightness(1000), objective, weights=WEIGHTS, **OPTIONS)
-    np.testing.assert_allclose(loud.energies, made.energies[:, [0, 2]], rtol=0.05, atol=1e-4)
-    np.testing.assert_allclose(loud.scores, 1000 * made.scores[:, [0, 2]], rtol=0.05)
+    np.testing.assert_allclose(loud.energies, path.energies[:, [0, 2]], rtol=0.05, atol=1e-4)
+    np.testing.assert_allclose(loud.scores, 1000 * path.scores[:, [0, 2]], rtol=0.05)
 
 
-def test_weight_0_is_what_maximize_makes(made):
+def test_weight_0_is_what_maximize_makes(path):
     objective = objectives.channel("conv", range(4))
     free = maximize(changes_and_brightness(), objective, **OPTIONS)
-    np.testing.assert_array_equal(made.clips[-1], free)
+    np.testing.assert_array_equal(path.clips[-1], free)
 
 
 def test_the_same_bits_whatever_units_are_made_beside_and_in_any_order():
@@ -165,10 +165,10 @@ def test_other_penalties_are_kept():
     def bright(clips):
         return 100 * ops.mean(clips, axis=(1, 2, 3, 4))
 
-    made = slow_to_fast(
+    path = slow_to_fast(
         changes_and_brightness(), objective, weights=(1, 0), regularizers=[bright], **OPTIONS
     )
-    assert made.clips.mean() < 0.2
+    assert path.clips.mean() < 0.2
 
 
 def test_temporal_energy_of_frames_in_turn():
@@ -185,7 +185,7 @@ def test_wrong_options_are_refused(options, message):
         slow_to_fast(changes_and_brightness(), objectives.channel("conv", 0), **options)
 
 
-@pytest.mark.parametrize("weights", [(), (-1, 0), (float("nan"),), (float("inf"),)])
+@pytest.mark.parametrize("weights", [(), (-1, 0), (float("nan"),), (float("inf"),), 1.0, "all"])
 def test_wrong_weights_are_refused(weights):
     with pytest.raises(ValueError, match="weights of 0 or more. Received: "):
         slow_to_fast(changes_and_brightness(), objectives.channel("conv", 0), weights=weights)
@@ -204,8 +204,8 @@ def test_the_filters_of_a_trained_layer():
     from c3dvis import models
 
     network = models.build("c3d-motion")
-    made = slow_to_fast(network, objectives.channel("conv3b", [0]), steps=64)
-    assert len(made.weights) >= 5 and made.weights[-1] == 0
-    assert (np.diff(made.energies, axis=0) > 0).all()
-    free = made.scores[-1]
-    assert (made.scores[-3:] >= 0.7 * free).all()
+    path = slow_to_fast(network, objectives.channel("conv3b", [0]), steps=64)
+    assert len(path.weights) >= 5 and path.weights[-1] == 0
+    assert (np.diff(path.energies, axis=0) > 0).all()
+    free = path.scores[-1]
+    assert (path.scores[-3:] >= 0.7 * free).all()

@@ -71,11 +71,13 @@ def test_wrong_files_and_arguments_are_refused(scan, tmp_path):
     volume = read_volume(scan[0])
     with pytest.raises(ValueError, match="Expected axis 0, 1 or 2. Received: 3"):
         read_volume(scan[0], axis=3)
-    with pytest.raises(ValueError, match="low < high"):
-        read_volume(scan[0], window=(1, 1))
+    for window in ((1, 1), 5):
+        with pytest.raises(ValueError, match="low < high"):
+            read_volume(scan[0], window=window)
     with pytest.raises(ValueError, match=r"Expected values \(6, 4, 5\)"):
         write_volume(tmp_path / "heat.nii", np.zeros((4, 5, 6)), volume)
     with pytest.raises(ValueError, match=r"in .nii or .nii.gz. Received: 'heat.npy'"):
         write_volume(tmp_path / "heat.npy", np.zeros((6, 4, 5)), volume)
-    with pytest.raises(ValueError, match="positive integers"):
-        resample(volume.clip, (0, 4, 5))
+    for shape in ((0, 4, 5), 64):
+        with pytest.raises(ValueError, match="positive integers"):
+            resample(volume.clip, shape)

@@ -132,8 +132,9 @@ def test_selectivity_is_of_the_same_frames_played_either_way():
 
 
 def test_what_does_not_fit_is_refused(network):
-    with pytest.raises(ValueError, match="a direction for each of the 2 units. Received: 1"):
-        both_ways(network, "units:0-1", [0], steps=1)
+    for directions in ([0], 90.0, ["up", "down"], [0, np.nan]):
+        with pytest.raises(ValueError, match="direction in degrees for each of the 2 units"):
+            both_ways(network, "units:0-1", directions, steps=1)
     layer = Fourier(directions=(0, 180))
     with pytest.raises(ValueError, match="3 frames.*Received: 2 frames of 16 x 16"):
         layer.build((2, 2, 16, 16, 3))

@@ -1,6 +1,7 @@
 """Encodes clips in each file format."""
 
 import io
+import itertools
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ _JPEG_WIDEST = 65_500
 def _delays(count: int, fps: float, tick: int) -> list[int]:
     """Delays in milliseconds, in whole ticks; no frame ends more than half a tick off."""
     ends = [round(index * 1000 / fps / tick) for index in range(count + 1)]
-    return [tick * (after - before) for before, after in zip(ends, ends[1:], strict=False)]
+    return [tick * (after - before) for before, after in itertools.pairwise(ends)]
 
 
 def _colored(clip: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -197,7 +197,7 @@ def choose(
 
 def choose_windows(
     count: int,
-    frames: int,
+    frames: int | None,
     windows: int,
     *,
     start: int = 0,
@@ -207,15 +207,18 @@ def choose_windows(
     """Selects, of `count` frames, those of several clips of `frames` frames each.
 
     Without a step, each has frames spread evenly over one of as many equal parts; with one, frames
-    `step` apart, the first clip from `start` on and the last up to the end.
+    `step` apart, the first clip from `start` on and the last up to the end. One clip is that of
+    `choose`, of all frames where `frames` is None.
 
     >>> choose_windows(12, 3, 2)
     [[1, 3, 5], [7, 9, 11]]
     >>> choose_windows(12, 3, 4, step=1)
     [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
     """
-    if step is None or windows == 1:
-        every = choose(count, frames * windows, start=start, step=step, short=short)
+    if frames is None or windows == 1:
+        return [choose(count, frames, start=start, step=step, short=short)]
+    if step is None:
+        every = choose(count, frames * windows, start=start, short=short)
         return [every[first : first + frames] for first in range(0, len(every), frames)]
     _check_times(count, frames, start, step, short)
     last = max(start, count - 1 - (frames - 1) * step)

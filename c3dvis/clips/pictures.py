@@ -247,11 +247,11 @@ def _refuse_several(path: Path, series: Mapping[tuple[str, str], Mapping[int, Pa
 
 
 def _warn_of_missing(path: Path, numbers: list[int]) -> None:
-    steps = [b - a for a, b in zip(numbers, numbers[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(numbers)]
     usual = statistics.mode(steps) if steps else 1
     if 2 * steps.count(usual) < len(steps):
         return  # times or other marks, not a series
-    gaps = [range(a + usual, b, usual) for a, b in zip(numbers, numbers[1:], strict=False)]
+    gaps = [range(a + usual, b, usual) for a, b in itertools.pairwise(numbers)]
     # `len` of a range ends at 2**63, file names do not.
     count = sum(max(0, (gap.stop - gap.start + usual - 1) // usual) for gap in gaps)
     if count:

@@ -6,9 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from c3dvis import files
 from c3dvis.clips import arrays
-from c3dvis.clips.geometry import Crop, check_size, choose, choose_windows, resize_frame
+from c3dvis.clips.geometry import Crop, check_size, choose_windows, resize_frame
 from c3dvis.clips.pictures import Folder, Picture
 from c3dvis.clips.sources import MAXIMUM_BYTES, FewerFrames, Source, unreadable
 from c3dvis.clips.video import Video
@@ -181,11 +179,7 @@ def excerpt(
     short: str | None = None,
 ) -> Excerpt:
     """The clip of `read`, with its frames and times in the file; takes the same arguments."""
-    times: dict[str, Any] = {"start": start, "step": step, "short": short}
-    choice = partial(choose, frames=frames)
-    (one,) = _excerpts(
-        files.as_path(path), size, lambda count, **at: [choice(count, **at)], **times
-    )
+    (one,) = excerpts(path, 1, frames=frames, size=size, start=start, step=step, short=short)
     return one
 
 
@@ -193,7 +187,7 @@ def excerpts(
     path: str | os.PathLike[str],
     windows: int,
     *,
-    frames: int,
+    frames: int | None,
     size: int | tuple[int, int] | None = None,
     start: int | str = 0,
     step: int | None = None,
@@ -206,7 +200,7 @@ def excerpts(
         windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
             and each clip's frames are spread evenly over its part. With `step`, a clip's frames
             are `step` apart, and the clips begin at equal distances, the last ends with the film.
-        frames: Frames per clip.
+        frames: Frames per clip; None is all, of one window.
         size: See `read`.
         start: See `read`.
         step: See `read`.
@@ -215,21 +209,15 @@ def excerpts(
     Raises:
         ValueError: As `read`.
     """
-    times: dict[str, Any] = {"start": start, "step": step, "short": short}
-    choice = partial(choose_windows, frames=frames, windows=windows)
-    return _excerpts(files.as_path(path), size, choice, **times)
-
-
-def _excerpts(
-    path: Path, size, choice: Callable[..., list[list[int]]], *, start, step, short
-) -> list[Excerpt]:
-    """The clips of a file whose frames `choice` gives."""
     sides = None if size is None else check_size(size)
+    path = files.as_path(path)
     source = _source(path)
     while True:
         try:
             first = _frame_at(start, source)
-            wanted = choice(source.count, start=first, step=step, short=short)
+            wanted = choose_windows(
+                source.count, frames, windows, start=first, step=step, short=short
+            )
         except ValueError as error:
             raise type(error)(f"{error} File: {str(path)!r}.") from error
         try:

@@ -154,7 +154,7 @@ def scrub(clip: ArrayLike) -> Any:
         >>> slider.max
         7
     """
-    pictures = [_png(frame) for frame in enlarge(to_rgb(check(clip)), side=_HEIGHTS[0])]
+    pictures = [_png(frame) for frame in enlarge(to_rgb(clip), side=_HEIGHTS[0])]
     try:
         widgets = importlib.import_module("ipywidgets")
     except ImportError:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import av
 import numpy as np
@@ -44,25 +44,17 @@ def measure(container: InputContainer, stream: VideoStream) -> Timing:
     count, starts, ends = _packets(container, stream)
     gaps = np.diff(starts)
     gap = _usual_gap(gaps, stream)
+    shortest, longest = float(gaps.min(initial=gap or 0.0)), float(gaps.max(initial=gap or 0.0))
     begin, end, of_all_streams = _stated(container, stream)
-    timing = Timing(
-        count=count,
-        last=float(starts[-1]) if len(starts) else None,
-        gap=gap,
-        shortest=float(gaps.min(initial=gap or 0.0)),
-        longest=float(gaps.max(initial=gap or 0.0)),
-        promised=None,
-        missing=0.0,
-    )
-    if gap is None or end is None:
-        return timing
-    first = starts[0] if len(starts) else 0.0
-    if len(starts):  # some containers store no durations
-        ends[stream.index] = max(ends[stream.index], starts[-1] + gap)
-    last_end = max(ends.values(), default=0.0) if of_all_streams else ends[stream.index]
-    missing = (end - last_end - _SLACK * of_all_streams) / timing.longest
-    promised = round((end - (first if begin is None else begin)) / gap)
-    return replace(timing, promised=promised, missing=missing)
+    first, last = (float(starts[0]), float(starts[-1])) if len(starts) else (0.0, None)
+    promised, missing = None, 0.0
+    if gap is not None and end is not None:
+        if last is not None:  # some containers store no durations
+            ends[stream.index] = max(ends[stream.index], last + gap)
+        last_end = max(ends.values(), default=0.0) if of_all_streams else ends[stream.index]
+        missing = (end - last_end - _SLACK * of_all_streams) / longest
+        promised = round((end - (first if begin is None else begin)) / gap)
+    return Timing(count, last, gap, shortest, longest, promised, missing)
 
 
 def _packets(

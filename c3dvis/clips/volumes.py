@@ -140,7 +140,7 @@ def write_volume(path: str | os.PathLike[str], values: ArrayLike, volume: Volume
 
 def resample(clip: NDArray[np.float32], shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """A clip `(D, H, W, C)` stretched to another depth, height and width, linearly."""
-    if len(shape) != 3 or min(shape) < 1:
+    if np.shape(shape) != (3,) or min(shape) < 1:
         raise ValueError(f"Expected a shape (D, H, W) of positive integers. Received: {shape!r}.")
     from keras import ops
 
@@ -181,10 +181,11 @@ def _stored(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def _window(window: tuple[float, float] | None, stored: NDArray[np.float32]) -> tuple[float, float]:
-    low, high = (stored.min(), stored.max()) if window is None else window
-    if window is not None and not low < high:
+    if window is None:
+        return float(stored.min()), float(stored.max())
+    if np.shape(window) != (2,) or not window[0] < window[1]:
         raise ValueError(f"Expected a window (low, high) with low < high. Received: {window!r}.")
-    return float(low), float(high)
+    return float(window[0]), float(window[1])
 
 
 def _nibabel() -> Any:

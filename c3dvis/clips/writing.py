@@ -2,10 +2,8 @@
 
 import numbers
 import os
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from c3dvis import files
 from c3dvis.clips.encoders import ENCODERS
@@ -62,13 +60,20 @@ def write(
     if suffix not in ENCODERS:
         meant = "'.mp4'" if suffix in _OTHER_VIDEOS else None
         raise unknown("a file name with a known ending", suffix, ENCODERS, meant=meant)
-    pixels = _drawable(check(clip), path)
+    clip = check(clip)
+    channels = clip.shape[-1]
+    if channels == 4 and suffix not in (".gif", ".webp", ".png"):
+        raise ValueError(
+            f"Expected 1 to 3 channels for {path.suffix}, which knows no transparency. "
+            "Received: 4 channels; `to_rgb` lays them over a background."
+        )
+    pixels = to_uint8(clip if channels in (1, 4) else to_rgb(clip))
     low, high = _FPS
     if not (isinstance(fps, numbers.Real) and low <= fps <= high):
         raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
     if quality is not None and suffix in (".gif", ".png"):
         raise ValueError(f"Expected no quality for {suffix}. Received: quality={quality!r}.")
-    if quality is not None and not 1 <= quality <= 100:
+    if quality is not None and not (isinstance(quality, numbers.Real) and 1 <= quality <= 100):
         raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
     # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
     # writes a JPEG.
@@ -76,14 +81,3 @@ def write(
     if not path.parent.is_dir():
         raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
     files.write_bytes(path, content)
-
-
-def _drawable(clip: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
-    """The clip in whole numbers, with 1 (grey), 3 or 4 channels."""
-    channels = clip.shape[-1]
-    if channels == 4 and path.suffix.lower() not in (".gif", ".webp", ".png"):
-        raise ValueError(
-            f"Expected 1 to 3 channels for {path.suffix}, which knows no transparency. "
-            "Received: 4 channels; `to_rgb` lays them over a background."
-        )
-    return to_uint8(clip if channels in (1, 4) else to_rgb(clip))

@@ -1,6 +1,8 @@
 """Checks of a Maximizer's arguments, and their defaults."""
 
+import contextlib
 import inspect
+import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,26 +17,26 @@ from c3dvis import clips as clip_values
 from c3dvis.maximize import transforms
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
+from c3dvis.maximize.transforms._resampling import whole
 from c3dvis.objectives import Objective
 from c3dvis.text import unknown
 
 LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 
-def probe(shape: tuple[int, ...], preprocess: Callable | None):
-    """The network's input for a black clip, `(1, ...)`."""
-    black = ops.zeros((1, *shape), "float32")
-    return black if preprocess is None else preprocess(black)
+def check_preprocess(preprocess: Callable | None) -> None:
+    """Raises a ValueError for what is no function of clips."""
+    if preprocess is not None and not callable(preprocess):
+        raise ValueError(
+            "Expected preprocess= a function of clips in [0, 1] that returns what the network "
+            f"takes. Received: {preprocess!r}."
+        )
 
 
 def check_counts(objective: Objective, batch_size: int | None, steps_per_execution: int) -> None:
     """Raises a ValueError for impossible numbers of clips or steps."""
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size}.")
-    if steps_per_execution < 1:
-        raise ValueError(
-            f"Expected 1 step or more in an execution. Received: {steps_per_execution}."
-        )
+    whole(1 if batch_size is None else batch_size, "batch_size", 1)
+    whole(steps_per_execution, "steps_per_execution", 1)
     if objective.batchwise and len(objective) < 2:
         raise ValueError(
             "Expected two units or more, as the objective compares clips; a unit can be given "
@@ -92,7 +94,8 @@ def new_optimizer(
 ) -> keras.optimizers.Optimizer:
     """A new optimizer for a Maximizer; an optimizer can't be shared by several models."""
     if not (learning_rate is None or isinstance(learning_rate, LearningRateSchedule)):
-        if not (_is_number(learning_rate) and learning_rate > 0):
+        is_number = isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool)
+        if not (is_number and learning_rate > 0):
             raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
         rate = LEARNING_RATE if learning_rate is None else learning_rate
@@ -108,10 +111,6 @@ def new_optimizer(
     if learning_rate is not None:
         copied.learning_rate = learning_rate
     return copied
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_transforms(
@@ -131,23 +130,23 @@ def check_transforms(
     if given is None:
         shift = (0, _within_place(shape, outputs)) if defaults.is_local else None
         given = transforms.default(*shape[:3], sizes=defaults.sizes, shift=shift)
-    given = list(given)
-    wrong = next((one for one in given if not hasattr(one, "uniforms")), None)
-    if wrong is not None:
+    several = list(given) if isinstance(given, Iterable) else [None]
+    if not all(hasattr(one, "uniforms") and not isinstance(one, type) for one in several):
         raise ValueError(
-            "Expected layers of c3dvis.maximize.transforms, such as transforms.Jitter(4); there is "
-            f"{', '.join(transforms.names())}. Received: {wrong!r}."
+            "Expected a list of layers of c3dvis.maximize.transforms, such as "
+            f"[transforms.Jitter(4)]; there is {', '.join(transforms.names())}. "
+            f"Received: {given!r}."
         )
-    count = sum(transform.uniforms for transform in given)
+    count = sum(transform.uniforms for transform in several)
     transformed = transforms.apply(
-        given, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
+        several, ops.zeros((1, *shape), "float32"), ops.zeros((1, count), "float32")
     ).shape[1:]
     if tuple(transformed) != tuple(shape):
         raise ValueError(
             f"Expected transforms that keep the clip's shape {tuple(shape)}. Received: transforms "
             f"that return {tuple(transformed)}; Pad(p) goes with Jitter(2 * p)."
         )
-    return given
+    return several
 
 
 def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) -> int:
@@ -155,6 +154,18 @@ def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) ->
     side = min(shape[1:3])
     places = [max(output[1:3]) for output in outputs if len(output) == 4]
     return min(max(1, side // max(places, default=1) // 4), round(side / 16))
+
+
+def several_regularizers(regularizers: Sequence[Callable] | None) -> tuple[Callable, ...]:
+    """Regularizers as a tuple; None is none. Raises a ValueError for one that is no list."""
+    if regularizers is None:
+        return ()
+    if not isinstance(regularizers, Iterable):
+        raise ValueError(
+            "Expected a list of regularizers, such as [TotalVariation(temporal=1)]. "
+            f"Received: {regularizers!r}."
+        )
+    return tuple(regularizers)
 
 
 def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...]) -> None:
@@ -177,6 +188,14 @@ def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...])
             continue
         if isinstance(penalty, (np.ndarray, np.generic)):
             raise ValueError(f"{expected}. Received: one that returns an array of NumPy.")
+
+
+def as_numbers(given: Any) -> tuple[float, ...]:
+    """Finite numbers as floats; none of them where one is something else."""
+    with contextlib.suppress(TypeError, ValueError):
+        numbers_given = tuple(float(number) for number in given)
+        return numbers_given if all(map(math.isfinite, numbers_given)) else ()
+    return ()
 
 
 def start_clips(start: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips as clip_files
+from c3dvis.maximize.transforms._resampling import whole
 
 __all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
@@ -57,10 +58,8 @@ class Snapshots(keras.callbacks.Callback):
         fps: float = 8,
     ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"Expected 1 step or more between snapshots. Received: {every}.")
-        self.every, self.fps = every, fps
-        self.at = None if at is None else _rising(at)
+        self.every, self.fps = whole(every, "every", 1), fps
+        self.at = () if at is None else _rising(at)
         self.folder = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self.clips: list[np.ndarray] = []
@@ -69,31 +68,29 @@ class Snapshots(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.steps, self.clips = [], []
-        if self.at is None or self.at[0] == 0:
+        if not self.at or self.at[0] == 0:
             self._keep(0)
-        if self.at is not None:
+        if self.at:
             _check_steps(self.at, self.model.steps_per_execution, self.params.get("steps"))
 
     def on_train_batch_end(self, batch, logs=None):
         # Not the batch index, which goes past the end where the last run is shorter.
         step = _steps_run(self.model)
-        if step in self.at if self.at is not None else step >= self.steps[-1] + self.every:
+        if step in self.at if self.at else step >= self.steps[-1] + self.every:
             self._keep(step)
 
     def on_train_end(self, logs=None):
-        while self.at is not None and len(self.steps) < len(self.at):
+        while len(self.steps) < len(self.at):
             self._keep(_steps_run(self.model))
-        first = len(self.films)
-        kept = np.stack(self.clips)
-        self.units.extend(kept.swapaxes(0, 1))
-        for i in range(self.model.count):
-            times = np.arange(len(kept)) % kept.shape[2]
-            film = kept[np.arange(len(kept)), i, times]
-            self.films.append(film.astype(np.float32) / 255)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for i in range(first, len(self.films)):
-                clip_files.write(self.folder / f"forming-{i}.gif", self.films[i], fps=self.fps)
+        numbers = np.arange(len(self.clips))
+        for snapshots in np.stack(self.clips, axis=1):
+            film = snapshots[numbers, numbers % snapshots.shape[1]].astype(np.float32) / 255
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                name = f"forming-{len(self.films)}.gif"
+                clip_files.write(self.folder / name, film, fps=self.fps)
+            self.units.append(snapshots)
+            self.films.append(film)
 
     def _keep(self, step: int) -> None:
         clips = ops.convert_to_numpy(self.model.parametrization.decode())[: self.model.count]
@@ -149,11 +146,9 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def __init__(self, patience: int = 16, *, least_rise: float = 0.01):
         super().__init__()
-        if patience < 1:
-            raise ValueError(f"Expected a patience of 1 step or more. Received: {patience}.")
         if not 0 <= least_rise < float("inf"):
             raise ValueError(f"Expected a smallest rise of 0 or more. Received: {least_rise}.")
-        self.patience, self.least_rise = patience, least_rise
+        self.patience, self.least_rise = whole(patience, "patience", 1), least_rise
         self.stalled_at = np.zeros(0, int)
 
     def on_train_begin(self, logs=None):

@@ -12,7 +12,7 @@ from keras import ops
 
 from c3dvis.maximize.smoothing import doubling, halving
 from c3dvis.maximize.transforms import Transform
-from c3dvis.maximize.transforms._resampling import resample
+from c3dvis.maximize.transforms._resampling import resample, whole
 
 __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 
@@ -80,9 +80,7 @@ class LaplacianGradient(Conditioning):
 
     def __init__(self, levels: int = 4, **kwargs):
         super().__init__(**kwargs)
-        if levels < 1:
-            raise ValueError(f"Expected 1 level or more. Received: {levels}.")
-        self.levels = levels
+        self.levels = whole(levels, "levels", 1)
 
     def condition(self, gradient):
         bands = []

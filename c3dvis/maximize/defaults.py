@@ -13,7 +13,7 @@ garish.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `--help` says how many steps there are, and imports nothing for it
     from c3dvis.objectives import Objective
@@ -46,10 +46,12 @@ class Defaults:
     is_local: bool = False
 
     @property
-    def waves(self) -> dict[str, Any]:
+    def fourier(self) -> dict[str, float]:
         """The options of the parametrization "fourier"."""
-        names = ("spatial_exponent", "temporal_exponent")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "spatial_exponent": self.spatial_exponent,
+            "temporal_exponent": self.temporal_exponent,
+        }
 
 
 FILTERS = Defaults()

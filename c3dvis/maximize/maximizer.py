@@ -10,15 +10,7 @@ from numpy.typing import ArrayLike
 
 from c3dvis import autodiff, graph, objectives, rewire
 from c3dvis.input_optimizer import InputOptimizer
-from c3dvis.maximize import (
-    arguments,
-    conditioning,
-    defaults,
-    parametrizations,
-    run,
-    seeds,
-    transforms,
-)
+from c3dvis.maximize import arguments, conditioning, defaults, parametrizations, run, transforms
 from c3dvis.maximize.callbacks import Progress
 from c3dvis.maximize.result import MaximizedClip
 from c3dvis.maximize.subnetwork import Subnetwork, choose_batch_size
@@ -49,7 +41,8 @@ class Maximizer(InputOptimizer):
             out. None is decorrelated ones for classes and opponent ones for filters and neurons.
         transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
             `c3dvis.maximize.defaults` says of filters, neurons and classes.
-        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`.
+        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`; None is
+            none.
         frames: Frames of the clip; None is what the network takes.
         size: `(height, width)` in pixels; None is what the network takes.
         preprocess: Function of clips in [0, 1] that returns what the network takes.
@@ -89,7 +82,7 @@ class Maximizer(InputOptimizer):
         parametrization: str | parametrizations.Parametrization = "fourier",
         colours: str | None = None,
         transforms: Sequence[keras.layers.Layer] | None = None,
-        regularizers: Sequence[Callable] = (),
+        regularizers: Sequence[Callable] | None = None,
         frames: int | None = None,
         size: tuple[int, int] | None = None,
         preprocess: Callable | None = None,
@@ -102,23 +95,25 @@ class Maximizer(InputOptimizer):
         inputs: Mapping[str, ArrayLike] | None = None,
     ):
         super().__init__(name="maximizer", dtype="float32")
+        arguments.check_preprocess(preprocess)
         network = one_input(network, input, inputs, scaled=preprocess is None)
         objective = objectives.of(objective, network)
         arguments.check_counts(objective, batch_size, steps_per_execution)
         self.objective = layers.with_targets(objective, network, preprocess=preprocess)
         self.class_names, self.preprocess = names_of_classes(network), preprocess
         self.clip_shape = shape = clip_shape(network, frames=frames, size=size)
-        probe = arguments.probe(shape, preprocess)
+        black = ops.zeros((1, *shape), "float32")
+        probe = black if preprocess is None else preprocess(black)
         self.subnetwork = Subnetwork(network, self.objective, tuple(probe.shape[1:4]), dtype=dtype)
         # Named, so that Keras knows of all variables that a step reads.
         self.tap, self.computed = self.subnetwork.tap, self.subnetwork.network
         self.shapes = _output_shapes(self.tap, probe)
-        self.regularizers = tuple(regularizers)
+        self.regularizers = arguments.several_regularizers(regularizers)
         arguments.check_regularizers(self.regularizers, shape)
         usual = defaults.of(self.objective)
         chosen = arguments.check_transforms(transforms, shape, usual, self.shapes)
         self.conditioning, self._given_transforms = conditioning.split(chosen)
-        waves = usual.waves if parametrization == "fourier" else {}
+        waves = usual.fourier if parametrization == "fourier" else {}
         if colours is None and isinstance(parametrization, str):
             colours = usual.colours
         own = {} if colours is None else {"colours": colours}
@@ -127,8 +122,7 @@ class Maximizer(InputOptimizer):
         self._new_parametrization = settings.copy
         new_optimizer = arguments.new_optimizer
         self._new_optimizer = functools.partial(new_optimizer, optimizer, learning_rate, usual)
-        self._new_optimizer()  # refuses what is none
-        self._steps_in_execution = steps_per_execution
+        self._steps_in_execution = int(steps_per_execution)
         # Clips that depend on each other are made at once, and nothing beside them.
         self.batchwise = objective.batchwise or settings.batchwise
         # A matrix product of one row rounds differently from one of many rows.
@@ -137,7 +131,7 @@ class Maximizer(InputOptimizer):
         self.traces = self.count = 0
         self._allocated: list[keras.layers.Layer] = []
         self.transforms: list[keras.layers.Layer] = []
-        most = choose_batch_size(self.subnetwork, shape) if batch_size is None else batch_size
+        most = choose_batch_size(self.subnetwork, shape) if batch_size is None else int(batch_size)
         run.halving(self, lambda: None, batch_size=most)
 
     def allocate(self, batch_size: int) -> None:
@@ -238,7 +232,7 @@ class Maximizer(InputOptimizer):
         self.count = len(unit_indices)
         unit_indices = unit_indices[np.arange(self.batch_size) % self.count]
         if start is None:
-            own = seeds.clip_seeds(self.objective, unit_indices, seed, stream=seeds.START)
+            own = run.clip_seeds(self.objective, unit_indices, seed, stream=run.START)
             self.parametrization.restart([np.random.default_rng(one) for one in own])
         else:
             self.parametrization.start_from(start[np.arange(self.batch_size) % self.count])
@@ -249,7 +243,7 @@ class Maximizer(InputOptimizer):
     def steps_of(self, unit_indices: np.ndarray, steps: int, *, seed: int = 0):
         """What `fit` feeds: `(unit_indices, uniforms)` with one row a clip and step."""
         count = sum(transform.uniforms for transform in self.transforms)
-        own = seeds.clip_seeds(self.objective, unit_indices, seed, stream=seeds.TRANSFORMS)
+        own = run.clip_seeds(self.objective, unit_indices, seed, stream=run.TRANSFORMS)
         each = [np.random.default_rng(one).random((steps, count), np.float32) for one in own]
         uniforms = np.stack(each, axis=1).reshape(steps * len(unit_indices), count)
         return np.tile(unit_indices, (steps, 1)), uniforms
@@ -288,18 +282,15 @@ class Maximizer(InputOptimizer):
         self._unit_indices(objective)  # refuses units that the network does not have
         shape, count = self.clip_shape, len(objective)
         starts = None if start is None else arguments.start_clips(start, shape, count)
-        taken = 0
 
-        def one_batch(batch: Objective) -> list[MaximizedClip]:
-            own = None if starts is None else starts[taken : taken + len(batch)]
-            unit_indices = self.restart(batch, seed=seed, start=own)
+        def one_batch(units: slice) -> list[MaximizedClip]:
+            own = None if starts is None else starts[units]
+            unit_indices = self.restart(objective[units], seed=seed, start=own)
             return self.optimize(
                 unit_indices, steps, seed=seed, callbacks=callbacks, verbose=verbose
             )
 
-        for clip in run.in_batches(self, objective, one_batch):
-            taken += 1  # a batch begins when all clips of those before have been taken
-            yield clip
+        yield from run.in_batches(self, count, one_batch)
 
     def optimize(
         self,
@@ -334,9 +325,9 @@ class Maximizer(InputOptimizer):
         if failed.any():
             self.tracking.restore(self.latents, failed)
             clips = ops.convert_to_numpy(self.parametrization.decode())
-        each = self._term_scores(self.plain(clips), ops.convert_to_tensor(clips), unit_indices)
-        scores = ops.convert_to_numpy(sum(each))
-        changed = self.tracking.changed(ops.convert_to_numpy(ops.stack(each, axis=-1)))
+        term_scores = self._term_scores(self.plain(clips), clips, unit_indices)
+        scores = ops.convert_to_numpy(sum(term_scores))
+        changed = self.tracking.changed(ops.convert_to_numpy(ops.stack(term_scores, axis=-1)))
         finite_steps = ops.convert_to_numpy(self.tracking.finite_steps).astype(int)
         results = []
         for i in range(self.count):
@@ -347,10 +338,8 @@ class Maximizer(InputOptimizer):
 
     def scores(self, clips, objective: Objective) -> np.ndarray:
         """Scores `(N,)` of as many clips `(N, T, H, W, C)` as the objective has units, in turn."""
-        each = self._term_scores(
-            self.plain(clips), ops.convert_to_tensor(clips), self._unit_indices(objective)
-        )
-        return ops.convert_to_numpy(sum(each))
+        unit_indices = self._unit_indices(objective)
+        return ops.convert_to_numpy(sum(self._term_scores(self.plain(clips), clips, unit_indices)))
 
     def plain(self, clips):
         """Clips as a network takes them, without transforms: over plain grey, where transparent.
@@ -369,7 +358,8 @@ class Maximizer(InputOptimizer):
         """Each term's scores `(N,)` of the clips; the network reads the transformed ones."""
         inputs = seen if self.preprocess is None else self.preprocess(seen)
         activations, indices = self.subnetwork(inputs, unit_indices, relu)
-        return self.subnetwork.objective.term_scores({**activations, CLIP: clips}, indices)
+        activations[CLIP] = ops.convert_to_tensor(clips)
+        return self.subnetwork.objective.term_scores(activations, indices)
 
     def _unit_indices(self, objective: Objective) -> np.ndarray:
         shapes = dict(zip(objective.layers, self.shapes, strict=True))

@@ -63,20 +63,14 @@ def maximize(
     arguments.check_options(options, Maximizer.__init__, maximize)
     callbacks = arguments.several(callbacks)
     forming = None if snapshots is None else Snapshots(at=snapshots)
-    if forming is not None and forming.at is not None:
+    if forming is not None:
         callbacks = [*callbacks, forming]
         steps = max(forming.at[-1], 1) if steps is None else steps
         options = {"steps_per_execution": math.gcd(*forming.at, STEPS_AT_ONCE), **options}
     maximizer = Maximizer(network, objective, **options)
-    results = list(
-        maximizer.make(
-            steps=STEPS if steps is None else steps,
-            seed=seed,
-            start=start,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+    steps = STEPS if steps is None else steps
+    results = maximizer.make(
+        steps=steps, seed=seed, start=start, callbacks=callbacks, verbose=verbose
     )
-    if forming is not None:
-        return np.stack(forming.units, axis=1).astype(np.float32) / 255
-    return np.stack([result.clip for result in results])
+    clips = np.stack([result.clip for result in results])
+    return clips if forming is None else np.stack(forming.units, axis=1).astype(np.float32) / 255

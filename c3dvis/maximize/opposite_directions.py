@@ -9,7 +9,7 @@ import numpy as np
 
 from c3dvis import objectives
 from c3dvis.maximize import defaults
-from c3dvis.maximize.defaults import STEPS
+from c3dvis.maximize.arguments import as_numbers
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.parametrizations import Fourier
 from c3dvis.maximize.result import MaximizedClip
@@ -60,7 +60,7 @@ def both_ways(
     objective: Objective | str | int | Sequence,
     directions: Sequence[float],
     *,
-    steps: int = STEPS,
+    steps: int = defaults.STEPS,
     seed: int = 0,
     verbose: int = 0,
     **options: Any,
@@ -97,16 +97,17 @@ def both_ways(
         (16, 64, 64, 3)
     """
     objective = objectives.of(objective, network)
-    if len(directions) != len(objective):
+    degrees = as_numbers(directions)
+    if len(degrees) != len(objective):
         raise ValueError(
-            f"Expected a direction for each of the {len(objective)} units. "
-            f"Received: {len(directions)}."
+            f"Expected a finite direction in degrees for each of the {len(objective)} units. "
+            f"Received: {directions!r}."
         )
     usual = defaults.of(objective)
-    waves = Fourier(**usual.waves, colours=usual.colours, directions=(0.0, 180.0))
+    waves = Fourier(**usual.fourier, colours=usual.colours, directions=(0.0, 180.0))
     maximizer = Maximizer(network, _twice(objective, 0), parametrization=waves, **options)
     results = []
-    for i, direction in enumerate(map(float, directions)):
+    for i, direction in enumerate(degrees):
         maximizer.parametrization.turn((direction, direction + 180))
         twice = _twice(objective, i)
         along, against = maximizer.make(twice, steps=steps, seed=seed, verbose=verbose)

@@ -1,10 +1,13 @@
-"""Runs over batches of units; halves the batch size if memory runs out."""
+"""Runs over batches of units: steps and seeds, and the batch size, halved if memory runs out."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from c3dvis.maximize.defaults import MOST_STEPS
 from c3dvis.memory import is_out_of_memory
@@ -15,27 +18,30 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# What a clip's random numbers are drawn for.
+START, TRANSFORMS = 1, 2
+
 
 def in_batches(
-    maximizer: Maximizer, objective: Objective, run: Callable[[Objective], list[Result]]
+    maximizer: Maximizer, count: int, run: Callable[[slice], list[Result]]
 ) -> Iterator[Result]:
     """The results of a run for each unit, in order.
 
     Args:
         maximizer: Its `batch_size` is the number of units per run. It is halved where memory
             does not hold them, and stays so.
-        objective: All units.
-        run: Function of the objective of one batch that returns one result for each of its units.
+        count: Number of units.
+        run: Function of the slice of units of one batch that returns one result for each of them.
 
     Raises:
         MemoryError: Memory does not hold the smallest batch.
     """
     first = 0
-    while first < len(objective):
+    while first < count:
 
         def one_batch(first: int = first) -> list[Result]:
-            size = len(objective) if maximizer.batchwise else maximizer.batch_size
-            return run(objective[first : first + size])
+            size = count if maximizer.batchwise else maximizer.batch_size
+            return run(slice(first, first + size))
 
         results = halving(maximizer, one_batch)
         first += len(results)
@@ -85,3 +91,22 @@ def check(steps: int, seed: int) -> None:
         raise ValueError(f"Expected {MOST_STEPS:,} steps at most. Received: {steps:,}.")
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"Expected a whole number, a seed of 0 or more. Received: {seed!r}.")
+
+
+def clip_seeds(
+    objective: Objective, unit_indices: np.ndarray, seed: int, *, stream: int
+) -> list[list[int]]:
+    """Seeds for `np.random.default_rng`, one a clip, of its unit and the run's seed alone.
+
+    Args:
+        objective: Its layers are part of the seeds.
+        unit_indices: `(N, terms)`, the clips' units.
+        seed: Seed of the run.
+        stream: What is drawn: `START` or `TRANSFORMS`.
+    """
+    layers = zlib.crc32("\0".join(objective.layers).encode())
+    units = [[int(index) for index in row] for row in unit_indices]
+    if objective.batchwise:
+        # Compared clips have different starts, even of one unit, and the same transforms.
+        units = [[] if stream == TRANSFORMS else [*row, i] for i, row in enumerate(units)]
+    return [[seed, stream, layers, *unit] for unit in units]

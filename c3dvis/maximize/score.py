@@ -7,9 +7,10 @@ import numpy as np
 from keras import ops
 
 from c3dvis import autodiff, objectives, rewire
+from c3dvis.maximize.arguments import check_preprocess
 from c3dvis.models import layers
 from c3dvis.models.held_inputs import one_input
-from c3dvis.objectives import CLIP, Objective, Term
+from c3dvis.objectives import CLIP, Objective
 from c3dvis.objectives.terms import names_of_classes
 
 
@@ -65,6 +66,7 @@ def scores(
         >>> scores(models.build("c3d-motion"), objectives.logit([0, 1]), clips).shape
         (3, 2)
     """
+    check_preprocess(preprocess)
     network = one_input(network, scaled=preprocess is None)
     if isinstance(objective, (str, int)):
         objective = objectives.of(objective, network)
@@ -73,9 +75,8 @@ def scores(
     several = [layers.with_targets(one, network, preprocess=preprocess) for one in several]
     batchwise = any(one.batchwise for one in several)
     names = list(dict.fromkeys(name for one in several for name in one.layers))
-    if preprocess is not None and any(
-        _reads_both(term) for one in several for _, term in one.terms
-    ):
+    terms = [term for one in several for _, term in one.terms]
+    if preprocess is not None and any(CLIP in t.layers and t.layer != CLIP for t in terms):
         raise ValueError(
             "Expected no preprocess, as a function of the objective reads layers and the clip. "
             f"Received: preprocess={preprocess!r}."
@@ -105,10 +106,6 @@ def scores(
         raise ValueError("Expected at least one batch of clips. Received: none.")
     every = [np.concatenate([part[key] for part in rows]) for key in score_outputs]
     return every[0] if isinstance(objective, Objective) else every
-
-
-def _reads_both(term: Term) -> bool:
-    return CLIP in term.layers and term.layer != CLIP
 
 
 def _clip_term_scores(

@@ -1,7 +1,7 @@
 """Clips of one unit under a range of temporal-smoothness penalties."""
 
-import math
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -79,7 +79,7 @@ def slow_to_fast(
     weights: Sequence[float] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.0),
     steps: int = STEPS,
     seed: int = 0,
-    regularizers: Sequence = (),
+    regularizers: Sequence | None = None,
     **options,
 ) -> SlowToFast:
     """Clips of the same units under temporal penalties from heavy to none.
@@ -106,7 +106,8 @@ def slow_to_fast(
             is found on the way.
         steps: Steps of the optimizer for each clip.
         seed: The same seed makes the same clips, whatever units are made beside them.
-        regularizers: Functions of clips that return penalties, besides the temporal one.
+        regularizers: Functions of clips that return penalties, besides the temporal one; None is
+            none.
         **options: Those of `Maximizer`.
 
     Returns:
@@ -123,26 +124,23 @@ def slow_to_fast(
         >>> path.clips.shape, path.scores.shape
         ((2, 1, 16, 64, 64, 3), (2, 1))
     """
-    weights = tuple(float(weight) for weight in weights)
-    if not weights or not all(0 <= weight < math.inf for weight in weights):
-        raise ValueError(f"Expected weights of 0 or more. Received: {weights}.")
+    given, weights = weights, arguments.as_numbers(weights)
+    if not weights or min(weights) < 0:
+        raise ValueError(f"Expected finite weights of 0 or more. Received: {given!r}.")
     run.check(steps, seed)
     arguments.check_options(options, Maximizer.__init__, slow_to_fast)
     objective = objectives.of(objective, network)
     penalty = _TemporalPenalty()
-    maximizer = Maximizer(network, objective, regularizers=[*regularizers, penalty], **options)
+    penalties: list[Callable] = [*arguments.several_regularizers(regularizers), penalty]
+    maximizer = Maximizer(network, objective, regularizers=penalties, **options)
     frames = maximizer.clip_shape[0]
     if frames < 2:
         raise ValueError(f"Expected clips of 2 frames or more. Received: {frames}.")
 
-    def at_all_weights(units: Objective) -> list[list[MaximizedClip]]:
-        return _Batch(maximizer, penalty, units, steps=steps, seed=seed).at(weights)
+    def at_all_weights(units: slice) -> list[list[MaximizedClip]]:
+        return _Batch(maximizer, penalty, objective[units], steps=steps, seed=seed).at(weights)
 
-    return _path(weights, list(run.in_batches(maximizer, objective, at_all_weights)))
-
-
-def _path(weights: tuple[float, ...], units: list[list[MaximizedClip]]) -> SlowToFast:
-    """The path of units, each of whose clips are in the order of the weights."""
+    units = run.in_batches(maximizer, len(objective), at_all_weights)
     rows = list(zip(*units, strict=True))
     clips = np.stack([[each.clip for each in row] for row in rows])
     return SlowToFast(
@@ -216,10 +214,10 @@ class _Batch:
         """For each unit its clips at all weights, of which none is dominated by a neighbour."""
         for weight in weights:
             self.make(weight)
-        rising = sorted(self.clips)
-        for heavy, light in reversed(list(zip(rising[1:], rising, strict=False))):
+        neighbours = list(itertools.pairwise(sorted(self.clips)))
+        for light, heavy in reversed(neighbours):
             self.improve(light, heavy)
-        for light, heavy in zip(rising, rising[1:], strict=False):
+        for light, heavy in neighbours:
             self.improve(heavy, light)
         return [[self.clips[weight][i] for weight in weights] for i in range(len(self.units))]
 

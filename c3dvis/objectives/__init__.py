@@ -18,6 +18,9 @@ objective is taken, text and numbers are, too: "conv3b:7", the name of a class, 
 | likeness or variety among the clips made | `alignment`, `diversity` |
 | any function of activations | `function` |
 | less of what a function of the clip measures | `- penalty(function)` |
+
+Nothing here imports Keras before a score is computed, so that commands which read finished folders
+start without it.
 """
 
 from c3dvis import lazy

@@ -13,7 +13,7 @@ from c3dvis.command_line import numbers
 from c3dvis.objectives.basic import channel
 from c3dvis.objectives.classes import logit
 from c3dvis.objectives.objective import Objective
-from c3dvis.objectives.terms import Term, WholeTerm, names_of_classes
+from c3dvis.objectives.terms import WholeTerm, names_of_classes
 from c3dvis.text import unknown
 
 if TYPE_CHECKING:
@@ -102,12 +102,10 @@ def _joined(several: Sequence[Objective]) -> Objective:
         )
     terms = []
     for i, (weight, term) in enumerate(first.terms):
-        each = [_spread(one.terms[i][1], len(one)) for one in several]
-        units = term.units if isinstance(term, WholeTerm) else sum(each, ())
-        terms.append((weight, replace(term, units=units)))
+        if not isinstance(term, WholeTerm):
+            # A term of one unit serves all clips of its objective.
+            each = [(one.terms[i][1].units, len(one)) for one in several]
+            units = sum((u * count if len(u) == 1 else u for u, count in each), ())
+            term = replace(term, units=units)
+        terms.append((weight, term))
     return Objective(tuple(terms))
-
-
-def _spread(term: Term, count: int) -> tuple:
-    """A term's units, one a clip."""
-    return term.units * count if len(term) == 1 else term.units

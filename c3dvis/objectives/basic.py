@@ -14,6 +14,7 @@ from c3dvis.objectives.terms import (
     Position,
     Term,
     WholeTerm,
+    as_position,
     one_a_clip,
     position_in,
     source,
@@ -201,7 +202,8 @@ def neuron(
         >>> corner = objectives.neuron("conv3b", 7, position=(0, 0, 0))
         >>> centre_less_corner = objectives.neuron("conv3b", 7) - corner
     """
-    return Objective.of(Neuron(source(layer, before_activation), units_of(channels), position))
+    read = source(layer, before_activation)
+    return Objective.of(Neuron(read, units_of(channels), as_position(position)))
 
 
 def frame(

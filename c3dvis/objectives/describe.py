@@ -1,14 +1,14 @@
 """Objectives in words, for people."""
 
 from c3dvis.objectives.basic import Frame, Neuron
-from c3dvis.objectives.classes import Logit, LogOdds, OfClass
+from c3dvis.objectives.classes import LogOdds, OfClass
 from c3dvis.objectives.directions import DirectionNeuron
 from c3dvis.objectives.functions import Function
 from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.terms import Term
 
-_KINDS: dict[type[Term], str] = {Frame: "channel"}
-_OF_CLASSES: dict[type[OfClass], str] = {Logit: "logit", LogOdds: "log odds"}
+# Where it is not the name of the class in lower case.
+_KINDS: dict[type[Term], str] = {Frame: "channel", LogOdds: "log odds"}
 
 
 def describe(objective: Objective) -> str:
@@ -27,13 +27,14 @@ def describe(objective: Objective) -> str:
     parts = []
     for weight, term in objective.terms:
         unit = ", ".join(map(str, term.units))
+        kind = _KINDS.get(type(term), type(term).__name__.lower())
         if isinstance(term, OfClass):
-            what = f"{_OF_CLASSES[type(term)]} of {unit}"
+            what = f"{kind} of {unit}"
         elif isinstance(term, Function):
             called = getattr(term.function, "__name__", type(term.function).__name__)
             what = f"{called} of {', '.join(term.names)}"
         else:
-            what = f"{_KINDS.get(type(term), type(term).__name__.lower())} {unit} of {term.layer}"
+            what = f"{kind} {unit} of {term.layer}"
         what += _where(term)
         parts.append(what if weight == 1 else f"{weight:g} x {what}")
     return " + ".join(parts)

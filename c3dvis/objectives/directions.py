@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike
 
 from c3dvis.objectives.objective import Objective
 from c3dvis.objectives.products import checked_power, dot
-from c3dvis.objectives.terms import BEFORE_ACTIVATION, Match, Position, Values, position_in, source
+from c3dvis.objectives.terms import (
+    BEFORE_ACTIVATION,
+    Match,
+    Position,
+    Values,
+    as_position,
+    position_in,
+    source,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +133,8 @@ def direction_neuron(
     """
     rows = _vectors(vectors)
     reads, units = source(layer, before_activation), tuple(range(len(rows)))
-    return Objective.of(
-        DirectionNeuron(reads, units, vectors=rows, power=checked_power(power), position=position)
-    )
+    options = {"power": checked_power(power), "position": as_position(position)}
+    return Objective.of(DirectionNeuron(reads, units, vectors=rows, **options))
 
 
 def _vectors(vectors) -> Values:

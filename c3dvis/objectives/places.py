@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from c3dvis.objectives.terms import Values
+from c3dvis.objectives.terms import Values, whole
 
 _EXPECTED = (
     "Expected where= a frame such as 3, slices such as np.s_[2:5] or np.s_[:, 8:16, 8:16], or a "
@@ -108,14 +107,12 @@ def _interval(part: Any) -> tuple[int | None, int | None]:
     if isinstance(part, slice):
         if part.step not in (None, 1):
             raise ValueError(f"{_EXPECTED}. Received: slices with a step of {part.step}.")
-        return _whole_or_none(part.start), _whole_or_none(part.stop)
+        ends = (part.start, part.stop)
+        start, stop = (None if end is None else whole(end) for end in ends)
+        return start, stop
     if part < 0:
         raise ValueError(f"{_EXPECTED}, counted from 0. Received: {part}.")
     return int(part), int(part) + 1
-
-
-def _whole_or_none(end: Any) -> int | None:
-    return None if end is None else operator.index(end)
 
 
 def _mask(given: np.ndarray) -> Values:

@@ -215,6 +215,11 @@ def whole(unit) -> int:
     raise ValueError(f"Expected whole numbers from 0. Received: {unit!r}.")
 
 
+def as_position(position: Any) -> Any:
+    """A list or an array as a tuple, so that objectives of it can be compared."""
+    return tuple(position) if isinstance(position, (Sequence, np.ndarray)) else position
+
+
 def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Position:
     """A position `(t, y, x)` that lies in the extent; None is the centre.
 
@@ -243,19 +248,17 @@ def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -
     if not isinstance(unit, int):
         raise ValueError(f"Expected the index of a {kind}. Received: {unit!r}.")
     if count is None:
-        raise ValueError(f"{owner} has no fixed number of {kind}s. Expected one that has.")
-    if not 0 <= unit < count:
         raise ValueError(
-            f"{owner} has {counted(count, kind)}. Expected {_choice(count, kind)}. "
-            f"Received: {unit}."
+            f"{owner} has a last axis of any length. Expected a fixed one. Received: {kind} {unit}."
+        )
+    if not 0 <= unit < count:
+        choice = f"an index from 0 to {count - 1}"
+        if count == 1 and kind == "class":
+            choice = "0, or -objectives.logit(0) for what speaks against it"
+        raise ValueError(
+            f"{owner} has {counted(count, kind)}. Expected {choice}. Received: {unit}."
         )
     return unit
-
-
-def _choice(count: int, kind: str) -> str:
-    if count == 1 and kind == "class":
-        return "0, or -objectives.logit(0) for what speaks against it"
-    return f"an index from 0 to {count - 1}"
 
 
 def names_of_classes(network) -> tuple[str, ...] | None:

@@ -28,11 +28,6 @@ def check(colours: str) -> str:
     raise unknown("colours", colours, COLOURS)
 
 
-def channels(colours: str, clip_channels: int) -> int:
-    """Channels that a signal has for clips of so many."""
-    return 1 if colours == "grey" and clip_channels == 3 else clip_channels
-
-
 def to_clips(signals, colours: str, clip_channels: int):
     """Signals `(..., K)` to values in [0, 1] `(..., C)`.
 

@@ -1,6 +1,7 @@
 """What all parametrizations share: weights a clip, a start from a seed, and decoding to clips."""
 
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -51,8 +52,10 @@ class Parametrization(keras.layers.Layer):
     def build(self, clips_shape):
         """Adds weights for clips of shape `(N, T, H, W, C)`."""
         self.clips_shape = tuple(clips_shape)
-        channels = colour_choices.channels(self.colours, self.clips_shape[-1])
-        self.signal_shape = (*self.clips_shape[1:-1], channels)
+        channels = self.clips_shape[-1]
+        # Grey clips of three channels are made from signals of one.
+        one = self.colours == "grey" and channels == 3
+        self.signal_shape = (*self.clips_shape[1:-1], 1 if one else channels)
         self.setup()
         shapes = [latent.shape for latent in self.start(np.random.default_rng(0))]
         self.latents = [self.add_latent((self.clips_shape[0], *shape)) for shape in shapes]
@@ -148,6 +151,6 @@ class Wrapper(Parametrization):
 
 def positive(value: float, name: str) -> float:
     """A finite number above 0, or a ValueError that names it."""
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value}.")
+    if not (isinstance(value, numbers.Real) and value > 0 and math.isfinite(value)):
+        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
     return value

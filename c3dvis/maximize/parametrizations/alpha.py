@@ -21,6 +21,11 @@ _SHARPNESS = 3.0
 # The opacity before the sigmoid, at the start: 0.88 after it. Where all is clear at first, the
 # background excites the unit, and nothing grows.
 _OPAQUE = 2.0
+# Of the background: points along each axis between which the noise is linear, and the length of the
+# range around grey that its values are drawn from. One point in time stands still, which excites
+# fewer units than noise that changes.
+_POINTS = (1, 5, 5)
+_CONTRAST = 0.7
 
 
 @keras.saving.register_keras_serializable(package="c3dvis")
@@ -89,9 +94,6 @@ class Clearing(Conditioning):
         super().__init__(**kwargs)
         self.share = share
 
-    def get_config(self):
-        return {**super().get_config(), "share": self.share}
-
     def condition(self, gradient):
         alpha = gradient[..., -1:]
         pull = ops.mean(ops.abs(alpha), axis=(1, 2, 3, 4), keepdims=True)
@@ -121,34 +123,18 @@ class OverBackground(Transform):
 
     Args:
         shape: `(T, H, W, C)` of the clips without alpha.
-        points: Points in time, and along height and width, between which the noise is linear. One
-            point in time stands still, which excites fewer units than noise that changes.
-        contrast: Length of the range around grey that its values are drawn from.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        *,
-        points: tuple[int, int] = (1, 5),
-        contrast: float = 0.7,
-        **kwargs,
-    ):
+    def __init__(self, shape: tuple[int, ...], **kwargs):
         super().__init__(**kwargs)
-        self.contrast = contrast
-        self.shape, self.points = tuple(shape), tuple(points)
         *extent, channels = shape
-        size = [min(n, m) for n, m in zip(extent, (points[0], points[1], points[1]), strict=True)]
+        size = [min(n, points) for n, points in zip(extent, _POINTS, strict=True)]
         self.grid = (*size, channels)
         self.uniforms = math.prod(self.grid)
         self.matrices = [_grids.linear(n, m) for n, m in zip(extent, size, strict=True)]
 
-    def get_config(self):
-        own = {"shape": self.shape, "points": self.points, "contrast": self.contrast}
-        return {**super().get_config(), **own}
-
     def call(self, clips, uniforms):
-        grid = ops.reshape(uniforms - 0.5, (clips.shape[0], *self.grid)) * self.contrast + 0.5
+        grid = ops.reshape(uniforms - 0.5, (clips.shape[0], *self.grid)) * _CONTRAST + 0.5
         background = _grids.stretch(grid, self.matrices)
         alpha = clips[..., -1:]
         return clips[..., :-1] * alpha + background * (1 - alpha)

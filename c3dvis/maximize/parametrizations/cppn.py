@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
+from c3dvis.maximize.transforms._resampling import whole
 
 # Of arctan and its square, for normally distributed input: so that each has mean 0, deviation 1.
 _DEVIATION = 0.6712
@@ -19,12 +20,12 @@ class CPPN(Parametrization):
 
     Each clip is a small dense network of its own, asked at each pixel of each frame. What it makes
     is smooth at any resolution and free of noise; fine detail comes late or never. Every layer
-    puts out an odd and an even function of what it gets, the arctangent and its square, as in
+    returns an odd and an even function of its input, the arctangent and its square, as in
     Mordvintsev et al. (2018, https://distill.pub/2018/differentiable-parameterizations).
 
     The weights are how far each network has moved from its start, which is kept apart: weight decay
-    then pulls back to the start, where it would otherwise pull the whole clip to one colour. One
-    of 1 counts as much as a start of deviation `stiffness` does.
+    then pulls back to the start, where it would otherwise pull the whole clip to one colour. A
+    weight of `stiffness` counts as much as a start of 1, which is their standard deviation.
 
     Args:
         layers: Hidden layers.
@@ -53,10 +54,7 @@ class CPPN(Parametrization):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for value, name in ((layers, "layers"), (units, "units")):
-            if value != int(value) or value < 1:
-                raise ValueError(f"Expected {name} to be a whole number from 1. Received: {value}.")
-        self.layers, self.units = int(layers), int(units)
+        self.layers, self.units = whole(layers, "layers", 1), whole(units, "units", 1)
         self.detail = positive(detail, "detail")
         self.stiffness = positive(stiffness, "stiffness")
 

@@ -29,7 +29,7 @@ class Fourier(Parametrization):
             many units of trained networks are off for the whole clip.
         directions: One for each clip, in degrees: 0 is right, 90 up. It then has, beside its mean
             colour, only waves that drift within 45 degrees of that; what bounds it to [0, 1] adds
-            few others. Of one generator, clips of opposite directions start as one clip played
+            few others. From one generator, clips of opposite directions start as one clip played
             forward and backward. None is all waves.
         **kwargs: Those of `Parametrization`: colours, name.
 

@@ -26,8 +26,8 @@ class MaCo(Parametrization):
     What is held is the magnitude of the signal before the sigmoid.
 
     With `hold_time` the magnitude is held for each frequency in space and time, and the mean, of
-    which only the sign were free, is grey. Without, it is held for each frequency in space, summed
-    (as power) over time: a clip may then be as fast or as slow as its unit likes.
+    which only the sign would be free, is grey. Without, it is held for each frequency in space,
+    summed (as power) over time: a clip may then be as fast or as slow as its unit likes.
 
     A unit that looks for one frequency gets a hundredth of the power there, and the rest of the
     clip keeps its contrast: of planted waves, none is recovered, most by construction
@@ -87,7 +87,7 @@ class MaCo(Parametrization):
         frames, height, width, channels = self.signal_shape
         self.spectrum_shape = (channels, width // 2 + 1, frames, height)
         # Width leads, as in `Fourier`.
-        held = self._law() if self.magnitude is None else self._given()
+        held = self._magnitude()
         if self.hold_time:
             held[:, 0, 0, 0] = 0
         power = np.sum(mirrored(width)[:, None, None] * held**2, axis=(1, 2, 3), keepdims=True)
@@ -100,14 +100,12 @@ class MaCo(Parametrization):
         own = mirrored(width) == 1
         self.own_mirror = np.broadcast_to(own[:, None, None], self.spectrum_shape[1:])
 
-    def _law(self) -> np.ndarray:
-        frames, height, width, _ = self.signal_shape
-        exponents = self.spatial_exponent, self.temporal_exponent
-        return natural_amplitude(frames, height, width, *exponents)[None]
-
-    def _given(self) -> np.ndarray:
+    def _magnitude(self) -> np.ndarray:
+        """The magnitude that is given, or the law's, in any unit: `(K or 1, W // 2 + 1, T, H)`."""
         frames, height, width, channels = self.signal_shape
-        assert self.magnitude is not None
+        if self.magnitude is None:
+            exponents = self.spatial_exponent, self.temporal_exponent
+            return natural_amplitude(frames, height, width, *exponents)[None]
         expected = (frames, height, width // 2 + 1, channels)
         if self.magnitude.shape not in (expected, (*expected[:3], 1)):
             raise ValueError(

@@ -5,6 +5,7 @@ import numpy as np
 
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
+from c3dvis.maximize.transforms._resampling import whole
 
 # How far a weight of 1 moves the signal, over all levels. Steps of the weights are spread over all
 # that a clip shows, where those of `Fourier` go to a few waves: 1 would be too slow.
@@ -20,7 +21,7 @@ class Pyramid(Parametrization):
     https://doi.org/10.1109/TCOM.1983.1095851) over height, width and time, with linear stretching.
 
     Args:
-        levels: Grids at most, the finest one weight a pixel; fewer where the coarsest has a point.
+        levels: Grids at most, the finest one weight a pixel; no more than halvings to one point.
         fineness: Weight of a level beside the next coarser one: below 1 for smoother clips.
         deviation: Standard deviation of the weights at the start.
         **kwargs: Those of `Parametrization`: colours, name.
@@ -34,9 +35,7 @@ class Pyramid(Parametrization):
 
     def __init__(self, *, levels: int = 5, fineness: float = 1.0, deviation: float = 0.1, **kwargs):
         super().__init__(**kwargs)
-        if levels != int(levels) or levels < 1:
-            raise ValueError(f"Expected 1 level or more. Received: {levels}.")
-        self.levels = int(levels)
+        self.levels = whole(levels, "levels", 1)
         self.fineness = positive(fineness, "fineness")
         self.deviation = positive(deviation, "deviation")
 

@@ -16,8 +16,8 @@ class TextureFlow(Wrapper):
     Nothing can appear, vanish or change its colour, so a unit is shown by what moves and where to.
     The flow is a coarse grid of velocities, blended by cubic B-splines. A pixel's displacement is
     the sum of the velocities that were there from the middle frame on, which shows the picture as
-    it is; each frame reads the picture at the displaced places, linearly between its pixels, and
-    round its edges.
+    it is; each frame reads the picture at the displaced places, linearly between its pixels. What
+    moves out at one edge comes in at the opposite one.
 
     Args:
         inner: The picture, as a clip of one frame; None is `Fourier()`.

@@ -8,8 +8,9 @@ import numpy as np
 from c3dvis import autodiff
 from c3dvis.maximize.subnetwork.cut import Subnetwork
 
-# On a CPU, convolutions of whole clips gain little from company and lose once their activations
-# leave the cache; loops over time and small parts of a clip gain more, and a GPU most of all.
+# On a CPU, convolutions of whole clips gain little from being computed together, and lose once
+# their activations leave the cache; loops over time and small parts of a clip gain more, and a GPU
+# most of all.
 _OF_WHOLE_CLIPS, _OF_SMALL_WORK, _ON_GPU = 5, 16, 32
 _SMALL = 0.25  # of a clip's volume
 # Activations live twice, as values and as gradients, and convolutions want room beside them.
@@ -34,9 +35,8 @@ def choose_batch_size(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> in
     memory = free_memory()
     if memory is None:
         return most
-    return max(
-        1, min(most, int(_SHARE_OF_MEMORY * memory // bytes_of_a_clip(subnetwork, clip_shape)))
-    )
+    fitting = int(_SHARE_OF_MEMORY * memory // bytes_of_a_clip(subnetwork, clip_shape))
+    return max(1, min(most, fitting))
 
 
 def bytes_of_a_clip(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> int:

@@ -51,7 +51,6 @@ class Subnetwork:
         objective: Of the same units as the one given, for what is computed.
         box: What is computed of the clip: `(first, end)` of frames, rows and columns.
         dtype: As given.
-        reason: Why that is the whole clip, where the objective reads single places; else None.
 
     Raises:
         ValueError: An unknown layer or dtype, or a layer that can't be copied.
@@ -76,9 +75,6 @@ class Subnetwork:
             self.tap, layer_graph, _wanted(terms, places, keys), dtype=dtype
         )
         self.box = self.network.box
-        self.reason = layer_graph.reason(
-            keys[t.layer] for t in terms if isinstance(t, _SINGLE_POSITION_TERMS)
-        )
         self.whole: set[int] = set()
         self._views = []
         for i, (term, place) in enumerate(zip(terms, places, strict=True)):

@@ -52,16 +52,12 @@ def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> Channel
         whole.update(step.inputs)
         return _of_convolution(crop, step)
     if isinstance(layer, keras.layers.Add):
-        chains = [
-            channel_function(crop, one, whole) if _is_chain(crop, one) else None
-            for one in step.inputs
-        ]
-        if not any(chains):
+        chains = [one for one in step.inputs if _is_chain(crop, one)]
+        if not chains:
             return None
-        whole.update(key for key, chain in zip(step.inputs, chains, strict=True) if chain is None)
-        each: list[ChannelFunction] = [
-            _of_all(one) if chain is None else chain
-            for chain, one in zip(chains, step.inputs, strict=True)
+        each = [
+            channel_function(crop, one, whole) if one in chains else _own_of_all(one, whole)
+            for one in step.inputs
         ]
         return _behind(crop, step, each)
     alone = len(step.inputs) == 1 and _by_channel(layer)
@@ -69,7 +65,7 @@ def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> Channel
     return None if inner is None else _behind(crop, step, [inner])
 
 
-def _behind(crop: CroppedNetwork, step: Step, each: Sequence[ChannelFunction]) -> ChannelFunction:
+def _behind(crop: CroppedNetwork, step: Step, each: Sequence) -> ChannelFunction:
     """One channel a clip of a layer that computes channels separately."""
     layer = crop.layer(step)
 
@@ -114,7 +110,9 @@ def _is_chain(crop: CroppedNetwork, key: int) -> bool:
     return _is_convolution(layer)
 
 
-def _of_all(key: int) -> ChannelFunction:
+def _own_of_all(key: int, whole: set[int]) -> ChannelFunction:
+    """One channel a clip of a tensor that is computed in full."""
+    whole.add(key)
     return lambda values, channels, relu: _chosen(values[key], channels)
 
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from c3dvis.maximize.transforms._resampling import GREY, Transform
+from c3dvis.maximize.transforms._resampling import GREY, Transform, whole
 
 
 class ColourNoise(Transform):
@@ -30,10 +30,8 @@ class ColourNoise(Transform):
             raise ValueError(
                 f"Expected gain and offset from 0 to below 1. Received: {gain}, {offset}."
             )
-        if channels < 1:
-            raise ValueError(f"Expected 1 channel or more. Received: {channels}.")
-        self.gain, self.offset, self.channels = gain, offset, channels
-        self.uniforms = 2 * channels
+        self.gain, self.offset, self.channels = gain, offset, whole(channels, "channels", 1)
+        self.uniforms = 2 * self.channels
 
     def call(self, clips, uniforms):
         if clips.shape[-1] != self.channels:
