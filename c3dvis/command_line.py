@@ -159,10 +159,10 @@ def load_keras() -> None:
                 autodiff.gpu_count()  # starts the backend
         except (ImportError, ValueError, AttributeError, TypeError) as error:
             backend = os.environ.get("KERAS_BACKEND")
-            chosen = "as keras.json says" if backend is None else f"KERAS_BACKEND={backend}"
+            chosen = "" if backend is None else f"KERAS_BACKEND={backend}, and "
             raise ValueError(
-                "Expected Keras with a backend that is installed, tensorflow where KERAS_BACKEND "
-                f"and keras.json name no other. Received: {chosen}, and {error}"
+                "Expected Keras with a backend that is installed: tensorflow, unless KERAS_BACKEND "
+                f"or keras.json names another. Received: {chosen}{error}"
             ) from error
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")

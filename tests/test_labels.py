@@ -68,7 +68,7 @@ def test_the_best_classes_of_each_clip(tmp_path):
         ([[0.1, 0.9]], 0, ("a", "b"), "top=0"),
         ([[0.1, 0.9]], 1, ("a", "b", "c"), "Expected 2 class names.* Received: 3"),
         ([[0.1, 0.9]], 1, "none.txt", "text file of labels"),
-        ([[0.1, 0.9]], 1, {"a", "b"}, "class_names as a list in the order.* Received: set"),
+        ([[0.1, 0.9]], 1, {"a", "b"}, "class_names as a list of names in the order"),
         ([["a", "b"]], 1, None, "of numbers. Received: .*'a', 'b'"),
         ([[0.1, 0.9], [0.1]], 1, None, "of numbers. Received: "),
     ],
@@ -161,6 +161,7 @@ def test_names_of_classes_are_a_list_an_array_or_a_dict():
     ):
         network.class_names = names
         assert names_of_classes(network) == ("wave", "clap", "jump")
+        assert decode_predictions([[0.1, 0.7, 0.2]], 1, class_names=names)[0][0][1] == "clap"
         assert objectives.of("clap", network) == objectives.logit("clap")
     for wrong, told in (
         (["wave"], "3 class names, one an output. Received: 1"),

@@ -141,11 +141,11 @@ def test_clips_of_one_frame_and_pixel(name):
     assert np.isfinite(penalties(kind(**{weight: 1.0}), one)).all()
 
 
-@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf"), "1"])
 @pytest.mark.parametrize("name", EACH)
 def test_wrong_weights_are_refused(name, bad):
     kind, weight = EACH[name]
-    with pytest.raises(ValueError, match=f"weights of 0 or more. Received: .*{weight}={bad}"):
+    with pytest.raises(ValueError, match=f"weights of 0 or more. Received: .*{weight}={bad!r}"):
         kind(**{weight: bad})
 
 

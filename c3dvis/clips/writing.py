@@ -50,6 +50,7 @@ def write(
         OSError: where the file cannot be written; nothing is left behind.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write(f"{folder}/noise.gif", np.random.default_rng(0).random((8, 16, 16, 3)))
     ...     os.listdir(folder)

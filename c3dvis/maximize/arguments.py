@@ -1,9 +1,6 @@
 """Checks of a Maximizer's arguments, and their defaults."""
 
-import contextlib
 import inspect
-import math
-import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from c3dvis import clips as clip_values
 from c3dvis.maximize import transforms
+from c3dvis.maximize.checks import are_numbers, whole
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
-from c3dvis.maximize.transforms._resampling import whole
 from c3dvis.objectives import Objective
 from c3dvis.text import unknown
 
@@ -94,8 +91,7 @@ def new_optimizer(
 ) -> keras.optimizers.Optimizer:
     """A new optimizer for a Maximizer; an optimizer can't be shared by several models."""
     if not (learning_rate is None or isinstance(learning_rate, LearningRateSchedule)):
-        is_number = isinstance(learning_rate, numbers.Real) and not isinstance(learning_rate, bool)
-        if not (is_number and learning_rate > 0):
+        if not (are_numbers(learning_rate) and learning_rate > 0):
             raise ValueError(f"Expected a learning rate above 0. Received: {learning_rate!r}.")
     if optimizer is None:
         rate = LEARNING_RATE if learning_rate is None else learning_rate
@@ -188,14 +184,6 @@ def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...])
             continue
         if isinstance(penalty, (np.ndarray, np.generic)):
             raise ValueError(f"{expected}. Received: one that returns an array of NumPy.")
-
-
-def as_numbers(given: Any) -> tuple[float, ...]:
-    """Finite numbers as floats; none of them where one is something else."""
-    with contextlib.suppress(TypeError, ValueError):
-        numbers_given = tuple(float(number) for number in given)
-        return numbers_given if all(map(math.isfinite, numbers_given)) else ()
-    return ()
 
 
 def start_clips(start: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips as clip_files
-from c3dvis.maximize.transforms._resampling import whole
+from c3dvis.maximize.checks import are_numbers, whole
 
 __all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
@@ -146,8 +146,8 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def __init__(self, patience: int = 16, *, least_rise: float = 0.01):
         super().__init__()
-        if not 0 <= least_rise < float("inf"):
-            raise ValueError(f"Expected a smallest rise of 0 or more. Received: {least_rise}.")
+        if not (are_numbers(least_rise) and least_rise >= 0):
+            raise ValueError(f"Expected a smallest rise of 0 or more. Received: {least_rise!r}.")
         self.patience, self.least_rise = whole(patience, "patience", 1), least_rise
         self.stalled_at = np.zeros(0, int)
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from c3dvis.maximize.checks import whole
 from c3dvis.maximize.smoothing import doubling, halving
 from c3dvis.maximize.transforms import Transform
-from c3dvis.maximize.transforms._resampling import resample, whole
+from c3dvis.maximize.transforms._resampling import resample
 
 __all__ = ["LaplacianGradient", "UnitGradient", "split"]
 

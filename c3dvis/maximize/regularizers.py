@@ -3,12 +3,12 @@
 All are in units of activation and per pixel: a weight means the same for clips of any size.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras import ops
 
+from c3dvis.maximize.checks import are_numbers
 from c3dvis.maximize.smoothing import smoothing
 from c3dvis.maximize.transforms._resampling import GREY, resample
 
@@ -25,8 +25,8 @@ class Regularizer:
 
     def __post_init__(self):
         weights = vars(self)
-        if not all(0 <= weight < math.inf for weight in weights.values()):
-            received = ", ".join(f"{name}={weight}" for name, weight in weights.items())
+        if not (are_numbers(*weights.values()) and min(weights.values()) >= 0):
+            received = ", ".join(f"{name}={weight!r}" for name, weight in weights.items())
             raise ValueError(f"Expected weights of 0 or more. Received: {received}.")
 
     def __call__(self, clips):

@@ -11,6 +11,7 @@ from keras import ops
 from c3dvis import objectives
 from c3dvis.clips import showing
 from c3dvis.maximize import arguments, run
+from c3dvis.maximize.checks import as_numbers
 from c3dvis.maximize.defaults import STEPS
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness
@@ -124,7 +125,7 @@ def slow_to_fast(
         >>> path.clips.shape, path.scores.shape
         ((2, 1, 16, 64, 64, 3), (2, 1))
     """
-    given, weights = weights, arguments.as_numbers(weights)
+    given, weights = weights, as_numbers(weights)
     if not weights or min(weights) < 0:
         raise ValueError(f"Expected finite weights of 0 or more. Received: {given!r}.")
     run.check(steps, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from c3dvis import files
-from c3dvis.objectives.terms import names_of_classes
+from c3dvis.objectives.terms import in_order, names_of_classes
 
 if TYPE_CHECKING:
     import keras
@@ -116,12 +116,7 @@ def _names(class_names: Any, count: int) -> Sequence[str]:
         return KINETICS_400
     if isinstance(class_names, (str, os.PathLike)):
         return read_labels(class_names)
-    if not isinstance(class_names, Iterable) or isinstance(class_names, (Mapping, Set)):
-        raise ValueError(
-            "Expected class_names as a list in the order of the outputs, a network or a file. "
-            f"Received: {type(class_names).__name__}."
-        )
-    return tuple(class_names)
+    return in_order(class_names)
 
 
 # The 400 classes of Kinetics in the order of I3D's outputs: `label_map.txt` of

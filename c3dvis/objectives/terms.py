@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -262,33 +262,45 @@ def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -
 
 
 def names_of_classes(network) -> tuple[str, ...] | None:
-    """The names of a network's classes in the order of its outputs; None if it has none.
-
-    Its attribute `class_names` is a list, a tuple or an array of names, or a dict from names to
-    indices or from indices to names.
+    """The names of a network's classes, its attribute `class_names`; None if it has none.
 
     Raises:
-        ValueError: If it is none of these, or has another number of names than the output.
+        ValueError: What `in_order` refuses, or another number of names than the output's.
     """
     given = getattr(network, "class_names", None)
     if given is None:
         return None
-    names = given
-    if isinstance(given, Mapping):
-        by_index = {v: k for k, v in given.items()} if 0 not in given else given
-        names = [by_index.get(i) for i in range(len(given))]
-    if isinstance(names, str) or not isinstance(names, Iterable) or None in (names := list(names)):
-        raise ValueError(
-            "Expected class_names as a list of names in the order of the outputs, or a dict of "
-            f"names and indices from 0. Received: {given!r:.200}."
-        )
+    names = in_order(given)
     outputs = list(getattr(network, "outputs", None) or [])
     count = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) > 1 else None
     if count is not None and names and len(names) != count:
         raise ValueError(
             f"Expected {counted(count, 'class name')}, one an output. Received: {len(names)}."
         )
-    return tuple(map(str, names)) or None
+    return names or None
+
+
+def in_order(class_names: Any) -> tuple[str, ...]:
+    """The names of classes in the order of the outputs.
+
+    Args:
+        class_names: A list, a tuple or an array of names in this order; or a dict from names to
+            indices or from indices to names.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    names = class_names
+    if isinstance(names, Mapping):
+        by_index = names if 0 in names else {index: name for name, index in names.items()}
+        names = [by_index.get(index) for index in range(len(names))]
+    no_list = isinstance(names, (str, Set)) or not isinstance(names, Iterable)
+    if no_list or None in (names := list(names)):
+        raise ValueError(
+            "Expected class_names as a list of names in the order of the outputs, or a dict of "
+            f"names and indices from 0. Received: {class_names!r:.200}."
+        )
+    return tuple(map(str, names))
 
 
 def class_index(name: str, class_names: Sequence[str] | None) -> int:

@@ -1,8 +1,5 @@
 """What all parametrizations share: weights a clip, a start from a seed, and decoding to clips."""
 
-import math
-import numbers
-
 import keras
 import numpy as np
 from keras import ops
@@ -147,10 +144,3 @@ class Wrapper(Parametrization):
     def from_config(cls, config):
         inner = keras.saving.deserialize_keras_object(config["inner"])
         return cls(**{**config, "inner": inner})
-
-
-def positive(value: float, name: str) -> float:
-    """A finite number above 0, or a ValueError that names it."""
-    if not (isinstance(value, numbers.Real) and value > 0 and math.isfinite(value)):
-        raise ValueError(f"Expected {name} to be a finite number above 0. Received: {value!r}.")
-    return value

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
+from c3dvis.maximize.checks import positive, whole
 from c3dvis.maximize.parametrizations import _grids
-from c3dvis.maximize.parametrizations._parametrization import Parametrization, positive
-from c3dvis.maximize.transforms._resampling import whole
+from c3dvis.maximize.parametrizations._parametrization import Parametrization
 
 # How far a weight of 1 moves the signal, over all levels. Steps of the weights are spread over all
 # that a clip shows, where those of `Fourier` go to a few waves: 1 would be too slow.

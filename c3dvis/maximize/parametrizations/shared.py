@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from c3dvis.maximize.checks import whole
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier
@@ -48,9 +49,9 @@ class Shared(Wrapper):
         super().__init__(Fourier() if inner is None else inner, **kwargs)
         if between not in _BETWEEN:
             raise unknown("between", between, _BETWEEN)
-        self.factors = tuple(factors)
-        if not self.factors or any(f != int(f) or f < 1 for f in self.factors):
-            raise ValueError(f"Expected whole factors of 1 or more. Received: {self.factors}.")
+        if np.ndim(factors) != 1 or not len(factors):
+            raise ValueError(f"Expected factors such as (4, 8). Received: {factors!r}.")
+        self.factors = tuple(whole(factor, "factors", 1) for factor in factors)
         self.between = between
         self.batchwise = self.batchwise or between == "clips"
 

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from c3dvis.maximize.checks import positive, whole
 from c3dvis.maximize.parametrizations import _grids
-from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper, positive
+from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier
 
 
@@ -43,9 +44,9 @@ class TextureFlow(Wrapper):
         **kwargs,
     ):
         super().__init__(Fourier() if inner is None else inner, **kwargs)
-        self.points = tuple(points)
-        if len(self.points) != 2 or any(p != int(p) or p < 1 for p in self.points):
-            raise ValueError(f"Expected two whole numbers of points from 1. Received: {points}.")
+        if np.shape(points) != (2,):
+            raise ValueError(f"Expected points=(in time, along a side). Received: {points!r}.")
+        self.points = tuple(whole(count, "points", 1) for count in points)
         self.speed = positive(speed, "speed")
         self.deviation = positive(deviation, "deviation")
 

@@ -1,6 +1,5 @@
 """Transforms as matrices: each output row, column or frame is read from a weighted few inputs."""
 
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,11 +110,3 @@ def interpolation(positions, length: int):
     """
     inside = ops.clip(positions, 0, length - 1)[..., None]
     return ops.maximum(1 - ops.abs(inside - ops.arange(length, dtype="float32")), 0)
-
-
-def whole(value: int, name: str, least: int = 0) -> int:
-    """A whole number from `least`, or a ValueError that names it."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and value >= least and float(value).is_integer()):
-        raise ValueError(f"Expected {name} to be a whole number from {least}. Received: {value!r}.")
-    return int(value)

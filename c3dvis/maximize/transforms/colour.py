@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from c3dvis.maximize.transforms._resampling import GREY, Transform, whole
+from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.maximize.transforms._resampling import GREY, Transform
 
 
 class ColourNoise(Transform):
@@ -26,9 +27,9 @@ class ColourNoise(Transform):
 
     def __init__(self, gain: float = 0.2, offset: float = 0.1, *, channels: int = 3, **kwargs):
         super().__init__(**kwargs)
-        if not (0 <= gain < 1 and 0 <= offset < 1):
+        if not (are_numbers(gain, offset) and 0 <= gain < 1 and 0 <= offset < 1):
             raise ValueError(
-                f"Expected gain and offset from 0 to below 1. Received: {gain}, {offset}."
+                f"Expected gain and offset from 0 to below 1. Received: {gain!r}, {offset!r}."
             )
         self.gain, self.offset, self.channels = gain, offset, whole(channels, "channels", 1)
         self.uniforms = 2 * self.channels

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.transforms._resampling import Resampling, Transform, interpolation, whole
+from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.maximize.transforms._resampling import Resampling, Transform, interpolation
 
 
 class Pad(Resampling):
@@ -72,8 +73,10 @@ class Scale(Resampling):
 
     def __init__(self, smallest: float = 0.9, largest: float = 1.1, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < smallest <= largest < math.inf:
-            raise ValueError(f"Expected 0 < smallest <= largest. Received: {smallest}, {largest}.")
+        if not (are_numbers(smallest, largest) and 0 < smallest <= largest):
+            raise ValueError(
+                f"Expected 0 < smallest <= largest. Received: {smallest!r}, {largest!r}."
+            )
         self.smallest, self.largest = smallest, largest
 
     def matrices(self, shape, uniforms):
@@ -104,8 +107,8 @@ class Crop(Resampling):
 
     def __init__(self, smallest: float = 0.8, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < smallest <= 1:
-            raise ValueError(f"Expected smallest in (0, 1]. Received: {smallest}.")
+        if not (are_numbers(smallest) and 0 < smallest <= 1):
+            raise ValueError(f"Expected smallest in (0, 1]. Received: {smallest!r}.")
         self.smallest = smallest
 
     def matrices(self, shape, uniforms):
@@ -139,8 +142,8 @@ class Rotate(Transform):
 
     def __init__(self, degrees: float = 10.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= degrees <= 180:
-            raise ValueError(f"Expected degrees from 0 to 180. Received: {degrees}.")
+        if not (are_numbers(degrees) and 0 <= degrees <= 180):
+            raise ValueError(f"Expected degrees from 0 to 180. Received: {degrees!r}.")
         self.degrees = degrees
 
     def call(self, clips, uniforms):

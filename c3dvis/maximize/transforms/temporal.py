@@ -4,7 +4,8 @@ import math
 
 from keras import ops
 
-from c3dvis.maximize.transforms._resampling import Resampling, interpolation, whole
+from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.maximize.transforms._resampling import Resampling, interpolation
 
 
 class TemporalJitter(Resampling):
@@ -51,8 +52,10 @@ class Speed(Resampling):
 
     def __init__(self, slowest: float = 0.8, fastest: float = 1.25, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < slowest <= fastest < math.inf:
-            raise ValueError(f"Expected 0 < slowest <= fastest. Received: {slowest}, {fastest}.")
+        if not (are_numbers(slowest, fastest) and 0 < slowest <= fastest):
+            raise ValueError(
+                f"Expected 0 < slowest <= fastest. Received: {slowest!r}, {fastest!r}."
+            )
         self.slowest, self.fastest = slowest, fastest
 
     def matrices(self, shape, uniforms):
