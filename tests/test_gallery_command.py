@@ -594,7 +594,7 @@ def test_kill_9_leaves_no_half_file_and_costs_at_most_what_was_in_flight(model, 
 
 def test_a_real_ctrl_c_is_exit_code_130_and_no_traceback(model, tmp_path):
     out = tmp_path / "out"
-    arguments = ("--keras-model", model, "--out", out, "--steps", "200", "--batch-size", "1")
+    arguments = ("--keras-model", model, "--out", out, "--steps", "1000", "--batch-size", "1")
     process = run(["-m", "c3dvis.gallery"], *arguments)
     deadline = time.monotonic() + 120
     while not list(out.glob("*/0.json")) and time.monotonic() < deadline:
@@ -602,5 +602,5 @@ def test_a_real_ctrl_c_is_exit_code_130_and_no_traceback(model, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
-    assert "Traceback" not in error and f"--out {out} --steps 200" in error
+    assert "Traceback" not in error and f"--out {out} --steps 1000" in error
     assert 2 <= check_whole(out) < 16
