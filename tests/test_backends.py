@@ -237,8 +237,8 @@ def test_a_module_of_torch_is_one_layer():
     assert high > low
     frames = np.random.default_rng(0).random(shape, np.float32)
     for method, options in (("gradient", {}), ("grad_cam", {"layer": "module", "signed": True})):
-        found = attribute(network, frames, 0, method=method, **options)
-        assert found.heatmap.shape == shape[:3] and np.abs(found.heatmap).max() > 0
+        heatmap = attribute(network, frames, 0, method=method, **options).heatmap
+        assert heatmap.shape == shape[:3] and np.abs(heatmap).max() > 0
     after = [keras.ops.convert_to_numpy(weight) for weight in network.weights]
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -51,13 +51,13 @@ def pictures(name: str) -> list[bytes]:
         for kind, value in output.get("data", {}).items()
         if kind.startswith("image/")
     ]
-    found = [
+    in_pages = [
         encoded
         for output in outputs(name)
         for text in texts(output)
         for encoded in re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", text)
     ]
-    return [base64.b64decode(one, validate=True) for one in alone + found]
+    return [base64.b64decode(one, validate=True) for one in alone + in_pages]
 
 
 def without_pictures(text: str) -> str:
@@ -83,9 +83,9 @@ class TestNotebook:
         assert kinds and kinds <= shown
 
     def test_its_pictures_move_and_are_small(self, name):
-        found = pictures(name)
-        assert len(found) >= PICTURES[name]
-        for content in found:
+        shown = pictures(name)
+        assert len(shown) >= PICTURES[name]
+        for content in shown:
             assert len(content) <= LARGEST_PICTURE
             with Image.open(io.BytesIO(content)) as picture:
                 assert picture.n_frames > 1
