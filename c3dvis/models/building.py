@@ -39,20 +39,17 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
         'moving left'
     """
     entry = table.entry(name)
-    of_table = isinstance(weights, str)
-    if of_table and weights == "bundled":
-        weights = None if entry.weights is None else bundled.file(entry.weights)
-    elif of_table and weights in {other.published for other in table.NETWORKS}:
-        weights = _published(entry, str(weights))
-    else:
-        of_table = False
+    names = {"bundled", *(other.published for other in table.NETWORKS)}
+    by_name = isinstance(weights, str) and weights in names
+    if by_name:
+        weights = _by_name(entry, str(weights))
     builder = getattr(importlib.import_module(entry.module), entry.builder)
     options = inspect.signature(builder).parameters
     classes = entry.kwargs.get("classes", options["classes"].default)
     for option in kwargs:
         if option not in options:
             raise unknown(f"an option of {entry.builder}", option, options)
-    if of_table and weights is not None and kwargs.get("classes", classes) != classes:
+    if by_name and weights is not None and kwargs.get("classes", classes) != classes:
         raise ValueError(
             f"Expected classes={classes}, as the weights of {entry.name!r} have; weights=None "
             f"gives random ones for any number. Received: classes={kwargs['classes']!r}."
@@ -64,8 +61,10 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
     return network
 
 
-def _published(entry: Entry, weights: str) -> str:
-    """The full name of published weights: "i3d-kinetics400" for "kinetics400"."""
+def _by_name(entry: Entry, weights: str) -> str | os.PathLike | None:
+    """What a builder takes for "bundled", None without a file; for "kinetics400" the full name."""
+    if weights == "bundled":
+        return None if entry.weights is None else bundled.file(entry.weights)
     if weights == entry.published:
         return f"{entry.name}-{weights}"
     names = [other.name for other in table.NETWORKS if other.published == weights]
