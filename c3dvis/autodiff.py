@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from c3dvis import interrupts
+
 __all__ = [
     "compiled",
     "fit",
@@ -60,11 +62,13 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         model: Compiled.
         rows: `(N, ...)`, N a multiple of the batch size.
         batch_size: Rows of a step.
-        **options: Options of `keras.Model.fit`: callbacks, verbose, ...
+        **options: Options of `keras.Model.fit`: callbacks (a list), verbose, ...
 
     Returns:
         The history.
     """
+    check = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda _, logs: interrupts.check())
+    options["callbacks"] = [*options.get("callbacks", ()), check]
     if keras.backend.backend() != "tensorflow":
         _separate_buffers(model)
         try:
@@ -101,6 +105,7 @@ def predict(model: keras.Model, rows, **options):
         >>> predict(double, np.ones((3, 1), np.float32), verbose=0).ravel().tolist()
         [2.0, 2.0, 2.0]
     """
+    interrupts.check()
     if keras.backend.backend() == "tensorflow":
         model.make_predict_function()
         _silence_retracing_warning(model.predict_function)
@@ -261,6 +266,8 @@ def _values(result):
 
 
 def _tensors(arguments) -> list:
+    """The arguments of a compiled function, as tensors, on each of its calls."""
+    interrupts.check()
     return [keras.ops.convert_to_tensor(a) for a in arguments]
 
 

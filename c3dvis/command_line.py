@@ -76,10 +76,9 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         resume: The command that resumes the work, if there is one.
     """
     _open_streams()
-    interrupts.raise_again()
     hint = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
     try:
-        with warnings.catch_warnings():
+        with interrupts.raised(), warnings.catch_warnings():
             warnings.showwarning = _print_warning
             code = work()
         sys.stdout.flush()  # reports write errors here, and not when Python exits

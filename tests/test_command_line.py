@@ -1,13 +1,20 @@
 """What the commands share: exit codes, one line for what goes wrong, streams that are closed."""
 
+import contextlib
 import re
+import signal
 import subprocess
 import sys
 import warnings
+import weakref
 
+import keras
+import numpy as np
 import pytest
+from keras import ops
 
-from c3dvis import command_line, output_folder
+from c3dvis import autodiff, command_line, output_folder
+from c3dvis.maximize import maximize
 
 
 def raises(error):
@@ -35,6 +42,76 @@ def test_without_a_command_that_goes_on_none_is_told(capsys):
     assert command_line.run(raises(KeyboardInterrupt())) == 130
     assert command_line.run(raises(OSError(28, "No space left", "a"))) == 1
     assert "Go on" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def raising_ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_that_a_callback_swallows_stops_the_command(capsys, monkeypatch, raising_ctrl_c):
+    class Thing:
+        pass
+
+    def work():
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing  # Python prints what the callback raises, and continues
+        assert reference() is None
+        autodiff.compiled(ops.square)(2.0)
+        return 0
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    assert command_line.run(work) == 130
+    assert capsys.readouterr().err == "\nStopped.\n"
+    assert sys.unraisablehook is sys.__unraisablehook__
+    assert float(autodiff.compiled(ops.square)(2.0)) == 4.0  # only the command was to stop
+
+
+def test_ctrl_c_that_becomes_another_error_stops_the_command(raising_ctrl_c):
+    def work():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException as error:
+            raise ImportError("as compiled code does") from error
+
+    assert command_line.run(work) == 130
+
+
+class LosesCtrlC(keras.callbacks.Callback):
+    steps = 0
+
+    def on_train_begin(self, logs=None):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+
+
+def test_ctrl_c_that_is_lost_stops_a_fit_before_its_next_step(raising_ctrl_c):
+    network = keras.Sequential([keras.Input((2, 4, 4, 3)), keras.layers.Conv3D(1, 2, name="conv")])
+    loses = LosesCtrlC()
+
+    def work():
+        maximize(network, "conv:0", steps=4, callbacks=[loses], verbose=0)
+        return 0
+
+    assert (command_line.run(work), loses.steps) == (130, 0)
+
+
+def test_ctrl_c_that_is_lost_stops_a_prediction(raising_ctrl_c):
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(2.0)])
+
+    def work():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        autodiff.predict(network, np.zeros((4, 1), np.float32), verbose=0)
+        return 0
+
+    assert command_line.run(work) == 130
 
 
 def test_other_errors_are_not_hidden():

@@ -564,11 +564,12 @@ def test_ctrl_c_ends_a_command_that_starts_and_no_other_program(monkeypatch, nam
         monkeypatch.setattr(sys, "argv", [name, "gallery"])
         interrupts.end_at_once_while_starting()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        interrupts.raise_again()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        with interrupts.ending_at_once():
-            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with interrupts.raised():
+            with interrupts.ending_at_once():
+                assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup does: it stays so
         interrupts.end_at_once_while_starting()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
