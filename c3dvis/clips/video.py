@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -25,6 +24,10 @@ from c3dvis.clips.containers import cut_off
 from c3dvis.clips.sources import FewerFrames, check_frame_size, unreadable
 from c3dvis.clips.timing import Timing, measure
 
+# From PyAV 19 on, metadata that is not UTF-8 is read without being asked for.
+_ANY_METADATA: dict[str, Any] = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+)
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,mpegtsraw,flv,asf,ogg,nut,"
     "mxf,dv,rm,ivf,h264,hevc,m4v,mjpeg,obu,av1,gif,apng,yuv4mpegpipe,wtv,swf"
@@ -97,7 +100,7 @@ class Video:
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     # "file:" and the white list: neither a name nor a playlist may send FFmpeg to the network.
     only_files = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
-    with av.open(f"file:{path}", options=only_files, metadata_errors="replace") as container:
+    with av.open(f"file:{path}", options=only_files, **_ANY_METADATA) as container:
         streams = [
             stream
             for stream in container.streams.video
@@ -158,8 +161,7 @@ def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
 
 def _display(frame: VideoFrame) -> tuple[int, bool]:
     """Degrees that a frame is to be turned to the left, after mirroring left and right or not."""
-    data: Any = frame.side_data  # PyAV's types say of it that it yields something else
-    matrix = next((one for one in data if one.type == Type.DISPLAYMATRIX), None)
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return frame.rotation, False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.int64)
