@@ -272,8 +272,12 @@ def test_sheet_continues_a_long_clip_on_the_next_row():
     [
         ([], {}, "at least one clip"),
         ([steps(2, 4, 4), steps(2, 4, 6)], {}, r"one height and width.*\(4, 4\), \(4, 6\)"),
-        ([steps(2)], {"columns": 0}, "columns from 1"),
-        ([steps(2)], {"pad": -1}, "pad from 0"),
+        ([steps(2)], {"columns": 0}, "columns to be a whole number from 1"),
+        ([steps(2)], {"columns": "2"}, "columns to be a whole number from 1. Received: '2'"),
+        ([steps(2)], {"frames": 1.5}, "frames to be a whole number from 1. Received: 1.5"),
+        ([steps(2)], {"pad": -1}, "pad to be a whole number from 0"),
+        ([steps(2)], {"pad": float("nan")}, "pad to be a whole number from 0"),
+        (3, {}, "Expected a clip with axes"),
     ],
 )
 def test_sheet_refuses(rows, arguments, message):
@@ -426,6 +430,9 @@ def test_quality_buys_size(tmp_path, suffix):
         ("clip.mp4", {"fps": 0}, "Expected fps"),
         ("clip.mp4", {"fps": float("nan")}, "Expected fps"),
         ("clip.mp4", {"fps": "fast"}, "Expected fps"),
+        ("clip.mp4", {"fps": True}, "Expected fps"),
+        ("clip.jpg", {"quality": 55.5}, "quality from 1 to 100, a whole number"),
+        ("clip.jpg", {"quality": True}, "quality from 1 to 100"),
         ("clip.webp", {"quality": 0}, "quality from 1 to 100"),
         ("clip.webp", {"quality": "high"}, "quality from 1 to 100"),
         ("clip.png", {"quality": 50}, r"no quality for \.png"),
