@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from exit_code import exit_code
 
 from c3dvis import bench, models
 from c3dvis.attribution import metrics
@@ -150,13 +151,6 @@ def test_a_method_and_its_smoothed_heatmap_are_computed_once(network, monkeypatc
     assert len(asked) == 2
 
 
-def exit_code(arguments):
-    try:
-        return main(arguments)
-    except SystemExit as left:
-        return left.code
-
-
 @pytest.mark.parametrize(
     "source, message",
     [
@@ -178,7 +172,7 @@ def test_files_that_can_not_be_scored(tmp_path, one_clip, capsys, source, messag
     path = tmp_path / "mine.py"
     if source is not None:
         path.write_text(source)
-    assert exit_code([str(path), "--world", "discs"]) == 2
+    assert exit_code(main, [str(path), "--world", "discs"]) == 2
     out, error = capsys.readouterr()
     assert error.startswith("error: Expected ") and error.count("\n") == 1 and not out
     assert "Received: " in error
@@ -194,7 +188,7 @@ def test_files_that_can_not_be_scored(tmp_path, one_clip, capsys, source, messag
     ],
 )
 def test_names_that_are_refused(arguments, message, capsys):
-    assert exit_code(arguments) == 2
+    assert exit_code(main, arguments) == 2
     assert message in capsys.readouterr().err
 
 

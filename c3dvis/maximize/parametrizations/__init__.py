@@ -40,7 +40,6 @@ __all__ = [
     "Shared",
     "TextureFlow",
     "build",
-    "check_name",
     "flow_in_pixels",
     "magnitude_of",
     "names",
