@@ -197,7 +197,9 @@ def test_names_that_are_refused(arguments, message, capsys):
     [
         (len, {}, "functions by name.*Received: builtin_function_or_method"),
         ({}, {"world": "disc"}, "such as 'discs'. Received: 'disc'"),
-        ({}, {"clips": 1}, "Expected 2 clips or more. Received: 1"),
+        ({"mine": 3}, {}, "Expected 'mine' to be a function. Received: 3"),
+        ({}, {"clips": 1}, "clips to be a whole number from 2. Received: 1"),
+        ({}, {"clips": "30"}, "clips to be a whole number from 2. Received: '30'"),
     ],
 )
 def test_scores_of_nothing_are_refused(network, functions, options, message):

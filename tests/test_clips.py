@@ -1160,3 +1160,15 @@ def test_a_folder_has_no_seconds(tmp_path):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match="nothing says how many a second"):
         clips.read(tmp_path, start="1s")
+
+
+@pytest.mark.parametrize("wrong", [[[1.0], [1.0, 2.0]], "film.mp4", None])
+def test_what_is_no_array_is_no_clip(wrong):
+    with pytest.raises(ValueError, match="Expected a clip, an array"):
+        clips.check(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["white", 2, float("nan"), True])
+def test_a_background_is_a_grey_level(wrong):
+    with pytest.raises(ValueError, match="Expected background from 0 to 1. Received"):
+        clips.to_rgb(noise(2, 4, 4, 4), background=wrong)
