@@ -65,7 +65,8 @@ class _Processes:
         gpu = number % self.gpus if self.gpus else None
         process = self._context.Process(target=_work, args=(self.recipe, theirs, gpu), daemon=True)
         # A Ctrl-C in a terminal goes to all processes, also to one that is only being started.
-        multiprocessing.resource_tracker.ensure_running()  # which would end the context
+        if os.name == "posix":
+            multiprocessing.resource_tracker.ensure_running()  # its start would end the context
         with interrupts.deferred():
             process.start()
         theirs.close()
