@@ -36,7 +36,7 @@ from c3dvis.bench.evidence import (
     known_clip,
     verify,
 )
-from c3dvis.bench.functions import OF_FRAMES
+from c3dvis.bench.names import OF_FRAMES
 from c3dvis.command_line import whole
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 from c3dvis.text import table

@@ -68,7 +68,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
         The history.
     """
     check = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda _, logs: interrupts.check())
-    options["callbacks"] = [*options.get("callbacks", ()), check]
+    options["callbacks"] = [*(options.get("callbacks") or ()), check]
     if keras.backend.backend() != "tensorflow":
         _separate_buffers(model)
         try:

@@ -20,7 +20,6 @@ from c3dvis.text import UnknownLayer, in_one_line, similar, visible
 if TYPE_CHECKING:
     from c3dvis.clips.reading import Excerpt
 
-
 # Messages of argparse, and their replacements in the package's wording.
 _MESSAGES = (
     (r"invalid choice: (.+) \(choose from (.+)\)$", r"Expected one of \2. Received: \1."),
@@ -31,7 +30,6 @@ _MESSAGES = (
     (r"^one of the arguments (.+) is required$", r"Expected one of \1 in the command."),
     (r"^the following arguments are required: (.+)$", r"Expected \1 in the command."),
 )
-
 
 # Default number of windows shown per objective or filter.
 _TOP = 4
@@ -57,6 +55,14 @@ class Parser(argparse.ArgumentParser):
                     hint += f", and only one {one.metavar} is taken"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return parsed
+
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Within the context, a ValueError is an error of the arguments."""
+        try:
+            yield
+        except ValueError as error:
+            self.error(str(error))
 
     def error(self, message: str) -> NoReturn:
         for pattern, words in _MESSAGES:

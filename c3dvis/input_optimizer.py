@@ -59,6 +59,23 @@ class InputOptimizer(keras.Model):
         for variable, value in zip(self.optimizer.variables, self._initial, strict=True):
             variable.assign(value)
 
+    def get_config(self):
+        """Refuses to copy or save it, for which Keras calls this.
+
+        Raises:
+            ValueError: Always.
+        """
+        kind = type(self).__name__
+        raise ValueError(
+            f"Expected a new {kind} from the arguments of this one, as it can't be copied or "
+            "saved; clips.write and np.save save what it makes. Received: a call that copies or "
+            "saves it."
+        )
+
+    def save(self, *arguments, **options):
+        """Refuses, as `get_config`; Keras would begin a file first."""
+        self.get_config()
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the losses: no input's gradient depends on how many are beside it."""
         return ops.sum(y_pred)

@@ -9,8 +9,11 @@ one spatial frequency.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from c3dvis.checks import are_numbers, as_numbers, positive, whole
 
 CLASSES = (
     "moving left",
@@ -97,25 +100,14 @@ class MovingEvidence:
         size: tuple[int, int] = (64, 64),
         distractors: int = 4,
     ):
-        if seed < 0:
-            raise ValueError(f"Expected a seed of 0 or more. Received: {seed}.")
-        if frames < 6:
-            raise ValueError(f"Expected at least 6 frames. Received: {frames}.")
-        if np.shape(size) != (2,) or min(size) < 16:
-            raise ValueError(f"Expected size=(height, width), at least 16 x 16. Received: {size}.")
-        if distractors < 0:
-            raise ValueError(f"Expected 0 or more distractors. Received: {distractors}.")
-        self.seed = seed
-        self.frames = frames
-        self.size = tuple(size)
-        self.distractors = distractors
+        self.seed = whole(seed, "seed")
+        self.frames = whole(frames, "frames", 6)
+        self.size = _size(size, 16)
+        self.distractors = whole(distractors, "distractors")
 
     def batch(self, start: int, count: int) -> Evidence:
         """Clips `start` to `start + count - 1`; see `Evidence` for shapes."""
-        if start < 0 or count < 1:
-            raise ValueError(
-                f"Expected start >= 0 and count >= 1. Received: start={start}, count={count}."
-            )
+        start, count = whole(start, "start"), whole(count, "count", 1)
         height, width = self.size
         clips = np.empty((count, self.frames, height, width, 3), np.float32)
         masks = np.empty((count, self.frames, height, width), bool)
@@ -127,6 +119,8 @@ class MovingEvidence:
 
     def batches(self, start: int, count: int, batch_size: int = 32) -> Iterator[Evidence]:
         """The same clips, `batch_size` at a time, so that memory stays small."""
+        start, count = whole(start, "start"), whole(count, "count", 1)
+        batch_size = whole(batch_size, "batch_size", 1)
         for first in range(start, start + count, batch_size):
             yield self.batch(first, min(batch_size, start + count - first))
 
@@ -141,6 +135,8 @@ class MovingEvidence:
         """
         import keras
 
+        start, count = whole(start, "start"), whole(count, "count", 1)
+        batch_size = whole(batch_size, "batch_size", 1)
         world = self
 
         class Batches(keras.utils.PyDataset):
@@ -282,29 +278,29 @@ class DriftingGabor:
     duration: float | None = None
 
     def __post_init__(self):
-        if not 0 < self.spatial_frequency <= 0.5:
+        if not (are_numbers(self.spatial_frequency) and 0 < self.spatial_frequency <= 0.5):
             raise ValueError(
                 "Expected a spatial frequency above 0 and up to 0.5 cycles a pixel. "
-                f"Received: {self.spatial_frequency}."
+                f"Received: {self.spatial_frequency!r}."
             )
-        if not 0 <= self.temporal_frequency <= 0.5:
+        if not (are_numbers(self.temporal_frequency) and 0 <= self.temporal_frequency <= 0.5):
             raise ValueError(
                 "Expected a temporal frequency from 0 to 0.5 cycles a frame. "
-                f"Received: {self.temporal_frequency}."
+                f"Received: {self.temporal_frequency!r}."
             )
-        if not (math.isfinite(self.direction) and math.isfinite(self.phase)):
+        if not are_numbers(self.direction, self.phase):
             raise ValueError(
                 "Expected a finite direction and phase in degrees. "
-                f"Received: direction={self.direction}, phase={self.phase}."
+                f"Received: direction={self.direction!r}, phase={self.phase!r}."
             )
-        finite = np.shape(self.colour) == (3,) and all(map(math.isfinite, self.colour))
-        if not (finite and any(self.colour)):
+        colour = as_numbers(self.colour)
+        if not (len(colour) == 3 and any(colour)):
             raise ValueError(
-                f"Expected a colour of three numbers, not all 0. Received: {self.colour}."
+                f"Expected a colour of three numbers, not all 0. Received: {self.colour!r}."
             )
         for name, window in (("width", self.width), ("duration", self.duration)):
-            if window is not None and not window > 0:
-                raise ValueError(f"Expected a {name} above 0, or None. Received: {window}.")
+            if window is not None:
+                positive(window, f"{name}, if it is not None,")
 
     @property
     def speed(self) -> float:
@@ -318,11 +314,8 @@ class DriftingGabor:
             frames: Frames of the clip.
             size: `(height, width)` in pixels.
         """
-        if min(frames, *size) < 1:
-            raise ValueError(
-                f"Expected at least 1 frame and pixel. Received: frames={frames}, size={size}."
-            )
-        t, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (frames, *size)), indexing="ij")
+        shape = whole(frames, "frames", 1), *_size(size, 1)
+        t, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
         angle = math.radians(self.direction)
         along = 2 * np.pi * self.spatial_frequency * (x * math.cos(angle) - y * math.sin(angle))
         along += math.radians(self.phase)
@@ -339,6 +332,16 @@ class DriftingGabor:
         colour = np.array(self.colour, np.float32)
         colour /= np.abs(colour).max()
         return 0.5 + 0.5 * self.wave(frames=frames, size=size)[..., None] * colour
+
+
+def _size(size: Any, least: int) -> tuple[int, int]:
+    """Height and width as two whole numbers from `least`, or a ValueError."""
+    sides = as_numbers(size)
+    if len(sides) != 2 or any(side < least or not side.is_integer() for side in sides):
+        raise ValueError(
+            f"Expected size=(height, width), whole numbers from {least}. Received: {size!r}."
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def _two_tones(rng: np.random.Generator, hues, brightness) -> np.ndarray:

@@ -13,7 +13,19 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import keras
+import numpy as np
 from keras import ops
+
+_LOWEST = {"float16": float(np.finfo(np.float16).min), "bfloat16": -(2.0**127) * (2 - 2**-7)}
+
+
+def lowest(dtype) -> float:
+    """The lowest finite number of a type, up to float32's: what a max pool is padded with.
+
+    TensorFlow's check of numerics would stop at -Inf.
+    """
+    return _LOWEST.get(keras.backend.standardize_dtype(dtype), float(np.finfo(np.float32).min))
 
 
 def max_pool(x, window: Sequence[int], strides: Sequence[int], padding: str):
@@ -84,7 +96,7 @@ class _Windows:
         x = self.cut(x, 0, min(self.length, whole - self.before))
         pads = [(0, 0)] * len(x.shape)
         pads[self.axis] = (self.before, whole - self.before - x.shape[self.axis])
-        x = ops.pad(x, pads, constant_values=float("-inf")) if any(pads[self.axis]) else x
+        x = ops.pad(x, pads, constant_values=lowest(x.dtype)) if any(pads[self.axis]) else x
         first, rest = x.shape[1 : self.axis], x.shape[self.axis + 1 :]
         x = ops.reshape(x, (-1, *first, self.cells, self.stride, *rest))
         of_cells = ops.unstack(x, self.stride, axis=self.axis + 1)

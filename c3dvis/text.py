@@ -171,6 +171,14 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def regular_expression(given: str) -> re.Pattern[str]:
+    """A compiled regular expression, or a ValueError that says why it is none."""
+    try:
+        return re.compile(given)
+    except (re.error, OverflowError) as error:
+        raise ValueError(f"Expected a regular expression: {error}. Received: {given!r}.") from None
+
+
 def why_not_followed(error: Exception) -> str:
     """What a layer's code, which raised that of symbolic tensors, does that can't be followed."""
     said = in_one_line(error)

@@ -9,6 +9,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from exit_code import exit_code
 from PIL import Image
 
 from c3dvis import clips
@@ -330,7 +331,7 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_fil
 )
 def test_wrong_arguments_are_one_line(tmp_path, clip_file, capsys, arguments, message):
     out = tmp_path / "out"
-    assert main([str(clip_file), *arguments, "--out", str(out)]) == 2
+    assert exit_code(main, [str(clip_file), *arguments, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not out.exists()

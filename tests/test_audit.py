@@ -354,7 +354,8 @@ def test_masks_and_films_can_be_given(network, folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"draws": 0}, "draws and batch_size of 1 or more"),
+        ({"draws": 0}, "draws to be a whole number from 1"),
+        ({"draws": "4"}, "draws to be a whole number from 1"),
         ({"source": "("}, "a regular expression"),
         ({"source": "zzz"}, "in each clip's name. Received: 'zzz'"),
         ({"masks": "no-such-folder"}, "a folder of masks. Received: 'no-such-folder'"),
@@ -385,12 +386,27 @@ def test_wrong_clips_networks_and_folders_are_refused(network, tmp_path):
         audit(network, clips, [0, 1], out=tmp_path)
 
 
+def test_a_network_of_two_inputs_is_audited_with_the_other_held(network):
+    clips = np.random.default_rng(0).random((2, FRAMES, SIDE, SIDE, 3), np.float32)
+    alone = audit(network, clips, [0, 1], draws=1, verbose=0)
+    clip, shift = keras.Input((FRAMES, SIDE, SIDE, 3)), keras.Input((2,), name="shift")
+    dense = layers.Dense(2)
+    shifted = layers.Add()([dense(layers.GlobalAveragePooling3D()(clip)), shift])
+    dense.set_weights(network.get_layer("dense").get_weights())
+    both = keras.Model([clip, shift], layers.Activation("softmax")(shifted))
+    audited = audit(both, clips, [0, 1], draws=1, verbose=0)
+    assert audited.summary("freeze").clips == 2
+    logits = [[clip.scores["freeze"].logit for clip in one.clips] for one in (alone, audited)]
+    np.testing.assert_allclose(*logits, atol=1e-4)  # the shift is held at 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["no-such-folder"], "argument FOLDER: Expected a folder"),
         (["."] + ["--masks", "no-such-folder"], "argument --masks: Expected a folder"),
         (["."] + ["--clip-classes", "no-such.csv"], "argument --clip-classes: Expected a file"),
+        (["."] + ["--source", "("], "Expected a regular expression"),
         (["."] + ["--draws", "0"], "Expected a whole number from 1"),
     ],
 )

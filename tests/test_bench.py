@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from exit_code import exit_code
 
 from c3dvis import bench, models
 from c3dvis.attribution import metrics
@@ -171,7 +172,7 @@ def test_files_that_can_not_be_scored(tmp_path, one_clip, capsys, source, messag
     path = tmp_path / "mine.py"
     if source is not None:
         path.write_text(source)
-    assert main([str(path), "--world", "discs"]) == 2
+    assert exit_code(main, [str(path), "--world", "discs"]) == 2
     out, error = capsys.readouterr()
     assert error.startswith("error: Expected ") and error.count("\n") == 1 and not out
     assert "Received: " in error
@@ -187,7 +188,7 @@ def test_files_that_can_not_be_scored(tmp_path, one_clip, capsys, source, messag
     ],
 )
 def test_names_that_are_refused(arguments, message, capsys):
-    assert main(arguments) == 2
+    assert exit_code(main, arguments) == 2
     assert message in capsys.readouterr().err
 
 
@@ -196,7 +197,9 @@ def test_names_that_are_refused(arguments, message, capsys):
     [
         (len, {}, "functions by name.*Received: builtin_function_or_method"),
         ({}, {"world": "disc"}, "such as 'discs'. Received: 'disc'"),
-        ({}, {"clips": 1}, "Expected 2 clips or more. Received: 1"),
+        ({"mine": 3}, {}, "Expected 'mine' to be a function. Received: 3"),
+        ({}, {"clips": 1}, "clips to be a whole number from 2. Received: 1"),
+        ({}, {"clips": "30"}, "clips to be a whole number from 2. Received: '30'"),
     ],
 )
 def test_scores_of_nothing_are_refused(network, functions, options, message):

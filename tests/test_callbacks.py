@@ -516,8 +516,11 @@ def test_units_and_targets_are_text_and_numbers_too(tmp_path):
         (lambda f: GalleryCallback(None, f), "Expected an objective.*Received: None"),
         (lambda f: GalleryCallback({"c": 0}, None), "Expected a path.*Received: NoneType"),
         (lambda f: GalleryCallback("conv1:3-1", f), "Received: 'conv1:3-1'"),
-        (lambda f: GalleryCallback({"c": 0}, f, every=0), "Received: every=0"),
-        (lambda f: GalleryCallback({"c": 0}, f, every=1.5), "Received: every=1.5"),
+        (
+            lambda f: GalleryCallback({"c": 0}, f, every=0),
+            "whole number from 1. Received: 0",
+        ),
+        (lambda f: GalleryCallback({"c": 0}, f, every=1.5), "Received: 1.5"),
         (lambda f: GalleryCallback({"c": 0}, f, fps=0), "Received: fps=0"),
         (lambda f: GalleryCallback({"c": 0}, f, fps="8"), "Received: fps='8'"),
         (lambda f: GalleryCallback({"c": 0}, f, steps=0), "Received: 0"),

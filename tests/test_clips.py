@@ -272,8 +272,12 @@ def test_sheet_continues_a_long_clip_on_the_next_row():
     [
         ([], {}, "at least one clip"),
         ([steps(2, 4, 4), steps(2, 4, 6)], {}, r"one height and width.*\(4, 4\), \(4, 6\)"),
-        ([steps(2)], {"columns": 0}, "columns from 1"),
-        ([steps(2)], {"pad": -1}, "pad from 0"),
+        ([steps(2)], {"columns": 0}, "columns to be a whole number from 1"),
+        ([steps(2)], {"columns": "2"}, "columns to be a whole number from 1. Received: '2'"),
+        ([steps(2)], {"frames": 1.5}, "frames to be a whole number from 1. Received: 1.5"),
+        ([steps(2)], {"pad": -1}, "pad to be a whole number from 0"),
+        ([steps(2)], {"pad": float("nan")}, "pad to be a whole number from 0"),
+        (3, {}, "Expected a clip with axes"),
     ],
 )
 def test_sheet_refuses(rows, arguments, message):
@@ -426,6 +430,9 @@ def test_quality_buys_size(tmp_path, suffix):
         ("clip.mp4", {"fps": 0}, "Expected fps"),
         ("clip.mp4", {"fps": float("nan")}, "Expected fps"),
         ("clip.mp4", {"fps": "fast"}, "Expected fps"),
+        ("clip.mp4", {"fps": True}, "Expected fps"),
+        ("clip.jpg", {"quality": 55.5}, "quality from 1 to 100, a whole number"),
+        ("clip.jpg", {"quality": True}, "quality from 1 to 100"),
         ("clip.webp", {"quality": 0}, "quality from 1 to 100"),
         ("clip.webp", {"quality": "high"}, "quality from 1 to 100"),
         ("clip.png", {"quality": 50}, r"no quality for \.png"),
@@ -1153,3 +1160,15 @@ def test_a_folder_has_no_seconds(tmp_path):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match="nothing says how many a second"):
         clips.read(tmp_path, start="1s")
+
+
+@pytest.mark.parametrize("wrong", [[[1.0], [1.0, 2.0]], "film.mp4", None])
+def test_what_is_no_array_is_no_clip(wrong):
+    with pytest.raises(ValueError, match="Expected a clip, an array"):
+        clips.check(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["white", 2, float("nan"), True])
+def test_a_background_is_a_grey_level(wrong):
+    with pytest.raises(ValueError, match="Expected background from 0 to 1. Received"):
+        clips.to_rgb(noise(2, 4, 4, 4), background=wrong)

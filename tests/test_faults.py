@@ -575,3 +575,17 @@ def test_ctrl_c_ends_a_command_that_starts_and_no_other_program(monkeypatch, nam
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows blocks no signals")
+def test_ctrl_c_waits_and_is_not_seen_by_processes_that_are_started():
+    from c3dvis import interrupts
+
+    reached = []
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with interrupts.raised(), pytest.raises(KeyboardInterrupt), interrupts.deferred():
+        signal.raise_signal(signal.SIGINT)
+        started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        reached.append(started.stdout)
+    assert reached == ["True\n"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

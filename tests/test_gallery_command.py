@@ -17,6 +17,7 @@ import filelock
 import keras
 import numpy as np
 import pytest
+from exit_code import exit_code
 from gallery_folder import Instant, bytes_below
 from PIL import Image
 
@@ -341,7 +342,7 @@ def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, ca
     [
         (["--layers", "conv3"], "such as 'conv2', 'conv1'. Received: 'conv3'"),
         (["--filters", "3"], "'conv1' has 3 filters. Expected filters from 0 to 2. Received: 3"),
-        (["--colours", "gray"], "such as 'grey'"),
+        (["--colours", "gray"], "'grey'. Received: 'gray'"),
         (["--classes", "3"], "Expected classes from 0 to 2. Received: 3"),
         (["--size", "32"], "Received: 32"),
         (["--frames", "5"], "Received: 5"),
@@ -353,14 +354,21 @@ def test_a_second_run_in_the_same_folder_is_refused(model, tmp_path, instant, ca
         (["--steps", "few"], "Received: 'few'"),
         (["--steps", "1000001"], "from 1 to 1000000. Received: '1000001'"),
         (["--compare", "-5"], "Received: '-5'"),
+        (["--directions"], "Received: directions alone"),
+        (["--shard", "3/2"], "from 1/2 to 2/2. Received: '3/2'"),
+        (["--shard", "1/2", "--cards"], "add them when all shards are finished"),
+        (["--workers", "2"], "Received: --workers 2 with the engine serial"),
+        (["--address", "h:1", "--engine", "processes"], "Received: --address h:1 with"),
+        (["--parametrizations", "pixel"], "Received: 'pixel'"),
+        (["--real", "nowhere"], "argument --real: Expected a folder. Received: 'nowhere'"),
+        (["--tasks", "3"], "Expected an even number. Received: '3'"),
+        (["--diff", "a", "b", "--sheets"], "Received: --diff and --sheets"),
+        (["--again", "0.json", "--rebuild-page"], "Received: --again and --rebuild-page"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_code_2(model, tmp_path, capfd, more, told):
     out = tmp_path / "out"
-    try:
-        code = gallery(model, out, *more)
-    except SystemExit as exit:
-        code = exit.code
+    code = exit_code(lambda given: gallery(model, out, *given), more)
     error = capfd.readouterr().err
     assert code == 2 and told in error and error.startswith("error: ") and error.count("\n") == 1
     assert not out.exists()
@@ -373,7 +381,7 @@ def test_unknown_networks_and_files_are_refused(tmp_path, capsys):
         (["--keras-model", str(tmp_path / "none.keras")], "none.keras"),
         (["--keras-model", str(tmp_path / "page.keras")], "page.keras"),
     ):
-        assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+        assert exit_code(main, [*arguments, "--out", str(tmp_path / "out")]) == 2
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

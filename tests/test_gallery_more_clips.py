@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from exit_code import exit_code
 from gallery_folder import Instant, bytes_below
 from test_gallery_page import Reader
 from test_gallery_render import small_network
@@ -98,7 +99,7 @@ def test_a_kind_is_added_beside_the_others(gallery, tmp_path, capsys):
 
 
 def test_what_is_no_parametrization_is_refused_before_anything_is_made(gallery, tmp_path, capsys):
-    assert gallery("--parametrizations", "pixel") == 2
+    assert exit_code(lambda given: gallery(*given), ["--parametrizations", "pixel"]) == 2
     assert "Received: 'pixel'" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
@@ -110,7 +111,7 @@ def test_a_unit_without_gradient_has_none_and_is_not_tried_again(gallery, tmp_pa
 
 
 def test_shards_leave_them_for_later(gallery, capsys):
-    assert gallery("--speeds", "--shard", "1/2") == 2
+    assert exit_code(lambda given: gallery(*given), ["--speeds", "--shard", "1/2"]) == 2
     assert "more clips of each unit with a shard: add them when all" in capsys.readouterr().err
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from exit_code import exit_code
 from gallery_folder import stripes, write_folder
 from test_gallery_page import Reader
 
@@ -130,11 +131,11 @@ def test_what_cannot_be_asked_is_refused(gallery, tmp_path, capsys):
     films, out = str(gallery / "films"), str(tmp_path / "x")
 
     def refused(*given):
-        assert main([*given, "--out", out]) == 2
+        assert exit_code(main, [*given, "--out", out]) == 2
         return capsys.readouterr().err
 
     own = str(gallery / "gallery")
-    assert "an even number of questions. Received: 3" in refused(
+    assert "Expected an even number. Received: '3'" in refused(
         "--questions", own, "--real", films, "--tasks", "3"
     )
     write_folder(tmp_path / "bare", {"conv1": [stripes(0)]})

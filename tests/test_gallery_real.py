@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from exit_code import exit_code
 from test_gallery_page import HOSTILE, Reader, cells, record, write_gallery
 from test_gallery_render import small_network
 
@@ -182,7 +183,7 @@ def test_another_folder_is_refused(gallery, tmp_path, capsys):
     clips.write(tmp_path / "z.gif", np.random.default_rng(1).random((6, 16, 16, 3)))
     assert main([*command[:-1], str(tmp_path)]) == 2
     assert "was given before, of 'films'. Received: " in capsys.readouterr().err
-    assert main([*command, "--shard", "1/2"]) == 2
+    assert exit_code(main, [*command, "--shard", "1/2"]) == 2
     assert (
         "no real clips, motion cards or more clips of each unit with a shard"
         in capsys.readouterr().err
@@ -220,7 +221,7 @@ def test_motion_cards_stand_beside_the_clips_and_are_made_once(gallery, monkeypa
     assert index.count('data-motion="0.25"') == 4
     assert main([*command, "--cards"]) == 0 and len(asked) == 2
     out = folder / "out"
-    assert main([*command, "--directions"]) == 2
+    assert exit_code(main, [*command, "--directions"]) == 2
     assert main([*command, "--cards", "--directions"]) == 0 and len(asked) == 2
     unit = Unit("conv2", 1, None, "conv2")
     both = more_clips.read(out, unit)["directions"]

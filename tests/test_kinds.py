@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from c3dvis import objectives
+from c3dvis.attribution import methods
+from c3dvis.attribution.explain import methods_with_options
 from c3dvis.gallery.arguments import arguments_parser
 from c3dvis.maximize import conditioning, parametrizations, regularizers, transforms
 from c3dvis.maximize.parametrizations import alpha
@@ -53,6 +55,32 @@ def test_a_parametrization_is_a_file(add):
     assert "soft-ripples" in parametrizations.names()
     assert type(parametrizations.build("soft-ripples")).__name__ == "Ripples"
     assert "soft-ripples" in " ".join(arguments_parser().format_help().split()).replace("- ", "-")
+
+
+METHOD = """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from c3dvis.attribution.result import Attribution
+
+if TYPE_CHECKING:
+    from nowhere import Scorer, Shade
+
+def attribute(scorer: Scorer, clip, *, shade: Shade = None, steps: int = 1, plain=0):
+    heat = np.full(clip.shape[:3], steps + plain, np.float32)
+    return Attribution("shaded", heat, 1.0, clip)
+"""
+
+
+def test_options_of_a_method_whose_types_are_for_checkers_alone(add):
+    add(methods, "shaded.py", METHOD)
+    ((_, own),) = methods_with_options(["shaded"], {"steps": 2, "shade": 1, "plain": 3}).values()
+    assert own == {"steps": 2, "shade": 1, "plain": 3}
+    with pytest.raises(ValueError, match="Expected steps of 'shaded' as a whole number"):
+        methods_with_options(["shaded"], {"steps": "two"})
 
 
 def test_a_file_with_an_underscore_is_none(add):

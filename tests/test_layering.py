@@ -22,6 +22,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 GROUND = {
     "autodiff",
     "clip_count",
+    "checks",
     "clips",
     "weights_finder",
     "command_line",
@@ -337,6 +338,10 @@ def test_the_package_finds_its_weights_installed_too(tmp_path):
         (["--dry-run", "--steps", "-1"], 2),
         (["--list-layers", "--size", "64by64"], 2),
         (["--model", "c3d", "--keras-model", "mine.keras"], 2),
+        (["--directions"], 2),
+        (["--workers", "2"], 2),
+        (["--parametrizations", "pixel"], 2),
+        (["--model", "i3d"], 2),
     ],
 )
 def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, code):
@@ -347,6 +352,20 @@ def test_the_gallery_answers_help_and_bad_arguments_without_keras(arguments, cod
 @pytest.mark.parametrize("arguments, code", [(["--help"], 0), (["--no-such"], 2), ([], 2)])
 def test_the_other_commands_answer_help_and_bad_arguments_without_keras(room, arguments, code):
     assert not loaded_after("-m", f"c3dvis.{room}", *arguments, expect=code) & HEAVY
+
+
+@pytest.mark.parametrize(
+    "room, arguments",
+    [
+        ("attribution", [__file__, "--method", "grad_cm"]),
+        ("audit", [".", "--source", "("]),
+        ("bench", ["no-such-file.py"]),
+        ("responses", ["--layer", "conv1", "--model", "c3e"]),
+    ],
+)
+def test_names_and_patterns_are_refused_without_keras(room, arguments):
+    loaded = loaded_after("-m", f"c3dvis.{room}", *arguments, expect=2)
+    assert not loaded & {"keras", "tensorflow", "numpy"}
 
 
 @pytest.mark.parametrize(

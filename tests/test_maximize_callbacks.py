@@ -184,7 +184,8 @@ class FakeMaximizer:
 
     def step(self, callback, best, *, steps=1):
         self.tracking.best.assign(best)
-        self.tracking.steps.assign(self.tracking.steps + steps)
+        for counted in (self.tracking.steps, self.tracking.finite_steps):
+            counted.assign(counted + steps)
         self.latents[0].assign(self.latents[0] + steps)
         callback.on_train_batch_end(0)
 

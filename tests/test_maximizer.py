@@ -1,5 +1,8 @@
 """Maximization: clips rise, agree whatever the batching, and trouble is told."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from keras import ops
 from same_bits import assert_same
 
 from c3dvis import objectives
+from c3dvis.attribution import attribute
 from c3dvis.maximize import Maximizer, maximize, scores
 from c3dvis.maximize.regularizers import TotalVariation
 from c3dvis.maximize.transforms import Jitter
@@ -259,3 +263,42 @@ def test_a_schedule_of_the_learning_rate_begins_anew_with_each_batch(network):
     np.testing.assert_allclose(scheduled, plain, atol=1e-5)
     np.testing.assert_allclose(clips(6, ends, batch_size=1), plain, atol=1e-5)
     assert np.abs(plain - clips(1, 0.1)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        copy.copy,
+        copy.deepcopy,
+        pickle.dumps,
+        keras.models.clone_model,
+        lambda model: model.save("maximizer.keras"),
+        lambda model: model.to_json(),
+    ],
+    ids=["copy", "deepcopy", "pickle", "clone", "save", "json"],
+)
+def test_a_maximizer_is_neither_copied_nor_saved(network, tmp_path, monkeypatch, ask):
+    monkeypatch.chdir(tmp_path)
+    maximizer = Maximizer(network, OBJECTIVES["channel"][0])
+    with pytest.raises(ValueError, match="Expected a new Maximizer from the arguments .* Received"):
+        ask(maximizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a check of TensorFlow's")
+def test_tensorflow_may_check_all_numbers():
+    import tensorflow as tf
+
+    layers = keras.layers
+    clip = layers.Input((4, 8, 8, 3))
+    x = layers.Conv3D(2, 3, padding="same", name="conv1")(clip)
+    x = layers.MaxPooling3D(3, 2, padding="same")(x)
+    x = layers.Conv3D(2, 3, padding="same", name="conv2")(x)
+    network = keras.Model(clip, layers.Dense(2)(layers.GlobalAveragePooling3D()(x)))
+    tf.debugging.enable_check_numerics()
+    try:
+        made = maximize(network, objectives.neuron("conv2", 0), steps=2)
+        heatmap = attribute(network, made[0], 0, method="freeze", steps=2).heatmap
+    finally:
+        tf.debugging.disable_check_numerics()
+    assert np.isfinite(made).all() and np.isfinite(heatmap).all()

@@ -212,6 +212,11 @@ def test_bundled_weights_are_loaded_by_default(bundled_folder):
     np.testing.assert_array_equal(by_name.get_weights()[0], network.get_weights()[0])
 
 
+def test_a_network_can_have_a_name_of_its_own():
+    assert models.build("c3d-motion", weights=None, width=0.02, name="mine").name == "mine"
+    assert models.build("c3d-motion", weights=None, width=0.02).name == "c3d-motion"
+
+
 def test_bundled_weights_that_do_not_exist_are_refused(bundled_folder):
     with pytest.raises(ValueError, match="that come with the package.*Received: 'c3d-motion'"):
         models.build("c3d-motion")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from c3dvis.motion import CLASSES, HELD_OUT_SEED, MovingEvidence
+from c3dvis.motion import CLASSES, HELD_OUT_SEED, DriftingGabor, MovingEvidence
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +143,50 @@ def test_as_a_keras_dataset():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seed": -1}, {"frames": 5}, {"size": (8, 64)}, {"size": 64}, {"distractors": -1}]
+    "wrong",
+    [
+        {"seed": -1},
+        {"seed": "1"},
+        {"frames": 5},
+        {"frames": 16.5},
+        {"frames": float("nan")},
+        {"size": (8, 64)},
+        {"size": 64},
+        {"size": "64"},
+        {"size": ("64", "64")},
+        {"size": (64, None)},
+        {"distractors": -1},
+        {"distractors": True},
+    ],
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected .* Received"):
         MovingEvidence(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [("0", 1), (0, "1"), (0, 0), (-1, 1), (0.5, 1)])
+def test_numbers_of_clips_that_are_none_are_refused(wrong):
+    world = MovingEvidence(seed=1)
+    for method in (world.batch, world.pydataset, lambda *given: next(world.batches(*given))):
+        with pytest.raises(ValueError, match="a whole number from [01]. Received"):
+            method(*wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"direction": "up"},
+        {"spatial_frequency": "0.1"},
+        {"temporal_frequency": None},
+        {"phase": float("nan")},
+        {"colour": "red"},
+        {"colour": (1, "0", 0)},
+        {"width": "3"},
+        {"duration": float("inf")},
+    ],
+)
+def test_waves_of_no_numbers_are_refused(wrong):
+    with pytest.raises(ValueError, match="Expected .* Received"):
+        DriftingGabor(**wrong)
+    with pytest.raises(ValueError, match="Expected .* Received: '16'"):
+        DriftingGabor().wave(frames="16", size=(8, 8))

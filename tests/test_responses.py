@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from exit_code import exit_code
 from PIL import Image
 
 from c3dvis import clips, responses
@@ -328,7 +329,7 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
     ],
 )
 def test_wrong_arguments_are_one_line(tmp_path, capsys, arguments, message):
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert exit_code(main, [*arguments, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

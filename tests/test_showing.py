@@ -82,7 +82,10 @@ def test_other_channels_are_shown_in_colours(channels):
         ((0, 2, 8, 8, 3), {}, "Received: 0"),
         ((2, 2, 8, 8, 3), {"captions": ["a"]}, "2 captions"),
         ((2, 2, 8, 8, 3), {"captions": "ab"}, "2 captions"),
+        ((2, 2, 8, 8, 3), {"captions": 2}, "2 captions"),
         ((2, 8, 8, 3), {"fps": 0}, "fps"),
+        ((2, 8, 8, 3), {"fps": "8"}, "fps"),
+        ((2, 8, 8, 3), {"fps": True}, "fps"),
         ((8, 8, 3), {}, "frames, height, width, channels"),
         ((2, 8, 8, 5), {}, "1 to 4 channels"),
     ],
@@ -90,6 +93,17 @@ def test_other_channels_are_shown_in_colours(channels):
 def test_what_cannot_be_shown_is_refused(shape, options, message):
     with pytest.raises(ValueError, match=message):
         clips.show(noise(*shape), **options)
+
+
+def test_captions_can_be_numbers():
+    shown = clips.show([noise(2, 8, 8, 3)] * 2, captions=range(2))
+    assert re.findall("<figcaption>(.*?)</figcaption>", shown.html) == ["0", "1"]
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "film.mp4", {"a": 1}, {1}])
+def test_what_is_no_clip_is_refused(wrong):
+    with pytest.raises(ValueError, match="Expected a clip"):
+        clips.show(wrong)
 
 
 def test_the_slider_turns_to_its_frame():

@@ -201,7 +201,10 @@ def test_large_scores_keep_their_range(network):
 def test_wrong_arguments_are_refused(network, swept, tmp_path):
     given, _ = spots(2)
     for options, message in (
-        ({"top": 0}, "of 1 or more"),
+        ({"top": 0}, "top to be a whole number from 1"),
+        ({"top": "9"}, "top to be a whole number from 1. Received: '9'"),
+        ({"windows": 1.5}, "windows to be a whole number"),
+        ({"batch_size": None}, "batch_size to be a whole number"),
         ({"layers": ["block"]}, "blocks"),
         ({"layers": []}, "Expected one layer or more. Received: none"),
         (
@@ -225,6 +228,8 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
         responses.Sweep.load(tmp_path / "no.npz")
     with pytest.raises(ValueError, match="Expected one from 0 to 2. Received: 3"):
         swept.top("blocks", 3)
+    with pytest.raises(ValueError, match="channel to be a whole number from 0. Received: '1'"):
+        swept.top("blocks", "1")
     with pytest.raises(ValueError, match="'blocks'"):
         swept["blokcs"]
 

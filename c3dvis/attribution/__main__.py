@@ -13,6 +13,7 @@ from pathlib import Path
 
 from c3dvis import files
 from c3dvis.attribution import methods
+from c3dvis.attribution.method_names import method_name
 from c3dvis.command_line import (
     Parser,
     add_time_arguments,
@@ -23,7 +24,12 @@ from c3dvis.command_line import (
     run,
     say,
 )
-from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.models.chosen import (
+    add_arguments,
+    add_size_arguments,
+    check_arguments,
+    check_network,
+)
 from c3dvis.text import counted
 
 _DESCRIPTION = """
@@ -85,6 +91,10 @@ def _parse(typed: Sequence[str]) -> argparse.Namespace:
         args.options["tolerance"] = args.tolerance
     if args.list_methods:
         return args
+    with parser.refusing():
+        check_network(args)
+        for name in args.method or ():
+            method_name(name)
     if args.smooth and args.polarity == "negative":
         parser.error(
             "argument --polarity: Expected both or positive with --smooth, whose heat has no sign. "
@@ -110,7 +120,7 @@ def _parse(typed: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m c3dvis.attribution",
         description=_DESCRIPTION,

@@ -7,7 +7,7 @@ import inspect
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, get_args, get_type_hints
 
 import keras
@@ -186,12 +186,21 @@ def _is(value: Any, kind: Any) -> bool:
 
 def _option_types(function: Callable) -> dict[str, tuple[Any, ...]]:
     """The types of each option, from a method's signature."""
-    hints = get_type_hints(function)
-    return {
-        name: get_args(hints[name]) if isinstance(hints[name], UnionType) else (hints[name],)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    types = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            hint = _hint(function, parameter)
+            types[name] = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return types
+
+
+def _hint(function: Callable, parameter: inspect.Parameter) -> Any:
+    """A parameter's annotation; as it is written if it names what is imported for checkers only."""
+    alone = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        return get_type_hints(alone, vars(inspect.getmodule(function)))[parameter.name]
+    except (NameError, AttributeError, TypeError):
+        return parameter.annotation
 
 
 def _clips(network: keras.Model, clip: ArrayLike) -> list[NDArray[np.float32]]:

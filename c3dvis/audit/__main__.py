@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from c3dvis.command_line import Parser, folder_argument, load_keras, run, say, whole
-from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
-from c3dvis.text import counted
+from c3dvis.models.chosen import (
+    add_arguments,
+    add_size_arguments,
+    check_arguments,
+    check_network,
+)
+from c3dvis.text import counted, regular_expression
 
 _DESCRIPTION = """
 Tests whether a network relies on motion, on the background or on the actor's appearance: how
@@ -79,6 +84,10 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     chosen = parser.parse_args(given)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
+    with parser.refusing():
+        check_network(chosen)
+        if chosen.source is not None:
+            regular_expression(chosen.source)
     if not Path(chosen.folder).is_dir():
         parser.error(f"argument FOLDER: Expected a folder. Received: {chosen.folder!r}.")
     if chosen.masks is not None and not Path(chosen.masks).is_dir():
@@ -88,7 +97,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     return chosen
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m c3dvis.audit",
         description=_DESCRIPTION,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from c3dvis.audit.actor import Actor, NoActor, find_actor
 from c3dvis.audit.labels import class_numbers
 from c3dvis.clips.reading import excerpt
 from c3dvis.responses import clip_sources
+from c3dvis.text import regular_expression
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +118,7 @@ def _films(names: Sequence[str], source: str | None) -> tuple[str, ...]:
     """The film of each clip: what a pattern matches in its name, or the name."""
     if source is None:
         return tuple(names)
-    try:
-        pattern = re.compile(source)
-    except re.error as error:
-        raise ValueError(f"Expected a regular expression: {error}. Received: {source!r}.") from None
+    pattern = regular_expression(source)
     matches = [pattern.search(name) for name in names]
     missing = [name for name, one in zip(names, matches, strict=True) if one is None]
     if missing:

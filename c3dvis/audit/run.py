@@ -17,9 +17,11 @@ from c3dvis.audit.changed_clips import ChangedClips
 from c3dvis.audit.changes import ONE_FRAME
 from c3dvis.audit.clip_set import ClipSet, clip_set
 from c3dvis.audit.result import Audit, ClipScores, Score
+from c3dvis.checks import whole
 from c3dvis.models import layers as network_layers
 from c3dvis.models.chosen import class_count
 from c3dvis.models.clip_shapes import clip_shape
+from c3dvis.models.held_inputs import one_input
 from c3dvis.objectives import LOGITS
 from c3dvis.objectives.terms import names_of_classes
 from c3dvis.responses.unit_responses import UnitResponses
@@ -99,11 +101,9 @@ def audit(
         >>> audited.summary("freeze").clips
         2
     """
-    if draws < 1 or shown < 0 or batch_size < 1:
-        raise ValueError(
-            "Expected draws and batch_size of 1 or more, and shown of 0 or more. "
-            f"Received: {draws}, {batch_size} and {shown}."
-        )
+    draws, batch_size = whole(draws, "draws", 1), whole(batch_size, "batch_size", 1)
+    shown, seed = whole(shown, "shown"), whole(seed, "seed")
+    network = one_input(network, scaled=preprocess is None)
     count = class_count(network)
     if count < 2:
         raise ValueError(

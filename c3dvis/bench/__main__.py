@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from c3dvis import models
+from c3dvis.bench.names import method_of
 from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.text import unknown
 
@@ -39,8 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.model not in bundled():
-        raise unknown("a network that comes with c3dvis", args.model, bundled())
     load_keras()
     from c3dvis.bench import functions, scores
 
@@ -94,7 +93,13 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         "textured objects on natural textures; or both (default)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    return parser.parse_args(given)
+    args = parser.parse_args(given)
+    with parser.refusing():
+        if args.model not in bundled():
+            raise unknown("a network that comes with c3dvis", args.model, bundled())
+        for name in args.method:
+            method_of(name)
+    return args
 
 
 if __name__ == "__main__":

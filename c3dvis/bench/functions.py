@@ -14,19 +14,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from c3dvis import files, objectives
+from c3dvis import objectives
 from c3dvis.attribution import attribute
-from c3dvis.attribution.method_names import method_name
 from c3dvis.attribution.result import Attribution
+from c3dvis.bench.names import EXPECTED_FILE, FUNCTION, RANDOM, SMOOTHED, method_of
 from c3dvis.text import in_one_line
 
 # Of a network, a clip `(T, H, W, 3)` in [0, 1] and the index of a class: `(T, H, W)`.
 Heatmap = Callable[[keras.Model, NDArray[np.float32], int], NDArray]
-
-FUNCTION = "heatmap"
-SMOOTHED = "_smoothed"
-RANDOM = "random map"
-OF_FRAMES = ("freeze", "reverse", "window")  # their heat is the same all over a frame
 
 
 def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
@@ -48,17 +43,10 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
     methods: dict[str, _Method] = {}
     functions: dict[str, Heatmap] = {}
     for name in names:
-        if name == RANDOM:
-            functions[name] = _random
-        elif name.endswith(".py"):
-            functions[name] = of_file(Path(name))
+        method = method_of(name)
+        if method is None:
+            functions[name] = _random if name == RANDOM else of_file(Path(name))
         else:
-            method = method_name(name.removesuffix(SMOOTHED))
-            if method in OF_FRAMES:
-                raise ValueError(
-                    f"Expected a method that draws heatmaps. Received: {name!r}, which finds "
-                    "frames."
-                )
             own = methods.setdefault(method, _Method(method))
             functions[name] = own.smoothed if name.endswith(SMOOTHED) else own.heatmap
     return functions
@@ -69,20 +57,19 @@ def of_file(path: Path) -> Heatmap:
 
     The file is run, as any program that one starts: it can import what stands beside it.
     """
-    expected = f"Expected a Python file with a function {FUNCTION}(network, clip, target)."
-    if not path.is_file():
-        raise ValueError(f"{expected} Received: '{path}', which {files.absent(path)}.")
     sys.path.insert(0, str(path.resolve().parent))
     try:
         function = runpy.run_path(str(path)).get(FUNCTION)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{expected} Received: {path}, {_error_text(error, path)}.") from error
+        raise ValueError(
+            f"{EXPECTED_FILE} Received: {path}, {_error_text(error, path)}."
+        ) from error
     if not callable(function):
-        raise ValueError(f"{expected} Received: {path}, which has none.")
+        raise ValueError(f"{EXPECTED_FILE} Received: {path}, which has none.")
     try:
         inspect.signature(function).bind(None, None, 0)
     except TypeError as error:
-        raise ValueError(f"{expected} Received: one where {in_one_line(error)}.") from error
+        raise ValueError(f"{EXPECTED_FILE} Received: one where {in_one_line(error)}.") from error
     return partial(_checked_heatmap, function=function, path=path)
 
 

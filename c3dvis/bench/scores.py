@@ -11,6 +11,7 @@ from c3dvis.attribution import metrics
 from c3dvis.bench.evidence import verified_clips
 from c3dvis.bench.functions import Heatmap
 from c3dvis.bench.shapes import MovingShapes
+from c3dvis.checks import whole
 from c3dvis.intervals import Interval
 from c3dvis.motion import HELD_OUT_SEED, MovingEvidence
 from c3dvis.text import table, unknown
@@ -79,10 +80,12 @@ def score(
             "Expected functions by name, such as {'mine': heatmap}. "
             f"Received: {type(functions).__name__}."
         )
+    for name, function in functions.items():
+        if not callable(function):
+            raise ValueError(f"Expected {name!r} to be a function. Received: {function!r:.100}.")
     if world not in WORLDS:
         raise unknown("a world", world, WORLDS)
-    if clips < 2:
-        raise ValueError(f"Expected 2 clips or more. Received: {clips}.")
+    clips = whole(clips, "clips", 2)
     evidence = verified_clips(network, WORLDS[world](seed=HELD_OUT_SEED), clips)
     looked_at, right = len(evidence.verdicts), sum(v.right for v in evidence.verdicts)
     if len(evidence.clips) < 2:

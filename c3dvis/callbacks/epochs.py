@@ -10,12 +10,12 @@ from concurrent.futures import Executor
 from typing import Any
 
 import keras
-import numpy as np
 
 from c3dvis.callbacks.event_file import EventFile
 from c3dvis.callbacks.history import EpochResult, History, Tracked
 from c3dvis.callbacks.isolation import isolated_thread, run_isolated
 from c3dvis.callbacks.network_copy import NetworkCopy
+from c3dvis.checks import are_numbers, whole
 from c3dvis.files import as_path
 from c3dvis.identity import described
 from c3dvis.objectives import Objective
@@ -50,14 +50,11 @@ class EpochCallback(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] | None,
     ):
         super().__init__()
-        if not isinstance(every, (int, np.integer)) or every < 1:
-            raise ValueError(
-                f"Expected a whole number of epochs from 1. Received: every={every!r}."
-            )
-        if not isinstance(fps, (int, float, np.number)) or not 0.001 <= fps <= 50:
+        every = whole(every, "every", 1)
+        if not are_numbers(fps) or not 0.001 <= fps <= 50:
             raise ValueError(f"Expected fps from 0.001 to 50. Received: fps={fps!r}.")
         self.objectives, self.units = list(objectives), list(units)
-        self.folder, self.every = as_path(folder), int(every)
+        self.folder, self.every = as_path(folder), every
         self._about, self._kind = about, kind
         self._history = History(self.folder, described({"kind": kind, **settings}), fps=fps)
         self._log_dir = None if log_dir is None else as_path(log_dir) / kind

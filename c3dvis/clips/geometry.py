@@ -1,7 +1,7 @@
 """The size and the length of a clip: resize, sample in time, contact sheet."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from c3dvis.checks import whole
 from c3dvis.clips.values import check, to_rgb
 from c3dvis.text import counted, unknown
 
@@ -271,22 +272,23 @@ def sheet(
     (19, 55, 3)
     """
     # An array of clips iterates over clips, but NumPy's types do not say so.
+    if not isinstance(clips, Iterable):
+        check(clips)  # says what is expected
     clips = list(cast(Sequence[ArrayLike], clips))
     if not clips:
         raise ValueError("Expected at least one clip. Received: none.")
     rows = [np.stack(clips)] if np.ndim(clips[0]) == 3 else clips
     shown = [to_rgb(clip) for clip in rows]
     if frames is not None:
-        shown = [sample(clip, min(frames, len(clip))) for clip in shown]
+        most = whole(frames, "frames", 1)
+        shown = [sample(clip, min(most, len(clip))) for clip in shown]
     sizes = {clip.shape[1:3] for clip in shown}
     if len(sizes) != 1:
         raise ValueError(f"Expected clips of one height and width. Received: {sorted(sizes)}.")
+    pad = whole(pad, "pad")
     height, width = (side + pad for side in sizes.pop())
-    across = max(len(clip) for clip in shown) if columns is None else columns
-    if across < 1 or pad < 0:
-        raise ValueError(
-            f"Expected columns from 1 and pad from 0. Received: columns={columns}, pad={pad}."
-        )
+    longest = max(len(clip) for clip in shown)
+    across = longest if columns is None else whole(columns, "columns", 1)
     lines = [
         clip[first : first + across] for clip in shown for first in range(0, len(clip), across)
     ]

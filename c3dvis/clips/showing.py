@@ -6,7 +6,7 @@ import base64
 import html
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from c3dvis.checks import are_numbers
 from c3dvis.clips.encoders import ENCODERS
 from c3dvis.clips.geometry import enlarge, resize, sample
 from c3dvis.clips.values import check, to_rgb, to_uint8
@@ -69,7 +70,7 @@ def show(
         >>> shown.html.count("<img")
         2
     """
-    if isinstance(clips, str) or not hasattr(clips, "__len__"):
+    if isinstance(clips, (str, Mapping)) or not hasattr(clips, "__getitem__"):
         check(clips)  # says what is expected
     given: Any = clips  # an array too can be indexed, though NumPy's types do not say so
     one = np.ndim(given[0]) == 3 if len(given) else False
@@ -78,14 +79,15 @@ def show(
         raise ValueError(f"Expected 1 to {MOST_CLIPS} clips. Received: {len(several)}.")
     if captions is None:
         captions = [""] if one else [str(i) for i in range(len(several))]
-    if isinstance(captions, str) or len(captions) != len(several):
+    listed = list(captions) if isinstance(captions, Iterable) else []
+    if isinstance(captions, str) or len(listed) != len(several):
         raise ValueError(f"Expected {len(several)} captions. Received: {captions!r}.")
-    if not 0.001 <= fps <= 1000:
+    if not are_numbers(fps) or not 0.001 <= fps <= 1000:
         raise ValueError(f"Expected fps from 0.001 to 1000. Received: fps={fps!r}.")
     room = (MOST_CHARACTERS - len(_ROW) - 50) // len(several)
     figures = [
-        figure(to_rgb(clip), caption, fps=fps, most_characters=room)
-        for clip, caption in zip(several, captions, strict=True)
+        figure(to_rgb(clip), str(caption), fps=fps, most_characters=room)
+        for clip, caption in zip(several, listed, strict=True)
     ]
     return Shown(f'<div style="{_ROW}">{"".join(figures)}</div>')
 

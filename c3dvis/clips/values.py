@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from c3dvis.checks import are_numbers
 from c3dvis.text import counted
 
 ROUNDING = 1e-4
@@ -37,7 +38,10 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
     Traceback (most recent call last):
     ValueError: Expected a clip of 16 frames. Received: 8 frames (shape (8, 4, 4, 3)); ...
     """
-    array = np.asarray(clip)
+    try:
+        array = np.asarray(clip)
+    except ValueError:  # a list of different lengths
+        raise _no_array(clip) from None
     if array.dtype.kind in "OUS":
         raise _no_array(clip)
     _check_shape(array, shape)
@@ -207,7 +211,7 @@ def to_rgb(clip: ArrayLike, *, background: float = 1.0) -> NDArray[np.float32]:
         float32 array `(T, H, W, 3)` in [0, 1].
 
     Raises:
-        ValueError: for what `check` refuses, and for more than 4 channels.
+        ValueError: for what `check` refuses, more than 4 channels, and another `background`.
 
     Colour wheel: Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow",
     https://doi.org/10.1007/s11263-010-0390-2 (here with evenly spaced hues).
@@ -216,6 +220,8 @@ def to_rgb(clip: ArrayLike, *, background: float = 1.0) -> NDArray[np.float32]:
     [1.0, 1.0, 1.0]
     """
     clip = check(clip)
+    if not (are_numbers(background) and 0 <= background <= 1):
+        raise ValueError(f"Expected background from 0 to 1. Received: {background!r}.")
     channels = clip.shape[-1]
     if channels == 1:
         return np.repeat(clip, 3, axis=-1)

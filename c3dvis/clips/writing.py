@@ -1,11 +1,11 @@
 """Write a clip to a file: GIF, WebP, APNG, MP4 or a film strip."""
 
-import numbers
 import os
 
 from numpy.typing import ArrayLike
 
 from c3dvis import files
+from c3dvis.checks import are_numbers
 from c3dvis.clips.encoders import ENCODERS
 from c3dvis.clips.values import check, to_rgb, to_uint8
 from c3dvis.text import unknown
@@ -70,15 +70,17 @@ def write(
         )
     pixels = to_uint8(clip if channels in (1, 4) else to_rgb(clip))
     low, high = _FPS
-    if not (isinstance(fps, numbers.Real) and low <= fps <= high):
+    if not (are_numbers(fps) and low <= fps <= high):
         raise ValueError(f"Expected fps from {low} to {high}. Received: fps={fps!r}.")
     if quality is not None and suffix in (".gif", ".png"):
         raise ValueError(f"Expected no quality for {suffix}. Received: quality={quality!r}.")
-    if quality is not None and not (isinstance(quality, numbers.Real) and 1 <= quality <= 100):
-        raise ValueError(f"Expected quality from 1 to 100. Received: quality={quality!r}.")
+    if quality is not None and not (are_numbers(quality) and quality in range(1, 101)):
+        raise ValueError(
+            f"Expected quality from 1 to 100, a whole number. Received: quality={quality!r}."
+        )
     # Encoded in memory and written by Python, for Pillow overlooks a disk that fills up while it
     # writes a JPEG.
-    content = ENCODERS[suffix](pixels, float(fps), quality)
+    content = ENCODERS[suffix](pixels, float(fps), None if quality is None else int(quality))
     if not path.parent.is_dir():
         raise ValueError(f"Expected a file name in a folder that exists. Received: {str(path)!r}.")
     files.write_bytes(path, content)

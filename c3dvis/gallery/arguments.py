@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from c3dvis.command_line import Parser, choice_of_filters, folder_argument, whole
-from c3dvis.gallery import engines, from_records
+from c3dvis.gallery import engines, from_records, options
 from c3dvis.gallery.plan import DEFAULT_CLASSES, MOST_CLASSES
 from c3dvis.maximize import parametrizations
-from c3dvis.maximize.defaults import MOST_STEPS, STEPS
-from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.maximize.defaults import COLOURS, MOST_STEPS, STEPS
+from c3dvis.models.chosen import (
+    add_arguments,
+    add_size_arguments,
+    check_arguments,
+    check_network,
+)
 
 _DESCRIPTION = """
 Makes a gallery of a video network: for each filter and class a synthetic clip that activates it
@@ -52,10 +58,27 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
     from_records.check_arguments(parser, chosen)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
+    if chosen.real is not None and not Path(chosen.real).is_dir():
+        parser.error(f"argument --real: Expected a folder. Received: {chosen.real!r}.")
+    with parser.refusing():
+        if not from_records.given(chosen) and chosen.again is None:
+            check_network(chosen)
+        options.check(
+            engine=chosen.engine,
+            workers=chosen.workers,
+            address=chosen.address,
+            shard=chosen.shard,
+            real_clips=chosen.real,
+            motion_cards=chosen.cards,
+            directions=chosen.directions,
+            slow_to_free=chosen.speeds,
+            other_parametrizations=chosen.parametrizations or (),
+            neurons=chosen.neurons,
+        )
     return chosen
 
 
-def arguments_parser() -> argparse.ArgumentParser:
+def arguments_parser() -> Parser:
     """The command's arguments, with their help."""
     parser = Parser(
         prog="python -m c3dvis.gallery",
@@ -109,12 +132,14 @@ def _add_clips(group: Any) -> None:
     )
     group.add_argument(
         "--parametrization",
+        choices=parametrizations.names(),
         default="fourier",
         metavar="NAME",
         help=f"how a clip is parametrized: {', '.join(parametrizations.names())} (default fourier)",
     )
     group.add_argument(
         "--colours",
+        choices=COLOURS,
         metavar="NAME",
         help=(
             "colour space: decorrelated, as in natural images (default for classes); opponent, "

@@ -90,7 +90,7 @@ def selected(
     if speeds:
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
-        parametrizations.build(name)  # raises an error for an unknown name
+        parametrizations.check_name(name)
         kinds.append(
             Kind(
                 name, f"clips of the parametrization {name}", partial(_other_parametrization, name)

@@ -43,19 +43,36 @@ def add_arguments(group: Any) -> None:
     )
     group.add_argument(
         "--tasks",
-        type=whole(2),
+        type=_even,
         default=40,
         metavar="N",
         help="number of questions, even (default 40)",
     )
 
 
+def given(args: argparse.Namespace) -> list[str]:
+    """Those of these options that are given."""
+    names = ("diff", "questions", "export", "sheets", "rebuild_page")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
+
+
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Ends the program with an error if --questions is given without --real."""
+    """Ends the program with an error for several pages of their own, or --questions alone."""
+    alone = [f"--{name}" for name in ("again", "diff", "questions") if getattr(args, name)]
+    if alone and len({*alone, *given(args)}) > 1:
+        both = " and ".join(dict.fromkeys([*alone, *given(args)]))
+        parser.error(f"Expected {alone[0]} without other options that exit. Received: {both}.")
     if args.questions is not None and args.real is None:
         parser.error(
             "Expected --real FOLDER, of the gallery's real clips. Received: --questions alone."
         )
+
+
+def _even(text: str) -> int:
+    number = whole(2)(text)
+    if number % 2:
+        raise argparse.ArgumentTypeError(f"Expected an even number. Received: {text!r}.")
+    return number
 
 
 def run(args: argparse.Namespace) -> bool:

@@ -19,6 +19,7 @@ from c3dvis.gallery import (
     groups,
     held_out,
     more_clips,
+    options,
     page,
     plan,
     real,
@@ -161,6 +162,18 @@ def make(
     """
     out = Path(out)
     selection = Selection() if selection is None else selection
+    options.check(
+        engine=engine,
+        workers=workers,
+        address=address,
+        shard=shard,
+        real_clips=real_clips,
+        motion_cards=motion_cards,
+        directions=directions,
+        slow_to_free=slow_to_free,
+        other_parametrizations=other_parametrizations,
+        neurons=neurons,
+    )
     share = None if shard is None else shards.parse(shard)
     kinds = clip_kinds.selected(
         directions=directions,
@@ -168,18 +181,8 @@ def make(
         other_parametrizations=other_parametrizations,
         neurons=neurons,
     )
-    if share is not None and (real_clips is not None or motion_cards or kinds):
-        raise ValueError(
-            "Expected no real clips, motion cards or more clips of each unit with a shard: add "
-            f"them when all shards are finished. Received: {shard!r}."
-        )
     if real_clips is not None:
         check_folder(Path(real_clips))
-    if directions and not motion_cards:
-        raise ValueError(
-            "Expected directions with motion cards, which measure them: --cards. Received: "
-            "directions alone."
-        )
     runner = engines.build(engine, workers=workers, address=address)
     renderer = Renderer(settings, out, network=network)
     sections = plan_of(renderer.network, selection, settings)

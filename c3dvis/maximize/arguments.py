@@ -11,8 +11,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 from numpy.typing import ArrayLike
 
 from c3dvis import clips as clip_values
+from c3dvis.checks import are_numbers, whole
 from c3dvis.maximize import transforms
-from c3dvis.maximize.checks import are_numbers, whole
 from c3dvis.maximize.defaults import Defaults
 from c3dvis.maximize.optimizers import ClipwiseAdam
 from c3dvis.objectives import Objective

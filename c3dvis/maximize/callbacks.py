@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis import clips as clip_files
-from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.checks import are_numbers, whole
 
 __all__ = ["Progress", "Snapshots", "StopWhenStalled"]
 
@@ -160,7 +160,9 @@ class StopWhenStalled(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = _steps_run(self.model)
-        best = ops.convert_to_numpy(self.model.tracking.best)
+        tracking = self.model.tracking
+        best, scored = map(ops.convert_to_numpy, (tracking.best, tracking.finite_steps))
+        best = np.where(scored > 0, best, -np.inf)
         self._first = np.where(np.isfinite(self._first), self._first, best)
         known = np.isfinite(self._best)
         so_far = np.subtract(self._best, self._first, out=np.zeros(len(best)), where=known)

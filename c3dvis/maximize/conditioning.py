@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from c3dvis.maximize.checks import whole
+from c3dvis.checks import whole
 from c3dvis.maximize.smoothing import doubling, halving
 from c3dvis.maximize.transforms import Transform
 from c3dvis.maximize.transforms._resampling import resample

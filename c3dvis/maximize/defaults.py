@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # `--help` says how many steps there are, and imports nothing for it
     from c3dvis.objectives import Objective
 
+COLOURS = ("decorrelated", "opponent", "independent", "grey")
+
 # Of the optimizer. After 96, as many planted units are recovered, but scores are 5 % lower.
 STEPS = 128
 # Their random numbers are drawn before the first step, about 60 bytes a step and clip.

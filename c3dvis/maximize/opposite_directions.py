@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from c3dvis import objectives
+from c3dvis.checks import as_numbers
 from c3dvis.maximize import defaults
-from c3dvis.maximize.checks import as_numbers
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.parametrizations import Fourier
 from c3dvis.maximize.result import MaximizedClip

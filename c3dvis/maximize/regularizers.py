@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from c3dvis.maximize.checks import are_numbers
+from c3dvis.checks import are_numbers
 from c3dvis.maximize.smoothing import smoothing
 from c3dvis.maximize.transforms._resampling import GREY, resample
 

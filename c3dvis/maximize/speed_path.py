@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from c3dvis import objectives
+from c3dvis.checks import as_numbers
 from c3dvis.clips import showing
 from c3dvis.maximize import arguments, run
-from c3dvis.maximize.checks import as_numbers
 from c3dvis.maximize.defaults import STEPS
 from c3dvis.maximize.maximizer import Maximizer
 from c3dvis.maximize.regularizers import TemporalSmoothness

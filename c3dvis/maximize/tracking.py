@@ -10,6 +10,8 @@ from keras import ops
 
 # Share of the gradient that passes an inactive ReLU while a unit has no gradient.
 _LEAK = 0.1
+# Finite, so that TensorFlow's check of numerics finds nothing.
+_LOWEST, _HIGHEST = (float(limit) for limit in (np.finfo("f4").min, np.finfo("f4").max))
 
 
 class Tracking(keras.layers.Layer):
@@ -24,7 +26,7 @@ class Tracking(keras.layers.Layer):
         steps: Steps so far, `(N,)`.
         finite_steps: Steps whose score was finite, `(N,)`.
         latest: Score at the last step, `(N,)`.
-        best: Highest finite score, `(N,)`.
+        best: Highest finite score, `(N,)`; float32's lowest number before the first.
         lowest: Lowest score of each term, `(N, terms)`; a constant term would be hidden in the sum.
         highest: Highest score of each term, `(N, terms)`.
         last_finite: The latents at the last step with a finite score.
@@ -54,9 +56,9 @@ class Tracking(keras.layers.Layer):
         for variable, value in (
             (self.steps, 0),
             (self.finite_steps, 0),
-            (self.best, -np.inf),
-            (self.lowest, np.inf),
-            (self.highest, -np.inf),
+            (self.best, _LOWEST),
+            (self.lowest, _HIGHEST),
+            (self.highest, _LOWEST),
         ):
             variable.assign(np.full(variable.shape, value))
 

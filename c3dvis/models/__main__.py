@@ -79,10 +79,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             f"Received: --classes {args.classes} without them."
         )
     if args.check is not None:
-        try:
+        with parser.refusing():
             models.entry(args.model)
-        except ValueError as error:
-            parser.error(str(error))
         if not Path(args.check).exists() and not _beginning_with(Path(args.check)):
             why = f"which {files.absent(args.check)}"
             parser.error(f"Expected a weight file. Received: {args.check!r}, {why}.")

@@ -11,7 +11,7 @@ from c3dvis.models.table import Entry
 from c3dvis.text import nearest, unknown
 
 
-def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs):
+def build(name: str, /, *, weights: str | os.PathLike | None = "bundled", **kwargs):
     """Builds a network of the table.
 
     It takes clips of the published size, `Entry.shape`, unless `input_shape` is given. (Commands
@@ -23,7 +23,8 @@ def build(name: str, *, weights: str | os.PathLike | None = "bundled", **kwargs)
         weights: "bundled" for the weights that come with the package, or random ones if the network
             has none; "kinetics400", for "i3d", for the published ones, which are downloaded once
             (`c3dvis.models.published`); None for random ones; or a path of a weight file.
-        **kwargs: Arguments of the builder; they override those of the table.
+        **kwargs: Arguments of the builder; they override those of the table. `name` is that of
+            the Keras model.
 
     Returns:
         A `keras.Model` from clips `(N, T, H, W, C)`, RGB in [0, 1], to class scores.

@@ -142,6 +142,24 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
             )
 
 
+def check_network(choice: Choice) -> None:
+    """Refuses a network that can't be built, before Keras is loaded.
+
+    Raises:
+        ValueError: An unknown network, a size that it can't be built for, or no weights.
+    """
+    if choice.keras_model is not None:
+        return
+    entry = models.entry(models.DEFAULT if choice.model is None else choice.model)
+    command_shape(entry, frames=choice.frames, size=choice.size)
+    if choice.weights is None and entry.weights is None:
+        name = entry.published
+        fetched = "" if name is None else f"; --weights {name} fetches the published ones, once"
+        raise ValueError(
+            f"Expected --weights FILE, as none come with {entry.name!r}{fetched}. Received: none."
+        )
+
+
 def for_real_clips(chosen: argparse.Namespace) -> argparse.Namespace:
     """The arguments with the default model, and with the published size where none is given.
 
@@ -162,17 +180,12 @@ def load(choice: Choice) -> keras.Model:
     Raises:
         ValueError: An unknown network, a missing or invalid file, or no weights.
     """
+    check_network(choice)
     shape = built_shape(choice)
     if choice.keras_model is not None:
         network = _part(models.channels_last(models.load_keras_model(choice.keras_model)), choice)
     elif choice.weights is not None:
         network = models.build(choice.model, weights=choice.weights, input_shape=shape)
-    elif models.entry(choice.model).weights is None:
-        name = models.entry(choice.model).published
-        fetched = "" if name is None else f"; --weights {name} fetches the published ones, once"
-        raise ValueError(
-            f"Expected --weights FILE, as none come with {choice.model!r}{fetched}. Received: none."
-        )
     else:
         network = models.build(choice.model, input_shape=shape)
     if choice.labels is not None:

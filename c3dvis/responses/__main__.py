@@ -21,7 +21,12 @@ from c3dvis.command_line import (
     say,
     whole,
 )
-from c3dvis.models.chosen import add_arguments, add_size_arguments, check_arguments
+from c3dvis.models.chosen import (
+    add_arguments,
+    add_size_arguments,
+    check_arguments,
+    check_network,
+)
 from c3dvis.text import counted
 
 _DESCRIPTION = """
@@ -74,6 +79,9 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     chosen = parser.parse_args(given)
     check_arguments(parser, chosen)
     folder_argument(parser, chosen.out)
+    if chosen.random_kernel is None:
+        with parser.refusing():
+            check_network(chosen)
     times = [name for name in ("start", "step", "short") if getattr(chosen, name)]
     if chosen.clip is None and times:
         parser.error(f"argument --{times[0]}: Expected a CLIP with it. Received: none.")
@@ -97,7 +105,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     return chosen
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m c3dvis.responses",
         description=_DESCRIPTION,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c3dvis import files, stored, text
+from c3dvis.checks import whole
 
 SCHEMA = 1
 """Version of the layout of a sweep's file."""
@@ -128,7 +129,8 @@ class Sweep(Mapping[str, LayerResponses]):
         """The strongest clips of a unit, best first."""
         responses = self[layer]
         count = responses.scores.shape[1]
-        if not 0 <= channel < count:
+        channel = whole(channel, "channel")
+        if channel >= count:
             raise ValueError(
                 f"Layer {layer!r} has {count} channels. Expected one from 0 to {count - 1}. "
                 f"Received: {channel}."

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from c3dvis import autodiff, files, identity, rewire
 from c3dvis import clips as clips_room
+from c3dvis.checks import whole
 from c3dvis.models import layers as network_layers
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.models.held_inputs import one_input
@@ -94,11 +95,8 @@ def sweep(
         >>> swept["conv2"].scores.shape
         (6, 16)
     """
-    if top < 1 or windows < 1 or batch_size < 1:
-        raise ValueError(
-            "Expected top, windows and batch_size of 1 or more. "
-            f"Received: {top}, {windows}, {batch_size}."
-        )
+    top, windows = whole(top, "top", 1), whole(windows, "windows", 1)
+    batch_size = whole(batch_size, "batch_size", 1)
     network = one_input(network, scaled=preprocess is None)
     if layers is None:
         layers = [info.name for info in network_layers.visualizable(network)]

@@ -134,7 +134,7 @@ class TemporalSearch(InputOptimizer):
         self.optimizer.learning_rate = settings.learning_rate
         self.clip.assign(clip)
         self.logits.assign(np.where(window, settings.logit, -settings.logit)[None])
-        self.best_loss.assign([np.inf])
+        self.best_loss.assign([np.finfo(np.float32).max])  # finite, for the check of numerics
         history = _History(settings.min_delta)
         # One step more, for the loss of the mask of the last one.
         rows = np.repeat(unit_indices, settings.steps + 1, axis=0)

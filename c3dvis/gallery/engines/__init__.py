@@ -36,6 +36,24 @@ class Engine(Protocol):
 ENGINES = {"serial": ("workers", "address"), "processes": ("address",), "ray": ()}
 
 
+def check(name: str, *, workers: int | None = None, address: str | None = None) -> None:
+    """Refuses what `build` does not take, without loading an engine.
+
+    Raises:
+        ValueError: If the name is unknown, or the engine does not take one of the arguments.
+    """
+    if name not in ENGINES:
+        raise unknown("an engine", name, ENGINES)
+    given = {"workers": workers, "address": address}
+    for option in ENGINES[name]:
+        value = given[option]
+        if value is not None:
+            raise ValueError(
+                f"Expected --{option} with an engine that takes it. Received: --{option} {value} "
+                f"with the engine {name}."
+            )
+
+
 def build(name: str, *, workers: int | None = None, address: str | None = None) -> Engine:
     """An engine by its name.
 
@@ -48,16 +66,7 @@ def build(name: str, *, workers: int | None = None, address: str | None = None) 
         ValueError: If the name is unknown, the engine needs a package that is not installed, or it
             does not take one of the arguments.
     """
-    if name not in ENGINES:
-        raise unknown("an engine", name, ENGINES)
-    given = {"workers": workers, "address": address}
-    for option in ENGINES[name]:
-        value = given[option]
-        if value is not None:
-            raise ValueError(
-                f"Expected --{option} with an engine that takes it. Received: --{option} {value} "
-                f"with the engine {name}."
-            )
+    check(name, workers=workers, address=address)
     if name == "serial":
         from c3dvis.gallery.engines.serial import Serial
 

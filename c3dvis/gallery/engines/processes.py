@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from c3dvis import interrupts
 from c3dvis.gallery.engines import pool
 from c3dvis.gallery.engines.worker import Answer, Recipe, Worker
 
@@ -62,7 +64,11 @@ class _Processes:
         ours, theirs = self._context.Pipe()
         gpu = number % self.gpus if self.gpus else None
         process = self._context.Process(target=_work, args=(self.recipe, theirs, gpu), daemon=True)
-        process.start()
+        # A Ctrl-C in a terminal goes to all processes, also to one that is only being started.
+        if os.name == "posix":
+            multiprocessing.resource_tracker.ensure_running()  # its start would end the context
+        with interrupts.deferred():
+            process.start()
         theirs.close()
         self._running[number] = process, ours
 

@@ -76,6 +76,19 @@ def names() -> list[str]:
     return [name.replace("_", "-") for name in files if not name.startswith("_")]
 
 
+def check_name(name: str) -> None:
+    """Refuses what is no name of a parametrization.
+
+    Raises:
+        ValueError: With all names.
+    """
+    if name not in names():
+        raise ValueError(
+            f"Expected a Parametrization or one of {', '.join(map(repr, names()))}. "
+            f"Received: {name!r}."
+        )
+
+
 def build(parametrization: str | Parametrization, **settings) -> Parametrization:
     """A new parametrization from a name, or with the settings of another.
 
@@ -101,11 +114,7 @@ def build(parametrization: str | Parametrization, **settings) -> Parametrization
                 f"given. Received: {in_short(settings)} beside a {type(parametrization).__name__}."
             )
         return parametrization.copy()
-    if parametrization not in names():
-        raise ValueError(
-            f"Expected a Parametrization or one of {', '.join(map(repr, names()))}. "
-            f"Received: {parametrization!r}."
-        )
+    check_name(parametrization)
     module = importlib.import_module(f".{parametrization.replace('-', '_')}", __name__)
     (kind,) = (
         value

@@ -3,9 +3,8 @@
 import numpy as np
 from keras import ops
 
+from c3dvis.maximize.defaults import COLOURS
 from c3dvis.text import unknown
-
-COLOURS = ("decorrelated", "opponent", "independent", "grey")
 
 # Square root of the covariance of natural images' RGB values, as published with lucid. Its columns
 # are light against dark, red against blue, and both against green; their norms are how much natural

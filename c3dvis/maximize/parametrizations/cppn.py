@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.checks import positive, whole
+from c3dvis.checks import positive, whole
 from c3dvis.maximize.parametrizations._parametrization import Parametrization
 
 # Of arctan and its square, for normally distributed input: so that each has mean 0, deviation 1.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.checks import positive
+from c3dvis.checks import positive
 from c3dvis.maximize.parametrizations._parametrization import Parametrization
 
 # Cosine of how far a wave may drift off a direction: 45 degrees.

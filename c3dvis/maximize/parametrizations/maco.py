@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from c3dvis.maximize.checks import positive
+from c3dvis.checks import positive
 from c3dvis.maximize.parametrizations import _colours as colour_choices
 from c3dvis.maximize.parametrizations._parametrization import Parametrization
 from c3dvis.maximize.parametrizations.fourier import inverse, mirrored, natural_amplitude

@@ -2,7 +2,7 @@
 
 import keras
 
-from c3dvis.maximize.checks import positive
+from c3dvis.checks import positive
 from c3dvis.maximize.parametrizations._parametrization import Parametrization
 
 # How far a weight of 1 moves the signal: steps are spread over all pixels, where those of `Fourier`

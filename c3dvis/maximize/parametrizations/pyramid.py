@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from c3dvis.maximize.checks import positive, whole
+from c3dvis.checks import positive, whole
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from c3dvis.maximize.checks import whole
+from c3dvis.checks import whole
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.checks import positive, whole
+from c3dvis.checks import positive, whole
 from c3dvis.maximize.parametrizations import _grids
 from c3dvis.maximize.parametrizations._parametrization import Parametrization, Wrapper
 from c3dvis.maximize.parametrizations.fourier import Fourier

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from c3dvis.graph import Step
+from c3dvis.pooling import lowest
 from c3dvis.receptive_field import Box, Interval, LayerGraph, Window, windows
 from c3dvis.rewire import WithoutActivation, quick_call
 
@@ -166,8 +167,7 @@ class CroppedNetwork(keras.layers.Layer):
         x = _part(value, self.boxes[key], inside)
         is_padded = any(map(any, pads))
         if is_padded:
-            lowest = isinstance(step.layer, keras.layers.MaxPooling3D)
-            fill = float("-inf") if lowest else 0.0
+            fill = lowest(x.dtype) if isinstance(step.layer, keras.layers.MaxPooling3D) else 0.0
             x = ops.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
         return x, is_padded
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.checks import are_numbers, whole
 from c3dvis.maximize.transforms._resampling import GREY, Transform
 
 

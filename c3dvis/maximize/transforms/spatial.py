@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.checks import are_numbers, whole
 from c3dvis.maximize.transforms._resampling import Resampling, Transform, interpolation
 
 

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from c3dvis.maximize.checks import are_numbers, whole
+from c3dvis.checks import are_numbers, whole
 from c3dvis.maximize.transforms._resampling import Resampling, interpolation
 
 

@@ -15,10 +15,12 @@ def are_numbers(*values: Any) -> bool:
 
 
 def as_numbers(given: Any) -> tuple[float, ...]:
-    """Finite numbers as floats; an empty tuple if one of them is something else."""
+    """Finite numbers as floats; an empty tuple if one of them is something else, such as text."""
     with contextlib.suppress(TypeError, ValueError):
-        several = tuple(float(number) for number in given)
-        return several if are_numbers(*several) else ()
+        several = tuple(given)
+        floats = tuple(map(float, several))
+        is_other = any(isinstance(one, (str, bytes, bool)) for one in several)
+        return () if is_other or not are_numbers(*floats) else floats
     return ()
 
 
