@@ -49,6 +49,8 @@ def network_of(**options) -> keras.Model:
     x = keras.layers.Dropout(0.5)(x)
     network = keras.Model(clip, keras.layers.Dense(2, name="scores", dtype="float32")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # To compile a training of a few steps takes longer than the steps do.
+    options = {"run_eagerly": True, **options}
     network.compile("adam", loss, metrics=["accuracy"], **options)
     return network
 
@@ -87,6 +89,7 @@ def trained(callbacks, *, policy="float32", scope=None, inside=False, **options)
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
+    options = {"run_eagerly": False, **options}  # as users train
     try:
         if scope is None:
             network = network_of(**options)
@@ -480,9 +483,14 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             ended.wait(2)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
-        run_isolated(work, thread)
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
+            run_isolated(work, thread)
+    finally:
+        ended.set()
+        interrupting.join()
     assert told == [True]
     new = [thread for thread in threading.enumerate() if thread not in before]
     assert not [thread for thread in new if thread.name.startswith("c3dvis")]
