@@ -147,12 +147,37 @@ def check(case: Case, tried: dict[str, Callable]) -> None:
         assert "Exception encountered" not in said[name]
 
 
+def name_such_as(words: str) -> str:
+    """The first name that a refusal suggests."""
+    match = re.search(r"such as '([^']+)'", words)
+    assert match, words
+    return match[1]
+
+
+# What a refusal says to do, as what is done of it: of the case, what was tried and the words.
+OBEYED: dict[str, Callable] = {
+    "Expected a layer with rows, columns": lambda case, tried, words: responses.feature_maps(
+        case.network, case.clip, name_such_as(words), **case.given
+    ),
+    "Expected one patch embedding": lambda case, tried, words: responses.feature_maps(
+        case.network, case.clip, tried.split()[-1], grid=(case.shape[0], 1, 1), **case.given
+    ),
+}
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in HEAVY)) for one in NAMES]
 )
-def test_layers_clips_and_heatmaps(name):
+def test_layers_clips_and_heatmaps(name, tmp_path):
+    """And what refusals advise, also those of the rest, works."""
     case = Case(name)
     check(case, case.quick())
+    tried = {**case.quick(), **case.slow(tmp_path)}
+    for what, pattern in case.refused.items():
+        with pytest.raises(ValueError, match=pattern) as refusal:
+            tried[what]()
+        (advice,) = [obey for words, obey in OBEYED.items() if words in str(refusal.value)]
+        advice(case, what, str(refusal.value))
 
 
 @pytest.mark.slow
@@ -192,17 +217,18 @@ def full_size(name) -> dict:
     return getattr(importlib.import_module(f"architectures.{module}"), "FULL", {})
 
 
-def load_open_rppg(network, name) -> None:
+def load_open_rppg(network, weights) -> None:
     (model,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    model.load_weights(shared_data(f"open-rppg/{name}.weights.h5"))
+    model.load_weights(weights)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPEN_RPPG)
 def test_the_weights_of_open_rppg_compute_the_same_here(name):
     module, shape, expected = OPEN_RPPG[name]
+    weights = shared_data(f"open-rppg/{name}.weights.h5")
     network = importlib.import_module(f"architectures.{module}").build(shape, **full_size(name))
-    load_open_rppg(network, name)
+    load_open_rppg(network, weights)
     clip = np.random.default_rng(0).random(shape).astype(np.float32)
     (got,) = network.predict(clip[None], verbose=0)
     # The wheel's numbers of these two are of JAX, which differs from TensorFlow by 1e-4 itself.
@@ -213,8 +239,9 @@ def test_the_weights_of_open_rppg_compute_the_same_here(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in OPEN_RPPG if name.endswith("rlap")])
 def test_everything_with_the_weights_of_open_rppg(name, tmp_path):
+    weights = shared_data(f"open-rppg/{name}.weights.h5")
     case = Case(OPEN_RPPG[name][0], **full_size(name))
-    load_open_rppg(case.network, name)
+    load_open_rppg(case.network, weights)
     check(case, {**case.quick(), **case.slow(tmp_path)})
 
 
@@ -224,35 +251,3 @@ def test_the_advice_for_a_subclassed_model_is_right():
     bare(keras.ops.zeros((1, 6, 24, 24, 3)))
     with pytest.raises(ValueError, match=r"wrap a subclassed model: keras.Model\(clip, model"):
         layers.visualizable(bare)
-
-
-def name_such_as(words: str) -> str:
-    """The first name that a refusal suggests."""
-    match = re.search(r"such as '([^']+)'", words)
-    assert match, words
-    return match[1]
-
-
-# What a refusal says to do, as what is done of it: of the case, what was tried and the words.
-OBEYED: dict[str, Callable] = {
-    "Expected a layer with rows, columns": lambda case, tried, words: responses.feature_maps(
-        case.network, case.clip, name_such_as(words), **case.given
-    ),
-    "Expected one patch embedding": lambda case, tried, words: responses.feature_maps(
-        case.network, case.clip, tried.split()[-1], grid=(case.shape[0], 1, 1), **case.given
-    ),
-}
-REFUSING = [
-    name for name in NAMES if hasattr(importlib.import_module(f"architectures.{name}"), "REFUSED")
-]
-
-
-@pytest.mark.parametrize("name", REFUSING)
-def test_what_a_refusal_advises_works(name, tmp_path):
-    case = Case(name)
-    tried = {**case.quick(), **case.slow(tmp_path)}
-    for what, pattern in case.refused.items():
-        with pytest.raises(ValueError, match=pattern) as refusal:
-            tried[what]()
-        (advice,) = [obey for words, obey in OBEYED.items() if words in str(refusal.value)]
-        advice(case, what, str(refusal.value))

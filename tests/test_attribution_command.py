@@ -56,27 +56,6 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert all(files_of(out)[gif] != first[gif] for gif in gifs)
 
 
-def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path):
-    film = np.random.default_rng(0).random((20, 96, 128, 3), np.float32)
-    clips.write(tmp_path / "film.mp4", film)
-    arguments = [str(tmp_path / "film.mp4"), "--method", "gradient", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    (gif,) = (tmp_path / "out").glob("*.gif")
-    with Image.open(gif) as shown:
-        # Film and heat side by side, twice as large, for the shorter side to have 112 pixels.
-        assert shown.size == (2 * 256 + 4, 192 + 16)
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
-    assert "the line is around what the network was given" in page
-    # A record that an earlier version left, without what this one adds, is shown as it is.
-    record = json.loads(gif.with_suffix(".json").read_text())
-    old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
-    gif.with_suffix(".json").write_text(json.dumps(old))
-    command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert gif.name in page and "the line is around" not in page
-
-
 # Windows of a long film
 
 
@@ -207,12 +186,41 @@ def test_windows_are_of_films(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path, clip_file):
+def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path, small_network):
+    film = np.random.default_rng(0).random((20, 96, 128, 3), np.float32)
+    clips.write(tmp_path / "film.mp4", film)
+    arguments = [str(tmp_path / "film.mp4"), *small_network, "--method", "gradient"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    (gif,) = (tmp_path / "out").glob("*.gif")
+    with Image.open(gif) as shown:
+        # Film and heat side by side, twice as large, for the shorter side to have 112 pixels.
+        assert shown.size == (2 * 256 + 4, 192 + 16)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
+    assert "the line is around what the network was given" in page
+    # A record that an earlier version left, without what this one adds, is shown as it is.
+    record = json.loads(gif.with_suffix(".json").read_text())
+    old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
+    gif.with_suffix(".json").write_text(json.dumps(old))
+    command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert gif.name in page and "the line is around" not in page
+
+
+def test_other_labels_make_the_gifs_anew(tmp_path, clip_file):
     (tmp_path / "labels.txt").write_text("\n".join("ABCDEFGHIJ"))
     arguments = [str(clip_file), "--method", "gradient", "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
-    (gif,) = (tmp_path / "out").glob("*.gif")
     assert "gradient: logit of moving left" in (tmp_path / "out" / "index.html").read_text()
+    assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "gradient: logit of A" in page and "moving left" not in page
+
+
+def test_damaged_gifs_and_records_are_repaired(tmp_path, clip_file, small_network):
+    arguments = [str(clip_file), *small_network, "--method", "gradient", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    (gif,) = tmp_path.glob("*.gif")
     whole = gif.read_bytes()
     gif.write_bytes(whole[:100])
     assert main(arguments) == 0
@@ -225,9 +233,7 @@ def test_other_labels_make_the_gifs_anew_and_damaged_ones_are_repaired(tmp_path,
         gif.with_suffix(".json").write_text(json.dumps(part))
         command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
     assert main(arguments) == 0
-    assert main([*arguments, "--labels", str(tmp_path / "labels.txt")]) == 0
-    page = (tmp_path / "out" / "index.html").read_text()
-    assert "gradient: logit of A" in page and "moving left" not in page
+    assert gif.read_bytes() == whole
 
 
 def test_a_short_clip_is_told_in_the_words_of_the_command_line(tmp_path, capsys):
@@ -255,11 +261,11 @@ def test_somebody_elses_page_is_never_overwritten(tmp_path, clip_file, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-def test_options_reach_the_methods_that_have_them_and_the_clip(tmp_path, clip_file):
-    arguments = [str(clip_file), "--method", "SmoothGrad", "gradient", "--option", "samples=3"]
-    arguments += ["--start", "1", "--step", "2", "--short", "loop"]
+def test_options_reach_the_methods_that_have_them_and_the_clip(tmp_path, clip_file, small_network):
+    arguments = [str(clip_file), *small_network, "--method", "SmoothGrad", "gradient"]
+    arguments += ["--option", "samples=3", "--start", "1", "--step", "5", "--short", "loop"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    assert "Frames 1, 3, ..., 15 of 16, counted" in (tmp_path / "index.html").read_text()
+    assert "Frames 1, 6, 11, 1 of 16, counted" in (tmp_path / "index.html").read_text()
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
     assert [record["method"] for record in records] == ["gradient", "smooth_grad"]
     assert records[1]["settings"]["samples"] == 3
@@ -301,14 +307,15 @@ def test_smoothed_gifs_show_what_matters_and_are_made_anew(tmp_path, clip_file):
     assert record["settings"]["smoothed"] == 1.5
 
 
-def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, clip_file, capsys):
+def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, small_network, capsys):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.mp4").write_text("<html>")
     clips.write(folder / "b.mp4", np.random.default_rng(0).random((16, 64, 64, 3)))
     out = folder / "out"
     for _ in range(2):  # the second time, `out` is no clip
-        assert main([str(folder), "--method", "gradient", "--out", str(out)]) == 1
+        arguments = [str(folder), *small_network, "--method", "gradient", "--out", str(out)]
+        assert main(arguments) == 1
         assert "1 GIF, 1 failed" in capsys.readouterr().out
     assert "a.mp4" in (out / "README.md").read_text().replace("\\", "")
 
@@ -361,9 +368,9 @@ def test_a_numpy_file_of_optical_flow_is_explained(tmp_path, capsys):
     assert "Expected a clip of 2 channels" in capsys.readouterr().err
 
 
-def test_methods_are_given_at_once_or_one_by_one(tmp_path, clip_file):
+def test_methods_are_given_at_once_or_one_by_one(tmp_path, clip_file, small_network):
     both = ["--method", "gradient", "--method", "gradient_x_input"]
-    assert main([str(clip_file), *both, "--out", str(tmp_path)]) == 0
+    assert main([str(clip_file), *small_network, *both, "--out", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*.gif"))) == 2
 
 

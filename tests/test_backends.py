@@ -105,7 +105,8 @@ def logits(name: str) -> list[float]:
     """The logits of a bundled network for a clip of noise."""
     network = models.build(name)
     clip = np.random.default_rng(2).random((1, *network.input_shape[1:]), np.float32)
-    return np.ravel(keras.ops.convert_to_numpy(network(clip, training=False))).tolist()
+    # Compiled as a whole: JAX compiles each operation of a network that is called by itself.
+    return np.ravel(network.predict(clip, verbose=0)).tolist()
 
 
 def command() -> list[float]:

@@ -27,7 +27,7 @@ from c3dvis.files import read_json
 from c3dvis.maximize import parametrizations
 
 SHAPE = (4, 16, 16, 3)
-EPOCHS = 3
+EPOCHS = 2  # what a callback does after the first is seen in the second
 RNG = np.random.default_rng(0)
 CLIPS = RNG.random((8, *SHAPE), np.float32)
 LABELS = np.arange(8) % 2
@@ -49,6 +49,8 @@ def network_of(**options) -> keras.Model:
     x = keras.layers.Dropout(0.5)(x)
     network = keras.Model(clip, keras.layers.Dense(2, name="scores", dtype="float32")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # To compile a training of a few steps takes longer than the steps do.
+    options = {"run_eagerly": True, **options}
     network.compile("adam", loss, metrics=["accuracy"], **options)
     return network
 
@@ -87,6 +89,7 @@ def trained(callbacks, *, policy="float32", scope=None, inside=False, **options)
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
+    options = {"run_eagerly": False, **options}  # as users train
     try:
         if scope is None:
             network = network_of(**options)
@@ -465,20 +468,30 @@ def interruptible():
 
 
 def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
-    before, started = threading.enumerate(), threading.Event()
+    before, started, ended = threading.enumerate(), threading.Event(), threading.Event()
+    told = []
 
     def work(interrupted):
         started.set()
-        assert interrupted.wait(10)
-        raise KeyboardInterrupt
+        told.append(interrupted.wait(60))
+        ended.set()
 
     def interrupt():
-        started.wait(10)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        started.wait(60)
+        # Again if it came just before the other thread began to wait, which then goes on waiting.
+        while not ended.is_set():
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            ended.wait(2)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
-        run_isolated(work, thread)
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), isolated_thread() as thread:
+            run_isolated(work, thread)
+    finally:
+        ended.set()
+        interrupting.join()
+    assert told == [True]
     new = [thread for thread in threading.enumerate() if thread not in before]
     assert not [thread for thread in new if thread.name.startswith("c3dvis")]
 
