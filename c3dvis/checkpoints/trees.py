@@ -45,12 +45,12 @@ def plain_tree(saved: Any, array: Callable[[Any], np.ndarray]) -> Any:
     """The contents of a file as nested dictionaries of arrays.
 
     Args:
-        saved: Nested dictionaries, lists and tuples; None is left out.
+        saved: Nested dictionaries, lists and tuples; None means left out.
         array: Function from any other leaf to an array; raises if it is none.
 
     Raises:
         ValueError: If a dictionary or list lies in two places, or in itself, so that a small file
-            could stand for an endless tree; if it is too deep, or a name is no plain text.
+            could stand for an endless tree; if it is too deep, or a name is not plain text.
     """
     seen: set[int] = set()
 
