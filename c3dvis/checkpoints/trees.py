@@ -45,7 +45,7 @@ def plain_tree(saved: Any, array: Callable[[Any], np.ndarray]) -> Any:
     """The contents of a file as nested dictionaries of arrays.
 
     Args:
-        saved: Nested dictionaries, lists and tuples; None means left out.
+        saved: Nested dictionaries, lists and tuples; None is left out.
         array: Function from any other leaf to an array; raises if it is none.
 
     Raises:

@@ -161,7 +161,8 @@ def check_network(choice: Choice) -> None:
         name = entry.published
         fetched = "" if name is None else f"; --weights {name} fetches the published ones, once"
         raise ValueError(
-            f"Expected --weights FILE, as no weights come with {entry.name!r}{fetched}. Received: none."
+            f"Expected --weights FILE, as no weights come with {entry.name!r}{fetched}. "
+            "Received: none."
         )
 
 
