@@ -197,14 +197,14 @@ def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path, smal
         assert shown.size == (2 * 256 + 4, 192 + 16)
     page = (tmp_path / "out" / "index.html").read_text()
     assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
-    assert "the line is around what the network was given" in page
+    assert "a line surrounds what the network saw" in page
     # A record that an earlier version left, without what this one adds, is shown as it is.
     record = json.loads(gif.with_suffix(".json").read_text())
     old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
     gif.with_suffix(".json").write_text(json.dumps(old))
     command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
     page = (tmp_path / "out" / "index.html").read_text()
-    assert gif.name in page and "the line is around" not in page
+    assert gif.name in page and "a line surrounds" not in page
 
 
 def test_other_labels_make_the_gifs_anew(tmp_path, clip_file):
