@@ -11,12 +11,12 @@ from c3dvis.command_line import run
 from c3dvis.text import unknown
 
 COMMANDS = {
-    "gallery": "clips that excite a network's filters and classes, as a page",
-    "attribution": "the pixels and frames of a clip that decided its class",
-    "responses": "what each filter of a layer makes of a clip",
-    "audit": "whether a network reads motion, the background or the actor, class by class",
-    "bench": "how well heatmaps find known evidence, anybody's own method too",
-    "models": "the networks there are; what fits a weight file; published weights",
+    "gallery": "a page of clips that excite a network's filters and classes",
+    "attribution": "which pixels and frames of a clip decided its class",
+    "responses": "feature maps of a clip; the clips that excite each filter most",
+    "audit": "whether a network relies on motion, the background or the actor, class by class",
+    "bench": "score heatmaps, of your own method too, on clips with known evidence",
+    "models": "list networks, check weight files, download published weights",
 }
 
 
@@ -38,7 +38,7 @@ def _run(given: Sequence[str]) -> int:
 def _usage() -> str:
     lines = ["usage: c3dvis COMMAND ...    (or: python -m c3dvis COMMAND ...)", ""]
     lines += [f"  {name:12} {what}" for name, what in COMMANDS.items()]
-    return "\n".join([*lines, "", "c3dvis COMMAND --help tells the options of each."])
+    return "\n".join([*lines, "", "c3dvis COMMAND --help lists the options of a command."])
 
 
 if __name__ == "__main__":

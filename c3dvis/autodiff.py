@@ -30,8 +30,8 @@ def compiled(function: Callable, *, variables: Sequence = ()) -> Callable:
 
     Args:
         function: Takes tensors and returns a tensor, or a tuple of them.
-        variables: Keras variables that it reads, such as `network.variables`. JAX takes for a
-            constant what isn't listed here; the other backends read variables as they are.
+        variables: Keras variables that it reads, such as `network.variables`. JAX treats variables
+            that are not listed here as constants; the other backends read the current values.
 
     Returns:
         A function of arrays that returns tensors. Under torch it is not compiled.
@@ -89,7 +89,7 @@ def fit(model: keras.Model, rows, *, batch_size: int, **options):
 
 
 def predict(model: keras.Model, rows, **options):
-    """`model.predict`, of a model that is made for a few calls and then left.
+    """`model.predict` for a model that is made for a few calls only.
 
     Args:
         model: Takes the rows.

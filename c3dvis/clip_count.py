@@ -1,8 +1,8 @@
-"""Operations whose settings depend on the number of clips, for any number of them.
+"""Makes operations that depend on the number of clips work for any number of clips.
 
-Code of layers asks how many clips there are: `ops.reshape(x, (ops.shape(x)[0], -1, 8))`. It is
-followed on symbolic tensors of so many clips that no other size is likely to be a multiple of it.
-Where the number shows up in what was called, the number of clips that there are takes its place.
+Code of layers may read the number of clips: `ops.reshape(x, (ops.shape(x)[0], -1, 8))`. It is
+traced with a number of clips of which no other size is likely to be a multiple. Where this number
+appears in the traced calls, the actual number of clips replaces it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _COUNTED = "clips_are_counted_by"
 
 
 def unlikely(sizes: Iterable[int | None]) -> int:
-    """A number of clips of which none of some sizes is a multiple."""
+    """A number of clips of which none of the sizes is a multiple."""
     known = [n for n in sizes if n]
     return next((p for p in _PRIMES if not any(n % p == 0 for n in known)), _PRIMES[-1])
 
 
 def holds(value, number: int) -> bool:
-    """Whether a multiple of a number is among integers in lists, tuples and slices."""
+    """Whether lists, tuples and slices contain a multiple of a number."""
     return filled(value, number, 2 * number) != value if _is_nested(value) else False
 
 
 def filled(value, number: int, count):
-    """A value with `k * count` in the place of each integer `k * number`, `k` above 0."""
+    """A value with each integer `k * number`, `k` above 0, replaced by `k * count`."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return value // number * count if value > 0 and value % number == 0 else value
     if isinstance(value, slice):
@@ -52,24 +52,24 @@ def _is_nested(value) -> bool:
 
 
 def spread(value, number: int, clips):
-    """An array with the same in all of `number` rows, as a tensor of as many rows as clips."""
+    """An array of `number` equal rows as a tensor with one row per clip."""
     if not ops.is_tensor(value) or not len(value.shape) or value.shape[0] != number:
         return value
     rows = ops.convert_to_numpy(value)
     if (rows != rows[:1]).any():
-        raise ValueError("it makes other numbers for each clip")
+        raise ValueError("it computes different numbers for each clip")
     dtype = keras.backend.standardize_dtype(value.dtype)
     return Held(rows[0], tuple(rows.shape[1:]), dtype=dtype)(clips)
 
 
 def for_any_count(operation, number: int, inputs: list, outputs: list, arguments: Any):
-    """A function like an operation that was followed on `number` clips, for any number of them.
+    """Makes an operation that was traced on `number` clips work for any number of clips.
 
     Args:
-        operation: Variant of it, which it is called with.
+        operation: The variant to call.
         number: Number of clips.
-        inputs: Tensors that it was called on, with that number of clips.
-        outputs: Tensors that it made.
+        inputs: Its input tensors, with that number of clips.
+        outputs: Its output tensors.
         arguments: Arguments and named arguments of the call.
 
     Returns:
@@ -100,7 +100,8 @@ def _leaves(value):
 
 
 class _Counting:
-    """Of an operation that depends on the number of clips: `call` reads it from what it is given.
+    """Mixin for an operation that depends on the number of clips, which `call` reads from its
+    inputs.
 
     An object's class is derived from this one and the operation's.
     """

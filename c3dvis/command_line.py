@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _MESSAGES = (
     (r"invalid choice: (.+) \(choose from (.+)\)$", r"Expected one of \2. Received: \1."),
     (r"invalid (\w+) value: (.+)$", r"Expected a number (\1). Received: \2."),
-    (r"expected one argument$", "Expected a value behind it. Received: none."),
-    (r"expected at least one argument$", "Expected a value or more behind it. Received: none."),
-    (r"expected (\d+) arguments$", r"Expected \1 values behind it. Received: fewer."),
+    (r"expected one argument$", "Expected a value after it. Received: none."),
+    (r"expected at least one argument$", "Expected one or more values after it. Received: none."),
+    (r"expected (\d+) arguments$", r"Expected \1 values after it. Received: fewer."),
     (r"^one of the arguments (.+) is required$", r"Expected one of \1 in the command."),
     (r"^the following arguments are required: (.+)$", r"Expected \1 in the command."),
 )
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             if not any(one.startswith("-") for one in unknown):
                 hint = "; names with spaces need quotation marks"
                 for one in self._get_positional_actions():
-                    hint += f", and only one {one.metavar} is taken"
+                    hint += f", and only one {one.metavar} is allowed"
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return parsed
 
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for pattern, words in _MESSAGES:
             message = re.sub(pattern, words, message)
-        self.exit(2, f"error: {in_one_line(message)} (--help tells more)\n")
+        self.exit(2, f"error: {in_one_line(message)} (see --help)\n")
 
 
 def run(work: Callable[[], int], *, resume: str | None = None) -> int:
@@ -83,7 +83,7 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         resume: The command that resumes the work, if there is one.
     """
     _open_streams()
-    hint = "" if resume is None else f"what is made stays. Go on with:\n  {visible(resume)}"
+    hint = "" if resume is None else f"finished files are kept. Resume with:\n  {visible(resume)}"
     try:
         with interrupts.raised(), warnings.catch_warnings():
             warnings.showwarning = _print_warning
@@ -116,8 +116,8 @@ def run(work: Callable[[], int], *, resume: str | None = None) -> int:
         return 1
 
 
-_LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists all of the same network."
-_SMALLER = "A smaller --size, fewer --frames or a smaller --batch-size needs less. Received:"
+_LIST_LAYERS = "python -m c3dvis.gallery --list-layers lists the layers of a network."
+_SMALLER = "Use a smaller --size, fewer --frames or a smaller --batch-size. Received:"
 
 
 def _print_failure(text: str, hint: str) -> None:
@@ -130,7 +130,7 @@ def print_error(error: Exception | str) -> None:
 
 
 def say(line: str) -> None:
-    """Prints a line at once, with control characters spelled out.
+    """Prints a line and flushes it, with control characters spelled out.
 
     If the reader of the output, such as `head`, has closed the pipe, the work continues.
     """
@@ -244,8 +244,8 @@ def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:
     path = Path(out)
     for part in (path, *path.parents):
         if os.path.lexists(part) and not part.is_dir():
-            what = "is a file" if part.is_file() else "leads nowhere"
-            what = what if part.is_symlink() or part.is_file() else "is no folder"
+            what = "is a file" if part.is_file() else "is a broken link"
+            what = what if part.is_symlink() or part.is_file() else "is not a folder"
             parser.error(f"argument --out: Expected a folder. Received: {path}, which {what}.")
 
 
@@ -256,7 +256,7 @@ def add_time_arguments(group: Any) -> None:
         type=_start,
         default=0,
         metavar="FRAME",
-        help="first frame to use, counted from 0, or its time as 12.5s (default 0)",
+        help="first frame to use, counted from 0, or a time such as 12.5s (default 0)",
     )
     group.add_argument(
         "--step",
@@ -326,7 +326,7 @@ def read_clip(
     """Reads a clip by the arguments of `add_time_arguments`, with the network's channels.
 
     Raises:
-        ValueError: As `c3dvis.clips.read`, in the words of the command line.
+        ValueError: See `c3dvis.clips.read`, in the words of the command line.
     """
     (one,) = read_windows(path, args, 1, frames=frames, size=size, channels=channels)
     return one
@@ -344,7 +344,7 @@ def read_windows(
     """Reads several clips of one film, as `read_clip` reads one.
 
     Raises:
-        ValueError: As `read_clip`; a film that is too short for so many.
+        ValueError: See `read_clip`; a film that is too short for so many.
     """
     from c3dvis.clips.geometry import TooFewFrames
     from c3dvis.clips.reading import excerpts
@@ -353,8 +353,8 @@ def read_windows(
     try:
         read = excerpts(path, windows, frames=frames, size=size, **times)
     except TooFewFrames as error:
-        python = 'short="loop" or "hold" makes do with fewer'
-        command = "--short loop or --short hold makes do with fewer (a GIF merges equal frames)"
+        python = 'short="loop" or "hold" accepts fewer'
+        command = "--short loop or --short hold accepts fewer (a GIF merges equal frames)"
         command = command if windows == 1 else f"fewer than {windows} --windows, or {command}"
         raise ValueError(str(error).replace(python, command)) from error
     return [one.with_channels(channels) for one in read]

@@ -1,4 +1,4 @@
-"""Convolutions of clips that are quicker than the backend's, and their gradient for what they read.
+"""Convolutions of clips that are faster than the backend's, with their gradient for the input.
 
 A convolution with strides is one of stride 1 over a coarser grid: the positions of a cell, as many
 as a stride has, are channels there, and the kernel is filled up with zeros to whole cells. So the
@@ -6,7 +6,7 @@ gradient is a convolution of stride 1 too, and its channels are put back in thei
 CPUs, TensorFlow's own gradient of strided convolutions can be a hundred times slower: of few
 channels, and of any number of them for a few clips. For one clip and many channels it is quicker,
 by little next to the rest of a network; it is not used there either, so that a clip's gradient is
-the same sum whatever stands beside it.
+the same sum in any batch.
 
 That convolution is computed frame by frame in two dimensions, with the kernel's steps in time as
 further channels that are moved into place and added: the same sum in less time. What reads few

@@ -47,7 +47,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON in ASCII, so that no label can upset a reader; whole or not at all."""
+    """Writes JSON in ASCII, so that any label can be read everywhere; whole or not at all."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
@@ -60,10 +60,10 @@ def read_json(path: Path) -> Any:
 
 
 def as_path(given: Any) -> Path:
-    """The path that text or a path of `pathlib` names.
+    """A `Path` from text or a path of `pathlib`.
 
     Raises:
-        ValueError: What is no path, such as an array or an open file.
+        ValueError: A value that is not a path, such as an array or an open file.
     """
     if not isinstance(given, (str, os.PathLike)):
         raise ValueError(f"Expected a path, such as 'wave.mp4'. Received: {type(given).__name__}.")
@@ -71,7 +71,7 @@ def as_path(given: Any) -> Path:
 
 
 def absent(path: str | os.PathLike[str]) -> str:
-    """For a sentence: that a file does not exist, with the nearest names in its folder.
+    """For a sentence: says that a file does not exist, with the nearest names in its folder.
 
     >>> absent("nowhere/film.mp4")
     'does not exist'
@@ -86,7 +86,7 @@ def why_unread(path: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"which {absent(path)}"
     if isinstance(error, UnicodeDecodeError):
-        return "which is no text in UTF-8"
+        return "which is not UTF-8 text"
     return f"which cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
@@ -95,8 +95,8 @@ def safe_names(
 ) -> dict[str, str]:
     """A name for a file or folder for each name; no two are equal, even where case is ignored.
 
-    A plain name stays as it is. Another one is cut down to letters, digits and `_ . -`, and eight
-    digits of its SHA-256 are added.
+    A plain name is unchanged. Any other is reduced to letters, digits and `_ . -`, and eight digits
+    of its SHA-256 are added.
 
     Args:
         names: Any text.

@@ -1,4 +1,4 @@
-"""Frames folded into the batch, `(N * k, ...)` for `(N, k, ...)`, and where that is so."""
+"""Frames folded into the batch, `(N * k, ...)` for `(N, k, ...)`, and which tensors have them."""
 
 from __future__ import annotations
 

@@ -193,12 +193,12 @@ def named_calls(network: keras.Model) -> dict[str, Call]:
 
 
 def without_number(name: str) -> str:
-    """The name of a layer, of that of one of its calls."""
+    """The name of a layer, given that of one of its calls."""
     return _NUMBER.sub("", name)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of calls, those of one layer by their numbers."""
+    """Names of calls in order; those of one layer by their numbers."""
     return sorted(names, key=lambda name: int(m[1]) if (m := _NUMBER.search(name)) else 0)
 
 
@@ -231,7 +231,7 @@ def call_unrecorded(layer: keras.layers.Layer, value, *, in_place_of: Call | Non
 
 
 def call_in_place(model: keras.Model, call: Call):
-    """A model computed in the place of a call, on the tensors of that call."""
+    """A model computed in place of a call, on the tensors of that call."""
     if is_graph(call.layer):
         value = call.node.arguments.args[0]  # a tensor, or the structure that the model takes
     else:
@@ -240,7 +240,7 @@ def call_in_place(model: keras.Model, call: Call):
 
 
 def sublayers(layer) -> Iterator[keras.layers.Layer]:
-    """A layer and all layers inside it, whatever keeps them."""
+    """A layer and all layers inside it, wherever they are stored."""
     if isinstance(layer, keras.layers.Layer):
         yield layer
         for inner in layer._layers:
@@ -248,13 +248,13 @@ def sublayers(layer) -> Iterator[keras.layers.Layer]:
 
 
 def input_names(network: keras.Model) -> list[str]:
-    """Names of a network's inputs: keys where it takes a dictionary."""
+    """Names of a network's inputs: keys if it takes a dictionary."""
     model = opening.functional(network)
     return _names(model._inputs_struct, [tensor.name for tensor in model.inputs])
 
 
 def output_names(network: keras.Model) -> list[str]:
-    """Names of a network's outputs: keys where it gives a dictionary."""
+    """Names of a network's outputs: keys if it returns a dictionary."""
     model = opening.functional(network)
     return _names(model._outputs_struct, list(model.output_names))
 
@@ -278,12 +278,12 @@ def output_shapes(network: keras.Model, shape: Sequence[int]) -> list[tuple[int 
 def _names(struct, otherwise: list[str]) -> list[str]:
     if not isinstance(struct, dict):
         return otherwise
-    # Behind each other as Keras flattens them.
+    # One after the other, as Keras flattens them.
     return [str(path[0]) for path, _ in keras.tree.flatten_with_path(struct)]
 
 
 def flattened(network: keras.Model) -> Graph:
-    """The calls of a network's layers, those of layers inside others in the places of these.
+    """The calls of a network's layers, with nested layers in place of those that contain them.
 
     Example:
         >>> clip = keras.Input((4, 8, 8, 3))

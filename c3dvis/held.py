@@ -1,4 +1,4 @@
-"""Layers that give the same for every clip: what an input that is held fixed has, and constants."""
+"""Layers with the same output for every clip: the values of held inputs, and constants."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Held(keras.layers.Layer):
     """The same value for each clip of a batch.
 
     Args:
-        value: Without the batch axis, of a shape that spreads to `shape`.
-        shape: Without the batch axis; None where it is as long as that axis of the clip.
+        value: Value without the batch axis, broadcast to `shape`.
+        shape: Shape without the batch axis; None for an axis as long as that of the clip.
 
     Example:
         >>> Held(0.5, (None, 2), dtype="float32")(keras.ops.zeros((3, 4, 8, 8, 1))).shape
@@ -42,9 +42,9 @@ class Held(keras.layers.Layer):
 
 
 class Constant(keras.layers.Layer):
-    """A weight or an array of a user's layer, as a symbolic tensor, so that its use is followed.
+    """A weight or an array of a user's layer, as a symbolic tensor, so that its use can be traced.
 
-    It is called with any symbolic tensor, which it does not read.
+    It is called with any symbolic tensor, whose value it does not read.
 
     Args:
         value: `keras.Variable` or array. It has no batch axis.
@@ -66,14 +66,14 @@ class Constant(keras.layers.Layer):
         return Symbol(self.value.shape, self.result_type())
 
     def result_type(self) -> str:
-        """The type of what it gives: a layer's weights are rounded where it computes so."""
+        """The dtype of its output: that in which its layer computes with the weight."""
         dtype = keras.backend.standardize_dtype(self.value.dtype)
         rounds = self.autocast and keras.backend.is_float_dtype(dtype)
         return self.compute_dtype if rounds else dtype
 
 
 class Symbol(keras.KerasTensor):
-    """What `Constant` gives. It can be sliced along its first axis, which is no batch, too."""
+    """The output of `Constant`. It can be sliced along its first axis, which isn't a batch axis."""
 
     def __getitem__(self, key):
         return super().__getitem__(key if isinstance(key, (tuple, list, int)) else (key,))

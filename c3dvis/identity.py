@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def described(value: Any) -> Any:
-    """A JSON value that differs whenever the setting differs.
+    """Describes a setting as a JSON value that differs whenever the setting differs.
 
-    Numbers, text and containers stay as they are. Objects with a `get_config`, as Keras's, are
+    Numbers, text and containers are unchanged. Objects with a `get_config`, as Keras's, are
     described by it, other objects by their attributes, arrays by their content, and functions by
     their code, defaults and closure; globals that a function reads are ignored.
 
@@ -71,7 +71,7 @@ def architecture_sha256(network: keras.Model) -> str:
     """
     try:
         config = network.get_config()
-    except NotImplementedError:  # a layer of one's own without a `get_config`
+    except NotImplementedError:  # a custom layer without a `get_config`
         config = [type(layer).__name__ for layer in network.layers]
     config = json.loads(json.dumps(config, sort_keys=True, default=_plain))
     numbers = {name: f"#{i}" for i, name in enumerate(dict.fromkeys(_names(config)))}
@@ -118,7 +118,8 @@ def _state(value: Any) -> dict[str, Any]:
         return described(vars(value))
     except (TypeError, RecursionError):
         raise ValueError(
-            f"Expected a setting that can be told from others of its class. Received: {value!r}."
+            "Expected a setting that can be distinguished from others of its class. Received: "
+            f"{value!r}."
         ) from None
 
 

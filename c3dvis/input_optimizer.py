@@ -30,7 +30,7 @@ class InputOptimizer(keras.Model):
 
     @property
     def non_trainable_variables(self):
-        """All others, whatever their owner has set."""
+        """All other variables, whatever their `trainable` flag."""
         own = {id(variable) for variable in self.latents}
         return [variable for variable in self.variables if id(variable) not in own]
 
@@ -77,5 +77,5 @@ class InputOptimizer(keras.Model):
         self.get_config()
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The sum of the losses: no input's gradient depends on how many are beside it."""
+        """The sum of the losses: an input's gradient does not depend on the size of the batch."""
         return ops.sum(y_pred)

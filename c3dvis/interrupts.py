@@ -1,4 +1,4 @@
-"""Ctrl-C: ends a command that starts at once, and one that works at its next step at the latest."""
+"""Ctrl-C ends a command: immediately while it starts, at its next step at the latest afterwards."""
 
 from __future__ import annotations
 

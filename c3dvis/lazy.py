@@ -37,7 +37,7 @@ def exports(
 
 
 def call_leads_to(package: str, function: str) -> None:
-    """Lets the error of a package that is called name the function that was meant.
+    """Makes the error of calling a package name the function that was meant.
 
     Args:
         package: `__name__` of the package.
@@ -60,7 +60,7 @@ def call_leads_to(package: str, function: str) -> None:
 
 
 def members(package: str, wanted: Callable[[Any], bool]) -> dict[str, Any]:
-    """What the public files of a package define, by name, so that no list has to be kept by hand.
+    """What the public files of a package define, by name, so that no list has to be maintained.
 
     Args:
         package: `__name__` of the package; files whose names begin with an underscore are private.

@@ -31,7 +31,7 @@ CLASSES = (
 # Seed of the clips on which bundled networks are tested; none was trained on them.
 HELD_OUT_SEED = 9_999
 
-# Lengths are fractions of the shorter side, times are fractions of the clip, angles are radians a
+# Lengths are fractions of the shorter side, times are fractions of the clip, angles are radians per
 # frame of a 16-frame clip: a clip of another size or length shows the same event.
 _REFERENCE_FRAMES = 16
 _RADIUS = (0.095, 0.125)
@@ -50,7 +50,7 @@ _SETTINGS_STREAM = 0xC3D
 
 @dataclass(frozen=True)
 class Evidence:
-    """Clips and what is known of them.
+    """Clips with their known evidence.
 
     Attributes:
         clips: float32 `(N, T, H, W, 3)`, RGB in [0, 1].
@@ -69,19 +69,20 @@ class Evidence:
 
 
 class MovingEvidence:
-    """Endless, seeded clips of ten motions, of which only one object's motion is the class.
+    """Endless, seeded clips of ten motions, in which the motion of one object alone determines the
+    class.
 
-    A red or magenta two-tone disc performs the event of the clip's class within a window of 6 to
-    10 of 16 frames and stands still before and after. Discs of other colours perform events of any
-    class, in windows of their own. Background texture stands still. The world wraps
-    around and every position, orientation and phase is uniform, so the distribution of a single
-    frame is the same for all classes.
+    A red or magenta two-tone disc performs the event of the clip's class within a window of 6 to 10
+    of 16 frames and stands still before and after. Discs of other colours perform events of any
+    class, in windows of their own. Background texture is static. The world wraps around and every
+    position, orientation and phase is uniform, so the distribution of a single frame is the same
+    for all classes.
 
     Clip `i` depends on `seed` and `i` alone; its label is `i % 10`.
 
     Args:
         seed: Any non-negative integer. Clips of different seeds are independent.
-        frames: Frames a clip, at least 6.
+        frames: Frames per clip, at least 6.
         size: `(height, width)` in pixels, at least 16 each.
         distractors: Number of other discs in a clip.
 
@@ -130,7 +131,7 @@ class MovingEvidence:
         Args:
             start: First clip.
             count: Number of clips.
-            batch_size: Clips a batch.
+            batch_size: Clips per batch.
             **kwargs: Passed to `PyDataset`, such as `workers`.
         """
         import keras
@@ -247,8 +248,8 @@ class DriftingGabor:
 
     Attributes:
         direction: Where it drifts, degrees: 0 is right, 90 up, 180 left, 270 down.
-        spatial_frequency: Cycles a pixel, above 0 and up to 0.5.
-        temporal_frequency: Cycles a frame, from 0 (stands still) to 0.5.
+        spatial_frequency: Cycles per pixel, above 0 and up to 0.5.
+        temporal_frequency: Cycles per frame, from 0 (static) to 0.5.
         phase: Degrees, in the centre of the clip.
         flicker: Whether it flickers on the spot instead of drifting.
         colour: What the wave adds to grey at its crest, relative to its largest value: `(1, 1, 1)`
@@ -280,12 +281,12 @@ class DriftingGabor:
     def __post_init__(self):
         if not (are_numbers(self.spatial_frequency) and 0 < self.spatial_frequency <= 0.5):
             raise ValueError(
-                "Expected a spatial frequency above 0 and up to 0.5 cycles a pixel. "
+                "Expected a spatial frequency above 0 and up to 0.5 cycles per pixel. "
                 f"Received: {self.spatial_frequency!r}."
             )
         if not (are_numbers(self.temporal_frequency) and 0 <= self.temporal_frequency <= 0.5):
             raise ValueError(
-                "Expected a temporal frequency from 0 to 0.5 cycles a frame. "
+                "Expected a temporal frequency from 0 to 0.5 cycles per frame. "
                 f"Received: {self.temporal_frequency!r}."
             )
         if not are_numbers(self.direction, self.phase):
@@ -304,7 +305,7 @@ class DriftingGabor:
 
     @property
     def speed(self) -> float:
-        """Pixels a frame: temporal over spatial frequency."""
+        """Pixels per frame: temporal over spatial frequency."""
         return self.temporal_frequency / self.spatial_frequency
 
     def wave(self, *, frames: int, size: tuple[int, int]) -> np.ndarray:

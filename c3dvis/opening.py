@@ -1,8 +1,8 @@
-"""What is inside a layer that calls other layers, as a model of those on the same weights.
+"""Opens layers that call other layers, as models of those on the same weights.
 
-A model inside `TimeDistributed` is computed on all frames at once, folded into the batch. A layer
-of one's own, or `Bidirectional`, is asked once for what it does with symbolic tensors. What is
-called then are variants of its layers, so that nothing is noted on the layers themselves.
+A model inside `TimeDistributed` is computed on all frames together, folded into the batch. The code
+of a custom layer, or of `Bidirectional`, is traced once with symbolic tensors. It then calls
+variants of its layers, so that Keras records nothing on the layers themselves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _ORIGINAL, _INLINE = "original_of_the_variant", "is_inline"
-# Of a variant: which call of the user's layer each of its own calls stands for.
+# Of a variant: the call of the user's layer that each of its own calls represents.
 _ORDER = "order_of_the_calls"
 # Attributes in which Keras and TensorFlow keep track of a layer's layers.
 _TRACKING = (
@@ -56,7 +56,7 @@ _opened: weakref.WeakKeyDictionary[Any, tuple[keras.Model | None, str | None]] =
 
 
 class _Closed(Exception):
-    """Why a layer can't be looked into."""
+    """Why a layer can't be opened."""
 
 
 def is_graph(layer) -> bool:
@@ -70,17 +70,17 @@ def functional(network):
 
 
 def original(layer):
-    """The user's own layer, of one that was called in its place."""
+    """The user's own layer, given the variant called in its place."""
     return vars(layer).get(_ORIGINAL, layer) if hasattr(layer, "__dict__") else layer
 
 
 def recomputed(network, tensors: list, as_called: Callable | None = None) -> Any:
-    """What a network makes of other symbolic tensors, by variants of its own layers.
+    """The outputs of a network for other symbolic tensors, computed by variants of its layers.
 
     Args:
         network: Functional or Sequential model that has been built.
         tensors: One for each of `network.inputs`.
-        as_called: Of a layer and its variant, what is called in their place and how.
+        as_called: Function of a layer and its variant that returns what is called instead.
 
     Returns:
         Symbolic tensors, in the structure of the network's outputs.
@@ -107,14 +107,14 @@ def recomputed(network, tensors: list, as_called: Callable | None = None) -> Any
 
 
 def order_of_call(node) -> int:
-    """Which of the calls of its layer a call is, as the user's code made them."""
+    """The number of a call among those of its layer, in the order of the user's code."""
     index = node.operation._inbound_nodes.index(node)
     order = vars(node.operation).get(_ORDER) or []
     return order[index] if index < len(order) else index
 
 
 def _apart(operation, **changes):
-    """A variant of a layer, or of an operation, that notes its own calls alone."""
+    """A variant of a layer, or of an operation, that records its own calls only."""
     noted = {_ORIGINAL: original(operation), "_inbound_nodes": [], "_outbound_nodes": []}
     noted[_ORDER] = None
     return variant(operation, **(noted | changes))
@@ -266,9 +266,9 @@ def _lacks_a_size(inputs, outputs) -> bool:
 def _traced(layer, node, inputs):
     """The outputs of a layer's code for symbolic tensors, with variants of its layers.
 
-    Numbers that the code makes of weights would not change with these, so that all weights become
-    tensors where it does so, and the layer's own where mixed precision rounds them; numbers that it
-    makes of nothing, such as a mask or positions, stay.
+    Numbers that the code computes from weights would not follow their changes. All weights become
+    tensors in that case, and the layer's own weights also where mixed precision rounds them;
+    constants, such as a mask or positions, stay numbers.
     """
     own_weights = layer._trainable_variables + layer._non_trainable_variables
     if not own_weights or layer.compute_dtype == layer.variable_dtype:
@@ -301,14 +301,14 @@ def _has_numbers_of_weights(layer, node, inputs, outputs, **options) -> bool:
 
 
 def _followed(layer, node, inputs, values=None, *, as_tensors=False):
-    """What a layer's code makes of symbolic tensors.
+    """The outputs of a layer's code for symbolic tensors.
 
     Args:
         layer: The layer.
         node: Keras's record of its call.
         inputs: Symbolic tensors.
-        values: What its variables are taken to be, where not what they are.
-        as_tensors: Whether its code is given symbolic tensors in the places of its own variables.
+        values: Values to use for its variables instead of their own.
+        as_tensors: Whether its code is given symbolic tensors instead of its own variables.
     """
     count = itertools.count()
     others: dict[int, Any] = {}
@@ -374,12 +374,12 @@ def _followed(layer, node, inputs, values=None, *, as_tensors=False):
         # The layer's variables stay as they are.
         with keras.StatelessScope(state_mapping=values):
             return other.call(*arguments, **options)
-    except Exception as error:  # whatever a user's code says of symbolic tensors
+    except Exception as error:  # a user's code may raise anything for symbolic tensors
         raise _Closed(why_not_followed(error)) from error
 
 
 def _numbers(inputs, outputs) -> list[NDArray]:
-    """The numbers, other than weights, that what is called between tensors is called with."""
+    """The numbers, other than weights, in the calls between inputs and outputs."""
     values = []
     model = keras.Model(inputs, keras.tree.flatten(outputs))
     for nodes in functional(model)._nodes_by_depth.values():

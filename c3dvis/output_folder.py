@@ -52,8 +52,8 @@ def check(folder: Path, command: str, *, manifest: str | None = None) -> None:
     if others:
         raise ValueError(
             f"Expected a folder that is new or was begun by this command. Received: {folder}, "
-            f"whose {min(others).relative_to(folder)} is of something else; choose another folder "
-            "with --out."
+            f"which contains {min(others).relative_to(folder)} from something else; choose another "
+            "folder with --out."
         )
 
 
@@ -63,7 +63,7 @@ def mark(folder: Path, command: str) -> None:
 
 
 def is_output(folder: Path) -> bool:
-    """Whether a command created the folder: what is in it are no clips to be read."""
+    """Whether a command created the folder: its files are not clips to read."""
     return (folder / _MARKER).is_file()
 
 
@@ -103,7 +103,7 @@ def locked(
 
     Raises:
         InUse: If another run holds the lock.
-        ValueError: As `check`.
+        ValueError: See `check`.
     """
     check(folder, command, manifest=manifest)
     is_new = not folder.exists()

@@ -1,10 +1,10 @@
 """Max pooling with a quick and exact gradient.
 
-TensorFlow's gradient of a 3-D max pool on a CPU takes many times as long as the convolutions
-around it (of I3D's step, it was about half), and counts values twice that lie within 1e-5 of a
-window's greatest. A pool over a box is one over each of its axes in turn, and a pool over an axis
-is the greatest of a few slices: the gradient goes to the first that is the greatest, and is put
-together from copies instead of being scattered.
+TensorFlow's gradient of a 3-D max pool on a CPU takes many times as long as the convolutions around
+it (of I3D's step, it was about half), and counts values twice that lie within 1e-5 of a window's
+maximum. A pool over a box is one over each of its axes in turn, and a pool over an axis is the
+maximum of a few slices. The gradient goes to the first slice with the maximum, and is assembled
+from copies instead of being scattered.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def lowest(dtype) -> float:
 
 
 def max_pool(x, window: Sequence[int], strides: Sequence[int], padding: str):
-    """As `keras.ops.max_pool` of channels-last values, computed axis by axis.
+    """Like `keras.ops.max_pool` of channels-last values, but computed axis by axis.
 
     Args:
         x: `(N, *lengths, C)`; the lengths have to be known.
-        window: Lengths of a window, one an axis.
-        strides: Steps between windows, one an axis.
+        window: Lengths of a window, one per axis.
+        strides: Steps between windows, one per axis.
         padding: "same" or "valid", as in Keras.
 
     Returns:

@@ -127,13 +127,13 @@ def of(
 
     Args:
         network: Functional or Sequential model that takes clips `(N, T, H, W, C)`.
-        layer: Name of a layer, of a model inside the network too.
-        position: `(t, y, x)` in the layer's own grid; None is the centre.
-        shape: `(T, H, W)` of the clip, where the network takes any.
+        layer: Name of a layer, which may be inside a nested model.
+        position: `(t, y, x)` in the layer's own grid; None means the centre.
+        shape: `(T, H, W)` of the clip, if the network accepts any size.
 
     Returns:
-        The field; where it would reach past the clip it ends there. A unit that is nothing but
-        padding sees nothing: its field is the place of the clip next to it.
+        The field, cut off at the clip's ends. A unit that sees only padding has the nearest
+        position of the clip as its field.
 
     Raises:
         ValueError: An unknown layer, a position outside it, or a clip of unknown size.
@@ -159,7 +159,7 @@ def of_layers(network: keras.Model, *, shape: Sequence[int] | None = None) -> di
 
     Args:
         network: Functional or Sequential model that takes clips `(N, T, H, W, C)`.
-        shape: `(T, H, W)` of the clip, where the network takes any.
+        shape: `(T, H, W)` of the clip, if the network accepts any size.
 
     Returns:
         A `Field` a layer, in the order of the network.
@@ -241,7 +241,7 @@ class LayerGraph:
         """What must be known of each tensor so that boxes of some can be computed.
 
         Args:
-            wanted: Boxes by key; None is the whole tensor.
+            wanted: Boxes by key; None means the whole tensor.
 
         Returns:
             Boxes by key, of those needed tensors whose way from the clip can be followed.
@@ -274,7 +274,7 @@ class LayerGraph:
         for step in self.steps:
             if needed.intersection(step.outputs) and not self.follows(step):
                 kind = type(step.layer).__name__
-                return f"layer {step.name!r}, a {kind}, may see any part of what it is given"
+                return f"layer {step.name!r}, a {kind}, may see any part of its input"
         return None
 
     def all_of(self, key: int) -> Box:
@@ -285,8 +285,8 @@ class LayerGraph:
 def windows(layer, lengths: Sequence[Lengths]) -> tuple[Window, ...] | None:
     """The windows of a layer along its three axes; None if unknown.
 
-    A layer of your own says that it computes each position from that position alone by an
-    attribute `positionwise = True`.
+    A custom layer declares that it computes each position from that position alone by an attribute
+    `positionwise = True`.
 
     Args:
         layer: A layer or operation of Keras.

@@ -123,8 +123,9 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
     """Calls a layer of a network, computed another way where that is quicker or Keras is wrong.
 
     Quicker are 3-D max pools, see `c3dvis.pooling`, and 3-D convolutions, whose gradient is for
-    what they read alone, see `c3dvis.convolution`; of sums see `c3dvis.sums`. What a stateful
-    recurrent layer kept of earlier clips is neither read nor changed: each clip begins anew.
+    what they read alone, see `c3dvis.convolution`; of sums see `c3dvis.sums`. The state that a
+    stateful recurrent layer keeps from earlier clips is neither read nor changed: each clip starts
+    from the initial state.
 
     Args:
         layer: A layer, or an operation of `keras.ops`.
@@ -139,14 +140,14 @@ def quick_call(layer, *arguments, relu: Callable | None = None, padding=None, **
 
 
 def leaking_relu(leak) -> Callable:
-    """A ReLU that lets gradients pass where it is off, for some clips.
+    """A ReLU that lets gradients pass where it is inactive, for some clips.
 
     Values stay the same: `relu(x)`. Only the gradient where `x < 0` is `leak` in place of 0, so
-    that a unit that no part of a clip turns on can still be found (as lucid does in its first
-    steps).
+    that a unit that no part of a clip activates can still be found (as in the first steps of
+    lucid).
 
     Args:
-        leak: `(N,)`, one number a clip.
+        leak: `(N,)`, one number per clip.
     """
 
     def relu(x):
@@ -186,7 +187,7 @@ class WithoutActivation(keras.layers.Layer):
 
     @property
     def windowed(self) -> keras.layers.Layer:
-        """The layer that says what a place of the output sees: see receptive_field."""
+        """The layer that determines the receptive field: see receptive_field."""
         return self.layer
 
     def compute_output_shape(self, input_shape):
@@ -224,8 +225,8 @@ def _rewired(layer, relu: Callable | None, padding: str | None):
 def _wider(layer) -> dict[str, Any]:
     """Attributes of a layer that computes in float32 where it would in float16.
 
-    Training scales its loss up, as gradients of one place of many are nothing in float16. Here
-    there is no such scale. (Layers in lists of a layer of one's own stay as they are.)
+    Training scales its loss up, as gradients of single positions underflow in float16. Here there
+    is no such scale. (Layers in lists of a custom layer stay as they are.)
     """
     is_layer = isinstance(layer, keras.layers.Layer)
     if not is_layer or (layer.compute_dtype, layer.variable_dtype) != ("float16", "float32"):

@@ -1,4 +1,4 @@
-"""Sums of tensors of different shapes, the same for a clip whatever stands beside it.
+"""Sums of tensors of different shapes, the same for a clip in any batch.
 
 On TensorFlow, Keras takes a second summand with one axis longer than 1 for a bias: if it is as
 long as the first summand's second or last axis, it is squeezed and added along that one, whichever
@@ -7,8 +7,8 @@ its own is. With Keras 3.15.1 and TensorFlow 2.21.0,
     keras.ops.add(np.zeros((2, 2)), np.array([[1], [2]]))
 
 is `[[1, 2], [1, 2]]` and not `[[1, 1], [2, 2]]`; `keras.layers.Add`, `keras.layers.Average` and
-`x + y` in a functional model are computed by it. So of a network that adds a number a clip
-`(N, 1, 1, 1, 1)`, Keras itself gives wrong values where there happen to be as many clips at once
+`x + y` in a functional model are computed by it. So of a network that adds a number per clip
+`(N, 1, 1, 1, 1)`, Keras itself gives wrong values where there happen to be as many clips in a batch
 as frames or channels, and right ones otherwise. A difference has no such case.
 """
 

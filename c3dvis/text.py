@@ -133,7 +133,7 @@ def unknown(
     known = list(names)
     near = nearest(name if spelled is None else spelled, known)
     which = f", such as {near}" if known else "; there is none"
-    which = which if meant is None else f", here {meant}"
+    which = which if meant is None else f"; use {meant}"
     return ValueError(f"Expected {what}{which}. Received: {name!r}.")
 
 

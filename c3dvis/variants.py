@@ -12,7 +12,8 @@ _CALLED = "what_is_called"
 def variant(layer, /, **attributes):
     """A copy of a layer on the same weights, with some attributes replaced.
 
-    Call it at once: later changes of the layer's attributes are not seen, those of its weights are.
+    Call it immediately: later changes of the layer's attributes are not seen, those of its weights
+    are.
 
     Raises:
         ValueError: An attribute that is a property, such as a recurrent layer's of its cell.

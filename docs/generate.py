@@ -29,7 +29,7 @@ nothing then. Nothing is downloaded but the published weights of I3D, once, wher
 | [gallery](#gallery) | a clip for each filter and class of a network |
 | [attribution](#attribution) | which pixels and frames of a clip decided the answer |
 | [responses](#responses) | what each filter makes of a clip |
-| [audit](#audit) | whether a network reads motion, the background or the actor |
+| [audit](#audit) | whether a network relies on motion, the background or the actor |
 | [bench](#bench) | how well heatmaps find known evidence, a method of one's own too |
 | [models](#models) | the list of networks, and whether a weight file fits one |
 """

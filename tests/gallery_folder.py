@@ -86,7 +86,7 @@ def _write_record(out, unit, clip, settings, hashes, own):
 
 
 def stripes(degrees, *, frames=8, side=32, wave=8, speed=1.0):
-    """Stripes that drift in a direction, counterclockwise from the right, in pixels a frame."""
+    """Stripes that drift in a direction, counterclockwise from the right, in pixels per frame."""
     t, y, x = np.meshgrid(*map(np.arange, (frames, side, side)), indexing="ij")
     way = np.radians(degrees)
     along = np.cos(way) * x - np.sin(way) * y

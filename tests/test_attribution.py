@@ -265,7 +265,7 @@ def test_what_is_no_network_of_clips_is_refused():
         attribute(flat, wrong(), objectives.logit(0), method="gradient")
     clip = L.Input(SHAPE)
     headless = keras.Model(clip, L.Conv3D(2, 3)(clip))
-    with pytest.raises(ValueError, match="one score a class"):
+    with pytest.raises(ValueError, match="one score per class"):
         attribute(headless, wrong(), method="gradient")
 
 

@@ -41,7 +41,7 @@ def test_gifs_and_pages_are_written_and_made_once(tmp_path, clip_file, capsys):
     assert all(gif in page for gif in gifs) and "moving left" in page
     assert all(f'src="{gif[:-4]}.jpg"' in page for gif in gifs) and 'class="play"' in page
     assert "frames that decided" in page and "half of the heat in frame" in page
-    assert page.count("and what decided it in orange and blue, gra") == 2
+    assert page.count("and its heatmap in orange and blue, gra") == 2
     assert (
         "coloured discs, not on real films" in page
         and "coloured discs" in (out / "README.md").read_text()
@@ -197,14 +197,14 @@ def test_heat_is_drawn_over_the_film_and_what_was_cropped_is_told(tmp_path, smal
         assert shown.size == (2 * 256 + 4, 192 + 16)
     page = (tmp_path / "out" / "index.html").read_text()
     assert "of each the middle 96 x 96 of 96 x 128 pixels" in page
-    assert "the line is around what the network was given" in page
+    assert "a line surrounds what the network saw" in page
     # A record that an earlier version left, without what this one adds, is shown as it is.
     record = json.loads(gif.with_suffix(".json").read_text())
     old = {key: value for key, value in record.items() if key not in ("cropped", "width")}
     gif.with_suffix(".json").write_text(json.dumps(old))
     command_page.write(gif.parent, [], argparse.Namespace(options={}, keras_model="net"))
     page = (tmp_path / "out" / "index.html").read_text()
-    assert gif.name in page and "the line is around" not in page
+    assert gif.name in page and "a line surrounds" not in page
 
 
 def test_other_labels_make_the_gifs_anew(tmp_path, clip_file):
@@ -249,7 +249,7 @@ def test_a_short_clip_is_told_in_the_words_of_the_command_line(tmp_path, capsys)
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert (
-        "Expected at least 16 frames; --short loop or --short hold makes do" in error
+        "Expected at least 16 frames; --short loop or --short hold accepts fewer" in error
         and '"' not in error
     )
 
@@ -257,7 +257,7 @@ def test_a_short_clip_is_told_in_the_words_of_the_command_line(tmp_path, capsys)
 def test_somebody_elses_page_is_never_overwritten(tmp_path, clip_file, capsys):
     (tmp_path / "README.md").write_text("# My thesis")
     assert main([str(clip_file), "--method", "gradient", "--out", str(tmp_path)]) == 2
-    assert "README.md is of something else" in capsys.readouterr().err
+    assert "README.md from something else" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
@@ -279,7 +279,7 @@ def test_options_reach_the_methods_that_have_them_and_the_clip(tmp_path, clip_fi
         (
             3,
             "sigmoid",
-            r"class 2 \(82\.2%\), class 1 \(58\.2%\), class 0 \(36\.8%\)\. Each class is judged",
+            r"class 2 \(82\.2%\), class 1 \(58\.2%\), class 0 \(36\.8%\)\. The classes do not",
         ),
         (3, None, r"class 2 \(score 1\.53\), class 1 \(score 0\.33\), class 0 \(score -0\.54\)\."),
     ],
@@ -324,7 +324,7 @@ def test_a_folder_of_clips_goes_on_behind_one_that_is_damaged(tmp_path, small_ne
     "arguments, message",
     [
         (["--method", "grad_cm"], "'grad_cam'"),
-        (["--method", "saliency"], "here 'gradient' with magnitude=True"),
+        (["--method", "saliency"], "; use 'gradient' with magnitude=True"),
         (["--start", "99s"], "Expected start within the "),
         (["--option", "samples=3"], "Expected an option of 'integrated_gradients'"),
         (["--method", "occlusion", "--option", "block=8"], "as three whole numbers or None"),

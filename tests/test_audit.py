@@ -52,7 +52,7 @@ def test_networks_that_read_motion_background_and_appearance_are_told_apart(read
 
 
 def textured(rng, *, pan=0):
-    """A disc of 8 pixels that crosses a textured wall; the camera may pan by pixels a frame."""
+    """A disc of 8 pixels that crosses a textured wall; the camera may pan by pixels per frame."""
     wall = clips_room.resize(0.25 + 0.5 * rng.random((1, 24, 40, 3)), (SIDE, 80))[0]
     y, x = np.mgrid[:SIDE, :SIDE]
     frames, masks = [], []
@@ -209,7 +209,7 @@ def test_few_films_or_unrecognised_clips_give_no_verdict():
     one_film = scored(**BOTH)
     clips = tuple(ClipScores(c.name, "film", c.label, c.scores) for c in one_film.clips)
     assert Audit("n", ("a", "b"), clips).verdict().text == "can't tell: 1 film, fewer than 5"
-    assert scored(**BOTH).verdict().text == "reads motion and the background"
+    assert scored(**BOTH).verdict().text == "relies on motion and the background"
     assert scored(4, **BOTH).verdict(7).why == "no clip could be read"
 
 
@@ -382,7 +382,7 @@ def test_wrong_clips_networks_and_folders_are_refused(network, tmp_path):
     with pytest.raises(ValueError, match="a score for each of two classes"):
         audit(headless, clips, [0, 1])
     (tmp_path / "index.html").write_text("mine")
-    with pytest.raises(ValueError, match=r"index\.html is of something else"):
+    with pytest.raises(ValueError, match=r"index\.html from something else"):
         audit(network, clips, [0, 1], out=tmp_path)
 
 

@@ -44,20 +44,20 @@ def card(*, shares=(0.7, 0.2, 0.1), dependence=None, **of_tuning):
 
 def test_the_sentence_says_direction_speed_and_shares():
     said = card().summary
-    assert "prefers motion left at 2 pixels a frame (direction selectivity 1.00)" in said
+    assert "prefers motion left at 2 pixels per frame (direction selectivity 1.00)" in said
     assert card().direction == 180.0 and card(speed=0.0).direction is None
     assert card(best=-1.0).direction is None
-    assert "tells clips apart by texture 70%, motion 20%, both together 10%" in said
+    assert "distinguishes clips by texture 70%, motion 20%, both together 10%" in said
     assert "prefers motion up and right at 2" in card(direction=47.0).summary
     assert "along one axis, left and back" in card(opposite=0.9).summary
-    assert "gratings that stand still" in card(speed=0.0).summary
+    assert "static gratings" in card(speed=0.0).summary
     silent = {"best": -1.0, "contrasts": (-1, -1)}
     assert "no grating more than to grey;" in card(**silent, colour=-1).summary
     assert "to grey in light and dark, but to one in red and cyan;" in card(**silent).summary
     faint = card(best=-1.0, contrasts=(0.1, -1)).summary
     assert "at full contrast, where directions are measured, but to one of 50%;" in faint
     nothing = card(shares=(np.nan,) * 3)
-    assert "none of the textures" in nothing.summary and nothing.motion_share is None
+    assert "responds equally to all textures" in nothing.summary and nothing.motion_share is None
     assert card().motion_share == pytest.approx(0.3)
 
 
@@ -71,7 +71,7 @@ def test_the_figure_is_written_whole_and_is_the_same_each_time(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.png", "card.svg"]
     assert one._repr_png_().startswith(b"\x89PNG")
     titles = [axes.get_title() for axes in one.figure().axes]
-    assert any("180°, 2 px a frame; DSI 1.00" in title for title in titles)
+    assert any("180°, 2 px per frame; DSI 1.00" in title for title in titles)
     assert "best in red and cyan" in titles
     with pytest.raises(ValueError, match="of .png, .svg or .pdf. Received"):
         one.save(tmp_path / "card.txt")

@@ -398,7 +398,7 @@ def test_an_unknown_class_is_explained(tmp_path):
             return x
 
     keras.Sequential([keras.Input((4,)), Mine()]).save(tmp_path / "mine.keras")
-    with pytest.raises(ValueError, match="have to be registered first.*Mine"):
+    with pytest.raises(ValueError, match="register custom classes first.*Mine"):
         models.load_keras_model(tmp_path / "mine.keras")
 
 

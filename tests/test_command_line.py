@@ -28,8 +28,8 @@ def raises(error):
     "error, code, told",
     [
         (ValueError("no\nsuch \x1b[2Jlayer"), 2, "error: no such ⟨U+001B⟩[2Jlayer\n"),
-        (OSError(28, "No space left", "a"), 1, "what is made stays. Go on with:\n  again\n"),
-        (KeyboardInterrupt(), 130, "Stopped; what is made stays. Go on with:\n  again\n"),
+        (OSError(28, "No space left", "a"), 1, "finished files are kept. Resume with:\n  again\n"),
+        (KeyboardInterrupt(), 130, "Stopped; finished files are kept. Resume with:\n  again\n"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(capsys, error, code, told):
@@ -188,7 +188,7 @@ def test_a_folder_belongs_to_the_command_that_began_it(tmp_path):
             with output_folder.locked(tmp_path / "a", "responses"):
                 pass
     output_folder.check(tmp_path / "a", "responses")
-    with pytest.raises(ValueError, match="whose README.md is of something else"):
+    with pytest.raises(ValueError, match="which contains README.md from something else"):
         output_folder.check(tmp_path / "a", "attribution")
 
 
@@ -250,7 +250,7 @@ def test_one_word_too_many_is_told_what_it_may_be(capsys):
     parser.add_argument("clip", metavar="CLIP")
     with pytest.raises(SystemExit):
         parser.parse_args(["wave.mp4", "two.mp4"])
-    assert "two.mp4; names with spaces need quotation marks, and only one CLIP is taken" in (
+    assert "two.mp4; names with spaces need quotation marks, and only one CLIP is allowed" in (
         capsys.readouterr().err
     )
 
@@ -259,10 +259,10 @@ def test_one_word_too_many_is_told_what_it_may_be(capsys):
     ("arguments", "told"),
     [
         (["x", "--short", "wait"], "argument --short: Expected one of .*loop.*. Received: 'wait'."),
-        (["x", "--short"], "argument --short: Expected a value behind it. Received: none."),
-        (["x", "--pair", "1"], "argument --pair: Expected 2 values behind it. Received: fewer."),
+        (["x", "--short"], "argument --short: Expected a value after it. Received: none."),
+        (["x", "--pair", "1"], "argument --pair: Expected 2 values after it. Received: fewer."),
         (["x", "--pair", "1", "b"], r"argument --pair: Expected a number \(int\). Received: 'b'."),
-        (["x", "--some"], "argument --some: Expected a value or more behind it."),
+        (["x", "--some"], "argument --some: Expected one or more values after it."),
         ([], "Expected clip in the command."),
         (["x"], "Expected one of --number --all in the command."),
     ],

@@ -42,22 +42,22 @@ by_hand = functools.partial(tunings.of_one_unit, layer="energy")
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({}, "leftward motion at 2 px a frame, red against green, stripes of 10 px"),
+        ({}, "leftward motion at 2 px per frame, red against green, stripes of 10 px"),
         (
             {"opposite": np.full(1, 0.5, np.float32)},
-            "leftward or rightward motion at 2 px a frame, red against green, stripes of 10 px",
+            "leftward or rightward motion at 2 px per frame, red against green, stripes of 10 px",
         ),
         (
             {"responses": np.ones((1, 4, 1, 2), np.float32)},
-            "any motion at 2 px a frame, red against green, stripes of 10 px",
+            "any motion at 2 px per frame, red against green, stripes of 10 px",
         ),
         (
             {"standing": np.full(1, 0.95, np.float32)},
-            "upright stripes that stand still, red against green, stripes of 10 px",
+            "upright static stripes, red against green, stripes of 10 px",
         ),
         (
             {"to_colour": np.array([[1, 0, 0, 0]], np.float32)},
-            "leftward motion at 2 px a frame, light against dark, stripes of 10 px",
+            "leftward motion at 2 px per frame, light against dark, stripes of 10 px",
         ),
     ],
 )
@@ -75,8 +75,8 @@ def coarse(monkeypatch):
 def test_planted_units_are_told(planted, clips, coarse):
     """The second unit answers to no grating of light and dark."""
     light, red = responses.describe(planted, "energy", clips)
-    assert "leftward motion at 1.4 px a frame, light against dark" in str(light)
-    assert "upward motion at 1.4 px a frame, red against green" in str(red)
+    assert "leftward motion at 1.4 px per frame, light against dark" in str(light)
+    assert "upward motion at 1.4 px per frame, red against green" in str(red)
     for unit in (light, red):
         assert unit.tells and unit.auc >= 0.9 and str(unit).startswith("Prefers ")
 

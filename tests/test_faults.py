@@ -215,10 +215,10 @@ COMMANDS = (GALLERY, EXPLAIN, RESPOND)
 IN_THE_WAY = {
     "file": "is a file",
     "file/inside": "is a file",
-    "pipe.gif": "is no folder",
-    "/dev/null": "is no folder",
-    "dangling": "leads nowhere",
-    "circle": "leads nowhere",
+    "pipe.gif": "is not a folder",
+    "/dev/null": "is not a folder",
+    "dangling": "is a broken link",
+    "circle": "is a broken link",
 }
 CLIPS = {
     "short.gif": "Expected at least 8 frames",
@@ -242,9 +242,9 @@ CLIPS = {
     "pipes": "'pipes",
 }
 TEXTS = {
-    "four.txt": "Expected 3 labels, one a line",
-    "binary.txt": "text file of labels. Received: 'binary.txt', which is no text in UTF-8",
-    "utf-16.txt": "text file of labels. Received: 'utf-16.txt', which is no text in UTF-8",
+    "four.txt": "Expected 3 labels, one per line",
+    "binary.txt": "text file of labels. Received: 'binary.txt', which is not UTF-8 text",
+    "utf-16.txt": "text file of labels. Received: 'utf-16.txt', which is not UTF-8 text",
     "endless.txt": "more than 1,048,576 characters",
     "none.txt": "Received: 0 in none.txt",
     "missing.txt": "Expected a text file of labels. Received: 'missing.txt', which does not exist",
@@ -267,7 +267,7 @@ MODELS = {
     "/dev/zero": "/dev/zero",
 }
 WEIGHTS = dict.fromkeys(
-    ("cut", "empty", "complex", "text", "bomb", "outside", "loop"), "fits     no: "
+    ("cut", "empty", "complex", "text", "bomb", "outside", "loop"), "fits       no: "
 )
 TOO_LARGE = (
     "gallery --keras-model any.keras --frames 10000000 --size 16 --out out",
@@ -289,7 +289,7 @@ REFUSED = [
     (f"{GALLERY} --parametrization fourrier", 2, "'fourier'"),
     (f"{GALLERY} --steps 0", 2, "Expected a whole number from 1 to 1000000. Received: '0'"),
     (f"{GALLERY} --steps ٣", 2, "Expected a whole number from 1 to 1000000. Received: '٣'"),
-    (f"{GALLERY} --fps nan", 2, "Expected frames a second from 0.1 to 50. Received: 'nan'"),
+    (f"{GALLERY} --fps nan", 2, "Expected frames per second from 0.1 to 50. Received: 'nan'"),
     (f"{GALLERY} --size 10x10x10", 2, "Expected pixels as 64, or height x width"),
     (
         f"{GALLERY} --size 20",
@@ -305,15 +305,15 @@ REFUSED = [
     (f"{EXPLAIN} --option nonsense=1", 2, "nonsense"),
     # Whose folder it is
     *((into(GALLERY, name), 2, f"which {what}") for name, what in IN_THE_WAY.items()),
-    (into(EXPLAIN, "dangling"), 2, "Expected a folder. Received: dangling, which leads nowhere"),
-    (into(RESPOND, "circle"), 2, "Expected a folder. Received: circle, which leads nowhere"),
+    (into(EXPLAIN, "dangling"), 2, "Expected a folder. Received: dangling, which is a broken link"),
+    (into(RESPOND, "circle"), 2, "Expected a folder. Received: circle, which is a broken link"),
     *((into(command, "''"), 2, "Received: an empty name") for command in COMMANDS),
     *(
-        (into(command, f"of-{name}"), 2, f"whose {name} is of something else")
+        (into(command, f"of-{name}"), 2, f"which contains {name} from something else")
         for command in COMMANDS
         for name in ("README.md", "index.html", "gallery.json", "clip.gif")
     ),
-    (into(GALLERY, "of-layers"), 2, "whose conv1/0.gif is of something else"),
+    (into(GALLERY, "of-layers"), 2, "which contains conv1/0.gif from something else"),
     *((into(command, "linked-lock"), 2, "which is a symbolic link") for command in COMMANDS),
     (into(GALLERY, "a" * 300), 1, "File name too long"),
     # Clips
@@ -420,7 +420,7 @@ def test_pages_of_several_runs_show_all_their_clips(place, tmp_path, monkeypatch
     arguments += ["--method", "gradient", "--target"]
     for target in ("0", "1"):
         assert main(["attribution", "clip.gif", *arguments, target]) == 0
-    assert "logit of 1" in (told := capfd.readouterr().out) and "in place of logit of 0" in told
+    assert "logit of 1" in (told := capfd.readouterr().out) and "replacing logit of 0" in told
     os.unlink(other)
 
 
@@ -455,7 +455,9 @@ def test_memory_that_is_not_enough_is_told_in_one_line(capsys, error):
 
     assert command_line.run(work, resume="again") == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("error: Expected more memory. A smaller --size") and "again" in shown
+    assert (
+        shown.startswith("error: Expected more memory. Use a smaller --size") and "again" in shown
+    )
 
 
 def test_the_reason_of_a_failed_layer_is_told(capsys):

@@ -87,11 +87,11 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     out = tmp_path / "made"
     assert gallery(model, out) == 0
     told = capfd.readouterr()
-    assert "8 clips to make, 0 there already" in told.out and "8 clips, 0 failed" in told.out
+    assert "8 clips to make, 0 already made" in told.out and "8 clips, 0 failed" in told.out
     address = (out / "index.html").resolve().as_uri()
-    assert told.out.splitlines()[0] == f"open {address} now: it fills as clips are made"
+    assert told.out.splitlines()[0] == f"open {address} now: it shows clips as they are made"
     page = (out / "index.html").read_text("utf-8")
-    assert "reloads itself" not in page
+    assert "reloads every" not in page
     assert "Receptive field 3 frames × 3 × 3 pixels" in page
     shown = read_manifest(out).overview
     assert [one.name for one in shown.layers][:2] == ["conv1", "conv2"]
@@ -111,7 +111,7 @@ def test_it_makes_all_files_and_then_nothing_more(model, tmp_path, capfd):
     }
     before = times(out)
     assert gallery(model, out, "--batch-size", "1") == 0
-    assert "0 clips to make, 8 there already" in capfd.readouterr().out
+    assert "0 clips to make, 8 already made" in capfd.readouterr().out
     assert times(out) == before
 
 
@@ -175,11 +175,11 @@ def test_it_makes_only_what_is_missing(model, tmp_path, instant, capsys):
     capsys.readouterr()
     assert gallery(model, tmp_path) == 0
     told = capsys.readouterr().out
-    assert "5 clips to make, 3 there already" in told
+    assert "5 clips to make, 3 already made" in told
     assert (
         "made again, as their records are invalid: classes/0.json (damaged), classes/2.json "
-        "(2.jpg is not whole), conv1/1.json (1.gif is not whole), conv1/2.json (2.gif is not what "
-        "was made)"
+        "(2.jpg is incomplete), conv1/1.json (1.gif is incomplete), conv1/2.json (2.gif has "
+        "changed)"
     ) in told
     assert check_whole(tmp_path) == 16
 
@@ -223,7 +223,7 @@ def test_a_folder_in_which_nothing_is_made_yet_takes_other_options(model, tmp_pa
 def test_a_folder_of_other_things_is_refused(model, tmp_path, instant, capsys):
     files.write_json(tmp_path / "thesis" / "notes.json", {})
     assert gallery(model, tmp_path) == 2
-    assert "whose thesis/notes.json is of something else" in capsys.readouterr().err
+    assert "which contains thesis/notes.json from something else" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["README.md", "index.html", "gallery.json"])
@@ -233,7 +233,7 @@ def test_somebody_elses_files_are_never_overwritten(model, tmp_path, instant, ca
     more = ["--layers", "conv1"] if option == "--layers" else [option]
     assert gallery(model, tmp_path, *more) == 2
     error = capsys.readouterr().err
-    assert f"whose {name} is of something else" in error and error.count("\n") == 1
+    assert f"which contains {name} from something else" in error and error.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {name}
     assert (tmp_path / name).read_text() == '{"mine": 1}'
 
@@ -293,7 +293,7 @@ def test_the_gallery_grows(model, tmp_path, instant, capsys):
     assert gallery(model, tmp_path, "--layers", "conv1", "--filters", "0") == 0
     first = bytes_below(tmp_path)
     assert gallery(model, tmp_path, "--layers", "conv1", "conv2", "--filters", "0-1") == 0
-    assert "3 clips to make, 1 there already" in capsys.readouterr().out
+    assert "3 clips to make, 1 already made" in capsys.readouterr().out
     assert gallery(model, tmp_path, "--classes", "2") == 0
     assert [channel for _, channel in instant.rendered] == [0, 0, 1, 1, 2]
     page = (tmp_path / "README.md").read_text("utf-8")
@@ -513,7 +513,7 @@ def test_a_full_disk_stops_cleanly_and_tells_how_to_go_on(model, tmp_path, insta
 def test_a_folder_that_cannot_be_written_is_told(model, tmp_path, instant, capsys):
     assert gallery(model, tmp_path / ("n" * 300)) == 1  # no file system takes this name
     error = capsys.readouterr().err
-    assert "too long" in error and "Go on with:\n  python -m c3dvis.gallery" in error
+    assert "too long" in error and "Resume with:\n  python -m c3dvis.gallery" in error
 
 
 @pytest.mark.parametrize("below", ["", "out"])
@@ -552,11 +552,11 @@ def test_ctrl_c_at_any_moment_leaves_whole_files(
         patch.setattr(os, "replace", stopped)
         assert gallery(model, tmp_path, "--layers", "conv2", "conv1", "--filters", "0-1") == 130
     told = capsys.readouterr().err
-    assert "Go on with:\n  python -m c3dvis.gallery --keras-model" in told
+    assert "Resume with:\n  python -m c3dvis.gallery --keras-model" in told
     done = check_whole(tmp_path) // 2
     assert not leftovers(tmp_path)
     assert gallery(model, tmp_path, "--layers", "conv2", "conv1", "--filters", "0-1") == 0
-    assert f"{4 - done} clips to make, {done} there already" in capsys.readouterr().out
+    assert f"{4 - done} clips to make, {done} already made" in capsys.readouterr().out
     assert check_whole(tmp_path) == 8
 
 
@@ -595,7 +595,7 @@ def test_kill_9_leaves_no_half_file_and_costs_at_most_what_was_in_flight(model, 
     before = times(out)
     capsys.readouterr()
     assert gallery(model, out, "--layers", "conv1") == 0
-    assert "2 clips to make, 1 there already" in capsys.readouterr().out
+    assert "2 clips to make, 1 already made" in capsys.readouterr().out
     assert check_whole(out) == 6 and not leftovers(out)
     assert {path: at for path, at in times(out).items() if path in before} == before
 

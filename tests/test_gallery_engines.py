@@ -128,7 +128,7 @@ def test_a_unit_whose_worker_dies_is_set_aside_after_two_tries(tmp_path):
     workers = Workers(2, deadly=[1])
     records = {one.channel: one for one in run(workers, tasks_of("a", 4, 1), tmp_path)}
     assert [records[i].status for i in range(4)] == ["ok", "error", "ok", "ok"]
-    assert records[1].error == "set aside after 2 tries: signal 9"
+    assert records[1].error == "given up after 2 tries: signal 9"
     assert [channels for _, _, channels in workers.given].count([1]) == 2
 
 
@@ -156,7 +156,7 @@ def test_a_worker_that_dies_once_costs_no_unit(tmp_path):
 
 def test_workers_that_cannot_start_end_the_run(tmp_path):
     workers = Workers(2, starts=False)
-    with pytest.raises(OSError, match="workers end before they have started: no TF"):
+    with pytest.raises(OSError, match="workers die before they are ready: no TF"):
         run(workers, tasks_of("a", 4, 1), tmp_path)
     assert workers.closed
 
@@ -188,10 +188,10 @@ def test_engines_are_found_by_name(monkeypatch):
 def test_an_address_at_which_nobody_answers_is_told_at_once(monkeypatch, address):
     monkeypatch.setitem(sys.modules, "ray", object())
     monkeypatch.setattr(ray, "_TIMEOUT", 0.2)
-    with pytest.raises(ValueError, match=f"Received: '{address}', where nobody answers"):
+    with pytest.raises(ValueError, match=f"Received: '{address}', which does not respond"):
         engines.build("ray", address=address)
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ValueError, match="where nobody answers"):
+    with pytest.raises(ValueError, match="which does not respond"):
         engines.build("ray")
 
 
@@ -227,7 +227,7 @@ def raises():
 def test_a_ray_that_has_ended_here_ends_the_run(nodes):
     ended = EndedRay(nodes)
     workers = ray._Actors(ended, recipe=None, count=2, address=None)
-    with pytest.raises(OSError, match="cluster on this machine does not answer any longer"):
+    with pytest.raises(OSError, match="cluster on this machine no longer responds"):
         workers.wait()
     assert ended.looks == 3
 
@@ -333,7 +333,7 @@ def test_slurm_shards_of_one_folder_make_it_whole(model, tmp_path, instant, monk
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
         assert main(["--keras-model", model, *SMALL, out, "--shard", "slurm"]) == 0
     assert bytes_below(tmp_path / "whole") == bytes_below(tmp_path / "out")
-    assert "2 clips to make, 0 there already" in capsys.readouterr().out
+    assert "2 clips to make, 0 already made" in capsys.readouterr().out
     assert exit_code(main, ["--keras-model", model, *SMALL, out, "--shard", "3/2"]) == 2
     with shards.held(tmp_path / "out", Shard(1, 2)):
         assert main(["--keras-model", model, *SMALL, out, "--shard", "1/2"]) == 2
@@ -407,7 +407,7 @@ def test_a_clip_is_made_again_from_its_record(model, tmp_path, capsys):
     record = out / "conv1" / "1.json"
     assert json.loads(record.read_text())["batch"] == [0, 1]
     assert main(["--again", str(record), "--out", str(other)]) == 0
-    assert "1.gif, 1.jpg: the same bytes" in capsys.readouterr().out
+    assert "1.gif, 1.jpg: identical to" in capsys.readouterr().out
     names = sorted(path.name for path in (other / "conv1").iterdir())
     assert names == ["1.gif", "1.jpg", "1.json"]
     assert (other / "conv1" / "1.gif").read_bytes() == record.with_suffix(".gif").read_bytes()
@@ -415,7 +415,7 @@ def test_a_clip_is_made_again_from_its_record(model, tmp_path, capsys):
     values = json.loads(record.read_text())
     record.write_text(json.dumps(values | {"settings": values["settings"] | {"seed": 9}}))
     assert main(["--again", str(record), "--out", str(other)]) == 1
-    assert "1.gif, 1.jpg: other bytes" in capsys.readouterr().out
+    assert "1.gif, 1.jpg: different from" in capsys.readouterr().out
     values["network"]["weights_sha256"] = "0" * 64
     for damaged, told in (
         (values, "Expected the network of the record, with weights_sha256 0000"),
@@ -427,6 +427,6 @@ def test_a_clip_is_made_again_from_its_record(model, tmp_path, capsys):
         assert main(["--again", str(record), "--out", str(other)]) == 2
         assert told in capsys.readouterr().err
     record.write_text("{")
-    for path, told in ((record, "no JSON"), (other, "Is a directory"), ("7.jso", "not exist")):
+    for path, told in ((record, "not JSON"), (other, "Is a directory"), ("7.jso", "not exist")):
         assert main(["--again", str(path), "--out", str(other)]) == 2
         assert told in capsys.readouterr().err

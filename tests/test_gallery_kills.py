@@ -89,7 +89,7 @@ def test_a_unit_that_ends_its_process_is_set_aside(tmp_path, engine):
     poisoned = ["-m", "c3dvis.gallery", *command, tmp_path / "out", *workers]
     done = run(*poisoned, path=[tmp_path / "poison"])
     assert done.returncode == 1, done.stderr
-    assert "conv1/1.json: conv1 1 not made: set aside after 2 tries" in done.stdout
+    assert "conv1/1.json: conv1 1 not made: given up after 2 tries" in done.stdout
     assert "Traceback" not in done.stderr
     record = json.loads((tmp_path / "out" / "conv1" / "1.json").read_text())
     assert record["status"] == "error" and record["cause"] == record["error"]

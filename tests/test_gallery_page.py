@@ -162,8 +162,8 @@ def test_a_class_clip_that_the_network_takes_for_another_class_says_so(tmp_path)
         record(1, label="right", taken_for="<up> & away"),
     ]
     index, readme = write_gallery(tmp_path, {CLASSES: records})
-    said = "the network says: <up> & away"
-    assert "".join(Reader(index).text).count("the network says") == 1
+    said = "classified as <up> & away"
+    assert "".join(Reader(index).text).count("classified as") == 1
     assert said in "".join(Reader(index).text)
     assert cells(readme, 1)[2].endswith(f"<br>{said}") and "says" not in cells(readme, 1)[1]
 
@@ -312,7 +312,7 @@ def test_a_page_that_is_being_filled_reloads_itself_and_says_so(tmp_path):
     filling, _ = write_gallery(tmp_path, {"conv1": [record(), None]}, filling=True)
     (box,) = [one for one in Reader(filling).all("input") if one["type"] == "checkbox"]
     assert "checked" in box and box["class"] == "reload"
-    assert "reloads itself every 5 seconds" in "".join(Reader(filling).text)
+    assert "reloads every 5 seconds" in "".join(Reader(filling).text)
     stopped, _ = write_gallery(tmp_path, {"conv1": [record(), None]})
     assert 'class="reload"' not in stopped and "reloads" not in stopped
 

@@ -225,7 +225,7 @@ def test_of_many_classes_the_first_ten_are_shown_and_it_is_said(count, shown):
     assert [unit.channel for unit in of_default[0].units] == list(range(shown))
     lines: list[str] = []
     plan.report_left_out(of_default, lines.append)
-    told = f"showing 10 of {count} classes; --classes all for the rest"
+    told = f"showing 10 of {count} classes; use --classes all to show all"
     assert lines == ([] if shown == count else [told])
     assert len(plan.sections([], class_count=count, classes=["all"])[0].units) == count
     lines.clear()

@@ -117,13 +117,13 @@ def test_too_few_clips_and_no_layer_before_are_told(network, films, tmp_path):
     one = trust.read(tmp_path, FIRST.units[0])
     assert one.sentences == (
         "A description needs 10 real clips; there are 3.",
-        "Scores of the clips need 20 real clips; there are 3.",
-        "Alarms need 4 real clips; there are 3.",
+        "An interpretability score needs 20 real clips; there are 3.",
+        "An alarm needs 4 real clips; there are 3.",
     )
     assert one.made_score is None and one.same_way is None
     drawn = Drawn(network, "conv1", films[:4])
     trust.add(network, Settings(), FIRST, tmp_path, drawn, tuning(network, "conv1", [0]))
-    assert "No layer lies before" in trust.read(tmp_path, FIRST.units[0]).way
+    assert "No earlier layer has" in trust.read(tmp_path, FIRST.units[0]).way
 
 
 def test_the_page_says_it_and_an_alarm_stands_out(judged, tmp_path):

@@ -232,10 +232,10 @@ def test_a_command_names_its_options_and_says_what_is_held(two_streams, with_met
     with pytest.raises(ValueError, match="Expected --input, one of 'flow', 'rgb'"):
         chosen._part(two_streams, nothing)
     with pytest.raises(ValueError, match="Expected --output, one of 'action', 'speed'"):
-        with pytest.warns(UserWarning, match="held: 'frame_mask' at 1, 'metadata' at 0"):
+        with pytest.warns(UserWarning, match="held constant: 'frame_mask' at 1, 'metadata' at 0"):
             chosen._part(with_metadata, nothing)
     asked = SimpleNamespace(input="rgb", output=None, value_range=None)
-    with pytest.warns(UserWarning, match="held: 'flow' at 0; in Python inputs="):
+    with pytest.warns(UserWarning, match="held constant: .flow. at 0; in Python, inputs="):
         assert chosen._part(two_streams, asked).input_shape == (None, 6, 24, 24, 3)
     speed = SimpleNamespace(input=None, output="speed", value_range=None)
     with pytest.warns(UserWarning, match="held"):

@@ -118,7 +118,7 @@ def test_commands_say_so_and_take_another_range(tmp_path):
     network(rescaling()).save(tmp_path / "network.keras")
     nothing = dict.fromkeys(("model", "weights", "labels", "input", "output", "frames", "size"))
     own = {**nothing, "keras_model": str(tmp_path / "network.keras")}
-    with pytest.warns(UserWarning, match=r"0 to 255.*--value-range 0 1 leaves them"):
+    with pytest.warns(UserWarning, match=r"0 to 255.*--value-range 0 1 prevents this"):
         scaled = chosen.load(argparse.Namespace(**own, value_range=None))
     as_it_is = chosen.load(argparse.Namespace(**own, value_range=(0.0, 1.0)))
     clip = np.random.default_rng(0).random((1, *SHAPE), np.float32)

@@ -62,7 +62,7 @@ def test_who_compares_by_what_the_unit_answers_to_is_always_right(network, expla
     )
     assert mis.scores.tolist() == [1.0] and mis.explanation == explanation
     assert repr(mis) == f"VideoMIS('colours', 1 units, {explanation}: 1.00)"
-    assert "100% of 200 tasks; guessing is 50%" in mis.sentence(0)
+    assert "100% of 200 tasks; chance is 50%" in mis.sentence(0)
 
 
 def test_the_wrong_way_round_is_always_wrong(network):
@@ -143,7 +143,7 @@ def test_no_clip_is_explained_by_its_own_film():
 
 def test_a_unit_that_answers_to_all_alike_has_no_score():
     mis = responses.video_mis(swept(np.ones((40, 1))), "layer", CLIPS, similarity=BY_MEAN)
-    assert np.isnan(mis.scores).all() and "alike" in mis.sentence(0)
+    assert np.isnan(mis.scores).all() and "equally" in mis.sentence(0)
 
 
 def test_tasks_are_those_of_the_seed_whatever_explains(network):

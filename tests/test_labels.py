@@ -164,7 +164,7 @@ def test_names_of_classes_are_a_list_an_array_or_a_dict():
         assert decode_predictions([[0.1, 0.7, 0.2]], 1, class_names=names)[0][0][1] == "clap"
         assert objectives.of("clap", network) == objectives.logit("clap")
     for wrong, told in (
-        (["wave"], "3 class names, one an output. Received: 1"),
+        (["wave"], "3 class names, one per output. Received: 1"),
         ("names.txt", "class_names as a list.*Received: 'names.txt'"),
         ({"wave": 1, "clap": 2, "jump": 3}, "indices from 0"),
         (7, "class_names as a list"),

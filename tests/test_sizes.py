@@ -122,4 +122,4 @@ def test_the_gallery_command_lists_and_plans_at_that_size(tmp_path, capsys):
     assert told.startswith("mc3-motion at 4 x 16 x 32; trained at 16 x 64 x 64: ")
     assert "4 x 8 x 16 x 8" in told
     assert main([*arguments, "--dry-run", "--layers", "stem"]) == 0
-    assert f"{tmp_path / 'out'}: 4 clips to make, 0 there already" in capsys.readouterr().out
+    assert f"{tmp_path / 'out'}: 4 clips to make, 0 already made" in capsys.readouterr().out

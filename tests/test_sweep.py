@@ -224,7 +224,7 @@ def test_wrong_arguments_are_refused(network, swept, tmp_path):
         with pytest.raises(ValueError, match=message):
             responses.sweep(network, clip_source, verbose=0)
     (tmp_path / "no.npz").write_text("no")
-    with pytest.raises(ValueError, match="Expected a sweep's file. .* no .npz file"):
+    with pytest.raises(ValueError, match="Expected a sweep's file. .* not an .npz file"):
         responses.Sweep.load(tmp_path / "no.npz")
     with pytest.raises(ValueError, match="Expected one from 0 to 2. Received: 3"):
         swept.top("blocks", 3)

@@ -216,7 +216,7 @@ def test_a_pickle_that_calls_for_code_is_refused_by_name(tmp_path, target, name,
         opcodes = op("numpy") + b"0" + opcodes
     path = tmp_path / "evil.pickle"
     path.write_bytes(pickled(opcodes))
-    text = refused(path, f"which calls for '{name}', which is no part of an array", target)
+    text = refused(path, f"which calls for '{name}', which is not part of an array", target)
     assert "nothing of it was run" in text and not (tmp_path / "ran").exists()
 
 

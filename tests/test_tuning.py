@@ -96,7 +96,7 @@ def test_the_plot_names_direction_and_speed(planted):
     _, tuned = planted
     figure = tuned.plot(0)
     best = tuned.best[0]
-    assert f"{best.direction:.0f}°, {best.speed:.2g} px a frame" in figure.axes[0].get_title()
+    assert f"{best.direction:.0f}°, {best.speed:.2g} px per frame" in figure.axes[0].get_title()
     assert len(figure.axes) == 3  # with the bar of colours
     with pytest.raises(ValueError, match="Expected one of the units .* Received: 9"):
         tuned.plot(9)
@@ -111,7 +111,7 @@ def test_the_plot_names_direction_and_speed(planted):
         ({"directions": []}, r"at least one direction.* Received: directions \[\]"),
         ({"temporal_frequencies": [0]}, r"above 0. Received: .*temporal frequencies \[0\]"),
         ({"frames": 8}, "16"),
-        ({"spatial_frequencies": [0.7]}, "up to 0.5 cycles a pixel. Received: 0.7"),
+        ({"spatial_frequencies": [0.7]}, "up to 0.5 cycles per pixel. Received: 0.7"),
     ],
 )
 def test_wrong_arguments_are_refused(planted, options, message):

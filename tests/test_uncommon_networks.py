@@ -162,7 +162,7 @@ def test_a_layer_that_calls_tensorflow_says_so_and_that_its_softmax_stays(clip):
     )
     with pytest.raises(ValueError, match=f"inside 'closed' can't be reached: {info.closed}"):
         maximize(network, "closed/conv:0", steps=1)
-    with pytest.warns(UserWarning, match="'closed' can't be reached.*probabilities are asked"):
+    with pytest.warns(UserWarning, match="'closed' can't be reached.*probabilities are used"):
         answer = attribute(network, clip, objectives.logit(1), method="gradient")
     assert answer.score == pytest.approx(float(network(clip[None])[0, 1]), abs=1e-6)
 

@@ -203,7 +203,7 @@ def test_a_function_reads_several_layers_and_the_clip(network, clip):
         (product, [], "layers= that the function reads"),
         (product, ["cnv"], "name of a layer, such as 'conv'"),
         (product, ["mean"], "reads, such as 'mean'. Received: 'conv'"),
-        (lambda a: a["conv"], ["conv"], r"one number a clip, \(N,\).*\(.*4, 8, 8, 4\)"),
+        (lambda a: a["conv"], ["conv"], r"one number per clip, \(N,\).*\(.*4, 8, 8, 4\)"),
         (lambda a: a["conv"].mean(), ["conv"], "operations of keras.ops"),
     ],
 )
@@ -364,9 +364,9 @@ def test_no_two_methods_share_a_spelling_and_all_that_is_advised_exists():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("saliency", "here 'gradient' with magnitude=True. Received: 'saliency'"),
-        ("DeepLIFT", "here 'integrated_gradients', with baseline="),
-        ("LIME", "here 'occlusion' or 'rise', which hide parts of the clip. Received"),
+        ("saliency", "; use 'gradient' with magnitude=True. Received: 'saliency'"),
+        ("DeepLIFT", "; use 'integrated_gradients', with baseline="),
+        ("LIME", "; use 'occlusion' or 'rise', which hide parts of the clip. Received"),
         ("Occlusions", "such as 'occlusion'. Received: 'Occlusions'"),
         (None, "Received: None"),
     ],
@@ -391,10 +391,10 @@ def test_methods_are_found_in_any_spelling_in_the_answer(network, clip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": 1}, "here the objective, which is the third argument. Received: 'target'"),
+        ({"target": 1}, "; use the objective, which is the third argument. Received: 'target'"),
         ({"n_steps": 8}, "such as 'steps'"),
-        ({"internal_batch_size": 8}, "here batch_size"),
-        ({"method": "occlusion", "window": (1, 2, 2)}, "here block. Received: 'window'"),
+        ({"internal_batch_size": 8}, "; use batch_size"),
+        ({"method": "occlusion", "window": (1, 2, 2)}, "; use block. Received: 'window'"),
         ({"method": "grad_cam", "samples": 2}, "such as 'layer', .*Received: 'samples'"),
         ({"baseline": "zeros"}, "'black', 'blur', .* a number in .* or a clip. Received: 'zeros'"),
     ],
@@ -407,16 +407,16 @@ def test_options_of_other_packages_lead_to_those_of_here(network, clip, options,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed_input": 0}, "here start. Received: 'seed_input'"),
-        ({"thresholds": (1, 2)}, "here snapshots"),
-        ({"lr": 0.1}, "here learning_rate"),
+        ({"seed_input": 0}, "; use start. Received: 'seed_input'"),
+        ({"thresholds": (1, 2)}, "; use snapshots"),
+        ({"lr": 0.1}, "; use learning_rate"),
         ({"stepz": 2}, "such as 'steps'"),
         ({"optimizer": "adamm"}, "Keras optimizer or the name of one.*Received: 'adamm'"),
         ({"learning_rate": -1}, "learning rate above 0. Received: -1"),
         ({"learning_rate": "high"}, "learning rate above 0. Received: 'high'"),
         ({"transforms": ["jitter"]}, r"transforms.Jitter\(4\)\]; there is .* Received: \['jitter'"),
         ({"regularizers": ["tv"]}, "functions of clips as regularizers.*Received: 'tv'"),
-        ({"regularizers": [np.mean]}, "keras.ops.*returns an array of NumPy"),
+        ({"regularizers": [np.mean]}, "keras.ops.*returns a NumPy array"),
         ({"steps": (2, 4)}, r"number of steps.*Received: \(2, 4\); snapshots= gives the clips"),
         ({"steps": True}, "number of steps.*Received: True"),
     ],
@@ -427,9 +427,9 @@ def test_options_of_maximize_lead_to_those_of_here(network, options, message):
 
 
 def test_options_are_checked_wherever_they_are_passed_on(network):
-    with pytest.raises(ValueError, match="here learning_rate"):
+    with pytest.raises(ValueError, match="; use learning_rate"):
         slow_to_fast(network, 0, weights=[0], steps=1, lr=0.1)
-    with pytest.raises(ValueError, match="here learning_rate"):
+    with pytest.raises(ValueError, match="; use learning_rate"):
         GalleryCallback("conv:0", "out", lr=0.1)
 
 
@@ -463,7 +463,7 @@ def test_what_is_no_clip_leads_to_one(network, clip):
             clips.show(given)
     with pytest.raises(ValueError, match="class_names= takes a network"):
         models.decode_predictions(np.zeros((1, 3)), network)
-    with pytest.raises(ValueError, match="ending, here '.mp4'. Received: '.avi'"):
+    with pytest.raises(ValueError, match="ending; use '.mp4'. Received: '.avi'"):
         one.save("heat.avi")
 
 

@@ -7,7 +7,7 @@ from c3dvis.responses import MotionTuning
 
 
 def of_one_unit(**changed) -> MotionTuning:
-    """Of a unit that prefers leftward motion at 2 px a frame, but for what is given."""
+    """Of a unit that prefers leftward motion at 2 px per frame, but for what is given."""
     moving = np.array([[[[0, 0]], [[0, 0]], [[0.1, 1]], [[0, 0]]]], np.float32)
     values = {
         "layer": "conv",

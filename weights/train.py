@@ -48,7 +48,7 @@ class AugmentedClips(keras.utils.PyDataset):
         labels: int64 `(N,)`.
         masks: bool `(N, T, H, W)`, where the marked disc is.
         heads: Name to grid `(T', h, w)` of each head.
-        batch_size: Clips a batch.
+        batch_size: Clips per batch.
         seed: Batch `i` of epoch `e` depends on `seed`, `e` and `i` alone.
     """
 

@@ -1,6 +1,6 @@
 """Attribution: the pixels and frames of a clip that decided the score of a network.
 
-Keras is imported when a name is first used.
+Keras is imported on first use.
 """
 
 from __future__ import annotations

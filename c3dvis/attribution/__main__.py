@@ -33,27 +33,28 @@ from c3dvis.models.chosen import (
 from c3dvis.text import counted
 
 _DESCRIPTION = """
-Shows which pixels and frames of a clip decided a network's answer. For each clip and method it
-writes a GIF with the clip, the heatmap over the film's own frames and a bar of frame importance,
-and the pages index.html and README.md. The part of a film that was cropped for the network is pale,
-outside a line. On the page, methods, classes and clips can be selected and compared side by side.
+Shows which pixels and frames of a clip decided a network's prediction. For each clip and method it
+writes a GIF with the clip, its heatmap over the original frames and a bar with the importance of
+each frame, and the pages index.html and README.md. What was cropped away for the network is drawn
+pale, outside a line. On the page, methods, classes and clips can be filtered and compared side by
+side.
 
-Run the same command again to resume: it makes only what is missing.
+Run the same command again to resume; finished files are kept.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.attribution wave.mp4 --model i3d --weights model.ckpt --labels label_map.txt
   python -m c3dvis.attribution wave.gif --method grad_cam step --target "moving left"
   python -m c3dvis.attribution clips/ --method occlusion --option block=[4,16,16]
-      every video, animated picture and folder of frames in a folder
+      every video, animated image and folder of frames in a folder
   python -m c3dvis.attribution wave.gif --method rise occlusion --tolerance 0.3
   python -m c3dvis.attribution film.mp4 --windows 24
-      a long film: the class's score in 24 parts of it, and heatmaps of the strongest four
+      a long film: the score of the class in 24 parts, and heatmaps of the four highest-scoring ones
   python -m c3dvis.attribution scan.nii.gz --keras-model mine.keras --window -1000 400
       a volume: its heatmap as NIfTI on the same grid, and a page of three planes
   python -m c3dvis.attribution --list-methods
 
-exit codes: 0 all made; 1 some clips or methods failed, or files could not be written; 2 wrong
+exit codes: 0 success; 1 some clips or methods failed, or files could not be written; 2 wrong
 arguments; 130 stopped with Ctrl-C
 """
 _DEFAULT_METHODS = ("integrated_gradients",)
@@ -157,8 +158,9 @@ def _parser() -> Parser:
         metavar="ERROR",
         help=(
             "for methods that estimate their error: stop once it is at most ERROR, such as 0.2. "
-            "Relative to the heatmap for smooth_grad, rise, occlusion and score_cam (default: a "
-            "fixed number of passes), to the sum for integrated_gradients (default 0.01)"
+            "The error is relative to the heatmap for smooth_grad, rise, occlusion and score_cam "
+            "(default: a fixed number of passes), and to the sum for integrated_gradients "
+            "(default 0.01)"
         ),
     )
     asked.add_argument(
@@ -187,31 +189,44 @@ def _parser() -> Parser:
     add_time_arguments(clip)
     add_window_arguments(
         clip,
-        windows="the score of the class is shown for each, heatmaps for the strongest",
+        windows="shows the score of the class in each, and heatmaps of the highest-scoring ones",
         top="number of clips with heatmaps, for each --target",
     )
     clip.add_argument(
         "--axis",
         type=int,
         choices=(0, 1, 2),
-        help="of a NIfTI volume: the axis that takes the place of time (default 2)",
+        help="axis of a NIfTI volume to use as time (default 2)",
     )
     clip.add_argument(
         "--window",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="of a NIfTI volume: the values shown as black and white (default: its extremes)",
+        help="values of a NIfTI volume to show as black and white (default: its extremes)",
     )
-    clip.add_argument("--polarity", choices=("both", "positive", "negative"), default="both")
-    clip.add_argument("--normalize", choices=("clip", "frame"), default="clip")
+    clip.add_argument(
+        "--polarity",
+        choices=("both", "positive", "negative"),
+        default="both",
+        help="sign of the evidence to draw (default both)",
+    )
+    clip.add_argument(
+        "--normalize",
+        choices=("clip", "frame"),
+        default="clip",
+        help="scale the colours by the largest value of the whole clip (default) or of each frame",
+    )
     clip.add_argument(
         "--smooth",
         action="store_true",
-        help="draw the magnitude of the evidence, slightly blurred: objects rather than specks",
+        help=(
+            "draw the slightly blurred magnitude of the evidence, which covers whole objects "
+            "better than single pixels"
+        ),
     )
     parser.add_argument(
-        "--out", default="attribution", metavar="FOLDER", help="(default attribution)"
+        "--out", default="attribution", metavar="FOLDER", help="output folder (default attribution)"
     )
     return parser
 

@@ -83,7 +83,7 @@ class Shared:
         read = self.shadow(inputs, call=call, changes=changes, training=False)
         read = read if isinstance(read, list) else [read]
         activations = dict(zip(self.objective.layers, read, strict=True))
-        # The tap knows only what `preprocess` makes of the clip.
+        # The tap sees only the output of `preprocess`.
         return activations | {CLIP: clips} if CLIP in activations else activations
 
     def score(
@@ -136,7 +136,7 @@ def score_with_shift(shared: Shared, place: graph.Place, name: str) -> Callable:
     keys = [*shared.shadow.keys(place), *shared.shadow.keys_without_activation(place)]
     if len(keys) != 1:
         raise ValueError(
-            f"Expected a layer on the way to the objective. Received: layer {name!r}, which is "
+            f"Expected a layer that leads to the objective. Received: layer {name!r}, which is "
             f"passed {len(keys)} times."
         )
 

@@ -1,7 +1,8 @@
 """Shared by the attention methods: weights and gradients of each attention, by place.
 
-Attention is read as `keras.layers.MultiHeadAttention` gives it with `return_attention_scores`, in a
-shadow of the network, so that masks count and the network stays as it is.
+Attention weights are those that `keras.layers.MultiHeadAttention` returns with
+`return_attention_scores`, computed in a shadow of the network, so that masks are respected and the
+network is not changed.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class Attention:
     """One call of an attention layer for one clip.
 
     Attributes:
-        name: Of the layer.
+        name: Name of the layer.
         weights: float32 `(rows, heads, queries, keys)`; each query's sum over keys is 1.
-        gradient: Of the score with respect to the weights, of the same shape.
+        gradient: Gradient of the score with respect to the weights, of the same shape.
         queries: Ids of the tokens that attend, int `(rows, queries)`: places first, see
             `c3dvis.models.tokens.Layout`.
         keys: Ids of the tokens attended to, int `(rows, keys)`.
@@ -88,7 +89,7 @@ class AttentionCall:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the weights for one clip."""
+        """Shape of the weights for one clip."""
         return (len(self.queries), self.heads, self.queries.shape[1], self.keys.shape[1])
 
     @property
@@ -143,8 +144,8 @@ def read_attention(
     """The attention of a network for one clip, with gradients.
 
     Raises:
-        ValueError: As `attention_calls`; an attention that is not computed as Keras does; or an
-            objective that doesn't depend on the last one.
+        ValueError: See `attention_calls`; attention that is not computed as in Keras; or an
+            objective that doesn't depend on the last attention.
     """
     calls, _, patches = attention_calls(scorer, clip.shape, grid)
     run = scorer.cached(
@@ -158,8 +159,8 @@ def read_attention(
     scores, weights, error, gradient = map(ops.convert_to_numpy, (scores, weights, error, gradient))
     if error > _TOLERANCE:
         raise ValueError(
-            "Expected attention computed from its weights and values alone, as Keras's own is. "
-            f"Received: a layer that gives something else, such as one with a gate, among "
+            "Expected attention computed from its weights and values alone, as in Keras. "
+            f"Received: a layer that computes something else, such as one with a gate, among "
             f"{', '.join(call.name for call in calls)}."
         )
     cuts = np.cumsum(sizes)

@@ -20,14 +20,14 @@ _BLUR = 20 / 112
 def baseline(
     kind: str | float | NDArray[np.float32], clip: NDArray[np.float32], *, seed: int = 0
 ) -> NDArray[np.float32]:
-    """The baseline of a clip: the same without its evidence.
+    """The baseline of a clip: the clip without its evidence.
 
     Args:
         kind: "black"; "blur", every frame blurred until only its large areas are left; "noise",
             uniform in [0, 1] at every pixel; "first_frame", frozen; a clip; or a number in
             [0, 1], the same at every pixel.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Returns:
         float32 `(T, H, W, C)` in [0, 1].

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from c3dvis.attribution.convergence import relative_error
 
-# Of the largest windows of a search from coarse to fine, in blocks along each axis.
+# Size of the largest windows of a search from coarse to fine, in blocks along each axis.
 _COARSE = 4
 _SPLIT_AT_ONCE = 2  # windows, so that about 16 clips are computed before the next choice
 
@@ -40,7 +40,7 @@ class Blocks:
         self._overlap = self._sum(np.ones(self.counts))
 
     def windows(self, most: int) -> list[Window]:
-        """Windows of up to `most` blocks along each axis, which together have every block once."""
+        """Windows of up to `most` blocks along each axis, which together cover each block once."""
         whole: Window = tuple((0, count) for count in self.counts)
         parts = [-(-count // most) for count in self.counts]
         return _split(whole, parts)
@@ -75,12 +75,12 @@ def _split(window: Window, parts: list[int]) -> list[Window]:
 
 @dataclass
 class Drops:
-    """The drops of windows that together have every block once.
+    """The drops of windows that together cover each block once.
 
     Attributes:
-        grid: Of the blocks.
-        drops: Of the score without each window.
-        samples: Clips that were scored, those without windows that were split later included.
+        grid: Grid of the blocks.
+        drops: Drop of the score without each window.
+        samples: Number of scored clips, including those of windows that were split later.
     """
 
     grid: Blocks
@@ -91,7 +91,7 @@ class Drops:
         self.samples = len(self.drops)
 
     def heatmap(self) -> NDArray[np.float64]:
-        """A block in a window that was not split has the part of its drop that its volume is."""
+        """Blocks of a window that was not split share its drop by volume."""
         return self.grid.mean(self._blocks(self.grid.share))
 
     def error_bound(self) -> float:
@@ -100,7 +100,7 @@ class Drops:
         return relative_error(self.grid.mean(bound), self.heatmap())
 
     def split(self, drops: Measure) -> None:
-        """Splits the windows, of several blocks, that may do most to the error."""
+        """Splits the windows of several blocks that may contribute most to the error."""
         several = [window for window in self.drops if _size(window) > 1]
         several.sort(key=lambda window: -(self.drops[window] ** 2) * _size(window))
         parts: list[Window] = []
@@ -111,7 +111,7 @@ class Drops:
         self.samples += len(parts)
 
     def largest(self) -> Window:
-        """The single block of the largest drop; where none was hidden alone, the window."""
+        """The single block with the largest drop, or the window if none was hidden alone."""
         single = {window: drop for window, drop in self.drops.items() if _size(window) == 1}
         candidates = single or self.drops
         return max(candidates, key=lambda window: candidates[window])
@@ -128,12 +128,12 @@ def _size(window: Window) -> int:
 
 
 def measure_drops(grid: Blocks, drops: Measure, tolerance: float | None) -> Drops:
-    """The drops of all blocks or, with a tolerance, of windows that are split as far as it needs.
+    """The drops of all blocks or, with a tolerance, of windows that are split as far as needed.
 
     Args:
-        grid: Of the blocks.
-        drops: Gives the drops of the score without each of some windows.
-        tolerance: Of `Drops.error_bound`; None measures every block.
+        grid: Grid of the blocks.
+        drops: Function of windows that returns the drop of the score without each.
+        tolerance: Maximum `Drops.error_bound`; None measures every block.
     """
     windows = grid.windows(1 if tolerance is None else _COARSE)
     measured = Drops(grid, dict(zip(windows, drops(windows), strict=True)))

@@ -30,7 +30,7 @@ class LayerGradient:
         layer: Name of the layer.
         score: The objective's score of the clip.
         activation: float32 `(t, h, w, channels)`; `t` is 1 for a layer without time.
-        gradient: Of the score with respect to the activation, of the same shape.
+        gradient: Gradient of the score with respect to the activation, of the same shape.
     """
 
     layer: str

@@ -47,9 +47,9 @@ def most_samples(
 
     Args:
         name: Name of the option `samples`, for messages.
-        samples: Number of samples, without a tolerance; None is `fixed`.
+        samples: Number of samples, without a tolerance; None means `fixed`.
         tolerance: None draws a fixed number.
-        max_samples: The most samples with a tolerance; None is `most`.
+        max_samples: Maximum number of samples with a tolerance; None means `most`.
         fixed: Default of `samples`.
         most: Default of `max_samples`.
 
@@ -79,7 +79,7 @@ class BatchSpread:
         self._sum, self._squares = np.zeros(shape), np.zeros(shape)
 
     def add(self, heatmap: NDArray) -> None:
-        """Adds the heatmap of one batch alone."""
+        """Adds the heatmap of one batch."""
         self.batches += 1
         self._sum += heatmap
         self._squares += np.square(heatmap, dtype=np.float64)

@@ -28,7 +28,7 @@ _FADED = (0.4, 1.0)
 # Of the strongest colour, so that the clip shows through; and its exponent, below 1, so that half
 # of the largest value is visible.
 _OPACITY, _OPACITY_EXPONENT = 0.9, 0.7
-# A border is one pixel for so many of the shorter side.
+# Pixels of the shorter side for each pixel of a border's width.
 _BORDER_SHARE = 16
 _SHEET_COLUMNS = 16
 # Pixels.
@@ -50,14 +50,14 @@ def overlay(
     """A heatmap in colours over the grey clip: vermilion is positive, blue negative, 0 transparent.
 
     Args:
-        clip: float32 `(T, H, W, C)` in [0, 1]; or the whole frames, of any height and width, that
-            `clips.resize` made it from. The heatmap is then drawn where it was cut out; the rest is
-            paler, outside of a line.
+        clip: float32 `(T, H, W, C)` in [0, 1]; or the uncropped frames, of any size, from which
+            `clips.resize` made it. The heatmap is then drawn in the cropped part; the rest is
+            paler, outside a line.
         heatmap: float32 `(T, H, W)`, signed.
         polarity: "both", or only "positive" or "negative" values.
         normalize: Whether the strongest colour stands for the largest value of the whole "clip"
             or of each "frame".
-        percentile: Percentile of the absolute values, above 0 and up to 100, that is taken for the
+        percentile: Percentile of the absolute values, above 0 and up to 100, that counts as the
             largest value, as a few pixels are often outliers.
 
     Returns:
@@ -81,13 +81,13 @@ def highlight_frames(
     """A clip whose frames are highlighted by their heat, the same for all pixels of a frame.
 
     Args:
-        clip: As `overlay` has it.
+        clip: See `overlay`.
         heatmap: float32 `(T, H, W)`, signed.
-        **options: Those of `overlay`.
+        **options: Options of `overlay`.
 
     Returns:
-        float32 `(T, H, W, 3)` in [0, 1]: hot frames in their own colours within a border in those
-        of the overlay, the others in grey.
+        float32 `(T, H, W, 3)` in [0, 1]: hot frames in their own colours with a coloured border,
+        the others in grey.
     """
     values = place(scaled(heatmap, **options), clip.shape[1:3])
     opacity = np.abs(values)[..., None]
@@ -142,7 +142,8 @@ def animation(
         drawn: float32 `(T, H, W, 3)`, of `overlay`.
         perturbed: float32 `(T, H, W, C)`, or None.
         weights: float32 `(T,)` in [-1, 1], of each frame's mark.
-        scores: Of the frames of the network's output, for columns above the marks; None has none.
+        scores: Score of each frame of the network's output, drawn as columns above the marks; None
+            draws none.
 
     Returns:
         float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
@@ -202,7 +203,7 @@ def score_strip(
 
 
 def _marks(count: int, width: int) -> list[slice]:
-    """Columns of pixels of so many marks side by side, with a gap unless they are too narrow."""
+    """Pixel columns of `count` marks side by side, with a gap unless they are too narrow."""
     ends = np.round(np.linspace(0, width, count + 1)).astype(int).tolist()
     pairs = zip(ends, ends[1:], strict=False)
     return [slice(left, right - 1 if right - left > 3 else right) for left, right in pairs]

@@ -38,32 +38,32 @@ def attribute(
     inputs: Mapping[str, ArrayLike] | None = None,
     **options: Any,
 ) -> Attribution | Attributions | ByMethod:
-    """The pixels and frames of a clip that decided an objective.
+    """Attributes an objective's score to the pixels and frames of a clip.
 
     Args:
         network: Functional or Sequential Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: One clip `(T, H, W, C)` of floats in [0, 1], or several `(N, T, H, W, C)`.
-        objective: What to explain, an objective or what `objectives.of` takes for one: the name of
-            a class, its index, "conv3b:7", ...; None is the logit of each clip's predicted class.
-            One unit for all clips, or one for each clip.
-        method: One of `c3dvis.attribution.methods.names()`, in any spelling ("GradCAM", "ig"); the
-            module of that name describes it and its options. Or a list of several: each gets the
-            options that it has.
+        objective: What to explain: an objective, or anything that `objectives.of` accepts, such as
+            the name or index of a class or "conv3b:7". None means the logit of each clip's
+            predicted class. One unit for all clips, or one per clip.
+        method: One of `c3dvis.attribution.methods.names()`, in any spelling ("GradCAM", "ig"); its
+            module describes it and its options. Or a list of methods, each of which gets the
+            options that it accepts.
         preprocess: Function that turns clips in [0, 1] into the network's input, such as
-            `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before it. Pass
-            the same function every time: compiled graphs are cached by it.
-        batch_size: The most clips in a batch.
-        input: Name of the input that takes the clips, where the network has several; None is the
-            only one that does.
-        inputs: Values of its other inputs by name, as in `models.one_input`; None is neutral.
+            `lambda clips: 2 * clips - 1`. Gradients are with respect to the clip before
+            `preprocess`. Pass the same function object every time, as compiled graphs are cached by
+            it.
+        batch_size: Maximum number of clips per batch.
+        input: Name of the input for the clips, if several could take them; None finds the only one.
+        inputs: Values of its other inputs by name, as in `models.one_input`; None means neutral.
         **options: Options of the method.
 
     Returns:
-        An `Attribution`; a list of them for several clips. For a list of methods, a dict of these
-        by the method's name.
+        An `Attribution`, or a list of them for several clips. For a list of methods, a dict of
+        these by method name.
 
     Raises:
-        ValueError: A clip of a shape or values that the network doesn't take; an unknown method,
+        ValueError: A clip whose shape or values the network doesn't accept; an unknown method,
             option, layer or class; scores or gradients that are not finite.
 
     Example:
@@ -103,18 +103,18 @@ def attribute(
 def methods_with_options(
     names: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, tuple[Callable[..., Attribution], dict[str, Any]]]:
-    """The function of each method, and those of the options that it has.
+    """The function of each method, and the options that it accepts.
 
     Args:
-        names: Of the methods, in any spelling.
+        names: Names of the methods, in any spelling.
         options: By name. A Keras layer as `layer` becomes its name.
 
     Returns:
         Function and options by the method's own name.
 
     Raises:
-        ValueError: No method, an unknown one, an option that none of them has, or a value of the
-            wrong type.
+        ValueError: No method, an unknown one, an option that none of them accepts, or a value of
+            the wrong type.
     """
     if not names:
         raise ValueError("Expected at least one method. Received: none.")
@@ -136,7 +136,7 @@ def methods_with_options(
     return chosen
 
 
-# What other packages call an option, and what it is here.
+# Names of options in other packages, and their names here.
 _THE_OBJECTIVE = "the objective, which is the third argument"
 _OPTIONS_ELSEWHERE = {
     **dict.fromkeys(("target", "class_index", "class_idx", "category"), _THE_OBJECTIVE),
@@ -150,7 +150,7 @@ _OPTIONS_ELSEWHERE = {
 def _unknown_option(names: Sequence[str], option: str, known: Sequence[str]) -> ValueError:
     meant = _OPTIONS_ELSEWHERE.get(option)
     meant = meant if meant in known or meant == _THE_OBJECTIVE else None
-    meant = "batch_size, an argument of its own" if option == "internal_batch_size" else meant
+    meant = "batch_size, an argument of attribute" if option == "internal_batch_size" else meant
     return unknown(f"an option of {' or '.join(map(repr, names))}", option, known, meant=meant)
 
 
@@ -235,11 +235,11 @@ def _predicted(network, batch, preprocess, batch_size) -> list[Objective]:
 
 
 def _check_classes(network: keras.Model) -> None:
-    """Refuses a network whose output is neither one score a class nor ends in classes."""
+    """Refuses a network whose output is neither one score per class nor ends in classes."""
     layers.check(network)
     shape = tuple(network.outputs[0].shape[1:])
     if len(network.outputs) > 1 or len(shape) < 3:
-        return  # one of several outputs is asked for by name, as `objectives.logit` says
+        return  # `objectives.logit` raises the error for several outputs without a name
     if layers.output_activation(network) not in ("softmax", "sigmoid"):
         raise ValueError(
             "Expected an objective, such as objectives.logit(0), or an output of one score a "

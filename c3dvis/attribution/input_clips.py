@@ -1,4 +1,4 @@
-"""Reads the clips that the command explains: of a film or a volume, in the network's shape."""
+"""Reads the clips that the command explains, from a film or a volume, in the network's shape."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def regress(
     """Regresses scores on masks.
 
     Args:
-        masks: `(N, points of T, of H, of W)`, values of the masks at `POINTS` equally spaced
-            points a cell along each axis, from the clip's first pixel on.
+        masks: `(N, points of T, of H, of W)`, values of the masks at `POINTS` equally spaced points
+            per cell along each axis, from the clip's first pixel on.
         scores: `(N,)`.
         shape: Frames, rows and columns of the heatmap.
         cells: Cells of the masks' grid, along each axis.

@@ -61,8 +61,8 @@ _NEAREST = {
     "meaningfulperturbation": _REGIONS,
     "temporalmask": _FRAMES,
     "frames": _FRAMES,
-    "activations": "c3dvis.responses.feature_maps, which is no attribution",
-    "extractactivations": "c3dvis.responses.feature_maps, which is no attribution",
+    "activations": "c3dvis.responses.feature_maps, which is not an attribution",
+    "extractactivations": "c3dvis.responses.feature_maps, which is not an attribution",
 }
 
 
@@ -77,7 +77,7 @@ def method_name(given: str) -> str:
         ('grad_cam', 'integrated_gradients', 'grad_cam_plus_plus')
         >>> method_name("saliency")
         Traceback (most recent call last):
-        ValueError: Expected the name of a method, here 'gradient' with magnitude=True. Received...
+        ValueError: Expected the name of a method; use 'gradient' with magnitude=True. Received...
     """
     known = methods.names()
     if isinstance(given, str) and given in known:

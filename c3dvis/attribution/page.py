@@ -46,7 +46,7 @@ def write(out: Path, failed: Sequence[pages.PictureGroup], args: argparse.Namesp
     networks = sorted({record["network"] for record in kept.values()})
     pages.write(
         out,
-        f"What decided {in_short(networks)}" if networks else "Nothing was made",
+        f"Heatmaps of {in_short(networks)}" if networks else "No heatmaps were made",
         _about(list(kept.values()), args.options),
         [*(groups[name] for name in sorted(groups)), *failed],
         banner=choices.training_data_note(args),
@@ -66,7 +66,7 @@ def _films(
     return films
 
 
-_FRAME_HEADS = ("method", "asked", "frames that decided", "network's score by frame")
+_FRAME_HEADS = ("method", "explained", "frames that decided", "network's score by frame")
 
 
 def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
@@ -74,9 +74,9 @@ def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str
     methods = list(dict.fromkeys(record["method"] for record in kept))
     smoothed = {"smoothed" in record["settings"] for record in kept}
     colours = " Smoothed: ".join(
-        "Orange is what matters to the class that is asked about, for it or against it."
+        "Orange is what matters to the explained class, for it or against it."
         if smooth
-        else "Orange is for the class that is asked about, blue against it."
+        else "Orange is evidence for the explained class, blue against it."
         for smooth in sorted(smoothed)
     )
     third = [_THIRD[method] for method in methods if method in _THIRD]
@@ -84,11 +84,11 @@ def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str
         third.insert(0, _KEPT_WINDOW)
     return " ".join(
         [
-            f"{colours} Each picture shows the clip, then the clip in grey under the heatmap; a "
-            "frame with an orange border is one that decides. The bar below has one mark a frame, "
-            "and the dark line under it is the frame shown. The table says which frames decided: "
-            "those that the method finds or, of other heatmaps, the fewest that hold half of the "
-            "heat."
+            f"{colours} Each picture shows the clip, then the clip in grey under the heatmap; an "
+            "orange border marks a frame that decides. The bar below has one mark per frame, and "
+            "the dark line under it marks the frame shown. The table lists the frames that "
+            "decided: those that the method finds or, for other heatmaps, the fewest that hold "
+            "half of the heat."
             + (_CROPPED if any(record.get("cropped") for record in kept) else "")
             + (_STRIP if any(record["highest"] for record in kept) else ""),
             *third,
@@ -97,28 +97,28 @@ def _about(kept: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str
 
 
 _CROPPED = (
-    " Where a clip was cropped, the line is around what the network was given; outside of it the "
-    "film is paler, and no heat is possible."
+    " Where a clip was cropped, a line surrounds what the network saw; outside it the film is "
+    "paler and has no heat."
 )
 _STRIP = (
     " The grey columns above the bar are the network's score for the class in each frame of its "
-    "output; the whole height is 1 or, of scores beyond it, the largest."
+    "output; the full height is 1 or, if scores are larger, the largest."
 )
 # What the third picture is, where a method changes the clip.
 _KEPT_WINDOW = (
-    "window: the third picture is the clip with time standing still outside the frames found, "
-    "which the network scores nearly as it does the whole clip."
+    "window: the third picture is the clip frozen outside the frames found; the network scores it "
+    "nearly like the whole clip."
 )
 _THIRD = {
-    "freeze": "freeze: the third picture is the clip with the frames found standing still, which "
-    "lowers the class.",
-    "reverse": "reverse: the third picture is the clip with the frames found running backwards, "
-    "which lowers the class.",
-    "occlusion": "occlusion: the third picture is the clip without the block whose loss lowers the "
-    "score most.",
+    "freeze": "freeze: the third picture is the clip with the frames found frozen, which lowers "
+    "the probability of the class.",
+    "reverse": "reverse: the third picture is the clip with the frames found reversed, which "
+    "lowers the probability of the class.",
+    "occlusion": "occlusion: the third picture is the clip without the block whose removal lowers "
+    "the score most.",
     **{
-        name: f"{name}: the third picture is the clip with all but the smallest region blurred "
-        "that keeps nine tenths of the class's probability."
+        name: f"{name}: the third picture is the clip blurred outside the smallest region that "
+        "keeps nine tenths of the class's probability."
         for name in ("step", "extremal_3d", "extremal_2d")
     },
 }

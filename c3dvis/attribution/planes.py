@@ -24,12 +24,12 @@ def write(
     """Writes the films of three planes, and the heatmap on the volume's own grid.
 
     Args:
-        folder: Of the page.
-        name: Of the files: `name`-axial.gif, ..., and `name`.nii.gz.
-        attribution: Of the volume's clip.
-        volume: As it was read.
-        fps: Slices a second.
-        **options: Of `Attribution.overlay`.
+        folder: Folder of the page.
+        name: Name of the files: `name`-axial.gif, ..., and `name`.nii.gz.
+        attribution: Attribution of the volume's clip.
+        volume: The volume, as read.
+        fps: Slices per second.
+        **options: Options of `Attribution.overlay`.
 
     Returns:
         The pictures, the clip's own axis first, and the path of the heatmap.
@@ -48,7 +48,7 @@ def write(
         slices = _in_proportion(slices, pixel[rows], pixel[columns])
         slices = _upright(slices, volume.affine, axes[rows], axes[columns])
         plane = plane_name(volume.affine, axes[across])
-        alt = f"{plane} slices, with what decided them in orange and blue"
+        alt = f"{plane} slices, with the heatmap in orange and blue"
         file = f"{name}-{plane.replace(' ', '-')}"
         films.append(pages.film(folder, file, slices, plane, alt=alt, fps=fps, slider=True))
     heatmap = clips.write_volume(folder / f"{name}.nii.gz", attribution.heatmap, volume)
@@ -79,7 +79,7 @@ def _upright(
 
     Args:
         slices: The pictures.
-        affine: Of the file.
+        affine: Affine matrix of the file.
         rows: The file's axis that runs down the pictures.
         columns: The one that runs across them.
     """
@@ -100,8 +100,8 @@ def _in_proportion(slices: NDArray[np.float32], height: float, width: float) -> 
 
     Args:
         slices: The pictures.
-        height: Of a pixel, in any unit.
-        width: Of it in the same unit.
+        height: Height of a pixel, in any unit.
+        width: Width of a pixel, in the same unit.
     """
     squares = np.array([slices.shape[1] * height, slices.shape[2] * width]) / min(height, width)
     longest = squares.max()

@@ -31,7 +31,7 @@ def class_values(
     Args:
         network: A network with a score for each class.
         clips: float32 `(N, T, H, W, C)` in [0, 1].
-        preprocess: As `attribute` takes it.
+        preprocess: See `attribute`.
 
     Returns:
         `(N, classes)`.
@@ -62,9 +62,9 @@ def top_classes(
     top = np.argsort(-values, kind="stable")[:_TOP]
     is_probability = unit_of_values(network) == "probability"
     texts = [f"{value:.1%}" if is_probability else f"score {value:.3g}" for value in values]
-    text = "The network says " + ", ".join(f"{names[i]} ({texts[i]})" for i in top) + "."
+    text = "Predicted: " + ", ".join(f"{names[i]} ({texts[i]})" for i in top) + "."
     is_multi_label = layers.output_activation(network) == "sigmoid" and len(values) > 1
-    return f"{text} Each class is judged by itself." if is_multi_label else text
+    return f"{text} The classes do not exclude each other." if is_multi_label else text
 
 
 def score_windows(
@@ -78,8 +78,8 @@ def score_windows(
     Args:
         network: Keras model.
         windows: Clips of the film, float32 `(T, H, W, C)` in [0, 1].
-        target: What to score; None is the class with the highest mean over the windows.
-        preprocess: As `attribute` takes it.
+        target: What to score; None means the class with the highest mean over the windows.
+        preprocess: See `attribute`.
 
     Returns:
         The objective, and its value in each window.

@@ -82,7 +82,7 @@ def _picture(name: str, record: Mapping[str, Any]) -> pages.Picture:
         f"{name}.gif",
         caption,
         stored.count(record.get("width", _SCALE * record["shape"][2])),
-        alt=f"{record['clip']} and what decided it in orange and blue, {caption}",
+        alt=f"{record['clip']} and its heatmap in orange and blue, {caption}",
         strip=f"{name}.jpg" if f"{name}.jpg" in record["files"] else None,
         shape=tuple(record["shape"]),
         facets=_facets(record),

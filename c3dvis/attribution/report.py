@@ -30,7 +30,7 @@ from c3dvis.pages import windows
 
 
 def write(args: argparse.Namespace) -> tuple[int, int]:
-    """Writes the heatmaps that the arguments ask for; returns the numbers of GIFs and of failures.
+    """Writes the requested heatmaps; returns the numbers of GIFs and of failures.
 
     Args:
         args: The arguments, as `__main__` parses them.
@@ -48,8 +48,8 @@ def write(args: argparse.Namespace) -> tuple[int, int]:
         args.target = list(dict.fromkeys(args.target))
     if args.region is not None and args.target and not choices.segments(network):
         raise ValueError(
-            "Expected --region with a network that gives a class for each place. "
-            f"Received: it, and one that gives {network.output_shape[1:]}."
+            "Expected a network that predicts a class for each position, with --region. "
+            f"Received: one with output shape {network.output_shape[1:]}."
         )
     path = Path(args.clip)
     paths = _clips_in(path) if _is_folder_of_clips(path) else [path]
@@ -115,7 +115,7 @@ def _targets(network, inputs, args, preprocess) -> dict[str, objectives.Objectiv
     elif len(inputs) > 1:
         raise ValueError(
             "Expected a network that gives classes for the whole clip, with --windows. "
-            f"Received: one that gives {network.output_shape[1:]}."
+            f"Received: one with output shape {network.output_shape[1:]}."
         )
     else:
         options = {"region": args.region, "preprocess": preprocess}
@@ -145,7 +145,7 @@ def _explain_clip(clip: input_clips.InputClip, network, targets, preprocess, arg
             attribution = cast(Attribution, result)  # of one clip
             attribution = attribution.smoothed() if args.smooth else attribution
             record = _draw(name, attribution, clip, args, {"key": key, "method": method, **shown})
-            replaced = f", in place of {earlier['asked']}" if is_whole else ""
+            replaced = f", replacing {earlier['asked']}" if is_whole else ""
             say(
                 f"{Path(args.out) / name}.gif: {record['asked']}, score {record['score']:.3f}"
                 f"{replaced}"
@@ -231,7 +231,7 @@ def _clips_in(folder: Path) -> list[Path]:
 
 
 def _settings(args: argparse.Namespace, network: keras.Model) -> dict[str, Any]:
-    """The settings, beside clip and method, that decide a GIF and its caption."""
+    """The settings, besides clip and method, that determine a GIF and its caption."""
     names = "options input output value_range polarity normalize smooth".split()
     names += ["keras_model", "model"]
     return {

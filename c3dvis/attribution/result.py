@@ -26,20 +26,20 @@ _SMOOTHING = 1.5 / 64
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """The pixels and frames of a clip that decided an objective, according to one method.
+    """The attribution of an objective's score to the pixels and frames of a clip, by one method.
 
-    In a notebook it is shown as an animation.
+    A notebook shows it as an animation.
 
     Attributes:
         clip: float32 `(T, H, W, C)` in [0, 1], the clip that was explained.
-        heatmap: float32 `(T, H, W)`, signed and not normalised: positive values are for the
-            objective, negative against it; their unit is that of the method.
+        heatmap: float32 `(T, H, W)`, signed and not normalised: positive values support the
+            objective, negative ones oppose it; the method determines their unit.
         score: The objective's score of the clip.
-        objective: What was explained, of one unit.
+        objective: The explained objective, of one unit.
         method: Name of the method.
         settings: Options and results of the method, for JSON.
-        perturbed: float32 `(T, H, W, C)`, the clip as the method changed it; None if it changes
-            none.
+        perturbed: float32 `(T, H, W, C)`, the clip as changed by the method; None if it changes
+            nothing.
         frame_mask: float32 `(T,)` in [0, 1], the importance of each frame; None if the method has
             no such mask.
         frame_scores: float32 `(frames of the output,)`, the class's probability in each frame if
@@ -65,18 +65,18 @@ class Attribution:
             _check_shape("frame_mask", self.frame_mask, self.clip.shape[:1])
 
     def smoothed(self, sigma: float | None = None) -> Attribution:
-        """The same with the blurred absolute values of its heatmap: objects rather than specks.
+        """The attribution with blurred absolute values: objects rather than single pixels.
 
-        Gradients change their sign from pixel to pixel within one object. Absolute values under a
-        small blur cover known objects better (benchmarks/attribution.py); the sign is lost.
+        Gradients change their sign from pixel to pixel within one object. Slightly blurred absolute
+        values cover known objects better (benchmarks/attribution.py); the sign is lost.
 
         Args:
-            sigma: Standard deviation of the blur within a frame, in pixels; None is 1.5 pixels on
-                frames of 64, and in proportion on others.
+            sigma: Standard deviation of the blur within a frame, in pixels; None means 1.5 pixels
+                on frames of 64, and in proportion on others.
 
         Returns:
-            An attribution whose heatmap is not negative, with `smoothed`, the sigma, among its
-            settings.
+            An attribution whose heatmap is not negative; its settings contain the sigma as
+            `smoothed`.
 
         Raises:
             ValueError: A sigma that is not above 0.
@@ -104,13 +104,12 @@ class Attribution:
         normalize: str = "clip",
         percentile: float = 99.9,
     ) -> NDArray[np.float32]:
-        """The heatmap in colours over the grey clip: vermilion is for the objective, blue against.
+        """The heatmap in colour over the grey clip: vermilion for the objective, blue against it.
 
         Args:
-            over: The frames `(T, height, width, C)` in [0, 1] that the clip was made from by
-                `clips.resize`, or by `clips.read` with a `size`: the heatmap is drawn over them,
-                where the clip was cut out. What was cut away is paler, outside of a line. None is
-                the clip itself.
+            over: Uncropped frames `(T, height, width, C)` in [0, 1], from which `clips.resize`, or
+                `clips.read` with a `size`, made the clip. The heatmap is drawn in the cropped part;
+                the rest is paler, outside a line. None means the clip itself.
             polarity: "both", or only "positive" or "negative" values.
             normalize: Whether the strongest colour stands for the largest value of the whole
                 "clip" or of each "frame".
@@ -121,7 +120,8 @@ class Attribution:
             with those frames in their own colours and a vermilion border, the others in grey.
 
         Raises:
-            ValueError: Another number of frames than the clip has, and what `clips.check` refuses.
+            ValueError: A different number of frames than the clip has, or anything that
+                `clips.check` refuses.
 
         Example:
             >>> from c3dvis import objectives
@@ -144,12 +144,12 @@ class Attribution:
     def animation(self, **options: Any) -> NDArray[np.float32]:
         """Clip, overlay and perturbed clip (if there is one) side by side, over a bar of frames.
 
-        The bar has one mark for each frame, the current frame underlined: the mask of frames, or
-        the sum of each frame's heat if there is none. Above it, where the network gives a score
-        for each frame, stands a column for each.
+        The bar has one mark per frame, with the current frame underlined. Marks show the mask of
+        frames or, without one, the sum of each frame's heat. If the network scores each frame,
+        columns above the bar show the scores.
 
         Args:
-            **options: Those of `overlay`.
+            **options: Options of `overlay`.
 
         Returns:
             float32 `(T, height, width, 3)` in [0, 1]; small clips are enlarged.
@@ -162,8 +162,8 @@ class Attribution:
         Args:
             path: Ending in .gif, .mp4 or .webp for an animation, in .png for a contact sheet with
                 a column for each frame.
-            fps: Frames a second.
-            **options: Those of `overlay`.
+            fps: Frames per second.
+            **options: Options of `overlay`.
 
         Raises:
             ValueError: Another ending, or a folder that does not exist.

@@ -33,16 +33,16 @@ class Scorer:
     """Scores, probabilities and gradients of clips for one network and one objective.
 
     Batches have a fixed size (one or two clips make a batch of two); the last one is padded. So a
-    clip's result has the same bits in any batch, memory is bounded, and nothing is compiled twice.
-    Compiled functions are cached with the network, for each thread, and serve every unit of the
-    same kind of objective, such as all classes.
+    clip's result is bit-for-bit the same in any batch, memory is bounded, and nothing is compiled
+    twice. Compiled functions are cached with the network, for each thread, and serve every unit of
+    the same kind of objective, such as all classes.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         objective: An objective of one unit.
-        preprocess: Function of clips in [0, 1] that returns what the network takes.
-        batch_size: The most clips in a batch. There are fewer where their activations would need
-            more than 2 GiB.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Maximum number of clips per batch. There are fewer where their activations would
+            need more than 2 GiB.
 
     Attributes:
         shared: Compiled functions and the state they read, for all units of the kind of objective.
@@ -123,7 +123,7 @@ class Scorer:
         If the output has frames or places, they are means over those that the objective reads.
 
         Raises:
-            ValueError: Unless the objective is one logit.
+            ValueError: If the objective is not one logit.
         """
         if not self.shared.is_logit:
             raise ValueError(
@@ -161,7 +161,8 @@ class Scorer:
         return scores[..., self.unit_indices[0, 0]].reshape(len(scores), -1).mean(axis=-1)
 
     def probabilities(self, clips: ArrayLike) -> NDArray[np.float32]:
-        """Probability of the objective's class: by softmax, or by sigmoid if that ends the network.
+        """Probability of the objective's class: by softmax, or by sigmoid if the network ends in
+        one.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
@@ -202,7 +203,7 @@ class Scorer:
     def log_probabilities(self, clips):
         """Log probability of the objective's class, and of any other class, of a tensor of clips.
 
-        Both are finite however sure the network is.
+        Both are finite, however confident the network is.
 
         Returns:
             Two tensors `(N,)`: `log p` and `log(1 - p)`.
@@ -221,12 +222,12 @@ class Scorer:
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
-            layer: Name of a layer with places in space, as `c3dvis.models.layers` has it, or with
-                tokens that are places, see `c3dvis.models.tokens`.
+            layer: Name of a layer with spatial positions (see `c3dvis.models.layers`), or with
+                tokens for positions (see `c3dvis.models.tokens`).
             grid: Frames, rows and columns of the tokens; None finds the patch embedding.
 
         Returns:
-            float32 `(N,)`, and twice float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
+            float32 `(N,)`, and two arrays, float32 `(N, t, h, w, channels)`; `t` is 1 for a layer
             without time.
 
         Raises:

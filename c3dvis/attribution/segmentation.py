@@ -23,15 +23,15 @@ def class_objective(
     region: Region | None = None,
     preprocess: Callable | None = None,
 ) -> objectives.Objective:
-    """The mean logit of a class over the places where it is predicted, or over a region.
+    """The mean logit of a class over the positions where it is predicted, or over a region.
 
     Args:
         network: A segmentation network, see `c3dvis.models.chosen.segments`.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        class_name: Name or index of the class; None is the one predicted in most places. Class 0
+        class_name: Name or index of the class; None means the one predicted in most places. Class 0
             of a softmax is the background and is left out.
-        region: Frames, rows and columns of the output; None is where the class is predicted.
-        preprocess: As `attribute` takes it.
+        region: Frames, rows and columns of the output; None means where the class is predicted.
+        preprocess: See `attribute`.
 
     Raises:
         ValueError: An unknown class, one that is predicted nowhere, or a region outside the output.

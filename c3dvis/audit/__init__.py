@@ -1,6 +1,7 @@
-"""Whether a network reads motion or the background: a folder of clips, class by class.
+"""Whether a network relies on motion or the background, measured on a folder of clips, class by
+class.
 
-Its names are imported on first use, so that the command answers without Keras.
+Names are imported on first use, so that the command's help and errors need no Keras.
 """
 
 from __future__ import annotations

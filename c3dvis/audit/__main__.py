@@ -18,12 +18,12 @@ from c3dvis.models.chosen import (
 from c3dvis.text import counted, regular_expression
 
 _DESCRIPTION = """
-Tests whether a network relies on motion, on the background or on the actor's appearance: how
-freezing, shuffling and reversing clips, other backgrounds and a blurred actor change its answers,
-class by class. Writes the pages index.html and README.md, the tables scores.csv and summary.csv,
-and audit.json.
+Tests whether a network relies on motion, on the background or on the actor's appearance: measures,
+class by class, how its predictions change when clips are frozen, shuffled or reversed, when the
+background is replaced and when the actor is blurred. Writes the pages index.html and README.md, the
+tables scores.csv and summary.csv, and audit.json.
 
-FOLDER holds one folder of clips per class. Run the same command again to resume.
+FOLDER has one subfolder of clips per class. Run the same command again to resume.
 """
 _EXAMPLES = """
 examples:
@@ -33,7 +33,7 @@ examples:
   python -m c3dvis.audit clips/ --clip-classes classes.csv --source "_(g[0-9]+)_"
       classes.csv has lines such as handshake,shaking hands; clips of one film share g01
 
-exit codes: 0 all made; 1 some clips could not be read, or files could not be written; 2 wrong
+exit codes: 0 success; 1 some clips could not be read, or files could not be written; 2 wrong
 arguments; 130 stopped with Ctrl-C
 """
 
@@ -103,7 +103,9 @@ def _parser() -> Parser:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("folder", metavar="FOLDER", help="clips, in a folder for each class")
+    parser.add_argument(
+        "folder", metavar="FOLDER", help="folder of clips, with a subfolder for each class"
+    )
     add_arguments(parser.add_argument_group("which network"))
     clips = parser.add_argument_group("which clips")
     clips.add_argument(
@@ -111,23 +113,23 @@ def _parser() -> Parser:
         metavar="FILE",
         help=(
             "CSV file that maps clips or folders to the network's classes, if their names differ: "
-            "one line per path below FOLDER, with its class"
+            "a path below FOLDER and its class per line"
         ),
     )
     clips.add_argument(
         "--masks",
         metavar="FOLDER",
         help=(
-            "images or films named after the clips, with the actor white on black (default: what "
-            "changes between frames)"
+            "folder of images or films named after the clips, with the actor white on black "
+            "(default: detect what changes between frames)"
         ),
     )
     clips.add_argument(
         "--source",
         metavar="PATTERN",
         help=(
-            "regular expression for the part of a file name that clips of one film share "
-            "(default: each file is a film); intervals are over films"
+            "regular expression for the part of a file name that clips of the same film share "
+            "(default: each file is a film); intervals resample films"
         ),
     )
     add_size_arguments(clips, any_size=(16, 112))
@@ -137,19 +139,28 @@ def _parser() -> Parser:
         type=whole(1),
         default=4,
         metavar="N",
-        help="frozen frames, and random orders, per clip (default 4)",
+        help="number of frozen frames and of random orders per clip (default 4)",
     )
     changes.add_argument(
         "--shown",
         type=whole(0),
         default=3,
         metavar="N",
-        help="clips on the page for each manipulation, those that lose the most (default 3)",
+        help=(
+            "number of clips on the page for each manipulation: those that lose the most (default "
+            "3)"
+        ),
     )
     changes.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="of the random orders and backgrounds"
+        "--seed",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="seed of the random orders and backgrounds",
     )
-    parser.add_argument("--out", default="audit", metavar="FOLDER", help="(default audit)")
+    parser.add_argument(
+        "--out", default="audit", metavar="FOLDER", help="output folder (default audit)"
+    )
     return parser
 
 

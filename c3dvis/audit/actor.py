@@ -1,4 +1,4 @@
-"""Separates what moves in a clip of a static camera from the background."""
+"""Separates what moves in a clip from a static camera from the background."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _FEW = 0.1
 
 
 class NoActor(ValueError):
-    """A clip in which actor and background can't be told apart by frame differences."""
+    """A clip in which frame differences can't separate actor and background."""
 
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """An actor, and what lies behind.
+    """An actor and its background.
 
     Attributes:
         mask: float32 `(T, H, W)` in [0, 1]: 1 is the actor, with soft edges.
@@ -50,7 +50,7 @@ class Actor:
 
 
 def find_actor(clip: ArrayLike, mask: ArrayLike | None = None) -> Actor:
-    """Separates what moves from the background, the median over time.
+    """Separates what moves from the background, which is the median over time.
 
     Pixels that change in a quarter of the frames or more belong to the actor in all of them, so
     that a person who only moves the arms stays whole. Shadows and other moving things are included.

@@ -31,7 +31,7 @@ class ChangedClips:
 
     Args:
         clip_set: The clips.
-        draws: Frames that are frozen, and random orders.
+        draws: Number of frozen frames, and of random orders.
         seed: Seed of the random orders and of the choice of backgrounds.
     """
 
@@ -97,6 +97,6 @@ class ChangedClips:
             try:
                 actor = self.clip_set.actor(index, self.clip_set.clip(index))
             except ValueError:
-                continue  # said where the clip itself is read
+                continue  # reported where the clip itself is read
             kept.append(_Background(film, label, actor.background))
         return kept

@@ -19,14 +19,14 @@ BLURRED_ACTOR = "blurred_actor"
 
 CHANGES: Mapping[str, str] = MappingProxyType(
     {
-        ORIGINAL: "as it is",
+        ORIGINAL: "original",
         "freeze": "one frame throughout (mean over several frames)",
-        ONE_FRAME: "the frame, of these, of which the network is surest, throughout",
+        ONE_FRAME: "one frame throughout: of these, the one with the most confident prediction",
         "shuffle": "frames in random order (mean over several orders)",
         "reverse": "from the last frame to the first",
         BLURRED: "background blurred",
-        SWAPPED: "before the background of a clip of another class",
-        SAME: "before the background of another clip of its class",
+        SWAPPED: "on the background of a clip of another class",
+        SAME: "on the background of another clip of its class",
         BLURRED_ACTOR: "actor blurred",
     }
 )
@@ -50,7 +50,7 @@ def versions(
         clip: float32 `(T, H, W, C)` in [0, 1].
         actor: Actor of the clip; None yields only the versions that need none.
         backgrounds: Backgrounds `(H, W, C)` of other clips by `SWAPPED` and `SAME`, if available.
-        draws: Frames that are frozen, and random orders.
+        draws: Number of frozen frames, and of random orders.
         seed: Seed of the random orders.
 
     Returns:

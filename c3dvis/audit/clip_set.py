@@ -83,7 +83,7 @@ def clip_set(
     """Clips with their classes, films and masks; the arguments are those of `audit`.
 
     Raises:
-        ValueError: Clips, classes, masks or a pattern that can't be used.
+        ValueError: Invalid clips, classes, masks or pattern.
     """
     if hasattr(clips, "element_spec") or hasattr(clips, "num_batches"):
         raise ValueError(
@@ -136,7 +136,7 @@ def _read_mask(folder: Path, name: str, shape: Sequence[int]) -> NDArray[np.floa
         siblings = sorted(path.parent.glob("*")) if path.parent.is_dir() else []
         matches = [one for one in siblings if path.stem in (one.stem, one.name)]
         if not matches:
-            raise NoActor(f"there is no mask of it in {folder}")
+            raise NoActor(f"there is no mask for it in {folder}")
         path = matches[0]
     read = excerpt(path, frames=shape[0], size=(shape[1], shape[2]), short="hold")
     return read.clip.mean(axis=-1)

@@ -1,4 +1,4 @@
-"""The class of each clip: by its folder, by a table, or as given."""
+"""The class of each clip: from its folder, from a table, or as given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def class_numbers(
     class_names: Sequence[str] | None,
     count: int,
 ) -> list[int]:
-    """The number of each clip's class.
+    """The index of each clip's class.
 
     Args:
         names: Names of the clips, such as "wave/1.mp4".
@@ -31,8 +31,8 @@ def class_numbers(
         count: Number of its classes.
 
     Raises:
-        ValueError: A clip without a class, a class that the network hasn't, or an entry of
-            `labels` that is of no clip.
+        ValueError: A clip without a class, a class that the network doesn't have, or an entry of
+            `labels` that matches no clip.
     """
     if labels is not None and not isinstance(labels, Mapping):
         if isinstance(labels, str) or len(labels) != len(names):
@@ -69,7 +69,7 @@ def _label(name: str, table: Mapping[str, str | int]) -> str | int:
 
 
 def class_number(label: str | int, class_names: Sequence[str] | None, count: int) -> int:
-    """The number of a class that is named, or numbered; "_" and case don't matter."""
+    """The index of a class given by name or number; "_" and case don't matter."""
     text = str(label).strip()
     names = list(class_names or ())
     if text in names:
@@ -95,7 +95,7 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
     """Classes from a CSV file of two columns: a clip or folder, and its class.
 
     Raises:
-        ValueError: If it is no such file.
+        ValueError: If it is not such a file.
     """
     file = Path(path)
     try:

@@ -41,7 +41,7 @@ def write(
         audit: What was measured.
         changed: The clips, for the films.
         shown: Clips of each change that are shown.
-        note: A sentence that the pages begin with.
+        note: A sentence at the top of the pages.
 
     Raises:
         OSError: If files cannot be written.
@@ -59,9 +59,9 @@ def write(
     ]
     clips, classes = len(audit.clips), len(audit.labels)
     about = (
-        f"{audit.network}, asked about {clips} clips of {classes} classes, as they are and "
-        f"changed: {audit.verdict().text}. All scores are in scores.csv, means with their "
-        "intervals in summary.csv."
+        f"{audit.network} on {clips} clips of {classes} classes, original and changed: "
+        f"{audit.verdict().text}. All scores are in scores.csv, means with their intervals in "
+        "summary.csv."
     )
     title = f"Motion or background: {audit.network}"
     pages.write(folder, title, about, groups, banner=note, fps=_FPS)
@@ -70,12 +70,13 @@ def write(
 _ABOUT_VERDICTS = "By the rule at the end of the page; intervals are over films."
 _ABOUT_CHANGES = (
     "Means over all clips, with 95 % intervals over films. Accuracy is the share of clips whose "
-    "class has the highest score; evidence and loss are what the rule at the end says."
+    "class has the highest score; evidence and loss are defined by the rule at the end."
 )
 _ABOUT_CLASSES = "Mean probability of the class under each change; intervals are in summary.csv."
 _ABOUT_WORST = (
-    "The clips that lose the most: left as it is, right changed. Below, the probability of its "
-    "class before and after, and what the network takes it for then."
+    "The clips that lose the most: the original on the left, the changed clip on the right. "
+    "Below, the probability of the clip's class before and after the change, and the class "
+    "predicted then."
 )
 
 
@@ -128,13 +129,13 @@ def _worst(
                 f"{change}-{place}",
                 pair,
                 caption,
-                alt=f"{clip.name}, as it is and {CHANGES[change]}: {caption}",
+                alt=f"{clip.name}, original and {CHANGES[change]}: {caption}",
                 fps=_FPS,
                 width=max(_WIDTH, pair.shape[2]),
             )
             pictures.append(film)
         if pictures:
-            yield pages.PictureGroup(f"What loses: {_title(change)}", _ABOUT_WORST, pictures)
+            yield pages.PictureGroup(f"Largest losses: {_title(change)}", _ABOUT_WORST, pictures)
 
 
 def _lost(clip: ClipScores, change: str) -> float:
@@ -157,12 +158,12 @@ def _left_out(audit: Audit) -> Iterator[pages.PictureGroup]:
             reasons.setdefault(clip.no_actor, []).append(clip.name)
     if reasons:
         rows = [[why, str(len(names)), in_short(names)] for why, names in reasons.items()]
-        about = "Actor and background could not be told apart, so these stay as they are."
+        about = "Actor and background could not be separated in these clips."
         yield pages.PictureGroup(
             "Clips without changed backgrounds", about, table=[["why", "clips", "names"], *rows]
         )
     if audit.failed:
-        about = "Left out of everything above."
+        about = "These are left out of everything above."
         yield pages.PictureGroup(
             "Clips that could not be read", about, table=[["clip", "why"], *map(list, audit.failed)]
         )

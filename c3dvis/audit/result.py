@@ -38,10 +38,10 @@ class ClipScores:
 
     Attributes:
         name: Name of the clip.
-        source: The film that it is of.
+        source: Name of its film.
         label: Number of its class.
         scores: By change; those of background and actor only where the clip has such.
-        no_actor: Why actor and background can't be told apart; None where they can.
+        no_actor: Why actor and background can't be separated; None if they can.
     """
 
     name: str
@@ -55,10 +55,10 @@ class ClipScores:
 class Summary:
     """Clips of one class, or all of them, under one change.
 
-    Intervals are of 95 %, over films.
+    Intervals are 95 % intervals over films.
 
     Attributes:
-        label: Number of the class; None is all classes.
+        label: Number of the class; None means all classes.
         change: One of `c3dvis.audit.changes.CHANGES`.
         clips: How many have a score under this change.
         sources: Number of films.
@@ -84,7 +84,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The answers of one network to a folder of clips and their changed versions.
+    """The scores of one network for a folder of clips and their changed versions.
 
     Attributes:
         network: Name of the network.
@@ -126,7 +126,7 @@ class Audit:
 
         Args:
             change: One of `c3dvis.audit.changes.CHANGES`.
-            label: Number of the class; None is all classes.
+            label: Number of the class; None means all classes.
 
         Returns:
             Means and intervals.
@@ -170,7 +170,7 @@ class Audit:
         """The summary of every change that has scores.
 
         Args:
-            label: Number of the class; None is all classes.
+            label: Number of the class; None means all classes.
 
         Returns:
             Summaries by change.
@@ -179,13 +179,13 @@ class Audit:
         return {change: one for change, one in every.items() if one is not None}
 
     def verdict(self, label: int | None = None) -> Verdict:
-        """What the network reads in clips of one class, or of all.
+        """What the network relies on in clips of one class, or of all.
 
         Args:
-            label: Number of the class; None is all classes.
+            label: Number of the class; None means all classes.
 
         Returns:
-            The verdict, by the rule that `c3dvis.audit.verdict.RULE` says in words.
+            The verdict, by the rule in `c3dvis.audit.verdict.RULE`.
         """
         return judge(self.summaries(label))
 

@@ -56,8 +56,8 @@ def audit(
 ) -> Audit:
     """Measures how freezing, shuffling, reversing and other backgrounds change class scores.
 
-    Each clip is scored as it is, and with each change of `c3dvis.audit.changes.CHANGES`. Actor and
-    background are separated by frame differences, or by masks; a clip where this fails, such as
+    Each clip is scored unchanged, and under each change of `c3dvis.audit.changes.CHANGES`. Actor
+    and background are separated by frame differences, or by masks; a clip where this fails, such as
     with a moving camera, is scored without these changes, and reported. Memory holds one batch of
     clips, and four backgrounds per class.
 
@@ -72,23 +72,23 @@ def audit(
         masks: Where the actors are: a folder of pictures or films of the clips' names, white on
             black; or `(T, H, W)` in [0, 1] for each clip. None finds what moves.
         source: Regular expression; what it matches in a clip's name (its first group, if any) names
-            the film that the clip is of. None: each file is a film.
-        draws: Frames that are frozen, and random orders.
-        shown: Clips on the page for each change: those that lose the most.
-        frames: Frames of clips that are read from files; None is what the network takes, or 16.
-        size: Height and width of those; None is what the network takes, or 112.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+            the film of the clip. None means that each file is a film.
+        draws: Number of frozen frames, and of random orders.
+        shown: Number of clips on the page for each change: those that lose the most.
+        frames: Frames of clips that are read from files; None means what the network takes, or 16.
+        size: Height and width of those; None means what the network takes, or 112.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
         seed: Seed of the random orders and of the choice of backgrounds.
-        note: A sentence that the pages begin with.
+        note: A sentence at the top of the pages.
         verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
 
     Returns:
         Scores of all clips and changes, means with intervals, verdicts.
 
     Raises:
-        ValueError: Clips, labels or masks that can't be used, a network without class scores, or
-            a folder of something else.
+        ValueError: Invalid clips, labels or masks, a network without class scores, or a folder of
+            something else.
         OSError: If files cannot be written.
 
     Example:

@@ -1,4 +1,4 @@
-"""The rule by which scores under changes become a verdict: motion, background or appearance."""
+"""The rule that turns scores under changes into a verdict: motion, background or appearance."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ if TYPE_CHECKING:
 __all__ = ["Verdict"]
 
 YES, NO, OPEN = "yes", "no", "can't tell"
-# Share of the evidence from which on a loss says that something is read.
+# Share of the evidence above which a loss means that the network relies on what was removed.
 _HALF = 0.5
-# Films from which on an interval by resampling them means anything.
+# Minimum number of films for meaningful intervals by resampling.
 _FEWEST = 5
-# Evidence that there must surely be in the clips as they are.
+# Minimum evidence in the original clips: the lower end of its interval must exceed this.
 _RECOGNISED = 0.1
 
 RULE = (
     "Evidence is how much more probable a class is for its own clips than for those of other "
-    "classes under the same change (than chance, where there are no others), and a loss the share "
-    "of it that a change takes. A loss is large where its whole 95 % interval is above a half, "
-    "small where all of it is below. Intervals resample films; fewer than "
-    f"{_FEWEST} films give no verdict, nor does evidence in the clips as they are that is not "
-    f"surely above {_RECOGNISED}. "
-    "Motion is read where freezing loses much, in the mean over frames and in the one frame of "
-    "which the network is surest; it is not where either loses little. The background is read "
-    "where that of another class in its place loses much, while that of another clip of the same "
-    "class (where there is one) loses little; it is not where another class's loses little. "
-    "Without such clips the blurred background decides. The actor's appearance is read where "
-    "motion is not, and the blurred actor loses much; it is not where that loses little. All "
-    "else: can't tell. A network that can do with either of two things loses little without one, "
-    "and so may be said to read neither."
+    "classes under the same change (or than chance, if there are no others). A loss is the share "
+    "of the evidence that a change removes. It is large if its whole 95 % interval is above one "
+    "half, and small if all of it is below. Intervals resample films. There is no verdict with "
+    f"fewer than {_FEWEST} films, or if the interval of the evidence in the original clips is not "
+    f"above {_RECOGNISED}. "
+    "A network relies on motion if freezing causes a large loss, both in the mean over frames and "
+    "in the one frame with the most confident prediction; it does not if either loss is small. It "
+    "relies on the background if the background of another class causes a large loss, and that of "
+    "another clip of the same class (if there is one) a small loss; it does not if that of another "
+    "class causes a small loss. Without such clips, the blurred background decides. It relies on "
+    "the actor's appearance if it does not rely on motion and blurring the actor causes a large "
+    "loss; it does not if that loss is small. Otherwise: can't tell. A network that can use either "
+    "of two cues loses little without one of them, so it may seem to rely on neither."
 )
 """The rule in words."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a network reads, each "yes", "no" or "can't tell".
+    """What a network relies on, each "yes", "no" or "can't tell".
 
     Attributes:
         motion: What moves how.
         background: What is behind the actor.
         appearance: What the actor looks like in a still.
-        why: Why nothing can be told; None where it can.
+        why: Why there is no verdict; None if there is one.
     """
 
     motion: str
@@ -66,7 +66,7 @@ class Verdict:
         }
         features = [name for name, answer in read.items() if answer == YES]
         if features:
-            return f"reads {' and '.join(features)}"
+            return f"relies on {' and '.join(features)}"
         return "can't tell" if self.why is None else f"can't tell: {self.why}"
 
 
@@ -79,7 +79,7 @@ def judge(summaries: Mapping[str, Summary]) -> Verdict:
         films = "film" if original.sources == 1 else "films"
         return Verdict(OPEN, OPEN, OPEN, f"{original.sources} {films}, fewer than {_FEWEST}")
     if not original.evidence.low > _RECOGNISED:
-        return Verdict(OPEN, OPEN, OPEN, "it does not recognise the clips as they are")
+        return Verdict(OPEN, OPEN, OPEN, "it does not recognise the original clips")
     size = {change: _size(summary) for change, summary in summaries.items()}
     motion = _motion(size)
     return Verdict(motion, _background(size), _appearance(size, motion))

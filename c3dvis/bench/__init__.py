@@ -1,7 +1,7 @@
-"""Heatmaps scored on clips whose evidence is known: anybody's beside those of the package.
+"""Scores heatmaps, of the package or your own, on clips with known evidence.
 
 `python -m c3dvis.bench mymethod.py` scores the function `heatmap(network, clip, target)` of a file.
-Its names are imported on first use, so that the command answers without Keras.
+Names are imported on first use, so that the command's help and errors need no Keras.
 """
 
 from __future__ import annotations

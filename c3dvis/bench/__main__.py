@@ -13,20 +13,21 @@ from c3dvis.command_line import Parser, load_keras, print_error, run, whole
 from c3dvis.text import unknown
 
 _DESCRIPTION = """
-Scores heatmaps on generated clips whose evidence is known and that the network is shown to decide
-by it alone: pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube
-IoU (the overlap of the evidence and as many of the hottest pixels), with 95 % intervals.
+Scores heatmaps on generated clips with known evidence, after verifying that the network decides
+each clip by this evidence alone. The scores, with 95 % intervals, are pointing (the share of the
+evidence's frames whose hottest pixel lies on it) and tube IoU (the overlap of the evidence and the
+same number of hottest pixels).
 
-METHOD is a Python file that defines heatmap(network, clip, target): of a Keras model, a clip
-(T, H, W, 3) in [0, 1] and the index of a class, an array (T, H, W). The file is run. Or it is the
-name of a method of c3dvis, with _smoothed behind it for Attribution.smoothed().
+METHOD is a Python file that defines heatmap(network, clip, target). It gets a Keras model, a clip
+(T, H, W, 3) in [0, 1] and the index of a class, and returns an array (T, H, W). The file is run.
+METHOD can also be the name of a c3dvis method; append _smoothed for Attribution.smoothed().
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.bench mymethod.py
   python -m c3dvis.bench mymethod.py grad_cam occlusion --model tsm-motion --clips 100 --json
 
-exit codes: 0 scored; 2 wrong arguments, or a file or function that can't be scored; 130 stopped
+exit codes: 0 success; 2 wrong arguments, or a file or function that can't be scored; 130 stopped
 with Ctrl-C
 """
 _BESIDE = ("integrated_gradients", "integrated_gradients_smoothed", "gradient", "random map")
@@ -71,7 +72,9 @@ def bundled() -> list[str]:
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m c3dvis.bench", description=_DESCRIPTION, epilog=_EXAMPLES)
-    parser.add_argument("method", nargs="+", metavar="METHOD", help="a Python file, or a name")
+    parser.add_argument(
+        "method", nargs="+", metavar="METHOD", help="a Python file, or the name of a method"
+    )
     parser.add_argument(
         "--model",
         default=models.DEFAULT,
@@ -83,7 +86,9 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         type=whole(2),
         default=30,
         metavar="N",
-        help="verified clips of each kind (default 30); up to 20 times as many are looked at",
+        help=(
+            "number of verified clips of each kind (default 30); at most 20 times as many are tried"
+        ),
     )
     parser.add_argument(
         "--world",

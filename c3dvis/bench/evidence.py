@@ -1,4 +1,4 @@
-"""Clips of known evidence, and the check that a network decides by it."""
+"""Clips with known evidence, and verification that a network decides by it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def dilated(mask: NDArray[np.bool_], radius: int = DILATION) -> NDArray[np.bool_
 
 
 def verify(network: keras.Model, known: Known) -> Verdict:
-    """Whether a network uses the evidence: it does with the tube alone, and not without it.
+    """Verifies that a network decides by the evidence: from the tube alone, and not without it.
 
     The tube is made wider by 2 pixels.
 
@@ -110,11 +110,11 @@ def verify(network: keras.Model, known: Known) -> Verdict:
 
 
 def verified_clips(network: keras.Model, world: MovingEvidence, count: int) -> Verified:
-    """The first clips of a world that a network is shown to decide by their evidence.
+    """The first clips of a world for which the network is verified to decide by their evidence.
 
     Args:
         network: Takes clips `(N, 16, 64, 64, 3)` in [0, 1], and ends in the ten classes.
-        world: Of the clips.
+        world: Generator of the clips.
         count: Number of verified clips. At most 20 times as many are tried, so there may be fewer.
     """
     verified: list[Known] = []

@@ -55,7 +55,7 @@ def heatmaps_of(names: Iterable[str]) -> dict[str, Heatmap]:
 def of_file(path: Path) -> Heatmap:
     """The function `heatmap(network, clip, target)` that a Python file defines.
 
-    The file is run, as any program that one starts: it can import what stands beside it.
+    The file is run like any program: it can import modules next to it.
     """
     sys.path.insert(0, str(path.resolve().parent))
     try:

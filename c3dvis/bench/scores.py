@@ -51,7 +51,7 @@ def score(
     world: str = "discs",
     clips: int = 30,
 ) -> WorldScores:
-    """Scores heatmap functions on clips that a network is shown to decide by their evidence.
+    """Scores heatmap functions on clips that a network is verified to decide by their evidence.
 
     Args:
         network: Takes clips `(N, 16, 64, 64, 3)`, and ends in the classes of `c3dvis.motion`.
@@ -61,11 +61,11 @@ def score(
         clips: Number of verified clips, 2 or more; up to 20 times as many are generated.
 
     Returns:
-        Pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube IoU
-        of each function, and of how many clips.
+        Pointing (the share of the evidence's frames whose hottest pixel lies on it) and tube IoU of
+        each function, and the number of clips.
 
     Raises:
-        ValueError: Functions without names, an unknown world, fewer than 2 clips, asked for or
+        ValueError: Functions without names, an unknown world, fewer than 2 clips, requested or
             verified; or a function that gives no heatmap.
 
     Example:
@@ -77,7 +77,7 @@ def score(
     """
     if not isinstance(functions, Mapping):
         raise ValueError(
-            "Expected functions by name, such as {'mine': heatmap}. "
+            "Expected a dictionary of functions by name, such as {'mine': heatmap}. "
             f"Received: {type(functions).__name__}."
         )
     for name, function in functions.items():
@@ -104,7 +104,7 @@ def score(
 
 
 def markdown(world: str, scored: WorldScores) -> str:
-    """A table of one world's scores, in Markdown, under a line that says of which clips."""
+    """A Markdown table of one world's scores, under a line on its clips."""
     rows = [
         [name, *(f"{i.mean:.2f} [{i.low:.2f}, {i.high:.2f}]" for i in one.values())]
         for name, one in scored.intervals().items()

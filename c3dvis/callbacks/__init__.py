@@ -1,6 +1,6 @@
 """Keras callbacks for `model.fit` that show what the network learns while it learns it.
 
-Nothing here imports Keras until it is used.
+Keras is imported on first use.
 """
 
 from __future__ import annotations

@@ -23,40 +23,39 @@ from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
 _ABOUT = (
-    "The clip, and beside it what decided the network as it was after an epoch of its training: "
-    "vermilion is for what is listed about, blue against it; the bar below has one mark a frame. "
-    "The method is {}."
+    "The clip, and next to it its heatmap for the network after an epoch of training: vermilion is "
+    "evidence for what is explained, blue against it; the bar below has one mark per frame. The "
+    "method is {}."
 )
 
 
 class AttributionCallback(EpochCallback):
-    """Explains the same clips after each of the epochs in which a network is trained.
+    """Explains the same clips again and again while a network is trained.
 
-    After every `every` epochs, and after the last, it writes into `folder` a GIF of each clip's
-    attribution, a film of how that changed over the epochs, and a page of all. The training is the
-    same to the bit as without; that, failures, memory and a training that is resumed are as in
-    `GalleryCallback`.
+    After every `every` epochs, and after the last, it writes to `folder` a GIF of each clip's
+    attribution, a film of its changes over the epochs, and a page of everything. Training is
+    bit-for-bit the same as without the callback; failures, memory and resumed training are handled
+    as in `GalleryCallback`.
 
     Args:
         clips: `(N, T, H, W, C)` in [0, 1], such as a few of the validation data.
         targets: What to explain: a class (its index or name) or an objective for each clip, or one
             for all.
-        folder: Made if it isn't there.
+        folder: Output folder; created if missing.
         method: One of `c3dvis.attribution.methods.names()`.
-        every: Epochs from one time to the next.
-        fps: Frames a second, up to 50.
+        every: Number of epochs between results.
+        fps: Frames per second, up to 50.
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
             shown there too, under "Images" of the run "attribution".
-        preprocess: Function of clips in [0, 1] that returns what the network takes.
-        input: Name of the input that takes the clips, where the network has several; None is the
-            only one that does.
-        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        input: Name of the input for the clips, if several could take them; None finds the only one.
+        inputs: Values of the other inputs by name; None uses neutral values. See
+            `models.one_input`.
         **options: Options of the method.
 
     Raises:
-        ValueError: Clips that are none, an unknown method or option; when the training begins, an
-            objective that the network can't answer, clips that it doesn't take, or a folder that
-            was begun with other settings.
+        ValueError: Invalid clips, an unknown method or option; when training begins, an objective
+            or clips that do not fit the network, or a folder that was created with other settings.
 
     Example:
         >>> import keras, tempfile
@@ -153,7 +152,7 @@ def _objectives(targets, count: int) -> list[Objective]:
     several = [targets] * count if one_for_all else list(targets)
     if len(several) != count:
         raise ValueError(
-            f"Expected {count} classes or objectives, one a clip, or one for all. "
+            f"Expected {count} classes or objectives, one per clip, or one for all. "
             f"Received: {len(several)}."
         )
     listed = [objectives.of(one, None) for one in several]

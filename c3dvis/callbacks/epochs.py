@@ -121,8 +121,8 @@ class EpochCallback(keras.callbacks.Callback):
             self._history.film(unit)
         self._write_pages()
         return [
-            f"The training begins after epoch {epoch}, and {str(self.folder)!r} held later epochs "
-            f"of an earlier training; they are in {aside.name!r} there now."
+            f"The training begins after epoch {epoch}, but {str(self.folder)!r} held later epochs "
+            f"of an earlier training; they were moved to its subfolder {aside.name!r}."
         ]
 
     def _show(self, epoch: int) -> None:
@@ -159,7 +159,7 @@ class EpochCallback(keras.callbacks.Callback):
         return messages
 
     def _write_pages(self) -> None:
-        self._history.show(self.units, f"{self.model.name} while it is trained", self._about)
+        self._history.show(self.units, f"{self.model.name} during training", self._about)
 
 
 def first_line(error: Exception) -> str:

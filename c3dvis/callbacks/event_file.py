@@ -19,7 +19,7 @@ class EventFile:
     """An event file of its own in a folder, begun with the first event.
 
     Args:
-        folder: TensorBoard's folder for one run; made if it isn't there.
+        folder: TensorBoard's folder for one run; created if missing.
 
     Raises:
         ImportError: Where TensorBoard isn't installed.

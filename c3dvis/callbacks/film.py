@@ -27,7 +27,7 @@ def film_epochs(count: int) -> list[int]:
 
 
 def film(shown: Sequence[NDArray[np.float32]], titles: Sequence[str]) -> NDArray[np.float32]:
-    """Clips one after the other, each under its title and a bar of how far the film is.
+    """Clips one after the other, each under its title and a progress bar of the film.
 
     Args:
         shown: Clips `(T, H, W, 3)` in [0, 1], of one size.

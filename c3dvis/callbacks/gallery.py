@@ -18,43 +18,43 @@ from c3dvis.objectives import Objective
 from c3dvis.objectives.describe import describe
 
 _ABOUT = (
-    "Each clip began as noise, a unit's always as the same, and was changed step by step until the "
-    "unit responded strongly, in the network as it was after an epoch of its training. The score "
-    "is the response reached."
+    "Each clip was optimized from noise, always the same noise for a unit, until the unit "
+    "responded strongly in the network after that epoch of training. The score is the response "
+    "reached."
 )
 
 Units = Objective | str | int | Sequence[Objective | str | int] | Mapping[str, int | Sequence[int]]
 
 
 class GalleryCallback(EpochCallback):
-    """Makes the clips that excite chosen units, while the network is trained.
+    """Makes clips that excite chosen units while a network is trained.
 
-    After every `every` epochs, and after the last, it writes into `folder` a GIF of each unit, a
-    film of how that changed over the epochs, and a page of all (`index.html`, and `README.md` for
-    GitHub). A unit's clips all begin as the same noise.
+    After every `every` epochs, and after the last, it writes to `folder` a GIF of each unit, a film
+    of its changes over the epochs, and a page of everything (`index.html`, and `README.md` for
+    GitHub). All clips of a unit start from the same noise.
 
-    The training is the same to the bit as without: clips are made with a copy of the network (as
-    much memory as its weights, and what making a clip takes), and nothing is done between the
-    epochs at which they are made. A unit that can't be made, because of NaN in the network or too
-    little memory, warns, and the training goes on. A training that is resumed in the same folder
-    (`initial_epoch`) continues its page and films. If it begins again at an earlier epoch, later
-    ones are moved into a folder `set-aside-...`.
+    Training is bit-for-bit the same as without the callback: clips are made with a copy of the
+    network (which takes the memory of its weights, plus that of making a clip), and nothing is done
+    in other epochs. If a unit can't be made, because of NaN in the network or too little memory,
+    there is a warning and the training continues. Training that is resumed in the same folder
+    (`initial_epoch`) continues its page and films. If it restarts at an earlier epoch, results of
+    later epochs are moved to a folder `set-aside-...`.
 
     Args:
-        units: An objective or several of them, which can be text or the number of a class, as
+        units: An objective or several, which can be given as text or class indices, such as
             "conv3b:0-7"; or channels by layer: `{"conv3b": [0, 7]}`.
-        folder: Made if it isn't there.
-        every: Epochs from one time to the next.
-        steps: Steps of the optimizer a clip.
+        folder: Output folder; created if missing.
+        every: Number of epochs between results.
+        steps: Number of optimization steps per clip.
         seed: Seed of the initial noise.
-        fps: Frames a second, up to 50.
+        fps: Frames per second, up to 50.
         log_dir: Folder for TensorBoard, as given to `keras.callbacks.TensorBoard`: the GIFs are
             shown there too, under "Images" of the run "gallery", with a slider over the epochs.
         **options: Options of `Maximizer`: parametrization, size, preprocess, batch_size, ...
 
     Raises:
-        ValueError: Settings out of range; when the training begins, a layer, channel or size that
-            the network doesn't have, or a folder that was begun with other settings.
+        ValueError: Settings out of range; when training begins, a layer, channel or size that the
+            network doesn't have, or a folder that was created with other settings.
 
     Example:
         >>> import keras, tempfile

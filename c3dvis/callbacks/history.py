@@ -77,9 +77,9 @@ class History:
     """The results in a folder, by epoch; all state is in the folder.
 
     Args:
-        folder: Made if it isn't there.
+        folder: Output folder; created if missing.
         settings: What all epochs must have in common, fit for JSON.
-        fps: Frames a second of what is written.
+        fps: Frames per second of what is written.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, fps: float):
@@ -117,7 +117,7 @@ class History:
         write_json(path, self.settings)
 
     def set_aside(self, trained: int) -> Path | None:
-        """Moves away the records of epochs later than those the network has been trained.
+        """Moves away the records of epochs after the number of trained ones.
 
         Returns:
             The folder where they are now; None where there were none.
@@ -173,7 +173,7 @@ class History:
             path.unlink(missing_ok=True)
             return
         picked = [records[i] for i in film_epochs(len(records))]
-        # A GIF keeps frames that stand still as one.
+        # A GIF stores equal consecutive frames as one.
         shown = [
             clips.read(self._gif(unit, record), frames=record["frames"], short="hold")
             for record in picked

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def isolated_thread() -> Executor:
-    """A thread for `run_isolated`: what is compiled in it for a thread serves the next work too."""
+    """A thread for `run_isolated`, which keeps what is compiled per thread for the next work."""
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="c3dvis")
     # Begun here: were its start interrupted later, nobody would wait for the thread.
     thread.submit(_nothing).result()
@@ -36,9 +36,9 @@ def run_isolated(
     Args:
         work: Given an event that is set where the waiting thread is interrupted: it should then
             end soon, by an exception.
-        thread: Of `isolated_thread`.
-        makes_layers: Whether `random` is put back. Draws that other threads make meanwhile, such as
-            one that reads data ahead, would be put back too: so not where it isn't needed.
+        thread: Result of `isolated_thread`.
+        makes_layers: Whether to restore `random`. Draws that other threads make in the meantime,
+            such as one that prefetches data, would be undone too, so do this only where needed.
 
     Raises:
         BaseException: What `work` raises.

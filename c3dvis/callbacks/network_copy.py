@@ -12,8 +12,8 @@ from c3dvis.objectives import Objective
 class NetworkCopy:
     """A copy of a network, whose weights follow it on demand.
 
-    It is what is cut, traced and read, so that the network itself is only asked for its weights:
-    its layers, compiled functions, losses, random generators and optimizer are never touched.
+    The copy is cut, traced and read; of the network itself, only the weights are read: its layers,
+    compiled functions, losses, random generators and optimizer are never touched.
 
     Args:
         network: Functional or Sequential Keras model that has been built.
@@ -22,7 +22,7 @@ class NetworkCopy:
         network: The copy.
 
     Raises:
-        ValueError: A network that is no such model or can't be copied.
+        ValueError: A network that is not such a model, or can't be copied.
     """
 
     def __init__(self, network: keras.Model):
@@ -31,7 +31,7 @@ class NetworkCopy:
             self.network = keras.models.clone_model(network)
         except Exception as error:
             raise ValueError(
-                "Expected a network that `keras.models.clone_model` can copy (layers of your own "
+                "Expected a network that `keras.models.clone_model` can copy (custom layers "
                 f"need a `get_config`). Received: {network.name!r}; {type(error).__name__}: {error}"
             ) from error
         # By these names classes are found.
@@ -40,12 +40,12 @@ class NetworkCopy:
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes over the weights as they are now."""
+        """Copies the network's current weights."""
         for own, source in zip(self.network.weights, self._source.weights, strict=True):
             own.assign(ops.convert_to_numpy(source))
 
     def check(self, objective: Objective) -> None:
-        """Refuses an objective that keeps what the network did with a clip, as that changes.
+        """Refuses an objective that stores the network's activations for a clip, as they change.
 
         Raises:
             ValueError: Such an objective, or one that names a layer that isn't there.
@@ -53,6 +53,6 @@ class NetworkCopy:
         bound = layers.with_targets(objective, self.network)
         if any(a is not b for (_, a), (_, b) in zip(bound.terms, objective.terms, strict=True)):
             raise ValueError(
-                "Expected an objective without a clip of its own, as what the network makes of it "
-                f"changes while it is trained. Received: {objective.layers}."
+                "Expected an objective without reference clips, as the network's activations for "
+                f"them change during training. Received: {objective.layers}."
             )

@@ -1,1 +1,1 @@
-"""Weight files of others: one front, a file for each format, no code of a file ever runs."""
+"""Reads weight files of other libraries: one entry point, one module per format, no code is run."""

@@ -1,11 +1,10 @@
 """Downloads the source archive of a Python package with pip, without running its code.
 
-`pip download` asks a source archive for its metadata, by what the archive says is its build system:
-code of the archive runs, and what it needs is downloaded, too. So pip is given a build system
-that answers with the name and version already known. It looks for the usual one, setuptools, in the
-environment (`--no-build-isolation`), and finds ours, which stands before it on the path. And
-before that, pip compares the archive with the SHA-256 that it must have: what could run by mistake
-would be a known file.
+`pip download` gets a source archive's metadata from the build system that the archive names: this
+runs code of the archive, and downloads what it requires. So pip is given a build system that
+returns the name and version already known: it looks for the usual one, setuptools, in the
+environment (`--no-build-isolation`), and finds ours, which comes first on the path. Before that,
+pip compares the archive with its known SHA-256, so even by mistake only a known file could run.
 """
 
 from __future__ import annotations

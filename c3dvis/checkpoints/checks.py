@@ -23,7 +23,7 @@ THEANO_ADVICE = (
 
 
 def unreadable(path: Path, expected: str) -> ValueError:
-    """The error for a file that is of no known format."""
+    """The error for a file of unknown format."""
     if path.is_dir():
         what = "is a folder"
     elif not path.exists():
@@ -44,7 +44,7 @@ def unreadable(path: Path, expected: str) -> ValueError:
 
 
 def damaged(path: Path, expected: str, reason: BaseException) -> ValueError:
-    """The error for a file that begins as one of a format but can't be read."""
+    """The error for a file that begins like one of a known format but can't be read."""
     what = in_one_line(reason) or type(reason).__name__
     return ValueError(
         f"Expected {expected}. Received: '{path}', which is cut short or damaged ({what:.300})."
@@ -71,7 +71,7 @@ def check_shape(layer: str, variable, name: str, shape: tuple[int, ...], path: s
 
 
 def refuse_unused_normalization(network, unused: Iterable[str], path: str) -> None:
-    """A network without the batch normalization it was trained with computes something else."""
+    """Refuses batch normalization that the network lacks: its results would be different."""
     lost = [name for name in unused if _NORMALIZATION.search(name)]
     if lost and not any(_NORMALIZATION.search(type(layer).__name__) for layer in network.layers):
         raise ValueError(

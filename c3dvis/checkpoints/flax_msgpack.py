@@ -25,7 +25,7 @@ _DTYPES = {
     "float32": np.dtype("<f4"),
     "float64": np.dtype("<f8"),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    # Counters of an optimizer; they are no weights, and `trees` says so where they are taken for.
+    # Counters of an optimizer; they are not weights.
     **{name: np.dtype(name) for name in ("bool", "int32", "int64", "uint32", "uint64")},
 }
 
@@ -89,12 +89,12 @@ def read_tree(path: str | os.PathLike) -> Tree:
 
 def _extension(code: int, raw: bytes) -> Any:
     if code == _COMPLEX:
-        raise ValueError("a complex number, which is no weight")
+        raise ValueError("a complex number, which is not a weight")
     if code not in (_ARRAY, _SCALAR):
         raise ValueError(f"data of the unknown kind {code}")
     shape, name, values = msgpack.unpackb(raw, raw=False, max_array_len=64, max_map_len=0)
     if not isinstance(name, str) or name not in _DTYPES:
-        raise ValueError(f"an array of the type {name!r:.60}, which is no weight")
+        raise ValueError(f"an array of the type {name!r:.60}, which is not a weight")
     if not isinstance(shape, list) or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"an array of the shape {shape!r:.60}")
     expected = math.prod(shape) * _DTYPES[name].itemsize

@@ -127,7 +127,7 @@ def keras3_groups(group: h5py.Group) -> Iterator[h5py.Group]:
 
 
 def keras_version(file: h5py.File) -> str:
-    """The version of Keras that wrote a file; "" where it does not say."""
+    """The version of Keras that wrote a file; "" if unknown."""
     places = [file, file.get("model_weights")]
     texts = [place.attrs.get("keras_version") for place in places if place is not None]
     return next((_text(text) for text in texts if text is not None), "")
@@ -136,7 +136,7 @@ def keras_version(file: h5py.File) -> str:
 def read_legacy(file: h5py.File, path: Path) -> WeightFile:
     """The weights in a file of Keras 1 or 2, of weights only or of a whole model.
 
-    The root, or its group `model_weights`, has an attribute `layer_names` and a group a layer,
+    The root, or its group `model_weights`, has an attribute `layer_names` and a group per layer,
     with an attribute `weight_names`. Early converters wrote neither attribute; then groups and
     datasets are taken in natural order, conv2 before conv10.
     """

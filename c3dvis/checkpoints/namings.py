@@ -18,11 +18,11 @@ def best_fit(
     of_normalization: Mapping[str, str],
     of_others: Mapping[str, str],
 ) -> tuple[dict[str, Place], str]:
-    """The places of a file's arrays, by the naming that knows a place for the most of them.
+    """The places of a file's arrays, by the naming that places most of them.
 
     Args:
         targets: The network's layers by name.
-        names: Of the arrays.
+        names: Names of the arrays.
         namings: Those to try.
         of_normalization: What Keras calls the weights of batch normalization, by the file's words.
         of_others: The same of all other layers.

@@ -1,7 +1,7 @@
-"""Reads pickled trees of NumPy arrays, as JAX's networks are often passed on: no code of them runs.
+"""Reads pickled trees of NumPy arrays, a common format of JAX networks, without running their code.
 
-Of the names that such a pickle may call for only NumPy's own are known, and they mean functions
-here; an array is made of its bytes once its shape is known to be as long.
+Such a pickle may use only NumPy's own names, which refer to functions of this module; an array is
+made from its bytes once their length is known to match its shape.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read_tree(path: str | os.PathLike) -> Tree:
         Nested dictionaries; their leaves are arrays, not writable, of the stored types.
 
     Raises:
-        ValueError: If the file is damaged, calls for anything but arrays, or is no dictionary.
+        ValueError: If the file is damaged, calls for anything but arrays, or is not a dictionary.
 
     Example:
         >>> import pathlib, pickle, tempfile
@@ -82,7 +82,7 @@ def read_tree(path: str | os.PathLike) -> Tree:
 
 
 def loads(raw: bytes) -> Tree:
-    """The tree of a pickle in memory; raises whatever is wrong with it."""
+    """The tree of a pickle in memory; raises an error for any defect."""
     file = io.BytesIO(raw)
     # Python 2 wrote bytes as texts; by this encoding each is its byte.
     saved = Unpickler(file, _GLOBALS, "an array", ADVICE, encoding="latin1").load()
@@ -110,13 +110,13 @@ class _Type:
 
     def __init__(self, kind: Any, align: Any = False, copy: Any = True):
         if not isinstance(kind, str) or kind not in _DTYPES:
-            raise Refused(f"with arrays of the type {shown(kind)}, which are no weights. {ADVICE}")
+            raise Refused(f"with arrays of the type {shown(kind)}, which are not weights. {ADVICE}")
         self.dtype = _DTYPES[kind]
 
     def __setstate__(self, state):
         _, order, subtype, names, fields, *_ = state
         if any(part is not None for part in (subtype, names, fields)):
-            raise Refused(f"with arrays of several fields, which are no weights. {ADVICE}")
+            raise Refused(f"with arrays of several fields, which are not weights. {ADVICE}")
         self.dtype = self.dtype.newbyteorder(order)
 
 

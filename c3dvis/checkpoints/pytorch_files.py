@@ -1,8 +1,8 @@
 """Reads tensors from PyTorch's files, without PyTorch.
 
-A file of `torch.save` is a pickle that says which tensors there are, beside their raw values: a
-zip archive since PyTorch 1.6, before that a few pickles in a row. The pickle is read with the few
-names that tensors need, and what it says is checked against the values: no code of a file runs.
+A file of `torch.save` is a pickle that lists the tensors, next to their raw values: a zip archive
+since PyTorch 1.6, before that a few pickles in a row. The pickle may use only the few names that
+tensors need, and its claims are checked against the values: no code of a file runs.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def is_pytorch(path: Path) -> bool:
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch file, by name.
 
-    PyTorch is not needed, and no code of the file runs: of the names that its pickle may call for,
-    only those that tensors are made of are known, and they mean functions of this reader.
+    PyTorch is not needed, and no code of the file runs: its pickle may use only the names that
+    tensors need, which refer to functions of this reader.
 
     Args:
-        path: A file of `torch.save`, of any version since 0.4: a state dict, or a checkpoint with
-            a state dict under `state_dict`, `model_state_dict`, `model_state`, `model`,
-            `network` or `net`; beside it there may be numbers, texts and an optimizer's tensors.
+        path: A file of `torch.save`, of any version since 0.4: a state dict, or a checkpoint with a
+            state dict under `state_dict`, `model_state_dict`, `model_state`, `model`, `network` or
+            `net`; numbers, texts and an optimizer's tensors may be there as well.
 
     Returns:
         Arrays in the file's order, not writable, of the stored types; bfloat16 is that of
@@ -97,7 +97,7 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 class Storage(NamedTuple):
-    """Raw values beside the pickle: which, of what type, and how many."""
+    """Raw values stored next to the pickle: which, of what type, and how many."""
 
     key: str
     dtype: np.dtype
@@ -105,7 +105,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view on a storage, unchecked: what the pickle says."""
+    """A view on a storage, as the pickle describes it, unchecked."""
 
     storage: Storage
     offset: Any
@@ -127,7 +127,7 @@ def _read_zip(path: Path) -> _Contents:
         _check_order(order not in entries or archive.read(order) == b"little")
         length = entries[pickled].file_size
         if length > _LONGEST_PICKLE:
-            raise Refused(f"with a pickle of {length:,} bytes beside its tensors. {ADVICE}")
+            raise Refused(f"with a pickle of {length:,} bytes besides its tensors. {ADVICE}")
         tensors = state_dict(TensorUnpickler(io.BytesIO(archive.read(pickled))).load())
         # Reading an entry compares its checksum, too.
         values = {
@@ -249,7 +249,7 @@ class TensorUnpickler(Unpickler):
     def persistent_load(self, pid: Any) -> Storage:
         word, kind, key, _, count, *view = pid
         if word != "storage" or kind not in _DTYPES or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"a reference to {shown(key)} that is no storage")
+            raise pickle.UnpicklingError(f"a reference to {shown(key)} that is not a storage")
         if any(part is not None for part in view):
             raise Refused(f"with a storage {shown(key)} that is a part of another. {ADVICE}")
         if type(count) is not int or count < 0:
@@ -278,5 +278,5 @@ def state_dict(saved: Any) -> dict[str, Tensor]:
     ]
     if wrong:
         named = in_short(map(shown, wrong))
-        raise Refused(f"whose state dict holds {named}, which is no tensor. {ADVICE}")
+        raise Refused(f"whose state dict holds {named}, which is not a tensor. {ADVICE}")
     return saved

@@ -85,14 +85,14 @@ class Unpickler(pickle.Unpickler):
         if (module, name) not in self._known:
             # repr: the name is the file's, and may hold anything.
             raise Refused(
-                f"which calls for {f'{module}.{name}'!r}, which is no part of {self._part}; "
+                f"which calls for {f'{module}.{name}'!r}, which is not part of {self._part}; "
                 f"nothing of it was run. {self._advice}"
             )
         return self._known[module, name]
 
 
 def check_opcodes(file: io.BytesIO) -> None:
-    """Checks that the next pickle ends and claims no memory, and seeks back to its start."""
+    """Checks that the next pickle is complete and of sane size, and seeks back to its start."""
     start = file.tell()
     for opcode, argument, position in pickletools.genops(file):
         # Memo indices count up from 0; a large one would claim gigabytes.
@@ -107,5 +107,5 @@ def is_binary_pickle(head: bytes) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value for a message; only the type if it is no string or integer, as it may be long."""
+    """A value for a message; only the type if it is not a string or integer, as it may be long."""
     return f"{value!r:.60}" if isinstance(value, str | int) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Reads safetensors files by the format's own library: the header first, tensors when asked for."""
+"""Reads safetensors files by the format's own library: the header first, tensors on demand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads the layers and weights of a Keras 2 model that was saved as a TensorFlow SavedModel.
 
 Such a folder holds a program, the graph in `saved_model.pb`, which may read and write files: it is
-never opened. Keras 2 keeps the configuration of the layers beside it, in `keras_metadata.pb`, and
+never opened. Keras 2 keeps the configuration of the layers next to it, in `keras_metadata.pb`, and
 their values in `variables/`, by the attributes that lead to them. These are read.
 """
 
@@ -38,7 +38,7 @@ def read_config(path: Path) -> tuple[Any, str]:
     """
     file = path / _METADATA
     if not file.is_file():
-        raise _graph_only(path, "no layers of Keras 2 beside its graph")
+        raise _graph_only(path, "no layers of Keras 2 besides its graph")
     length = file.stat().st_size
     if length > _LONGEST_METADATA:
         raise ValueError(
@@ -68,7 +68,7 @@ def _graph_only(path: Path, what: str) -> ValueError:
 
 
 def run_it_yourself(path: Path) -> str:
-    """What a user does who wants the graph of a SavedModel run."""
+    """How a user can run the graph of a SavedModel."""
     return (
         f"call keras.layers.TFSMLayer({str(path)!r}, call_endpoint='serving_default') on a "
         "keras.Input, and pass the keras.Model of the two"
@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
 
 
 def assign_variables(network, path: Path) -> None:
-    """Gives a network that was built from a SavedModel's configuration the weights in it.
+    """Assigns the weights in a SavedModel to the network that was built from its configuration.
 
     Raises:
         ValueError: If files are missing or damaged, or a weight is missing or of another shape.

@@ -1,10 +1,10 @@
 """Assigns PyTorch's tensors to a Keras network: names, order of axes, hash of the file.
 
 A family of networks (`match.Family.from_pytorch`) says which layer a tensor belongs to. All
-families are tried, and the one that places the most tensors is taken; so a network of your own
-loads too, if its layers have PyTorch's names. Then each tensor needs its place and
-each weight its tensor; only those of the family's classifier may be left over, where the network
-was built without its top.
+families are tried, and the one that places the most tensors is taken; so your own network loads
+too, if its layers have PyTorch's names. Then each tensor needs its place and each weight its
+tensor; only those of the family's classifier may be left over, where the network was built without
+its top.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _check_hash(path: Path) -> None:
 
 
 def _unwrapped(tensors: Mapping[str, StoredWeight]) -> dict[str, StoredWeight]:
-    """Tensors by their names in the network itself, without those that are no weights."""
+    """Tensors by their names in the network itself, without those that are not weights."""
     kept = {name: value for name, value in tensors.items() if name.rpartition(".")[2] != _NO_WEIGHT}
     while kept:
         common = [prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in kept)]

@@ -1,6 +1,6 @@
 """Reads TensorFlow-1 checkpoints of networks built with Sonnet, such as the published I3D.
 
-A checkpoint is several files with one prefix: `model.ckpt.index` names the variables, and
+A checkpoint is a set of files with one prefix: `model.ckpt.index` names the variables, and
 `model.ckpt.data-00000-of-00001` (and more shards) holds their values.
 """
 
@@ -36,7 +36,7 @@ def is_tf_checkpoint(path: Path) -> bool:
     """Whether files of a checkpoint have this prefix, or this is one of them."""
     prefix = _prefix(path)
     if path == prefix and path.is_file():
-        return False  # a file of its own, whatever lies beside it
+        return False  # a single file, whatever other files are next to it
     return _index(prefix).is_file() or bool(_shards(prefix))
 
 
@@ -134,7 +134,8 @@ def _open(prefix: Path) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, Any]
 
     if not _index(prefix).is_file():
         raise ValueError(
-            f"Expected '{_index(prefix)}', the index of the checkpoint. Received: its data alone."
+            f"Expected '{_index(prefix)}', the index of the checkpoint. Received: its data files "
+            "only."
         )
     if prefix.is_dir():  # TensorFlow would take the newest checkpoint in it
         raise ValueError(

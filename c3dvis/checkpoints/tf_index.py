@@ -85,7 +85,7 @@ def _handle(raw: bytes, position: int) -> tuple[int, int, int]:
 
 
 def _number(raw: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and the position after it."""
+    """A number of seven bits per byte, lowest first, and the position after it."""
     value = 0
     for shift in range(0, 64, 7):
         if position >= len(raw):

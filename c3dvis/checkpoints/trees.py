@@ -50,7 +50,7 @@ def plain_tree(saved: Any, array: Callable[[Any], np.ndarray]) -> Any:
 
     Raises:
         ValueError: If a dictionary or list lies in two places, or in itself, so that a small file
-            could stand for an endless tree; if it is too deep, or a name is no plain text.
+            could stand for an endless tree; if it is too deep, or a name is not plain text.
     """
     seen: set[int] = set()
 

@@ -1,7 +1,7 @@
 """Whether a video file holds all the bytes that its outermost header promises.
 
 This is the one sure sign that a file was cut off: FFmpeg reads such a file to its end and reports
-nothing. Known are AVI (RIFF), Matroska and WebM (EBML, RFC 9559) and MP4 and MOV (ISO 14496-12).
+nothing. It knows AVI (RIFF), Matroska and WebM (EBML, RFC 9559) and MP4 and MOV (ISO 14496-12).
 """
 
 import struct
@@ -59,7 +59,7 @@ def _boxes_end(file: BinaryIO, length: int) -> int:
         size = struct.unpack(">I", file.read(8)[:4])[0]
         if size == 1:
             size = int.from_bytes(file.read(8), "big")
-        if size < 8:  # 0 stands for "up to the end of the file"; the rest is no box
+        if size < 8:  # 0 stands for "up to the end of the file"; the rest is not a box
             return length
         position += size
     return position

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Encoder = Callable[[NDArray[np.uint8], float, int | None], bytes]
-"""Takes a clip of 1, 3 or 4 channels, frames a second, and quality or None; returns a file."""
+"""Takes a clip of 1, 3 or 4 channels, frames per second, and quality or None; returns a file."""
 
 _GIF_TICK = 10
 """Milliseconds: the unit of delays in a GIF."""
 _GIF_FASTEST = 50
-"""Frames a second: browsers show a GIF's shorter delays as 100 ms."""
+"""Frames per second: browsers show a GIF's shorter delays as 100 ms."""
 _GIF_LONGEST = 655_350
-"""Milliseconds: the longest delay of a GIF, and so the longest for which a clip can stand still."""
+"""Milliseconds: the longest delay of a GIF, and so the longest time for which it shows a frame."""
 _JPEG_WIDEST = 65_500
 """Pixels, libjpeg's limit."""
 

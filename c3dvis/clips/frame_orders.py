@@ -19,7 +19,7 @@ def frame_orders(
         change: "freeze", one frame throughout, for several frames spread evenly; "shuffle", random
             orders; "reverse", from the last to the first.
         frames: Frames of the clip, two or more.
-        draws: Frames that are frozen, or random orders; of "reverse" there is one.
+        draws: Number of frozen frames or random orders; "reverse" has one.
         seed: Seed of the random orders.
 
     Returns:

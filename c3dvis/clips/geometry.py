@@ -46,7 +46,7 @@ def resize(clip: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32]:
 
 
 def enlarge(clip: NDArray[np.float32], *, side: int = 112) -> NDArray[np.float32]:
-    """Repeats every pixel so often that the shorter side has at least `side` pixels.
+    """Repeats pixels until the shorter side has at least `side` pixels.
 
     Args:
         clip: `(T, H, W, C)`.
@@ -188,7 +188,7 @@ def choose(
     if short is None:
         where = f" (start={start}, step={step or 1})" if start or step else ""
         raise TooFewFrames(
-            f'Expected at least {frames} frames; short="loop" or "hold" makes do with fewer. '
+            f'Expected at least {frames} frames; short="loop" or "hold" accepts fewer. '
             f"Received: {counted(len(there), 'frame')}{where}."
         )
     if short == "loop":
@@ -205,7 +205,7 @@ def choose_windows(
     step: int | None = None,
     short: str | None = None,
 ) -> list[list[int]]:
-    """Selects, of `count` frames, those of several clips of `frames` frames each.
+    """Selects, from `count` frames, those of several clips of `frames` frames each.
 
     Without a step, each has frames spread evenly over one of as many equal parts; with one, frames
     `step` apart, the first clip from `start` on and the last up to the end. One clip is that of
@@ -238,9 +238,11 @@ def _check_times(
     for name, value, minimum in numbers:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if (value is not None or name == "start") and not (whole and value >= minimum):
-            raise ValueError(f"Expected {name} an integer from {minimum}. Received: {value!r}.")
+            raise ValueError(
+                f"Expected {name} to be an integer of at least {minimum}. Received: {value!r}."
+            )
     if start >= count:
-        raise ValueError(f"Expected start below the {count} frames there are. Received: {start}.")
+        raise ValueError(f"Expected start below {count}, the number of frames. Received: {start}.")
     if short is not None and short not in SHORT:
         raise unknown("short None, or the name of a way", short, SHORT)
 

@@ -54,7 +54,8 @@ class Picture:
     def open(cls, path: Path) -> "Picture":
         """Reads the number of frames and their size; no frame is decoded."""
         with _refusals(path), _opened(path) as image:
-            # What a JPEG file holds besides its picture (a thumbnail, a second view) is no frame.
+            # What a JPEG file holds besides its picture (a thumbnail, a second view) is not a
+            # frame.
             single = image.format in ("JPEG", "MPO")
             count, (width, height) = 1 if single else getattr(image, "n_frames", 1), image.size
             shown = image.info.get("duration", 0)  # milliseconds, of the first frame

@@ -134,9 +134,9 @@ def read(
 ) -> NDArray[np.float32]:
     """Reads a clip.
 
-    Its first bytes say the kind of file, not its name. A long video is decoded frame by
-    frame from its beginning to the last frame wanted; only the wanted frames are kept, resized as
-    they come. Transparent pixels are laid over black. A rotation flag is honoured; an uneven
+    The kind of file is recognised by its first bytes, not its name. A long video is decoded frame
+    by frame from its beginning to the last frame wanted; only the wanted frames are kept, resized
+    as they come. Transparent pixels are laid over black. A rotation flag is honoured; an uneven
     frame rate and numbers missing from a folder's series give a warning.
 
     Args:
@@ -197,17 +197,18 @@ def excerpts(
 
     Args:
         path: See `read`.
-        windows: How many. Without `step` the film from `start` on is cut into as many equal parts,
-            and each clip's frames are spread evenly over its part. With `step`, a clip's frames
-            are `step` apart, and the clips begin at equal distances, the last ends with the film.
-        frames: Frames per clip; None is all, of one window.
+        windows: Number of clips. Without `step`, the film from `start` on is divided into that many
+            equal parts, and each clip's frames are spread evenly over its part. With `step`, a
+            clip's frames are `step` apart, and clips begin at equal distances; the last one ends
+            with the film.
+        frames: Frames per clip; None means all, of one window.
         size: See `read`.
         start: See `read`.
         step: See `read`.
         short: See `read`; for files with too few frames.
 
     Raises:
-        ValueError: As `read`.
+        ValueError: See `read`.
     """
     sides = None if size is None else check_size(size)
     path = files.as_path(path)
@@ -236,25 +237,27 @@ def excerpts(
 
 
 def _frame_at(start: int | str, source: Source) -> Any:
-    """The index of the frame at a time such as "12.5s"; an index stays as it is."""
+    """The index of the frame at a time such as "12.5s"; an index is returned unchanged."""
     if isinstance(start, (float, np.floating)):
         raise ValueError(
-            f'Expected start a frame, or a time in seconds as text, "{start:g}s". '
+            f'Expected start to be a frame number, or a time in seconds as text, "{start:g}s". '
             f"Received: {start!r}."
         )
     if not isinstance(start, str):
         return start
     if not re.fullmatch(r"\d+(\.\d+)?s", start, re.ASCII):
-        raise ValueError(f'Expected start a frame, or a time as "12.5s". Received: {start!r}.')
+        raise ValueError(
+            f'Expected start to be a frame number, or a time such as "12.5s". Received: {start!r}.'
+        )
     if source.rate is None:
         raise ValueError(
-            "Expected start a frame, as nothing says how many a second there are. "
+            "Expected start to be a frame number, as the frame rate is unknown. "
             f"Received: {start!r}."
         )
     first = round(float(start[:-1]) * source.rate)
     if first >= source.count:
         raise ValueError(
-            f"Expected start within the {source.count / source.rate:.3g} seconds there are. "
+            f"Expected start within the film's {source.count / source.rate:.3g} seconds. "
             f"Received: {start!r}."
         )
     return first

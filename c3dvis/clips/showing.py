@@ -36,7 +36,7 @@ class Shown:
     """Clips that a notebook shows.
 
     Attributes:
-        html: What the notebook puts into the cell: a figure a clip, the pictures inside it.
+        html: What the notebook puts into the cell: a figure per clip, the pictures inside it.
     """
 
     html: str = field(repr=False)
@@ -57,7 +57,7 @@ def show(
         clips: One clip `(T, H, W, C)` in [0, 1], or up to 64 of them: `(N, T, H, W, C)`, or a list
             of clips of any sizes. C is 1 to 4, shown as `to_rgb` says.
         captions: A line below each clip; None numbers several clips from 0.
-        fps: Frames a second, 0.001 to 1000.
+        fps: Frames per second, 0.001 to 1000.
 
     Returns:
         What the notebook shows where it is the last line of a cell, or given to `display`.
@@ -116,7 +116,7 @@ def figure(
     Args:
         clip: float32 `(T, H, W, 3)` in [0, 1].
         caption: Below it; cut off after 200 characters.
-        fps: Frames a second.
+        fps: Frames per second.
         most_characters: Maximum length of the figure's HTML; the picture is shrunk until it fits.
     """
     line = html.escape(caption[:_CAPTION_CHARACTERS])

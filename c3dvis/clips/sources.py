@@ -1,4 +1,4 @@
-"""What every kind of file that holds frames has in common."""
+"""The common interface of all kinds of files with frames."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class Source(Protocol):
 
     @property
     def rate(self) -> float | None:
-        """Frames a second, their mean; None where the file does not say."""
+        """Frames per second, their mean; None where the file does not say."""
         ...
 
     @property
@@ -53,7 +53,7 @@ MAXIMUM_PIXELS = 2**24
 
 
 class FewerFrames(Exception):
-    """A healthy file gave fewer frames than it was thought to have; `source` knows better."""
+    """An intact file gave fewer frames than expected; `source` has the right number."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)

@@ -65,7 +65,7 @@ def check(clip: ArrayLike, shape: Sequence[int | None] | None = None) -> NDArray
 
 
 def stored(array: NDArray) -> NDArray[np.float32]:
-    """A clip as files and cameras hold it, checked: whole numbers are divided by 255.
+    """A stored clip, checked and converted: whole numbers are divided by 255.
 
     Raises:
         ValueError: For whole numbers below 0 or above 255, and for what `check` refuses.
@@ -81,7 +81,7 @@ def stored(array: NDArray) -> NDArray[np.float32]:
 
 
 def _no_array(given: object) -> ValueError:
-    """The error for a value that is no array of numbers, with a conversion if there is one."""
+    """The error for a value that is not an array of numbers, with a conversion if there is one."""
     way = ""
     if isinstance(given, (str, bytes, os.PathLike)):
         way = "; clips.read(path, frames=..., size=...) gives the clip of a file or folder"
@@ -198,10 +198,10 @@ def to_uint8(clip: ArrayLike) -> NDArray[np.uint8]:
 def to_rgb(clip: ArrayLike, *, background: float = 1.0) -> NDArray[np.float32]:
     """Shows a clip of 1 to 4 channels in red, green and blue.
 
-    Grey is repeated. Flow, in which 0.5 means no motion, is drawn with the usual colour wheel:
-    the hue is the direction (red right, then yellow, green, cyan and blue while turning from
-    right over down, left and up) and the saturation is the speed, so that a resting pixel is
-    white. RGBA is laid over a grey background.
+    Grey is repeated. Flow, in which 0.5 means no motion, is drawn with the usual colour wheel: the
+    hue is the direction (red right, then yellow, green, cyan and blue as it turns from right
+    through down, left and up) and the saturation is the speed, so that a resting pixel is white.
+    RGBA is laid over a grey background.
 
     Args:
         clip: `(T, H, W, C)` in [0, 1]; C is 1 (grey), 2 (flow to the right and down), 3 or 4.

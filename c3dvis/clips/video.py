@@ -35,14 +35,14 @@ _CONTAINERS = (
 """What FFmpeg may open: files that hold frames, and no lists of other files."""
 
 _OTHER_FILE = (
-    "damaged, or no video at all (a clip of another program is read from an array (frames, height, "
-    "width, channels) saved by np.save)"
+    "damaged, or no video at all (save a clip from another program as an array (frames, height, "
+    "width, channels) with np.save)"
 )
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video file that was measured and found whole."""
+    """A video file that was measured and found complete."""
 
     path: Path
     count: int
@@ -50,7 +50,7 @@ class Video:
     last: float | None
     """When the last frame begins, in seconds; None where the file does not say."""
     rate: float | None = None
-    """Frames a second, their mean; None where the file does not say."""
+    """Frames per second, their mean; None where the file does not say."""
     channels: ClassVar[int] = 3
 
     @classmethod
@@ -124,7 +124,7 @@ def _check_whole(path: Path, timing: Timing) -> None:
     if not cut and timing.missing < 1.5:
         if timing.missing > 0.75:  # programs differ in how they count the last frame
             warnings.warn(
-                f"{str(path)!r} holds {timing.count} frames; its header speaks of "
+                f"{str(path)!r} holds {timing.count} frames; its header promises "
                 f"{timing.promised}.",
                 stacklevel=5,
             )
@@ -137,7 +137,7 @@ def _check_whole(path: Path, timing: Timing) -> None:
         pass  # the count up to here is what the error below is to tell
     if timing.promised is None or decoded < timing.promised:
         promise = "more" if timing.promised is None else timing.promised
-        reason = "the file is cut off" if cut else "its length says so"
+        reason = "the file is cut off" if cut else "by its stated length"
         raise unreadable(path, f"decoded {decoded} frames, expected {promise} ({reason})")
     if cut:
         warnings.warn(
@@ -151,7 +151,7 @@ def _upright(frame: VideoFrame, path: Path) -> NDArray[np.uint8]:
     turns, rest = divmod(rotation, 90)
     if rest:
         warnings.warn(
-            f"{str(path)!r} asks to be turned by {rotation} degrees; it is read as stored.",
+            f"{str(path)!r} asks to be rotated by {rotation} degrees; it is read as stored.",
             stacklevel=4,
         )
         turns = 0

@@ -29,7 +29,7 @@ SUFFIXES = (".nii", ".nii.gz")
 
 @dataclass(frozen=True)
 class Volume:
-    """A scan as a network takes it, and where it lies in space.
+    """A scan as a network's input, and its location in space.
 
     Attributes:
         clip: float32 `(D, H, W, C)` in [0, 1]: slices along `axis`, C times or channels.
@@ -63,14 +63,14 @@ def read_volume(
         path: A `.nii` or `.nii.gz` file of three axes, or four, whose last becomes channels.
         axis: Which of the first three is the clip's first; the others keep their order.
         shape: `(D, H, W)` to resample to, linearly, as the network takes; None keeps the grid.
-        window: Values that become 0 and 1, such as (-1000, 400) for lungs in CT; what is beyond
-            is cut off. None is the file's lowest and highest value.
+        window: Values that become 0 and 1, such as (-1000, 400) for lungs in CT; values beyond are
+            clipped. None means the file's lowest and highest value.
 
     Returns:
         The clip, and what is needed to write a heatmap on the same grid.
 
     Raises:
-        ValueError: If it is no such file, is too large, or holds values that are not finite.
+        ValueError: If it is not such a file, is too large, or holds values that are not finite.
         ImportError: If nibabel is not installed.
 
     An example, of a file that does not come with the package, so it is not run:
@@ -119,7 +119,7 @@ def write_volume(path: str | os.PathLike[str], values: ArrayLike, volume: Volume
     heatmap = np.asarray(values, np.float32)
     if heatmap.shape != volume.clip.shape[:3]:
         raise ValueError(
-            f"Expected values {volume.clip.shape[:3]}, one a voxel of the clip. "
+            f"Expected values {volume.clip.shape[:3]}, one per voxel of the clip. "
             f"Received: shape {heatmap.shape}."
         )
     depth, height, width = np.moveaxis(np.empty(volume.grid, np.bool_), volume.axis, 0).shape
@@ -176,7 +176,7 @@ def _stored(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         reason = in_one_line(error)
         raise ValueError(f"Expected a NIfTI file. Received: {str(path)!r}: {reason}.") from error
     if image.affine is None:
-        raise ValueError(f"Expected a file that says where it lies. Received: {str(path)!r}.")
+        raise ValueError(f"Expected a NIfTI file with an affine matrix. Received: {str(path)!r}.")
     return stored.reshape(*stored.shape[:3], -1), image.affine
 
 

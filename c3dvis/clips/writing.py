@@ -11,7 +11,7 @@ from c3dvis.clips.values import check, to_rgb, to_uint8
 from c3dvis.text import unknown
 
 _FPS = (0.001, 1000)
-"""Frames a second, lowest and highest: delays are written in milliseconds."""
+"""Frames per second, lowest and highest: delays are written in milliseconds."""
 
 _OTHER_VIDEOS = (".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg")
 
@@ -27,22 +27,21 @@ def write(
 
     | ending | what it is |
     |---|---|
-    | .gif | 256 colours a frame; delays of whole 10 ms whose sum is true |
+    | .gif | 256 colours per frame; delays of whole 10 ms whose sum is true |
     | .webp | animated; lossy, at half the resolution in colour |
     | .png | animated PNG; lossless |
     | .mp4 | H.264, at half the resolution in colour; odd sides grow by one repeated edge pixel |
     | .jpg, .jpeg | film strip: all frames side by side, full resolution in colour; no timing |
 
-    The animations loop for ever. Where consecutive frames are equal, a WebP or a transparent GIF
-    stores one of them, shown as long as all; of a clip that stands still WebP keeps no timing (you
-    are warned).
-    The file appears whole or not at all, and replaces an older one.
+    Animations loop forever. A WebP or a transparent GIF stores consecutive equal frames as one,
+    shown for as long as all of them; a WebP of a still clip keeps no timing (there is a warning).
+    The file is written atomically, and replaces an existing one.
 
     Args:
         path: file to write; its folder must exist.
         clip: `(T, H, W, C)` in [0, 1]. C is 1 (grey), 2 (flow, drawn as `to_rgb` says), 3 (RGB) or
             4 (RGBA; .gif, .webp and .png only, and a GIF's pixel is either opaque or clear).
-        fps: frames a second, 0.001 to 1000, for a GIF up to 50.
+        fps: frames per second, 0.001 to 1000, for a GIF up to 50.
         quality: 1 (small) to 100 (best) for .webp, .mp4 and .jpg. Default: 90, 65 and 85.
 
     Raises:

@@ -110,7 +110,7 @@ def _say_outcome(outcome: Any, out: str) -> int:
     failed = len(outcome.failed)
     say(f"{out}/index.html: {counted(len(outcome.units), 'clip')}, {failed} failed")
     if failed:
-        say("--retry-failed tries failed clips again; their records say why they failed")
+        say("--retry-failed retries them; the records say why they failed")
     return 1 if failed else 0
 
 

@@ -49,8 +49,8 @@ def again(
     Args:
         path: The record, such as `gallery/conv3b/7.json`.
         out: Folder of the new files, below which they have the names of the old.
-        keras_model: Where the file of the network is now; None is where it was.
-        weights: Where the weight file is now; None is where it was.
+        keras_model: Where the file of the network is now; None means where it was.
+        weights: Where the weight file is now; None means where it was.
         report: Called with a line on what is the same and what differs.
 
     Raises:
@@ -92,7 +92,7 @@ def _read(path: Path) -> Record:
     try:
         return Record.from_json(json.loads(path.read_text(encoding="utf-8")))
     except json.JSONDecodeError:
-        why = "which is no JSON"
+        why = "which is not JSON"
     except (OSError, UnicodeDecodeError) as error:
         why = why_unread(path, error)
     except (ValueError, RecursionError) as error:
@@ -109,7 +109,8 @@ def _check(old: Record, renderer: Renderer) -> None:
         if old.network.get(name) != now:
             raise ValueError(
                 f"Expected the network of the record, with {name} {old.network.get(name)}. "
-                f"Received: one with {now}; --keras-model or --weights says where the file is."
+                f"Received: one with {now}; give the path of the right file with --keras-model or "
+                "--weights."
             )
 
 
@@ -127,9 +128,9 @@ def _report(
     reproduction: Reproduction, old: Record, path: Path, report: Callable[[str], None]
 ) -> None:
     if not reproduction.different:
-        report(f"{', '.join(old.files)}: the same bytes as beside {path}")
+        report(f"{', '.join(old.files)}: identical to the files next to {path}")
         return
-    report(f"{', '.join(reproduction.different)}: other bytes than beside {path}")
-    report(f"score {old.score} there, {reproduction.record.score} here")
+    report(f"{', '.join(reproduction.different)}: different from the files next to {path}")
+    report(f"score {old.score} then, {reproduction.record.score} now")
     for line in reproduction.changed_environment:
         report(line)

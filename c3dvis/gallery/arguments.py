@@ -20,16 +20,16 @@ from c3dvis.models.chosen import (
 )
 
 _DESCRIPTION = """
-Makes a gallery of a video network: for each filter and class a synthetic clip that activates it
-(activation maximization), as GIF and film strip, with the pages index.html (open it in a browser)
-and README.md (GitHub renders it).
+Makes a gallery of a video network: a synthetic clip for each filter and class that strongly
+activates it (activation maximization), as GIF and film strip, with the pages index.html (for a
+browser) and README.md (for GitHub).
 
-Run the same command again to resume: it makes only what is missing.
+Run the same command again to resume; finished files are kept.
 """
 _EXAMPLES = """
 examples:
   python -m c3dvis.gallery
-      four filters of every convolution and every class of the bundled network, into gallery/
+      four filters of every convolution, and every class, of the bundled network, in gallery/
   python -m c3dvis.gallery --list-layers --model c3d-motion
   python -m c3dvis.gallery --layers conv3b "conv4?" --filters 0-7,12 --out filters
   python -m c3dvis.gallery --classes "moving left" 3 --steps 512 --out classes
@@ -39,8 +39,8 @@ examples:
   python -m c3dvis.gallery --diff gallery later --out differences
   python -m c3dvis.gallery --questions i3d --real films/ --out questions
 
-exit codes: 0 all made; 1 some units failed, or files could not be written, or a clip made --again
-is another; 2 wrong arguments; 130 stopped with Ctrl-C
+exit codes: 0 success; 1 some units failed, files could not be written, or a clip made with --again
+differs; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 # Held-out clips that a bundled motion network is compared with; the clips it was trained for.
 COMPARE_BUNDLED = 512
@@ -49,7 +49,7 @@ _FOLDERS = {"diff": "differences", "questions": "questions", "again": "again"}
 
 
 def parse(given: Sequence[str]) -> argparse.Namespace:
-    """The arguments chosen; a wrong one ends the program with a sentence."""
+    """The parsed arguments; a wrong one ends the program with an error line."""
     parser = arguments_parser()
     chosen = parser.parse_args(given)
     if chosen.out is None:
@@ -101,14 +101,14 @@ def _add_selection(group: Any) -> None:
         metavar="LAYER",
         help=(
             "names or patterns such as 'Mixed_4?' (default: every convolution, or the block "
-            "outputs of a network with many; none if --classes is given)"
+            "outputs of networks with many; none if --classes is given)"
         ),
     )
     group.add_argument(
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 or all, for every chosen layer that has them (default: the first four)",
+        help="filters to show of each chosen layer, such as 0-3,7 or all (default: the first four)",
     )
     group.add_argument(
         "--classes",
@@ -117,7 +117,7 @@ def _add_selection(group: Any) -> None:
         metavar="CLASS",
         help=(
             f"names, numbers such as 0-3,7, or all (default: all, or the first {DEFAULT_CLASSES} "
-            f"of more than {MOST_CLASSES}; none if --layers is given)"
+            f"if there are more than {MOST_CLASSES}; none if --layers is given)"
         ),
     )
 
@@ -143,8 +143,8 @@ def _add_clips(group: Any) -> None:
         metavar="NAME",
         help=(
             "colour space: decorrelated, as in natural images (default for classes); opponent, "
-            "which follows a unit's colours more (default for filters); independent, even more, "
-            "but garish for networks of real films; or grey"
+            "closer to the colours that a unit prefers (default for filters); independent, closer "
+            "still, but garish for networks trained on real films; or grey"
         ),
     )
     group.add_argument(
@@ -187,8 +187,8 @@ def _add_running(group: Any) -> None:
         "--real",
         metavar="FOLDER",
         help=(
-            "folder of videos or .npy files: show the real clips that activate each filter or "
-            "class most beside its synthetic clip; also works on a finished gallery"
+            "folder of videos or .npy files: next to each synthetic clip, show the real clips "
+            "that activate its filter or class most; also works on a finished gallery"
         ),
     )
     group.add_argument(
@@ -196,24 +196,24 @@ def _add_running(group: Any) -> None:
         action="store_true",
         help=(
             "also make a motion card for each filter and class: direction, speed, static or "
-            "dynamic selectivity; with --real also what its strongest clips lose without motion, "
-            "and whether to trust its clip. Takes longer than the clips"
+            "dynamic selectivity; with --real also how much its strongest clips lose without "
+            "motion, and whether to trust its synthetic clip. Takes longer than the clips"
         ),
     )
     group.add_argument(
         "--directions",
         action="store_true",
         help=(
-            "with --cards: two more clips for each, restricted to motion in its preferred "
-            "direction and in the opposite one"
+            "with --cards: two more clips of each filter and class, restricted to motion in its "
+            "preferred direction and in the opposite one"
         ),
     )
     group.add_argument(
         "--speeds",
         action="store_true",
         help=(
-            "three more clips for each, from slow (with a penalty on change between frames) to "
-            "free; takes several times as long as its clip"
+            "three more clips of each filter and class, from slow (with a penalty on change "
+            "between frames) to free; takes several times as long as one clip"
         ),
     )
     group.add_argument(
@@ -221,15 +221,20 @@ def _add_running(group: Any) -> None:
         nargs="+",
         action="extend",
         metavar="NAME",
-        help="one more clip for each, in each of these parametrizations, such as pixels pyramid",
+        help=(
+            "one more clip of each filter and class in each of these parametrizations, such as "
+            "pixels pyramid"
+        ),
     )
     group.add_argument(
         "--neurons",
         action="store_true",
-        help="one more clip for each filter whose receptive field is less than a third of the "
-        "clip's height and width: of its centre neuron, cropped to the field",
+        help=(
+            "one more clip of each filter whose receptive field spans less than a third of the "
+            "clip's height and width: of its centre neuron, cropped to that field"
+        ),
     )
-    group.add_argument("--out", metavar="FOLDER", help="(default gallery)")
+    group.add_argument("--out", metavar="FOLDER", help="output folder (default gallery)")
     group.add_argument(
         "--list-layers",
         action="store_true",
@@ -240,7 +245,7 @@ def _add_running(group: Any) -> None:
         "--batch-size",
         type=whole(1),
         metavar="N",
-        help="clips optimized at once (default: chosen, and halved if memory runs out)",
+        help="clips per batch (default: automatic, halved if memory runs out)",
     )
     group.add_argument(
         "--again",
@@ -250,17 +255,15 @@ def _add_running(group: Any) -> None:
             "compare the bytes, and exit"
         ),
     )
-    group.add_argument(
-        "--retry-failed", action="store_true", help="try units again that failed before"
-    )
+    group.add_argument("--retry-failed", action="store_true", help="retry units that failed before")
     group.add_argument(
         "--engine",
         choices=list(engines.ENGINES),
         default="serial",
         help=(
-            "serial (default): this process; processes: several on this machine; ray: workers of "
-            "a Ray cluster or of this machine, which needs c3dvis[ray] and, on a cluster, a "
-            "shared folder"
+            "serial (default): in this process; processes: in several processes on this machine; "
+            "ray: on a Ray cluster or this machine; needs c3dvis[ray] and, on a cluster, a shared "
+            "folder"
         ),
     )
     group.add_argument(
@@ -268,21 +271,21 @@ def _add_running(group: Any) -> None:
         type=whole(1),
         metavar="N",
         help=(
-            "most workers at once, of processes (default: one per GPU, or one per four cores, at "
-            "least two) or of ray (default: one per GPU, or one per core)"
+            "maximum number of workers: processes (default: one per GPU, or one per four cores, "
+            "at least two) or Ray workers (default: one per GPU, or one per core)"
         ),
     )
     group.add_argument(
         "--address",
         metavar="HOST:PORT",
-        help="of a running Ray cluster (default: RAY_ADDRESS, or this machine alone)",
+        help="address of a running Ray cluster (default: RAY_ADDRESS, or this machine alone)",
     )
     group.add_argument(
         "--shard",
         metavar="K/N",
         help=(
-            "make share K of N, while other runs make the others in the same folder; slurm reads "
-            "both from a Slurm array job"
+            "make only share K of N; other runs make the rest in the same folder. slurm takes K "
+            "and N from a Slurm array job"
         ),
     )
 
@@ -292,8 +295,8 @@ def _fps(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.1 <= value <= 50:  # GIF readers show nothing faster
+    if not 0.1 <= value <= 50:  # GIF viewers show no higher frame rate
         raise argparse.ArgumentTypeError(
-            f"Expected frames a second from 0.1 to 50. Received: {text!r}."
+            f"Expected frames per second from 0.1 to 50. Received: {text!r}."
         )
     return value

@@ -27,8 +27,8 @@ MIN_TURN = 45
 # Kinds of differences, in the order in which they are tested and shown.
 KINDS = {
     "died": "Nothing excites the unit any more: its clip has no gradient, or its filter's score is "
-    "0 or less, where it was above. The highest scores before come first.",
-    "born": "Nothing excited the unit before, by the same rule, and something does after. The "
+    "0 or less, but was above 0 before. The highest scores before come first.",
+    "born": "Nothing excited the unit before, by the same rule, but something does after. The "
     "highest scores after come first.",
     "turned": f"Both clips drift (one translation explains {MIN_DRIFT_SHARE:.0%} or more of the "
     f"change between frames), and in directions at least {MIN_TURN} degrees apart. The widest "
@@ -56,7 +56,7 @@ class Side:
 
     @property
     def name(self) -> str:
-        """Of its folder and its network."""
+        """The name of its folder and of its network."""
         return f"{self.folder.resolve().name} ({self.manifest.network.get('name')})"
 
     @property
@@ -97,14 +97,14 @@ class Difference:
 
     @property
     def turn(self) -> float | None:
-        """Degrees between the two drifts, 0 to 180; None where one clip has none."""
+        """Degrees between the two drifts, 0 to 180; None if a clip has no drift."""
         if self.before.drift is None or self.after.drift is None:
             return None
         return abs((self.after.angle - self.before.angle + 180) % 360 - 180)
 
     @property
     def score_ratio(self) -> float | None:
-        """Score after over score before, of filters; None where one is not above 0."""
+        """Ratio of the score after to that before, for filters; None if one is not above 0."""
         before, after = _score(self.before), _score(self.after)
         if self.before.unit.layer == CLASSES or before is None or after is None:
             return None
@@ -125,7 +125,7 @@ class Difference:
         return -1.0 if value is None else value
 
     def to_json(self) -> dict[str, Any]:
-        """As `differences.json` keeps it."""
+        """The difference as in `differences.json`."""
         sides = {"before": self.before, "after": self.after}
         return {
             "layer": self.before.unit.layer,
@@ -148,8 +148,8 @@ class Comparison:
         before: The first gallery.
         after: The second.
         differences: Units of the same layer and index, sorted by kind and size.
-        only_before: Units that the second gallery has not.
-        only_after: Units that the first has not.
+        only_before: Units that the second gallery does not have.
+        only_after: Units that the first does not have.
         left_out: Units that could not be compared, each with the reason.
     """
 
@@ -201,7 +201,7 @@ def compare(
         report: Called with a line about invalid records.
 
     Raises:
-        ValueError: If one is no gallery, both are the same, or they have no unit in common.
+        ValueError: If one is not a gallery, both are the same, or they have no unit in common.
     """
     folders = Path(before), Path(after)
     sides = [Side(path, *rebuild.read(path, report=report)) for path in folders]
@@ -266,7 +266,7 @@ def _differences(folders: Sequence[Path], pairs: Sequence[Sequence[Tile]]) -> li
 
 
 class _Films(Sequence[NDArray[np.float32]]):
-    """Clips that are read from their film strips when they are asked for: all would fill memory."""
+    """Clips that are read from their film strips on demand, as all would fill memory."""
 
     def __init__(self, strips: Sequence[tuple[Path, int]]):
         self._strips = strips

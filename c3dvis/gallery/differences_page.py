@@ -47,7 +47,7 @@ def write(
         report: Called with a line about invalid records.
 
     Raises:
-        ValueError: As `compare`, or if the folder is of something else.
+        ValueError: See `compare`, or if the folder is of something else.
         OSError: If files cannot be read or written.
     """
     out = Path(out)

@@ -29,8 +29,8 @@ def export(
     Columns are `layer`, `channel`, `label`, `status`, `score`, `best_held_out`, `ratio`,
     `failed_step`, `predicted_class`, `error`, `seed`, `frames`, `height`, `width`, `colors`,
     `change`, `plain_color`, `drift_right`, `drift_down`, `drift_share`, and `gif` and `strip`, the
-    paths of the files in the gallery. In `.npz` there is an array a column: what is missing is NaN,
-    or an empty text. In Parquet it is null.
+    paths of the files in the gallery. In `.npz` there is an array per column: what is missing is
+    NaN, or an empty text. In Parquet it is null.
 
     Args:
         out: Folder of the gallery.

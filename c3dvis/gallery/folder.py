@@ -86,7 +86,7 @@ def existing(
         except ValueError as error:
             damaged.append(f"{unit.path('json')} ({error})")
     if damaged and report is not None:
-        report(f"made again, as their records are invalid: {in_short(damaged)}")
+        report(f"these units are made again, as their records are invalid: {in_short(damaged)}")
     return records
 
 
@@ -104,9 +104,9 @@ def _record(folder: Path, unit: Unit, identity: Mapping[str, Any]) -> Record:
     for name, size in record.files.items():
         path = folder / unit.folder / name
         if not path.is_file() or path.stat().st_size != size:
-            raise ValueError(f"{name} is not whole")
+            raise ValueError(f"{name} is incomplete")
         if hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256.get(name):
-            raise ValueError(f"{name} is not what was made")
+            raise ValueError(f"{name} has changed")
     return record
 
 

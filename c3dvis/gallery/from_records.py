@@ -15,7 +15,7 @@ def add_arguments(group: Any) -> None:
     group.add_argument(
         "--rebuild-page",
         action="store_true",
-        help="write the pages again from the records, and exit",
+        help="rewrite the pages from the records, and exit",
     )
     group.add_argument(
         "--sheets",
@@ -25,28 +25,32 @@ def add_arguments(group: Any) -> None:
     group.add_argument(
         "--export",
         metavar="FILE",
-        help="write all records as one table, .npz or .parquet (needs pyarrow), and exit",
+        help="write all records to one table, .npz or .parquet (needs pyarrow), and exit",
     )
     group.add_argument(
         "--diff",
         nargs=2,
         metavar=("BEFORE", "AFTER"),
-        help="compare two galleries, of two networks or two checkpoints, unit by unit: which units "
-        "died, were born, turned or moved; page in --out (default differences), and exit",
+        help=(
+            "compare two galleries (two networks or two checkpoints) unit by unit, write the page "
+            "to --out (default differences), and exit"
+        ),
     )
     group.add_argument(
         "--questions",
         metavar="GALLERY",
-        help="write a forced-choice test into --out (default questions): which of two clips of "
-        "--real activates a unit of GALLERY more, given its synthetic clip or its strongest real "
-        "clips; and exit",
+        help=(
+            "write a forced-choice test for people to --out (default questions), and exit: which "
+            "of two clips from --real activates a unit of GALLERY more, given its synthetic clip "
+            "or its strongest real clips"
+        ),
     )
     group.add_argument(
         "--tasks",
         type=_even,
         default=40,
         metavar="N",
-        help="number of questions, even (default 40)",
+        help="number of questions, an even number (default 40)",
     )
 
 

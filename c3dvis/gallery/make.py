@@ -124,9 +124,9 @@ def make(
     Args:
         settings: The network and how its clips are made.
         out: Folder of the gallery; created if missing.
-        selection: Units to make; None is four filters of every convolution (or of the layers
-            listed in the table of `c3dvis.models`), and every class, or the first ten if there
-            are more than twenty.
+        selection: Units to make; None means four filters of every convolution (or of the layers
+            listed in the table of `c3dvis.models`), and every class, or the first ten if there are
+            more than twenty.
         engine: "serial", "processes" or "ray"; see `engines.build`.
         workers: Maximum number of workers of "processes" or "ray".
         address: Address of a Ray cluster.
@@ -287,13 +287,13 @@ def _make_missing(
     if missing and share is None:
         renderer.forming = forming
         address = (out / "index.html").resolve().as_uri()
-        report(f"open {address} now: it fills as clips are made")
+        report(f"open {address} now: it shows clips as they are made")
     report(_work_summary(out, units, missing))
     by_name = {(unit.layer, unit.channel): unit for unit in units}
     shown_at = time.monotonic()
     remaining = len(missing)
     try:
-        # Beside real clips, scores are compared with theirs and not with held-out ones.
+        # With real clips, scores are compared with theirs instead of those of held-out clips.
         compares = missing and renderer.settings.compare and real_clips is None
         best = held_out.add(renderer, sections, missing, report=report) if compares else {}
         progress = Progress(sections, missing, report, bar=bar and bool(missing))
@@ -334,5 +334,5 @@ def _report_versions(records: Iterable[Record], manifest: Manifest, report: Repo
 
 def _work_summary(out: Path, units: Sequence[Unit], missing: Sequence[Unit]) -> str:
     return (
-        f"{out}: {counted(len(missing), 'clip')} to make, {len(units) - len(missing)} there already"
+        f"{out}: {counted(len(missing), 'clip')} to make, {len(units) - len(missing)} already made"
     )

@@ -20,7 +20,7 @@ from c3dvis.gallery.overview import Overview
 from c3dvis.gallery.plan import Section, Unit
 
 NAME = "gallery.json"
-# Increase it when a key changes its meaning or is removed.
+# To be increased when a key changes its meaning or is removed.
 SCHEMA = 1
 # A layer's folder; it must not lead out of the gallery.
 _FOLDER = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]*")

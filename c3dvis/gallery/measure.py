@@ -47,7 +47,7 @@ def measure(clip: ArrayLike) -> Measures:
     clip as its window. It holds for patterns that are wide compared with the drift.
 
     Args:
-        clip: `(T, H, W, C)` in [0, 1]; C is 1 to 4, as `clips.to_rgb` takes it.
+        clip: `(T, H, W, C)` in [0, 1]; C is 1 to 4, see `clips.to_rgb`.
 
     Example:
         >>> measure(np.ones((4, 8, 8, 3)) * [1, 0, 0]).plain_color

@@ -77,7 +77,7 @@ def add(
         report: Called with a line for each group and kind.
 
     Raises:
-        ValueError: As `Maximizer`, such as for clips of too few frames.
+        ValueError: See `Maximizer`, such as for clips of too few frames.
         OSError: If a file cannot be written.
     """
     for kind in kinds:

@@ -219,14 +219,14 @@ def _explanation(compared: int, real: RealClips | None) -> str:
     )
     if real is not None:
         text += (
-            f"; and its ratio to the best of {real.count} real clips of {real.folder}. Beside it "
-            "are the real clips with the highest activation, each from another film, outlined "
-            "where the activation peaks; below them, those with the lowest"
+            f"; and its ratio to the best of {real.count} real clips of {real.folder}. Next to it "
+            "are the real clips with the highest activation, from different films, outlined where "
+            "the activation peaks; below them, those with the lowest"
         )
     elif compared:
         text += (
-            f"; and its ratio to the best of {compared} held-out clips, generated ones on which "
-            "the network was not trained"
+            f"; and its ratio to the best of {compared} held-out clips, which are generated and "
+            "were not used in training"
         )
     return (
         f"{text}. An arrow shows the translation that fits the clip's luminance best, if it "

@@ -27,7 +27,7 @@ OWN_NAMES = {
 
 
 class LayerLike(Protocol):
-    """What a plan needs to know of a layer; `c3dvis.models.layers` gives it."""
+    """What a plan needs to know about a layer; see `c3dvis.models.layers`."""
 
     @property
     def name(self) -> str: ...
@@ -120,11 +120,11 @@ def sections(
         layers: Layers that can be shown, in network order, with or without weights.
         class_count: Number of the network's classes; 0 if it does not end in classes.
         class_names: Their names, as many.
-        chosen_layers: Names, or patterns such as `Mixed_4?`; None is the default layers.
-        default_layers: Names of those shown where none are chosen; None is every convolution.
-        filters: Channels of every chosen layer, or "all"; None is the first four. A layer that has
-            fewer shows those that it has, with a warning.
-        classes: Names, numbers, ranges such as `0-3`, or `all`; None is every class, or the
+        chosen_layers: Names, or patterns such as `Mixed_4?`; None means the default layers.
+        default_layers: Names of those shown where none are chosen; None means every convolution.
+        filters: Channels of every chosen layer, or "all"; None means the first four. A layer that
+            has fewer shows those that it has, with a warning.
+        classes: Names, numbers, ranges such as `0-3`, or `all`; None means every class, or the
             first ten.
 
     Raises:
@@ -161,7 +161,7 @@ def report_left_out(sections: Sequence[Section], report: Callable[[str], None]) 
     for section in sections:
         if section.layer == CLASSES and len(section.units) < section.channels:
             shown = f"{len(section.units)} of {section.channels}"
-            report(f"showing {shown} classes; --classes all for the rest")
+            report(f"showing {shown} classes; use --classes all to show all")
 
 
 def _choose_layers(layers: Sequence[LayerLike], chosen: Iterable[str] | None) -> list[LayerLike]:
@@ -196,7 +196,7 @@ def _choose_filters(
     if smaller:
         sizes = in_short([f"{layer.name} {layer.channels}" for layer in smaller])
         warnings.warn(
-            f"layers with fewer filters than are asked for show those that they have: {sizes}",
+            f"layers with fewer filters than requested show those that they have: {sizes}",
             stacklevel=3,
         )
     return [

@@ -64,7 +64,7 @@ def failure(record: Record) -> str:
         case "ok":
             return ""
         case "failed":
-            return f"failed at step {record.failed_step}, its last finite clip is kept"
+            return f"failed at step {record.failed_step}; its last finite clip is kept"
         case "no gradient":
             return "zero gradient at the initial clip"
     return f"not made: {record.error}"

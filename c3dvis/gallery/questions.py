@@ -38,8 +38,8 @@ class Question:
         clips: Names of the two clips, from left to right.
         right: Which of them excites the unit more, 0 or 1.
         scores: The unit's scores for them.
-        references: Names of the real clips that explain the unit, none of the films asked about;
-            empty where the synthetic clip does.
+        references: Names of the real clips that explain the unit, none from the films of the
+            question; empty where the synthetic clip does.
     """
 
     unit: Unit
@@ -73,7 +73,7 @@ class Questions:
 
     @property
     def units(self) -> list[Unit]:
-        """The units that are asked about."""
+        """The units of the questions."""
         return list(dict.fromkeys(question.unit for question in self.questions))
 
 
@@ -83,8 +83,7 @@ def draw(gallery: str | Path, *, tasks: int = 40, seed: int = 0) -> Questions:
     One of the two clips is among the tenth that excites the unit most, the other among the tenth
     that does so least, as in `responses.video_mis`. Half of the questions are explained by
     synthetic clips and half by real ones; in half of either the right clip is on the left; all
-    units are asked about as often as each other, or some of them once where there are more units
-    than that.
+    units are asked about equally often, or some of them once where there are more units than that.
 
     Args:
         gallery: Folder of the gallery.

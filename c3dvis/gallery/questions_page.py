@@ -1,9 +1,8 @@
-"""Writes the questions of `questions` as a page that a person answers, without a server.
+"""Writes the questions of `questions` as a page for people to answer, without a server.
 
-clips/3.jpg         real clips; their numbers say nothing of them
-synthetic/conv3b/7.jpg   synthetic clips, copied from the gallery
-test.json           the questions with the right answers, and how they were drawn; schema 1
-index.html          the page
+clips/3.jpg         real clips; their numbers carry no information synthetic/conv3b/7.jpg
+synthetic clips, copied from the gallery test.json           the questions with the right answers,
+and how they were drawn; schema 1 index.html          the page
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def write(
         seed: Seed of the draw and of the order.
 
     Raises:
-        ValueError: As `questions.draw`, other clips than the gallery's, or a folder of something
+        ValueError: See `questions.draw`, other clips than the gallery's, or a folder of something
             else.
         OSError: If files cannot be read or written.
     """

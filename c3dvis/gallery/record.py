@@ -19,7 +19,7 @@ _JSON_NAMES = {"predicted_class": "taken_for"}
 _TUPLES = ("shape", "drift", "batch")
 # The hashes in `network` that belong to the identity.
 HASHES = ("weights_sha256", "architecture_sha256")
-# Increase it when a field changes its meaning or is removed.
+# To be increased when a field changes its meaning or is removed.
 SCHEMA = 1
 
 
@@ -121,7 +121,9 @@ class Record:
             if key in values:
                 given[one.name] = _checked(one, values[key])
         if not {"layer", "channel", "status"} <= given.keys():
-            raise ValueError("Expected a record with layer, channel and status. Received: less.")
+            raise ValueError(
+                "Expected a record with layer, channel and status. Received: a record without them."
+            )
         given |= {name: tuple(given[name]) for name in _TUPLES if given.get(name) is not None}
         return cls(**given)
 

@@ -22,12 +22,13 @@ class Settings:
     Attributes:
         model: Name of a network in `c3dvis.models`; ignored if `keras_model` is given.
         weights: Weight file for it; None uses the bundled weights.
-        keras_model: File of a Keras model of your own.
+        keras_model: File of your own Keras model.
         labels: Text file with one class name per line; None uses the network's own.
-        input: Name of your own model's input that takes the clips; None is the only one that does.
-        output: Name of its output to show; None is the only one.
+        input: Name of your own model's input that takes the clips; None means the only one that
+            does.
+        output: Name of its output to show; None means the only one.
         value_range: Lowest and highest input value of your own model.
-        steps: Steps of the optimizer per clip.
+        steps: Number of optimization steps per clip.
         parametrization: "fourier" or another of `c3dvis.maximize.parametrizations`.
         colours: See `Maximizer`.
         size: `(height, width)` of the clips. A network of `c3dvis.models` is built for it; None
@@ -36,7 +37,7 @@ class Settings:
         seed: Seed of the run. A unit's clip depends on it, its layer and its channel.
         fps: Frames per second of the clips.
         compare: Number of held-out clips of `c3dvis.motion` to score for comparison.
-        dtype: "bfloat16" computes the network in it, see `Maximizer`; None is its own.
+        dtype: "bfloat16" computes the network in it, see `Maximizer`; None means its own.
         batch_size: Clips per batch; None chooses it.
     """
 

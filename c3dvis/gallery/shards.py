@@ -1,4 +1,4 @@
-"""Shards: several runs that write one folder at once, each a share of its units.
+"""Shards: several runs that write to one folder at the same time, each a share of its units.
 
 The runs do not communicate. Each holds its shard's lock in the shared folder, which the system
 frees when a run ends, even if it is killed.
@@ -31,8 +31,8 @@ class Shard:
     """A share of the work.
 
     Attributes:
-        number: From 1.
-        count: Of all shards.
+        number: Number of the shard, from 1.
+        count: Number of all shards.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """Every `count`-th, so that each shard gets some of each layer.
+        """Every `count`-th item, so that each shard gets some of each layer.
 
         >>> Shard(2, 3).share("abcdefgh")
         ['b', 'e', 'h']
@@ -137,7 +137,7 @@ def _of_slurm() -> Shard:
         ) from None
     if not 1 <= shard.number <= shard.count:
         raise ValueError(
-            "Expected an array whose numbers follow each other, such as --array=1-16. Received: "
+            "Expected an array of consecutive numbers, such as --array=1-16. Received: "
             f"task {number} of {count} from {lowest}; give --shard K/N."
         )
     return shard

@@ -30,7 +30,7 @@ _SIDE = 112
 
 
 def write(out: str | Path, *, report: Callable[[str], None] | None = None) -> list[Path]:
-    """Writes a contact sheet a layer of a gallery, from the clips that are there.
+    """Writes a contact sheet for each layer of a gallery, from the clips that are there.
 
     A sheet has four frames of each clip, from left to right, and the unit's number above them;
     units without a clip are left out. Layers without any clip have no sheet.

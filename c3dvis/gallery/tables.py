@@ -33,7 +33,7 @@ def plan_table(sections: Sequence[Section], finished: Sequence[Unit]) -> str:
         rows.append((what, chosen, str(len(section.units) - done), str(done)))
     total = [sum(int(row[column]) for row in rows) for column in (2, 3)]
     rows.append(("together", "", str(total[0]), str(total[1])))
-    return _table(("layer", "filters", "to make", "there already"), rows)
+    return _table(("layer", "filters", "to make", "already made"), rows)
 
 
 def ranges(channels: Sequence[int]) -> str:

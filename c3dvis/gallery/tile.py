@@ -1,4 +1,4 @@
-"""One unit as the pages show it."""
+"""One unit on the pages."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Tile:
         expected = (None, self.unit.label or str(self.unit.channel))
         if record.predicted_class in expected:
             return ""
-        return f"the network says: {visible(str(record.predicted_class))}"
+        return f"classified as {visible(str(record.predicted_class))}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -137,7 +137,7 @@ class Tile:
 
     @property
     def id(self) -> str:
-        """Its anchor in the page, independent of what else the page shows."""
+        """Its anchor in the page, whatever else the page shows."""
         return f"{self.unit.folder}-{self.unit.channel}"
 
     @property

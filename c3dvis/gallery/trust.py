@@ -26,16 +26,16 @@ if TYPE_CHECKING:  # pages are written without Keras
 FOLDER = "trust"
 EXPLANATION = (
     "Below a motion card, the page says how far to trust the clip. It describes the unit's "
-    "preference in words, with how well these predict its responses to real clips, or “can't "
-    "tell”. The machine interpretability score is the share of tasks in which the synthetic clips "
-    "identify the one of two unseen real clips that activates the unit more; chance is 50%. Beside "
-    "it stands the share for the unit's strongest and weakest real clips, which is mostly higher: "
-    "look at the real clips first. Path similarity is "
-    "how similar synthetic and real clips are in the layers before the unit. An alarm warns if "
-    "the clip activates the unit through other channels than real clips do."
+    "preference in words, with how well the words predict its responses to real clips, or says "
+    "“can't tell”. The machine interpretability score is the share of tasks in which the "
+    "synthetic clips identify the one of two unseen real clips that activates the unit more; "
+    "chance is 50%. The second share is that of the unit's strongest and weakest real clips, "
+    "which is usually higher: look at the real clips first. Path similarity is how similar "
+    "synthetic and real clips are in the layers before the unit. An alarm warns if the clip "
+    "activates the unit through different channels than real clips do."
 )
 """Explanation of `Trust` for the page."""
-# Increase it when a value changes its meaning or is removed.
+# To be increased when a value changes its meaning or is removed.
 SCHEMA = 2
 # Maximum number of real clips to compare with; of more, so many are drawn.
 _MAX_CLIPS = 256
@@ -51,8 +51,8 @@ class Trust:
     Attributes:
         made_sha256: SHA-256 of the synthetic clip's GIF.
         real_clips: Number of real clips compared.
-        made_score: Score of `responses.video_mis`, explained by synthetic clips.
-        top_score: The same score, explained by the unit's strongest and weakest real clips.
+        made_score: Score of `responses.video_mis` with synthetic clips as explanation.
+        top_score: The same with the unit's strongest and weakest real clips as explanation.
         same_activations: See `responses.PathSimilarity`.
         same_way: See `responses.PathSimilarity`.
         fooled: Whether the alarm goes off.
@@ -179,7 +179,7 @@ def _interpretability(
 ) -> dict[int, dict[str, Any]]:
     """By channel, its interpretability scores, in numbers and words."""
     if len(shown) < _FOR_MIS:
-        sentence = f"Scores of the clips need {_FOR_MIS} real clips; there are {len(shown)}."
+        sentence = f"An interpretability score needs {_FOR_MIS} real clips; there are {len(shown)}."
         return {channel: {"interpretability": sentence} for channel in channels}
     space = responses.FeatureSpace(list(shown))
     by_synthetic, by_top = (
@@ -199,7 +199,7 @@ def _interpretability(
         sentence = by_synthetic.sentence(channel)
         top = float(by_top.scores[row])
         if np.isfinite(top):
-            sentence += f" Its strongest and weakest real clips do in {top:.0%}."
+            sentence += f" Its strongest and weakest real clips do so in {top:.0%}."
         values[channel] = {
             "made_score": float(by_synthetic.scores[row]),
             "top_score": top,
@@ -215,7 +215,7 @@ def _ways(
     from c3dvis.responses.alarms import NoLayersBefore
 
     if len(shown) < _FOR_PATHS:
-        sentence = f"Alarms need {_FOR_PATHS} real clips; there are {len(shown)}."
+        sentence = f"An alarm needs {_FOR_PATHS} real clips; there are {len(shown)}."
         return {channel: {"way": sentence} for channel in channels}
     try:
         ways = responses.path_similarity(
@@ -228,7 +228,7 @@ def _ways(
             preprocess=preprocess,
         )
     except NoLayersBefore:
-        sentence = "No layer lies before it whose channels could be compared."
+        sentence = "No earlier layer has channels that could be compared."
         return {channel: {"way": sentence} for channel in channels}
     return {
         channel: {

@@ -1,6 +1,6 @@
 """Clips that excite a unit of a network.
 
-Nothing here imports Keras until it is used.
+Keras is imported on first use.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ LEARNING_RATE = 0.1  # of the default optimizer, where none is given
 
 
 def check_preprocess(preprocess: Callable | None) -> None:
-    """Raises a ValueError for what is no function of clips."""
+    """Raises a ValueError for anything but a function of clips."""
     if preprocess is not None and not callable(preprocess):
         raise ValueError(
             "Expected preprocess= a function of clips in [0, 1] that returns what the network "
@@ -70,10 +70,10 @@ def check_options(options: Iterable[str], *takers: Callable) -> None:
 
 
 def several(callbacks: Any) -> Sequence[keras.callbacks.Callback]:
-    """Callbacks as `fit` takes them: several, one or None.
+    """Callbacks as a sequence for `fit`, from several, one or None.
 
     Raises:
-        ValueError: What is no callback.
+        ValueError: An object that is not a callback.
     """
     if callbacks is None:
         return ()
@@ -118,7 +118,7 @@ def check_transforms(
     """Transforms that keep the shape of a clip.
 
     Args:
-        given: By the user; None is the default ones.
+        given: By the user; None means the default ones.
         shape: `(T, H, W, C)` of the clip.
         defaults: For the objective.
         outputs: Shapes of what it reads, without the batch axis.
@@ -153,7 +153,7 @@ def _within_place(shape: tuple[int, ...], outputs: Sequence[tuple[int, ...]]) ->
 
 
 def several_regularizers(regularizers: Sequence[Callable] | None) -> tuple[Callable, ...]:
-    """Regularizers as a tuple; None is none. Raises a ValueError for one that is no list."""
+    """Regularizers as a tuple; None means none. Raises a ValueError for one that is not a list."""
     if regularizers is None:
         return ()
     if not isinstance(regularizers, Iterable):
@@ -183,11 +183,11 @@ def check_regularizers(regularizers: Sequence[Callable], shape: tuple[int, ...])
         except Exception:  # such as one for clips with a channel more: the step itself will tell
             continue
         if isinstance(penalty, (np.ndarray, np.generic)):
-            raise ValueError(f"{expected}. Received: one that returns an array of NumPy.")
+            raise ValueError(f"{expected}. Received: one that returns a NumPy array.")
 
 
 def start_clips(start: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:
-    """Clips to start from, one a unit, `(count, T, H, W, C)`.
+    """Clips to start from, one per unit, `(count, T, H, W, C)`.
 
     Args:
         start: One clip `(T, H, W, C)` for all units, or `count` of them.

@@ -99,7 +99,7 @@ class LaplacianGradient(Conditioning):
 
 
 def split(transforms: Sequence[keras.layers.Layer]) -> tuple[list, list]:
-    """Transforms to the gradient conditioning that they begin with, and the rest.
+    """Splits transforms into the gradient conditioning that they begin with, and the rest.
 
     Args:
         transforms: Layers of this module and of `c3dvis.maximize.transforms`, in their order.

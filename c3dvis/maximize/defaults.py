@@ -22,7 +22,7 @@ COLOURS = ("decorrelated", "opponent", "independent", "grey")
 
 # Of the optimizer. After 96, as many planted units are recovered, but scores are 5 % lower.
 STEPS = 128
-# Their random numbers are drawn before the first step, about 60 bytes a step and clip.
+# Their random numbers are drawn before the first step, about 60 bytes per step and clip.
 MOST_STEPS = 1_000_000
 
 
@@ -36,7 +36,7 @@ class Defaults:
         weight_decay: Weight decay of the optimizer; more gives less contrast in ignored places.
         spatial_exponent: See the parametrization "fourier".
         temporal_exponent: See the parametrization "fourier".
-        colours: Of any parametrization that is named.
+        colours: Colours of a parametrization given by name.
         is_local: Whether the clip is moved by little only, as a neuron looks at one place and time.
     """
 
@@ -64,7 +64,7 @@ CLASSES = Defaults(
 
 
 def of(objective: Objective) -> Defaults:
-    """The defaults for an objective: those of classes where it reads nothing but logits.
+    """The defaults for an objective; those of classes if it reads only logits.
 
     Example:
         >>> from c3dvis import objectives

@@ -25,46 +25,45 @@ STEPS_AT_ONCE = 8  # where none are given
 
 
 class Maximizer(InputOptimizer):
-    """Makes clips that raise an objective; one compiled step serves all its units.
+    """Makes clips that maximize an objective; one compiled step serves all its units.
 
-    The network is cut at the deepest layer that the objective reads, and frozen. `make` is the
-    short way in; `restart`, `fit` on `steps_of` and `decode` are its parts, for those who want
-    their own callbacks and loops.
+    The network is cut at the deepest layer that the objective reads, and frozen. Call `make` for
+    the clips, or its parts `restart`, `fit` on `steps_of` and `decode` for your own callbacks and
+    loops.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:7",
-            the name of a class, ... Other units of the same kind can be given to `make`.
+        objective: What to maximize: an objective, or anything that `objectives.of` accepts, such as
+            "conv3b:7" or the name of a class. Other units of the same kind can be given to `make`.
         parametrization: "fourier", another of `parametrizations.names()`, or a `Parametrization`.
-        colours: Of a parametrization that is named: "decorrelated" holds to those of natural
-            pictures, "opponent" and even more "independent" follow the unit, and "grey" leaves them
-            out. None is decorrelated ones for classes and opponent ones for filters and neurons.
-        transforms: Layers of `c3dvis.maximize.transforms`; None is `transforms.default`, with what
-            `c3dvis.maximize.defaults` says of filters, neurons and classes.
-        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`; None is
+        colours: Colours of a parametrization given by name: "decorrelated" stays close to natural
+            colours, "opponent" and even more "independent" follow the unit's preference, and "grey"
+            has none. None means "decorrelated" for classes, "opponent" for filters and neurons.
+        transforms: Layers of `c3dvis.maximize.transforms`; None means `transforms.default`, with
+            the settings in `c3dvis.maximize.defaults` for filters, neurons and classes.
+        regularizers: Functions of clips `(N, T, H, W, C)` that return penalties `(N,)`; None means
             none.
-        frames: Frames of the clip; None is what the network takes.
-        size: `(height, width)` in pixels; None is what the network takes.
-        preprocess: Function of clips in [0, 1] that returns what the network takes.
-        batch_size: Most clips made at once; the objective's units are shared out evenly, unless
-            they depend on each other. None chooses it; where memory does not hold that many, half
-            as many are tried.
-        optimizer: A Keras optimizer, of which a copy is used, or its name; None is `ClipwiseAdam`.
-        learning_rate: Learning rate, or a schedule of `keras.optimizers.schedules`, which begins
-            anew with each batch; None is 0.1, or a given optimizer's own.
-        dtype: "bfloat16" computes the network in it, behind what comes before its first layer with
-            weights, and everything else in float32. On processors that have it, a step takes about
-            half as long. The gradient then points elsewhere by a little, the more the deeper the
-            layer: its cosine to float32's falls to 0.96 at C3D's conv5b. None computes as the
-            network does.
-        steps_per_execution: Steps in one run of the compiled graph. Callbacks see the last of
-            them.
-        input: Name of the input that takes the clips, where the network has several; None is the
-            only one that does.
-        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
+        frames: Frames of the clip; None means what the network takes.
+        size: `(height, width)` in pixels; None means what the network takes.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Maximum number of clips per batch; units are split evenly into batches, unless
+            they depend on each other. None chooses it. If memory runs out, it is halved.
+        optimizer: A Keras optimizer, of which a copy is used, or its name; None means
+            `ClipwiseAdam`.
+        learning_rate: Learning rate, or a schedule of `keras.optimizers.schedules`, which restarts
+            with each batch; None means 0.1, or a given optimizer's own.
+        dtype: "bfloat16" computes the network in bfloat16 from its first layer with weights on, and
+            everything else in float32. On processors that support it, a step takes about half the
+            time. The gradient differs slightly, more for deeper layers: its cosine with the float32
+            gradient falls to 0.96 at C3D's conv5b. None computes as the network does.
+        steps_per_execution: Number of steps per run of the compiled graph. Callbacks see only the
+            last of them.
+        input: Name of the input for the clips, if several could take them; None finds the only one.
+        inputs: Values of the other inputs by name; None uses neutral values. See
+            `models.one_input`.
 
     Raises:
-        ValueError: An objective that the network can't answer, or a size it can't take.
+        ValueError: An objective or a size that does not fit the network.
 
     Example:
         >>> from c3dvis import models, objectives
@@ -123,7 +122,7 @@ class Maximizer(InputOptimizer):
         new_optimizer = arguments.new_optimizer
         self._new_optimizer = functools.partial(new_optimizer, optimizer, learning_rate, usual)
         self._steps_in_execution = int(steps_per_execution)
-        # Clips that depend on each other are made at once, and nothing beside them.
+        # Clips that depend on each other make up a whole batch.
         self.batchwise = objective.batchwise or settings.batchwise
         # A matrix product of one row rounds differently from one of many rows.
         flat = any(len(output.shape) == 2 for output in self.tap.outputs)
@@ -135,7 +134,7 @@ class Maximizer(InputOptimizer):
         run.halving(self, lambda: None, batch_size=most)
 
     def allocate(self, batch_size: int) -> None:
-        """Sets up weights, optimizer and step anew, for batches of another size.
+        """Rebuilds weights, optimizer and step for batches of another size.
 
         Args:
             batch_size: Maximum number of clips per batch; see the class.
@@ -163,10 +162,10 @@ class Maximizer(InputOptimizer):
         return self.parametrization.latents
 
     def call(self, inputs, training=None):
-        """Scores of the clips as they are now, `(N,)`, under one draw of the transforms.
+        """Scores of the current clips, `(N,)`, under one draw of the transforms.
 
         Returns:
-            Scores less penalties; in training, the scores alone beside them.
+            Scores minus penalties; in training, the scores alone as well.
         """
         unit_indices, uniforms = inputs
         clips = transforms.apply(self.conditioning, self.parametrization.decode(), uniforms)
@@ -188,7 +187,7 @@ class Maximizer(InputOptimizer):
         return step(*arguments) if self.run_eagerly else autodiff.no_inline(step)(*arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """What is minimized: penalties less scores, summed."""
+        """The loss: the sum of penalties minus scores."""
         return super().compute_loss(y_pred=-y_pred[0])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -221,7 +220,7 @@ class Maximizer(InputOptimizer):
         if self.batchwise and len(unit_indices) != self.batch_size:
             raise ValueError(
                 f"Expected {self.batch_size} units, as clips that depend on each other are made "
-                f"at once. Received: {len(unit_indices)}."
+                f"together. Received: {len(unit_indices)}."
             )
         if len(unit_indices) > self.batch_size:
             raise ValueError(
@@ -241,7 +240,7 @@ class Maximizer(InputOptimizer):
         return unit_indices
 
     def steps_of(self, unit_indices: np.ndarray, steps: int, *, seed: int = 0):
-        """What `fit` feeds: `(unit_indices, uniforms)` with one row a clip and step."""
+        """The data for `fit`: `(unit_indices, uniforms)` with one row per clip and step."""
         count = sum(transform.uniforms for transform in self.transforms)
         own = run.clip_seeds(self.objective, unit_indices, seed, stream=run.TRANSFORMS)
         each = [np.random.default_rng(one).random((steps, count), np.float32) for one in own]
@@ -261,7 +260,7 @@ class Maximizer(InputOptimizer):
         """Makes a clip for every unit, `batch_size` at a time.
 
         Args:
-            objective: Units to make clips for; None is all those of the constructor.
+            objective: Units to make clips for; None means all those of the constructor.
             steps: Steps of the optimizer.
             seed: The same seed makes the same clip, whatever else is in its batch.
             start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit
@@ -275,7 +274,7 @@ class Maximizer(InputOptimizer):
 
         Raises:
             ValueError: A unit or setting out of range.
-            MemoryError: Memory does not hold the fewest clips that can be made at once.
+            MemoryError: Memory does not hold the smallest batch.
         """
         objective = self.objective if objective is None else objectives.of(objective, self)
         run.check(steps, seed)
@@ -313,7 +312,7 @@ class Maximizer(InputOptimizer):
         return self.results(unit_indices)
 
     def results(self, unit_indices: np.ndarray) -> list[MaximizedClip]:
-        """What has become of the clips that `restart` began, and `fit` on `steps_of` raised.
+        """Results of the clips that `restart` began and `fit` on `steps_of` optimized.
 
         A clip that failed gets back the last latents that had a finite score.
 
@@ -337,12 +336,12 @@ class Maximizer(InputOptimizer):
         return results
 
     def scores(self, clips, objective: Objective) -> np.ndarray:
-        """Scores `(N,)` of as many clips `(N, T, H, W, C)` as the objective has units, in turn."""
+        """Scores `(N,)` of clips `(N, T, H, W, C)`, each for the unit of the same index."""
         unit_indices = self._unit_indices(objective)
         return ops.convert_to_numpy(sum(self._term_scores(self.plain(clips), clips, unit_indices)))
 
     def plain(self, clips):
-        """Clips as a network takes them, without transforms: over plain grey, where transparent.
+        """Clips as the network's input, without transforms; transparent ones over plain grey.
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1], or with one channel more where they are transparent.

@@ -1,4 +1,4 @@
-"""Clips that excite units of a network, in one call."""
+"""`maximize`: clips that excite units of a network, in one call."""
 
 import math
 from collections.abc import Sequence
@@ -30,17 +30,19 @@ def maximize(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise, an objective or what `objectives.of` takes for one: "conv3b:0-7",
-            the name of a class, its index, a list of these. One clip is made for each unit.
-        steps: Steps of the optimizer; None is 128, or the last of the snapshots.
+        objective: What to maximize: an objective, or anything that `objectives.of` accepts, such as
+            "conv3b:0-7", the name or index of a class, or a list of these. One clip is made for
+            each unit.
+        steps: Steps of the optimizer; None means 128, or the last of the snapshots.
         seed: The same seed makes the same clips.
         start: Clip `(T, H, W, C)` in [0, 1] to start from (deep dream), or one for each unit, with
             the parametrizations "pixels" and "fourier"; None starts from noise.
-        snapshots: Numbers of steps, such as `(1, 16, 64)`, after which the clips are returned as
-            they are then, to 1/255; None returns them at the end.
+        snapshots: Numbers of steps, such as `(1, 16, 64)`, after which the clips are returned, in
+            steps of 1/255; None returns the final clips only.
         callbacks: Keras callbacks of `fit`, or one.
         verbose: As in `fit`.
-        **options: Those of `Maximizer`: parametrization, transforms, regularizers, size, input, ...
+        **options: Options of `Maximizer`: parametrization, transforms, regularizers, size, input,
+            ...
 
     Returns:
         float32 `(len(objective), T, H, W, C)` in [0, 1]; with snapshots

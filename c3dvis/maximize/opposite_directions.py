@@ -23,12 +23,12 @@ class BothWays:
     """Two clips made for a unit, which drift in a direction and in the opposite one.
 
     Attributes:
-        direction: Degrees: 0 is right, 90 up.
+        direction: Direction in degrees: 0 is right, 90 up.
         along: The clip that drifts in that direction, and its score.
         against: The one that drifts in the opposite direction.
-        along_backward: Score of the first one with its frames from last to first, so that it
-            drifts in the opposite direction.
-        against_backward: The same of the second one, which then drifts in the direction.
+        along_backward: Score of the first one played backward, so that it drifts in the opposite
+            direction.
+        against_backward: The same for the second one, which then drifts in the given direction.
     """
 
     direction: float
@@ -80,7 +80,7 @@ def both_ways(
         steps: Steps of the optimizer.
         seed: The same seed makes the same clips.
         verbose: As in `fit`.
-        **options: Those of `Maximizer`, but for `parametrization` and `batch_size`.
+        **options: Options of `Maximizer`, but for `parametrization` and `batch_size`.
 
     Returns:
         One for each unit, in order.

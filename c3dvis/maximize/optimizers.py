@@ -11,12 +11,12 @@ _EPSILON = 1e-15
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class ClipwiseAdam(keras.optimizers.Optimizer):
-    """Adam with one second moment a clip rather than one a weight.
+    """Adam with one second moment per clip rather than one per weight.
 
-    Adam divides each weight's gradient by its own size, so the frequencies or pixels that a unit
-    does not ask for move as far as those that it asks for. Here the gradient of a clip keeps its
-    direction, and only its length is brought to a common measure: units whose activations differ
-    by orders of magnitude take equal steps, and what no unit asks for fades under weight decay.
+    Adam divides each weight's gradient by its own size, so frequencies or pixels that do not matter
+    to a unit move as far as those that do. Here the gradient of a clip keeps its direction, and
+    only its length is normalized: units whose activations differ by orders of magnitude take equal
+    steps, and whatever does not matter fades under weight decay.
 
     It is NovoGrad's layer-wise second moment (Ginsburg et al. 2019,
     https://arxiv.org/abs/1905.11286) taken over clips, with Adam's bias corrections.
@@ -26,10 +26,10 @@ class ClipwiseAdam(keras.optimizers.Optimizer):
         beta_1: Decay of the moving mean of gradients.
         beta_2: Decay of the moving mean of their squares; short, as gradients grow manifold in the
             first steps.
-        weight_decay: Times the learning rate: the share of a weight that is lost in a step. What
-            the network does not hold on to fades to grey. More, such as 1, gives clips that other
-            networks recognise more and that show less of what the unit asks for.
-        **kwargs: Those of `keras.optimizers.Optimizer`.
+        weight_decay: Times the learning rate, the share of a weight that is lost per step. What the
+            network does not need fades to grey. Larger values, such as 1, give clips that other
+            networks recognise better and that show less of the unit's preference.
+        **kwargs: Arguments of `keras.optimizers.Optimizer`.
 
     Example:
         >>> ClipwiseAdam(0.2).get_config()["weight_decay"]

@@ -1,4 +1,4 @@
-"""Penalties that make clips smoother. Each is a function of clips that returns one number a clip.
+"""Penalties that make clips smoother: functions of clips that return one number per clip.
 
 All are in units of activation and per pixel: a weight means the same for clips of any size.
 """
@@ -20,7 +20,7 @@ _ALL = (1, 2, 3, 4)
 class Regularizer:
     """A penalty on clips; a subclass is a frozen dataclass whose fields are its weights.
 
-    Weights below 0, and those that are no number, are refused.
+    Weights must be numbers of 0 or more.
     """
 
     def __post_init__(self):
@@ -34,7 +34,7 @@ class Regularizer:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, float]:
-        """The arguments that make one like it, as Keras objects have them."""
+        """The constructor's arguments, as for Keras objects."""
         return dict(vars(self))
 
     @classmethod
@@ -88,19 +88,19 @@ class TotalVariation(Regularizer):
 class TemporalSmoothness(Regularizer):
     """Mean squared first and second differences between frames: change, and change of change.
 
-    The first makes a clip slow; the second lets it go, but steadily: what moves or brightens
-    evenly costs nothing, what flickers or jerks does. Squares weigh what changes fast more than
-    `TotalVariation` does and leave slow change nearly free.
+    The first makes a clip slow. The second allows steady change: even motion or brightening costs
+    nothing, flicker and jerks do. Squares penalize fast change more than `TotalVariation` does and
+    leave slow change nearly free.
 
     Args:
-        first: Weight of the squared difference of neighbouring frames. Frames that are black and
-            white in turn cost this.
-        second: Weight of the squared difference of neighbouring differences. Frames that are black
-            and white in turn cost 4 times this.
+        first: Weight of the squared difference of neighbouring frames. Frames that alternate
+            between black and white cost this.
+        second: Weight of the squared difference of neighbouring differences. Frames that alternate
+            between black and white cost 4 times this.
 
     Example:
         >>> import numpy as np
-        >>> ramp = np.linspace(0, 1, 6, dtype="float32").reshape(1, 6, 1, 1, 1)  # 0.2 a frame
+        >>> ramp = np.linspace(0, 1, 6, dtype="float32").reshape(1, 6, 1, 1, 1)  # 0.2 per frame
         >>> change, jerk = TemporalSmoothness(first=1), TemporalSmoothness(second=1)
         >>> float(change(ramp)[0]), float(jerk(ramp)[0])
         (0.04, 0.0)
@@ -152,8 +152,8 @@ class Norm(Regularizer):
 class Blur(Regularizer):
     """Mean squared difference from a blurred copy, in space and in time, weighted apart.
 
-    The copy is blurred by the kernel 1, 4, 6, 4, 1. So what is finer than a few pixels costs, and
-    what is coarser is free, steep edges too (in the spirit of Yosinski et al. 2015,
+    The copy is blurred by the kernel 1, 4, 6, 4, 1. So detail finer than a few pixels costs, and so
+    do steep edges, but anything coarser is free (in the spirit of Yosinski et al. 2015,
     https://arxiv.org/abs/1506.06579, who blur the picture itself at every few steps).
 
     Args:

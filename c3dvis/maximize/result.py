@@ -13,9 +13,10 @@ class MaximizedClip:
 
     Attributes:
         clip: float32 `(T, H, W, C)` in [0, 1]; with one channel more where it is transparent.
-        score: The objective's score of this clip, without transforms; over grey if transparent.
-        status: "ok"; "no gradient" where nothing changed the score; "failed" where the score
-            became NaN or infinite, and the clip is the last one before.
+        score: The objective's score of this clip without transforms, over grey if it is
+            transparent.
+        status: "ok"; "no gradient" if nothing changed the score; "failed" if the score became NaN
+            or infinite, and the clip is the last one before that.
         failed_step: Step from 0 at which it failed, else None.
     """
 

@@ -56,7 +56,7 @@ def halving(
     Args:
         maximizer: Its batch size is halved.
         work: Uses the maximizer.
-        batch_size: Initial batch size; None is the maximizer's own.
+        batch_size: Initial batch size; None means the maximizer's own.
 
     Raises:
         MemoryError: Memory does not hold the smallest batch.
@@ -73,8 +73,8 @@ def halving(
             if size <= maximizer.min_batch_size:
                 raise MemoryError(
                     f"Expected memory for {size} clips of shape {maximizer.clip_shape} at once, "
-                    "the fewest that can be made. Give a smaller size= or fewer frames= where the "
-                    "network takes them, dtype='bfloat16', or a layer less deep."
+                    "the smallest possible batch. Use a smaller size= or fewer frames= if the "
+                    "network accepts them, dtype='bfloat16', or an earlier layer."
                 ) from error
             batch_size = max(size // 2, maximizer.min_batch_size)
 
@@ -96,7 +96,7 @@ def check(steps: int, seed: int) -> None:
 def clip_seeds(
     objective: Objective, unit_indices: np.ndarray, seed: int, *, stream: int
 ) -> list[list[int]]:
-    """Seeds for `np.random.default_rng`, one a clip, of its unit and the run's seed alone.
+    """Seeds for `np.random.default_rng`, one per clip, of its unit and the run's seed alone.
 
     Args:
         objective: Its layers are part of the seeds.

@@ -1,4 +1,4 @@
-"""Scores of real clips, for all units of objectives at once."""
+"""Scores of real clips for all units of objectives, in one pass."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -46,12 +46,12 @@ def scores(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: Its units are the columns of the result; or several objectives. Each is what
-            `objectives.of` takes, though a list is always several. One that compares clips, such as
-            a diversity, compares all those of an array.
+        objective: Its units are the columns of the result; or several objectives. Each is anything
+            that `objectives.of` accepts, but a list always means several objectives. One that
+            compares clips, such as a diversity, compares all those of an array.
         clips: `(N, T, H, W, C)` in [0, 1], or an iterable of such batches.
-        preprocess: Function of clips in [0, 1] that returns what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Returns:
         float32 `(clips, len(objective))`; a list of these for several objectives.

@@ -61,7 +61,7 @@ def temporal_energy(clips: np.ndarray) -> np.ndarray:
     """Mean squared difference of neighbouring frames, float32 `(N,)`.
 
     Args:
-        clips: `(N, T, H, W, C)` in [0, 1]; where frames are black and white in turn it is 1.
+        clips: `(N, T, H, W, C)` in [0, 1]; it is 1 if frames alternate between black and white.
 
     Returns:
         float32 `(N,)`, from 0 to 1.
@@ -85,8 +85,8 @@ def slow_to_fast(
 ) -> SlowToFast:
     """Clips of the same units under temporal penalties from heavy to none.
 
-    A unit of a video network can like several speeds, or one, or not care; the unregularized clip
-    shows only what is strongest. Here each unit is shown with a penalty on its `temporal_energy` E,
+    A unit of a video network can prefer several speeds, one, or none; the unregularized clip shows
+    only what is strongest. Here each unit is shown with a penalty on its `temporal_energy` E,
 
         score(clip) - weight * (score(free) - score(start)) * E(clip) / E(free),
 
@@ -102,14 +102,14 @@ def slow_to_fast(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        objective: What to raise, as in `maximize`; all units are shown at all weights.
+        objective: What to maximize, as in `maximize`; all units are shown at all weights.
         weights: Shares, 0 or more, in any order; 0 is the clip of `maximize`, unless a better one
             is found on the way.
         steps: Steps of the optimizer for each clip.
-        seed: The same seed makes the same clips, whatever units are made beside them.
-        regularizers: Functions of clips that return penalties, besides the temporal one; None is
+        seed: The same seed makes the same clips, whatever other units are in the batch.
+        regularizers: Functions of clips that return penalties, besides the temporal one; None means
             none.
-        **options: Those of `Maximizer`.
+        **options: Options of `Maximizer`.
 
     Returns:
         The clips, their scores and temporal energies. One trace serves all weights.
@@ -166,7 +166,7 @@ class _TemporalPenalty(keras.layers.Layer):
         return self.weight * TemporalSmoothness(first=1.0)(clips)
 
     def set_clip_weights(self, weights: np.ndarray, batch_size: int) -> None:
-        """Weights `(units,)` for a batch, which a maximizer fills with units over again."""
+        """Sets weights `(units,)` for a batch, which a maximizer fills up by repeating units."""
         if self.weight.shape != (batch_size,):
             del self.weight
             self.weight = self._zeros(batch_size)

@@ -1,4 +1,4 @@
-"""What is tracked of each clip while it is optimized."""
+"""What is tracked for each clip during optimization."""
 
 from __future__ import annotations
 

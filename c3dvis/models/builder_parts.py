@@ -78,7 +78,7 @@ def checked_shape(
         reason: Why, to follow "at least ... pixels", such as ", as C3D halves them four times".
 
     Raises:
-        ValueError: If it is no such shape, or an axis is too short.
+        ValueError: If it is not such a shape, or an axis is too short.
     """
     if given is None:
         return published

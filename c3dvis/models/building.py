@@ -15,8 +15,8 @@ def build(name: str, /, *, weights: str | os.PathLike | None = "bundled", **kwar
     """Builds a network of the table.
 
     It takes clips of the published size, `Entry.shape`, unless `input_shape` is given. (Commands
-    build large networks smaller by default, see `Entry.command_shape`.) If the names of its classes
-    are known and it has as many outputs, they become the tuple `network.class_names`.
+    build large networks smaller by default, see `Entry.command_shape`.) If its class names are
+    known and match the number of outputs, they become the tuple `network.class_names`.
 
     Args:
         name: One of `names()`.

@@ -47,7 +47,7 @@ class CaffeInput(Preprocessing):
     """RGB in [0, 1] to what a Caffe network reads: 0 to 255, blue first, minus channel means.
 
     Args:
-        means: Of blue, green and red, in grey levels of 0 to 255.
+        means: Means of blue, green and red, in grey levels of 0 to 255.
     """
 
     def __init__(self, means: Sequence[float] = SPORTS1M_MEANS, **kwargs):
@@ -90,8 +90,8 @@ def C3D(
             Without the top, T, H and W may be None.
         classes: Number of classes; Sports-1M has 487.
         classifier_activation: Activation of fc8; None for logits.
-        include_preprocessing: Whether the network takes RGB in [0, 1] and begins by turning it
-            into Caffe's input (`CaffeInput`). Without it, it takes that input, of any C.
+        include_preprocessing: Whether the network takes RGB in [0, 1] and converts it to Caffe's
+            input (`CaffeInput`). If False, it takes Caffe's input, with any C.
         name: Name of the model.
         width: Factor of the channels of all convolutions and of the units of fc6 and fc7.
         pool5: "caffe", as the network was trained, or "symmetric", as in a widespread Keras copy

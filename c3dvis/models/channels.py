@@ -36,7 +36,7 @@ def channels_last(network: keras.Model) -> keras.Model:
         network itself where no layer has its channels first. Outputs with channels have them last.
 
     Raises:
-        ValueError: A layer with channels first in a wrapper, a ConvLSTM or a layer of one's own.
+        ValueError: A layer with channels first in a wrapper, a ConvLSTM or a custom layer.
 
     Example:
         >>> import keras

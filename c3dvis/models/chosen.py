@@ -1,6 +1,6 @@
-"""The network chosen on a command line: a name of the table, or a file of one's own.
+"""The network chosen on a command line: a name of the table, or your own model file.
 
-Nothing here imports Keras until the network is loaded.
+Keras is imported when the network is loaded.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ class Choice(Protocol):
         model: Name of a network in `c3dvis.models`; ignored where `keras_model` is given.
         weights: File of weights for it, or the name of published ones; None takes those that come
             with c3dvis.
-        keras_model: File of a Keras model of one's own.
-        input: Name of its input that takes the clips; None is the only one that does.
-        output: Name of the output to read; None is the only one.
-        value_range: Lowest and highest value of its input; None is 0 and 1.
-        labels: Text file with the name of one class a line; None takes the network's own.
-        frames: Frames that a network of `c3dvis.models` is built for; None as in `command_shape`.
+        keras_model: File of your own Keras model.
+        input: Name of its input that takes the clips; None means the only one that does.
+        output: Name of the output to read; None means the only one.
+        value_range: Lowest and highest value of its input; None means 0 and 1.
+        labels: Text file with one class name per line; None takes the network's own.
+        frames: Number of frames that a network of `c3dvis.models` is built for; None as in
+            `command_shape`.
         size: `(height, width)` that it is built for; None likewise.
     """
 
@@ -59,7 +60,7 @@ def add_arguments(group: Any) -> None:
     """Adds --model, --keras-model, --weights, --labels, --input, --output and --value-range."""
     one = group.add_mutually_exclusive_group()
     one.add_argument(
-        "--model", metavar="NAME", help=f"name of a network of c3dvis (default {models.DEFAULT})"
+        "--model", metavar="NAME", help=f"name of a c3dvis network (default {models.DEFAULT})"
     )
     one.add_argument(
         "--keras-model",
@@ -70,8 +71,8 @@ def add_arguments(group: Any) -> None:
         "--weights",
         metavar="FILE",
         help=(
-            "weight file for it, or kinetics400 for i3d, downloaded once (default: the weights "
-            "that come with c3dvis)"
+            "weight file, or kinetics400 for i3d, downloaded once (default: the weights that come "
+            "with c3dvis)"
         ),
     )
     group.add_argument("--labels", metavar="FILE", help="text file with one class name per line")
@@ -79,14 +80,14 @@ def add_arguments(group: Any) -> None:
         "--input",
         metavar="NAME",
         help=(
-            "of your own model with several inputs: the one that takes the clip (default: the "
-            "only one that can; the others are held at grey or 0)"
+            "input that takes the clip, if your own model has several (default: the only one that "
+            "can; the others are held at grey or 0)"
         ),
     )
     group.add_argument(
         "--output",
         metavar="NAME",
-        help="of your own model with several outputs: the one to show or explain",
+        help="output to show or explain, if your own model has several",
     )
     group.add_argument(
         "--value-range",
@@ -103,23 +104,27 @@ def add_size_arguments(group: Any, *, any_size: tuple[int, int] | None = None) -
     Args:
         group: Group of the parser.
         any_size: Default frames and pixels of commands that read real clips (`for_real_clips`), for
-            a model of one's own that takes any; None in commands that synthesize clips.
+            your own model that takes any; None in commands that synthesize clips.
     """
     frames, side = ("", "") if any_size is None else (f", or {n}" for n in any_size)
     group.add_argument(
         "--frames",
         type=whole(1),
         metavar="N",
-        help="frames of a clip; a network of c3dvis is built for them (default: as published, but "
-        f"16 for i3d; what your own model takes{frames})",
+        help=(
+            "frames per clip; a c3dvis network is built for this number (default: as published, "
+            f"but 16 for i3d; what your own model takes{frames})"
+        ),
     )
     small = ", but 112 for i3d and tsm" if any_size is None else ""
     group.add_argument(
         "--size",
         type=size_argument,
         metavar="PIXELS",
-        help="pixels, such as 64, or height x width, such as 48x64; a network of c3dvis is built "
-        f"for it (default: as published{small}; what your own model takes{side})",
+        help=(
+            "pixels, such as 64, or height x width, such as 48x64; a c3dvis network is built for "
+            f"this size (default: as published{small}; what your own model takes{side})"
+        ),
     )
 
 
@@ -132,7 +137,7 @@ def check_arguments(parser: argparse.ArgumentParser, chosen: argparse.Namespace)
             if getattr(chosen, name) is not None:
                 option = f"--{name.replace('_', '-')}"
                 parser.error(
-                    f"argument {option}: only for --keras-model; other networks know theirs"
+                    f"argument {option}: only for --keras-model; c3dvis networks do not need it"
                 )
     if chosen.value_range is not None:
         low, high = chosen.value_range
@@ -156,7 +161,8 @@ def check_network(choice: Choice) -> None:
         name = entry.published
         fetched = "" if name is None else f"; --weights {name} fetches the published ones, once"
         raise ValueError(
-            f"Expected --weights FILE, as none come with {entry.name!r}{fetched}. Received: none."
+            f"Expected --weights FILE, as no weights come with {entry.name!r}{fetched}. "
+            "Received: none."
         )
 
 
@@ -209,7 +215,7 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
     held = held_inputs.neutral_values(network, choice.input or names[0]) if names else {}
     if held:
         listed = ", ".join(f"{name!r} at {value:g}" for name, value in held.items())
-        warnings.warn(f"held: {listed}; in Python inputs= gives other values", stacklevel=2)
+        warnings.warn(f"held constant: {listed}; in Python, inputs= sets others", stacklevel=2)
     outputs = graph.output_names(network)
     _check_name("--output", choice.output, outputs, "has several outputs")
     if choice.output is not None and len(outputs) > 1:
@@ -222,7 +228,7 @@ def _part(network: keras.Model, choice: Choice) -> keras.Model:
         if keras.backend.is_float_dtype(clip.dtype) and takes_bytes(network, clip):
             warnings.warn(
                 "the network takes values from 0 to 255, so clips in [0, 1] are multiplied by 255 "
-                "(--value-range 0 1 leaves them)",
+                "(--value-range 0 1 prevents this)",
                 stacklevel=2,
             )
     return held_inputs.one_input(network, choice.input, scaled=choice.value_range is None)
@@ -239,7 +245,7 @@ def _check_name(option: str, name: str | None, names: list[str], why: str) -> No
 
 
 def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
-    """`(T, H, W, C)` that a network of `c3dvis.models` is built for; None for one of your own.
+    """`(T, H, W, C)` that a network of `c3dvis.models` is built for; None for your own model.
 
     Raises:
         ValueError: An unknown network, or a size that it can't be built for.
@@ -250,7 +256,7 @@ def built_shape(choice: Choice) -> tuple[int, int, int, int] | None:
 
 
 def say_size(choice: Choice, say: Callable[[str], None]) -> None:
-    """Says how to get the published size where the network is built for another.
+    """Tells how to get the published size if the network is built for another.
 
     Such as "i3d at 16 x 112 x 112; published at 64 x 224 x 224: --frames 64 --size 224".
     """
@@ -275,7 +281,7 @@ def command_shape(
 
     Args:
         entry: The network's entry in the table.
-        frames: Frames; None is those of `entry.command_shape`, or else the published ones.
+        frames: Frames; None means those of `entry.command_shape`, or else the published ones.
         size: `(height, width)`; None likewise.
 
     Raises:
@@ -332,15 +338,16 @@ def training_data_note(choice: Choice) -> str | None:
         return None
     return (
         f"{choice.model} was trained on ten motions of coloured discs, not on real films: its "
-        "answer for any other clip means little. For real films use published weights, such as "
+        "predictions for other clips mean little. For real films use published weights, such as "
         "--model i3d --weights kinetics400."
     )
 
 
 def class_count(network: keras.Model) -> int:
-    """Number of classes; 0 where the output is not a score for each class, or frame and class.
+    """Number of classes; 0 if the output is not a score for each class, or for each frame and
+    class.
 
-    An output with places counts too if it ends in a softmax.
+    An output with positions counts too if it ends in a softmax.
     """
     from c3dvis.models import layers
 
@@ -353,7 +360,7 @@ def class_count(network: keras.Model) -> int:
 
 
 def segments(network: keras.Model) -> bool:
-    """Whether a network classifies each place of its output."""
+    """Whether a network classifies each position of its output."""
     from c3dvis.models import layers
 
     shape = network.output_shape

@@ -26,9 +26,9 @@ def clip_shape(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)`.
-        frames: Frames; None is the network's, or the default.
+        frames: Frames; None means the network's, or the default.
         size: `(height, width)`; None likewise.
-        default: `(T, H, W)` for axes that nothing else sets; None is an error.
+        default: `(T, H, W)` for axes that nothing else sets; None raises an error.
 
     Raises:
         ValueError: A network whose input isn't one clip, a size that it doesn't take, or clips too
@@ -58,7 +58,7 @@ def clip_shape(
         length = has or wants or otherwise
         if length is None:
             raise ValueError(
-                f"Expected a number for {name}, as this network takes any. Received: none."
+                f"Expected a number for {name}, as this network accepts any. Received: none."
             )
         shape.append(int(length))
     if own[3] is None:

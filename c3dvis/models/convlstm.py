@@ -1,4 +1,4 @@
-"""The convolutional LSTM that was compared with I3D for what each makes of order in time."""
+"""The convolutional LSTM that was compared with I3D in how they model temporal order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ConvLSTM(
             the rows and columns, so there is a smallest size: 127 x 127 by default.
         classes: Number of classes; Something-Something version 2 has 174.
         classifier_activation: Activation of the last layer; None for logits.
-        include_preprocessing: No effect: the network reads values in [0, 1] as they are.
+        include_preprocessing: No effect: the network takes values in [0, 1] directly.
         name: Name of the model.
         width: Factor of all filters.
         filters: Channels of each block; as many blocks as there are numbers.

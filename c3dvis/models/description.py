@@ -19,11 +19,11 @@ class LayerInfo:
 
     Attributes:
         name: As given to `objectives.channel`; `model/layer` inside a nested model, a wrapper such
-            as `TimeDistributed`, or a layer of one's own; `layer@1`, `layer@2` of calls of a layer
-            or model that the network calls several times.
+            as `TimeDistributed`, or a custom layer; `layer@1`, `layer@2` of calls of a layer or
+            model that the network calls several times.
         kind: Class of the layer, such as "Conv3D".
-        shape: Of its output without the batch axis, channels last; None if it has not one output.
-            Frames folded into the batch are its first axis.
+        shape: Output shape without the batch axis, channels last; None if it does not have exactly
+            one output. Frames folded into the batch are its first axis.
         weights: Whether the layer has weights of its own.
         reason: Why it can't be visualised, in words; None if it can.
         closed: Why layers inside it can't be reached, in words; None if there are none, or they
@@ -138,7 +138,7 @@ def _walk(
     Args:
         network: The model.
         folded: Rows of the batch for one clip, by the place of each call.
-        prefix: Of names.
+        prefix: Prefix of names.
         outer: Place of the model.
     """
     named = graph.named_calls(network)

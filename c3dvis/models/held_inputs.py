@@ -42,7 +42,7 @@ def one_input(
 
     Args:
         network: Functional or Sequential model; it is not changed.
-        input: Name of the input that takes the clips; None is the only one that does.
+        input: Name of the input that takes the clips; None means the only one that does.
         inputs: Values of other inputs by name, as the network takes them: a number, or an array
             without the batch axis.
         scaled: Whether clips in [0, 1] are multiplied by 255 for an input of integers, and for one

@@ -67,10 +67,10 @@ _HEAD_FRAMES = 2  # time steps in a window of the head's average pool
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class FlowInput(Preprocessing):
-    """Optical flow in pixels a frame to what I3D reads: clipped, then scaled to [-1, 1].
+    """Optical flow in pixels per frame to what I3D reads: clipped, then scaled to [-1, 1].
 
     Args:
-        bound: Longest step kept, in pixels a frame.
+        bound: Longest step kept, in pixels per frame.
 
     Example:
         >>> flow = keras.ops.convert_to_tensor([0.0, 10.0, 50.0])
@@ -110,7 +110,7 @@ def I3D(
     and `published_name` translate). The endpoints are layers: `Conv3d_1a_7x7`, `MaxPool3d_2a_3x3`,
     ..., `Mixed_5c`, `Logits`, `Predictions`. A unit such as `Mixed_3b.Branch_0.Conv3d_0a_1x1` is a
     ReLU, before it come its `.conv_3d` and its `.batch_norm`. The RGB network for 400 classes has
-    12,704,544 values, running means and variances among them.
+    12,704,544 parameters, including running means and variances.
 
     Args:
         include_top: Whether to add the head; without it the output is Mixed_5c.
@@ -122,8 +122,8 @@ def I3D(
             Without the top, H and W may be None too.
         classes: Number of classes; 400 or 600, for the Kinetics of that name.
         classifier_activation: Activation of Predictions; None for logits, the output of Logits.
-        include_preprocessing: Whether the network takes RGB in [0, 1], or flow in pixels a frame,
-            and begins by turning it into [-1, 1]. Without it, it takes that, of any C.
+        include_preprocessing: Whether the network takes RGB in [0, 1], or flow in pixels per frame,
+            and scales it to [-1, 1]. If False, it takes input in [-1, 1], with any C.
         name: Name of the model.
         modality: "rgb" for three channels, "flow" for two: horizontal, vertical.
         width: Factor of the channels of all convolutions but the last.

@@ -36,7 +36,7 @@ _MOVING_OPERATIONS = (
 # By network, by the `id` of an input.
 _cache: weakref.WeakKeyDictionary[keras.Model, dict[int, bool]] = weakref.WeakKeyDictionary()
 
-# A clip's value x has become `factor * x + offset`, numbers or one for each channel.
+# A clip's value x has become `factor * x + offset`; both are numbers, or arrays by channel.
 _Scaled = tuple[Any, Any]
 
 
@@ -80,7 +80,7 @@ def _suits_bytes(factor: Any, offset: Any) -> bool:
 
 
 def _ends(flat: graph.Graph, key: int) -> list[_Scaled]:
-    """What has become of an input's values where the first other operations read them."""
+    """How an input's values have been scaled where the first other operations read them."""
     scaled: dict[int, _Scaled] = {key: (1.0, 0.0)}
     ends = []
     for step in flat.steps:
@@ -103,7 +103,7 @@ def _is_equal(one: _Scaled, other: _Scaled) -> bool:
 
 
 def _after(step: graph.Step, before: _Scaled) -> _Scaled | None:
-    """What a step makes of values; None if it does more than scale, shift or move them."""
+    """The scaling after a step; None if it does more than scale, shift or move values."""
     factor, offset = before
     layer = step.layer
     while isinstance(layer, keras.layers.TimeDistributed):
@@ -125,7 +125,7 @@ def _after(step: graph.Step, before: _Scaled) -> _Scaled | None:
 
 
 def _calculated(operation: str, call: graph.Call, before: _Scaled) -> _Scaled | None:
-    """What arithmetic with one constant makes of values."""
+    """The scaling after arithmetic with one constant."""
     factor, offset = before
     (arguments, options) = call.arguments([_TENSOR])
     operands = [*arguments, *options.values()]

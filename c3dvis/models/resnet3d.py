@@ -67,8 +67,8 @@ def R3D(
         input_shape: `(T, H, W, C)`; `(16, 112, 112, 3)` if None. T, H and W may be any, or None.
         classes: Number of classes; Kinetics has 400.
         classifier_activation: Activation of `fc`; None for logits.
-        include_preprocessing: Whether the network takes RGB in [0, 1] and begins by standardizing
-            it (`Standardize`). Without it, it takes standardized clips, of any C.
+        include_preprocessing: Whether the network takes RGB in [0, 1] and standardizes it
+            (`Standardize`). If False, it takes standardized clips, with any C.
         name: Name of the model.
         width: Factor of the channels of all convolutions.
 
@@ -186,7 +186,7 @@ def R2Plus1D(
 
 
 def from_pytorch(name: str) -> tuple[str, str] | None:
-    """The layer, and its weight in PyTorch's words, of a tensor of torchvision's state dict."""
+    """The layer, and its weight in PyTorch's terms, for a tensor of torchvision's state dict."""
     layer, _, weight = name.rpartition(".")
     return (layer, weight) if layer else None
 

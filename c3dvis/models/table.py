@@ -1,7 +1,7 @@
 """The table of networks, readable without building them.
 
-To add a network: a file with its builder, in the manner of `keras.applications`, and its entry in
-`NETWORKS`. Nothing here imports Keras.
+To add a network, write a file with its builder, in the manner of `keras.applications`, and add its
+entry to `NETWORKS`. Nothing here imports Keras.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Entry:
         input: Its input, in words.
         paper: Where it was published.
         note: Another fact, in a sentence.
-        parameters: Number of its values, running means and variances among them.
+        parameters: Number of its parameters, including running means and variances.
         source: Where to get published weights, in words; empty if there are none, or if weights
             come with the package.
-        licence: Of the published weights, or of the code that they come with.
+        licence: Licence of the published weights, or of the code that they come with.
         layers: Default layers of a gallery; None for every convolution.
         shape: Published `(T, H, W, C)` of its clips, the default of `build`.
         command_shape: Default `(T, H, W)` of the gallery, small enough for a laptop. Commands that
-            read real clips use its T with the published H and W. None is the published one.
+            read real clips use its T with the published H and W. None means the published one.
         fixed_by: Layers that fit the published size only, in words; empty if the weights serve
             other sizes too.
     """
@@ -218,7 +218,7 @@ NETWORKS = (
         _I3D,
         name="i3d-flow",
         kwargs={"modality": "flow"},
-        input="64 frames of 224 x 224, optical flow in pixels a frame",
+        input="64 frames of 224 x 224, optical flow in pixels per frame",
         note="The flow stream of I3D; values beyond 20 pixels are clipped.",
         published=None,
         parameters=12_682_592,

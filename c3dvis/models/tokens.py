@@ -2,8 +2,8 @@
 
 Nothing is guessed from numbers of tokens: the places are followed from the patch embedding, or from
 the last volume of a convolutional stem, through the network's reshapes, transposes, rolls, slices
-and concatenations. So class tokens are told from places, and windows, shifted ones too, frames in
-the batch and attention divided into time and space are undone as the network itself has done them.
+and concatenations. This separates class tokens from places, and undoes windows (also shifted ones),
+frames in the batch and attention divided into time and space exactly as the network applies them.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def layout(
 
     Args:
         network: Functional or Sequential model that takes clips.
-        layer: Name of a layer, as `c3dvis.models.layers` has it.
+        layer: Name of a layer, see `c3dvis.models.layers`.
         clip_shape: `(T, H, W, C)`.
         grid: Frames, rows and columns of the patches; None finds the patch embedding, a
             convolution of clips or frames whose stride is its kernel, or else the last volume
@@ -205,10 +205,10 @@ def follow(
     """The ids of the tokens of one clip in each tensor of a network that has them, by key.
 
     Args:
-        steps: Those of the network, or of its part.
-        network: Where the patch embedding is looked for.
+        steps: Steps of the network, or of a part of it.
+        network: Network in which to find the patch embedding.
         clip_shape: `(T, H, W, C)`.
-        grid: That of the patches, if it is known.
+        grid: Grid of the patches, if known.
 
     Returns:
         Ids as `Layout` has them, of tensors that have tokens, and the grid.
@@ -221,14 +221,14 @@ def follow(
     reached = graph.reached(steps)
     for step in steps.steps:
         if not reached.intersection(step.outputs):
-            continue  # weights and positions are no tokens
+            continue  # weights and positions are not tokens
         known.update(follower.outputs(step, known))
     whole = {key: _of_one_clip(ids) for key, ids in known.items()}
     return {key: ids for key, ids in whole.items() if ids is not None}, chosen
 
 
 class _Follower:
-    """Follows ids through steps: of two clips at once, as arrays without the channel axis."""
+    """Follows the ids of two clips through steps, as arrays without the channel axis."""
 
     def __init__(self, grid: Grid):
         self.grid = grid
@@ -286,7 +286,7 @@ class _Follower:
         return np.concatenate([self._fresh((len(ids), count), ids), ids], axis=1)
 
     def _fresh(self, shape: tuple[int, ...], beside: NDArray) -> NDArray[np.int64]:
-        """New ids for tokens that are no places, in rows of the same two clips."""
+        """New ids for tokens that are not places, in rows of the same two clips."""
         half = len(beside) // 2
         new = self.next_id + np.arange(half * math.prod(shape[1:])).reshape(half, *shape[1:])
         self.next_id += new.size
@@ -316,7 +316,7 @@ def _averaged(mean, ids: NDArray | None) -> NDArray[np.int64] | None:
 
     Args:
         mean: The operation `keras.ops.mean`.
-        ids: Of what it averages.
+        ids: Ids of what it averages.
     """
     axes = np.atleast_1d(-1 if ids is None or mean.axis is None else mean.axis)
     if ids is None or any(axis % (ids.ndim + 1) in (0, ids.ndim) for axis in axes):

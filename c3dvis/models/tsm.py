@@ -117,8 +117,8 @@ def TSM(
         input_shape: `(T, H, W, C)`; `(8, 224, 224, 3)` if None. T, H and W may be any, or None.
         classes: Number of classes; Kinetics has 400.
         classifier_activation: Activation of the mean logits; None for logits.
-        include_preprocessing: Whether the network takes RGB in [0, 1] and begins by standardizing
-            it (`Standardize`). Without it, it takes standardized clips, of any C.
+        include_preprocessing: Whether the network takes RGB in [0, 1] and standardizes it
+            (`Standardize`). If False, it takes standardized clips, with any C.
         name: Name of the model.
         width: Factor of the channels of all convolutions; each keeps at least 8, as one part of
             eight is shifted each way.
@@ -162,7 +162,7 @@ def TSM(
 
 
 def from_pytorch(name: str) -> tuple[str, str] | None:
-    """The layer, and its weight in PyTorch's words, of a tensor of the authors' checkpoints.
+    """The layer, and its weight in PyTorch's terms, for a tensor of the authors' checkpoints.
 
     There ResNet50 is `base_model`, and a shifted convolution is the `net` of its shift. The names
     of ResNet50 itself are known, too.

@@ -1,11 +1,11 @@
-"""What to raise, to explain or to rank clips by: an objective is a score, higher is better.
+"""What to maximize, explain or rank clips by: an objective is a score; higher is better.
 
-An objective names the layers it reads and maps their activations to one number a clip. It holds
-one unit or many: `channel("conv3b", range(64))` is 64 objectives at once, one clip each.
-Objectives add, subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3b", 8)`. Where an
-objective is taken, text and numbers are, too: "conv3b:7", the name of a class, its index (`of`).
+An objective names the layers it reads and maps their activations to one number per clip. It holds
+one unit or many: `channel("conv3b", range(64))` is 64 objectives, one clip each. Objectives add,
+subtract and scale: `channel("conv3b", 7) - 0.5 * channel("conv3b", 8)`. Wherever an objective is
+accepted, so are text and numbers, see `of`: "conv3b:7", the name or index of a class.
 
-| raise | with |
+| maximize | with |
 |---|---|
 | a filter, one of its neurons, its mean in one frame | `channel`, `neuron`, `frame` |
 | a whole layer (deep dream) | `layer` |
@@ -13,14 +13,14 @@ objective is taken, text and numbers are, too: "conv3b:7", the name of a class, 
 `log_odds` |
 | a mixture of filters | `direction`, `direction_neuron`, `interpolation` |
 | a class, alone or against the others | `logit`, `log_odds` |
-| likeness to a clip: its content, its style, what it is to a layer | `activation_difference`, \
+| similarity to a clip: its content, its style, what a layer sees in it | `activation_difference`, \
 `caricature` |
-| likeness or variety among the clips made | `alignment`, `diversity` |
+| similarity or diversity of the clips made | `alignment`, `diversity` |
 | any function of activations | `function` |
 | less of what a function of the clip measures | `- penalty(function)` |
 
-Nothing here imports Keras before a score is computed, so that commands which read finished folders
-start without it.
+Nothing here imports Keras before a score is computed, so commands that read finished folders start
+without it.
 """
 
 from c3dvis import lazy

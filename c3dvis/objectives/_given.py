@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def of(given: Any, network: keras.Model | None) -> Objective:
-    """The objective that text, a number or a list of them means for a network.
+    """Converts text, a number or a list of these to an objective of a network.
 
-    `maximize`, `attribute` and all else that takes an objective pass what they are given through
+    `maximize`, `attribute` and everything else that takes an objective converts its argument with
     this.
 
     Args:
@@ -76,7 +76,7 @@ def _of_text(text: str, network: keras.Model | None) -> Objective:
     named = next((name for name in (text, layer) if name in layers), None)
     if named is not None:
         raise ValueError(
-            f"Expected channels behind the layer, such as '{named}:0' or '{named}:0-3,7', or "
+            f"Expected channels after the layer, such as '{named}:0' or '{named}:0-3,7', or "
             f"objectives.layer({named!r}) for all of it. Received: {text!r}."
         )
     what = 'an objective: "layer:channel" or the name of a class'

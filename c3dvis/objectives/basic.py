@@ -1,4 +1,4 @@
-"""Objectives that read activations as they are: channels, neurons, frames and layers."""
+"""Objectives that read activations directly: channels, neurons, frames and layers."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ class Channel(Term):
     """Mean of a channel over the positions of the clip.
 
     Attributes:
-        where: Some of the positions; None is all.
+        where: Some of the positions; None means all.
     """
 
     where: Places | None = field(default=None, kw_only=True)
@@ -77,7 +77,7 @@ class Neuron(Term):
     """One position of a channel.
 
     Attributes:
-        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        position: `(t, y, x)` in the layer's own grid; None means the centre.
     """
 
     position: Position | None = None
@@ -101,7 +101,7 @@ class Frame(Term):
     """Mean of a channel over one of the layer's frames.
 
     Attributes:
-        frame: Index in the layer's own frames; None is the middle one.
+        frame: Index in the layer's own frames; None means the middle one.
     """
 
     frame: int | None = None
@@ -141,7 +141,7 @@ class Penalty(WholeTerm):
     """The value of a function of the clip itself.
 
     Attributes:
-        function: Of clips `(N, T, H, W, C)` in [0, 1]; returns `(N,)`.
+        function: Function of clips `(N, T, H, W, C)` in [0, 1] that returns `(N,)`.
     """
 
     function: Callable
@@ -164,10 +164,10 @@ def channel(
     Args:
         layer: Name of the layer, or the Keras layer itself.
         channels: One index from 0, or several: one clip each.
-        before_activation: Whether to read what is before the layer's own activation function.
-        where: Places over which the mean is taken: a frame, such as 3; slices of frames, rows and
-            columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array of a weight for each place, such
-            as a mask. They are the layer's own. None is all.
+        before_activation: Whether to read the layer before its own activation function.
+        where: Positions over which the mean is taken: a frame, such as 3; slices of frames, rows
+            and columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array with a weight for each
+            position, such as a mask. Positions are in the layer's own grid. None means all.
 
     Example:
         >>> from c3dvis import objectives
@@ -188,13 +188,13 @@ def neuron(
 ) -> Objective:
     """Activation of a channel at one position, before the layer's own activation function.
 
-    Behind a ReLU about half of all neurons are off at the start and would have no gradient; in
-    front of it they have one, and where it is on the value is the same.
+    After a ReLU, about half of all neurons are inactive at the start and have no gradient. Before
+    it, they have one, and an active neuron has the same value.
 
     Args:
         layer: Name of the layer.
         channels: One index from 0, or several: one clip each.
-        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        position: `(t, y, x)` in the layer's own grid; None means the centre.
         before_activation: False reads the layer's output.
 
     Example:
@@ -218,9 +218,9 @@ def frame(
     Args:
         layer: Name of a layer with time.
         channels: One index from 0, or several: one clip each.
-        frame: Index in the layer's own frames, of which deep layers have fewer than the clip;
-            None is the middle one.
-        before_activation: Whether to read what is before the layer's own activation function.
+        frame: Index in the layer's own frames, of which deep layers have fewer than the clip; None
+            means the middle one.
+        before_activation: Whether to read the layer before its own activation function.
 
     Example:
         >>> from c3dvis import objectives
@@ -232,11 +232,11 @@ def frame(
 
 
 def layer(layer: str, *, before_activation: bool = False) -> Objective:
-    """Mean square of all activations of a layer: whatever it answers to (deep dream).
+    """Mean square of all activations of a layer: anything it responds to (deep dream).
 
     Args:
         layer: Name of the layer.
-        before_activation: Whether to read what is before the layer's own activation function.
+        before_activation: Whether to read the layer before its own activation function.
 
     Example:
         >>> from c3dvis import objectives
@@ -260,7 +260,7 @@ def interpolation(
     """From one channel to another, over several clips.
 
     Of N clips, clip `i` raises `(1 - i / (N - 1))` times the mean of the first channel plus
-    `i / (N - 1)` times that of the second. Add `alignment` to draw alike what is alike.
+    `i / (N - 1)` times that of the second. Add `alignment` to keep neighbouring clips similar.
 
     Args:
         layer: Name of the layer of the first channel.
@@ -268,7 +268,7 @@ def interpolation(
         other_layer: Name of the layer of the second channel.
         other_channel: Its index from 0.
         clips: Number of clips, 2 or more.
-        before_activation: Whether to read what is before the layers' own activation functions.
+        before_activation: Whether to read the layers before their own activation functions.
 
     Raises:
         ValueError: Fewer than two clips.
@@ -304,14 +304,14 @@ def interpolation(
 def penalty(function: Callable) -> Objective:
     """The value of a function of the clip, such as a regularizer; subtract it.
 
-    The function sees clips as they are made, before transforms and the network's preprocessing.
+    The function sees clips before transforms and the network's preprocessing.
 
     Args:
-        function: Of clips `(N, T, H, W, C)` in [0, 1] that returns one number a clip, `(N,)`, in
-            the operations of `keras.ops`, such as those of `c3dvis.maximize.regularizers`.
+        function: Function of clips `(N, T, H, W, C)` in [0, 1] that returns one number per clip,
+            `(N,)`, written with `keras.ops`, such as those of `c3dvis.maximize.regularizers`.
 
     Raises:
-        ValueError: What can't be called.
+        ValueError: An object that can't be called.
 
     Example:
         >>> from c3dvis import objectives

@@ -12,7 +12,7 @@ _LENGTH = 1e-8
 
 @dataclass(frozen=True)
 class Batchwise(WholeTerm):
-    """One number a clip that depends on all clips of the batch."""
+    """One number per clip that depends on all clips of the batch."""
 
     batchwise = True
 
@@ -52,7 +52,7 @@ class Diversity(Batchwise):
 
 
 def alignment(layer: str, *, before_activation: bool = False) -> Objective:
-    """How alike neighbouring clips of a batch are in a layer: 0 where they are equal.
+    """How similar neighbouring clips of a batch are in a layer: 0 if they are equal.
 
     Each clip gets minus half the mean squared difference to each of its neighbours, the clips
     before and after it, so that the sum over the clips counts every pair of neighbours once. It is
@@ -60,7 +60,7 @@ def alignment(layer: str, *, before_activation: bool = False) -> Objective:
 
     Args:
         layer: Name of the layer; `CLIP` compares the clips themselves.
-        before_activation: Whether to read what is before the layer's own activation function.
+        before_activation: Whether to read the layer before its own activation function.
 
     Example:
         >>> from c3dvis import objectives
@@ -76,14 +76,14 @@ def alignment(layer: str, *, before_activation: bool = False) -> Objective:
 
 
 def diversity(layer: str, *, before_activation: bool = False) -> Objective:
-    """How unlike in style the clips of a batch are in a layer: 0 at best, -1 where they are equal.
+    """How different in style the clips of a batch are in a layer: 0 at best, -1 if they are equal.
 
     Each clip gets minus the mean cosine between its Gram matrix (how channels go together) and the
-    other clips'. A unit often answers to several things: ask for it several times and add this.
+    other clips'. A unit often responds to several things: maximize it several times and add this.
 
     Args:
         layer: Name of the layer.
-        before_activation: Whether to read what is before the layer's own activation function.
+        before_activation: Whether to read the layer before its own activation function.
 
     Example:
         >>> from c3dvis import objectives

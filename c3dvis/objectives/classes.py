@@ -16,7 +16,7 @@ class OfClass(Term):
     """A number for each class, by the scores before the softmax.
 
     Attributes:
-        where: Some of the frames or places of an output that has them; None is all.
+        where: Some of the frames or places of an output that has them; None means all.
     """
 
     where: Places | None = field(default=None, kw_only=True)
@@ -70,9 +70,9 @@ def logit(
     Args:
         classes: Index or name of a class, or several: one clip each.
         output: Name of the output, where the network has several.
-        where: Places over which the mean is taken: a frame, such as 3; slices of frames, rows and
-            columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array of a weight for each place, such
-            as a mask. They are the output's own. None is all.
+        where: Positions over which the mean is taken: a frame, such as 3; slices of frames, rows
+            and columns, such as `np.s_[2:5, 8:16, 8:16]`; or an array with a weight for each
+            position, such as a mask. Positions are in the output's own grid. None means all.
 
     Example:
         >>> from c3dvis import objectives
@@ -84,11 +84,11 @@ def logit(
 def log_odds(
     classes: int | str | Iterable[int | str], *, output: str = "", where: Any = None
 ) -> Objective:
-    """log(p / (1 - p)) of a class by the softmax: its score, and that no other's is higher.
+    """log(p / (1 - p)) of a class by the softmax: its score relative to those of all others.
 
-    A logit alone can rise while another class's rises more, so that the network takes the clip for
-    that. Unlike a probability, log odds do not saturate. Where the network ends in a sigmoid, a
-    class's log odds are its `logit`.
+    A logit alone can rise while that of another class rises more, so that the network predicts the
+    other class. Unlike a probability, log odds do not saturate. Where the network ends in a
+    sigmoid, a class's log odds are its `logit`.
 
     Args:
         classes: Index or name of a class, or several: one clip each.

@@ -1,4 +1,4 @@
-"""Objectives in words, for people."""
+"""Objectives in words."""
 
 from c3dvis.objectives.basic import Frame, Neuron
 from c3dvis.objectives.classes import LogOdds, OfClass
@@ -12,7 +12,7 @@ _KINDS: dict[type[Term], str] = {Frame: "channel", LogOdds: "log odds"}
 
 
 def describe(objective: Objective) -> str:
-    """An objective for people.
+    """An objective in words.
 
     >>> from c3dvis.objectives import channel, frame, log_odds, logit, neuron
     >>> describe(logit("moving left") - 0.5 * channel("conv3b", 7))

@@ -23,7 +23,7 @@ class Direction(Match):
     """Dot product with a vector of the channels times a cosine power, at every position.
 
     Attributes:
-        vectors: `(U, C)`, one a unit.
+        vectors: `(U, C)`, one per unit.
         power: Power of the cosine, 0 or more.
     """
 
@@ -59,7 +59,7 @@ class DirectionNeuron(Direction):
     """The same at one position.
 
     Attributes:
-        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        position: `(t, y, x)` in the layer's own grid; None means the centre.
     """
 
     position: Position | None = None
@@ -80,14 +80,15 @@ def direction(
 ) -> Objective:
     """Dot product of a vector with the channels, times a power of their cosine.
 
-    The mean over positions of `x . v * max(0.1, cos(x, v)) ** power`. The power says how much the
-    direction counts beside the length: with 0 a clip may raise whatever has any share in `v`.
+    The mean over positions of `x . v * max(0.1, cos(x, v)) ** power`. The power sets how much the
+    direction counts relative to the length: with 0, a clip may raise anything that contributes to
+    `v`.
 
     Args:
         layer: Name of the layer.
-        vectors: `(C,)`, one number a channel, or `(U, C)`: one clip each.
+        vectors: `(C,)`, one number per channel, or `(U, C)`: one clip each.
         power: 0 or more.
-        before_activation: Whether to read what is before the layer's own activation function.
+        before_activation: Whether to read the layer before its own activation function.
 
     Raises:
         ValueError: Vectors of another shape, of zeros, or with NaN or Inf.
@@ -117,9 +118,9 @@ def direction_neuron(
 
     Args:
         layer: Name of the layer.
-        vectors: `(C,)`, one number a channel, or `(U, C)`: one clip each.
+        vectors: `(C,)`, one number per channel, or `(U, C)`: one clip each.
         power: Power of the cosine, 0 or more.
-        position: `(t, y, x)` in the layer's own grid; None is the centre.
+        position: `(t, y, x)` in the layer's own grid; None means the centre.
         before_activation: False reads the layer's output.
 
     Raises:
@@ -142,7 +143,7 @@ def _vectors(vectors) -> Values:
     rows = array[None] if array.ndim == 1 else array
     if rows.ndim != 2 or not rows.size or rows.dtype.kind not in "fiu":
         raise ValueError(
-            "Expected a vector of numbers, one a channel, or several as rows. "
+            "Expected a vector of numbers, one per channel, or several as rows. "
             f"Received: {array.dtype} of shape {array.shape}."
         )
     if not (np.isfinite(rows).all() and rows.any(axis=1).all()):

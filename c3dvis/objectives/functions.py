@@ -16,7 +16,7 @@ class Function(WholeTerm):
     """The value of a function of several layers' activations.
 
     Attributes:
-        function: Of activations `(N, ...)` by name; returns `(N,)`.
+        function: Function of activations `(N, ...)` by name that returns `(N,)`.
         names: What the function calls them.
         reads: The layers that it reads, in the same order.
     """
@@ -58,15 +58,15 @@ def function(function: Callable, layers: Any) -> Objective:
     """Any function of a network's activations.
 
     Args:
-        function: Of a mapping from the names in `layers` to activations `(N, ..., C)`; returns one
-            number a clip, `(N,)`, in the operations of `keras.ops`. Pass the same function every
-            time: what is compiled is kept with it.
+        function: Function of a mapping from the names in `layers` to activations `(N, ..., C)` that
+            returns one number per clip, `(N,)`, written with `keras.ops`. Pass the same function
+            object every time, as compiled code is cached by it.
         layers: Names of the layers that it reads, or one name. `objectives.LOGITS` are the class
-            scores before a softmax, `objectives.CLIP` is the clip `(N, T, H, W, C)` as it is made,
-            and `objectives.BEFORE_ACTIVATION` can stand behind a name.
+            scores before a softmax, `objectives.CLIP` is the clip `(N, T, H, W, C)` before
+            transforms, and `objectives.BEFORE_ACTIVATION` can be appended to a name.
 
     Raises:
-        ValueError: What can't be called, or no layer.
+        ValueError: An object that can't be called, or no layer.
 
     Example:
         >>> from keras import ops

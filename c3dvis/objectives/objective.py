@@ -12,7 +12,7 @@ from c3dvis.objectives.terms import CLIP, Read, Term
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighted sum of terms; make one with `channel`, `neuron`, `logit` or another of them.
+    """A weighted sum of terms; made by `channel`, `neuron`, `logit` and so on.
 
     Attributes:
         terms: `(weight, term)` pairs. Terms of one unit serve every clip of the others.
@@ -37,7 +37,7 @@ class Objective:
         return cls(((1.0, term),))
 
     def __len__(self) -> int:
-        """Number of clips that this objective asks for."""
+        """Number of clips that this objective needs."""
         return max(len(term) for _, term in self.terms)
 
     def __add__(self, other: "Objective") -> "Objective":

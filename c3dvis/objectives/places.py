@@ -80,7 +80,7 @@ def mean(activation, where: Places | None):
 
 
 def places(where: Any) -> Places | None:
-    """What a user's `where` means; None is all places.
+    """What a user's `where` means; None means all places.
 
     Raises:
         ValueError: What is neither an index, nor slices, nor a mask with something in it.

@@ -19,7 +19,8 @@ class ReferenceTerm(Match):
 
     Attributes:
         clips: `(U, T, H, W, C)`.
-        representations: Of the clips' activations, `(U, ...)`; None before `with_targets`.
+        representations: Representations of the clips' activations, `(U, ...)`; None before
+            `with_targets`.
     """
 
     clips: Values
@@ -99,18 +100,18 @@ def activation_difference(
     """How near a clip's activations come to those of a given clip: 0 at best.
 
     Minus the mean squared difference of the activations, or with `style` of their Gram matrices,
-    which know which channels go together and not where or when. A plain difference makes the given
-    clip again, as far as the layer knows it (feature inversion).
+    which capture which channels are active together, but not where or when. A plain difference
+    reconstructs the given clip as far as the layer represents it (feature inversion).
 
     Args:
         layer: Name of the layer.
         clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one synthetic clip each.
-        style: Whether Gram matrices are compared. The given clips may then have another length
-            or size than the made ones, if the network takes it.
-        before_activation: Whether to read what is before the layer's own activation function.
+        style: Whether Gram matrices are compared. The given clips may then have a different length
+            or size than the synthetic ones, if the network accepts it.
+        before_activation: Whether to read the layer before its own activation function.
 
     Raises:
-        ValueError: What isn't such a clip.
+        ValueError: Invalid clips.
 
     Example:
         >>> import numpy as np
@@ -140,11 +141,11 @@ def caricature(
     Args:
         layer: Name of the layer.
         clips: `(T, H, W, C)` in [0, 1], or several `(U, T, H, W, C)`: one synthetic clip each.
-        power: 0 or more; larger keeps nearer to the given clip.
-        before_activation: Whether to read what is before the layer's own activation function.
+        power: 0 or more; larger values stay closer to the given clip.
+        before_activation: Whether to read the layer before its own activation function.
 
     Raises:
-        ValueError: What isn't such a clip.
+        ValueError: Invalid clips.
 
     Example:
         >>> import numpy as np

@@ -32,7 +32,7 @@ class Term:
 
     Attributes:
         layer: Name of the layer read, perhaps with `BEFORE_ACTIVATION`; or `LOGITS` or `CLIP`.
-        units: Channels, class indices or names, or indices of arrays: one a clip.
+        units: Channels, class indices or names, or indices of arrays: one per clip.
     """
 
     layer: str
@@ -101,7 +101,7 @@ class Term:
 
 @dataclass(frozen=True)
 class WholeTerm(Term):
-    """One number a clip, with no units to choose from."""
+    """One number per clip, with no units to choose from."""
 
     units: tuple[Unit, ...] = (0,)
 
@@ -160,7 +160,7 @@ class Values:
 
 
 def one_a_clip(function: Callable, argument, kind: str):
-    """The values of a user's function: one number a clip, `(N,)`.
+    """The values of a user's function: one number per clip, `(N,)`.
 
     Args:
         function: Function written with `keras.ops`.
@@ -178,7 +178,7 @@ def one_a_clip(function: Callable, argument, kind: str):
         ) from error
     if len(shape) != 1:
         raise ValueError(
-            f"Expected a function of {kind} that returns one number a clip, (N,). "
+            f"Expected a function of {kind} that returns one number per clip, (N,). "
             f"Received: one that returns shape {shape}."
         )
     return values
@@ -221,7 +221,7 @@ def as_position(position: Any) -> Any:
 
 
 def position_in(position: Position | None, extent: tuple[int | None, ...]) -> Position:
-    """A position `(t, y, x)` that lies in the extent; None is the centre.
+    """A position `(t, y, x)` that lies in the extent; None means the centre.
 
     The centre of 4 places is the third, as there is none in the middle.
     """
@@ -254,7 +254,7 @@ def index_of(unit: Unit, count: int | None, owner: str, kind: str = "channel") -
     if not 0 <= unit < count:
         choice = f"an index from 0 to {count - 1}"
         if count == 1 and kind == "class":
-            choice = "0, or -objectives.logit(0) for what speaks against it"
+            choice = "0, or -objectives.logit(0) for what counts against it"
         raise ValueError(
             f"{owner} has {counted(count, kind)}. Expected {choice}. Received: {unit}."
         )
@@ -275,7 +275,7 @@ def names_of_classes(network) -> tuple[str, ...] | None:
     count = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) > 1 else None
     if count is not None and names and len(names) != count:
         raise ValueError(
-            f"Expected {counted(count, 'class name')}, one an output. Received: {len(names)}."
+            f"Expected {counted(count, 'class name')}, one per output. Received: {len(names)}."
         )
     return names or None
 

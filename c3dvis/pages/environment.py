@@ -13,7 +13,7 @@ from c3dvis.text import markdown, number, visible
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates in `templates/`, in which every text is shown as it is.
+    """The templates in `templates/`, in which every text is escaped.
 
     Filters: `visible` for HTML; `markdown` for labels and `sentence` for longer texts in Markdown;
     `number` for three digits.

@@ -34,10 +34,10 @@ def film(
         folder: Folder of the page.
         name: Name of the files, without ending.
         clip: `(T, H, W, C)` in [0, 1].
-        caption: See `Picture`, as for `alt` and `width`.
-        alt: None is the caption.
-        fps: Frames a second.
-        width: Displayed width in pixels; None is the clip's own.
+        caption: See `Picture`.
+        alt: None means the caption.
+        fps: Frames per second.
+        width: Displayed width in pixels; None means the clip's own.
         slider: See `Picture`.
 
     Raises:
@@ -56,7 +56,7 @@ def read_strip(path: Path, frames: int) -> NDArray[np.float32]:
     """The clip `(frames, H, W, 3)` in [0, 1] of a film strip that `film` or a gallery wrote.
 
     Raises:
-        ValueError: If it is no picture of as many frames side by side.
+        ValueError: If it is not a picture of that many frames side by side.
         OSError: If it cannot be read.
     """
     try:

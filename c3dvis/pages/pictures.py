@@ -25,11 +25,11 @@ class Picture:
         file: Path of the file, relative to the page.
         caption: A few words below it.
         width: Displayed width in pixels.
-        alt: Alternative text; None is the caption.
+        alt: Alternative text; None means the caption.
         strip: Path of its film strip, with which the page can pause it; None if there is none.
         shape: Frames, height and width of the strip.
-        slider: Whether it stands still and has a slider of its own.
-        facets: By kind, what it is of, such as {"method": "grad_cam"}. The page lets readers choose
+        slider: Whether it does not play and has its own slider.
+        facets: Its properties by kind, such as {"method": "grad_cam"}. The page lets readers choose
             among the values of a kind that has several.
     """
 
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Link:
-    """A text of a table that leads to another group of the page.
+    """A text in a table that links to another group of the page.
 
     Attributes:
         text: Displayed text.
@@ -84,7 +84,7 @@ class PictureGroup:
 
     Attributes:
         title: Title of the group.
-        about: A sentence or two on what is seen.
+        about: A sentence or two about the pictures.
         pictures: The pictures, in reading order.
         table: Rows of texts below the sentence, heads first; None if there is none.
         bars: Rows of columns above the table.
@@ -110,7 +110,7 @@ def write(
 ) -> None:
     """Writes `index.html` and `README.md` into a folder, each whole or not at all.
 
-    Every text is shown as it is: none is read as HTML or Markdown.
+    All texts are escaped: none is read as HTML or Markdown.
 
     Args:
         folder: Folder of the page.
@@ -118,7 +118,7 @@ def write(
         about: A text on all pictures.
         groups: The groups, in reading order.
         banner: A warning at the top.
-        fps: Frames a second of the film strips.
+        fps: Frames per second of the film strips.
 
     Raises:
         OSError: If a file cannot be written.

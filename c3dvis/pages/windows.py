@@ -118,11 +118,11 @@ def group(
     units = " and ".join(dict.fromkeys(one.unit for one in series))
     of = f"of {_short(series[0].asked)} " if len(series) == 1 else ""
     about = (
-        f"{len(windows)} windows, each a clip for the network. The columns are its {units} {of}"
-        f"in one window after the other, orange where there are {pictures} below."
+        f"{len(windows)} windows, each a clip for the network. The columns show its {units} {of}"
+        f"window by window, orange where there are {pictures} below."
     )
     if len(series) > 1:
-        about += " Each row has its own scale." if own_scales else " All rows have one scale."
+        about += " Each row has its own scale." if own_scales else " All rows share one scale."
     heads = [series[0].unit] if len(series) == 1 else [_short(one.asked) for one in series]
     table: list[list[str | Link]] = [["window", "frames", "seconds", *heads, pictures]]
     for i, (name, frames, seconds) in enumerate(windows):

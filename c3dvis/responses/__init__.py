@@ -1,6 +1,6 @@
 """What real clips do to a network: feature maps, kernels, the strongest clips.
 
-Its names are imported on first use, so that the command answers without Keras.
+Names are imported on first use, so that the command's help and errors need no Keras.
 """
 
 from __future__ import annotations

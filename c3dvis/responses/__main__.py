@@ -30,10 +30,10 @@ from c3dvis.models.chosen import (
 from c3dvis.text import counted
 
 _DESCRIPTION = """
-Shows the feature maps of a layer's filters for a clip, as GIFs beside the clip, with the pages
-index.html and README.md; or the response of a random 3-D kernel, without a network. With --windows:
-when each filter responds most in a long film. With --sweep: the clips of a folder to which every
-filter and class responds most and least.
+Shows the feature maps of a layer's filters for a clip, as GIFs next to the clip, with the pages
+index.html and README.md; or the response of a random 3-D kernel, without a network. With --windows,
+shows when each filter responds most in a long film; with --sweep, which clips of a folder activate
+each filter and class most and least.
 """
 _EXAMPLES = """
 examples:
@@ -41,13 +41,13 @@ examples:
   python -m c3dvis.responses --layer conv1 --filters 0-7 --out conv1
       the clip is generated: a disc moves to the left, then to the right
   python -m c3dvis.responses film.mp4 --layer conv3b --windows 24 --filters 0-3
-      a long film: each filter's response in 24 parts of it, and feature maps of the strongest four
+      a long film: each filter's response in 24 parts, and feature maps of the four strongest
   python -m c3dvis.responses wave.gif --random-kernel 5
   python -m c3dvis.responses films/ --sweep --out strongest
       all scores are in strongest/sweep.npz; the same command again resumes the sweep
   python -m c3dvis.responses films/ --sweep --layers conv3b conv4b --filters 0-7 --windows 4
 
-exit codes: 0 all made; 1 files could not be written; 2 wrong arguments; 130 stopped with Ctrl-C
+exit codes: 0 success; 1 files could not be written; 2 wrong arguments; 130 stopped with Ctrl-C
 """
 
 
@@ -127,13 +127,13 @@ def _parser() -> Parser:
         "--layer",
         action="append",
         metavar="LAYER",
-        help="layer whose feature maps and kernels are shown; can be given several times",
+        help="layer whose feature maps and kernels to show; can be given several times",
     )
     one.add_argument(
         "--random-kernel",
         type=whole(1),
         metavar="N",
-        help="a random kernel of N x N x N, without a network",
+        help="show a random kernel of N x N x N, without a network",
     )
     one.add_argument(
         "--sweep",
@@ -144,7 +144,10 @@ def _parser() -> Parser:
         "--filters",
         type=choice_of_filters,
         metavar="CHOICE",
-        help="such as 0-3,7 (default: the first 8; with --sweep the first 4 of each layer)",
+        help=(
+            "filters to show, such as 0-3,7 (default: the first 8; with --sweep the first 4 of "
+            "each layer)"
+        ),
     )
     what.add_argument(
         "--scale",
@@ -152,15 +155,17 @@ def _parser() -> Parser:
         default="filter",
         help="scale each filter's map by its own extremes (default) or by the whole layer's",
     )
-    what.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the random kernel")
+    what.add_argument(
+        "--seed", type=whole(0), default=0, metavar="N", help="seed of the random kernel"
+    )
     add_size_arguments(what, any_size=(16, 256))
     add_time_arguments(what)
     add_window_arguments(
         what,
-        windows="without --sweep, each filter's mean activation is plotted over time, with feature "
+        windows="without --sweep, plots each filter's mean activation over time and shows feature "
         "maps of the windows in which it is highest",
-        top="number of these windows; with --sweep, number of strongest and weakest clips of each "
-        "unit, each from another film",
+        top="number of these windows; with --sweep, number of strongest and of weakest clips of "
+        "each unit, from different films",
     )
     swept = parser.add_argument_group("with --sweep")
     swept.add_argument(
@@ -168,10 +173,14 @@ def _parser() -> Parser:
         nargs="+",
         action="extend",
         metavar="LAYER",
-        help="that are swept and shown (default: those of a gallery, and the classes)",
+        help="layers to sweep and show (default: those that a gallery shows, and the classes)",
     )
-    swept.add_argument("--batch-size", type=whole(1), metavar="N", help="clips at once (default 4)")
-    parser.add_argument("--out", default="responses", metavar="FOLDER", help="(default responses)")
+    swept.add_argument(
+        "--batch-size", type=whole(1), metavar="N", help="clips per batch (default 4)"
+    )
+    parser.add_argument(
+        "--out", default="responses", metavar="FOLDER", help="output folder (default responses)"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Whether a synthetic clip takes the path through a network that the unit's real clips take."""
+"""Whether a synthetic clip takes the same path through a network as the unit's real clips."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class PathSimilarity:
     Attributes:
         layer: Name of the units' layer.
         channels: Index of each of the C units.
-        layers: Names of the layers before it through which every path leads: none of a branch that
-            others bypass, as only a part of what drives the unit passes there.
-        activation: float32 `(C, L)`: similarity of a layer's activations, 1 as between the unit's
-            strongest real clips, 0 as between these and other real clips.
+        layers: Names of the earlier layers through which every path leads; layers of a branch that
+            others bypass are left out, as only part of what drives the unit passes through them.
+        activation: float32 `(C, L)`: similarity of a layer's activations, 1 means as between the
+            unit's strongest real clips, 0 as between these and other real clips.
         synthetic: float32 `(C, L)`: cosine of the sizes of what a layer's channels contribute to
             the unit, for or against, between the synthetic clip and its strongest real clips.
         real: float32 `(C, L)`: the same between the strongest real clips.
@@ -82,7 +82,7 @@ class PathSimilarity:
         return self.same_way < _LIMIT
 
     def sentence(self, channel: int) -> str:
-        """What the alarm says of a unit, in words."""
+        """The alarm of a unit, in words."""
         unit = row_of(channel, self.channels)
         way = float(self.same_way[unit])
         if np.isnan(way):
@@ -92,8 +92,8 @@ class PathSimilarity:
             )
         if self.fooled[unit]:
             return (
-                "Don't trust the synthetic clip: it activates the unit through other channels than "
-                f"real clips do ({way:.0%} as similar as these are to each other)."
+                "Don't trust the synthetic clip: it activates the unit through different channels "
+                f"than real clips do ({way:.0%} as similar as these are to each other)."
             )
         return (
             "The synthetic clip activates the unit through the same channels as real clips "
@@ -123,18 +123,17 @@ def path_similarity(
     preprocess: Callable | None = None,
     batch_size: int = 4,
 ) -> PathSimilarity:
-    """Whether synthetic clips activate units in the way that real ones do (Geirhos et al. 2024).
+    """Whether synthetic clips activate units in the same way as real ones (Geirhos et al. 2024).
 
     Two things are compared, in each layer through which every path to the units leads: the
     activations of its channels (means over places, in standard deviations over real clips), as in
     the paper; and how much each channel contributes to the unit, for or against: the size of
     `sum(activation * gradient)` over places. A unit can be built whose synthetic clip shows
-    anything while its responses to real clips stay as they were, by a circuit that tells synthetic
-    clips from real ones and lets another unit answer for them; then another set of channels
-    contributes. The alarm goes off where, in any of these layers in which real clips share a path,
-    synthetic and real clips have next to nothing in common: less than a tenth of what real clips
-    have among themselves.
-    https://arxiv.org/abs/2306.04719
+    anything while its responses to real clips do not change, by a circuit that distinguishes
+    synthetic clips from real ones and lets another unit respond to them; then a different set of
+    channels contributes. The alarm goes off where, in any of these layers in which real clips share
+    a path, synthetic and real clips have almost nothing in common: less than a tenth of what real
+    clips have with each other. https://arxiv.org/abs/2306.04719
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
@@ -142,11 +141,11 @@ def path_similarity(
             `objectives.LOGITS`.
         synthetic: Clips `(C, T, H, W, 3)` in [0, 1] that excite the units, one each.
         clips: Real clips `(N, T, H, W, 3)`, of which each unit's strongest are chosen.
-        channels: Units, or one, counted from 0; None is all.
-        top: How many real clips of each unit are compared, and as many others.
+        channels: Indices of the units, or one index; None means all.
+        top: Number of strongest real clips of each unit to compare, and of others.
         seed: Seed for drawing the others.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: Clips or units that do not fit, or a layer without any before it.
@@ -203,8 +202,8 @@ class _LayerContributions:
 
     Of layers with weights, and of those that merge others with weights before them.
 
-    Every layer's output is scaled by one number a channel, all 1: the gradient of the unit's score
-    for these numbers is the sum over places of activation and gradient.
+    Every layer's output is scaled by one number per channel, all 1: the gradient of the unit's
+    score for these numbers is the sum over places of activation and gradient.
     """
 
     def __init__(self, network, layer: str, preprocess, batch_size: int):

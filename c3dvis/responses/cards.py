@@ -98,9 +98,9 @@ class MotionCard:
             return self._no_motion(unit)
         best, selective = self.tuning.best[unit], self.tuning.direction_selectivity[unit]
         if self.direction is None:
-            return "prefers gratings that stand still"
+            return "prefers static gratings"
         way = in_words(best.direction)
-        motion = f"at {number(best.speed)} pixels a frame"
+        motion = f"at {number(best.speed)} pixels per frame"
         if selective >= SELECTIVE:
             return f"prefers motion {way} {motion} (direction selectivity {selective:.2f})"
         return f"prefers motion along one axis, {way} and back, {motion}"
@@ -122,9 +122,9 @@ class MotionCard:
     def _shares(self) -> str:
         shares = self._row(self.factors.shares, self.factors.channels)
         if np.isnan(shares).any():
-            return "tells none of the textures and motions apart"
+            return "responds equally to all textures and motions"
         named = zip(("texture", "motion", "both together"), shares, strict=True)
-        return "tells clips apart by " + ", ".join(f"{name} {x:.0%}" for name, x in named)
+        return "distinguishes clips by " + ", ".join(f"{name} {x:.0%}" for name, x in named)
 
     def _row(self, values: Any, channels: Sequence[int]) -> Any:
         return values[row_of(self.channel, tuple(channels))]
@@ -190,7 +190,7 @@ class MotionCard:
         )
         best = self._row(tuning.best, tuning.channels)
         return (
-            f"{best.direction:.0f}°, {number(best.speed)} px a frame; DSI {selective:.2f}\n"
+            f"{best.direction:.0f}°, {number(best.speed)} px per frame; DSI {selective:.2f}\n"
             f"circular variance {variance:.2f}, width {width:.0f}°"
         )
 
@@ -215,7 +215,7 @@ class MotionCard:
         axes.bar(("static", "dynamic", "joint"), shares)
         axes.set_ylim(0, 1)
         axes.tick_params(labelsize=7)
-        axes.set_title("share of what it tells apart", fontsize=8)
+        axes.set_title("share of its selectivity", fontsize=8)
 
     def _draw_dependence(self, axes: Any, dependence: MotionDependence) -> None:
         changes = list(dependence.changed)
@@ -254,13 +254,13 @@ def motion_cards(
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
         layer: Name of a layer, or `objectives.LOGITS`.
-        channels: Units, or one, counted from 0.
+        channels: Indices of the units, or one index.
         strongest: Strongest clips of each unit, by `responses.unit_clips`, two or more; units
             without clips have no `dependence`.
-        frames: Number of frames, if the network takes any.
-        size: Height and width of the clips, where the network takes any.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        frames: Number of frames, if the network accepts any number.
+        size: Height and width of the clips, if the network accepts any size.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Returns:
         One card for each unit.

@@ -24,7 +24,7 @@ from c3dvis.text import in_one_line
 
 @dataclass(frozen=True)
 class NamedClip:
-    """A clip of a sweep, or why there is none.
+    """A clip of a sweep, or why it could not be read.
 
     Attributes:
         name: Unique in the sweep: a file's path below the folder, and which part of it.
@@ -41,11 +41,11 @@ class NamedClip:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips that can be read again and again, from any of them on.
+    """Clips that can be read repeatedly, starting from any of them.
 
     Attributes:
-        identity: What distinguishes them from other clips, as JSON keeps it.
-        count: How many there are; None where a dataset does not say.
+        identity: What distinguishes them from other clips, as JSON.
+        count: Number of clips; None for a dataset of unknown length.
         start_at: Function of a number that gives the clips from this one on.
         names: Names of all clips, if each can be read by itself; otherwise None.
     """
@@ -67,7 +67,7 @@ class Clips:
             numbers = (i for i, name in enumerate(self.names) if name in wanted)
             read = (next(self.start_at(number)) for number in numbers)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is to be said of a file, the sweep has said
+            warnings.simplefilter("ignore")  # the sweep has already warned about the file
             clips_there = {one.name: one.clip for one in read if one.clip is not None}
         for name in wanted:
             if name not in clips_there:
@@ -93,11 +93,11 @@ def of(
             of batches, or a Keras `PyDataset`, of clips or of `(clips, ...)`.
         frames: Frames that files are read with.
         size: Height and width that files are read with.
-        channels: Of the clips that the network takes; films are read in grey for 1.
+        channels: Channels of the network's clips; films are read in grey for 1.
         windows: Number of equal parts of a file from which clips are taken.
 
     Raises:
-        ValueError: Nothing that clips could be read from.
+        ValueError: If no clips can be read from it.
     """
     read = partial(_windows, frames, size, channels, windows)
     if isinstance(given, (str, os.PathLike)):
@@ -141,7 +141,7 @@ def check_folder(folder: Path) -> list[Path]:
 def _files(folder: Path) -> Iterator[Path]:
     """Videos, NumPy files and folders of frames below a folder, in the order of their names.
 
-    What commands and sweeps made there, such as a gallery beside its films, is left out.
+    Output of commands and sweeps in the folder, such as a gallery next to its films, is left out.
     """
     if not folder.is_dir():
         return

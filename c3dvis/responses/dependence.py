@@ -51,8 +51,8 @@ class MotionDependence:
     def index(self, channel: int, change: str = "freeze") -> Interval:
         """`1 - mean(changed) / mean(original)`, with its 95 % bootstrap interval over the clips.
 
-        1: nothing is left without the motion (or order). 0: nothing is lost. Below 0: the unit
-        responds more without it. NaN where the unit does not respond to the clips.
+        1 means that nothing is left without the motion (or order), 0 that nothing is lost. Below 0:
+        the unit responds more without it. NaN where the unit does not respond to the clips.
 
         Raises:
             ValueError: An unknown unit or change.
@@ -80,18 +80,18 @@ def motion_dependence(
 ) -> MotionDependence:
     """What freezing, shuffling and reversing clips does to the units of a layer.
 
-    Give a unit its own strongest clips, such as those of `responses.sweep`: where it does not
-    respond, it has nothing to lose.
+    Use a unit's own strongest clips, such as those of `responses.sweep`: without a response there
+    is nothing to lose.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of a layer, or itself.
+        layer: Name of a layer, or the Keras layer itself.
         clips: `(N, T, H, W, C)` in [0, 1], two or more, of two frames or more.
-        channels: Units, or one, counted from 0; None is all.
-        draws: Frames that are frozen, spread evenly, and random orders.
+        channels: Indices of the units, or one index; None means all.
+        draws: Number of frozen frames, spread evenly, and of random orders.
         seed: Seed of the random orders, the same for all clips.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: Clips that the network does not take, or an unknown layer or unit.

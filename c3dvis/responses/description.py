@@ -48,7 +48,7 @@ class Description:
     Attributes:
         layer: Name of the layer.
         channel: Index of the unit.
-        words: Such as "leftward motion at 2 px a frame, light against dark, stripes of 7 px".
+        words: Such as "leftward motion at 2 px per frame, light against dark, stripes of 7 px".
         correlation: Rank correlation, over all clips, of the unit's responses with the described
             motion energy; NaN if either is constant.
         auc: Share of pairs in which a clip of the strongest tenth has more of the described
@@ -97,7 +97,7 @@ def describe(
     preprocess: Callable | None = None,
     batch_size: int = 8,
 ) -> list[Description]:
-    """What units of a layer prefer, in words, with numbers that say whether to believe it.
+    """What units of a layer prefer, in words, with measures of how reliable the words are.
 
     The words are the unit's best drifting grating: its direction where it is selective, its speed,
     colours and scale. They are tested twice. Over all clips: how much motion energy of that
@@ -107,14 +107,14 @@ def describe(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer, or itself.
+        layer: Name of a layer, or the Keras layer itself.
         clips: Real clips `(N, T, H, W, 3)`, ten or more.
-        channels: Units, or one, counted from 0; None is all, or those of the tuning.
+        channels: Indices of the units, or one index; None means all, or those of the tuning.
         tuning: What `motion_tuning` gave for these units; None measures it, in light and
             dark and in two colour oppositions.
         seed: Seed of the generated clips.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Returns:
         A description of each unit, in order.
@@ -254,10 +254,10 @@ class _Preference:
         if self.wave.temporal_frequency == 0:
             # Stripes stand at right angles to the direction in which they would move.
             tilt = _STRIPES[round(self.wave.direction / 45) % 4]
-            what = f"{tilt} stripes that stand still" if self.directions else "what stands still"
+            what = f"{tilt} static stripes" if self.directions else "static patterns"
         else:
             ways = [_WAYS[round(way / 45) % 8] for way in self.directions]
-            what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px a frame"
+            what = f"{' or '.join(ways) or 'any'} motion at {self.wave.speed:.2g} px per frame"
         scale = f"stripes of {1 / self.wave.spatial_frequency:.2g} px"
         return f"{what}, {self.colours.replace(' and ', ' against ')}, {scale}"
 

@@ -1,4 +1,4 @@
-"""Whether a unit tells clips apart by appearance, by motion, or by what moves how."""
+"""Whether a unit distinguishes clips by appearance, by motion, or by both together."""
 
 from __future__ import annotations
 
@@ -59,26 +59,26 @@ def appearance_and_motion(
     preprocess: Callable | None = None,
     batch_size: int = 8,
 ) -> Factors:
-    """The shares of appearance and motion in what the units of a layer tell apart.
+    """The shares of appearance and motion in the selectivity of a layer's units.
 
-    Every texture is shown in every motion: standing still, and drifting in eight directions. A
-    unit's responses are then a table of textures and motions, whose variance is that of the rows'
-    means, that of the columns' means, and the rest (a two-way analysis of variance). Kowal et al.
-    2022, https://arxiv.org/abs/2206.02846, estimate such shares of a layer from pairs of real
-    clips in other styles, by mutual information.
+    Every texture is shown in every motion: static, and drifting in eight directions. A unit's
+    responses are then a table of textures and motions, whose variance is that of the rows' means,
+    that of the columns' means, and the rest (a two-way analysis of variance). Kowal et al. 2022,
+    https://arxiv.org/abs/2206.02846, estimate such shares of a layer from pairs of real clips in
+    other styles, by mutual information.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer, or itself.
-        channels: Units, or one, counted from 0; None is all.
+        layer: Name of a layer, or the Keras layer itself.
+        channels: Indices of the units, or one index; None means all.
         textures: Random patterns of two colours, with as much of every scale as in photographs.
-        speed: Pixels a frame.
+        speed: Pixels per frame.
         clips_each: Clips of each texture and motion, of other parts of the texture.
         seed: Seed of the textures.
-        frames: Number of frames, if the network takes any.
-        size: Height and width of the clips, where the network takes any.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        frames: Number of frames, if the network accepts any number.
+        size: Height and width of the clips, if the network accepts any size.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: An unknown layer or unit, or a network of other clips.

@@ -33,7 +33,7 @@ from c3dvis.text import in_short
 def write(
     chosen: argparse.Namespace, network: keras.Model, shape: tuple[int, int, int, int]
 ) -> int:
-    """Makes what the command's arguments ask for; returns the number of GIFs.
+    """Makes what the command's arguments request; returns the number of GIFs.
 
     Args:
         chosen: The command's arguments.
@@ -128,6 +128,6 @@ def _sections(
 
 
 def _of_layer(layer: str, picture: pages.Picture) -> pages.Picture:
-    """A picture that says which of several layers it is of."""
+    """A picture labelled with its layer."""
     facets = {"layer": layer, **picture.facets}
     return replace(picture, caption=f"{layer}, {picture.caption}", facets=facets)

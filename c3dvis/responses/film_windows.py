@@ -89,17 +89,17 @@ def film_responses(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         film: A video, an animated picture or a folder of frames; it is decoded once.
         layer: Name of one of its layers, or `objectives.LOGITS` for the scores of classes.
-        windows: How many clips, of equal parts of the film; with `step` they slide over it.
-        channels: Filters, or one, counted from 0; None is all.
-        frames: Frames per clip; None is what the network takes, or 16.
-        size: Height and width of the clips; None is what the network takes, or 112.
+        windows: Number of clips, from equal parts of the film; with `step` they slide over it.
+        channels: Indices of the filters, or one index; None means all.
+        frames: Frames per clip; None means what the network takes, or 16.
+        size: Height and width of the clips; None means what the network takes, or 112.
         start: See `c3dvis.clips.read`.
         step: Frames from one frame of a clip to the next. With it the clips begin at equal
             distances, so that many of them overlap; without it the film is cut into equal parts,
             and each clip's frames are spread evenly over its part.
         short: See `c3dvis.clips.read`; for films with too few frames.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: A film that can't be read or is too short, an unknown layer or filter.
@@ -146,7 +146,7 @@ def of_windows(
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         windows: Windows of a film.
-        chosen: The filters of each layer; None is all.
+        chosen: The filters of each layer; None means all.
         preprocess: See `film_responses`, as for `batch_size`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether an explanation of a unit tells which of two unseen clips excites it more."""
+"""Whether an explanation of a unit identifies which of two unseen clips excites it more."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ EXPLANATIONS = ("synthetic", "top", "both", "random")
 
 @dataclass(frozen=True, eq=False)
 class VideoMIS:
-    """How well one kind of explanation tells what excites the units of a layer.
+    """How well one kind of explanation shows what excites the units of a layer.
 
     Attributes:
         layer: Name of the layer.
         channels: Index of each of the C units.
         explanation: One of `EXPLANATIONS`.
-        margins: float32 `(C, tasks)`: how much more the strong clip of a task is like the
-            explanation than the weak one. NaN of units that answer to all clips alike.
+        margins: float32 `(C, tasks)`: how much more similar the strong clip of a task is to the
+            explanation than the weak one. NaN for units that respond equally to all clips.
         alpha: Steepness of the sigmoid over margins; None counts those above 0.
     """
 
@@ -62,13 +62,13 @@ class VideoMIS:
         """What the score of a unit means, in words."""
         score = float(self.scores[row_of(channel, self.channels)])
         if np.isnan(score):
-            return "The unit answers to all clips alike, so nothing can be asked about it."
+            return "The unit responds equally to all clips, so it cannot be tested."
         explained, tasks = _IN_WORDS[self.explanation], self.margins.shape[1]
         if self.alpha is not None:
             return f"{explained} score {score:.2f} in {tasks} tasks; chance is 0.5."
         return (
-            f"{explained} point to the right one of two unseen clips in {score:.0%} of {tasks} "
-            "tasks; guessing is 50%."
+            f"{explained} identify the right one of two unseen clips in {score:.0%} of {tasks} "
+            "tasks; chance is 50%."
         )
 
 
@@ -105,35 +105,35 @@ def video_mis(
     explains the unit: clips for it, `E+`, and clips against it, `E-`. Each of the two is compared
     with the explanation, `d(q) = mean similarity(q, E+) - mean similarity(q, E-)`, and the margin
     is `d(strong) - d(weak)`. The score is the mean over tasks of `sigmoid(alpha * margin)`; the
-    paper fitted alpha to people's answers about images, which we have not for clips, so that
-    the share of tasks with a margin above 0 is the score where no alpha is given. The paper
-    compares images by DreamSim, a trained network; here it is a fixed bank of features of motion,
-    form and colour, `clip_features`. https://openreview.net/forum?id=oYyEsVz6DX
+    paper fitted alpha to people's answers about images, which do not exist for clips, so that the
+    share of tasks with a margin above 0 is the score where no alpha is given. The paper compares
+    images by DreamSim, a trained network; here it is a fixed bank of features of motion, form and
+    colour, `clip_features`. https://openreview.net/forum?id=oYyEsVz6DX
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1]; or a sweep of it over
             these clips, whose scores are then used.
-        layer: Name of a layer, or itself.
+        layer: Name of a layer, or the Keras layer itself.
         clips: Real clips `(N, T, H, W, 3)` in [0, 1].
-        channels: Units, or one, counted from 0; None is all.
-        explanation: One of `EXPLANATIONS`; None is "synthetic" where such clips are given, else
+        channels: Indices of the units, or one index; None means all.
+        explanation: One of `EXPLANATIONS`; None means "synthetic" where such clips are given, else
             "top".
         synthetic: Clips that excite the units, `(C, T, H, W, 3)`, or several each, `(C, K, ...)`.
-        against: Clips that do the contrary, of the same shape; None takes the clips made for the
-            other units in their place, since all synthetic clips have a look in common.
+        against: Clips that excite the units least, of the same shape; None takes the clips made for
+            the other units in their place, since all synthetic clips have a look in common.
         films: The film of each clip: no task explains a clip by its own film. None
             is the sources of the sweep, or that each clip is a film.
         similarity: How clips are compared: a `FeatureSpace` of the clips, such as one of another
-            network's layer; or a function of two clips that gives a number, larger for more alike.
-            None is the space of `clip_features`.
+            network's layer; or a function of two clips that returns a number, larger for more
+            similar clips. None means the space of `clip_features`.
         share: Share of the clips that count as strong, and as weak.
-        references: Real clips on each side of an explanation; None is 9, as in the paper, or half
-            of the strong clips where these are fewer than 18.
-        tasks: How many a unit.
+        references: Real clips on each side of an explanation; None means 9, as in the paper, or
+            half of the strong clips where these are fewer than 18.
+        tasks: Number of tasks per unit.
         alpha: Steepness of the sigmoid over margins.
         seed: Seed of the tasks, which do not depend on the explanation.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: Clips, units or settings that do not fit, or too few clips.
@@ -162,7 +162,7 @@ def video_mis(
     shown = min(9, strong // 2) if references is None else references
     if not 1 <= shown < strong:
         raise ValueError(
-            "Expected 1 reference or more, and more strong clips than that to ask about. "
+            "Expected 1 reference or more, and more strong clips than references. "
             f"Received: {shown} references, {strong} strong clips ({share:g} of {len(real)})."
         )
     compare = _Comparison(real, similarity)
@@ -200,7 +200,7 @@ def _scores(network, layer, real, channels, films, preprocess, batch_size):
 
 
 class _Comparison:
-    """How alike the real clips are to each other, and to synthetic ones."""
+    """How similar the real clips are to each other, and to synthetic ones."""
 
     def __init__(self, real, similarity):
         self._real = real
@@ -226,7 +226,7 @@ class _Comparison:
 
 
 def _evidence_of_synthetic(kind, synthetic, against, units, compare):
-    """`(C, N)`: how much more each real clip is like the clips for a unit than those against it."""
+    """`(C, N)`: how much more similar real clips are to the clips for a unit than against it."""
     evidence = np.zeros((len(units), len(compare.real)), np.float32)
     if kind not in ("synthetic", "both"):
         return evidence
@@ -252,13 +252,13 @@ def _evidence_of_synthetic(kind, synthetic, against, units, compare):
 
 
 def _margin(task: Task, kind: str, synthetic: NDArray, real: NDArray) -> float:
-    """How much more the strong clip of a task is like what explains the unit than the weak one.
+    """How much more similar the strong clip of a task is to the explanation than the weak one.
 
     Args:
         task: The clips of it.
         kind: What explains the unit.
-        synthetic: `(N,)`, how much each real clip is like the synthetic clips.
-        real: `(N, N)`, how alike real clips are.
+        synthetic: `(N,)`, similarity of each real clip to the synthetic clips.
+        real: `(N, N)`, similarity of real clips.
     """
     evidence = np.zeros(2)
     if kind in ("synthetic", "both"):

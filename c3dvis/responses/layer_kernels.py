@@ -51,7 +51,7 @@ def kernels(network: keras.Model, layer: str) -> NDArray[np.float32]:
         float32 `(filters, t, h, w, 3)` in [0, 1], or `(filters, t, h, w, 1)`.
 
     Raises:
-        ValueError: An unknown layer, or one that is no convolution.
+        ValueError: An unknown layer, or one that is not a convolution.
 
     Example:
         >>> from c3dvis import models, responses
@@ -114,7 +114,7 @@ def kernels_of_clip(network: keras.Model, layer: str) -> NDArray[np.float32] | N
 
     Args:
         network: A Keras model that takes clips in grey or RGB.
-        layer: Name of a layer, or itself.
+        layer: Name of a layer, or the Keras layer itself.
 
     Returns:
         One for each channel, as `kernels` gives them, white or in colour for what raises the
@@ -184,7 +184,7 @@ def _colours(network: keras.Model, way: list[Step]) -> NDArray[np.float32] | Non
     for step in way:
         if not (isinstance(step.layer, _PREPARE) or getattr(step.layer, "positionwise", False)):
             return None
-    # Preprocessing is affine: the difference to black tells all.
+    # Preprocessing is affine: differences to black determine it.
     shown = keras.ops.convert_to_tensor(np.eye(count + 1, count, dtype=np.float32))
     shown = keras.ops.reshape(shown, (count + 1, 1, 1, 1, count))
     for step in reversed(way):

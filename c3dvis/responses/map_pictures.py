@@ -1,4 +1,4 @@
-"""The pictures of `python -m c3dvis.responses`: a clip, what filters make of it, their kernels."""
+"""The pictures of `python -m c3dvis.responses`: a clip, feature maps and kernels of filters."""
 
 from __future__ import annotations
 
@@ -61,22 +61,23 @@ def map_group(
 def how_to_read(scale: str) -> str:
     """What the pictures of maps show, in words."""
     return (
-        "Each filter's feature map for the moving clip stands beside that for the still one; the "
-        "difference is the contribution of motion. The numbers are the highest activations. "
+        "Each filter's feature map for the moving clip is shown next to that for the still one; "
+        "the difference is the contribution of motion. The numbers are the highest activations. "
         f"{_SCALE_IN_WORDS[scale]}"
     )
 
 
 _SCALE_IN_WORDS = {
-    "filter": "Black and white are a filter's own lowest and highest, over both maps.",
-    "layer": "Black and white are the lowest and highest over all maps of the filters shown.",
+    "filter": "Black and white are each filter's lowest and highest activation over both maps.",
+    "layer": "Black and white are the lowest and highest activation over the maps of all filters "
+    "shown.",
 }
 
 
 def clip_pictures(out: Path, prefix: str, clip: NDArray[np.float32]) -> list[pages.Picture]:
-    """The clip and what of it stands still, as pictures."""
+    """The clip and the still clip, as pictures."""
     facets = {"part": "clip"}
-    middle = "the still clip: its middle frame throughout"
+    middle = "the still clip: its middle frame, repeated"
     return [
         film(out, f"{prefix}clip", clip, "the clip", facets=facets),
         film(out, f"{prefix}still", still(clip), middle, facets=facets),
@@ -121,7 +122,7 @@ def kernel_groups(
 
 
 def of_layer(layer: str, group: pages.PictureGroup) -> pages.PictureGroup:
-    """A part of the page that says which of several layers it is of."""
+    """A part of the page labelled with its layer."""
     pictures = [replace(one, facets={"layer": layer, **one.facets}) for one in group.pictures]
     return replace(group, title=f"{group.title} of {layer}", pictures=pictures)
 

@@ -33,8 +33,8 @@ class FeatureMaps:
         clip: float32 `(T, H, W, C)` in [0, 1].
         layer: Name of the layer.
         channels: Index of each filter shown.
-        maps: float32 `(t, h, w, len(channels))`, the activations as they are, at the layer's own
-            frames, rows and columns; `t` is 1 for a layer without time.
+        maps: float32 `(t, h, w, len(channels))`, the raw activations, at the layer's own frames,
+            rows and columns; `t` is 1 for a layer without time.
     """
 
     clip: NDArray[np.float32]
@@ -50,11 +50,11 @@ class FeatureMaps:
         return showing.row(list(self.scaled()), captions)
 
     def scaled(self, by: str = "filter") -> NDArray[np.float32]:
-        """The maps as grey clips of the frames and size of the clip, for looking at.
+        """The maps as grey clips with the clip's number of frames and size, for display.
 
         Args:
-            by: "filter": black and white are each filter's own least and greatest activation, so
-                that weak filters are seen too; "layer": those of all filters shown, so that they
+            by: "filter": black and white are each filter's own lowest and highest activation, so
+                that weak filters are visible too; "layer": those of all filters shown, so that they
                 can be compared.
 
         Returns:
@@ -64,7 +64,7 @@ class FeatureMaps:
         return _grey(self.maps, _extremes(by, self.maps), self.clip.shape[:3])
 
     def beside(self, by: str = "filter") -> NDArray[np.float32]:
-        """Each filter's map beside the clip, float32 `(len(channels), T, H, 2 W + 2, 3)`."""
+        """Each filter's map next to the clip, float32 `(len(channels), T, H, 2 W + 2, 3)`."""
         frames, height, width, _ = self.clip.shape
         shown = clips.to_rgb(self.clip)
         grey = np.repeat(self.scaled(by), 3, axis=-1)
@@ -77,7 +77,7 @@ class FeatureMaps:
 def with_and_without_motion(
     moving: FeatureMaps, resting: FeatureMaps, by: str = "filter"
 ) -> NDArray[np.float32]:
-    """Each filter's map of a clip beside that of the clip standing still, on one scale.
+    """Each filter's map of a clip next to that of the still clip, on one scale.
 
     Args:
         moving: Maps of the clip.
@@ -134,19 +134,19 @@ def feature_maps(
     input: str | None = None,
     inputs: Mapping[str, ArrayLike] | None = None,
 ) -> FeatureMaps:
-    """How each filter of a layer responds to a clip, at each frame and place.
+    """How each filter of a layer responds to a clip, at each frame and position.
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clip: `(T, H, W, C)` in [0, 1], of the size that the network takes.
-        layer: A layer whose output has rows and columns, frames too or not, or tokens: its name,
-            or itself.
-        channels: Filters, or one, counted from 0; None is all.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
+        layer: A layer whose output has rows and columns, with or without frames, or tokens: its
+            name, or the Keras layer itself.
+        channels: Indices of the filters, or one index; None means all.
+        preprocess: Function from clips in [0, 1] to the network's input.
         grid: Frames, rows and columns of the tokens; None finds the patch embedding.
-        input: Name of the input that takes the clips, where the network has several; None is the
-            only one that does.
-        inputs: Values of its other inputs by name, as `models.one_input` has it; None is neutral.
+        input: Name of the input for the clips, if several could take them; None finds the only one.
+        inputs: Values of the other inputs by name; None uses neutral values. See
+            `models.one_input`.
 
     Raises:
         ValueError: A clip that the network doesn't take, an unknown layer or filter, or tokens
@@ -193,7 +193,7 @@ def still(clip: ArrayLike, frame: int | None = None) -> NDArray[np.float32]:
 
     Args:
         clip: `(T, H, W, C)` in [0, 1].
-        frame: Counted from 0; None is the middle one.
+        frame: Counted from 0; None means the middle one.
 
     Returns:
         float32, of the clip's shape.

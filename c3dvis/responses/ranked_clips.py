@@ -113,9 +113,9 @@ class UnitClips:
 
     Attributes:
         layer: Name of the layer.
-        channel: The unit's number.
+        channel: Index of the unit.
         strongest: Best first, each of another film.
-        weakest: Lowest first, likewise.
+        weakest: Lowest first, each of another film.
     """
 
     layer: str
@@ -131,8 +131,8 @@ class UnitClips:
         """The strongest clips side by side in a notebook.
 
         Args:
-            synthetic: A clip that was made for the unit, shown before them.
-            score: What the unit's score for it is.
+            synthetic: A synthetic clip for the unit, shown before them.
+            score: The unit's score for it.
         """
         shown = [one.marked() for one in self.strongest]
         captions = [f"{number(one.score)}: {one.name}" for one in self.strongest]
@@ -161,11 +161,11 @@ def unit_clips(
 
     Args:
         network: The network that was swept.
-        swept: What `responses.sweep` gave.
-        clips: What it was given; so are `windows`, `frames` and `size`.
+        swept: Result of `responses.sweep`.
+        clips: The clips that were swept, with the same `windows`, `frames` and `size`.
         layer: Name of one of its layers.
-        channels: Units, or one, counted from 0.
-        count: Strongest and weakest clips of each; None is all that the sweep keeps.
+        channels: Indices of the units, or one index.
+        count: Strongest and weakest clips of each; None means all that the sweep keeps.
         windows: As in the sweep.
         frames: As in the sweep.
         size: As in the sweep.

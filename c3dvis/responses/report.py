@@ -31,7 +31,7 @@ _FRAMES, _SIDE = 16, 256
 
 
 def write(chosen: argparse.Namespace) -> int:
-    """Makes what the command's arguments ask for; returns the number of GIFs.
+    """Makes what the command's arguments request; returns the number of GIFs.
 
     Raises:
         ValueError: An argument that doesn't fit the network or the clip.
@@ -61,7 +61,7 @@ def _random_kernel(chosen: argparse.Namespace) -> int:
     ]
     about = (
         f"A kernel of normal noise, {extent}, slides over the clip; each pixel of the right half "
-        "is the sum of products at that place, from the least (black) to the greatest (white)."
+        "is the sum of products at that position, from the lowest (black) to the highest (white)."
     )
     pages.write(
         out,
@@ -112,4 +112,4 @@ def _clip(
     event = motion.CLASSES.index("left then right")
     evidence = motion.MovingEvidence(frames=frames, size=size, distractors=2).batch(event, 1)
     clip = evidence.clips[0].mean(axis=-1, keepdims=True) if channels == 1 else evidence.clips[0]
-    return clip, "A disc goes to the left, then to the right."
+    return clip, "A disc moves to the left, then to the right."

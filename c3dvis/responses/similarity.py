@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 __all__ = ["FeatureSpace", "clip_features", "similarities"]
 
 DIRECTIONS = tuple(float(angle) for angle in range(0, 360, 45))  # degrees, as in `c3dvis.motion`
-SPATIAL = (0.04, 0.08, 0.16, 0.32)  # cycles a pixel
-TEMPORAL = (0.0, 0.125, 0.25, 0.4)  # cycles a frame; at 0 a filter sees what stands still
+SPATIAL = (0.04, 0.08, 0.16, 0.32)  # cycles per pixel
+TEMPORAL = (0.0, 0.125, 0.25, 0.4)  # cycles per frame; at 0, a filter sees static patterns
 
-# Widths of the filters: standard deviations in octaves, degrees and cycles a frame.
+# Widths of the filters: standard deviations in octaves, degrees and cycles per frame.
 _OCTAVES, _DEGREES, _CYCLES = 0.5, 22.5, 0.06
 # Light, red against green, blue against yellow, each of a range of 1.
 _CHANNELS = np.array([[1 / 3, 1 / 3, 1 / 3], [0.5, -0.5, 0], [-0.25, -0.25, 0.5]], np.float32)
-# Variance of a change by one grey level of 255: less is no contrast.
+# Variance of a change by one grey level of 255: less counts as no contrast.
 _FLOOR = (1 / 255) ** 2
 _HUES, _SHADES = 8, 4
 
@@ -30,8 +30,8 @@ def clip_features(clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     frequency, direction and temporal frequency, which is the mean over all places of the squared
     responses of a quadrature pair of spatio-temporal Gabors (Adelson and Bergen 1985,
     https://doi.org/10.1364/JOSAA.2.000284), of light and of two colour oppositions. Their
-    logarithms make four groups of features: how much of each scale and speed; how much more of
-    each direction than of all; how much more of each orientation among what stands still; and
+    logarithms make four groups of features: energy by scale and speed; energy by direction relative
+    to all directions; energy by orientation relative to all orientations, of static parts; and
     colour: means, spread and histograms. All have the same weight, whatever their number.
 
     Args:
@@ -62,14 +62,14 @@ def similarities(
     known: Sequence[NDArray[np.float32]] | None = None,
     features: Callable | None = None,
 ) -> NDArray[np.float32]:
-    """How alike clips are: the cosine of their features, in standard deviations from the mean.
+    """How similar clips are: the cosine of their features, in standard deviations from the mean.
 
     Args:
         clips: N clips `(T, H, W, 3)` in [0, 1].
         others: M more.
-        known: Clips that give each feature's mean and standard deviation; None is `others`.
+        known: Clips that give each feature's mean and standard deviation; None means `others`.
         features: Function of clips that gives `(N, F)`, such as a `UnitResponses` of another
-            network; None is `clip_features`.
+            network; None means `clip_features`.
 
     Returns:
         float32 `(N, M)` in [-1, 1].
@@ -90,13 +90,13 @@ class FeatureSpace:
 
     Args:
         known: Clips that give mean and standard deviation of each feature.
-        features: Function of clips that gives `(N, F)`; None is `clip_features`.
+        features: Function of clips that gives `(N, F)`; None means `clip_features`.
 
     Attributes:
         known: float32 `(N, F)`, the known clips as points.
 
     Raises:
-        ValueError: Features that are not finite, or not one row a clip.
+        ValueError: Features that are not finite, or not one row per clip.
 
     Example:
         >>> from c3dvis import models, motion, responses
@@ -162,7 +162,7 @@ def band(
 ) -> NDArray[np.float32]:
     """Weights of the spectrum of clips `(T, H, W)` for one filter; None passes everything.
 
-    A direction of what stands still is that of the stripes' normal, one way and the other.
+    For static patterns, the direction is that of the stripes' normal, either way.
     """
     _, _, octave, angle, speed = _grid(*shape)
     weights = np.ones_like(octave)

@@ -1,8 +1,8 @@
 """Writes the folder of `python -m c3dvis.responses FOLDER --sweep`: scores of all, pages of some.
 
-sweep/                what is done already: the same command goes on there
-sweep.npz             scores and statistics of every unit; `responses.Sweep.load` reads it
-index.html README.md  the strongest and weakest clips of the units that are shown
+sweep/                finished parts; the same command resumes from them sweep.npz
+scores and statistics of every unit; `responses.Sweep.load` reads it index.html README.md  the
+strongest and weakest clips of the units that are shown
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ def _pages(out: Path, network: keras.Model, swept: Sweep, chosen: argparse.Names
         names = names_of_classes(network) if layer == objectives.LOGITS else None
         groups += [_group(out, folders[layer], one, swept[layer], names) for one in read]
     about = (
-        f"What units of {network.name} respond to most and least of {len(swept.names)} clips of "
-        f"{len(set(swept.sources))} films, by the mean of their activation over the clip. Outlined "
-        "is what the unit sees where its activation is greatest, faintly in frames that it does "
-        "not see there; beside it the same, enlarged. A unit that sees the whole picture has a "
-        "cross at the middle of that place."
+        f"The clips to which units of {network.name} respond most and least, of "
+        f"{len(swept.names)} clips from {len(set(swept.sources))} films, by the mean activation "
+        "over the clip. The outline is the unit's receptive field where its activation is highest, "
+        "faint in frames outside the field; next to it is the field, enlarged. If the field is the "
+        "whole picture, a cross marks its centre instead."
     )
     pages.write(
         out,

@@ -165,7 +165,7 @@ class Sweep(Mapping[str, LayerResponses]):
         """Reads what `save` wrote; no code of the file is run.
 
         Raises:
-            ValueError: If it is no such file, or of another schema.
+            ValueError: If it is not such a file, or of another schema.
         """
         with _opened(files.as_path(path), "a sweep's file") as arrays:
             about = stored.mapping(json.loads(str(arrays["about"])))
@@ -208,7 +208,7 @@ def _opened(path: Path, kind: str = "a part of a sweep") -> Iterator[Mapping[str
         # NumPy leaves a file open that it opens and cannot read.
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ValueError("it is no .npz file, or a part of one")
+                raise ValueError("it is not an .npz file, or only a part of one")
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 yield arrays

@@ -69,23 +69,23 @@ def sweep(
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
         clips: A folder of videos, a list of files, an array or list of clips `(T, H, W, C)` in
             [0, 1], a `tf.data.Dataset` of batches or a Keras `PyDataset`.
-        layers: Names of layers, or one, or `objectives.LOGITS` for class scores; None is every
+        layers: Names of layers, or one, or `objectives.LOGITS` for class scores; None means every
             layer with weights.
         out: Folder for the results: the same call resumes a stopped sweep and only reads a
             finished one. None saves nothing.
         top: Number of strongest and of weakest clips of each unit, each of another film.
         windows: Number of clips per film, from equal parts of it.
-        frames: Frames of clips that are read from files; None is what the network takes, or 16.
-        size: Height and width of those; None is what the network takes, or 112.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        frames: Frames of clips that are read from files; None means what the network takes, or 16.
+        size: Height and width of those; None means what the network takes, or 112.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
         verbose: As in Keras: "auto" or 1 shows progress with the time left, 0 nothing.
 
     Returns:
         Scores, strongest and weakest clips and statistics of every unit.
 
     Raises:
-        ValueError: Clips or layers that can't be used, or a folder of another sweep.
+        ValueError: Invalid clips or layers, or a folder of another sweep.
 
     Example:
         >>> from c3dvis import models, responses
@@ -145,7 +145,7 @@ def sweep(
 
 @contextlib.contextmanager
 def _folder(out: str | Path | None) -> Iterator[Path]:
-    """The locked folder for the results; None is a temporary one."""
+    """The locked folder for the results; None means a temporary one."""
     if out is None:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -251,7 +251,7 @@ def _responses(
         part: Clips, and those that could not be read.
         measure: What `_measure` gives.
         chosen: Names of the layers.
-        batch_size: Clips computed at once.
+        batch_size: Number of clips per batch.
         shape: Shape of a clip, as the network takes it.
     """
     read = [(one, clips_room.check(one.clip, shape)) for one in part if one.clip is not None]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MotionTuning", "motion_tuning"]
 
 _DIRECTIONS = tuple(float(angle) for angle in range(0, 360, 30))  # degrees
-_SPATIAL = (0.04, 0.07, 0.12, 0.2, 0.33)  # cycles a pixel
-_TEMPORAL = (0.0, 0.06, 0.12, 0.2, 0.28, 0.36, 0.44)  # cycles a frame
+_SPATIAL = (0.04, 0.07, 0.12, 0.2, 0.33)  # cycles per pixel
+_TEMPORAL = (0.0, 0.06, 0.12, 0.2, 0.28, 0.36, 0.44)  # cycles per frame
 _CONTRASTS = (0.0625, 0.125, 0.25, 0.5, 1.0)
 COLOURS: Mapping[str, tuple[float, float, float]] = {
     "light and dark": (1.0, 1.0, 1.0),
@@ -42,20 +42,20 @@ _ROUNDS = 4
 class MotionTuning:
     """The tuning of some units of a layer to drifting gratings.
 
-    Responses are the unit's activation less that to grey. Directions are in degrees: 0 is right,
+    Responses are the unit's activation minus that for grey. Directions are in degrees: 0 is right,
     90 up, 180 left, 270 down.
 
     Attributes:
         layer: Name of the layer.
         channels: Index of each of the C units.
         directions: float32 `(D,)`, degrees.
-        spatial_frequencies: float32 `(S,)`, cycles a pixel.
-        temporal_frequencies: float32 `(F,)`, cycles a frame; the first is 0, where nothing moves.
+        spatial_frequencies: float32 `(S,)`, cycles per pixel.
+        temporal_frequencies: float32 `(F,)`, cycles per frame; the first is 0, where nothing moves.
         responses: float32 `(C, D, S, F)`.
         best: The grating that each unit prefers, found between those of the grid.
         best_response: float32 `(C,)`, the response to it.
         opposite: float32 `(C,)`, the response to the same grating the other way.
-        standing: float32 `(C,)`, the greatest response to one that stands still.
+        standing: float32 `(C,)`, the greatest response to a static grating.
         contrasts: float32 `(K,)`, of the best grating.
         to_contrast: float32 `(C, K)`, responses at these.
         to_colour: float32 `(C, len(COLOURS))`, responses to the best grating in other colours.
@@ -82,7 +82,7 @@ class MotionTuning:
     def direction_selectivity(self) -> NDArray[np.float32]:
         """`(preferred - opposite) / (preferred + opposite)`, from 0 to 1; negative responses are 0.
 
-        1 answers to one direction alone, 0 to both alike; NaN where a unit answers to neither.
+        1: it responds to one direction only; 0: to both equally; NaN: to neither.
         """
         preferred, opposite = np.maximum(self.best_response, 0), np.maximum(self.opposite, 0)
         with np.errstate(invalid="ignore"):
@@ -92,8 +92,8 @@ class MotionTuning:
     def circular_variance(self) -> NDArray[np.float32]:
         """1 less the length of the mean vector of orientations, from 0 (one) to 1 (all alike).
 
-        Of the responses to all directions at the frequencies of the grid that the unit likes best
-        (Ringach et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002).
+        Of the responses to all directions at the unit's preferred frequencies of the grid (Ringach
+        et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002).
         """
         curve = np.maximum(self.direction_curve(), 0)
         turned = np.exp(2j * np.radians(self.directions))
@@ -127,7 +127,7 @@ class MotionTuning:
         polar.plot(np.radians([*self.directions, self.directions[0]]), [*curve, curve[0]])
         polar.set_yticklabels([])
         best = self.best[unit]
-        polar.set_title(f"{best.direction:.0f}°, {best.speed:.2g} px a frame", fontsize=9)
+        polar.set_title(f"{best.direction:.0f}°, {best.speed:.2g} px per frame", fontsize=9)
         axes = figure.add_subplot(1, 2, 2)
         figure.colorbar(self.draw_map(axes, unit), ax=axes).ax.tick_params(labelsize=7)
         figure.suptitle(f"{self.layer}, channel {channel}", fontsize=10)
@@ -139,8 +139,8 @@ class MotionTuning:
         mesh = axes.pcolormesh(range(len(temporal)), range(len(spatial)), self.speed_map()[unit])
         axes.set_xticks(range(len(temporal)), [f"{value:.2g}" for value in temporal])
         axes.set_yticks(range(len(spatial)), [f"{value:.2g}" for value in spatial])
-        axes.set_xlabel("cycles a frame", fontsize=8)
-        axes.set_ylabel("cycles a pixel", fontsize=8)
+        axes.set_xlabel("cycles per frame", fontsize=8)
+        axes.set_ylabel("cycles per pixel", fontsize=8)
         axes.tick_params(labelsize=7)
         return mesh
 
@@ -166,18 +166,18 @@ def motion_tuning(
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, 3)` in [0, 1].
-        layer: Name of a layer, or itself.
-        channels: Its units, or one, counted from 0; None is all.
+        layer: Name of a layer, or the Keras layer itself.
+        channels: Indices of its units, or one index; None means all.
         directions: Degrees.
-        spatial_frequencies: Cycles a pixel, above 0 and up to 0.5.
-        temporal_frequencies: Cycles a frame, from 0 to 0.5; 0 is added where it is missing.
+        spatial_frequencies: Cycles per pixel, above 0 and up to 0.5.
+        temporal_frequencies: Cycles per frame, from 0 to 0.5; 0 is added where it is missing.
         place: "field": gratings fill the clip, and a response is the mean over the layer's places;
             "receptive field": they are windowed to what the unit in the layer's centre sees, and
             its own activation is the response, the greatest of four phases.
-        frames: Number of frames, if the network takes any.
-        size: Height and width of the clips, where the network takes any.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+        frames: Number of frames, if the network accepts any number.
+        size: Height and width of the clips, if the network accepts any size.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Raises:
         ValueError: An unknown layer, unit or place, or a network of other clips.
@@ -242,7 +242,7 @@ def motion_tuning(
 
 
 class _Measure:
-    """Responses of all units of a layer to gratings, less those to grey."""
+    """Responses of all units of a layer to gratings, minus those to grey."""
 
     def __init__(self, network, layer, shape, place, preprocess, batch_size):
         centre = place != "field"

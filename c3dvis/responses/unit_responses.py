@@ -22,11 +22,11 @@ class UnitResponses:
 
     Args:
         network: Keras model that takes clips `(N, T, H, W, C)` in [0, 1].
-        layer: Name of a layer, or itself.
+        layer: Name of a layer, or the Keras layer itself.
         centre: Whether a unit's score is its activation in the layer's centre, instead of the mean
-            over places, as `objectives.channel` has it.
-        preprocess: Function of clips in [0, 1] that gives what the network takes.
-        batch_size: Clips computed at once.
+            over places, as in `objectives.channel`.
+        preprocess: Function from clips in [0, 1] to the network's input.
+        batch_size: Number of clips per batch.
 
     Example:
         >>> import numpy as np
@@ -65,7 +65,7 @@ class UnitResponses:
         self._scores = autodiff.compiled(scores, variables=tap.variables)
 
     def units(self, channels: Sequence[int] | int | None) -> list[int]:
-        """The units asked for, all if None; ValueError for one that is not there."""
+        """The requested units, all if None; ValueError for one that does not exist."""
         return checked_units(self.layer, self.count, channels)
 
     def __call__(self, clips: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -89,7 +89,7 @@ class UnitResponses:
 def checked_units(
     layer: str, count: int, channels: Sequence[int] | int | None, noun: str = "channels"
 ) -> list[int]:
-    """The units asked for of a layer's `count`, all if None; ValueError for one it hasn't."""
+    """The requested units of a layer, all if None; ValueError for one that does not exist."""
     if channels is None:
         return list(range(count))
     units = [whole(c) for c in (channels if isinstance(channels, Iterable) else [channels])]
@@ -112,7 +112,7 @@ def row_of(channel: int, channels: Sequence[int]) -> int:
 def shape_in_colour(
     network: keras.Model, *, frames: int | None, size: Sequence[int] | None
 ) -> tuple[int, int, int]:
-    """`(T, H, W)` of a network's clips, as `clip_shape` has it; they have to be in colour."""
+    """`(T, H, W)` of a network's clips, see `clip_shape`; they must be in colour."""
     *shape, colours = clip_shape(network, frames=frames, size=size, default=(16, 112, 112))
     if colours != 3:
         raise ValueError(

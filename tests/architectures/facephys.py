@@ -24,7 +24,7 @@ REFUSED = {
 SMALL = (8, 36, 36, 3)
 FULL = {"blocks": 4}
 WIDTH, KERNEL = 32, 4
-RATE = 30  # frames a second
+RATE = 30  # frames per second
 HALF_LIFE = 0.6931  # ln 2, as open-rppg writes it
 
 

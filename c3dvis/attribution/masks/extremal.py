@@ -1,7 +1,7 @@
-"""Extremal masks: for each area, the pixels that keep or remove the class; one heatmap of them all.
+"""Extremal masks: for each area, the pixels that keep or remove the class.
 
-The methods STEP and extremal perturbations differ in their energy only. `method` makes a method of
-an energy; the file of the method says what the energy is for.
+STEP and extremal perturbations differ only in their energy. `method` turns an energy into a method;
+the file of the method describes its energy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
     """The method of this name that searches masks of the lowest energy.
 
     Args:
-        name: Of the method.
+        name: Name of the method.
         energy: What its masks minimise.
 
     Returns:
@@ -63,25 +63,25 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
     ) -> Attribution:
         """The mean of masks of given areas that keep or remove the class.
 
-        For each area a mask is searched that minimises the method's energy (`energies.Energy`). The
-        published search begins with a mask of ones and takes 2000 small steps. By default the same
-        energy falls faster: the search begins where integrated gradients along the blur are
-        largest (`initial_grids`), takes 60 steps of Adam, over which the weights of
-        the energy grow as over the 2000, and ends when the energy stops falling. Its masks are made
-        of squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest areas
-        its rewards can be lower than those of the published search, at others they are mostly
+        For each area, the search finds a mask that minimises the method's energy
+        (`energies.Energy`). The published search begins with a mask of ones and takes 2000 small
+        steps. By default the same energy falls faster: the search begins where integrated gradients
+        along the blur are largest (`initial_grids`), takes 60 steps of Adam, over which the weights
+        of the energy grow as over the 2000, and ends when the energy stops falling. Its masks are
+        made of squarish discs, which are cheaper (`generators.SeparableMasks`). At the smallest
+        areas its rewards can be lower than those of the published search, at others they are mostly
         higher.
 
-        The heatmap is the mean of the masks, so that a pixel ranks the higher the smaller the areas
-        that need it, blurred frame by frame by the radius of a mask's discs: the inside of a disc
-        would be a plateau without a highest point. Fong et al. add up and blur masks in the same
-        way, by 0.09 of a frame's side, where they compare methods.
+        The heatmap is the mean of the masks, so a pixel ranks higher if smaller areas need it. It
+        is blurred frame by frame by the radius of a mask's discs, as the inside of a disc would
+        otherwise be a plateau without a highest point. Fong et al. add up and blur masks in the
+        same way, by 0.09 of a frame's side, where they compare methods.
 
-        A network that was built under the dtype policy mixed_bfloat16 is searched in bfloat16.
+        With a network built under the dtype policy mixed_bfloat16, the search runs in bfloat16.
 
         Args:
-            scorer: The network and the class; of any other objective, "probability" is how near its
-                score is to the clip's, see `Scorer.calibrate`.
+            scorer: The network and the class. For any other objective, "probability" means how near
+                its score is to the clip's, see `Scorer.calibrate`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             variant: "preserve" keeps the class where only the mask's pixels are shown, "delete"
                 removes it where they are hidden, "dual" does both.
@@ -90,8 +90,8 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
                 are the shares of the clip.
             perturbation: What a pixel becomes at mask 0: "blur", a pyramid of 8 levels up to 20
                 pixels, or "fade", to black.
-            reference: Search as published.
-            steps: Most steps; None is 60, or 2000 as published.
+            reference: Whether to search as published.
+            steps: Maximum number of steps; None means 60, or 2000 with `reference`.
 
         Returns:
             A heatmap from 0, in no mask, to 1, in those of all areas. `settings` hold for each area
@@ -141,13 +141,13 @@ def method(name: str, energy: Energy) -> Callable[..., Attribution]:
 def find_masks(
     search: MaskSearch, unit_indices: NDArray[np.int32], *, steps: int, reference: bool
 ) -> tuple[NDArray[np.float32], int]:
-    """Searches the masks of the clip that was loaded.
+    """Searches masks for the loaded clip.
 
     Args:
         search: Made for the published search or for the fast one.
         unit_indices: The class, as `Scorer.unit_indices`.
-        steps: Most steps.
-        reference: Search as published.
+        steps: Maximum number of steps.
+        reference: Whether to search as published.
 
     Returns:
         float32 `(areas, T, H, W)` in [0, 1], and the number of steps run.
@@ -155,7 +155,7 @@ def find_masks(
     if reference:
         ones = np.ones(search.grid.shape, np.float32)
         return search.run(ones, unit_indices, np.arange(steps)), steps
-    # As it begins where the published search is after a while, all terms count at once.
+    # The search begins where the published one is after a while, so all terms count from the start.
     iterations = np.linspace(search.energy.core_from + 1, PUBLISHED_STEPS, steps)
     plateau = Plateau()
     masks = search.run(initial_grids(search, unit_indices), unit_indices, iterations, [plateau])

@@ -56,9 +56,9 @@ class MaskGenerator:
 
     Args:
         size: `(height, width)` of the frames in pixels.
-        step: Pixels from cell to cell; None is 7, or `sigma` where that is less, as discs further
-            apart than their radius leave gaps.
-        sigma: Radius of a disc in pixels; None is `default_sigma`.
+        step: Pixels from cell to cell; None means 7, or `sigma` where that is less, as discs
+            further apart than their radius leave gaps.
+        sigma: Radius of a disc in pixels; None means `default_sigma`.
 
     Attributes:
         sigma: Radius of a disc in pixels.
@@ -114,7 +114,7 @@ class SeparableMasks(MaskGenerator):
     """Discs with corners: the smooth maximum first along rows, then along columns.
 
     A pixel reads two rows of cells instead of a square of them. The weight of a cell is the product
-    of one weight an axis, which along the axes is the weight of the published generator.
+    of one weight per axis, which along the axes is the weight of the published generator.
     """
 
     def __init__(self, size: tuple[int, int], **options):

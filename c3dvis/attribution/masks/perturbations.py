@@ -1,4 +1,4 @@
-"""Clips perturbed under a mask: blurred or faded, the more the lower the mask.
+"""Clips perturbed by a mask: the lower the mask, the more they are blurred or faded.
 
 A clip is perturbed at a few levels once. A mask then selects a level at every pixel: 1 is the clip
 itself, 0 its strongest perturbation; values between are interpolated linearly
@@ -64,7 +64,7 @@ def blend(table, masks):
     """Clips under masks.
 
     Args:
-        table: Of `level_table`, for a clip `(T, H, W, C)`, as a tensor.
+        table: Result of `level_table` for a clip `(T, H, W, C)`, as a tensor.
         masks: Tensor `(N, T, H, W)` in [0, 1]; 1 keeps the clip.
 
     Returns:

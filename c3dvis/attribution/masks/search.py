@@ -32,7 +32,7 @@ class Plateau(keras.callbacks.Callback):
 
 
 class MaskSearch(InputOptimizer):
-    """Masks of one clip, one an area, whose grids are the only trainable weights.
+    """Masks of one clip, one per area, whose grids are the only trainable weights.
 
     One compiled step serves every clip and every class.
 
@@ -44,7 +44,7 @@ class MaskSearch(InputOptimizer):
         energy: What the masks minimise.
         masks: Generator of masks from grids.
         exact: Sort the mask's values instead of dividing them by a histogram.
-        optimizer: A Keras optimizer of its own.
+        optimizer: A Keras optimizer that no other model uses.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class MaskSearch(InputOptimizer):
         Args:
             unit_indices: The class, as `Scorer.unit_indices`, `(1, k)`.
             points: Number of points of the path, rounded up to a multiple of the number of areas,
-                which are computed at once.
+                which are computed together.
 
         Returns:
             float32 `(T, rows, columns)`, for the cells of a grid.

@@ -1,4 +1,4 @@
-"""The methods of attribution: one file for each, of the method's name."""
+"""The methods of attribution: one file per method, with its name."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from c3dvis.models.tokens import Grid
 def attribute(
     scorer: Scorer, clip: NDArray[np.float32], *, grid: Grid | None = None
 ) -> Attribution:
-    """Attention times its gradient where that is positive, averaged over heads, layer by layer.
+    """Positive part of attention times its gradient, averaged over heads, layer by layer.
 
     `A' = I + mean over heads of max(0, A * dscore/dA)`, and the layers' matrices multiplied. It
-    starts from the tokens that the score reads behind the last attention. The paper's rules for
+    starts from the tokens that the score reads after the last attention. The paper's rules for
     encoders that read each other (co-attention) are not used: each attention passes relevance from
     queries to keys.
 

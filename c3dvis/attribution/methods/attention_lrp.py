@@ -29,7 +29,7 @@ def attribute(
     scale. Sums and linear layers pass it on by what each input contributes, without epsilon.
 
     The settings say where relevance is lost: `softmax` is the part of the score that the softmaxes
-    absorb, and `elsewhere` that of biases, positions, and tokens that are no places.
+    absorb, and `elsewhere` that of biases, positions, and tokens that are not patches.
 
     Args:
         scorer: The network, with `keras.layers.MultiHeadAttention`, and the objective.

@@ -19,10 +19,10 @@ def attribute(
 ) -> Attribution:
     """Attention, averaged over heads and multiplied from layer to layer, half of it residual.
 
-    `A' = A / 2 + I / 2` for each layer; tokens that a layer leaves alone, as the class token where
-    attention is divided, stay as they are. It starts from the tokens that the score reads behind
-    the last attention. It is about where the network looks, not about which class: the objective
-    counts only in what is read.
+    `A' = A / 2 + I / 2` for each layer; tokens that a layer leaves out, such as the class token in
+    divided attention, are unchanged. It starts from the tokens that the score reads after the last
+    attention. It shows where the network looks, not evidence for a class: the objective only
+    selects the tokens read at the end.
 
     Args:
         scorer: The network, with `keras.layers.MultiHeadAttention`, and the objective.
@@ -30,8 +30,8 @@ def attribute(
         grid: Frames, rows and columns of the patches; None finds the patch embedding.
 
     Returns:
-        A heatmap of shares, not negative: all places and class tokens have 1 together, on the
-        patches' grid. The settings hold the grid and the layers.
+        A non-negative heatmap of shares on the patches' grid; all patches and class tokens sum to
+        1. The settings hold the grid and the layers.
 
     Raises:
         ValueError: A network without attention, or whose tokens can't be followed.
@@ -49,7 +49,7 @@ def rolled_out(network_attention: attention.NetworkAttention) -> NDArray[np.floa
     relevance = network_attention.initial_relevance
     for layer in reversed(network_attention.attentions):
         times = np.bincount(layer.queries.ravel(), minlength=len(relevance))
-        # A class token may attend in several rows, one a frame: its share is split among them.
+        # A class token may attend in several rows, one per frame: its share is split among them.
         passed_on = (1 - _OWN) * relevance / np.maximum(times, 1)
         relevance = np.where(times > 0, _OWN * relevance, relevance)
         rows = np.einsum("bq,bqk->bk", passed_on[layer.queries], layer.weights.mean(axis=1))

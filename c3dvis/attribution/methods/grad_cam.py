@@ -25,11 +25,11 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        layer: Name of a layer with a spatial output; None means `cam.default_layer`.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         weights: Whether gradients are averaged over the whole "clip", as for images, or over each
             "frame" of the layer, as for the sequences of a ConvLSTM.
-        signed: Whether to leave out the ReLU, so that negative values are shown, too.
+        signed: Whether to omit the ReLU and keep negative values.
 
     Returns:
         A heatmap interpolated to every frame and pixel. The settings hold the layer and its grid.

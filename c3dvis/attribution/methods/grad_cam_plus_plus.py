@@ -29,7 +29,7 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        layer: Name of a layer with a spatial output; None means `cam.default_layer`.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
         weights: One set of weights for the whole "clip", or one for each "frame" of the layer.
 

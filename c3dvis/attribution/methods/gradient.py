@@ -15,7 +15,7 @@ def attribute(scorer: Scorer, clip: NDArray[np.float32], *, magnitude: bool = Fa
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        magnitude: Whether to take the largest absolute value of the channels in place of their
+        magnitude: Whether to take the largest absolute value over the channels instead of their
             sum, as in the paper.
 
     Returns:

@@ -14,12 +14,12 @@ from c3dvis.attribution.scorer import Scorer
 
 
 def attribute(scorer: Scorer, clip: NDArray[np.float32]) -> Attribution:
-    """Gradient that passes a ReLU only where it is on and the gradient itself is above zero.
+    """Gradient that passes a ReLU only where the ReLU is active and the gradient is positive.
 
-    It draws sharp pictures, but mostly of what the first layers see: it hardly depends on the
+    Its heatmaps are sharp but mostly show what the first layers see; they hardly depend on the
     class (Adebayo et al. 2018). ReLUs that a layer calls in its own code, and other activation
     functions, pass the gradient as they always do: for a network of these alone, such as a
-    ConvLSTM, this is the gradient. `settings["relus"]` tells how many ReLUs there were.
+    ConvLSTM, this is the gradient. `settings["relus"]` is the number of ReLUs that were changed.
 
     Args:
         scorer: The network and the objective.

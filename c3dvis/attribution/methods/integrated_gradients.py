@@ -1,4 +1,4 @@
-"""Integrated gradients: the score's rise from a baseline to the clip, shared out among pixels."""
+"""Integrated gradients: the score's rise from a baseline to the clip, distributed over pixels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ def attribute(
 ) -> Attribution:
     """Mean gradient on the straight path from a baseline to the clip, times their difference.
 
-    The attributions add up to the difference of the two scores (completeness). The error of that
-    sum is that of the numerical integral: where no number is given, steps are doubled until it is
-    below the tolerance. The trapezoidal rule is used, since its points are reused when steps
-    double.
+    The attributions add up to the difference of the two scores (completeness). The error of the sum
+    is that of the numerical integral: if `steps` is None, steps are doubled until it is below the
+    tolerance. The trapezoidal rule is used, since its points are reused when steps double.
 
     Args:
         scorer: The network and the objective.
@@ -39,10 +38,9 @@ def attribute(
             attribution even where they matter (Sturmfels et al. 2020,
             https://distill.pub/2020/attribution-baselines/).
         steps: Steps of the path; None begins with 16 and doubles them.
-        max_steps: Steps are not doubled beyond this; None is `steps` where those are given, else
-            512.
+        max_steps: Maximum number of steps; None means `steps` if given, else 512.
         tolerance: Largest error of the sum, relative to the difference of the scores.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Returns:
         A heatmap in units of the score, summed over colour channels. Its settings hold the final

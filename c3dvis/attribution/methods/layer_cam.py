@@ -1,4 +1,4 @@
-"""Layer-CAM: activations weighted place by place, so that early layers give fine maps."""
+"""Layer-CAM: activations weighted by position, so that early layers give fine maps."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
-            Earlier layers have finer maps.
+        layer: Name of a layer with a spatial output; None means `cam.default_layer`. Earlier layers
+            have finer maps.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
 
     Returns:

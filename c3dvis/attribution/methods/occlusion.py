@@ -31,16 +31,16 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        block: Frames, rows and columns of the block; None is a quarter of the clip's frames and
+        block: Frames, rows and columns of the block; None means a quarter of the clip's frames and
             a sixth of its rows and columns.
-        stride: From one block to the next along each axis; None is half a block.
+        stride: Distance from one block to the next along each axis; None means half a block.
         perturbation: What replaces a block: "blur", of 20 pixels, or "fade", black.
         tolerance: Searches from coarse to fine: windows of up to 4 x 4 x 4 neighbouring blocks are
             hidden first, and those that change the score most are split until the error bound is at
             most this; None hides every block. The bound assumes that no block changes the score
             more than a window that contains it. Blocks that cancel or replace each other break the
-            assumption, so it is no guarantee; docs/attribution.md says how far it held. It is
-            relative as in `convergence.relative_error`.
+            assumption, so it is not a guarantee; docs/attribution.md reports how well it held. It
+            is relative as in `convergence.relative_error`.
 
     Returns:
         A heatmap in units of the score. `perturbed` is the clip without the block of the largest

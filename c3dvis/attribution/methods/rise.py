@@ -15,7 +15,7 @@ from c3dvis.attribution.result import Attribution
 from c3dvis.attribution.scorer import Scorer
 
 _COUNT, _MAX_SAMPLES = 1000, 2000
-_CHUNK = 8  # masks in memory at once
+_CHUNK = 8  # masks held in memory at the same time
 _FIRST_CHECK, _CHECK_FACTOR = 64, 1.2  # masks at the first check of the error, and their growth
 
 
@@ -45,9 +45,9 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        count: Number of masks; the noise falls with its square root. None is 1000, or with a
-            tolerance as many as it takes.
-        cells: Of the grid, along time, rows and columns, at least 1.
+        count: Number of masks; the noise falls with its square root. None means 1000 or, with a
+            tolerance, as many as needed.
+        cells: Cells of the grid along time, rows and columns, at least 1.
         keep: Probability that a cell is kept, in (0, 1).
         perturbation: What a pixel becomes at mask 0: "blur", of 20 pixels, or "fade", black.
         tolerance: Masks are added until the standard error of the heatmap is at most this,
@@ -55,8 +55,8 @@ def attribute(
             variance. The heatmap is then estimated by a ridge regression on whole masks
             (`mask_regression`), which needs fewer of them; its error is that of the posterior. None
             takes a fixed number.
-        max_samples: The most masks with a tolerance; None is 2000.
-        seed: Of the masks.
+        max_samples: Maximum number of masks with a tolerance; None means 2000.
+        seed: Seed of the masks.
 
     Returns:
         A heatmap in units of the score. Its settings hold the number of `samples`, the relative
@@ -188,7 +188,7 @@ class _Sums:
         return (self._products / self.count - self.mean_score * mask) / self._mask_variance()
 
     def error(self) -> float:
-        """Relative standard error of the slopes; 1 where there are too few masks to tell."""
+        """Relative standard error of the slopes; 1 if there are too few masks to estimate it."""
         if self.count < 3:
             return 1.0
         slopes = self.slopes()

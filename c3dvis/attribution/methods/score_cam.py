@@ -39,18 +39,18 @@ def attribute(
     Args:
         scorer: The network and the objective.
         clip: float32 `(T, H, W, C)` in [0, 1].
-        layer: Name of a layer with a spatial output; None is that of `cam.default_layer`.
+        layer: Name of a layer with a spatial output; None means `cam.default_layer`.
         grid: Frames, rows and columns of a layer's tokens; None finds the patch embedding.
-        confidence: The "probability" of the class, or the objective's "score". None is the
+        confidence: The "probability" of the class, or the objective's "score". None means the
             probability where there is one, else the score.
         baseline: The clip whose confidence is subtracted, as in `integrated_gradients`; None
-            subtracts nothing, as the authors' code.
+            subtracts nothing, like the authors' code.
         channels: Number of channels, those of the largest variance over their positions; None is
             all.
-        tolerance: Channels are scored in order of their energy, eight at a time, until the error
-            of the map is at most this; None scores all. The others get the mean weight of those
-            scored. The error estimate takes it that their weights deviate from that mean as much as
-            those of the scored ones, and is relative as in `convergence.relative_error`.
+        tolerance: Channels are scored in order of their energy, eight at a time, until the error of
+            the map is at most this; None scores all. The others get the mean weight of those
+            scored. The error estimate assumes that their weights deviate from that mean as much as
+            those of the scored channels; it is relative as in `convergence.relative_error`.
 
     Returns:
         A heatmap interpolated to every frame and pixel, not negative. Its settings hold the number

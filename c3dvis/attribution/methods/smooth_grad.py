@@ -35,15 +35,15 @@ def attribute(
         clip: float32 `(T, H, W, C)` in [0, 1].
         kind: "plain", the mean of the gradients, signed; "squared", the mean of their squares;
             "variance", their variance over the samples (VarGrad). The last two are not negative.
-        samples: Number of noisy copies; None is 25, or with a tolerance as many as it takes.
+        samples: Number of noisy copies; None means 25 or, with a tolerance, as many as needed.
         noise: Standard deviation of the noise as a share of the clip's range, from its lowest to
             its highest value. As in the paper, noisy copies may leave [0, 1].
         tolerance: Copies are added, eight at a time, until the standard error of the heatmap is at
             most this; None takes a fixed number. The error is estimated from the spread of the
             means of batches of four, relative as in `convergence.relative_error`: 0.3 means noise
             of 9 % of the heatmap's variance.
-        max_samples: The most copies with a tolerance; None is 400.
-        seed: Of the noise.
+        max_samples: Maximum number of copies with a tolerance; None means 400.
+        seed: Seed of the noise.
 
     Returns:
         A heatmap in score per unit of brightness, or in the square of that. Its settings hold the

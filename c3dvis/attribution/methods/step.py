@@ -1,6 +1,6 @@
 """STEP: the smallest, solid tube through space and time that the class needs.
 
-As `extremal_3d`, but masks are made of solid spatiotemporal cores. The energy of a mask is
+Like `extremal_3d`, but masks are made of solid spatiotemporal cores. The energy of a mask is
 `-log p` of the class where all else is perturbed (preserve), `-log(1 - p)` where only the mask is
 (delete), or their sum (dual); plus 300 times the squared distance of its sorted values from zeros
 and ones in the share of its area; plus 300 times the core loss (`masks.energies`). The weight of

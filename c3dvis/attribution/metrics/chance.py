@@ -14,7 +14,7 @@ class WithChance:
 
     Attributes:
         value: The metric of the heatmap.
-        random: The same of random heatmaps of the same shape.
+        random: The mean of the metric over random heatmaps of the same shape.
     """
 
     value: Any
@@ -33,10 +33,10 @@ def compare_to_chance(
 
     Args:
         metric: Function whose first argument is a heatmap, such as `pointing_game`.
-        heatmap: Of any shape.
+        heatmap: Heatmap of any shape.
         *arguments: Further arguments of the metric.
         maps: Number of random heatmaps, uniform in [0, 1) at every pixel.
-        seed: Of the random heatmaps.
+        seed: Seed of the random heatmaps.
         **options: Options of the metric.
 
     Example:

@@ -53,12 +53,12 @@ def insertion(
         baseline: The clip before insertion: "blur"; "fade", black; "freeze", the first frame
             throughout, so that what is inserted is motion.
         steps: Number of equal parts in which pixels are inserted.
-        seed: Of the random map and the order of equal pixels.
+        seed: Seed of the random map and of the order of tied pixels.
 
     Returns:
         `value` and `random`, both a `Curve`: of the heatmap and of a random one. Compare with the
-        random one: with "fade" it can even be the best at deletion, as noise that is cut out of a
-        clip disturbs a network more than a missing object.
+        random curve: with "fade", it can even be the best at deletion, as noise that is cut out of
+        a clip disturbs a network more than a missing object.
 
     Raises:
         ValueError: An unknown baseline, a heatmap of another shape, or an objective that is not
@@ -98,13 +98,13 @@ def deletion(
         baseline: The clip after deletion: "blur"; "fade", black; "freeze", the first frame
             throughout.
         steps: Number of equal parts in which pixels are deleted.
-        seed: Of the random map and the order of equal pixels.
+        seed: Seed of the random map and of the order of tied pixels.
 
     Returns:
-        `value` and `random`, both a `Curve`, as of `insertion`, which is the more reliable.
+        `value` and `random`, both a `Curve`, as for `insertion`, which is the more reliable metric.
 
     Raises:
-        ValueError: As `insertion`.
+        ValueError: See `insertion`.
 
     Example:
         >>> import numpy as np

@@ -22,7 +22,7 @@ def pointing_game(
             "clip", whether the hottest pixel of the clip is.
 
     Returns:
-        From 0 to 1. Of equally hot pixels, the share on the evidence: chance level for a constant
+        From 0 to 1. For tied pixels, the share of them on the evidence: chance level for a constant
         map.
 
     Raises:

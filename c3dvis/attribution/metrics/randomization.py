@@ -48,7 +48,7 @@ def cascading_randomization(
             `lambda clip: attribute(network, clip, objective).heatmap`. Name the objective: the
             predicted class changes with the weights.
         clips: One clip or more, `(T, H, W, C)` each.
-        seed: Of the shuffling.
+        seed: Seed of the shuffling.
 
     Returns:
         One `Stage` for each layer with weights, from the output to the input.
@@ -91,7 +91,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
 
     Args:
         first: `(T, H, W)`, signed.
-        second: Of the same shape.
+        second: Heatmap of the same shape.
 
     Returns:
         From -1 to 1; 1 for equal heatmaps, even constant ones; 0 if only one is constant.

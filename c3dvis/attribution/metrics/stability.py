@@ -31,7 +31,7 @@ def sensitivity(
         clip: float32 `(T, H, W, C)` in [0, 1]; noisy clips are clipped to that range.
         radius: Largest absolute value of the noise.
         samples: Number of noisy clips.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Returns:
         From 0; infinite if a heatmap of zeros changes.
@@ -86,7 +86,7 @@ def mu_fidelity(
         share: Share of the blocks in a set.
         subsets: Number of sets, at least 3, with a forward pass for each.
         baseline: What replaces removed blocks: "black", "blur", "noise", "first_frame", or a clip.
-        seed: Of the sets and the random heatmaps.
+        seed: Seed of the sets and the random heatmaps.
 
     Returns:
         `value` and `random`: Pearson correlation of the heatmap, and its mean over random

@@ -32,7 +32,7 @@ def temporal_hit(profile: ArrayLike, window: Sequence[int]) -> float:
         window: First frame of the evidence, and the frame after its last.
 
     Returns:
-        0 or 1; of tied frames, the share in the window.
+        0 or 1; for tied frames, the share of them in the window.
 
     Raises:
         ValueError: A profile of another shape, or a window that is empty or leaves the clip.

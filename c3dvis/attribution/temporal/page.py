@@ -26,7 +26,7 @@ def to_markdown(report: TemporalReport) -> str:
     """Renders a report as two Markdown tables: the clips, and a summary of the networks.
 
     Args:
-        report: Of `temporal_report`.
+        report: Result of `temporal_report`.
 
     Returns:
         Markdown, with a legend above each table.
@@ -53,7 +53,7 @@ def to_html(report: TemporalReport) -> str:
     """Renders a report as a page, with a red mark for each frame of a mask, green for others.
 
     Args:
-        report: Of `temporal_report`.
+        report: Result of `temporal_report`.
 
     Returns:
         HTML that needs no other file.

@@ -143,7 +143,7 @@ def temporal_report(
     """Drops of networks' scores when the frames that decide are frozen, and when they are reversed.
 
     For each clip and network, the method finds a mask of frames for the predicted class. The score
-    of this class is then computed for the clip as it is (OS), frozen under the mask (FS) and
+    of this class is then computed for the original clip (OS), frozen under the mask (FS) and
     reversed under it (RS), the mask binarized at 0.5. Reversal lowers the score of a network that
     uses temporal order, and hardly that of one that uses appearance.
 
@@ -154,8 +154,8 @@ def temporal_report(
         names: Names of the clips; None numbers them from 0.
         method: One whose attributions have a `frame_mask`: "freeze", "reverse" or "window".
         preprocess: For networks by name, a function that turns clips in [0, 1] into its input.
-        batch_size: Most clips computed at once.
-        **options: Of the method.
+        batch_size: Maximum number of clips per batch.
+        **options: Options of the method.
 
     Returns:
         A `TemporalReport`; `temporal.page.to_markdown` and `to_html` render it.

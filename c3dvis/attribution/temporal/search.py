@@ -1,4 +1,4 @@
-"""The search for a mask of frames that freezes or reverses what decides, as `fit` of a Keras model.
+"""The search for a mask of the frames to freeze or reverse, as `fit` of a Keras model.
 
 The methods freeze and reverse differ in their perturbation only. `method` makes either.
 """
@@ -32,8 +32,8 @@ class Settings:
 
     Attributes:
         learning_rate: Of Adam.
-        steps: Most steps of it.
-        start: "window", the exact best one (see `window`), or "centred", the paper's.
+        steps: Maximum number of steps.
+        start: "window", the exact best one (see `window`), or "centred", as in the paper.
         logit: Initial logit of the mask inside its window; outside it is the negative.
         binary: Whether the result is the best of all masks of the search after each is binarized,
             rather than the best as it is.
@@ -191,8 +191,8 @@ def method(by: str) -> Callable[..., Attribution]:
         `temporal.reverse_matrices`) and TV the sum of the cubed differences between neighbours.
 
         Args:
-            scorer: The network and the class; of any other objective, p is how near its score is to
-                the clip's and how far from the frozen clip's, see `Scorer.calibrate`.
+            scorer: The network and the class. For any other objective, p means how near its score
+                is to the clip's and how far from the frozen clip's, see `Scorer.calibrate`.
             clip: float32 `(T, H, W, C)` in [0, 1].
             settings: "default" starts at the exact best window, and its result is the best binary
                 mask of the search. "published TensorFlow" and "published PyTorch" start at the
@@ -202,7 +202,7 @@ def method(by: str) -> Callable[..., Attribution]:
                 A frame half on is a double exposure, which can lower the probability for reasons
                 that have nothing to do with time: such a mask may have little effect when it is
                 binarized.
-            steps: Most steps of Adam; None is that of the settings.
+            steps: Maximum number of Adam steps; None takes it from the settings.
 
         Returns:
             `frame_mask` is the best mask of the search, whose loss is never above that of the
@@ -211,7 +211,8 @@ def method(by: str) -> Callable[..., Attribution]:
             of this one.
 
         Raises:
-            ValueError: Unknown settings, no steps, or a score that the frozen clip has, too.
+            ValueError: Unknown settings, no steps, or a score that freezing the clip does not
+                change.
         """
         chosen = _settings(settings, steps)
         result = find_mask(scorer, clip, by, chosen)

@@ -1,4 +1,4 @@
-"""The exact best window of frames, by trying every one: forward passes alone."""
+"""The exact best window of frames, found by trying all windows; only forward passes are needed."""
 
 from __future__ import annotations
 

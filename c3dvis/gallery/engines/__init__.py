@@ -49,7 +49,7 @@ def check(name: str, *, workers: int | None = None, address: str | None = None) 
         value = given[option]
         if value is not None:
             raise ValueError(
-                f"Expected --{option} with an engine that takes it. Received: --{option} {value} "
+                f"Expected an engine that accepts --{option}. Received: --{option} {value} "
                 f"with the engine {name}."
             )
 
@@ -59,8 +59,8 @@ def build(name: str, *, workers: int | None = None, address: str | None = None) 
 
     Args:
         name: One of `ENGINES`.
-        workers: Maximum number of workers of "processes" and "ray"; None is one per device.
-        address: `HOST:PORT` of a Ray cluster; None is RAY_ADDRESS, or this machine.
+        workers: Maximum number of workers of "processes" and "ray"; None means one per device.
+        address: `HOST:PORT` of a Ray cluster; None means RAY_ADDRESS, or this machine.
 
     Raises:
         ValueError: If the name is unknown, the engine needs a package that is not installed, or it

@@ -34,7 +34,7 @@ class Workers(Protocol):
         """Starts a worker, also to replace one that died; it answers "ready" later."""
 
     def send(self, number: int, task: Task, best: Best) -> None:
-        """Gives a task to a worker that is ready."""
+        """Sends a task to a worker that is ready."""
 
     def wait(self) -> tuple[int, Answer]:
         """The next answer of any worker."""
@@ -98,7 +98,7 @@ def run(
                 case "died":
                     false_starts += number not in ready
                     if false_starts == _FALSE_STARTS:
-                        raise OSError(f"workers end before they have started: {answer.message}")
+                        raise OSError(f"workers die before they are ready: {answer.message}")
                     ready.pop(number, None)
                     if number in busy:
                         yield from _after_death(renderer, busy.pop(number), waiting, answer.message)
@@ -141,6 +141,6 @@ def _after_death(
     elif len(one.task.group.units) > 1:
         waiting[:0] = [_Attempt(Task(Group((unit,), 1), (unit,)), _TRIES) for unit in left]
     else:
-        message = f"set aside after {_TRIES} tries: {reason}"
+        message = f"given up after {_TRIES} tries: {reason}"
         for unit in left:
             yield renderer.write_error(unit, message, cause=message)

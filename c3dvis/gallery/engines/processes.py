@@ -35,7 +35,7 @@ class Processes:
     processes import it.
 
     Args:
-        workers: How many; None is one per GPU, or one per four cores, at least two.
+        workers: Number of processes; None means one per GPU, or one per four cores, at least two.
     """
 
     def __init__(self, workers: int | None = None):
@@ -103,8 +103,8 @@ class _Processes:
 def _ended(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return f"its process was ended by signal {-code} ({name})"
-    return f"its process ended with exit code {code}"
+        return f"its process was terminated by signal {-code} ({name})"
+    return f"its process exited with code {code}"
 
 
 def _work(recipe: Recipe, pipe: Connection, gpu: int | None) -> None:

@@ -35,8 +35,9 @@ class Ray:
     """The engine of a Ray cluster.
 
     Args:
-        workers: Maximum number; None is one per GPU of the cluster, or one per core without GPUs.
-        address: `HOST:PORT` of its head; None is RAY_ADDRESS, or this machine.
+        workers: Maximum number; None means one per GPU of the cluster, or one per core without
+            GPUs.
+        address: `HOST:PORT` of its head; None means RAY_ADDRESS, or this machine.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None):
@@ -53,7 +54,7 @@ class Ray:
         if self.address is not None and not _is_reachable(self.address):
             raise ValueError(
                 "Expected the address of a running Ray cluster, HOST:PORT as `ray start` prints "
-                f"it. Received: {self.address!r}, where nobody answers."
+                f"it. Received: {self.address!r}, which does not respond."
             )
 
     def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
@@ -85,7 +86,7 @@ class Ray:
 
 
 class _Actors:
-    """One actor a worker, on whatever machine Ray finds for it."""
+    """One actor per worker, on whatever machine Ray finds for it."""
 
     def __init__(self, ray: Any, recipe: Recipe, count: int | None, address: str | None):
         resources = ray.cluster_resources()
@@ -142,7 +143,7 @@ class _Actors:
             0 if answers and _within_timeout(self._node_lives) else self._missed_polls + 1
         )
         if self._missed_polls == _MAX_MISSED_POLLS:
-            raise OSError(f"{_where(self.address)} does not answer any longer")
+            raise OSError(f"{_where(self.address)} no longer responds")
 
     def _node_lives(self) -> bool:
         """Whether Ray's process on this machine, which the connection needs, is alive."""
@@ -161,7 +162,7 @@ class _Actors:
 
 
 class Actor:
-    """A worker as Ray runs it."""
+    """A worker that runs in Ray."""
 
     def __init__(self, recipe: Recipe, threads: str | None):
         if threads is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Serial:
-    """The engine of one process: nothing is started, nothing is copied."""
+    """The engine of one process: starts and copies nothing."""
 
     def run(self, renderer: Renderer, tasks: Sequence[Task], best: Best) -> Iterator[Record]:
         for task in tasks:

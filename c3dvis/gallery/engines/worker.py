@@ -34,7 +34,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Answer:
-    """A worker's message.
+    """A message of a worker.
 
     Attributes:
         kind: "ready" after its start; "made" with each record; "done" after its task; "refused"

@@ -1,11 +1,10 @@
-"""How clips are made of latents: Keras layers that own latents and decode them to clips.
+"""Parametrizations: Keras layers that own latents and decode them to clips.
 
 A parametrization decides which clips are easy to reach. Pixels move one by one and give
 high-frequency noise; Fourier coefficients scaled as in natural films move whole patterns
 (Olah et al. 2017, https://distill.pub/2017/feature-visualization).
 
-Each is a file of this folder, whose name is the parametrization's. Nothing here imports Keras until
-it is used.
+Each is a file of this folder, whose name is the parametrization's. Keras is imported on first use.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def names() -> list[str]:
         >>> names()[:3]
         ['alpha', 'cppn', 'fourier']
     """
-    # What begins with an underscore is no parametrization.
+    # Files that begin with an underscore are not parametrizations.
     files = sorted(file.name for file in pkgutil.iter_modules(__path__))
     return [name.replace("_", "-") for name in files if not name.startswith("_")]
 
@@ -111,7 +110,8 @@ def build(parametrization: str | Parametrization, **settings) -> Parametrization
         if settings:
             raise ValueError(
                 f"Expected the {in_short(settings)} as settings of the parametrization that is "
-                f"given. Received: {in_short(settings)} beside a {type(parametrization).__name__}."
+                f"given. Received: {in_short(settings)} together with a "
+                f"{type(parametrization).__name__}."
             )
         return parametrization.copy()
     check_name(parametrization)

@@ -60,14 +60,14 @@ def to_signals(clips: np.ndarray, colours: str) -> np.ndarray:
 
 
 def flow_in_pixels(bound: float = 20.0):
-    """A `preprocess` function for networks that take optical flow in pixels a frame.
+    """A `preprocess` function for networks that take optical flow in pixels per frame.
 
-    Clips are in [0, 1] everywhere, so flow is too: 0.5 is rest, 0 and 1 are `bound` pixels a frame
-    to the left or up, and to the right or down. I3D keeps steps of up to 20 pixels (Carreira and
-    Zisserman 2017, https://arxiv.org/abs/1705.07750).
+    Clips are in [0, 1] everywhere, so flow is too: 0.5 is rest, 0 and 1 are `bound` pixels per
+    frame to the left or up, and to the right or down. I3D keeps steps of up to 20 pixels (Carreira
+    and Zisserman 2017, https://arxiv.org/abs/1705.07750).
 
     Args:
-        bound: Longest step in pixels a frame.
+        bound: Longest step in pixels per frame.
 
     Example:
         >>> flow_in_pixels(20.0)(np.array([0.0, 0.5, 1.0])).tolist()

@@ -1,4 +1,4 @@
-"""What all parametrizations share: weights a clip, a start from a seed, and decoding to clips."""
+"""What all parametrizations share: weights per clip, a start from a seed, and decoding to clips."""
 
 import keras
 import numpy as np
@@ -43,11 +43,11 @@ class Parametrization(keras.layers.Layer):
         return {**config, "colours": self.colours}
 
     def copy(self) -> "Parametrization":
-        """A new one with the same settings and weights of its own."""
+        """A new parametrization with the same settings and its own weights."""
         return type(self).from_config(self.get_config())
 
     def build(self, clips_shape):
-        """Adds weights for clips of shape `(N, T, H, W, C)`."""
+        """Creates weights for clips of shape `(N, T, H, W, C)`."""
         self.clips_shape = tuple(clips_shape)
         channels = self.clips_shape[-1]
         # Grey clips of three channels are made from signals of one.
@@ -82,7 +82,7 @@ class Parametrization(keras.layers.Layer):
         raise NotImplementedError
 
     def start_from(self, clips: np.ndarray) -> None:
-        """Puts each clip at a given one; values beyond 0.01 and 0.99 are there.
+        """Sets each clip to a given one; values are clipped to [0.01, 0.99].
 
         Args:
             clips: `(N, T, H, W, C)` in [0, 1].
@@ -103,7 +103,7 @@ class Parametrization(keras.layers.Layer):
         self._put([self.latents_of(colour_choices.to_signals(c, self.colours)) for c in clips])
 
     def restart(self, rngs: list[np.random.Generator]) -> None:
-        """Puts each clip at a new start, drawn from its own generator."""
+        """Sets each clip to a new start, drawn from its own generator."""
         self._put([self.start(rng) for rng in rngs])
 
     def _put(self, starts: list[list[np.ndarray]]) -> None:
@@ -120,7 +120,7 @@ class Parametrization(keras.layers.Layer):
 
 
 class Wrapper(Parametrization):
-    """A parametrization that makes its clips out of those of another, in the same colours.
+    """A parametrization that makes its clips from those of another, in the same colours.
 
     Args:
         inner: The other, of which a copy is used.

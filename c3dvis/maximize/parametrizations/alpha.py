@@ -1,4 +1,4 @@
-"""Clips that are clear where their unit does not look: RGB and how opaque it is."""
+"""Clips that are transparent where their unit does not look: RGB and opacity."""
 
 import math
 
@@ -30,18 +30,18 @@ _CONTRAST = 0.7
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class Alpha(Wrapper):
-    """Colours of another parametrization, and how opaque they are by a pyramid of their own.
+    """Colours of another parametrization, with an opacity that a pyramid parametrizes.
 
-    `decode` gives one channel more, 0 for clear and 1 for opaque; a network sees the clip over a
-    smooth background of random colours, another at every step. What matters to the unit has to be
-    opaque, or the background shows through; what does not becomes clear, as transparency is
-    rewarded a little (Mordvintsev et al. 2018,
-    https://distill.pub/2018/differentiable-parameterizations). `clips.write` keeps the clearness
-    of RGBA in GIF, WebP and PNG; `rgba` makes that of grey and flow.
+    `decode` returns one more channel, 0 for transparent and 1 for opaque; the network sees the clip
+    over a smooth background of random colours, a new one at every step. What matters to the unit
+    has to be opaque, or the background shows through; the rest becomes transparent, as transparency
+    is rewarded a little (Mordvintsev et al. 2018,
+    https://distill.pub/2018/differentiable-parameterizations). `clips.write` keeps transparency in
+    GIF, WebP and PNG; `rgba` turns grey and flow into RGBA.
 
     Args:
-        inner: What makes the colours; None is `Fourier()`.
-        reward: Of transparency, as a share of how much the opacity of a place matters in the mean.
+        inner: What makes the colours; None means `Fourier()`.
+        reward: Reward of transparency, as a share of the mean effect of opacity at a position.
         **kwargs: name.
 
     Example:
@@ -81,13 +81,13 @@ class Alpha(Wrapper):
 
 
 class Clearing(Conditioning):
-    """Leaves clips alone and presses their alpha down, by a share of its mean absolute gradient.
+    """Leaves clips unchanged and pushes their alpha down, by a share of its mean absolute gradient.
 
     A penalty has to be weighed against activations, which differ by orders of magnitude between
     units; this weighs the same for all.
 
     Args:
-        share: 1 presses as hard as the unit pulls at a place in the mean.
+        share: 1 pushes as hard as the unit pulls at a position on average.
     """
 
     def __init__(self, share: float, **kwargs):
@@ -101,7 +101,7 @@ class Clearing(Conditioning):
 
 
 def rgba(clip: np.ndarray) -> np.ndarray:
-    """A clip with alpha as files take it, whatever its colours.
+    """A clip with alpha as RGBA, for files.
 
     Args:
         clip: `(T, H, W, C + 1)` in [0, 1]; C is 1 (grey), 2 (flow, drawn as `clips.to_rgb` says)

@@ -1,4 +1,4 @@
-"""Clips as functions of place and time: a small network a clip, from coordinates to colours."""
+"""Clips as functions of place and time: a small network per clip, from coordinates to colours."""
 
 import math
 
@@ -18,21 +18,22 @@ _SQUARE_MEAN, _SQUARE_DEVIATION = 0.4505, 0.3966
 class CPPN(Parametrization):
     """A compositional pattern-producing network of x, y and t (Stanley 2007).
 
-    Each clip is a small dense network of its own, asked at each pixel of each frame. What it makes
-    is smooth at any resolution and free of noise; fine detail comes late or never. Every layer
-    returns an odd and an even function of its input, the arctangent and its square, as in
-    Mordvintsev et al. (2018, https://distill.pub/2018/differentiable-parameterizations).
+    Each clip is a small dense network, evaluated at each pixel of each frame. Its output is smooth
+    at any resolution and free of noise; fine detail comes late or never. Every layer returns an odd
+    and an even function of its input, the arctangent and its square, as in Mordvintsev et al.
+    (2018, https://distill.pub/2018/differentiable-parameterizations).
 
-    The weights are how far each network has moved from its start, which is kept apart: weight decay
-    then pulls back to the start, where it would otherwise pull the whole clip to one colour. A
-    weight of `stiffness` counts as much as a start of 1, which is their standard deviation.
+    The trainable weights are offsets from each network's initial weights, so that weight decay
+    pulls back to the start instead of pulling the whole clip to one colour. An offset of
+    `stiffness` counts as much as an initial weight of 1, the standard deviation of these.
 
     Args:
         layers: Hidden layers.
         units: Units of each.
-        detail: Standard deviation of the first layer's slopes: larger starts with finer patterns.
-        stiffness: Larger moves less far from the start in a step.
-        **kwargs: Those of `Parametrization`: colours, name.
+        detail: Standard deviation of the first layer's slopes: larger values start with finer
+            patterns.
+        stiffness: Larger values move less per step.
+        **kwargs: Arguments of `Parametrization`: colours, name.
 
     Example:
         >>> layer = CPPN(layers=3, units=8)

@@ -26,13 +26,13 @@ class Fourier(Parametrization):
     Args:
         spatial_exponent: a; larger makes clips smoother in space.
         temporal_exponent: b; larger makes clips slower.
-        deviation: Standard deviation of the weights at the start. Much less than the default, and
-            many units of trained networks are off for the whole clip.
-        directions: One for each clip, in degrees: 0 is right, 90 up. It then has, beside its mean
-            colour, only waves that drift within 45 degrees of that; what bounds it to [0, 1] adds
-            few others. From one generator, clips of opposite directions start as one clip played
-            forward and backward. None is all waves.
-        **kwargs: Those of `Parametrization`: colours, name.
+        deviation: Initial standard deviation of the weights. With much less than the default, many
+            units of trained networks are inactive for the whole clip.
+        directions: One for each clip, in degrees: 0 is right, 90 up. Besides its mean colour, it
+            then has only waves that drift within 45 degrees of this direction; bounding it to [0,
+            1] adds few others. From one generator, clips of opposite directions start as one clip
+            played forward and backward. None means all waves.
+        **kwargs: Arguments of `Parametrization`: colours, name.
 
     Example:
         >>> layer = Fourier(spatial_exponent=1.5, colours="grey")
@@ -89,7 +89,7 @@ class Fourier(Parametrization):
             self.turn(self.directions)
 
     def turn(self, directions: Sequence[float]) -> None:
-        """Gives clips that have directions others, one each."""
+        """Sets new directions, one for each clip."""
         if self.directions is None:
             raise ValueError("Expected a Fourier with directions. Received: one without.")
         if len(directions) != self.clips_shape[0]:

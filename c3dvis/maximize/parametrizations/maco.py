@@ -20,15 +20,15 @@ _TINY = 1e-10
 class MaCo(Parametrization):
     """Phases of a 3-D Fourier transform whose magnitude is held (Fel et al. 2023).
 
-    No pattern can drown the others by its contrast, so what a unit responds to must show in
-    where waves meet. Magnitude constrained optimization is of images, whose mean magnitude is
-    measured on ImageNet; here it is over height, width and time and, as no set of natural films
-    comes with this package, that of the law that `Fourier` describes, or what `magnitude` gives.
-    What is held is the magnitude of the signal before the sigmoid.
+    No pattern can dominate the others by its contrast, so what a unit responds to must show in the
+    phases. The published method optimizes images, with the mean magnitude of ImageNet. Here the
+    spectrum is over height, width and time, and its magnitude is that of the law in `Fourier`, as
+    no set of natural films comes with this package, or that of `magnitude`. The magnitude of the
+    signal before the sigmoid is held.
 
     With `hold_time` the magnitude is held for each frequency in space and time, and the mean, of
-    which only the sign would be free, is grey. Without, it is held for each frequency in space,
-    summed (as power) over time: a clip may then be as fast or as slow as its unit likes.
+    which only the sign would be free, is grey. Without it, the magnitude is held for each frequency
+    in space, with power summed over time: a clip may then be as fast or slow as its unit prefers.
 
     A unit that looks for one frequency gets a hundredth of the power there, and the rest of the
     clip keeps its contrast: of planted waves, none is recovered, most by construction
@@ -39,13 +39,14 @@ class MaCo(Parametrization):
 
     Args:
         magnitude: `(T, H, W // 2 + 1, K)` of `numpy.fft.rfftn` over the first three axes, in any
-            unit; K is 1 or the signal's channels. `magnitude_of` measures it. None is the law.
+            unit; K is 1 or the signal's channels. `magnitude_of` measures it. None means the law in
+            `Fourier`.
         hold_time: Whether the magnitude is held in time too.
-        contrast: Standard deviation of the signal, which stays as it is.
+        contrast: Standard deviation of the signal, which is fixed.
         spatial_exponent: As in `Fourier`. Larger leaves less fine noise where a unit does not look,
             which keeps its contrast here.
         temporal_exponent: As in `Fourier`; the start's, unless `hold_time`.
-        **kwargs: Those of `Parametrization`: colours, name.
+        **kwargs: Arguments of `Parametrization`: colours, name.
 
     Example:
         >>> layer = MaCo(contrast=1.5)
@@ -147,7 +148,7 @@ def magnitude_of(clips: ArrayLike, *, colours: str = "decorrelated") -> np.ndarr
         float64 `(T, H, W // 2 + 1, K)`.
 
     Raises:
-        ValueError: If these are no such clips.
+        ValueError: If these are not such clips.
 
     Example:
         >>> films = np.random.default_rng(0).random((5, 4, 8, 8, 3))

@@ -1,4 +1,4 @@
-"""Pixels as they are: the plainest parametrization, and the one with the most fine noise."""
+"""One weight per pixel: the simplest parametrization, and the one with the most fine noise."""
 
 import keras
 
@@ -12,12 +12,12 @@ _REACH = 3.0
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class Pixels(Parametrization):
-    """One weight a pixel and channel.
+    """One weight per pixel and channel.
 
     Args:
-        deviation: Standard deviation of the weights at the start. Much less than the default, and
-            many units of trained networks are off for the whole clip.
-        **kwargs: Those of `Parametrization`: colours, name.
+        deviation: Initial standard deviation of the weights. With much less than the default, many
+            units of trained networks are inactive for the whole clip.
+        **kwargs: Arguments of `Parametrization`: colours, name.
 
     Example:
         >>> layer = Pixels(deviation=0.05)

@@ -14,17 +14,18 @@ _REACH = 3.0
 
 @keras.saving.register_keras_serializable(package="c3dvis")
 class Pyramid(Parametrization):
-    """Grids of falling resolution, each half the one before, stretched and added up.
+    """Grids of decreasing resolution, each half that of the one before, stretched and summed.
 
     A step moves large patches and single pixels alike, and every weight acts in one place, where
     those of `Fourier` act everywhere. The pyramid is that of Burt and Adelson (1983,
     https://doi.org/10.1109/TCOM.1983.1095851) over height, width and time, with linear stretching.
 
     Args:
-        levels: Grids at most, the finest one weight a pixel; no more than halvings to one point.
-        fineness: Weight of a level beside the next coarser one: below 1 for smoother clips.
+        levels: Maximum number of grids, the finest with one weight per pixel; no more than it takes
+            to halve down to one point.
+        fineness: Weight of a level relative to the next coarser one: below 1 for smoother clips.
         deviation: Standard deviation of the weights at the start.
-        **kwargs: Those of `Parametrization`: colours, name.
+        **kwargs: Arguments of `Parametrization`: colours, name.
 
     Example:
         >>> layer = Pyramid(levels=3, fineness=0.5)

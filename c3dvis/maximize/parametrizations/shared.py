@@ -20,13 +20,13 @@ class Shared(Wrapper):
 
     Shared between frames, one still, coarse picture lies under what moves. Shared between clips,
     those of different units are alike where units do not differ (Mordvintsev et al. 2018,
-    https://distill.pub/2018/differentiable-parameterizations); each then depends on those that are
-    made beside it, so all are made at once.
+    https://distill.pub/2018/differentiable-parameterizations); each clip then depends on the
+    others, so all are made together.
 
     The shared grids start at 0, so that clips start as those of `inner` do.
 
     Args:
-        inner: What each clip has to itself; None is `Fourier()`.
+        inner: Parametrization of what each clip has of its own; None means `Fourier()`.
         between: "frames" or "clips".
         factors: How many times coarser than the clip each shared grid is.
         **kwargs: name.

@@ -21,9 +21,9 @@ class TextureFlow(Wrapper):
     moves out at one edge comes in at the opposite one.
 
     Args:
-        inner: The picture, as a clip of one frame; None is `Fourier()`.
+        inner: The picture, as a clip of one frame; None means `Fourier()`.
         points: Points of the grid in time, and along height and width.
-        speed: Velocity, in pixels a frame, of a weight of 1.
+        speed: Velocity, in pixels per frame, of a weight of 1.
         deviation: Standard deviation of the velocity weights at the start.
         **kwargs: name.
 

@@ -1,4 +1,4 @@
-"""How many clips are made at once."""
+"""The number of clips per batch."""
 
 import os
 
@@ -13,7 +13,7 @@ from c3dvis.maximize.subnetwork.cut import Subnetwork
 # most of all.
 _OF_WHOLE_CLIPS, _OF_SMALL_WORK, _ON_GPU = 5, 16, 32
 _SMALL = 0.25  # of a clip's volume
-# Activations live twice, as values and as gradients, and convolutions want room beside them.
+# Activations are held twice, as values and as gradients, and convolutions need extra memory.
 _COPIES = 4
 _SHARE_OF_MEMORY = 0.5
 
@@ -26,7 +26,7 @@ def choose_batch_size(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> in
         clip_shape: `(T, H, W, C)`.
     """
     if autodiff.gpu_count():
-        # How much memory a GPU has left no backend says in the same way: trying tells.
+        # Backends report free GPU memory differently, if at all: just try.
         return _ON_GPU
     volume = np.prod([end - first for first, end in subnetwork.box])
     small = volume <= _SMALL * np.prod(clip_shape[:3])
@@ -40,7 +40,7 @@ def choose_batch_size(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> in
 
 
 def bytes_of_a_clip(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> int:
-    """About what a step on one clip holds in memory at once."""
+    """Approximate memory that a step on one clip needs, in bytes."""
     numbers = np.prod(clip_shape)
     for shape in map(subnetwork.network.shape, subnetwork.network.needed):
         # A length that is open is at most the clip's.
@@ -50,7 +50,7 @@ def bytes_of_a_clip(subnetwork: Subnetwork, clip_shape: tuple[int, ...]) -> int:
 
 
 def free_memory() -> int | None:
-    """Bytes of main memory that are free; None where the system does not say."""
+    """Bytes of free main memory; None if the system does not report it."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -17,7 +17,7 @@ _SHAPE_ONLY = (keras.layers.ZeroPadding3D, keras.layers.Cropping3D)
 
 
 class CroppedNetwork(keras.layers.Layer):
-    """Boxes of a network's tensors, computed from a box of its clip, and no more.
+    """Computes boxes of a network's tensors from a box of its clip, and nothing else.
 
     A layer that pads sees, at the edge of a box, what it sees there in the whole network: the
     neighbours where there are some, and its padding where there are none. So the outputs and their
@@ -26,7 +26,7 @@ class CroppedNetwork(keras.layers.Layer):
     Args:
         network: Functional model with one input, perhaps with models inside.
         layer_graph: Graph of the network.
-        wanted: Boxes to compute, by key; None is all of a tensor.
+        wanted: Boxes to compute, by key; None means all of a tensor.
         dtype: None, or "bfloat16" to compute in it from the first layer with weights on, with a
             copy of the weights. What comes before, such as the subtraction of a mean, stays.
 
@@ -77,7 +77,7 @@ class CroppedNetwork(keras.layers.Layer):
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes over the network's weights as they are now, where they have been copied."""
+        """Updates copied weights to the network's current ones."""
         for layer, copy in self._copies.values():
             for weight, own in zip(layer.weights, copy.weights, strict=True):
                 own.assign(ops.cast(weight, own.dtype))
@@ -88,7 +88,7 @@ class CroppedNetwork(keras.layers.Layer):
         Args:
             part: `(N, t, h, w, C)`, the box of the clip.
             keys: Keys of the tensors.
-            relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
+            relu: Replaces the network's plain ReLUs, see `rewire.quick_call`.
             training: As in Keras; the layers inherit it.
         """
         values = {self.layer_graph.clip: ops.convert_to_tensor(part, dtype=self._clip.dtype)}
@@ -100,7 +100,7 @@ class CroppedNetwork(keras.layers.Layer):
         return {key: values[key] for key in keys}
 
     def computed(self, step: Step, values: Mapping[int, Any], relu: Callable | None):
-        """What a step makes, of its box, from what has been computed of its inputs."""
+        """A step's output for its box, from the computed parts of its inputs."""
         layer = self.layer(step)
         if step.outputs[0] in self._sliding:
             return self._slid(step, layer, values, relu)
@@ -109,19 +109,19 @@ class CroppedNetwork(keras.layers.Layer):
         return quick_call(layer, *arguments, relu=relu, **options)
 
     def cut_out(self, step: Step, value, key: int | None = None):
-        """Of an input, what a step that computes each position by itself reads for its box."""
+        """The part of an input that a pointwise step reads for its box."""
         if step.outputs[0] not in self._cropped:
             return value
         own = self.boxes[step.inputs[0] if key is None else key]
         return _part(value, own, self.boxes[step.outputs[0]])
 
     def layer(self, step: Step):
-        """The step's layer; a copy in the other dtype if there is one."""
+        """The step's layer, or its copy in another dtype if there is one."""
         _, layer = self._copies.get(id(step.layer), (None, step.layer))
         return layer
 
     def padded(self, step: Step, values: Mapping[int, Any]) -> tuple[Any, str | None]:
-        """What a convolution reads for its box, and the padding to read it with; None is its own.
+        """What a convolution reads for its box, and the padding to use; None means its own.
 
         Args:
             step: Calls a convolution.
@@ -134,7 +134,7 @@ class CroppedNetwork(keras.layers.Layer):
         return x, "valid"
 
     def shape(self, key: int) -> tuple[int | None, ...]:
-        """Of what is computed of a tensor, with the batch axis."""
+        """Shape of the computed part of a tensor, with the batch axis."""
         whole = self._shapes[key]
         if key not in self.boxes:
             return whole

@@ -1,7 +1,8 @@
 """What a maximizer computes of a network: what its objective reads, and no more.
 
-The network ends at the deepest layer read. Where that is a channel, the other channels of the last
-convolution are left out; where it is a neuron or a frame, what that can't see of the clip is too.
+The network ends at the deepest layer read. If the objective reads a channel, the other channels of
+the last convolution are left out; if it reads a neuron or a frame, so is the part of the clip that
+this can't see.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ from c3dvis.objectives.terms import position_in
 from c3dvis.receptive_field import Box, LayerGraph, union
 
 _DTYPES = (None, "bfloat16")
-# Terms that read one channel a clip, and terms that read one place of a layer.
+# Terms that read one channel per clip, and terms that read one place of a layer.
 _SINGLE_CHANNEL_TERMS = (Channel, Frame, Interpolated, Neuron)
 _SINGLE_POSITION_TERMS = (DirectionNeuron, Frame, Neuron)
 
@@ -48,7 +49,7 @@ class Subnetwork:
         tap: The network up to the layers that the objective names.
         network: What is computed: the tap, or a part of its outputs.
         whole: Keys of the tensors that are computed with all of their channels.
-        objective: Of the same units as the one given, for what is computed.
+        objective: The given objective, adapted to what is computed.
         box: What is computed of the clip: `(first, end)` of frames, rows and columns.
         dtype: As given.
 
@@ -96,7 +97,7 @@ class Subnetwork:
         Args:
             inputs: `(N, T, H, W, C)` as the network takes them.
             unit_indices: `(N, terms)`, in the whole layers.
-            relu: In the place of the network's plain ReLUs, as `rewire.quick_call` has it.
+            relu: Replaces the network's plain ReLUs, see `rewire.quick_call`.
 
         Returns:
             Activations by layer name, without `CLIP`; and indices `(N, terms)`.
@@ -124,8 +125,8 @@ class _TermView:
         term: As it reads that.
         read: Function of the computed tensors by key, of channels `(N,)` and of what to compute in
             the place of ReLUs; None reads the clip itself.
-        channels: Of the whole layer.
-        own: Whether `read` returns one channel a clip, its own.
+        channels: Channels of the whole layer.
+        own: Whether `read` returns one channel per clip, its own.
         at: Where its place is in what `read` returns; None where it reads all places.
     """
 

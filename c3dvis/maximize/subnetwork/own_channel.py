@@ -32,12 +32,12 @@ ChannelFunction = Callable
 
 
 def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> ChannelFunction | None:
-    """What computes one channel a clip of a tensor; None where it costs as much as all channels.
+    """A function for one channel per clip of a tensor; None if it costs as much as all channels.
 
     From the tensor back to a convolution, each channel must depend on itself alone: on the way may
     be activation functions, pools, batch normalization and sums with a shortcut. Of the
     convolution, the kernels of the wanted channels are run over every clip, and each clip's own is
-    kept; so what it costs grows with the clips made at once, and not with the layer's channels.
+    kept; so the cost grows with the batch size, and not with the layer's channels.
 
     Args:
         crop: The cropped network.
@@ -66,7 +66,7 @@ def channel_function(crop: CroppedNetwork, key: int, whole: set[int]) -> Channel
 
 
 def _behind(crop: CroppedNetwork, step: Step, each: Sequence) -> ChannelFunction:
-    """One channel a clip of a layer that computes channels separately."""
+    """One channel per clip of a layer that computes channels separately."""
     layer = crop.layer(step)
 
     def read(values, channels, relu):
@@ -111,13 +111,13 @@ def _is_chain(crop: CroppedNetwork, key: int) -> bool:
 
 
 def _own_of_all(key: int, whole: set[int]) -> ChannelFunction:
-    """One channel a clip of a tensor that is computed in full."""
+    """One channel per clip of a tensor that is computed in full."""
     whole.add(key)
     return lambda values, channels, relu: _chosen(values[key], channels)
 
 
 def _chosen(value, channels):
-    """One channel a clip of `(N, ..., C)`."""
+    """One channel per clip of `(N, ..., C)`."""
     chosen = ops.one_hot(channels, value.shape[-1], dtype=value.dtype)
     return ops.sum(value * _with_axes(chosen, value), axis=-1, keepdims=True)
 
@@ -157,7 +157,7 @@ def _of_convolution(crop: CroppedNetwork, step: Step) -> ChannelFunction:
 
 
 def _normalized(layer: keras.layers.BatchNormalization, x, channels):
-    """Batch normalization in inference, of one channel a clip."""
+    """Batch normalization in inference, of one channel per clip."""
     mean, variance, gamma, beta = (
         None if each is None else _with_axes(ops.cast(ops.take(each, channels), "float32"), x)
         for each in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)

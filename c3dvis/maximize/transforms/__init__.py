@@ -1,7 +1,7 @@
-"""Small random changes of a clip at every step, so that the result is robust to small shifts.
+"""Transforms: small random changes of a clip at every step, which make the result robust to them.
 
-Each is a Keras layer. It takes its random numbers with the clips, so many in [0, 1) a clip, and
-uses them for all frames of the clip alike: a transform moves the camera, it does not shake it.
+Each is a Keras layer. It is called with clips and a few random numbers in [0, 1) per clip, which it
+uses for all frames of the clip: a transform moves the camera, it does not shake it.
 """
 
 import keras
@@ -59,7 +59,7 @@ def default(
         height: Height in pixels.
         width: Width in pixels.
         sizes: Minimum and maximum magnification of the clip.
-        shift: Maximum shift in frames and in pixels; None is a 16th of either.
+        shift: Maximum shift in frames and in pixels; None means a 16th of either.
 
     Returns:
         New layers, in the order in which they are applied.

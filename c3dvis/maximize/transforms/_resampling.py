@@ -28,7 +28,7 @@ class Transform(keras.layers.Layer):
 
 
 class Resampling(Transform):
-    """A transform that is a product with one matrix an axis, of what differs from grey.
+    """A transform that is a product with one matrix per axis, of what differs from grey.
 
     So it has an exact gradient, runs at the speed of matrix products and, where several follow
     each other, they are one product.

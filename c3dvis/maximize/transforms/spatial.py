@@ -10,7 +10,7 @@ from c3dvis.maximize.transforms._resampling import Resampling, Transform, interp
 
 
 class Pad(Resampling):
-    """A grey border, so that later transforms move no pixel of the clip out of sight.
+    """Adds a grey border, so that later transforms move no pixel of the clip out of sight.
 
     Args:
         pixels: Width of the border on each side; height and width grow by twice as much.
@@ -92,8 +92,8 @@ class Scale(Resampling):
 class Crop(Resampling):
     """Cuts a window of random size at a random place and magnifies it to the clip's size.
 
-    The window has the clip's aspect ratio and lies inside it; what is outside is not seen, so a
-    pattern must be found all over the clip.
+    The window has the clip's aspect ratio and lies inside it; the rest is not seen, so a pattern
+    must be found all over the clip.
 
     Args:
         smallest: Minimum side of the window as a share of the clip's, in (0, 1]; the maximum is 1.
@@ -126,7 +126,7 @@ class Rotate(Transform):
     """Turns around the centre by a random angle; edges are repeated in the corners.
 
     Every pixel is read between its four neighbours (bilinear). That is not a product with one
-    matrix an axis, and three shears, which are, blur three times.
+    matrix per axis, and three shears, which are, blur three times.
 
     Args:
         degrees: Largest angle either way, 0 to 180.

@@ -1,4 +1,4 @@
-"""Transforms of a clip's frames. None joins the last frame to the first: time is no circle."""
+"""Transforms of a clip's frames. None of them wraps around from the last frame to the first."""
 
 import math
 
@@ -67,9 +67,9 @@ class Speed(Resampling):
 
 
 class Freeze(Resampling):
-    """Holds the picture for a random stretch of the clip, as a film that hangs.
+    """Holds the picture for a random stretch of the clip, like a film that hangs.
 
-    All frames of the stretch are its first; the clip goes on behind it as if nothing had been.
+    All frames of the stretch are its first; after it, the clip continues as before.
 
     Args:
         frames: Longest stretch; the shortest, of 0 or 1 frames, changes nothing.

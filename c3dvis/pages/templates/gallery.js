@@ -64,7 +64,7 @@ document.addEventListener("click", async (event) => {
   dialog.querySelector("pre").textContent = code;
   dialog.showModal();
   let said = "Copied.";
-  try { await navigator.clipboard.writeText(code); } catch { said = "To be copied by hand:"; }
+  try { await navigator.clipboard.writeText(code); } catch { said = "Please copy it by hand:"; }
   dialog.querySelector(".copied").textContent = said;
 });
 // While clips are being made; a dialog stays open, and who does not want it unticks it.
