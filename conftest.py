@@ -13,7 +13,7 @@ if _workers > 1:
     # TensorFlow reads it once, where it is imported: workers don't fight for the cores.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, _CORES // _workers)))
 
-# Keras and TensorFlow make a million objects while they are imported, which all stay. The garbage
+# Keras and TensorFlow make 600,000 objects while they are imported, which all stay. The garbage
 # collector would go through them again and again: a fourth of the time of these imports.
 gc.disable()
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import os
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,52 +144,6 @@ def leave_pipe() -> int:
     return 0
 
 
-def load_keras() -> None:
-    """Imports Keras and starts its backend, without the backend's startup messages.
-
-    Sets float32 and channels last, whatever `keras.json` says, so that commands give the same
-    results on every machine.
-
-    Raises:
-        ValueError: A backend that isn't installed, or a `keras.json` that Keras can't read.
-    """
-    with interrupts.ending_at_once(), _uncollected_imports():
-        try:
-            with suppressed_startup_messages():
-                import keras
-
-                from c3dvis import autodiff
-
-                autodiff.gpu_count()  # starts the backend
-        except (ImportError, ValueError, AttributeError, TypeError) as error:
-            backend = os.environ.get("KERAS_BACKEND")
-            chosen = "" if backend is None else f"KERAS_BACKEND={backend}, and "
-            raise ValueError(
-                "Expected Keras with a backend that is installed: tensorflow, unless KERAS_BACKEND "
-                f"or keras.json names another. Received: {chosen}{error}"
-            ) from error
-    keras.config.set_floatx("float32")
-    keras.config.set_image_data_format("channels_last")
-
-
-@contextlib.contextmanager
-def _uncollected_imports() -> Iterator[None]:
-    """Leaves what Keras makes when it is first imported out of garbage collections.
-
-    It is a million objects, none of which is garbage. To go through them takes as long as to import
-    them.
-    """
-    if "keras" in sys.modules:
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 def _open_streams() -> None:
     """Replaces closed standard streams by the null device.
 
@@ -211,30 +163,6 @@ def _open_streams() -> None:
 
 def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
     print(f"warning: {in_one_line(message)}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def suppressed_startup_messages() -> Iterator[None]:
-    """Holds back what TensorFlow writes to stderr while it starts; shows it only on failure.
-
-    TensorFlow writes messages about the machine before it reads TF_CPP_MIN_LOG_LEVEL; they would
-    hide a one-line error.
-    """
-    # 3, as its graph optimizer logs skipped rewrites as errors; real errors are raised.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def folder_argument(parser: argparse.ArgumentParser, out: str) -> None:

@@ -82,7 +82,7 @@ def test_ctrl_c_that_becomes_another_error_stops_the_command(raising_ctrl_c):
 
 def test_what_keras_makes_on_import_is_left_out_of_garbage_collections():
     code = (
-        "import gc; from c3dvis import command_line; command_line.load_keras();"
+        "import gc; from c3dvis.keras_start import load_keras; load_keras();"
         "print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

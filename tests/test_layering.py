@@ -35,6 +35,7 @@ GROUND = {
     "input_optimizer",
     "interrupts",
     "intervals",
+    "keras_start",
     "lazy",
     "memory",
     "motion",

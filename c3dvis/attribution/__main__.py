@@ -20,10 +20,10 @@ from c3dvis.command_line import (
     add_window_arguments,
     check_window_arguments,
     folder_argument,
-    load_keras,
     run,
     say,
 )
+from c3dvis.keras_start import load_keras
 from c3dvis.models.chosen import (
     add_arguments,
     add_size_arguments,

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from c3dvis.command_line import Parser, folder_argument, load_keras, run, say, whole
+from c3dvis.command_line import Parser, folder_argument, run, say, whole
+from c3dvis.keras_start import load_keras
 from c3dvis.models.chosen import (
     add_arguments,
     add_size_arguments,

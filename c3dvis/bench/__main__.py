@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from c3dvis import models
 from c3dvis.bench.names import method_of
-from c3dvis.command_line import Parser, load_keras, print_error, run, whole
+from c3dvis.command_line import Parser, print_error, run, whole
+from c3dvis.keras_start import load_keras
 from c3dvis.text import unknown
 
 _DESCRIPTION = """

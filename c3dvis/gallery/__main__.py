@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from c3dvis import models
-from c3dvis.command_line import load_keras, run, say
+from c3dvis.command_line import run, say
 from c3dvis.gallery import from_records
 from c3dvis.gallery.arguments import COMPARE_BUNDLED, parse
+from c3dvis.keras_start import load_keras
 from c3dvis.models.chosen import say_size
 from c3dvis.text import counted
 

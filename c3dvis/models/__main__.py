@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from c3dvis import files, models
-from c3dvis.command_line import Parser, load_keras, print_error, run, whole
+from c3dvis.command_line import Parser, print_error, run, whole
+from c3dvis.keras_start import load_keras
 from c3dvis.models import table
 from c3dvis.text import in_one_line
 

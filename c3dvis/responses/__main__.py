@@ -16,11 +16,11 @@ from c3dvis.command_line import (
     check_window_arguments,
     choice_of_filters,
     folder_argument,
-    load_keras,
     run,
     say,
     whole,
 )
+from c3dvis.keras_start import load_keras
 from c3dvis.models.chosen import (
     add_arguments,
     add_size_arguments,

@@ -113,7 +113,7 @@ def _work(recipe: Recipe, pipe: Connection, gpu: int | None) -> None:
     _end_with_parent()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    from c3dvis.command_line import load_keras
+    from c3dvis.keras_start import load_keras
 
     load_keras()
     pipe.send(Answer("ready"))

@@ -169,7 +169,7 @@ class Actor:
             os.environ.pop(_THREADS_VARIABLE, None)
         else:
             os.environ[_THREADS_VARIABLE] = threads
-        from c3dvis.command_line import load_keras
+        from c3dvis.keras_start import load_keras
 
         load_keras()
         self._worker = Worker(recipe)
