@@ -502,7 +502,7 @@ def test_an_interruption_ends_the_work_and_reaches_the_caller(interruptible):
         ({"conv9": 0}, "Expected the name of a layer, such as .*'conv1'.*Received: 'conv9'"),
         ({"conv1": 4}, "has 4 channels.*Received: 4"),
         (objectives.logit("dog"), "Expected the index of a class"),
-        (objectives.activation_difference("conv1", CLIPS[0]), "without a clip of its own"),
+        (objectives.activation_difference("conv1", CLIPS[0]), "without reference clips"),
     ],
 )
 def test_what_the_network_does_not_have_is_an_error_at_once(tmp_path, units, message):

@@ -341,7 +341,7 @@ def test_a_layer_behind_the_objective_is_refused(clip):
     x = L.Conv3D(2, 1, name="below")(start)
     y = L.Conv3D(2, 1, name="above")(x)
     network = keras.Model(start, L.GlobalAveragePooling3D()(y))
-    with pytest.raises(ValueError, match="on the way to the objective.*'above'"):
+    with pytest.raises(ValueError, match="that the objective depends on.*'above'"):
         attribute(network, clip, objectives.channel("below", 0), method="grad_cam", layer="above")
     flat = keras.Model(start, L.Dense(2)(L.Flatten()(start)))
     with pytest.raises(ValueError, match="need no layer. Received: a network without"):

@@ -233,7 +233,7 @@ def test_each_call_of_a_layer_that_is_called_twice_has_a_name(shared_encoder, cl
     [
         ("double", "Expected 'double@1' or 'double@2', as the network calls that layer 2 times"),
         ("encoder/conv", "Expected 'encoder@1/conv' or 'encoder@2/conv'"),
-        ("conv", "Several layers have this name; expected 'encoder@1/conv' or 'encoder@2/conv'"),
+        ("conv", "Several layers have this name. Expected 'encoder@1/conv' or 'encoder@2/conv'"),
         ("encoder@3/conv", "such as 'encoder@2/conv', 'encoder@1/conv'"),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_heatmap_and_a_clip_are_of_the_call_that_was_named(shared_encoder, cli
 
 def test_a_call_that_does_not_lead_to_the_objective_is_refused(shared_encoder):
     scorer = Scorer(shared_encoder, objectives.channel("encoder@2/conv", 0))
-    with pytest.raises(ValueError, match="on the way to the objective.*'encoder@1/conv'"):
+    with pytest.raises(ValueError, match="that the objective depends on.*'encoder@1/conv'"):
         scorer.layer_gradient(np.zeros((1, *SHAPE), np.float32), "encoder@1/conv")
 
 

@@ -136,8 +136,8 @@ def score_with_shift(shared: Shared, place: graph.Place, name: str) -> Callable:
     keys = [*shared.shadow.keys(place), *shared.shadow.keys_without_activation(place)]
     if len(keys) != 1:
         raise ValueError(
-            f"Expected a layer that leads to the objective. Received: layer {name!r}, which is "
-            f"passed {len(keys)} times."
+            "Expected a layer that the objective depends on through exactly one call. "
+            f"Received: layer {name!r}, with {len(keys)} such calls."
         )
 
     def score(shift, clips, unit_indices):

@@ -242,7 +242,7 @@ def _check_classes(network: keras.Model) -> None:
         return  # `objectives.logit` raises the error for several outputs without a name
     if layers.output_activation(network) not in ("softmax", "sigmoid"):
         raise ValueError(
-            "Expected an objective, such as objectives.logit(0), or an output of one score a "
+            "Expected an objective, such as objectives.logit(0), or an output of one score per "
             f"class. Received: none, and an output of shape {shape}."
         )
 
