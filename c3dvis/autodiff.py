@@ -266,7 +266,7 @@ def _values(result):
 
 
 def _tensors(arguments) -> list:
-    """The arguments of a compiled function, as tensors, on each of its calls."""
+    """Arguments of a compiled function as tensors; raises a Ctrl-C that got lost."""
     interrupts.check()
     return [keras.ops.convert_to_tensor(a) for a in arguments]
 

@@ -169,7 +169,7 @@ OBEYED: dict[str, Callable] = {
     "name", [pytest.param(one, marks=[pytest.mark.slow] * (one in HEAVY)) for one in NAMES]
 )
 def test_layers_clips_and_heatmaps(name, tmp_path):
-    """And what refusals advise, also those of the rest, works."""
+    """Layers, clips and heatmaps work, and so does what the refusals advise."""
     case = Case(name)
     check(case, case.quick())
     tried = {**case.quick(), **case.slow(tmp_path)}

@@ -297,8 +297,8 @@ def test_tensorflow_may_check_all_numbers():
     network = keras.Model(clip, layers.Dense(2)(layers.GlobalAveragePooling3D()(x)))
     tf.debugging.enable_check_numerics()
     try:
-        made = maximize(network, objectives.neuron("conv2", 0), steps=2)
-        heatmap = attribute(network, made[0], 0, method="freeze", steps=2).heatmap
+        optimized = maximize(network, objectives.neuron("conv2", 0), steps=2)
+        heatmap = attribute(network, optimized[0], 0, method="freeze", steps=2).heatmap
     finally:
         tf.debugging.disable_check_numerics()
-    assert np.isfinite(made).all() and np.isfinite(heatmap).all()
+    assert np.isfinite(optimized).all() and np.isfinite(heatmap).all()

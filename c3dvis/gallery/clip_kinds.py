@@ -15,7 +15,7 @@ from c3dvis.gallery import cards
 from c3dvis.gallery.groups import Group
 from c3dvis.gallery.plan import CLASSES, Unit
 from c3dvis.gallery.render import Renderer, objective_of
-from c3dvis.maximize import Maximizer, both_ways, parametrizations, slow_to_fast
+from c3dvis.maximize import Maximizer, both_ways, slow_to_fast
 from c3dvis.models.clip_shapes import clip_shape
 from c3dvis.receptive_field import Field
 from c3dvis.responses.directions import SELECTIVE, in_words
@@ -73,16 +73,13 @@ def selected(
     other_parametrizations: Sequence[str] = (),
     neurons: bool = False,
 ) -> list[Kind]:
-    """The selected kinds of clips.
+    """The selected kinds of clips; `options.check` has refused unknown parametrizations.
 
     Args:
         directions: Clips in the direction of the unit's motion card, and in the opposite one.
         speeds: Clips from slow to free.
         other_parametrizations: Names of parametrizations, for a clip in each.
         neurons: Clips of the layer's centre neuron, cropped to its receptive field.
-
-    Raises:
-        ValueError: An unknown parametrization.
     """
     kinds = []
     if directions:
@@ -90,7 +87,6 @@ def selected(
     if speeds:
         kinds.append(Kind("speeds", "clips from slow to free", _speeds))
     for name in dict.fromkeys(other_parametrizations):
-        parametrizations.check_name(name)
         kinds.append(
             Kind(
                 name, f"clips of the parametrization {name}", partial(_other_parametrization, name)

@@ -11,16 +11,16 @@ from c3dvis.maximize import parametrizations
 
 def check(
     *,
-    engine: str = "serial",
-    workers: int | None = None,
-    address: str | None = None,
-    shard: str | None = None,
-    real_clips: str | Path | None = None,
-    motion_cards: bool = False,
-    directions: bool = False,
-    slow_to_free: bool = False,
-    other_parametrizations: Sequence[str] = (),
-    neurons: bool = False,
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    shard: str | None,
+    real_clips: str | Path | None,
+    motion_cards: bool,
+    directions: bool,
+    slow_to_free: bool,
+    other_parametrizations: Sequence[str],
+    neurons: bool,
 ) -> None:
     """Refuses options of `c3dvis.gallery.make.make` that contradict each other.
 
