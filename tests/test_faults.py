@@ -585,9 +585,13 @@ def test_ctrl_c_waits_and_is_not_seen_by_processes_that_are_started():
 
     reached = []
     code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-    with interrupts.raised(), pytest.raises(KeyboardInterrupt), interrupts.deferred():
-        signal.raise_signal(signal.SIGINT)
-        started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        reached.append(started.stdout)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interrupts.raised(), pytest.raises(KeyboardInterrupt), interrupts.deferred():
+            signal.raise_signal(signal.SIGINT)
+            started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            reached.append(started.stdout)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert reached == ["True\n"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
